@@ -5,7 +5,7 @@ texts.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
@@ -245,8 +245,8 @@ def _gone_rows(source: str, resource: Resource) -> Iterator[str]:
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
 
 
-def build(data: Path) -> None:
-    """Write the world's journal and status file under *data*."""
+def build(data: Path, things: Sequence[Resource] = THINGS) -> None:
+    """Write the journal and the status file of a world of *things* under *data*."""
     journal = Journal(data / "journal")
     journal.append(_vocabulary(), run="run-1", time=SEEN)
     run = RunStatistics(
@@ -256,11 +256,11 @@ def build(data: Path) -> None:
         ended=CHANGED,
         state="committed",
         is_full=True,
-        reported=124,
-        fetched=124,
-        new=124,
+        reported=len(things),
+        fetched=len(things),
+        new=len(things),
     )
-    rows = [row for item in THINGS for row in record_rows("demo", item)]
+    rows = [row for item in things for row in record_rows("demo", item)]
     rows += [
         f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))
     ]
@@ -273,7 +273,7 @@ def build(data: Path) -> None:
         time=CHANGED,
     )
     result = describe_source_statuses(
-        [SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS
+        [SourceStatus("demo", CHANGED, CHANGED, "published", len(things), None)], IRIS
     )
     write_status(data, result)
 
