@@ -732,6 +732,20 @@ def test_query_waits_for_the_columns_where_they_open_at_once(data: Path) -> None
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
 
 
+def test_first_query_of_a_large_snapshot_waits_for_the_columns(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.workers.column_reader.LARGE", 1)
+    path = level(follower(data))
+    with (
+        ThreadPoolExecutor(1) as executor,
+        closing(ColumnSnapshot(path, lambda work, now: executor.submit(work))) as opened,
+    ):
+        opened.is_answering = True
+
+        assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
+
+
 def test_store_answers_what_fails_in_the_columns(
     data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

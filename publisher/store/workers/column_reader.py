@@ -8,6 +8,7 @@ when a query first needs them, which most never get.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -31,6 +32,8 @@ _ENGINE = "publisher.store.columns.snapshot_columns"
 IDLE_POLL_INTERVAL = 0.1  # seconds between checks whether the worker is idle
 # seconds after which the first worker of a pool opens the columns even if no query needs them
 OPEN_DELAY = 5.0
+# quads from which on a query waits for the columns: the store takes longer than opening them
+LARGE = 1_000_000
 # seconds between thread switches, so that opening the columns delays queries little
 SWITCH_INTERVAL = 1e-4
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
@@ -53,12 +56,14 @@ class ColumnSnapshot(OpenSnapshot):
 
     *load* runs a function in a thread, after a delay or as soon as its event is set. Until the
     columns are open, the store answers, unless *is_imported*: then opening takes milliseconds, and
-    the first query that needs the columns waits for it.
+    the first query that needs the columns waits for it. So it does in a snapshot of LARGE quads.
     """
 
     def __init__(self, path: str, load: Loader, is_imported: bool = False) -> None:
         super().__init__(path)
         self._open_now, self._is_closed, self._is_imported = Event(), False, is_imported
+        self._is_awaited = False  # a query waits for the columns
+        self._is_large = _quads(path) >= LARGE
         self._opening = load(self._open_columns, self._open_now)
 
     @property
@@ -76,7 +81,8 @@ class ColumnSnapshot(OpenSnapshot):
         """
         if may_compile(request):
             self._open_now.set()
-            if self._is_imported:
+            if self._is_imported or self._is_large:
+                self._is_awaited = True
                 self._opening.result()
             if self.columns and (result := self.columns.answer(request)) is not None:
                 return result, COLUMNS
@@ -103,7 +109,7 @@ class ColumnSnapshot(OpenSnapshot):
     def _open_columns(self) -> SnapshotColumns | None:
         store = self.store
         # a running query has priority
-        while self.is_answering and not self._is_closed and not self._is_imported:
+        while self.is_answering and not (self._is_closed or self._is_imported or self._is_awaited):
             time.sleep(IDLE_POLL_INTERVAL)
         if self._is_closed:
             return None
@@ -117,6 +123,14 @@ class ColumnSnapshot(OpenSnapshot):
         if not self._opening.cancel():
             self._opening.add_done_callback(_close_columns)
         super().close()
+
+
+def _quads(path: str) -> int:
+    """Return the number of quads of a snapshot, 0 if it is not known."""
+    try:
+        return int(json.loads((Path(path) / "about.json").read_text())["quads"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
