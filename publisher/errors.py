@@ -3,7 +3,7 @@
 PublisherError ├── QueryError           the query is wrong: QuerySyntaxError (line, column),
 FederationRefused (LoadRefused), NoFormat ├── LimitError           a limit was reached: TimeLimit,
 MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries ├── ReleaseError         a
-release cannot be made or read: ReleaseNotFound, Withdrawn ├── ReportError          a report cannot
+release cannot be made or read: ReleaseNotFound, DamagedRelease, Withdrawn ├── ReportError          a report cannot
 be made └── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull),
 DamagedFiles, StoreFailure
 """
@@ -78,6 +78,10 @@ class ReportError(PublisherError):
 
 class ReleaseError(PublisherError):
     """A release cannot be made or read; the message says why and what to do."""
+
+
+class DamagedRelease(ReleaseError):
+    """The manifest of a release cannot be read; a person has to restore it."""
 
 
 class ReleaseNotFound(ReleaseError):

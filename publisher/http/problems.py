@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from publisher.errors import (
     DamagedFiles,
+    DamagedRelease,
     FederationRefused,
     LimitError,
     LoadRefused,
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
     (StoreBusy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
     (DamagedFiles, HTTPStatus.SERVICE_UNAVAILABLE, "Damaged files are being rebuilt"),
+    (DamagedRelease, HTTPStatus.SERVICE_UNAVAILABLE, "The database is unavailable"),
     (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable"),
 )
 
@@ -89,6 +91,8 @@ def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, st
         headers["Retry-After"] = str(error.wait)
     elif isinstance(error, DamagedFiles):
         headers["Retry-After"] = "60"
+    elif isinstance(error, DamagedRelease):
+        headers["Retry-After"] = "600"  # a person has to restore it
     elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = "2"
     elif isinstance(error, LimitError):

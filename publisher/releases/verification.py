@@ -9,6 +9,7 @@ from pathlib import Path
 import minisign
 
 from journal.integrity import Fault
+from publisher.errors import DamagedRelease
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
 
@@ -35,7 +36,7 @@ def release_faults(folder: Path) -> Iterator[Fault]:
         name = f"{folder.name}/{number}"
         try:
             release = read_manifest(folder / str(number))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, DamagedRelease) as error:
             yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_REMEDY)
             continue
         for file in release.files if release.withdrawn is None else ():

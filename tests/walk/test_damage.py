@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import httpx
 import pytest
 import zstandard
 from projects import NOON
@@ -29,12 +30,15 @@ from journal.errors import ChainError
 from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher import damaged_files as files
+from publisher.app import create_app
 from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
+from publisher.releases.verification import release_faults
 from publisher.store.checksums import first_fault, write_checksums
+from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from stocktake import app
 from vocab.iris import BASE, Iris
@@ -238,6 +242,27 @@ def test_every_damaged_original_file_is_found_and_named_with_the_remedy(
             [fault] = [line for line in result.stdout.splitlines() if path.name in line][:1]
             assert "restore" in fault
             assert f"{part}:" in result.stdout
+
+
+async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled: Path) -> None:
+    _damage(filled / "releases/1/release.json")
+    app = create_app(QueryService(filled, IRIS, follow=False))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        paths = ("/releases/", "/releases/1/", "/data.json")
+        codes = [(await client.get(path)).status_code for path in paths]
+        home = (await client.get("/")).status_code
+        faults = (await client.get("/health")).json()["faults"]
+
+    assert (codes, home) == ([503] * 3, 200)
+    assert [(fault["part"], "restore" in fault["remedy"]) for fault in faults] == [
+        ("releases", True)
+    ]
+    assert [fault.name for fault in release_faults(filled / "releases")] == [
+        "releases/1/release.json"
+    ]
 
 
 def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 import structlog
@@ -20,9 +21,11 @@ from typing_extensions import TypedDict
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
+from publisher.errors import DamagedRelease
 from publisher.http.endpoints import Count
 from publisher.http.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import list_releases
 
 log = structlog.get_logger(component="health")
 
@@ -39,6 +42,7 @@ _INDEX_REMEDY = (
     "it is rebuilt by itself, and tried again at growing intervals; if this lasts, "
     "free disk space or fix the permissions of store/"
 )
+_RELEASE_REMEDY = "run stocktake verify, and restore the manifest from a backup or a mirror"
 _ORIGIN_REMEDY = (
     "the mirror tries again by itself; check the address of its origin and the network between them"
 )
@@ -149,6 +153,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
     details |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
     details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
     add_store_faults(service, faults)
+    await asyncio.to_thread(_add_release_faults, service.data / "releases", faults)
     if snapshot is None:
         details |= {
             "status": "starting",
@@ -209,6 +214,13 @@ def _add_origin_faults(origin: Origin, faults: Faults) -> None:
         faults.add("origin of the mirror", origin.refused.reason, _REFUSED_REMEDY)
     elif origin.error:
         faults.add("origin of the mirror", origin.error, _ORIGIN_REMEDY)
+
+
+def _add_release_faults(folder: Path, faults: Faults) -> None:
+    try:
+        list_releases(folder)
+    except (OSError, DamagedRelease) as error:
+        faults.add("releases", str(error), _RELEASE_REMEDY)
 
 
 def add_store_faults(service: QueryService, faults: Faults) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from journal.atomic_file import replace_file
+from publisher.errors import DamagedRelease
 
 MANIFEST = "release.json"
 
@@ -79,14 +80,22 @@ def write_manifest(folder: Path, release: Release) -> None:
 
 
 def read_manifest(folder: Path) -> Release:
-    """Read the manifest in *folder*; raise FileNotFoundError if there is none."""
-    values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    release = Release(**values)
-    return replace(
-        release,
-        sources=tuple(ReleaseSource(**value) for value in values["sources"]),
-        files=tuple(File(**value) for value in values["files"]),
-    )
+    """Read the manifest in *folder*; raise FileNotFoundError if there is none, and DamagedRelease
+    if it cannot be read.
+    """
+    content = (folder / MANIFEST).read_bytes()
+    try:
+        values = json.loads(content)
+        release = Release(**values)
+        return replace(
+            release,
+            sources=tuple(ReleaseSource(**value) for value in values["sources"]),
+            files=tuple(File(**value) for value in values["files"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedRelease(
+            f"{MANIFEST} of release {folder.name} cannot be read; restore it from a backup or a mirror"
+        ) from error
 
 
 def release_numbers(releases: Path) -> list[int]:
