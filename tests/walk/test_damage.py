@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -553,3 +555,21 @@ def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(fille
         "by a person",
     )
     assert (filled / "status.nq").read_bytes() == before
+
+
+def test_the_documentation_says_of_each_kind_of_file_what_happens_if_it_is_damaged(
+    filled: Path,
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/back-up.md").read_text()
+    table = text.partition("## Each kind of file")[2]
+    patterns = []
+    for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE):
+        first, *others = re.findall("`([^`]+)`", row)
+        folder = first.rpartition("/")[0]
+        patterns += [first, *(name if "/" in name else f"{folder}/{name}" for name in others)]
+    # a pattern that ends with a slash means every file below
+    patterns = [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in patterns]
+
+    paths = [path.relative_to(filled).as_posix() for path in largest_files(filled).values()]
+
+    assert [path for path in paths if not any(fnmatch(path, item) for item in patterns)] == []
