@@ -291,6 +291,28 @@ def configure(
     context.obj = check if is_help_wanted(context) else check()
 
 
+def read_setting_files() -> None:
+    """Set each setting whose variable ends with _FILE to the text of that file, without the last
+    line end; exit with 2 if it cannot be read, or if the setting itself is set as well.
+    """
+    for name in [name for name in os.environ if name.startswith("STOCKTAKE_")]:
+        setting = name.removesuffix("_FILE")
+        if setting == name:
+            continue
+        problem, path = "", os.environ.pop(name)
+        try:
+            text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            problem = f"{path} cannot be read ({getattr(error, 'strerror', None) or error})"
+        else:
+            if setting in os.environ:
+                problem = f"{setting} is set as well; remove one of the two"
+            os.environ[setting] = text
+        if problem:
+            _err.print(f"{name}: {problem}", style="red", markup=False, soft_wrap=True)
+            sys.exit(2)
+
+
 def main() -> None:
     """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a
     wrong setting or permission error.
@@ -300,6 +322,7 @@ def main() -> None:
     ]:
         # an empty variable counts as not set, so that a compose file can list all of them
         del os.environ[name]
+    read_setting_files()
     try:
         app()
     except PermissionError as error:

@@ -331,6 +331,14 @@ def test_the_image_runs_as_nobody_special() -> None:
     assert user not in {"root", "0"}
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_cannot_take_all_memory_nor_write_outside_its_volumes(name: str) -> None:
+    assert (SERVICES[name]["mem_limit"], SERVICES[name]["read_only"]) == (
+        "${MEMORY_LIMIT:-4g}",
+        True,
+    )
+
+
 def test_no_password_stands_in_the_file() -> None:
     passwords = [
         value

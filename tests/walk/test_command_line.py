@@ -14,6 +14,7 @@ from click import unstyle
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import stocktake
 from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
@@ -493,3 +494,35 @@ print(done.exit_code, "journal" in done.output, "Traceback" in done.output, done
     )
 
     assert completed.stdout.strip() == "2 True False 2", completed.stderr
+
+
+def test_a_setting_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "webhook"
+    path.write_text("s3cret \n", encoding="utf-8")
+    environment = {"STOCKTAKE_WEBHOOK_SECRET_FILE": str(path)}
+    monkeypatch.setattr(os, "environ", environment)
+
+    stocktake.read_setting_files()
+
+    assert environment == {"STOCKTAKE_WEBHOOK_SECRET": "s3cret "}
+
+
+@pytest.mark.parametrize("more", [{"STOCKTAKE_LEDGER": "sqlite:///x"}, {}])
+def test_a_file_of_a_setting_that_is_missing_or_one_too_many_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
+) -> None:
+    path = tmp_path / "ledger"
+    if more:
+        path.write_text("postgresql+psycopg://secret@host/ledger", encoding="utf-8")
+    monkeypatch.setattr(os, "environ", {"STOCKTAKE_LEDGER_FILE": str(path), **more})
+
+    with pytest.raises(SystemExit) as ended:
+        stocktake.read_setting_files()
+
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert shown.startswith("STOCKTAKE_LEDGER_FILE: ")
+    assert "secret" not in shown
