@@ -3,8 +3,8 @@
 
 Of each kind of file in the data directory DATA, which stays as it is, the largest is damaged in a
 copy: 64 bytes in its middle are inverted. The table has the file, the part that is named, whether
-the damage was noticed, and whether `verify --repair` repaired it. Bytes of an SQLite file that no
-row uses are named as such. Stop the server first.
+the damage was noticed, and whether `verify --repair` repaired it. Bytes of an SQLite or DuckDB file
+that no row uses are named as such. Stop the server first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import duckdb
 import typer
 from typer.testing import CliRunner
 
@@ -77,9 +78,11 @@ def verify(data: Path, *options: str) -> dict[str, str]:
 
 
 def _rows(path: Path) -> bytes | None:
-    """Return a digest of the rows of an SQLite file, None of other files and where they cannot be
-    read.
+    """Return a digest of the rows of an SQLite or DuckDB file, None of other files and where they
+    cannot be read.
     """
+    if path.suffix == ".duckdb":
+        return _duckdb_rows(path)
     digest = blake2b()
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
@@ -92,6 +95,21 @@ def _rows(path: Path) -> bytes | None:
     except sqlite3.DatabaseError:
         return None
     return digest.digest()
+
+
+def _duckdb_rows(path: Path) -> bytes | None:
+    try:
+        with duckdb.connect(path, read_only=True) as file:
+            names = sorted(name for (name,) in file.execute("SHOW TABLES").fetchall())
+            hashes = [
+                file.execute(
+                    f'SELECT count(*), bit_xor(hash(row)), sum(hash(row)) FROM "{name}" AS row'
+                ).fetchone()
+                for name in names
+            ]
+    except duckdb.Error:
+        return None
+    return repr((names, hashes)).encode()
 
 
 def _checkpoint(path: Path) -> None:

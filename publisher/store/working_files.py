@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyoxigraph import Store
+
 from journal.file_lock import is_locked
 from journal.integrity import Fault
 from publisher.projections.database_projection import WORK, unreadable_reason
@@ -30,8 +32,8 @@ def working_faults(
     one, which is sound.
 
     The engines of the store and of the search index check what they read; files that they share
-    with the snapshot are compared with it. DuckDB files are read to the end, unless a server has
-    them open. Bytes that no row uses may differ.
+    with the snapshot are compared with it. The store is opened and DuckDB files are read to the
+    end, unless a server has them open. Bytes that no row uses may differ.
     """
     yield from _position_faults(store, snapshot, reader, remedy)
     for name, pattern in _IMMUTABLE.items():
@@ -41,6 +43,10 @@ def working_faults(
         yield from copy_faults(Path(snapshot.path), name, files, remedy)
     if is_locked(store / "lock"):
         return
+    try:
+        Store.read_only(str(store / "store"))
+    except (OSError, RuntimeError, ValueError) as error:
+        yield Fault("store/store", f"cannot be opened: {error}", remedy)
     for folder in ProjectionPaths.below(store):
         path = folder.with_name(WORK)
         if path.exists() and (reason := unreadable_reason(path)):

@@ -17,7 +17,8 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.projections.journal_reader import rows_of
 from publisher.releases import dump as module
-from publisher.releases.dump import canonical_quads, write_dumps
+from publisher.releases.dump import canonical_quads, read_checksums, write_dumps
+from publisher.releases.dump_index import list_dumps
 from publisher.store.apply import apply
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -134,6 +135,16 @@ async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:
     assert "stocktake-3.ttl.gz" in listing.text
     assert whole.headers["content-type"] == "application/gzip"
     assert response.text.split()[0] == hashlib.sha256(whole.content).hexdigest()
+
+
+def test_a_damaged_sum_is_not_shown_and_stops_no_page(world: Path, tmp_path: Path) -> None:
+    dump, *_ = write_dumps(Journal(world / "journal"), tmp_path)
+    assert set(read_checksums([dump])) == {dump.name}
+    sums = dump.with_name(f"{dump.name}.sha256")
+    sums.write_bytes(bytes(byte ^ 0xFF for byte in sums.read_bytes()))
+
+    assert read_checksums([dump]) == {}
+    assert {file.digest for file in list_dumps(tmp_path) if file.name == dump.name} == {""}
 
 
 async def test_a_part_of_a_dump_is_served(world: Path, tmp_path: Path) -> None:

@@ -522,7 +522,7 @@ def test_a_file_of_a_setting_that_is_missing_or_one_too_many_is_named(
     with pytest.raises(SystemExit) as ended:
         stocktake.read_setting_files()
 
-    shown = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert ended.value.code == 2
-    assert shown.startswith("STOCKTAKE_LEDGER_FILE: ")
-    assert "secret" not in shown
+    assert message.startswith("STOCKTAKE_LEDGER_FILE: ")
+    assert "secret" not in message
