@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from vocab.iris import BASE
 
@@ -24,4 +25,8 @@ def office(home: Path, now: datetime) -> Iterator[HarvestContext]:
     with open_context(
         home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE
     ) as context:
-        yield replace(context, now=lambda: now, retry_policy=RetryPolicy(max_attempts=2))
+        yield replace(
+            context,
+            now=lambda: now,
+            network=NetworkSettings(retry_policy=RetryPolicy(max_attempts=2)),
+        )

@@ -95,7 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
         type=int,
-        default=12,
+        default=8,
         help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)",
     )
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")

@@ -27,8 +27,8 @@ from harvesters.inspection.scratch import copy_source, scratch_context
 from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
-from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
@@ -101,9 +101,8 @@ def check_feed(
     check_compatible(source)
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
-    with scratch_context(
-        base, engine, contact, allow, limits.retry_policy, transport, limits.process
-    ) as context:
+    network = NetworkSettings(contact, allow, limits.retry_policy, transport)
+    with scratch_context(base, engine, network, limits.process) as context:
         if ledger is not None:
             copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
@@ -166,11 +165,15 @@ def _collect(
         source.name, started, rules_digest(source, context), is_full=True, since=None
     )
     archive = Archive(context.data / "archive", source.name, run.id)
-    policy, live = context.retry_policy, transport is None
-    client = Fetch(
-        context.contact, source.pause if live else 0.0, context.allow_hosts, archive, {}, policy, transport, context.rate_limiter,
-        robots=live, robots_override=source.grant, quiet_hours=source.quiet if live else None, base=context.iris.base,
-    )  # fmt: skip
+    live = transport is None
+    client = context.network.client(
+        source.pause if live else 0.0,
+        archive,
+        robots=live,
+        robots_override=source.grant,
+        quiet_hours=source.quiet if live else None,
+        base=context.iris.base,
+    )
     failed: Finding | None = None
     with closing(archive), client:
         task = ProcessingTask(

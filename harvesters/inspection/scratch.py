@@ -10,13 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.worker_pool import WorkerPool
@@ -32,10 +31,7 @@ _ROWS = 500  # copied at once
 def scratch_context(
     base: str,
     engine: EngineName,
-    contact: str,
-    allow: frozenset[str],
-    retry_policy: RetryPolicy,
-    transport: httpx.BaseTransport | None,
+    network: NetworkSettings,
     limits: ProcessLimits,
 ) -> Iterator[HarvestContext]:
     """Open a context of runs in a temporary folder. Responses are read, and records mapped, in
@@ -47,10 +43,10 @@ def scratch_context(
         ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
         try:
             with WorkerPool(base, engine, 0) as pool:
+                journal = Journal(folder / "journal")
                 yield HarvestContext(
-                    folder, ledger, Journal(folder / "journal"), Iris(base), pool, contact, allow,
-                    retry_policy, transport, collectors=collectors,
-                )  # fmt: skip
+                    folder, ledger, journal, Iris(base), pool, network, collectors=collectors
+                )
         finally:
             collectors.close()
             ledger.close()

@@ -65,7 +65,8 @@ class _Request:
     obeys_robots: bool = True
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """Return the present instant."""
     return datetime.now(UTC)
 
 
@@ -95,7 +96,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     robots_override: str = ""
     quiet_hours: QuietHours | None = None
     base: str = ""
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = utc_now
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)

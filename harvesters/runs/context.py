@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import structlog
 
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
-from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.pipeline.worker_pool import WorkerPool
@@ -38,13 +37,13 @@ def _no_lock_check() -> None:
 
 @dataclass(frozen=True, slots=True)
 class HarvestContext:
-    """The resources and network settings that all runs share.
+    """The resources that all runs share.
 
-    *data* is the data directory (archive, locks, status file). *transport* replaces the network in
-    tests. *now* returns UTC in whole seconds. *source_dir* is the directory of the source
-    definitions, None if unknown. *check_lock* raises LockLostError if the lock of the run is lost;
-    it is called before each write that others rely on. *collectors* are the processes that read
-    responses and map records; if None, this process does. *name* is the installation's, in mails.
+    *data* is the data directory (archive, locks, status file). *now* returns UTC in whole seconds.
+    *source_dir* is the directory of the source definitions, None if unknown. *check_lock* raises
+    LockLostError if the lock of the run is lost; it is called before each write that others rely
+    on. *collectors* are the processes that read responses and map records; if None, this process
+    does. *name* is the installation's, in mails.
     """
 
     data: Path
@@ -52,11 +51,7 @@ class HarvestContext:
     journal: Journal
     iris: Iris
     pool: WorkerPool
-    contact: str = "no contact given"
-    allow_hosts: frozenset[str] = frozenset()
-    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    transport: httpx.BaseTransport | None = None
-    rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     now: Callable[[], datetime] = _now
     source_dir: Path | None = None
     check_lock: Callable[[], None] = _no_lock_check
@@ -113,9 +108,7 @@ def open_context(
                 journal,
                 iris,
                 pool,
-                contact,
-                allow,
-                rate_limiter=limiter,
+                NetworkSettings(contact, allow, rate_limiter=limiter),
                 source_dir=source_dir,
                 collectors=collectors,
                 name=name,

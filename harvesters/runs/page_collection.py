@@ -106,17 +106,14 @@ def _make_client(
     source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
 ) -> Fetch:
     is_local = source.protocol == SUBMISSIONS
-    return Fetch(
-        context.contact,
+    network = context.network
+    if is_local:
+        inbox = SubmissionTransport(context.ledger, source.name, context.now)
+        network = replace(network, transport=inbox)
+    return network.client(
         source.pause,
-        context.allow_hosts,
         archive,
         known,
-        context.retry_policy,
-        SubmissionTransport(context.ledger, source.name, context.now)
-        if is_local
-        else context.transport,
-        context.rate_limiter,
         robots=not is_local,
         robots_override=source.grant,
         quiet_hours=source.quiet,

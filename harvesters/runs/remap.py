@@ -16,8 +16,8 @@ import structlog
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
-from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.protocol import Protocol
@@ -142,17 +142,8 @@ def _collect(
             is_complete,
         )
         clock = _clock_at(archived_run.started)
-        with Fetch(
-            context.contact,
-            0.0,
-            context.allow_hosts,
-            replay,
-            {},
-            _NO_DELAY,
-            replay,
-            robots=False,
-            now=clock,
-        ) as client:
+        offline = NetworkSettings(retry_policy=_NO_DELAY, transport=replay)
+        with offline.client(0.0, replay, robots=False, now=clock) as client:
             task = ProcessingTask(
                 run,
                 source,

@@ -329,12 +329,20 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
     [
         ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
         ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
-        ("DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY", "takes too long"),
+        pytest.param(
+            "DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY",
+            "takes too long",
+            marks=pytest.mark.nightly,
+        ),
         (
             "DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
             "day that does not exist in its months",
         ),
-        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300", "takes too long"),
+        pytest.param(
+            "DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300",
+            "takes too long",
+            marks=pytest.mark.nightly,
+        ),
         (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
         (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
         ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000"),

@@ -9,10 +9,10 @@ import html
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from publish_fixture import session_loop
 
@@ -47,10 +47,11 @@ def goods() -> list[Initiative]:
     ]
 
 
-@pytest.fixture
-async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client of a publisher of these initiatives."""
-    journal = Journal(tmp_path / "journal")
+    data = tmp_path_factory.mktemp("sparse")
+    journal = Journal(data / "journal")
     rows = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
     journal.append(rows, run="run-1", time=DAY)
     registry = Registry(
@@ -73,7 +74,7 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         ]
         rows += [f"A {quad}" for quad in quads(results, IRIS.record("goods", good.key))]
     journal.append(rows, run="run-2", time=DAY)
-    async with QueryService(tmp_path, IRIS, Limits(seconds=10), readers=1) as service:
+    async with QueryService(data, IRIS, Limits(seconds=10), readers=1) as service:
         await service.wait_until_current()
         async with asyncio.timeout(60):
             while service.current.tables < service.current.position:
@@ -108,6 +109,7 @@ async def test_figure_says_its_coverage(
     assert sentence in await text(inside, path)
 
 
+@session_loop
 async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(
     sparse: httpx.AsyncClient,
 ) -> None:
@@ -122,6 +124,7 @@ async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(
     assert "No initiative has a country." in page
 
 
+@session_loop
 async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/map")
 
@@ -131,6 +134,7 @@ async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.As
     assert 'id="by-goal"' in page
 
 
+@session_loop
 async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/matrix")
 
@@ -148,6 +152,7 @@ async def test_full_matrix_stands_alone(inside: httpx.AsyncClient) -> None:
     assert re.findall(r'id="by-(\w+)"', page) == []
 
 
+@session_loop
 async def test_trends_without_years_say_what_fills_them(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/trends")
 

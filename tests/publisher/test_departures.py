@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
+from publish_fixture import session_loop
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -95,7 +97,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
@@ -106,6 +108,7 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield opened
 
 
+@session_loop
 async def test_a_tombstone_has_time_reason_run_type_and_replacement(
     client: httpx.AsyncClient,
 ) -> None:
@@ -126,6 +129,7 @@ async def test_a_tombstone_has_time_reason_run_type_and_replacement(
         )
 
 
+@session_loop
 async def test_what_is_gone_answers_410_in_every_format(client: httpx.AsyncClient) -> None:
     answers = [
         await client.get("/record/demo/old", headers={"Accept": row.media})
@@ -140,6 +144,7 @@ async def test_what_is_gone_answers_410_in_every_format(client: httpx.AsyncClien
     )
 
 
+@session_loop
 async def test_a_tombstone_without_a_reason_or_an_heir_has_a_page_too(
     client: httpx.AsyncClient,
 ) -> None:
@@ -150,6 +155,7 @@ async def test_a_tombstone_without_a_reason_or_an_heir_has_a_page_too(
     assert "<b>\nand" not in answer.text
 
 
+@session_loop
 @pytest.mark.parametrize("path", ["/page/initiative/demo/away", "/record/demo/away"])
 async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers=HTML)
@@ -160,6 +166,7 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     assert "confirmed" not in answer.text
 
 
+@session_loop
 async def test_the_page_of_a_missing_record_names_the_last_full_harvest(
     client: httpx.AsyncClient,
 ) -> None:
@@ -169,6 +176,7 @@ async def test_the_page_of_a_missing_record_names_the_last_full_harvest(
     assert 'datetime="2026-03-08T08:00:00Z"' in page
 
 
+@session_loop
 async def test_what_is_there_is_not_marked(client: httpx.AsyncClient) -> None:
     assert "Not met" not in (await client.get("/page/initiative/demo/new", headers=HTML)).text
 
@@ -194,6 +202,7 @@ def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_
     assert (lost["title"], lost["replaced_by"]) == (HOSTILE, "")
 
 
+@session_loop
 async def test_the_deletions_file_is_listed_and_served_with_its_sum(
     data: Path, client: httpx.AsyncClient
 ) -> None:

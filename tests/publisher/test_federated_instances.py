@@ -54,7 +54,11 @@ class Stocktake:
             {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0},
             "test",
         )
-        harvest(source, replace(self.context, transport=there), full=True)
+        harvest(
+            source,
+            replace(self.context, network=replace(self.context.network, transport=there)),
+            full=True,
+        )
         return self.newest
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:

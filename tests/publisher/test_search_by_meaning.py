@@ -320,6 +320,7 @@ def test_no_vectors_is_no_result(tmp_path: Path) -> None:
     assert open_vectors(str(tmp_path / "nowhere")) is None
 
 
+@pytest.mark.nightly
 def test_sixty_rated_queries_are_answered_better_in_each_language(tmp_path: Path) -> None:
     rated = load_queries()
     entries, topics = generated_entries(150)

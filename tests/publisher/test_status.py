@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
+from publish_fixture import session_loop
 from pyoxigraph import NamedNode
 
 from journal.journal import Journal
@@ -119,7 +121,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
@@ -130,6 +132,7 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield opened
 
 
+@session_loop
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {
         "alpha": "late",
@@ -161,6 +164,7 @@ async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncCli
     assert "ops:lateFrom" in turtle.text
 
 
+@session_loop
 async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> None:
     body = (await client.get("/status", headers={"Accept": "application/json"})).json()
 
@@ -179,6 +183,7 @@ async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> No
     )
 
 
+@session_loop
 async def test_the_store_agrees_with_the_account_of_the_newest_run(
     client: httpx.AsyncClient,
 ) -> None:
@@ -211,6 +216,7 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(
     assert "differs" in page.text
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("path", "state"),
     [
@@ -238,6 +244,7 @@ async def test_answers_say_what_they_were_made_from(
     assert "Stocktake-Freshness" in headers["access-control-expose-headers"]
 
 
+@session_loop
 async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(
     client: httpx.AsyncClient,
 ) -> None:
@@ -250,6 +257,7 @@ async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(
     assert f'last confirmed at the source <time datetime="{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}">' in thing
 
 
+@session_loop
 @pytest.mark.parametrize(
     "path", ["/page/initiative/demo/a%2F1", "/record/demo/a%2F1", "/source/demo"]
 )
@@ -264,6 +272,7 @@ async def test_the_page_of_a_record_states_how_its_registry_fares(
     assert "Consecutive failures 0" in text
 
 
+@session_loop
 @pytest.mark.parametrize("run", ["demo.4", "beta.7"])
 async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(
     client: httpx.AsyncClient, run: str
@@ -283,6 +292,7 @@ async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(
     assert "lastAttempt" not in turtle.text
 
 
+@session_loop
 async def test_a_source_page_states_its_state_and_the_reason(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers=HTML)).text
 
@@ -290,6 +300,7 @@ async def test_a_source_page_states_its_state_and_the_reason(client: httpx.Async
     assert "Of these, missing at the source" in page
 
 
+@session_loop
 @pytest.mark.parametrize("query", ["format=csv", "format=nonsense"])
 async def test_a_format_that_the_status_has_not_is_refused(
     client: httpx.AsyncClient, query: str
@@ -393,6 +404,7 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(
     assert status_statements(follower) == {"live"}
 
 
+@session_loop
 async def test_times_of_a_source_are_in_utc(client):
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
     facts = re.findall(

@@ -244,7 +244,14 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+@pytest.mark.parametrize(
+    "language",
+    [
+        pytest.param(tag, marks=pytest.mark.nightly if tag in ("es", "ru") else ())
+        for tag in LANGUAGES
+        if tag != "en"
+    ],
+)
 async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(
     client: httpx.AsyncClient, language: Any
 ) -> None:

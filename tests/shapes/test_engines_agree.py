@@ -15,8 +15,8 @@ from vocab.terms import DCAT, DCT, RDF, XSD, literal
 Records = Callable[[int, int], list[list[str]]]
 
 # records: the reference takes 20 ms for one
-COUNTS = [600, pytest.param(4_000, marks=pytest.mark.nightly)]
-CHUNK = 200  # records a task: its best batch
+COUNTS = [400, pytest.param(4_000, marks=pytest.mark.nightly)]
+CHUNK = 100  # records a task: its best batch
 
 DATES = [
     *(f'"{text}"^^<{XSD}gYear>' for text in ("2019", "2020")),

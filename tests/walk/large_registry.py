@@ -95,7 +95,11 @@ def open_harvest(
         dask,
     ) as context:
         context.pool.record_count = 10_000 if workers or dask else 0
-        yield replace(context, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
+        yield replace(
+            context,
+            network=replace(context.network, transport=httpx.MockTransport(registry)),
+            now=lambda: next(ticks),
+        )
 
 
 def journal_digests(folder: Path) -> dict[str, str]:

@@ -82,7 +82,10 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     with open_context(
         other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
     ) as opened:
-        run_after = harvest(source, replace(opened, transport=transport, now=context.now)).run
+        run_after = harvest(
+            source,
+            replace(opened, network=replace(opened.network, transport=transport), now=context.now),
+        ).run
     assert (run_after.state, run_after.counts["new"], run_after.entry) == (State.COMMITTED, 1, 2)
 
 
@@ -244,7 +247,12 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
         other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
     ) as opened:
         run_after = harvest(
-            source, replace(opened, transport=httpx.MockTransport(registry), now=context.now)
+            source,
+            replace(
+                opened,
+                network=replace(opened.network, transport=httpx.MockTransport(registry)),
+                now=context.now,
+            ),
         ).run
     assert run_after.state == State.UNCHANGED
     assert not list(data.glob(".backup*"))

@@ -48,8 +48,11 @@ def test_no_bad_response_changes_published_data(
         content = file.read_bytes()
         bad = replace(
             context,
-            transport=httpx.MockTransport(
-                lambda _, content=content: httpx.Response(200, content=content)
+            network=replace(
+                context.network,
+                transport=httpx.MockTransport(
+                    lambda _, content=content: httpx.Response(200, content=content)
+                ),
             ),
         )
         try:

@@ -50,7 +50,7 @@ def behind(
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if request.url.path == "/robots.txt" else registry(request)
 
-    return replace(context, transport=httpx.MockTransport(answer))
+    return replace(context, network=replace(context.network, transport=httpx.MockTransport(answer)))
 
 
 def outcome_counts(plan: Plan) -> dict[Outcome, int]:

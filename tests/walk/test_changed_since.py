@@ -52,7 +52,7 @@ def whole() -> Whole:
 
 @pytest.fixture
 def context(context: HarvestContext, whole: Whole) -> HarvestContext:
-    return replace(context, transport=httpx.MockTransport(whole))
+    return replace(context, network=replace(context.network, transport=httpx.MockTransport(whole)))
 
 
 @pytest.fixture

@@ -184,6 +184,7 @@ def test_children_of_up_end_with_it_and_release_the_port(tmp_path: Path) -> None
         item.bind(("127.0.0.1", port))
 
 
+@pytest.mark.nightly
 def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
     port = free_port()
     origin = start(tmp_path / "origin", "serve", "--port", str(port))
@@ -203,6 +204,7 @@ def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
         origin.stop()
 
 
+@pytest.mark.nightly
 def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
     words = ("demo", "--size", "300", "--port", str(free_port()), "--registries-port", "0")
 

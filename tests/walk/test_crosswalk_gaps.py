@@ -43,7 +43,10 @@ def harvested(context: HarvestContext) -> Source:
             return httpx.Response(404)
         return httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
 
-    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+    harvest(
+        source,
+        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
+    )
     return source
 
 
@@ -89,7 +92,10 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
             else httpx.Response(200, content=orjson.dumps({"items": items}))
         )
 
-    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+    harvest(
+        source,
+        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
+    )
 
     gaps = find_gaps(context.ledger, ["projects"], Iris(BASE), 20, {"projects": curated})
     without_table = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
@@ -180,7 +186,10 @@ def test_a_translated_word_is_no_gap(context: HarvestContext) -> None:
             else httpx.Response(200, content=left.pop())
         )
 
-    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+    harvest(
+        source,
+        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
+    )
 
     results = {gap.word for gap in find_gaps(context.ledger, [source.name], Iris(BASE), 100)}
 

@@ -245,7 +245,7 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
             JournalWriteError,
             match=r"journal .* cannot be written: Is a directory; free disk space or fix the directory, then run again",
         ):
-            harvest(source, replace(looking, transport=context.transport))
+            harvest(source, replace(looking, network=context.network))
 
     assert runs == ["projects.1"]
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]

@@ -55,7 +55,7 @@ def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
             return httpx.Response(404)
         return httpx.Response(200, content=left.pop(0))
 
-    return replace(context, transport=httpx.MockTransport(answer))
+    return replace(context, network=replace(context.network, transport=httpx.MockTransport(answer)))
 
 
 def explained(source: Source, context: HarvestContext, name: str = "") -> list[Explanation]:

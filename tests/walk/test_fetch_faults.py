@@ -84,7 +84,8 @@ class FaultRegistry:
     def run(self, patience: RetryPolicy = SOUND) -> Run:
         """Harvest all anew; gives the run as the ledger has it, also where it failed."""
         with suppress(HarvestError):
-            harvest(self.source, replace(self.context, retry_policy=patience), full=True)
+            network = replace(self.context.network, retry_policy=patience)
+            harvest(self.source, replace(self.context, network=network), full=True)
         return self.context.ledger.runs(self.source.name, 1)[0]
 
     def published(self) -> list[bytes]:
@@ -103,7 +104,10 @@ def published(
         "operator@example.org",
         frozenset({HOST}),
     ) as real:
-        context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
+        context = replace(
+            real,
+            network=replace(real.network, rate_limiter=LocalRateLimiter(clock.sleep, clock.read)),
+        )
         known: dict[str, FaultRegistry] = {}
 
         def get(name: str) -> FaultRegistry:
@@ -332,9 +336,10 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
     )
     turning = replace(registry.source, url=registry.source.url.replace(HOST, "registry.example"))
 
-    run = replace(
-        registry, source=turning, context=replace(registry.context, transport=transport)
-    ).run()
+    context = replace(
+        registry.context, network=replace(registry.context.network, transport=transport)
+    )
+    run = replace(registry, source=turning, context=context).run()
 
     assert run.state is State.FAILED
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)

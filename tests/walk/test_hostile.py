@@ -16,9 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from icalendar import Calendar
 from lxml import etree
-from projects import NOON
+from projects import NOON, ProjectRegistry, harvest_context
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
@@ -136,10 +137,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-@pytest.fixture
-async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
-    """Harvest the corpus, and serve what became of it."""
-    registry.projects = [
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Harvest the corpus, and return the data folder."""
+    projects = [
         {
             "id": f"h{n}{TITLES[n % len(TITLES)][:9]}",
             "name": TITLES[n % len(TITLES)],
@@ -148,9 +149,16 @@ async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncCl
         }
         for n in range(ROUNDS)
     ]
-    plan = harvest(parse("hostile", DEFINITION, "test"), context)
-    assert plan.run.state.value == "committed"
-    async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
+    with harvest_context(tmp_path_factory.mktemp("hostile"), ProjectRegistry(projects)) as context:
+        plan = harvest(parse("hostile", DEFINITION, "test"), context)
+        assert plan.run.state.value == "committed"
+        return context.data
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve what became of it."""
+    async with QueryService(data, Iris(), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
@@ -164,6 +172,7 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
     return [row["s"]["value"].removeprefix(BASE) for row in body["results"]["bindings"]]
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     results, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
@@ -201,6 +210,7 @@ PORTAL = (
 )  # fmt: skip
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_no_portal_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     results = {}
 
@@ -222,6 +232,7 @@ XML_FEEDS = (
 )
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("path", XML_FEEDS)
 async def test_every_xml_feed_is_well_formed_and_escapes_text(
     site: httpx.AsyncClient, path: str
@@ -233,6 +244,7 @@ async def test_every_xml_feed_is_well_formed_and_escapes_text(
     assert [node.tag for node in tree.iter("{*}script", "{*}img", "{*}iframe", "{*}svg")] == []
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_event_stream_has_the_same_statements_and_no_injected_one(
     site: httpx.AsyncClient,
 ) -> None:
@@ -244,6 +256,7 @@ async def test_the_event_stream_has_the_same_statements_and_no_injected_one(
     assert [triple for triple in results if str(triple.subject).startswith("<https://x.org/")] == []
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.AsyncClient) -> None:
     answer = await site.get("/activities/1")
 
@@ -295,10 +308,10 @@ async def test_a_calendar_has_no_property_injected_by_a_title(
     assert event.subcomponents == []
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_report_neither_executes_nor_misrenders_hostile_text(
-    context: HarvestContext, site: httpx.AsyncClient
+    data: Path, site: httpx.AsyncClient
 ) -> None:
-    data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
     result = build_report(data, Iris(), None, "en", {})
@@ -314,6 +327,7 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(
     assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClient) -> None:
     query = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(CONTAINS(STR(?s), '/hostile')) }"
     forms = {
@@ -341,6 +355,7 @@ async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClien
     assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClient) -> None:
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
@@ -363,6 +378,7 @@ async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClie
     assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(results["json"])
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_hostile_text_breaks_no_header_and_no_log_line(
     site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

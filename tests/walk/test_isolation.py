@@ -125,7 +125,10 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.nightly) if kind == "loop" else kind for kind in KINDS],
+)
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
     kind: str, isolated: HarvestContext, registry: PagedRegistry
 ) -> None:
@@ -170,7 +173,7 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
 
     plans = harvest_all(
         [bad, good],
-        replace(isolated, transport=httpx.MockTransport(answer)),
+        replace(isolated, network=replace(isolated.network, transport=httpx.MockTransport(answer))),
         full=False,
         dry_run=False,
         quiet=True,
@@ -362,7 +365,7 @@ SLEEP = "import time; time.sleep(3600)"
 ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
 
 
-@pytest.mark.parametrize("action", [LOOP, SLEEP, ALLOCATE])
+@pytest.mark.parametrize("action", [pytest.param(LOOP, marks=pytest.mark.nightly), SLEEP, ALLOCATE])
 def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action: str) -> None:
     record: Record[Any] = Record("a", Bomb(action), b"{}")
     cases = [RecordInput(record, "d" * 32, None, None)]

@@ -35,9 +35,9 @@ UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
-# by day each second kind
+# by day each fourth kind
 STAGES = [
-    part if part % 2 == 0 else pytest.param(part, marks=pytest.mark.nightly)
+    part if part % 4 == 0 else pytest.param(part, marks=pytest.mark.nightly)
     for part in range(PARTS)
 ]
 RANDOM_PARTS = 4  # tests over the chosen points of a seed

@@ -95,7 +95,11 @@ def step(context: HarvestContext, number: int) -> None:
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
         harvest(
             source,
-            replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)),
+            replace(
+                context,
+                network=replace(context.network, transport=feed),
+                now=lambda: NOON + timedelta(days=number),
+            ),
             full=True,
         )
     else:

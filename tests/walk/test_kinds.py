@@ -81,7 +81,9 @@ def harvested(
         },
         "test",
     )
-    context = replace(context, transport=httpx.MockTransport(respond))
+    context = replace(
+        context, network=replace(context.network, transport=httpx.MockTransport(respond))
+    )
     return request.param, context, harvest(source, context)
 
 

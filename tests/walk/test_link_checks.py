@@ -102,7 +102,9 @@ def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
         "admin@example.org",
         frozenset(),
     ) as real:
-        yield replace(real, transport=httpx.MockTransport(web), now=SlowClock())
+        yield replace(
+            real, network=replace(real.network, transport=httpx.MockTransport(web)), now=SlowClock()
+        )
 
 
 def clock(context: HarvestContext) -> SlowClock:
@@ -195,7 +197,7 @@ def test_a_private_address_is_not_requested(
     harvest(source, context)
 
     check_source(
-        replace(context, transport=None),
+        replace(context, network=replace(context.network, transport=None)),
         replace(source, name="projects"),
         LinkProgress(),
         lambda: True,
@@ -364,7 +366,12 @@ def test_a_host_that_limits_requests_rests_and_the_others_go_on(
 ) -> None:
     sites, slept = HostAnswers({"a.example": httpx.Response(status, headers=headers)}), []
     context = replace(
-        context, transport=httpx.MockTransport(sites), rate_limiter=LocalRateLimiter(slept.append)
+        context,
+        network=replace(
+            context.network,
+            transport=httpx.MockTransport(sites),
+            rate_limiter=LocalRateLimiter(slept.append),
+        ),
     )
     begun = clock(context).now
 
@@ -391,7 +398,9 @@ def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(
     many: Source, context: HarvestContext
 ) -> None:
     sites = HostAnswers({}, {"a.example": 25.0})
-    context = replace(context, transport=httpx.MockTransport(sites))
+    context = replace(
+        context, network=replace(context.network, transport=httpx.MockTransport(sites))
+    )
     progress, counts = LinkProgress(), []
     for _ in range(3):
         counts.append(check_source(context, many, progress, lambda: True, lambda: sites.time))
@@ -451,7 +460,7 @@ def test_each_source_has_its_share_of_a_round(many: Source, context: HarvestCont
     harvest(other, context)
     sites = HostAnswers({}, dict.fromkeys(HOSTS, 4.0))
 
-    timed = replace(context, transport=httpx.MockTransport(sites))
+    timed = replace(context, network=replace(context.network, transport=httpx.MockTransport(sites)))
     check_due_links(timed, [many, other], LinkProgress(), Outage("", ""), lambda: sites.time)
 
     counts = [

@@ -47,7 +47,10 @@ def dates(context: HarvestContext, datestamp: str, title: str) -> list[str]:
         text = answer(request.url.params["verb"], datestamp, title)
         return httpx.Response(200, text=text, headers={"content-type": "text/xml"})
 
-    harvest(parse("a", _TABLE, "test"), replace(context, transport=httpx.MockTransport(respond)))
+    harvest(
+        parse("a", _TABLE, "test"),
+        replace(context, network=replace(context.network, transport=httpx.MockTransport(respond))),
+    )
     query = sa.select(t.description.c.statements).join(
         t.record,
         sa.and_(t.description.c.run == t.record.c.run, t.description.c.seq == t.record.c.seq),

@@ -40,7 +40,7 @@ def silent(context: HarvestContext, registry: ProjectRegistry):
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
-    return replace(context, transport=httpx.MockTransport(refuse))
+    return replace(context, network=replace(context.network, transport=httpx.MockTransport(refuse)))
 
 
 def test_an_unchanged_mapping_writes_nothing(

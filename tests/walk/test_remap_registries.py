@@ -44,7 +44,12 @@ def test_two_archived_versions_of_each_registry_are_remapped(tmp_path: Path, reg
             source.name
         )
 
-        plan = remap(source, replace(context, transport=httpx.MockTransport(refuse)))
+        plan = remap(
+            source,
+            replace(
+                context, network=replace(context.network, transport=httpx.MockTransport(refuse))
+            ),
+        )
 
     counts = {outcome: plan.outcomes[outcome] for outcome in SEEN if plan.outcomes[outcome]}
     assert set(counts) <= _LEFT

@@ -112,7 +112,12 @@ def test_failed_run_is_passed_over(
     harvest(source, context)
     before = reported(source, context)
 
-    failing = replace(context, transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+    failing = replace(
+        context,
+        network=replace(
+            context.network, transport=httpx.MockTransport(lambda _: httpx.Response(500))
+        ),
+    )
     with pytest.raises(HarvestError):
         harvest(source, failing)
 

@@ -40,7 +40,7 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    return replace(context, transport=httpx.MockTransport(answer))
+    return replace(context, network=replace(context.network, transport=httpx.MockTransport(answer)))
 
 
 def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(

@@ -46,7 +46,9 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    served = replace(context, transport=httpx.MockTransport(answer))
+    served = replace(
+        context, network=replace(context.network, transport=httpx.MockTransport(answer))
+    )
     harvest(source(), served)
     return served
 

@@ -99,7 +99,11 @@ def open_harvest(home: Path, action: str) -> Iterator[HarvestContext]:
         home, f"sqlite:///{home}/ledger.sqlite", BASE, "admin@example.org", frozenset()
     ) as real:
         yield replace(
-            real, transport=httpx.MockTransport(registry(FEEDS.get(action, {}))), now=lambda: at
+            real,
+            network=replace(
+                real.network, transport=httpx.MockTransport(registry(FEEDS.get(action, {})))
+            ),
+            now=lambda: at,
         )
 
 

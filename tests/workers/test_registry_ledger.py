@@ -105,7 +105,9 @@ def context(
     ledger: str, tmp_path: Path, web: ProjectsWithPages, clock: TickingClock
 ) -> Iterator[HarvestContext]:
     with open_context(tmp_path / "data", ledger, BASE, "admin@example.org", frozenset()) as real:
-        yield replace(real, transport=httpx.MockTransport(web), now=clock)
+        yield replace(
+            real, network=replace(real.network, transport=httpx.MockTransport(web)), now=clock
+        )
 
 
 def message(number: int) -> Message:

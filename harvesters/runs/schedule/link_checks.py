@@ -139,11 +139,8 @@ def check_source(
         progress.runs[source.name] = run.id
         progress.unpublished.add(source.name)
     checked = 0
-    client = Fetch(
-        context.contact, source.pause, context.allow_hosts, None, {}, _POLICY, context.transport, context.rate_limiter,
-        quiet_hours=source.quiet, base=context.iris.base,
-    )  # fmt: skip
-    with client:
+    network = replace(context.network, retry_policy=_POLICY)
+    with network.client(source.pause, quiet_hours=source.quiet, base=context.iris.base) as client:
         for link in _due_links(context, source.name, may_go_on):
             host = urlsplit(link.url).netloc
             if (rest := progress.rests.get(host)) and rest > context.now():

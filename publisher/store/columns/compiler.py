@@ -193,7 +193,10 @@ class _Compiler:
         if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
         return SolutionTable(
-            ordered_solutions(self._names, whole, modifiers, names), projected
+            ordered_solutions(
+                self._names, whole, modifiers, names, together=self._patterns.are_few
+            ),
+            projected,
         ), True
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
@@ -335,7 +338,12 @@ class _Compiler:
                 relation, marked = self._with_existences(relation, part, graph)
                 plain.append(marked)
         if plain:
-            full = with_properties(self._names, relation, sorted(set(variables_of(plain))))
+            full = with_properties(
+                self._names,
+                relation,
+                sorted(set(variables_of(plain))),
+                together=self._patterns.are_few,
+            )
             expressions = Expressions(self._names, relation.columns)
             condition = " AND ".join(expressions.condition(part) for part in plain)
             relation = restrict(self._names, full, condition)

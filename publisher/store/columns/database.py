@@ -15,7 +15,6 @@ from pathlib import Path
 import duckdb
 
 from publisher.store.columns.staging import Stage
-from publisher.store.columns.terms import TermKind
 
 FORMAT = 3  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
@@ -39,10 +38,6 @@ CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
 CREATE TABLE beside (graph VARCHAR);  -- the graph of the store that is not in the journal
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 """
-TEXT = f"""coalesce(written, CASE kind
-    WHEN {TermKind.IRI:d} THEN '<' || lexical || '>' WHEN {TermKind.BLANK:d} THEN '_:' || lexical
-    WHEN {TermKind.STRING:d} THEN '"' || lexical || '"' WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || lexical || '"@' || language
-    ELSE '"' || lexical || '"^^<' || datatype || '>' END)"""  # the N-Triples form of a row of ``terms``
 _CHANGES = """
 CREATE OR REPLACE TEMP TABLE change AS
     SELECT arg_max(added, n) AS added, g, s, p, o FROM staged GROUP BY g, s, p, o;

@@ -24,7 +24,7 @@ from pyoxigraph import (
 )
 
 from publisher.store.columns.compiler import CompiledQuery, compile_query
-from publisher.store.columns.database import TABLES, TEXT
+from publisher.store.columns.database import TABLES
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.query_parser import Form, ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
@@ -94,9 +94,9 @@ class ColumnEngine:
             stage.clear()
             run("DELETE FROM added.terms WHERE id IN (SELECT id FROM stored.terms)")
         run("SET schema = 'main'")
-        for table, extra in (("terms", f", {TEXT} AS text"), ("quads", ""), ("triples", "")):
-            added = f" UNION ALL SELECT *{extra} FROM added.{table}" if rows else ""
-            run(f"CREATE VIEW {table} AS SELECT *{extra} FROM stored.{table}{added}")
+        for table in ("terms", "quads", "triples"):
+            added = f" UNION ALL SELECT * FROM added.{table}" if rows else ""
+            run(f"CREATE VIEW {table} AS SELECT * FROM stored.{table}{added}")
         run("CREATE VIEW named_quads AS SELECT * FROM quads WHERE g <> 0")
 
     @cached_property

@@ -46,6 +46,8 @@ _SIMPLE_PATTERN = re.compile(
 )
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
+# The only other letters of which lower case has ASCII letters: the Kelvin sign, and I with a dot.
+_ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
 
 
 class Expressions:
@@ -233,9 +235,17 @@ class Expressions:
         """Return LCASE of texts whose letters have one lower-case letter each in every version of
         Unicode.
         """
+        is_ascii = "strlen({0}) = length({0})"
+        is_known = (
+            f"regexp_full_match({{0}}, '{_LOWERED.replace('{', '{{').replace('}', '}}')}', 's')"
+        )
+        return self._lowered(expression, f"NOT {is_ascii} AND NOT {is_known}")
+
+    def _lowered(self, expression: CompValue, is_odd: str) -> Operand:
+        """Return LCASE; a text for which *is_odd* holds ends the query."""
         value = self.operand(expression.arg)
         lexical = value.lexical
-        odd = f"strlen({lexical}) <> length({lexical}) AND NOT regexp_full_match({lexical}, '{_LOWERED}', 's')"
+        odd = is_odd.format(lexical)
         lowered = (
             f"(CASE WHEN {value.kind} IN {STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
         )
@@ -243,9 +253,14 @@ class Expressions:
         return Operand(kind, lowered, value.static, None, value.language)
 
     def _search(self, expression: CompValue, function: str) -> Condition:
-        text, part = self.operand(expression.arg1), self.operand(expression.arg2)
+        part = self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
+        lowered = getattr(expression.arg1, "name", "") == "Builtin_LCASE"
+        if lowered and isinstance(expression.arg2, ParsedLiteral) and expression.arg2.isascii():
+            text = self._lowered(expression.arg1, _ASCII_FROM_OTHERS)
+        else:
+            text = self.operand(expression.arg1)
         return Condition(
             f"(CASE WHEN {text.kind} IN {STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)"
         )

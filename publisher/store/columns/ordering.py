@@ -22,15 +22,22 @@ from publisher.store.columns.terms import TermKind
 
 
 def ordered_solutions(
-    names: Names, relation: SolutionTable, modifiers: Modifiers, selected: str
+    names: Names,
+    relation: SolutionTable,
+    modifiers: Modifiers,
+    selected: str,
+    *,
+    together: bool = False,
 ) -> str:
     """Return a query of the columns *selected* of *relation*, in the order and the part that
     *modifiers* say. Raises NotCompiled.
+
+    *together* is that of ``with_properties``.
     """
     used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
-    full = with_properties(names, relation, used)
+    full = with_properties(names, relation, used, together=together)
     keys, checks = [], []
     for condition in modifiers.order:
         direction = "DESC" if condition.order == "DESC" else "ASC"
@@ -58,7 +65,9 @@ def _keys(names: Names, expression: object, relation: SolutionTable) -> list[str
         return [name]
     uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
     rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
-    return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
+    # Of two equal texts the store has the one with a language first, by the IRIs of their types.
+    type_ = f"-{name}_kind::TINYINT"
+    return [rank, f"{name}_whole", f"{name}_lexical", type_, f"{name}_language"]
 
 
 def _value(names: Names, expression: object, relation: SolutionTable) -> str:

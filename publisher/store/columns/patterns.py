@@ -31,6 +31,7 @@ from publisher.store.columns.terms import TermRow
 
 Triple = tuple[object, object, object]
 _TRIPLES_OF_A_SUBJECT = 20
+_FEW = 200  # one solution for so many triples is few
 _VISITS_OF_A_PATH = 5  # triples that the RDF store visits to follow a recursive path from one node
 
 
@@ -205,6 +206,11 @@ class Patterns:
         ]
         sql = f"SELECT {', '.join(columns) or '1 AS unit'} FROM ({table.sql})"
         return SolutionTable(sql, visible | {term: VariableColumn() for term in missing})
+
+    @property
+    def are_few(self) -> bool:
+        """Return whether the last pattern has few solutions, compared with all triples."""
+        return self.solutions < self._statistics.triples / _FEW
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:

@@ -209,10 +209,13 @@ def exists(
 
 
 def with_properties(
-    names: Names, relation: SolutionTable, variables: Collection[str]
+    names: Names, relation: SolutionTable, variables: Collection[str], *, together: bool = False
 ) -> SolutionTable:
     """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as
     further SQL columns.
+
+    Each look-up reads all terms. *together*: the terms of all variables are looked up at once,
+    which is faster where *relation* has few solutions.
 
     The query ends where a term is not in the term table, as a constant of the query may be.
     """
@@ -223,14 +226,24 @@ def with_properties(
     ]
     if not terms:
         return relation
-    columns, source = ["q.*"], f"({relation.sql}) q"
+    columns, source, start = ["q.*"], f"({relation.sql}) q", ""
+    if together and len(terms) > 1:
+        ids = " UNION ".join(f"SELECT {names[item]} AS id FROM unknown" for item in terms)
+        read = ", ".join(f"t.{item}" for item in PROPERTIES)
+        found = f"SELECT n.id, {read} FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        start = f"WITH unknown AS MATERIALIZED ({relation.sql}), found AS MATERIALIZED ({found}) "
+        source = "unknown q"
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
-        missing = f"{table}.id IS NULL AND q.{name} IS NOT NULL"
+        missing = f"{table}.kind IS NULL AND q.{name} IS NOT NULL"
         columns.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
         columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
-        source = with_term(source, table, f"q.{name}")
-    return SolutionTable(f"SELECT {', '.join(columns)} FROM {source}", relation.columns)
+        source = (
+            f"{source} LEFT JOIN found {table} ON {table}.id = q.{name}"
+            if start
+            else with_term(source, table, f"q.{name}")
+        )
+    return SolutionTable(f"{start}SELECT {', '.join(columns)} FROM {source}", relation.columns)
 
 
 def with_term(source: str, table: str, number: str) -> str:

@@ -18,7 +18,7 @@ from publisher.store.columns.relations import (
     fallback,
     with_term,
 )
-from publisher.store.columns.terms import TermRow
+from publisher.store.columns.terms import TermRow, text_sql
 from publisher.store.workers.reader import parse_term
 from vocab.terms import XSD
 
@@ -52,7 +52,8 @@ def lines_of(
     if len(terms) > 1:
         # Each look-up reads all terms: the texts of all variables are looked up at once.
         ids = " UNION ".join(f"SELECT {names[item]} AS id FROM answers" for item in terms)
-        texts = f"SELECT n.id, t.text FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        # texts are written after the join: the filter of the scan lets some other terms through
+        texts = f"SELECT n.id, {text_sql('t')} AS text FROM {with_term(f'({ids}) n', 't', 'n.id')}"
         start = f"WITH answers AS MATERIALIZED ({ordered}), texts AS MATERIALIZED ({texts}) "
         source = "answers q"
     for number, variable in enumerate(variables):
@@ -63,7 +64,7 @@ def lines_of(
                 if start
                 else with_term(source, table, name)
             )
-        text = _text(constants, column, name, f"{table}.text")
+        text = _text(constants, column, name, f"{table}.text" if start else text_sql(table))
         values.append(f"coalesce({text}, '')")
     end = " ORDER BY q.place" if is_ordered else ""
     return (
@@ -90,7 +91,7 @@ def _text(constants: Mapping[int, TermRow], column: VariableColumn, name: str, t
         f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in constants.items()
     )
     known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
-    return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
+    return f"CASE WHEN {name} IS NOT NULL THEN coalesce({known}, error('term')) END"
 
 
 def template_of(triples: Sequence[Sequence[object]] | None) -> Template:

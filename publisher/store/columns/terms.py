@@ -47,6 +47,16 @@ class TermKind(IntEnum):
     OTHER = 9
 
 
+def text_sql(table: str) -> str:
+    """Return the N-Triples form of a row *table* of the term table as SQL; NULL if there is none."""
+    lexical = f"{table}.lexical"
+    return f"""coalesce({table}.written, CASE {table}.kind
+    WHEN {TermKind.IRI:d} THEN '<' || {lexical} || '>' WHEN {TermKind.BLANK:d} THEN '_:' || {lexical}
+    WHEN {TermKind.STRING:d} THEN '"' || {lexical} || '"'
+    WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || {lexical} || '"@' || {table}.language
+    ELSE '"' || {lexical} || '"^^<' || {table}.datatype || '>' END)"""
+
+
 class TermRow(NamedTuple):
     """A row of the term table: *text* is its N-Triples form, *whole* the value of an INTEGER."""
 
