@@ -284,10 +284,10 @@ def without_columns(
     names: Names, relation: SolutionTable, variables: Collection[str]
 ) -> SolutionTable:
     """Return *relation* without the columns of *variables*."""
-    kept = {name: column for name, column in relation.columns.items() if name not in variables}
-    if len(kept) == len(relation.columns):
+    rest = {name: column for name, column in relation.columns.items() if name not in variables}
+    if len(rest) == len(relation.columns):
         return relation
-    return SolutionTable(_select([names[variable] for variable in kept], f"({relation.sql})"), kept)
+    return SolutionTable(_select([names[variable] for variable in rest], f"({relation.sql})"), rest)
 
 
 def described(
