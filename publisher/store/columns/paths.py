@@ -54,7 +54,7 @@ def recursive_path(
     return RecursivePath(start, end, step.pairs, source, is_zero, path.mod in "*+")
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """What a path connects: the pairs ``a``, ``b`` of the query *pairs*, and with *is_zero* each
     node with itself, without a step.
     """
@@ -63,7 +63,7 @@ class Step(NamedTuple):
     is_zero: bool = False
 
 
-def path_step(path: object, source: str, number: Number, depth: int = 0) -> Step:
+def path_step(path: object, source: str, number: Number, depth: int = 0) -> PathStep:
     """Return what *path* connects over the triples of the SQL table *source*. Pairs without a step
     are kept apart, so that a path in a path needs no list of all nodes.
 
@@ -71,11 +71,11 @@ def path_step(path: object, source: str, number: Number, depth: int = 0) -> Step
     """
     if isinstance(path, InvPath):
         step = path_step(path.arg, source, number, depth)
-        return Step(f"SELECT b AS a, a AS b FROM ({step.pairs})", step.is_zero)
+        return PathStep(f"SELECT b AS a, a AS b FROM ({step.pairs})", step.is_zero)
     if isinstance(path, AlternativePath):
         steps = [path_step(part, source, number, depth) for part in path.args]
         pairs = " UNION ALL ".join(f"({step.pairs})" for step in steps)
-        return Step(pairs, any(step.is_zero for step in steps))
+        return PathStep(pairs, any(step.is_zero for step in steps))
     if isinstance(path, SequencePath):
         first, *others = (path_step(part, source, number, depth) for part in path.args)
         for other in others:
@@ -84,18 +84,20 @@ def path_step(path: object, source: str, number: Number, depth: int = 0) -> Step
     if isinstance(path, MulPath):
         step = path_step(path.path, source, number, depth + 1)
         pairs = _closure(step.pairs, depth) if path.mod in "*+" else step.pairs
-        return Step(pairs, step.is_zero or path.mod in "*?")
-    return Step(f"SELECT s AS a, o AS b FROM {source} t WHERE {predicate_condition(path, number)}")
+        return PathStep(pairs, step.is_zero or path.mod in "*?")
+    return PathStep(
+        f"SELECT s AS a, o AS b FROM {source} t WHERE {predicate_condition(path, number)}"
+    )
 
 
-def _sequence(first: Step, then: Step) -> Step:
+def _sequence(first: PathStep, then: PathStep) -> PathStep:
     """Return *first* followed by *then*."""
     pairs = f"SELECT f.a, n.b FROM ({first.pairs}) f JOIN ({then.pairs}) n ON f.b = n.a"
     if first.is_zero:
         pairs += f" UNION ALL ({then.pairs})"
     if then.is_zero:
         pairs += f" UNION ALL ({first.pairs})"
-    return Step(pairs, first.is_zero and then.is_zero)
+    return PathStep(pairs, first.is_zero and then.is_zero)
 
 
 def _closure(first: str, depth: int) -> str:
