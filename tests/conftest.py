@@ -19,6 +19,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # json
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
+HOUSE = "tests/house/"
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
 # other programs as clients. All else is fast.
 SLOW = {
@@ -107,12 +108,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class _ByStore(LoadScopeScheduling):
-    """Keep the tests of a file in one process, and those over a store elsewhere, so that each store
-    is started once.
+    """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
+    started once, and those of the program's text, so that each file is parsed once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
+        if file.startswith(HOUSE):
+            return HOUSE
         return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), file)
 
 

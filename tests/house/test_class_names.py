@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from codebase import parse_file
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
@@ -28,7 +29,7 @@ def repeated_classes(package: str) -> set[str]:
     count = Counter(
         node.name
         for file in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(parse_file(file))
         if isinstance(node, ast.ClassDef)
     )
     return {name for name, number in count.items() if number > 1}

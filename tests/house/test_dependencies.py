@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from codebase import Codebase
+import pytest
+from codebase import Codebase, parse_file
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -77,24 +78,24 @@ def _distributions(modules: set[str]) -> set[str]:
     }
 
 
-def test_what_the_program_imports_is_declared(codebase: Codebase) -> None:
-    imported = _distributions(_imported(codebase.trees.values()) - OURS)
+@pytest.fixture(scope="module")
+def imported(codebase: Codebase) -> set[str]:
+    """Return the packages that the program imports."""
+    return _distributions(_imported(codebase.trees.values()) - OURS)
 
+
+def test_what_the_program_imports_is_declared(imported: set[str]) -> None:
     assert imported - _declared([*PROJECT["dependencies"], *EXTRAS]) == set()
 
 
-def test_what_is_declared_for_the_program_is_imported(codebase: Codebase) -> None:
-    imported = _distributions(_imported(codebase.trees.values()) - OURS)
-
+def test_what_is_declared_for_the_program_is_imported(imported: set[str]) -> None:
     assert _declared(PROJECT["dependencies"]) - imported - IMPLICIT == set()
 
 
 def test_what_the_tests_import_is_declared() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     beside = {file.stem for file in (*files, *(ROOT / "docs").glob("*.py"))}
-    imported = _distributions(
-        _imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside
-    )
+    imported = _distributions(_imported(parse_file(file) for file in files) - OURS - beside)
 
     assert (
         imported

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from codebase import parse_file
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "vocab",
@@ -116,9 +118,8 @@ def retired(file: Path) -> set[str]:
     """Return the retired words of a file: in names and texts of Python, in messages of a
     translation, in any line of another file.
     """
-    content = file.read_text(encoding="utf-8")
     if file.suffix == ".py":
-        tree = ast.parse(content)
+        tree = parse_file(file)
         names = {*_identifiers(tree)}
         parts = {part.lower() for name in names for part in _PART.findall(name)}
         texts = [*_texts(tree)]
@@ -133,6 +134,7 @@ def retired(file: Path) -> set[str]:
             | starts
             | {match.lower() for text in texts for match in IN_TEXTS.findall(text)}
         )
+    content = file.read_text(encoding="utf-8")
     if file.suffix == ".po":
         content = "\n".join(re.findall(r"^msgid (.*(?:\n\".*)*)", content, re.MULTILINE))
     return {match.lower() for match in IN_TEXTS.findall(content)}
@@ -210,11 +212,7 @@ def test_no_class_function_or_module_has_a_retired_name() -> None:
         if "node_modules" not in file.parts
     ]
     named = [(file, "module", file.stem) for file in files]
-    named += [
-        (file, *item)
-        for file in files
-        for item in _definitions(ast.parse(file.read_text(encoding="utf-8")))
-    ]
+    named += [(file, *item) for file in files for item in _definitions(parse_file(file))]
 
     assert len(named) > 5000
     assert [
@@ -235,7 +233,7 @@ def test_a_retired_name_is_noticed() -> None:
 
 def test_no_docstring_begins_with_the_name_of_its_file() -> None:
     starts = {
-        name: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
+        name: (ast.get_docstring(parse_file(file)) or "")
         .partition(":")[0]
         .lower()
         .removeprefix("the ")

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from codebase import parse_file
 from jinja2 import Environment, nodes
 from starlette.datastructures import QueryParams
 
@@ -61,9 +62,7 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 def defined() -> set[str]:
     packages = ("publisher", "harvesters", "languages", "vocab", "shapes", "journal")
     files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
-    return {
-        name for file in files for name in _defined(ast.parse(file.read_text(encoding="utf-8")))
-    } | BUILT_IN
+    return {name for file in files for name in _defined(parse_file(file))} | BUILT_IN
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: str(file.relative_to(ROOT)))

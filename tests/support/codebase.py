@@ -1,4 +1,4 @@
-"""Its modules and their imports, read from the source without running it."""
+"""The program's modules and their imports, read from the source without running it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,13 @@ def without_gc() -> Iterator[None]:
         gc.enable()
 
 
+@cache
+def parse_file(file: Path) -> ast.Module:
+    """Return the syntax tree of a file, which is parsed once for all tests of a process."""
+    with without_gc():
+        return ast.parse(file.read_bytes(), str(file))
+
+
 def list_files(root: Path) -> Iterator[Path]:
     """Yield the program's Python files."""
     for package in PACKAGES:
@@ -98,11 +106,7 @@ def _our_imports(tree: ast.AST, module: str, known: frozenset[str]) -> frozenset
 
 def read_codebase(root: Path = ROOT) -> Codebase:
     """Return the modules of the program below *root*."""
-    with without_gc():
-        trees = {
-            module_name(root, file): ast.parse(file.read_bytes(), str(file))
-            for file in list_files(root)
-        }
+    trees = {module_name(root, file): parse_file(file) for file in list_files(root)}
     known = frozenset(trees)
     return Codebase(
         root, trees, {name: _our_imports(tree, name, known) for name, tree in trees.items()}
