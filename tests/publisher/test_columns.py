@@ -565,12 +565,12 @@ def test_lower_case_of_two_other_letters_alone_has_letters_of_ascii(tmp_path: Pa
     with closing(columns_of(stored, tmp_path)) as columns:
         rows_of = columns.connection.execute("SELECT lexical, lower(lexical) FROM terms").fetchall()
         odd |= {letter for letter, low in rows_of if letter in letters and _has_ascii(low)}
-        found = _answer(columns, 'SELECT (COUNT(*) AS ?n) { ?s ?p ?o FILTER(CONTAINS(?o, "x")) }')
+        answer = _answer(columns, 'SELECT (COUNT(*) AS ?n) { ?s ?p ?o FILTER(CONTAINS(?o, "x")) }')
         with pytest.raises(NotCompiled, match="not compiled"):
             _answer(columns, 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "k")) }')
 
     assert odd == {"\u0130", "\u212a"}
-    assert found == [(str(Literal(0)),)]
+    assert answer == [(str(Literal(0)),)]
 
 
 def _pairs(store: Store, query: str) -> list[tuple[str, str]]:

@@ -230,8 +230,8 @@ def with_properties(
     if together and len(terms) > 1:
         ids = " UNION ".join(f"SELECT {names[item]} AS id FROM unknown" for item in terms)
         read = ", ".join(f"t.{item}" for item in PROPERTIES)
-        found = f"SELECT n.id, {read} FROM {with_term(f'({ids}) n', 't', 'n.id')}"
-        start = f"WITH unknown AS MATERIALIZED ({relation.sql}), found AS MATERIALIZED ({found}) "
+        known_texts = f"SELECT n.id, {read} FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        start = f"WITH unknown AS MATERIALIZED ({relation.sql}), known_texts AS MATERIALIZED ({known_texts}) "
         source = "unknown q"
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
@@ -239,7 +239,7 @@ def with_properties(
         columns.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
         columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
         source = (
-            f"{source} LEFT JOIN found {table} ON {table}.id = q.{name}"
+            f"{source} LEFT JOIN known_texts {table} ON {table}.id = q.{name}"
             if start
             else with_term(source, table, f"q.{name}")
         )
