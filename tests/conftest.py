@@ -107,7 +107,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-class _ByStore(LoadScopeScheduling):
+class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
     started once, and those of the program's text, so that each file is parsed once.
     """

@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from clocks import NOON
 
 from harvesters.ledger.outbox import Message
 from harvesters.notifications.rules import EXAMPLE, FILE, load_rules
 from harvesters.reasons import Reason
 
-from .conftest import HOSTILE, NOON
+from .conftest import HOSTILE
 from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/alerts"

@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from clocks import NOON
 from typer.testing import CliRunner
 
 from harvesters.admin.access.keys import Scope, create_key, parse_token
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
-
-from .conftest import NOON
 
 RUN = CliRunner()
 

@@ -108,7 +108,12 @@ async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_re
 async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(
     client: httpx.AsyncClient, world: Any
 ) -> None:
-    values = {"count": 4000, "total": 5000, "share": "80%", "limit": "10%"}
+    values: dict[str, int | str | Reason] = {
+        "count": 4000,
+        "total": 5000,
+        "share": "80%",
+        "limit": "10%",
+    }
     run = world.add_held_plan((staged("a", Outcome.NEW),), reason=Reason("missing", values))
     await sign_in(client, world.tokens["admin"])
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+from clocks import NOON
 
 from harvesters.ledger.participation.reported_problems import ProblemState
+from vocab.iris import BASE
 
-from .conftest import BASE, HOSTILE, NOON
+from .conftest import HOSTILE
 from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/problems"

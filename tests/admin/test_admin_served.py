@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import httpx
 import pytest
@@ -49,10 +50,10 @@ class AdminServer:
             app, ["keys", "create", "Grace Hopper", "--scope", scope], env=environment
         ).stdout.strip()
 
-    def ask(self, path: str, **how: object) -> httpx.Response:
+    def ask(self, path: str, **how: Any) -> httpx.Response:
         return httpx.request(
             "GET", self.base + path, trust_env=False, verify=False, timeout=120, **how
-        )  # type: ignore[arg-type]
+        )
 
     def initiatives(self) -> int:
         return int(

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from clocks import NOON
 
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
@@ -21,7 +22,7 @@ from harvesters.reasons import Reason
 from harvesters.source import read_text
 from publisher.portal.field_suggestions import suggest_fields
 
-from .conftest import DEFINITION, HOSTILE, NOON, bearer, staged
+from .conftest import DEFINITION, HOSTILE, bearer, staged
 from .test_admin_pages import csrf, sign_in
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lxml import etree
 from oaipmh_scythe import Scythe
-from sickle import Sickle  # type: ignore[import-untyped]  # it ships no types
+from sickle import Sickle
 
 from demo.registries import Demo
 from demo.scenario import Fault, expected_counts

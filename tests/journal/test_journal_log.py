@@ -1,6 +1,7 @@
 """The journal: numbered, hash-chained, complete entries."""
 
 import gzip
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def test_incomplete_files_of_a_crash_are_removed(journal: Journal) -> None:
 
 
 def test_an_unwritable_journal_raises_and_shows_no_new_entry(journal: Journal) -> None:
-    def broken():  # type: ignore[no-untyped-def]
+    def broken() -> Iterator[str]:
         yield ONE
         raise OSError(28, "No space left on device")
 

@@ -74,7 +74,8 @@ class Browser:
             result = self._next()
             if result.get("id") == self._number:
                 assert "error" not in result, result["error"]
-                return result["result"]
+                answered: dict[str, Any] = result["result"]
+                return answered
 
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Open a page at a size, light or dark, and wait until it is loaded."""

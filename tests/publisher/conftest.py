@@ -298,7 +298,8 @@ def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     data = copy_data(world, tmp_path_factory.mktemp("level"))
     damaged_files.build(data, IRIS)
-    return data
+    result: Path = data
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -335,7 +336,9 @@ def _is_complete(service: QueryService) -> bool:
     """
     snapshot, head = service.snapshot, service.journal.head
     known = service.follower.projections.get("history", {}).get("position")
-    return bool(snapshot and head) and {
+    if snapshot is None or head is None:
+        return False
+    return {
         snapshot.position,
         snapshot.text,
         snapshot.tables,

@@ -68,7 +68,7 @@ def by_sickle(url: str, **more: str) -> Iterator[tuple[str, Any]]:
     return oai_items(Sickle(f"{url}/oai").ListRecords(metadataPrefix="rdf", **more))
 
 
-def by_scythe(url: str, **more: str) -> Iterator[tuple[str, Any]]:
+def by_scythe(url: str, **more: Any) -> Iterator[tuple[str, Any]]:
     with Scythe(f"{url}/oai") as scythe:
         yield from oai_items(scythe.list_records(metadata_prefix="rdf", **more))
 
@@ -90,6 +90,7 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
             if item.tag.endswith(("entry", "deleted-entry"))
         ]
         for name in order if newest_first else reversed(order):
+            assert name is not None
             yield name, results.get(name)
         address = next((link.href for link in feed.feed.links if link.rel == "prev-archive"), None)
         newest_first = False
@@ -150,9 +151,10 @@ def shown_count(url: str) -> int:
 
 
 def now(url: str) -> str:
-    return etree.fromstring(httpx.get(f"{url}/oai?verb=Identify", verify=False).content).findtext(
-        f"{OAI}responseDate"
-    )
+    answer = etree.fromstring(httpx.get(f"{url}/oai?verb=Identify", verify=False).content)
+    date = answer.findtext(f"{OAI}responseDate")
+    assert date is not None
+    return date
 
 
 def all_at_once(url: str) -> dict[str, Got]:

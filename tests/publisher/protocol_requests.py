@@ -89,7 +89,8 @@ def _status(node: Node) -> str:
     """Read StatusCode2xx as 2, and a name such as Created as its number."""
     name = local(node)
     if name.startswith("StatusCode"):
-        return name.removeprefix("StatusCode").rstrip("x")
+        result: str = name.removeprefix("StatusCode").rstrip("x")
+        return result
     names = {str(code.name).replace("_", "").lower(): str(int(code)) for code in httpx.codes}
     return names[name.lower()]
 

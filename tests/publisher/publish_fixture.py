@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,8 +20,6 @@ from benchmarks.engines import missing, started
 
 STORES = ("own", "oxigraph", "virtuoso")
 HOST = "stocktake.test"
-# of tests that ask the fixture `service`, which is opened in this loop
-session_loop = pytest.mark.asyncio(loop_scope="session")
 
 
 def copy_data(data: Path, folder: Path, *more: str) -> Path:
@@ -73,11 +72,13 @@ def settle(url: str) -> None:
             "/oai?verb=ListSets",
         ):
             wait_until(
-                lambda path=path: (
-                    client.get(path, headers={"Accept": "text/html"}).status_code != 503
-                ),
+                partial(is_ready, client, path),
                 f"{path} to be ready",
             )
+
+
+def is_ready(client: httpx.Client, path: str) -> bool:
+    return client.get(path, headers={"Accept": "text/html"}).status_code != 503
 
 
 class Toward(httpx.AsyncBaseTransport):

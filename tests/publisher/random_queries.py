@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad
@@ -87,7 +88,8 @@ FUNCTIONS = [
     ),
 ]
 # Most predicates have values of one kind, as real data have.
-VALUES = {
+TERMS: tuple[Sequence[NamedNode | Literal], ...] = (NODES, TEXTS, INTEGERS, DATES, ODD)
+VALUES: dict[NamedNode, Sequence[NamedNode | BlankNode | Literal]] = {
     PREDICATES[0]: NODES,
     PREDICATES[1]: [*NODES, *BLANK],
     PREDICATES[2]: TEXTS,
@@ -103,10 +105,11 @@ def random_quads(random: Random, number: int = 250) -> list[Quad]:
     Every node is in every graph: pyoxigraph finds no path without a step from a node that is not.
     """
     quads = [Quad(node, PREDICATES[0], NODES[0], graph) for node in NODES for graph in GRAPHS]
+    subjects: list[NamedNode | BlankNode] = [*NODES, *NODES, *BLANK]
     for _ in range(number):
         predicate = random.choice(PREDICATES)
-        subject = random.choice([*NODES, *NODES, *BLANK])
-        value = random.choice(VALUES[predicate])
+        subject = random.choice(subjects)
+        value: NamedNode | BlankNode | Literal = random.choice(VALUES[predicate])
         quads += [
             Quad(subject, predicate, value, graph)
             for graph in random.sample(GRAPHS, random.choice([1, 1, 2]))
@@ -307,7 +310,7 @@ class QueryGenerator:
 
     def _term(self) -> str:
         random = self._random
-        return str(random.choice(random.choice([NODES, TEXTS, INTEGERS, DATES, ODD])))
+        return str(random.choice(random.choice(TERMS)))
 
     def _triple(self) -> str:
         random = self._random
@@ -340,6 +343,7 @@ class QueryGenerator:
         predicate = random.choice(
             [str(one)] * 20 + paths + [random.choice(recursive), random.choice(recursive)]
         )
+        constants: Sequence[NamedNode | BlankNode | Literal]
         constants = NODES if predicate in recursive else VALUES[one]  # see random_quads
         value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(constants))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

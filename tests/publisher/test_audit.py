@@ -27,7 +27,8 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 @pytest.fixture
 def data(level: Path, tmp_path: Path) -> Path:
     """Return a copy of the world with a store that is level."""
-    return copy_data(level, tmp_path / "data", "store")
+    result: Path = copy_data(level, tmp_path / "data", "store")
+    return result
 
 
 def _follower(data: Path) -> Runner[EmbeddedStore]:

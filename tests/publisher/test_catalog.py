@@ -60,7 +60,8 @@ def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW
     )
     build_release(data, IRIS, NOW)
-    return data
+    result: Path = data
+    return result
 
 
 async def read_catalog(client: httpx.AsyncClient, path: str = "/catalog.ttl") -> Store:
@@ -361,7 +362,9 @@ def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
     )
     with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as opened_client:
         return [
-            item.key for page in collect(source, opened_client, None, None) for item in page.items
+            str(item.key)
+            for page in collect(source, opened_client, None, None)
+            for item in page.items
         ]
 
 

@@ -23,7 +23,7 @@ from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
 def test_packages_are_searched_as_ckan_does(
     package_search: PackageSearch, names: list[str]
 ) -> None:
-    results = [
+    results: list[dict[str, object]] = [
         {
             "id": "1",
             "name": "a",

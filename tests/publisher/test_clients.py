@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.dom.minidom import Document
 
 import httpx
 import pandas
@@ -65,12 +66,14 @@ def wrapper(
 )
 def test_sparqlwrapper_gets_json_by_every_method(endpoint: str, method: str, way: str) -> None:
     result = wrapper(endpoint, TITLES, JSON, method, way).queryAndConvert()
+    assert isinstance(result, dict)
 
     assert len(result["results"]["bindings"]) == WANTED
 
 
 def test_sparqlwrapper_gets_xml(endpoint: str) -> None:
     result = wrapper(endpoint, TITLES, XML).queryAndConvert()
+    assert isinstance(result, Document)
 
     assert len(result.getElementsByTagName("result")) == WANTED
 
@@ -78,6 +81,7 @@ def test_sparqlwrapper_gets_xml(endpoint: str) -> None:
 @pytest.mark.parametrize(("form", "comma"), [(CSV, b","), (TSV, b"\t")])
 def test_sparqlwrapper_gets_csv_and_tsv(endpoint: str, form: str, comma: bytes) -> None:
     result = wrapper(endpoint, TITLES, form).queryAndConvert()
+    assert isinstance(result, bytes)
 
     assert (len(result.splitlines()), result.splitlines()[0].count(comma)) == (WANTED + 1, 1)
 
@@ -85,6 +89,7 @@ def test_sparqlwrapper_gets_csv_and_tsv(endpoint: str, form: str, comma: bytes) 
 @pytest.mark.parametrize("form", [TURTLE, N3])
 def test_sparqlwrapper_gets_turtle_for_what_it_calls_n3_too(endpoint: str, form: str) -> None:
     result = wrapper(endpoint, GRAPH, form).queryAndConvert()
+    assert isinstance(result, bytes)
 
     assert len(list(parse(result, RdfFormat.TURTLE))) > 5
 
@@ -100,7 +105,10 @@ def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str
 
 
 def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
-    assert wrapper(endpoint, "ASK {}", JSON).queryAndConvert()["boolean"] is True
+    result = wrapper(endpoint, "ASK {}", JSON).queryAndConvert()
+    assert isinstance(result, dict)
+
+    assert result["boolean"] is True
 
 
 def test_rdflib_works_on_the_endpoint_as_on_a_store(endpoint: str) -> None:

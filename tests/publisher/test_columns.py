@@ -15,7 +15,7 @@ import pytest
 from column_store import columns_of, comparable, merged_store, rows, solutions
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
-from publish_fixture import session_loop
+from event_loops import session_loop
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad, Store
 from random_queries import (
     GRAPHS,
@@ -108,7 +108,10 @@ def _random_binding(query: str, random: Random) -> dict[str, str]:
 def _of_store(
     store: Store, query: str, bindings: Mapping[str, str]
 ) -> list[tuple[str | None, ...]]:
-    return solutions(evaluate(store, QueryRequest(query, bindings=bindings)))
+    result: list[tuple[str | None, ...]] = solutions(
+        evaluate(store, QueryRequest(query, bindings=bindings))
+    )
+    return result
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,8 @@ def test_binding_replaces_a_variable_that_every_solution_has(
 
 @pytest.fixture
 def stored() -> list[Quad]:
-    return random_quads(Random(1))
+    result: list[Quad] = random_quads(Random(1))
+    return result
 
 
 def test_applying_an_entry_again_changes_nothing(stored: list[Quad], tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import pytest_asyncio
+from event_loops import session_loop
 from fastapi import FastAPI
-from publish_fixture import session_loop
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -184,7 +184,7 @@ async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncCli
 @pytest.mark.parametrize(
     "path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"]
 )
-async def test_numbers_are_isolated_in_arabic(inside, path):
+async def test_numbers_are_isolated_in_arabic(inside: httpx.AsyncClient, path: str) -> None:
     page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")
 
     bare = re.findall(r'class="count"[^>]*>([\d.,]+)<', page)

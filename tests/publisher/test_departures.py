@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from journal.journal import Journal
 from publisher.app import create_app

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httpx
@@ -301,7 +301,7 @@ def test_the_form_of_a_page_leads_to_the_search(browser: Browser, site: str) -> 
     assert browser.run("document.querySelectorAll('#results li').length") == 20
 
 
-def rows(document: dict) -> list[str]:
+def rows(document: dict[str, Any]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in document["results"]["bindings"])
 
 
@@ -320,7 +320,7 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(
     )
 
     for name in EXAMPLES:
-        text = example(IRIS, name).text
+        text = text_of(name)
         answer = httpx.get(endpoint, params={"query": text, "format": "json"}, timeout=60).json()
         mine = json.loads(browser.run(f"stocktakeQuery.json({json.dumps(text)})"))
 
@@ -328,10 +328,7 @@ def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(
         assert rows(mine) or name in ("organizations",), name
     browser.run("document.querySelector('#query-form').requestSubmit()")
     assert browser.run("document.querySelectorAll('#result tbody tr').length") > 10
-    assert (
-        browser.run("document.querySelector('#query').value")
-        == example(IRIS, "initiatives-by-goal").text
-    )
+    assert browser.run("document.querySelector('#query').value") == text_of("initiatives-by-goal")
 
 
 def test_a_wrong_query_shows_its_error(browser: Browser, exported: Exported) -> None:
@@ -380,10 +377,17 @@ def test_an_address_has_a_file(href: str, file: str) -> None:
     assert re.sub("~[0-9a-f]{10}", "~", target.file) == re.sub("~[0-9a-f]{10}", "~", file)
 
 
+def text_of(name: str) -> str:
+    found = example(IRIS, name)
+    assert found is not None
+    return found.text
+
+
 def test_no_two_addresses_share_a_file() -> None:
     keys = ["a%2F1", "a-1", "A-1", "a/1", "a%3F1", "..", "nul", "é" * 99]
     paths = [f"/page/x/{key}" for key in keys]
-    files = [ADDRESSES.target(path, [], "en").file.lower() for path in paths]
+    targets = [ADDRESSES.target(path, [], "en") for path in paths]
+    files = [target.file.lower() for target in targets if target is not None]
 
     assert len({*files}) == len(paths)
     assert all(
@@ -449,7 +453,9 @@ def test_the_data_of_a_release_end_with_it(tmp_path: Path) -> None:
 
     folder = link_release_data(tmp_path, edition.release)
 
-    assert Journal(folder / "journal").head.id == edition.release.entry
+    head = Journal(folder / "journal").head
+    assert head is not None
+    assert head.id == edition.release.entry
     assert [path.name for path in (folder / "releases").iterdir()] == ["1"]
     assert find_release(tmp_path, None).number == 2
 
@@ -531,7 +537,7 @@ def test_the_command_packs_a_finished_export_for_kiwix(
     _assert_kiwix_reads(tmp_path / "out.zim")
 
 
-def _assert_kiwix_reads(path):
+def _assert_kiwix_reads(path: Path) -> None:
     """Check a file by zimcheck, all but the links to the pages that this test left out, and read a
     page through kiwix-serve.
     """

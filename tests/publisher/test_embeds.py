@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from languages.request_locale import LANGUAGES
 from publisher.http.pages.static_files import static_url

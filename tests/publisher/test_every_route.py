@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -214,7 +215,8 @@ def data(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_release(item, IRIS, NOW)
     reports.build_report(item, IRIS, None, "en", {})
     list(write_dumps(Journal(item / "journal"), item / "dumps"))
-    return item
+    result: Path = item
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -228,12 +230,16 @@ def server(data: Path) -> Iterator[str]:
         yield url
 
 
+def is_ready(client: httpx.Client, path: str) -> bool:
+    return client.get(path).status_code != 503
+
+
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server, trust_env=False, verify=False, timeout=60) as item:
         # the history is read beside the store
         for path in ("/timemap/record/demo/a%2F1", "/oai?verb=Identify"):
-            wait_until(lambda path=path: item.get(path).status_code != 503, f"{path} to be ready")
+            wait_until(partial(is_ready, item, path), f"{path} to be ready")
         yield item
 
 

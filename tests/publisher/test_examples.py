@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
@@ -95,8 +95,8 @@ async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryServi
     assert ExampleOutcome(THEM[0], 1, 0.1).passed
 
 
-def _fields(item: object) -> dict[str, object]:
-    return {name: getattr(item, name) for name in item.__slots__}  # type: ignore[attr-defined]
+def _fields(item: Any) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__}
 
 
 async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from columns_ready import columns_answer
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from publisher.store.query_service import QueryService
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import httpx
 import orjson
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.source_preview import PreviewRunner
 from publisher.store.query_service import QueryService
 
-NO_FIELD = {"fields": [], "value": "", "place": None, "classification": None, "is_constant": False}
+NO_FIELD: dict[str, Any] = {
+    "fields": [],
+    "value": "",
+    "place": None,
+    "classification": None,
+    "is_constant": False,
+}
 FOUND = {
     "record": "https://x.example/record/demo/a%2F1", "source": "demo", "key": "a/1", "run": "demo.1", "started": "2026-03-01T12:00:00Z",
     "mapping": "fields", "rules": "abc", "note": "", "history": [{"run": "demo.1", "started": "2026-03-01T12:00:00Z", "outcome": "new"}],
@@ -34,7 +41,7 @@ ECHO = "import sys; sys.stdout.write(sys.argv[1])"
 ARGUMENTS = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
 
 
-def visitor(service, code: str, *arguments: str) -> httpx.AsyncClient:
+def visitor(service: QueryService, code: str, *arguments: str) -> httpx.AsyncClient:
     explainer = PreviewRunner(
         (),
         {},

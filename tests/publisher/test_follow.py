@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal import following

@@ -40,7 +40,8 @@ async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> Non
 
         async def is_level() -> bool:
             answer = await client.get("/health")
-            return answer.json().get("projections") == expected
+            result: bool = answer.json().get("projections") == expected
+            return result
 
         await wait_until_async(
             is_level,

@@ -39,7 +39,8 @@ def mirrored(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data directory of a mirror whose store is level with its journal."""
     data = copy_data(level, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
-    return data
+    result: Path = data
+    return result
 
 
 @asynccontextmanager

@@ -8,11 +8,12 @@ import asyncio
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from command_line.settings import Settings
 from command_line.site import preview_runner
@@ -68,11 +69,11 @@ ANSWER = {
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
 
-def runner(answer: object = ANSWER, **more) -> PreviewRunner:
+def runner(answer: object = ANSWER, **more: Any) -> PreviewRunner:
     return PreviewRunner((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
 
 
-def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
+def visitor(service: QueryService, trial: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(
             app=create_app(service, site=SiteOptions(preview_runner=trial))

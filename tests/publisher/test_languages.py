@@ -14,7 +14,8 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
-from publish_fixture import session_loop
+from event_loops import session_loop
+from rdf_terms import value
 
 from harvesters.admin import labels
 from harvesters.admin.access.keys import Scope
@@ -171,7 +172,7 @@ OTHER_MEANINGS = {
 def test_no_catalogue_translates_a_label_of_the_vocabulary(language: str) -> None:
     kinds = {f"{SKOS}prefLabel", f"{RDFS}label"}
     labels = {
-        triple.object.value.casefold()
+        value(triple.object).casefold()
         for triples in (*map(ontology_triples, ONTOLOGIES), *map(graph_triples, schemes()))
         for triple in triples
         if triple.predicate.value in kinds and getattr(triple.object, "language", None) == "en"
@@ -241,6 +242,7 @@ def _pairs(message: Message) -> Iterator[tuple[str, str]]:
         yield message.id, str(message.string)
         return
     one, many = message.id
+    assert message.string is not None
     yield one, message.string[0]
     yield many, message.string[-1]
     assert all(message.string)
@@ -281,7 +283,9 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(
 
     with use_language(language):
         results = [
-            overview({"country": {f"{code}": 1 for code in range(size)}}, names, total)
+            overview(
+                {"country": {f"{code}": ThingCount(1, 1) for code in range(size)}}, names, total
+            )
             for size, total in ((1, 1), (54, 582))
         ]
 

@@ -134,7 +134,8 @@ async def test_a_new_entry_is_shown_while_the_server_runs(
     )
 
     async def is_shown() -> bool:
-        return (await server.get("/health")).json()["position"] == 2
+        result: bool = (await server.get("/health")).json()["position"] == 2
+        return result
 
     await wait_until_async(is_shown, "entry 2 to be shown")
     after = await ask(server, "ASK { ?s <https://x.org/new> ?o }")

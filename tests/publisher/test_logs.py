@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -116,7 +117,8 @@ def test_a_request_is_named_in_the_log_as_its_proxy_names_it(
         "path": "/",
         "headers": [(b"x-request-id", sent.encode())],
     }
-    asyncio.run(RequestIdMiddleware(handle)(scope, None, None))
+    nothing: Any = None
+    asyncio.run(RequestIdMiddleware(handle)(scope, nothing, nothing))
 
     (request,) = re.findall(r"request=(\S+)", capsys.readouterr().err)
     assert request == sent if named else re.fullmatch("[0-9a-f]{32}", request)

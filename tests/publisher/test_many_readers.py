@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import boto3
 import httpx
@@ -113,13 +115,25 @@ def settle(url: str) -> None:
         "/releases/1/release.json",
         "/catalog.ttl",
     ):
-        wait_until(
-            lambda path=path: get(url + path, Accept="*/*").status_code == 200, f"{url}{path}"
-        )
+        wait_until(partial(is_ready, url + path), f"{url}{path}")
 
 
-def health(url: str) -> dict:
-    return get(f"{url}/health").json()
+def is_ready(url: str) -> bool:
+    code: int = get(url, Accept="*/*").status_code
+    return code == 200
+
+
+def shows(url: str, entry: int) -> bool:
+    return (health(url)["position"], health(url)["lag"]) == (entry, 0)
+
+
+def lists(url: str, record: dict[str, str]) -> bool:
+    return "<metadata>" in get(f"{url}/oai", record).text
+
+
+def health(url: str) -> dict[str, Any]:
+    result: dict[str, Any] = get(f"{url}/health").json()
+    return result
 
 
 def same(publishers: Publishers, path: str) -> list[httpx.Response]:
@@ -195,7 +209,7 @@ def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(
 def page(url: str, parameters: dict[str, str]) -> tuple[list[str], str | None]:
     answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **parameters}).content)
     assert answer.find(f"{OAI}error") is None, etree.tostring(answer)
-    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(
+    return [str(item.text) for item in answer.iter(f"{OAI}identifier")], answer.findtext(
         f".//{OAI}resumptionToken"
     ) or None
 
@@ -248,12 +262,12 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(
         move(publishers.data)
         for url in (publishers.folder, publishers.mirror):
             wait_until(
-                lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0),
+                partial(shows, url, 4),
                 f"{url} to show entry 4",
             )
             new = {**ONE, "identifier": IRIS.record("demo", "i/900")}
             wait_until(
-                lambda url=url, new=new: "<metadata>" in get(f"{url}/oai", new).text,
+                partial(lists, url, new),
                 f"{url} to list a new record",
             )
         wait_until(

@@ -100,7 +100,8 @@ def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a release."""
     data = copy_data(level, tmp_path_factory.mktemp("assistants"), "store")
     build_release(data, IRIS, NOW)
-    return data
+    result: Path = data
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,8 @@ async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     assert result.structured_content is not None
-    return result.structured_content
+    answered: dict[str, Any] = result.structured_content
+    return answered
 
 
 async def error(client: Client, tool: str, **arguments: Any) -> str:

@@ -53,7 +53,8 @@ def moved(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         run="run-5",
         time=datetime(2026, 5, 1, 6, tzinfo=UTC),
     )
-    return data
+    result: Path = data
+    return result
 
 
 def links(text: str) -> Iterator[tuple[str, dict[str, str]]]:

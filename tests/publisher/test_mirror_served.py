@@ -138,6 +138,12 @@ def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> No
     assert rules.delay == 0
 
 
+def _id(file: bytes) -> str:
+    found = re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))
+    assert found
+    return found[1].decode()
+
+
 @dataclass
 class Forger:
     """An origin that serves the journal in *folder*, then entries of its own making, each with a
@@ -152,13 +158,7 @@ class Forger:
     def chain(self) -> list[tuple[str, bytes]]:
         """Return the id and the file of each entry."""
         files = [entry.path.read_bytes() for entry in Journal(self.folder).entries()] + self.forged
-        return [
-            (
-                re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))[1].decode(),
-                file,
-            )
-            for file in files
-        ]  # type: ignore[index]
+        return [(_id(file), file) for file in files]
 
     def forge(self, row: str, time: str = "2026-03-09T12:00:00Z") -> None:
         """Make *row* the next entry, in the place of one that was forged before."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,7 +44,8 @@ def later(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"A {LATER_LABEL} <{COVERAGE}> .",
     ]
     Journal(data / "journal").append(rows, run="run-9", time=datetime(2026, 6, 1, tzinfo=UTC))
-    return data
+    result: Path = data
+    return result
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -64,7 +66,9 @@ def terms(name: str) -> set[str]:
 async def test_every_link_to_a_concept_of_the_united_nations_leads_to_its_page(
     second: httpx.AsyncClient, name: str
 ) -> None:
-    page = html.fromstring((await second.get(f"/{name}", headers={"Accept": "text/html"})).text)
+    page: Any = html.fromstring(
+        (await second.get(f"/{name}", headers={"Accept": "text/html"})).text
+    )
     paths = {path for path in page.xpath("//a/@href") if path.startswith("/concept?")}
 
     assert {path: (await second.get(path)).status_code for path in paths} == dict.fromkeys(
@@ -76,7 +80,9 @@ async def test_every_link_to_a_concept_of_the_united_nations_leads_to_its_page(
 async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_query(
     second: httpx.AsyncClient, name: str
 ) -> None:
-    page = html.fromstring((await second.get(f"/{name}", headers={"Accept": "text/html"})).text)
+    page: Any = html.fromstring(
+        (await second.get(f"/{name}", headers={"Accept": "text/html"})).text
+    )
     cards = {card.get("id"): card for card in page.xpath("//section[@class='card']")}
     listed = {
         link.removeprefix("#") for link in page.xpath("//nav[@aria-labelledby='contents']//a/@href")
@@ -94,7 +100,7 @@ async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_qu
 async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(
     second: httpx.AsyncClient,
 ) -> None:
-    page = html.fromstring((await second.get("/ns", headers={"Accept": "text/html"})).text)
+    page: Any = html.fromstring((await second.get("/ns", headers={"Accept": "text/html"})).text)
     drawn = "".join(page.xpath("//*[local-name()='svg']//text()"))
 
     uses = page.xpath(
@@ -110,7 +116,7 @@ async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(
 async def test_terms_are_named_in_the_language_of_the_page_from_the_vocabulary(
     second: httpx.AsyncClient, language: str
 ) -> None:
-    page = html.fromstring(
+    page: Any = html.fromstring(
         (await second.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text
     )
 
@@ -118,7 +124,9 @@ async def test_terms_are_named_in_the_language_of_the_page_from_the_vocabulary(
 
 
 async def test_an_example_query_can_be_run(second: httpx.AsyncClient) -> None:
-    page = html.fromstring((await second.get("/operations", headers={"Accept": "text/html"})).text)
+    page: Any = html.fromstring(
+        (await second.get("/operations", headers={"Accept": "text/html"})).text
+    )
     text = page.xpath("string(//section[@id='mapping']//pre)")
 
     answer = await second.get(
@@ -149,6 +157,8 @@ async def test_the_page_of_an_older_version_leads_to_the_current_one_and_back(
     answers = [
         await second.get(path, headers={"Accept": "text/html"}) for path in ("/ns/0.1.0", "/ns")
     ]
+    older: Any
+    current: Any
     older, current = (html.fromstring(answer.text) for answer in answers)
 
     assert older.xpath("//p[@role='note']//a/@href") == ["/ns"]
@@ -187,6 +197,8 @@ async def test_the_page_of_an_older_version_of_a_scheme_leads_to_the_current_one
     second: httpx.AsyncClient,
 ) -> None:
     paths = ("/scheme/coverage/version/0.1.0", "/scheme/coverage")
+    older: Any
+    current: Any
     older, current = [
         html.fromstring((await second.get(path, headers={"Accept": "text/html"})).text)
         for path in paths

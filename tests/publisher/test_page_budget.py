@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import httpx
 import pytest
+from event_loops import session_loop
 from fastapi import FastAPI
 from protego import Protego
-from publish_fixture import session_loop
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -46,8 +47,9 @@ class BudgetedSite:
 
     def __init__(self, limits: Limits) -> None:
         self.time = 0.0
-        app = ProxyHeadersMiddleware(
-            PageBudgetMiddleware(page, limits, respond, lambda: self.time),
+        budgeted: Any = PageBudgetMiddleware(page, limits, respond, lambda: self.time)
+        app: Any = ProxyHeadersMiddleware(
+            budgeted,
             trusted_hosts="127.0.0.1",
         )
         self._client = httpx.AsyncClient(
@@ -137,6 +139,7 @@ async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() ->
 async def test_a_bot_that_obeys_robots_txt_is_never_refused(inside: httpx.AsyncClient) -> None:
     robots = Protego.parse((await inside.get("/robots.txt")).text)
     delay = robots.crawl_delay("GoodBot")
+    assert delay is not None
     site, codes = BudgetedSite(Limits()), Counter[int]()
     for number in range(int(BOT_MINUTES * 60 / delay)):
         site.time += delay

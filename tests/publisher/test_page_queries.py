@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from column_store import comparable, solutions
 from conftest import IRIS
-from publish_fixture import session_loop
-from pyoxigraph import Store, Variable
+from event_loops import session_loop
+from pyoxigraph import BlankNode, Literal, NamedNode, Store, Triple, Variable
 from waiting import wait_until_async
 
 from journal.journal import Journal
@@ -134,8 +134,10 @@ def _bindings(store: Store, query: str) -> Iterator[dict[str, str]]:
 
 
 def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> Rows:
+    terms: dict[Variable, NamedNode | BlankNode | Literal | Triple]
     terms = {Variable(name): parse_term(text) for name, text in bindings.items()}
-    return solutions(store.query(query, base_iri=IRIS.base, substitutions=terms or None))
+    result: Rows = solutions(store.query(query, base_iri=IRIS.base, substitutions=terms or None))
+    return result
 
 
 @session_loop
@@ -147,6 +149,7 @@ async def test_pages_are_answered_from_the_columns(service: QueryService) -> Non
         explanation, _ = await service.query_internal(
             QueryRequest(text, base=service.iris.base, explain=True)
         )
-        return json.loads(explanation)["engine"] == "columns"
+        result: bool = json.loads(explanation)["engine"] == "columns"
+        return result
 
     await wait_until_async(is_open, "columns that a worker of the pages has opened")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import pyoxigraph as ox
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.problems import CATEGORIES, OA, PublicProblem
@@ -43,7 +43,7 @@ class ProblemsInMemory:
         return PublicProblem(number, RECORD, self.filed[number - 1][2], "fixed", *times, "demo.7")
 
 
-def visitor(service, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
+def visitor(service: QueryService, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(problem_store=reports))
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"

@@ -41,8 +41,14 @@ def reader(tmp_path: Path) -> JournalReader:
 class BrokenIndex:
     """An index whose files can never be written."""
 
-    name, errors, snapshot_wait = "broken", (OSError,), 0.5
-    checkpoint, position = 0, -1
+    name = "broken"
+    errors: tuple[type[Exception], ...] = (OSError,)
+    snapshot_wait = 0.5
+    checkpoint = 0
+
+    @property
+    def position(self) -> int:
+        return -1
 
     def __init__(self) -> None:
         self.resets = 0
@@ -186,7 +192,7 @@ class FlakyIndex(BrokenIndex):
         self.broken, self.attempts, self.checkpoint = True, 0, 0
 
     @property
-    def position(self) -> int:  # type: ignore[override]
+    def position(self) -> int:
         return self.checkpoint or -1
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
+from rdf_terms import solutions
 from test_source_report import visitor
 
 from publisher.portal.quality import (
@@ -199,7 +200,8 @@ def test_a_page_that_is_only_a_text_is_no_web_page(
     queries = {item.name: item.query(Iris(), source=DEMO) for item in indicators()}
 
     assert (
-        tuple(int(next(store.query(queries[name]))["records"].value) for name in names) == expected
+        tuple(int(next(solutions(store.query(queries[name])))["records"].value) for name in names)
+        == expected
     )
 
 
@@ -215,6 +217,7 @@ async def test_the_history_has_the_releases_whose_stores_are_here(
     data = shutil.copytree(world, tmp_path / "data")
     builder.build_release(data, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     release = get_release(data / "releases", 1)
+    assert release is not None
     async with QueryService(data, Iris(), readers=1, follow=False) as opened:
         before = await quality_history(opened)
         release_stores.create_store(data, release)

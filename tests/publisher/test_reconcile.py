@@ -39,7 +39,8 @@ async def match(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]
     answer = await client.post("/reconcile", data={"queries": json.dumps({"q0": query})})
     assert answer.status_code == 200, answer.text
     jsonschema.validate(answer.json(), schemas.RESULTS)
-    return answer.json()["q0"]["result"]
+    result: list[dict[str, Any]] = answer.json()["q0"]["result"]
+    return result
 
 
 async def fetch(
@@ -60,7 +61,8 @@ async def extension(
     )
     assert answer.status_code == 200, answer.text
     jsonschema.validate(answer.json(), schemas.EXTENSION)
-    return answer.json()
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(

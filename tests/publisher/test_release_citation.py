@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -98,10 +99,10 @@ def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> Non
     note = "Demonstration data: registries, projects and organizations are made up."
 
     cff = yaml.safe_load(citation.cff(release))
-    datacite = citation.datacite(release)
-    zenodo = citation.zenodo(release)
+    datacite: dict[str, Any] = citation.datacite(release)
+    zenodo: dict[str, Any] = citation.zenodo(release)
 
     assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
     assert cff["abstract"].startswith(note)
     assert datacite["descriptions"][0]["description"].startswith(note)
-    assert zenodo["description"].startswith(note)  # type: ignore[attr-defined]
+    assert zenodo["description"].startswith(note)

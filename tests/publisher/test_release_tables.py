@@ -56,7 +56,7 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def rows_of(query: str) -> list[tuple[object, ...]]:
-    return duckdb.sql(query).fetchall()
+    return duckdb.execute(query).fetchall()
 
 
 def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> None:

@@ -13,7 +13,7 @@ from publisher.releases.sorting import Sorter
 from publisher.releases.writers import TEXT_FORMATS
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
-OBJECTS = [
+OBJECTS: list[NamedNode | Literal] = [
     NamedNode("https://x.org/ü?a=1&b='c'"),
     Literal("plain"),
     Literal('quotes " and \\ and \\" and ends in \\'),

@@ -20,6 +20,7 @@ from column_store import comparable, solutions
 from minisign import PublicKey, Signature
 from publish_fixture import copy_data
 from pyoxigraph import NamedNode, RdfFormat, Store
+from rdf_terms import value
 from waiting import wait_until_async
 
 from journal.journal import Journal
@@ -62,7 +63,8 @@ def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_release(data, IRIS, NOW)
         move_on(data, number)
     retention.apply_retention(data / "releases", 2, NOW)
-    return data
+    result: Path = data
+    return result
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -131,13 +133,13 @@ async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> N
 
     iri = NamedNode(IRIS.release(3))
     previous = {
-        item.object.value
+        value(item.object)
         for item in store.quads_for_pattern(
             iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None
         )
     }
     files = {
-        item.object.value
+        value(item.object)
         for item in store.quads_for_pattern(
             iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None
         )
@@ -360,7 +362,10 @@ def _columns_answer_alike(folder: Path) -> bool:
     assert opened
     with closing(opened) as columns:
         result = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))
-    return comparable("", result) == comparable("", solutions(store.query(COUNT_BY_PREDICATE)))
+    answered: bool = comparable("", result) == comparable(
+        "", solutions(store.query(COUNT_BY_PREDICATE))
+    )
+    return answered
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

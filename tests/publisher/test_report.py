@@ -135,7 +135,7 @@ def test_each_number_is_the_answer_to_its_query(
 ) -> None:
     figure = report_figures(data, report.name)[key]
 
-    answer = store.query(figure["query"], base_iri=IRIS.base)
+    answer = store.query(str(figure["query"]), base_iri=IRIS.base)
 
     assert isinstance(answer, QuerySolutions)
     counted = sorted((int(row["things"].value) for row in answer), reverse=True)

@@ -4,6 +4,9 @@ resources.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx
 import pytest
 
@@ -52,7 +55,7 @@ DOCUMENTS = [
 
 
 @pytest.fixture
-def fetch(client: httpx.AsyncClient):
+def fetch(client: httpx.AsyncClient) -> Callable[..., Any]:
     """Ask for a path with an Accept header, or with none."""
 
     async def ask(path: str, accept: str | None = None, **headers: str) -> httpx.Response:
@@ -65,7 +68,7 @@ def fetch(client: httpx.AsyncClient):
     return ask
 
 
-async def test_accept_chooses_where_a_thing_leads_to(fetch) -> None:
+async def test_accept_chooses_where_a_thing_leads_to(fetch: Callable[..., Any]) -> None:
     results = {accept: await fetch(THING, accept) for accept, _ in ACCEPTED}
 
     wanted = {
@@ -77,7 +80,7 @@ async def test_accept_chooses_where_a_thing_leads_to(fetch) -> None:
     assert {answer.headers["vary"].partition(",")[0] for answer in results.values()} == {"Accept"}
 
 
-async def test_accept_chooses_the_form_of_a_document(fetch) -> None:
+async def test_accept_chooses_the_form_of_a_document(fetch: Callable[..., Any]) -> None:
     results = {accept: await fetch("/source/demo", accept) for accept, _ in ACCEPTED}
 
     assert {accept: answer.headers["content-type"] for accept, answer in results.items()} == {
@@ -88,7 +91,7 @@ async def test_accept_chooses_the_form_of_a_document(fetch) -> None:
     }
 
 
-async def test_a_suffix_chooses_whatever_accept_says(fetch) -> None:
+async def test_a_suffix_chooses_whatever_accept_says(fetch: Callable[..., Any]) -> None:
     results = {
         f"{path}.{suffix}": await fetch(f"{path}.{suffix}", "image/png")
         for path in DOCUMENTS
@@ -104,14 +107,14 @@ async def test_a_suffix_chooses_whatever_accept_says(fetch) -> None:
 
 
 async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(
-    fetch,
+    fetch: Callable[..., Any],
 ) -> None:
     results = [await fetch(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
 
     assert [item.status_code for item in results] == [200, 200, 404]
 
 
-async def test_a_suffix_of_a_things_address_leads_to_that_form(fetch) -> None:
+async def test_a_suffix_of_a_things_address_leads_to_that_form(fetch: Callable[..., Any]) -> None:
     results = {suffix: await fetch(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
 
     assert {suffix: answer.headers["location"] for suffix, answer in results.items()} == {
@@ -123,7 +126,9 @@ async def test_a_suffix_of_a_things_address_leads_to_that_form(fetch) -> None:
     )
 
 
-async def test_an_unavailable_format_is_406_with_the_available_ones(fetch) -> None:
+async def test_an_unavailable_format_is_406_with_the_available_ones(
+    fetch: Callable[..., Any],
+) -> None:
     paths = [
         THING,
         DATA,
@@ -142,7 +147,9 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(fetch) -> No
     assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in results)
 
 
-async def test_a_page_is_given_where_data_is_asked_for_at_its_address(fetch) -> None:
+async def test_a_page_is_given_where_data_is_asked_for_at_its_address(
+    fetch: Callable[..., Any],
+) -> None:
     page = await fetch("/page/initiative/demo/1", "text/turtle")
     data = await fetch(DATA, "text/html")
 
@@ -150,7 +157,7 @@ async def test_a_page_is_given_where_data_is_asked_for_at_its_address(fetch) -> 
     assert (data.status_code, data.headers["location"]) == (303, "/page/initiative/demo/1")
 
 
-async def test_an_unchanged_format_is_304(fetch) -> None:
+async def test_an_unchanged_format_is_304(fetch: Callable[..., Any]) -> None:
     first = [await fetch(f"/record/demo/1.{suffix}") for suffix in MEDIA]
 
     again = [
@@ -165,13 +172,15 @@ async def test_an_unchanged_format_is_304(fetch) -> None:
     assert {item.status_code for item in other} == {200}
 
 
-async def test_each_form_has_an_etag_of_its_own(fetch) -> None:
+async def test_each_form_has_an_etag_of_its_own(fetch: Callable[..., Any]) -> None:
     tags = {(await fetch(f"/record/demo/1.{suffix}")).headers["etag"] for suffix in MEDIA}
 
     assert len(tags) == len(MEDIA)
 
 
-async def test_data_was_modified_when_the_journal_last_touched_it(fetch) -> None:
+async def test_data_was_modified_when_the_journal_last_touched_it(
+    fetch: Callable[..., Any],
+) -> None:
     first = await fetch(f"{DATA}.ttl")
 
     conditions = {"If-Modified-Since": first.headers["last-modified"]}
@@ -203,7 +212,7 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     ]
 
 
-async def test_what_is_gone_is_410_in_every_form(fetch) -> None:
+async def test_what_is_gone_is_410_in_every_form(fetch: Callable[..., Any]) -> None:
     results = {
         suffix: await fetch(f"/data/initiative/demo/lost.{suffix}")
         for suffix in MEDIA
@@ -217,7 +226,7 @@ async def test_what_is_gone_is_410_in_every_form(fetch) -> None:
     }
 
 
-async def test_what_is_gone_is_410_also_to_who_holds_it(fetch) -> None:
+async def test_what_is_gone_is_410_also_to_who_holds_it(fetch: Callable[..., Any]) -> None:
     first = await fetch("/data/initiative/demo/lost.ttl")
 
     again = await fetch(

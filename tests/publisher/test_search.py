@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -26,10 +27,11 @@ SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
 # One store for all: they only read it, and to open it takes longer than to ask.
-async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
+async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict[str, Any]:
     answer = await client.get("/search", params={"format": "json", **parameters})
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 async def test_a_search_finds_titles_and_descriptions_in_each_language(

@@ -7,10 +7,11 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 from pyoxigraph import RdfFormat, Store
 
 from languages.request_locale import LANGUAGES
@@ -31,10 +32,11 @@ HEALTH = IRIS.concept("action-line", "C7-ehea")
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
-async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict:
+async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict[str, Any]:
     answer = await client.get("/search", params={"format": "json", "per": "1000", **parameters})
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 @pytest.mark.parametrize(
@@ -216,6 +218,7 @@ def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> N
 
 def test_a_word_that_most_labels_have_finds_nothing_by_them(search: Searcher) -> None:
     assert search.find(SearchRequest("the"), 10).total == 0
+    assert search.topics is not None
     assert search.topics.search("the") == []
 
 
@@ -248,11 +251,12 @@ def test_synonyms_name_topics_that_exist_in_the_six_languages() -> None:
     ] == []
 
 
-async def suggested(client: httpx.AsyncClient, typed: str, **more: str) -> list[dict]:
+async def suggested(client: httpx.AsyncClient, typed: str, **more: str) -> list[dict[str, Any]]:
     answer = await client.get("/search/suggest", params={"q": typed, "format": "json", **more})
     assert answer.status_code == 200, answer.text
     assert answer.json()["query"] == typed.lstrip()
-    return answer.json()["suggestions"]
+    result: list[dict[str, Any]] = answer.json()["suggestions"]
+    return result
 
 
 async def test_suggestions_are_topics_first_then_titles(client: httpx.AsyncClient) -> None:
@@ -363,7 +367,7 @@ async def test_harvested_titles_are_escaped_among_suggestions(client: httpx.Asyn
 
 @session_loop
 async def test_a_client_over_its_budget_gets_retry_after(inside: httpx.AsyncClient) -> None:
-    codes = []
+    codes: list[int] = []
     while 429 not in codes and len(codes) < 1_000:
         answer = await inside.get("/search/suggest?q=&limit=1&format=json")
         codes.append(answer.status_code)

@@ -9,13 +9,15 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import feedparser
 import httpx
 import orjson
 import pyoxigraph as ox
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
+from rdf_terms import solutions
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.source_preview import PreviewRunner
@@ -25,7 +27,7 @@ from shapes.rules import rules
 from vocab.iris import BASE
 from vocab.terms import SH
 
-LEDGER = {
+LEDGER: dict[str, Any] = {
     "source": "demo", "run": "demo.7", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
     "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4},
     "withheld": [
@@ -41,7 +43,7 @@ ECHO = "import sys; sys.stdout.write(sys.argv[1])"
 COUNTED = "import sys; open(sys.argv[1], 'a').write('x'); print(end=sys.argv[2])"
 
 
-def visitor(service, code: str = "", *arguments: str) -> httpx.AsyncClient:
+def visitor(service: QueryService, code: str = "", *arguments: str) -> httpx.AsyncClient:
     command = (sys.executable, "-c", code, *arguments)
     reporter = (
         PreviewRunner((), {}, check_command=command, check_environment=dict(os.environ))
@@ -134,8 +136,10 @@ async def test_turtle_is_a_validation_report_of_shacl(service: QueryService) -> 
     required = ("focusNode", "sourceShape", "resultSeverity", "sourceConstraintComponent")
     pattern = " ; ".join(f"<{SH}{name}> ?{name}" for name in required)
     results = list(
-        store.query(
-            f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"
+        solutions(
+            store.query(
+                f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"
+            )
         )
     )
     assert {str(row[0].value).rpartition("#")[2] for row in results} == {
@@ -143,7 +147,8 @@ async def test_turtle_is_a_validation_report_of_shacl(service: QueryService) -> 
         "ResourceTitle",
     }
     languages = {
-        row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")
+        row[0].language
+        for row in solutions(store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}"))
     }
     assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
 

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from publish_fixture import session_loop
+from event_loops import session_loop
 from pyoxigraph import NamedNode
+from rdf_terms import value
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -38,7 +40,7 @@ HTML = {"Accept": "text/html"}
 WORDS = {"live": "up to date", "frozen": "on hold"}
 
 
-def account(run: str, state: str, **more: int) -> RunStatistics:
+def account(run: str, state: str, **more: Any) -> RunStatistics:
     return RunStatistics(
         run=run,
         source=run.partition(".")[0],
@@ -357,7 +359,7 @@ def status_statements(follower: Runner[EmbeddedStore]) -> set[str]:
     result = follower.store.quads.quads_for_pattern(
         None, NamedNode(f"{IRIS.operations}freshness"), None, None
     )
-    return {quad.object.value.rpartition("#")[2] for quad in result}
+    return {value(quad.object).rpartition("#")[2] for quad in result}
 
 
 def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(
@@ -405,7 +407,7 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(
 
 
 @session_loop
-async def test_times_of_a_source_are_in_utc(client):
+async def test_times_of_a_source_are_in_utc(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
     facts = re.findall(
         r"<dt>(?:Last attempt|Last success|Next due|Late from)</dt><dd>(.*?)</dd>", page

@@ -219,7 +219,7 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     for reached in ("position.json", "store/CURRENT", "snapshots"):
         process = _running(tmp_path)
         wait_until(
-            lambda path=folder / reached: path.exists(),
+            (folder / reached).exists,
             f"the follower to write {reached}",
             output=process.output,
             pause=0.002,

@@ -63,14 +63,14 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "links",
                 _row("links", thing=thing, kind=kind, scheme=scheme, code=code, basis=basis),
             )
-        for thing, kind, code, latitude, longitude in PLACES:
+        for thing, kind, country, latitude, longitude in PLACES:
             writer.put(
                 "places",
                 _row(
                     "places",
                     thing=thing,
                     kind=kind,
-                    code=code,
+                    code=country,
                     latitude=latitude,
                     longitude=longitude,
                 ),
@@ -113,7 +113,8 @@ def _variables(program: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("release")
 def test_duckdb_counts_a_cluster_once_and_declared_lines_only() -> None:
-    assert duckdb.sql(_recipe("sql", "action_line")).fetchall() == [("C1", 2), ("C2", 1)]
+    rows = duckdb.execute(_recipe("sql", "action_line")).fetchall()
+    assert rows == [("C1", 2), ("C2", 1)]
 
 
 def test_pandas_counts_countries_whose_codes_keep_their_zeros(release: Path) -> None:

@@ -61,7 +61,7 @@ def tables(service: QueryService) -> FacetIndex:
     return result
 
 
-async def count_by_query(service: QueryService, query: str, *names: str) -> dict:
+async def count_by_query(service: QueryService, query: str, *names: str) -> dict[Any, int]:
     rows = await service.rows(query)
     return {
         tuple(code(name, row[name].value) for name in names): int(row["things"].value)

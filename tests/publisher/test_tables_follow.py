@@ -7,6 +7,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +17,7 @@ from journal.journal import Journal
 from publisher.projections.facets import updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import open_facet_index
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner
@@ -94,7 +95,13 @@ def level(item: Runner[EmbeddedStore]) -> str:
     return path
 
 
-def read_tables(path: str) -> dict[str, list]:
+def opened_index(data: Path) -> FacetIndex:
+    index = open_facet_index(level(follower(data)))
+    assert index is not None
+    return index
+
+
+def read_tables(path: str) -> dict[str, list[Any]]:
     with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
         return {
             name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()
@@ -117,7 +124,7 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
     level(follower(data))
     change(data)
 
-    tables = open_facet_index(level(follower(data)))
+    tables = opened_index(data)
 
     rich = IRIS.thing("initiative", "demo", "a/1")
     assert rich in [
@@ -182,11 +189,11 @@ def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path) -> None:
 
 
 def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> None:
-    before = open_facet_index(level(follower(data)))
+    before = opened_index(data)
     counted = before.counts(Filter())
     change(data)
 
-    after = open_facet_index(level(follower(data)))
+    after = opened_index(data)
 
     assert before.counts(make_filter(kind="initiative"))["goal"] == counted["goal"]
     assert after.counts(Filter())["goal"] != counted["goal"]

@@ -286,11 +286,12 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(
     following = follower(tmp_path)
     states = [(things(at, "zebra"), things(at, "okapi")) for at in [latest(following)]]
 
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: commit(tmp_path, "1", statements("1", "One"), linked),
         lambda: publish(tmp_path, zebra, okapi),
         lambda: commit(tmp_path, "1", linked, statements("1", "One")),
-    ):
+    )
+    for change in changes:
         change()
         at = latest(following)
         states.append((things(at, "zebra"), things(at, "okapi")))

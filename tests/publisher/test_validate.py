@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from publish_fixture import session_loop
+from event_loops import session_loop
 
 from command_line.settings import Settings
 from command_line.site import preview_runner
@@ -46,7 +46,7 @@ def checker(code: str = ECHO, *arguments: str) -> PreviewRunner:
     )
 
 
-def visitor(service, runner: PreviewRunner | None) -> httpx.AsyncClient:
+def visitor(service: QueryService, runner: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(
             app=create_app(service, site=SiteOptions(preview_runner=runner))

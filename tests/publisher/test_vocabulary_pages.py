@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import httpx
 import pytest
@@ -126,7 +127,7 @@ async def test_a_scheme_is_described_in_the_language_of_the_page_alone(
         graph_triples("status"), f"{BASE}scheme/status", f"{DCT}description", language
     )
 
-    page = html.fromstring(
+    page: Any = html.fromstring(
         (
             await client.get(
                 "/scheme/status", params={"lang": language}, headers={"Accept": "text/html"}
@@ -144,7 +145,7 @@ async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(
 ) -> None:
     notes = texts(ontology_triples("ns"), f"{BASE}ns", f"{SKOS}editorialNote", language)
 
-    page = html.fromstring(
+    page: Any = html.fromstring(
         (await client.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text
     )
     in_page = [
@@ -166,7 +167,7 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
         for tag in LANGUAGES
     }
 
-    page = html.fromstring(
+    page: Any = html.fromstring(
         (
             await client.get(
                 "/scheme/action-line/C1", params={"lang": language}, headers={"Accept": "text/html"}
@@ -184,7 +185,7 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
 async def test_a_collection_is_named_in_the_language_of_the_page(
     client: httpx.AsyncClient, language: str
 ) -> None:
-    page = html.fromstring(
+    page: Any = html.fromstring(
         (
             await client.get("/labels", params={"lang": language}, headers={"Accept": "text/html"})
         ).text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
+from rdf_terms import solutions, value
 
 from publisher.app import create_app
 from publisher.releases.builder import build_release
@@ -25,7 +26,7 @@ DATASET = NamedNode(f"{BASE}.well-known/void#dataset")
 
 def _number(store: Store, name: str) -> int:
     return next(
-        int(quad.object.value)
+        int(value(quad.object))
         for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + name), None)
     )
 
@@ -94,7 +95,7 @@ async def test_its_url_gives_the_figures_of_the_newest_release(world: Path, tmp_
     store.load(answer.content, RdfFormat.TURTLE)
 
     dumps = {
-        quad.object.value
+        value(quad.object)
         for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "dataDump"), None)
     }
     assert f"{BASE}releases/1/stocktake-1.nq.gz" in dumps
@@ -106,7 +107,7 @@ def _parts(store: Store, kind: str, unit: str) -> dict[str, int]:
     rows = store.query(
         f"PREFIX void: <{VOID}> SELECT ?iri ?n {{ ?d void:{kind}Partition [ void:{kind} ?iri ; void:{unit} ?n ] }}"
     )
-    return {row["iri"].value: int(row["n"].value) for row in rows}
+    return {row["iri"].value: int(row["n"].value) for row in solutions(rows)}
 
 
 def _links(store: Store) -> dict[tuple[str, str], int]:
@@ -114,7 +115,7 @@ def _links(store: Store) -> dict[tuple[str, str], int]:
         f"""PREFIX void: <{VOID}> SELECT ?name ?space ?n {{ ?it a void:Linkset ; void:linkPredicate ?name ; void:triples ?n ;
         void:objectsTarget [ void:uriSpace ?space ] }}"""
     )
-    return {(row["name"].value, row["space"].value): int(row["n"].value) for row in rows}
+    return {(row["name"].value, row["space"].value): int(row["n"].value) for row in solutions(rows)}
 
 
 async def test_the_endpoint_is_named(client: httpx.AsyncClient) -> None:

@@ -48,6 +48,7 @@ class Facts:
         self._store.extend(parse(path=str(file), format=RdfFormat.TURTLE, base_iri=file.as_uri()))
 
     def all(self, subject: Node, predicate: str) -> list[Node]:
+        assert not isinstance(subject, Literal)
         return [
             quad.object
             for quad in self._store.quads_for_pattern(subject, NamedNode(predicate), None, None)

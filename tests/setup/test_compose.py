@@ -19,6 +19,7 @@ import typer
 import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from typer.core import TyperGroup
 
 from command_line.settings import Settings
 from stocktake import app
@@ -43,7 +44,10 @@ def _parse(command: list[str]) -> typer.Context:
     """
     group = typer.main.get_command(app)
     name, *rest = command[1:]
-    return group.commands[name].make_context(name, rest)  # type: ignore[attr-defined]
+    assert isinstance(group, TyperGroup)
+    context = group.commands[name].make_context(name, rest)
+    assert isinstance(context, typer.Context)
+    return context
 
 
 def test_the_file_keeps_to_the_compose_specification() -> None:
@@ -66,7 +70,9 @@ def test_no_key_is_written_twice() -> None:
             for part in child if isinstance(child, tuple) else (child,):
                 check(part)
 
-    check(yaml.compose((ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    document = yaml.compose((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert document is not None
+    check(document)
 
 
 def test_virtuoso_and_simulated_registries_start_only_with_their_profile() -> None:

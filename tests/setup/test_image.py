@@ -88,8 +88,13 @@ def demo(podman: None) -> Iterator[dict[str, str]]:
             env=environment,
             stdout=subprocess.DEVNULL,
         )
+
+        def started() -> bool:
+            _check_health()
+            return starting.poll() is not None
+
         wait_until(
-            lambda: _check_health() or starting.poll() is not None,
+            started,
             "the containers to start",
             START,
             pause=2,
@@ -114,7 +119,8 @@ def _check_health() -> None:
 
 def _get(path: str) -> bytes:
     with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=30) as response:
-        return response.read()
+        content: bytes = response.read()
+    return content
 
 
 def _records() -> int:

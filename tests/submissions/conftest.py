@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import httpx
 import pytest
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `brows
 SITE = "http://site.example"
 ROOT = Path(__file__).parents[2]
 MAIL = "smtp://mail.example?from=register@example.org"
-INITIATIVE = {
+INITIATIVE: dict[str, Any] = {
     "type": "Initiative",
     "title": {"en": "Village telecentres"},
     "description": {"en": "Computers and courses in forty villages."},

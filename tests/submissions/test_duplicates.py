@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from clocks import NOON
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
@@ -18,7 +19,7 @@ from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe
 
-from .conftest import INITIATIVE, NOON, SubmissionWorld
+from .conftest import INITIATIVE, SubmissionWorld
 
 KENYA, GHANA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in (404, 288))
 

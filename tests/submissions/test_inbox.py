@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from clocks import ManualClock
+from clocks import NOON, ManualClock
 from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
@@ -32,7 +32,7 @@ from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from vocab.iris import BASE
 
-from .conftest import INITIATIVE, NOON, SubmissionWorld, bearer, definition
+from .conftest import INITIATIVE, SubmissionWorld, bearer, definition
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)  # than any message was queued
 JSON_LD = {"Content-Type": "application/ld+json"}

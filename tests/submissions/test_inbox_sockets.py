@@ -26,8 +26,9 @@ from harvesters.ledger.participation.submissions import Submission, SubmissionSt
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.submissions import moderation
 from stocktake import app
+from vocab.iris import BASE
 
-from .conftest import BASE, INITIATIVE, bearer, definition
+from .conftest import INITIATIVE, bearer, definition
 
 ROOT = Path(__file__).parents[2]
 RUN = CliRunner()

@@ -21,8 +21,9 @@ from harvesters.participation.submissions.app import MODERATION
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
+from vocab.iris import BASE
 
-from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer, definition
+from .conftest import INITIATIVE, SubmissionWorld, bearer, definition
 
 EVENT = {
     "type": "Event",

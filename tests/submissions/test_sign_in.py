@@ -86,9 +86,9 @@ async def test_a_draft_is_sent_by_a_person_who_signed_in(
 ) -> None:
     summary = await fill(browser, ANSWERS)
     world.clock.advance(timedelta(minutes=1))
-    sign_in_page = await browser.get(
-        re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)[1]
-    )  # type: ignore[index]
+    link = re.search(r'href="(/submit/sign-in\?draft=[^"]+)"', summary.text)
+    assert link
+    sign_in_page = await browser.get(link[1])
     path = approved(link_of(sign_in_page), provider, JANE)
     page = await browser.get(path)
     again = await browser.get(path)

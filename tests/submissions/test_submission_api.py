@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from harvesters.participation.submissions import moderation
+from vocab.iris import BASE
 
-from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer
+from .conftest import INITIATIVE, SubmissionWorld, bearer
 
 TURTLE = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <https://w3id.org/wsis-stocktaking/ns#> .
 @prefix foaf: <http://xmlns.com/foaf/0.1/> .

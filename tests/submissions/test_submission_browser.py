@@ -17,6 +17,7 @@ from email import message_from_bytes, policy
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,8 +30,9 @@ from typer.testing import CliRunner
 from waiting import wait_until
 
 from stocktake import app
+from vocab.iris import BASE
 
-from .conftest import BASE, INITIATIVE, definition
+from .conftest import INITIATIVE, definition
 from .test_prizes import edition_text
 
 ROOT = Path(__file__).parents[2]
@@ -69,9 +71,8 @@ class Mailbox:
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        body = message_from_bytes(
-            bytes(envelope.content or b""), policy=policy.default
-        ).get_content()
+        assert isinstance(envelope.content, bytes)
+        body = message_from_bytes(envelope.content, policy=policy.default).get_content()
         self.texts.append((envelope.rcpt_tos[0], str(body)))
         return "250 OK"
 
@@ -299,7 +300,8 @@ def send_form(
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     site: Site, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
 ) -> None:
-    visit, answers = Visit(browser, packages, scripts), ARABIC if language == "ar" else ANSWERS
+    visit = Visit(browser, packages, scripts)
+    answers: dict[str, Any] = ARABIC if language == "ar" else ANSWERS
     title, corrected = str(answers["title"]["title"]), f"{answers['title']['title']} 2"
     picture = tmp_path / "photo.jpg"
     Image.new("RGB", (60, 40), "#2266aa").save(picture, comment=b"Nairobi")
@@ -375,9 +377,10 @@ def decide_by_http(site: Site, id: str, decision: str) -> None:
         moderator.post("/admin/sign-in", data={"key": site.key})
         page = moderator.get(f"/admin/page/submissions/{id}").text
         fields = {
-            name: re.search(rf'name="{name}" value="([^"]+)"', page)[1]
+            name: found[1]
             for name in ("csrf", "version")
-        }  # type: ignore[index]
+            if (found := re.search(rf'name="{name}" value="([^"]+)"', page))
+        }
         answer = moderator.post(
             f"/admin/page/submissions/{id}/{decision}", data={**fields, "note": ""}
         )
@@ -457,7 +460,8 @@ def test_messages_of_the_rules_appear_while_a_person_types(
 ) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}/submit?lang={language}", 320)
-    for values in ({}, ANSWERS["type"], ANSWERS["title"], ANSWERS["description"]):
+    steps: tuple[Any, ...] = ({}, ANSWERS["type"], ANSWERS["title"], ANSWERS["description"])
+    for values in steps:
         visit.fill(values)
         visit.click("main form button")
     disable_scripts(browser, value=False)

@@ -157,7 +157,7 @@ _COMMON = ("organization", "partners", "countries", "action-lines", "goals")
 async def test_each_type_has_its_questions(
     browser: httpx.AsyncClient, kind: str, names: list[str]
 ) -> None:
-    more = {
+    more: dict[str, dict[str, object]] = {
         "title": {"title": "Open day", "_language": "en"},
         "venue": {"venue": "Town hall"},
         "dates": {"start": "2026-05-01"},
@@ -494,7 +494,10 @@ async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(
 async def test_targets_follow_the_goals_that_were_chosen(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
-    answers = {**ANSWERS, "description": {"description": "It serves target 5.c of the goals."}}
+    answers: dict[str, dict[str, object]] = {
+        **ANSWERS,
+        "description": {"description": "It serves target 5.c of the goals."},
+    }
     summary = await fill(browser, answers)
     link = summary.url.path.removesuffix("/summary")
     targets = await browser.get(f"{link}/targets")

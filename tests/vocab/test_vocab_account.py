@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyoxigraph
 import pytest
+from rdf_terms import solutions
 
 from vocab.iris import Iris
 from vocab.schemes import statements
@@ -69,7 +71,7 @@ def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
 
     results = {
         row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value)
-        for row in stored(ACCOUNT).query(query)
+        for row in solutions(stored(ACCOUNT).query(query))
     }
 
     assert results == {
@@ -92,7 +94,10 @@ def test_every_metric_is_declared_in_the_ontology() -> None:
 def test_what_the_network_gave_is_counted_by_name() -> None:
     query = f"SELECT ?name ?value {{ ?m <{IRIS.operations}networkOutcome> ?name ; <{DQV}value> ?value }}"
 
-    results = {row["name"].value: int(row["value"].value) for row in stored(ACCOUNT).query(query)}
+    results = {
+        row["name"].value: int(row["value"].value)
+        for row in solutions(stored(ACCOUNT).query(query))
+    }
 
     assert results == {"200": 3, "429 too many": 1}
 
@@ -105,13 +110,15 @@ def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> Non
 
 
 def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
-    other = replace(ACCOUNT, **dict.fromkeys(ACCOUNT.counts, 0))
+    zeros: dict[str, Any] = dict.fromkeys(ACCOUNT.counts, 0)
+    other = replace(ACCOUNT, **zeros)
 
     assert len(describe_run(other, IRIS)) == len(describe_run(ACCOUNT, IRIS))
 
 
 @pytest.mark.parametrize("name", ["reported", "published_before", "quads_after"])
 def test_an_unknown_number_is_left_out(name: str) -> None:
-    result = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
+    unknown: dict[str, Any] = {name: None}
+    result = describe_run(replace(ACCOUNT, **unknown), IRIS)
 
     assert not [line for line in result if f"{IRIS.operations}{METRICS[name]}>" in line]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pyoxigraph
 from hypothesis import given, settings
@@ -184,9 +185,9 @@ def dumped(lines: list[str]) -> list[str]:
     """Load lines into a store and return its dump, sorted."""
     store = pyoxigraph.Store()
     store.load("\n".join(lines).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
-    return sorted(
-        store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n")
-    )
+    content = store.dump(format=pyoxigraph.RdfFormat.N_QUADS)
+    assert content is not None
+    return sorted(content.decode().removesuffix("\n").split("\n"))
 
 
 @settings(max_examples=150, deadline=None)
@@ -239,7 +240,7 @@ def full() -> Initiative:
     claims = tuple(Claim(SDG4, basis, "word", 0.5) for basis in Basis)
     party = Party(Role.PARTNER, Text("A body"))
     prize = Prize(IRIS.concept("prize-category", "C1"), IRIS.concept("prize-stage", "winner"), 2016)
-    coded = {name: IRIS.concept(name, "x") for name in ("coverage", "status")}
+    coded: dict[str, Any] = {name: IRIS.concept(name, "x") for name in ("coverage", "status")}
     return Initiative(
         key="1",
         action_lines=claims,
@@ -257,6 +258,7 @@ def written() -> list[str]:
     about = Provenance(
         "s", "r", "m", "00", NOON, NOON, (ValidationNote("c", "Warning", "m", None),)
     )
+    numbers: dict[str, Any] = dict.fromkeys(METRICS, 1)
     return [
         *describe(full(), IRIS, "s"),
         *describe(
@@ -284,7 +286,7 @@ def written() -> list[str]:
                 started=NOON,
                 ended=NOON,
                 state="held",
-                **dict.fromkeys(METRICS, 1),
+                **numbers,
             ),
             IRIS,
         ),

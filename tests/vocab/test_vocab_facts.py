@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
+from rdf_terms import value
 
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
@@ -221,12 +222,12 @@ def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_the
         if (
             isinstance(quad.object, Literal)
             and isinstance(quad.subject, NamedNode)
-            and quad.subject.value in concepts("sdg")
+            and value(quad.subject) in concepts("sdg")
         ):
-            text = clean(quad.object.value, quad.subject.value.rpartition("/")[2]).replace(
+            text = clean(quad.object.value, value(quad.subject).rpartition("/")[2]).replace(
                 "2030,halve", "2030, halve"
             )
-            official.setdefault((quad.subject.value, quad.object.language), set()).add(text)
+            official.setdefault((value(quad.subject), quad.object.language), set()).add(text)
     revised = {
         iri
         for iri in concepts("sdg")
@@ -267,7 +268,7 @@ GRADUATED = {f"{AREA}678"}
 
 def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
     lists = {
-        quad.subject.value
+        value(quad.subject)
         for quad in store.quads_for_pattern(
             None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}CountryList"), None
         )
@@ -303,15 +304,16 @@ def test_the_years_of_least_developed_countries_agree_with_their_lists(store: St
     """Those that were added and did not graduate are the newest list; those that graduated since
     2023 are on the older one.
     """
-    added, graduated = {}, {}
+    added: dict[str, str] = {}
+    graduated: dict[str, str] = {}
     for quad in store.quads_for_pattern(
         None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}GroupMembership"), None
     ):
-        (country,) = values(store, quad.subject.value, f"{DCT}spatial")
-        (added[country],) = values(store, quad.subject.value, f"{SCHEMA}startDate")
+        (country,) = values(store, value(quad.subject), f"{DCT}spatial")
+        (added[country],) = values(store, value(quad.subject), f"{SCHEMA}startDate")
         graduated |= (
             dict.fromkeys([country], year)
-            if (year := "".join(values(store, quad.subject.value, f"{SCHEMA}endDate")))
+            if (year := "".join(values(store, value(quad.subject), f"{SCHEMA}endDate")))
             else {}
         )
 
@@ -416,10 +418,10 @@ def test_every_number_of_m49_is_an_area_with_the_united_nations_name(
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
     official = {
-        quad.subject.value: quad.object.value
+        value(quad.subject): quad.object.value
         for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None)
         if isinstance(quad.subject, NamedNode)
-        and re.fullmatch(rf"{AREA}\d{{3}}", quad.subject.value)
+        and re.fullmatch(rf"{AREA}\d{{3}}", value(quad.subject))
         if isinstance(quad.object, Literal) and quad.object.language == "en"
     }
 
@@ -442,7 +444,7 @@ def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(
     }
 
     links = {
-        quad.subject.value
+        value(quad.subject)
         for quad in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), None, None)
     }
 
@@ -455,13 +457,13 @@ def test_three_links_of_the_matrix_are_disputed_and_five_doubtful_ones_are_kept(
     store: Store,
 ) -> None:
     disputed = {
-        q.subject.value
+        value(q.subject)
         for q in store.quads_for_pattern(
             None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}disputed"), None
         )
     }
     agreed = {
-        q.subject.value
+        value(q.subject)
         for q in store.quads_for_pattern(
             None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}agreed"), None
         )
@@ -522,11 +524,11 @@ def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"), format=RdfFormat.TURTLE)
     official = {
-        (quad.subject.value, quad.object.value)
+        (value(quad.subject), quad.object.value)
         for quad in own.quads_for_pattern(None, NamedNode(f"{DCT}subject"), None, None)
         if isinstance(quad.subject, NamedNode)
         and isinstance(quad.object, NamedNode)
-        and quad.subject.value in concepts("sdg")
+        and value(quad.subject) in concepts("sdg")
     }
 
     results = {

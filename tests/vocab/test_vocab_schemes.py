@@ -262,9 +262,9 @@ def test_a_store_gives_back_the_vocabulary_as_it_was_handed_in(base: str) -> Non
     store = pyoxigraph.Store()
     store.load("\n".join(written).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
 
-    dumped = sorted(
-        store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n")
-    )
+    content = store.dump(format=pyoxigraph.RdfFormat.N_QUADS)
+    assert content is not None
+    dumped = sorted(content.decode().removesuffix("\n").split("\n"))
 
     assert dumped == written
 

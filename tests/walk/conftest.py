@@ -21,7 +21,8 @@ from projects import DEFINITION, ProjectRegistry, harvest_context, project
 
 @pytest.fixture(name="project")
 def _project() -> Callable[..., dict[str, Any]]:
-    return project
+    result: Callable[..., dict[str, Any]] = project
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click import unstyle
@@ -200,7 +201,7 @@ def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> Non
 
 def test_child_processes_receive_the_same_settings() -> None:
     hosts = frozenset({"b", "a"})
-    whole = (
+    whole: tuple[Path, Path, str, str, frozenset[str], str, Literal["reference"], str, str, str] = (
         Path("d"),
         Path("s"),
         "https://example.org/",

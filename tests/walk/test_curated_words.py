@@ -11,9 +11,8 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-from click.testing import Result
 from definitions import words_json
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection import crosswalk_gaps

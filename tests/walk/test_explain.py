@@ -16,6 +16,8 @@ import orjson
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
+from projects import ProjectRegistry
+from rdf_terms import solutions
 from typer.testing import CliRunner
 
 from harvesters.archive import read_body
@@ -38,8 +40,6 @@ from harvesters.source import Source, load, parse
 from harvesters.stored_response import SourcePosition
 from stocktake import app
 from vocab.iris import BASE
-
-from .conftest import ProjectRegistry
 
 ROOT = Path(__file__).parents[2]
 FEEDS = ROOT.parent / "shared" / "feeds"
@@ -185,7 +185,7 @@ def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(
 
     count = "PREFIX prov: <{}> SELECT (COUNT(*) AS ?n) {{ ?s a <http://www.w3.org/1999/02/22-rdf-syntax-ns#Statement> ; {} }}"
     numbers = [
-        int(next(iter(store.query(count.format(PROV, pattern))))["n"].value)
+        int(next(solutions(store.query(count.format(PROV, pattern))))["n"].value)
         for pattern in (
             "prov:wasDerivedFrom ?response . ?run prov:used ?response",
             f"prov:wasAttributedTo <{BASE}>",

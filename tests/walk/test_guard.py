@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -39,6 +39,13 @@ def registry(registry: Any, project: Project) -> Any:
         {**project(number), "page": f"http://registry.example/p{number}"} for number in range(1, 41)
     ]
     return registry
+
+
+def lines(row: Mapping[str, object], name: str) -> list[str]:
+    """Return the statements that a row of differences removes or adds."""
+    result = row[name]
+    assert isinstance(result, list)
+    return result
 
 
 def entries(context: HarvestContext) -> int:
@@ -282,12 +289,15 @@ def test_a_plan_lists_the_difference_of_each_record(
     changed = diff_rows(plan.run, context, [Outcome.CHANGED])
     vanished = diff_rows(plan.run, context, [Outcome.VANISHED])
     assert [
-        (row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line])  # type: ignore[attr-defined]
+        (
+            row["key"],
+            [line.rpartition("> ")[2] for line in lines(row, "removed") if "title" in line],
+        )
         for row in changed
     ] == [("p1", ['"Project 1"@en'])]
-    assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [
-        ("p40", 1, 2)
-    ]
+    assert [
+        (row["key"], len(lines(row, "removed")), len(lines(row, "added"))) for row in vanished
+    ] == [("p40", 1, 2)]
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
 
 

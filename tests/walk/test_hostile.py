@@ -152,7 +152,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with harvest_context(tmp_path_factory.mktemp("hostile"), ProjectRegistry(projects)) as context:
         plan = harvest(parse("hostile", DEFINITION, "test"), context)
         assert plan.run.state.value == "committed"
-        return context.data
+        result: Path = context.data
+        return result
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -271,7 +272,7 @@ async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.As
 
 
 async def test_a_calendar_has_no_property_injected_by_a_title(
-    context: HarvestContext, registry
+    context: HarvestContext, registry: ProjectRegistry
 ) -> None:
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
     registry.projects = [

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCras
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
 from harvesters.pipeline.collector_processes import Collectors
+from harvesters.pipeline.page_processor import Progress
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
@@ -277,7 +279,8 @@ def harvested(
     if collectors:
         collectors.close()
     assert plan.run.state is State.COMMITTED
-    return large_registry.journal_digests(folder)
+    result: dict[str, str] = large_registry.journal_digests(folder)
+    return result
 
 
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
@@ -497,12 +500,12 @@ def test_run_that_gets_on_between_two_ends_is_resumed(
             harvest(
                 definition(size=3),
                 context,
-                watch=lambda progress, at=page: _cut_off_at(progress.pages, at),
+                watch=partial(_cut_off_at, page),
             )
 
     assert harvest(definition(size=3), context).run.state is State.COMMITTED
 
 
-def _cut_off_at(pages: int, page: int) -> None:
-    if pages == page:
+def _cut_off_at(page: int, progress: Progress) -> None:
+    if progress.pages == page:
         raise CutOffError

@@ -15,6 +15,7 @@ import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
 from projects import DEFINITION, NOON
+from rdf_terms import solutions
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links, save_link
@@ -131,7 +132,8 @@ def published(context: HarvestContext) -> dict[str, str]:
             (store.add if row.startswith("A ") else store.remove)(quad)
     query = f"SELECT ?url ?state {{ GRAPH <{BASE}links/projects> {{ ?m <{DQV}computedOn> ?url ; <{DQV}value> ?state }} }}"
     return {
-        row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value for row in store.query(query)
+        row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value
+        for row in solutions(store.query(query))
     }
 
 
@@ -364,7 +366,8 @@ def many(source: Source, context: HarvestContext, web: Web) -> Source:
 def test_a_host_that_limits_requests_rests_and_the_others_go_on(
     many: Source, context: HarvestContext, status: int, headers: dict[str, str], minutes: int
 ) -> None:
-    sites, slept = HostAnswers({"a.example": httpx.Response(status, headers=headers)}), []
+    sites = HostAnswers({"a.example": httpx.Response(status, headers=headers)})
+    slept: list[float] = []
     context = replace(
         context,
         network=replace(

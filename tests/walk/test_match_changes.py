@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -52,13 +53,14 @@ def ready(context: HarvestContext) -> HarvestContext:
 
 
 def test_the_ledger_knows_what_was_matched(ready: HarvestContext) -> None:
-    states = [has_changes(ready.ledger)]
-    for change in (
+    states: list[int] = [has_changes(ready.ledger)]
+    changes: tuple[Callable[[], None], ...] = (
         lambda: None,
         lambda: add_record(ready, "south", 2),  # a new record
         lambda: add_record(ready, "south", 3),  # another version of it
         lambda: add_record(ready, "south", 4, "gone"),
-    ):
+    )
+    for change in changes:
         change()
         before = has_changes(ready.ledger)
         with match_records(ready.ledger, IRIS, only_changed=True) as matching:

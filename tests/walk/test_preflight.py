@@ -10,6 +10,7 @@ import json
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import jsonschema
@@ -63,12 +64,12 @@ def prizes() -> Source:
     return parse("prizes", DEFINITION, "test")
 
 
-def check(content: bytes, name: str = "prizes.csv", **rest) -> PreflightReport:
+def check(content: bytes, name: str = "prizes.csv", **rest: Any) -> PreflightReport:
     return check_feed(prizes(), Upload(name, content), BASE, "admin@example.org", **rest)
 
 
 @pytest.fixture
-def published(context: HarvestContext, registry: Callable) -> HarvestContext:
+def published(context: HarvestContext, registry: Callable[..., Any]) -> HarvestContext:
     """A context in which the prizes are published."""
     ours = context.__class__(**{name: getattr(context, name) for name in context.__dataclass_fields__} | {
         "transport": httpx.MockTransport(lambda request: httpx.Response(404 if "robots" in request.url.path else 200, content=table(ROWS)))
@@ -255,8 +256,8 @@ def test_junit_fails_for_errors_and_held_plans_and_with_strict_for_warnings() ->
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable:
-    def invoke(*arguments: str, input: bytes | None = None):
+def run(tmp_path: Path) -> Callable[..., Any]:
+    def invoke(*arguments: str, input: bytes | None = None) -> Any:
         environment = {
             "STOCKTAKE_DATA": str(tmp_path / "data"),
             "STOCKTAKE_SOURCES": str(tmp_path),
@@ -267,7 +268,9 @@ def run(tmp_path: Path) -> Callable:
     return invoke
 
 
-def test_format_and_fields_of_a_feed_are_recognized(run: Callable, tmp_path: Path) -> None:
+def test_format_and_fields_of_a_feed_are_recognized(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
     content = b'{"projects": [{"id": "a-1", "title": "Clinics", "iso": "KE", "secret": 1}, {"id": "a-2", "title": "Schools", "iso": "UG"}]}'
 
     completed = run("-", "--name", "feed.json", "--format", "json", input=content)
@@ -288,7 +291,7 @@ def test_format_and_fields_of_a_feed_are_recognized(run: Callable, tmp_path: Pat
     assert not (tmp_path / "data").exists()
 
 
-def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
+def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable[..., Any]) -> None:
     turtle = b"""@prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
 <urn:c> a dcat:Catalog ; dcat:dataset <urn:d> . <urn:d> a dcat:Dataset ; dct:identifier "d-1" ; dct:description "No title here"@en ."""
 
@@ -314,7 +317,7 @@ def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
     ],
 )
 def test_what_cannot_be_checked_exits_with_2(
-    run: Callable, arguments: tuple[str, ...], text: str
+    run: Callable[..., Any], arguments: tuple[str, ...], text: str
 ) -> None:
     completed = run(*arguments, input=b"id,title\n1,Clinics")
 
@@ -322,7 +325,7 @@ def test_what_cannot_be_checked_exits_with_2(
     assert text in " ".join(completed.output.replace("│", " ").split())
 
 
-def test_private_address_is_refused(run: Callable) -> None:
+def test_private_address_is_refused(run: Callable[..., Any]) -> None:
     completed = run("http://127.0.0.1:1/feed.csv", "--format", "json")
 
     report = json.loads(completed.stdout)
@@ -331,7 +334,9 @@ def test_private_address_is_refused(run: Callable) -> None:
 
 @pytest.mark.skipif(not BROKEN.is_dir(), reason=f"no broken feeds at {BROKEN}")
 @pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.nightly)])
-def test_every_broken_feed_has_a_finding_with_place_and_remedy(run: Callable, step: int) -> None:
+def test_every_broken_feed_has_a_finding_with_place_and_remedy(
+    run: Callable[..., Any], step: int
+) -> None:
     without: list[str] = []
     for file in sorted(BROKEN.iterdir())[::step]:
         completed = run(str(file), "--format", "json")

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from projects import ProjectRegistry
 
 from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import ArchiveError, PlanError
@@ -16,17 +17,17 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.remap import remap
 from harvesters.source import Limits, Source
 
-from .conftest import ProjectRegistry
 
-
-def counted(plan) -> dict[Outcome, int]:
+def counted(plan: Plan) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in plan.outcomes.items() if count}
 
 
-def last_lines(context) -> list[str]:
+def last_lines(context: HarvestContext) -> list[str]:
+    assert context.journal.head is not None
     return [
         line.decode()
         for line in next(context.journal.entries(after=context.journal.head.number - 1)).lines()
@@ -34,7 +35,7 @@ def last_lines(context) -> list[str]:
 
 
 @pytest.fixture
-def silent(context: HarvestContext, registry: ProjectRegistry):
+def silent(context: HarvestContext, registry: ProjectRegistry) -> HarvestContext:
     """The same context after a harvest, with a registry that must not be asked any more."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -44,7 +45,7 @@ def silent(context: HarvestContext, registry: ProjectRegistry):
 
 
 def test_an_unchanged_mapping_writes_nothing(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     head = context.journal.head
@@ -56,7 +57,7 @@ def test_an_unchanged_mapping_writes_nothing(
 
 
 def test_a_changed_mapping_changes_records_without_requests(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
@@ -70,7 +71,7 @@ def test_a_changed_mapping_changes_records_without_requests(
 
 
 def test_a_remap_equals_a_full_harvest_with_the_new_definition(
-    source: Source, context: HarvestContext, silent, registry: ProjectRegistry
+    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
 ) -> None:
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
@@ -86,7 +87,7 @@ def test_a_remap_equals_a_full_harvest_with_the_new_definition(
 def test_the_newest_archived_version_of_a_record_counts(
     source: Source,
     context: HarvestContext,
-    silent,
+    silent: HarvestContext,
     registry: ProjectRegistry,
     project: Callable[..., dict[str, Any]],
 ) -> None:
@@ -98,7 +99,7 @@ def test_the_newest_archived_version_of_a_record_counts(
 
 
 def test_records_missing_at_the_source_stay_unchanged(
-    source: Source, context: HarvestContext, silent, registry: ProjectRegistry
+    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
 ) -> None:
     lax = replace(source, limits=Limits(vanished=1.0))
     harvest(lax, context)
@@ -112,7 +113,7 @@ def test_records_missing_at_the_source_stay_unchanged(
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
     source: Source,
     context: HarvestContext,
-    silent,
+    silent: HarvestContext,
     registry: ProjectRegistry,
     project: Callable[..., dict[str, Any]],
 ) -> None:
@@ -124,7 +125,7 @@ def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
 
 
 def test_the_guard_holds_a_plan_that_would_withhold_too_much(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "title@en": "nothing"})
@@ -137,7 +138,7 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(
 
 
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})
@@ -148,7 +149,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
 
 
 def test_a_remap_changes_neither_freshness_nor_the_next_request(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     before = status_file.source_statuses(context, context.now())[0]
@@ -167,7 +168,7 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(
     assert run.started - first.started >= timedelta(minutes=1)
 
 
-def test_a_remap_needs_an_archived_complete_run(source: Source, silent) -> None:
+def test_a_remap_needs_an_archived_complete_run(source: Source, silent: HarvestContext) -> None:
     with pytest.raises(
         PlanError,
         match="projects: no complete run is archived; run `stocktake harvest projects` first",
@@ -176,7 +177,7 @@ def test_a_remap_needs_an_archived_complete_run(source: Source, silent) -> None:
 
 
 def test_a_missing_archive_is_reported_and_changes_nothing(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     (context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
@@ -189,7 +190,7 @@ def test_a_missing_archive_is_reported_and_changes_nothing(
 
 
 def test_a_url_missing_in_the_archive_is_reported(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
 
@@ -201,7 +202,7 @@ def test_a_url_missing_in_the_archive_is_reported(
 
 
 def test_an_open_harvest_must_be_finished_before_a_remap(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest(source, context)
     context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
@@ -224,11 +225,13 @@ def test_an_interrupted_remap_is_restarted_by_the_next_run(
     plan = action(source, context)
 
     assert plan.run.id == "projects.3"
-    assert context.ledger.run("projects.2").state is State.FAILED
+    failed = context.ledger.run("projects.2")
+    assert failed is not None
+    assert failed.state is State.FAILED
 
 
 def test_a_large_remap_uses_worker_processes(
-    source: Source, context: HarvestContext, silent
+    source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
     harvest_all([source], context, full=False, dry_run=False, quiet=True)
     definition = replace(source, fields={**source.fields, "description@en": "owner"})

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from projects import ProjectRegistry
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
@@ -17,8 +18,6 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source
 from publisher.logs import LibraryHandler, configure_logging
-
-from .conftest import ProjectRegistry
 
 
 @pytest.fixture

@@ -8,17 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
+from projects import ProjectRegistry
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs.source_preview import TIME_LIMIT, localize, preview_source
+from harvesters.runs.source_preview import TIME_LIMIT, PreviewResult, localize, preview_source
 from harvesters.source import Source
 from languages.request_locale import use_language
 from vocab.iris import BASE
 
-from .conftest import ProjectRegistry
 
-
-def tried(source, registry, **more):
+def tried(source: Source, registry: ProjectRegistry, **more: Any) -> PreviewResult:
     return preview_source(
         source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more
     )

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pyoxigraph
 import pytest
+from rdf_terms import value
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import SourceHold
@@ -60,7 +61,7 @@ def status_of(
     source = pyoxigraph.NamedNode(context.iris.source(name))
     result = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(context.iris.status))
     return {
-        quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base)
+        quad.predicate.value.rpartition("#")[2]: value(quad.object).removeprefix(context.iris.base)
         for quad in result
     }
 

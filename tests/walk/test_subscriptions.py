@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_delivery import Inbox, channels, mail_server
 
 from command_line.subscriptions import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
@@ -23,6 +22,8 @@ from harvesters.notifications.webhook import verify
 from journal.outage import Outage
 from publisher.errors import StoreBusy
 from publisher.portal.following import ChangedThing, ComparedResults
+
+from .test_delivery import Inbox, channels, mail_server
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SITE = "https://stocktake.example"
@@ -89,7 +90,7 @@ def settle(store: LedgerSubscriptions, comparison: ComparedResults) -> int:
 
 
 def sent_mails(store: LedgerSubscriptions, clock: Clock) -> list[EmailMessage]:
-    inbox = Inbox()
+    inbox: Inbox = Inbox()
     with mail_server(inbox) as port:
         deliver(
             store.admin.ledger, replace(channels(port), name="Stocktake", public_url=SITE), clock

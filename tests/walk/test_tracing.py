@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.responses import PlainTextResponse
@@ -36,6 +36,16 @@ def spans() -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
+def attributes(item: ReadableSpan | Event) -> Mapping[str, Any]:
+    assert item.attributes is not None
+    return item.attributes
+
+
+def parent(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
 def test_a_run_is_a_span_with_one_below_it_for_each_page(
     source: Source, context: HarvestContext, spans: InMemorySpanExporter
 ) -> None:
@@ -44,12 +54,12 @@ def test_a_run_is_a_span_with_one_below_it_for_each_page(
     finished = spans.get_finished_spans()
     (run,) = [span for span in finished if span.name == "harvest projects"]
     pages = [span for span in finished if span.name == "harvest page"]
-    assert [span.attributes["stocktake.page"] for span in pages] == [1, 2, 3, 4]
-    assert {span.parent.span_id for span in pages} == {run.context.span_id}
+    assert [attributes(span)["stocktake.page"] for span in pages] == [1, 2, 3, 4]
+    assert {parent(span) for span in pages} == {run.context.span_id}
     assert (
-        run.attributes["stocktake.run"],
-        run.attributes["stocktake.outcome"],
-        run.attributes["stocktake.new"],
+        attributes(run)["stocktake.run"],
+        attributes(run)["stocktake.outcome"],
+        attributes(run)["stocktake.new"],
     ) == (
         "projects.1",
         "committed",
@@ -82,20 +92,20 @@ async def test_a_request_is_a_span_in_the_trace_of_its_client(
         await client.get("/search?q=private", headers={"traceparent": PARENT})
 
     query, request = spans.get_finished_spans()
-    assert (query.name, query.parent.span_id) == ("query", request.context.span_id)
+    assert (query.name, parent(query)) == ("query", request.context.span_id)
     assert (request.name, request.kind.name, request.status.status_code.name) == (
         "GET /search",
         "SERVER",
         code,
     )
-    assert f"{request.context.trace_id:032x}-{request.parent.span_id:016x}" in PARENT
+    assert f"{request.context.trace_id:032x}-{parent(request):016x}" in PARENT
     expected = {
         "http.request.method": "GET",
         "url.path": "/search",
         "http.route": "/search",
         "http.response.status_code": status,
     }
-    assert dict(request.attributes) == expected
+    assert dict(attributes(request)) == expected
 
 
 def test_nothing_is_traced_unless_the_variables_ask_for_it() -> None:
@@ -120,7 +130,7 @@ def test_an_exception_leaves_the_block_as_it_was(spans: InMemorySpanExporter) ->
         raise JournalError("no such entry")
 
     (span,) = spans.get_finished_spans()
-    assert (span.status.status_code.name, span.events[0].attributes["exception.message"]) == (
+    assert (span.status.status_code.name, attributes(span.events[0])["exception.message"]) == (
         "ERROR",
         "no such entry",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from pathlib import Path
+from typing import Any
 
 import large_registry
 import pytest
@@ -37,7 +38,7 @@ XML = {
 }
 
 
-def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
+def harvested(folder: Path, workers: int, **more: Any) -> dict[str, str]:
     with large_registry.open_harvest(folder, large_registry.Projects(**more), workers) as context:
         plan = harvest(large_registry.source(), context)
 
@@ -47,7 +48,8 @@ def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
         Outcome.WITHHELD,
         Outcome.DUPLICATE,
     }
-    return large_registry.journal_digests(folder)
+    digests: dict[str, str] = large_registry.journal_digests(folder)
+    return digests
 
 
 def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:

@@ -125,13 +125,13 @@ def run(home: Path, action: str) -> None:
 
 def approve(home: Path, action: str) -> None:
     with open_harvest(home, action) as context:
-        waiting = context.ledger.awaiting_review()
         open_run = context.ledger.open_run("projects")
-        if waiting or open_run:
+        waiting = [*context.ledger.awaiting_review(), *([open_run] if open_run else [])]
+        if waiting:
             plan_decisions.approve(
                 context,
                 source(),
-                (waiting or [open_run])[0].id,
+                waiting[0].id,
                 by="ann",
                 override=Override("vanished", 0.9, NOON + timedelta(days=40)),
             )

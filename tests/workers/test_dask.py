@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import Process
@@ -91,16 +92,17 @@ def _is_open(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def harvested(folder: Path, dask: str, **more) -> dict[str, str]:
+def harvested(folder: Path, dask: str, **more: Any) -> dict[str, str]:
     with large_registry.open_harvest(folder, large_registry.Projects(**more), 0, dask) as context:
         plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
-    return large_registry.journal_digests(folder)
+    digests: dict[str, str] = large_registry.journal_digests(folder)
+    return digests
 
 
 def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path: Path) -> None:
-    killed = []
+    killed: list[int] = []
 
     def kill_one(page: int) -> None:
         if page == 7 and not killed:

@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from queued import BEAT, committed, put
 
 from harvesters.ledger.models import State
@@ -22,7 +23,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(
-    house: House, ledger: str, registry: GatedRegistry
+    monkeypatch: pytest.MonkeyPatch, house: House, ledger: str, registry: GatedRegistry
 ) -> None:
     registry.projects = 350  # in pages of ten: more than the processes that one run may lose
     house.define_source("bad")
@@ -37,7 +38,7 @@ def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(
                     os.kill(reader, signal.SIGKILL)
         return serve_page(source, number)
 
-    registry.page = kill_reader
+    monkeypatch.setattr(registry, "page", kill_reader)
     worker = house.start("worker", "--heartbeat", BEAT, "--concurrency", "1")
     house.wait_until(
         lambda: (

@@ -9,13 +9,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Timer
 
 import boto3
 import pytest
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import enable_iam_authentication
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
@@ -104,12 +105,15 @@ def test_another_machine_continues_the_journal(tmp_path: Path, url: str) -> None
 def test_the_second_writer_of_a_number_gets_an_error(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
+    def write_first() -> None:
+        other.append([TWO], run="b.1", time=NOW)
+
     with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
         one.append(
             [ONE],
             run="a.1",
             time=NOW,
-            fence=lambda: other.append([TWO], run="b.1", time=NOW) and None,
+            fence=write_first,
         )
 
     assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
@@ -171,7 +175,7 @@ def test_concurrent_writers_never_share_a_number(tmp_path: Path, url: str) -> No
                 [ONE],
                 run=f"late.{number}",
                 time=NOW,
-                fence=lambda item=second, n=number: _commit(item, f"early.{n}"),
+                fence=partial(_commit, second, f"early.{number}"),
             )
         except JournalWriteError:
             refused.append(number)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_the_queue_is_in_the_order_of_waiting(
     assert submissions.waiting(context.admin.ledger) == (3, NOON)
 
 
-DAYS = {
+DAYS: dict[str, Any] = {
     name: date(2026, 3, day)
     for name, day in (
         ("announced", 1),
@@ -173,7 +174,7 @@ def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
     ledger = context.admin.ledger
-    votes = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
+    votes: dict[str, Any] = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
     criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
     edition = Edition(
         "2026",

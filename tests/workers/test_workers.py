@@ -6,6 +6,7 @@ import random
 import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -184,10 +185,13 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(
     workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(4)]
     house.wait_until(lambda: len(registry.request_log) > 5, "the first pages to be asked for")
 
+    def requested(enough: int) -> bool:
+        return len(registry.request_log) > enough or settled(house, names)
+
     for _ in range(5):
         enough = len(registry.request_log) + 3
         house.wait_until(
-            lambda enough=enough: len(registry.request_log) > enough or settled(house, names),
+            partial(requested, enough),
             f"page {enough} requested",
         )
         victim = chance.randrange(4)

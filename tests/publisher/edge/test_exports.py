@@ -103,7 +103,8 @@ async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted
     where = (await put(served.client, LARGE + " ORDER BY RAND()")).headers["location"]
 
     async def is_running() -> bool:
-        return (await served.client.get(where)).json()["state"] == "running"
+        result: bool = (await served.client.get(where)).json()["state"] == "running"
+        return result
 
     await wait_until_async(is_running, "the export to run")
 
@@ -172,7 +173,8 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
 
     exports.recover()
 
-    assert [exports.get(item.id).state for item in (first, often)] == [
+    found = [exports.get(item.id) for item in (first, often)]
+    assert [item.state for item in found if item is not None] == [
         ExportState.QUEUED,
         ExportState.FAILED,
     ]

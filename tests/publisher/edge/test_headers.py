@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from event_loops import session_loop
 from fastapi import FastAPI
-from publish_fixture import session_loop
 
 TEMPLATES = Path(__file__).parents[3] / "publisher" / "templates"
 # A block of JSON-LD is data, which no browser runs.

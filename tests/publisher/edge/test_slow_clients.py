@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -24,13 +25,14 @@ class Patient(LimitedConnection):
     read_timeout = 3600.0
 
 
-async def unread(served, query: str) -> asyncio.StreamReader:
+async def unread(served: Any, query: str) -> asyncio.StreamReader:
     """Ask and take nothing."""
     reader, writer = await served.connect(limit=1)
     writer.write(
         f"GET /sparql?format=tsv&query={quote(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     )
-    return reader
+    result: asyncio.StreamReader = reader
+    return result
 
 
 async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> None:
@@ -133,8 +135,8 @@ async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
         await spool.put(chunk)
     spool.end()
     rest = []
-    while (chunk := await spool.get()) is not None:
-        rest.append(chunk)
+    while (last := await spool.get()) is not None:
+        rest.append(last)
 
     assert [*first, *rest] == chunks
     assert room.used == 0

@@ -181,6 +181,7 @@ def test_the_page_of_an_event_leads_to_its_calendar(still: Still) -> None:
         still[1].get(f"/feeds/events/demo/{key}.ics").status_code for key in ("nothing", "a%2F1")
     ]
 
+    item: Any
     (item,) = Calendar.from_ical(answer.content).walk("VEVENT")
     assert 'href="/feeds/events/demo/e4.ics"' in page
     assert (answer.headers["content-type"], item["dtstart"].dt) == (
@@ -259,7 +260,7 @@ def test_a_page_that_is_none_is_not_found(still: Still, path: str) -> None:
 
 def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Still) -> None:
     index = etree.fromstring(still[1].get("/sitemap.xml").content)
-    (part,) = (item.text for item in index.iter("{*}loc"))
+    (part,) = (str(item.text) for item in index.iter("{*}loc"))
 
     urls = {
         item.findtext("{*}loc"): item.findtext("{*}lastmod")

@@ -146,7 +146,9 @@ def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(
 ) -> None:
     append(tmp_path, f"A {ABOUT}")
     old = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
-    os.utime(Journal(tmp_path / "journal").head.path, (old, old))
+    head = Journal(tmp_path / "journal").head
+    assert head is not None
+    os.utime(head.path, (old, old))
     snapshot(tmp_path / "snapshots", 1, 1)
     following = followed(tmp_path)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import httpx
 import pytest
@@ -151,7 +152,7 @@ def test_schemathesis_finds_no_server_error_or_undocumented_response(
         suppress_health_check=HEALTH,
     )
     @given(case=operation.as_strategy(mode))
-    def check_case(case: schemathesis.Case) -> None:
+    def check_case(case: schemathesis.Case[Any]) -> None:
         seconds = (case.query or {}).get("timeout")
         # such a query is rightly stopped with 504
         assume(not isinstance(seconds, float | int) or seconds >= 1)

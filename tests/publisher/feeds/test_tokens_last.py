@@ -25,7 +25,7 @@ def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
         httpx.get(f"{url}/oai", params={"verb": "ListRecords", **arguments}).content
     )
     assert answer.find(f"{OAI}error") is None
-    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(
+    return [str(item.text) for item in answer.iter(f"{OAI}identifier")], answer.findtext(
         f".//{OAI}resumptionToken"
     ) or None
 
