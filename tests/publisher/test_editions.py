@@ -378,9 +378,9 @@ def test_an_address_has_a_file(href: str, file: str) -> None:
 
 
 def text_of(name: str) -> str:
-    found = example(IRIS, name)
-    assert found is not None
-    return found.text
+    listed = example(IRIS, name)
+    assert listed is not None
+    return listed.text
 
 
 def test_no_two_addresses_share_a_file() -> None:

@@ -139,9 +139,9 @@ def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> No
 
 
 def _id(file: bytes) -> str:
-    found = re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))
-    assert found
-    return found[1].decode()
+    match = re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))
+    assert match
+    return match[1].decode()
 
 
 @dataclass

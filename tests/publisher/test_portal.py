@@ -209,9 +209,9 @@ async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
     client: httpx.AsyncClient,
 ) -> None:
     text = await page(client, "/scheme/itu-region/africa")
-    found = re.search(r'href="(/sparql\?format=csv[^"]+)" download', text)
-    assert found
-    address = html.unescape(found[1])
+    match = re.search(r'href="(/sparql\?format=csv[^"]+)" download', text)
+    assert match
+    address = html.unescape(match[1])
 
     rows = list(csv.DictReader(io.StringIO((await client.get(address)).text)))
 

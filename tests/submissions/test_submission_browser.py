@@ -377,9 +377,9 @@ def decide_by_http(site: Site, id: str, decision: str) -> None:
         moderator.post("/admin/sign-in", data={"key": site.key})
         page = moderator.get(f"/admin/page/submissions/{id}").text
         fields = {
-            name: found[1]
+            name: match[1]
             for name in ("csrf", "version")
-            if (found := re.search(rf'name="{name}" value="([^"]+)"', page))
+            if (match := re.search(rf'name="{name}" value="([^"]+)"', page))
         }
         answer = moderator.post(
             f"/admin/page/submissions/{id}/{decision}", data={**fields, "note": ""}

@@ -9,6 +9,7 @@ import io
 import json
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,13 @@ def check(content: bytes, name: str = "prizes.csv", **rest: Any) -> PreflightRep
 @pytest.fixture
 def published(context: HarvestContext, registry: Callable[..., Any]) -> HarvestContext:
     """A context in which the prizes are published."""
-    ours = context.__class__(**{name: getattr(context, name) for name in context.__dataclass_fields__} | {
-        "transport": httpx.MockTransport(lambda request: httpx.Response(404 if "robots" in request.url.path else 200, content=table(ROWS)))
-    })  # fmt: skip
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_robots = "robots" in request.url.path
+        return httpx.Response(404) if is_robots else httpx.Response(200, content=table(ROWS))
+
+    network = replace(context.network, transport=httpx.MockTransport(answer))
+    ours = replace(context, network=network)
     harvest(prizes(), ours)
     return ours
 

@@ -173,8 +173,8 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
 
     exports.recover()
 
-    found = [exports.get(item.id) for item in (first, often)]
-    assert [item.state for item in found if item is not None] == [
+    stored = [exports.get(item.id) for item in (first, often)]
+    assert [item.state for item in stored if item is not None] == [
         ExportState.QUEUED,
         ExportState.FAILED,
     ]
