@@ -17,7 +17,7 @@ from command_line.settings import Settings
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.notifications.alerts import check_rules
-from harvesters.notifications.delivery import run_round
+from harvesters.notifications.delivery import deliver_due, prune
 from harvesters.notifications.source_reports import send_reports
 from harvesters.optional_dependency import import_optional
 from harvesters.participation.submissions.reminders import create_reminder
@@ -105,29 +105,37 @@ def _create_scheduler(
         _create_notifier(settings, context, sources),
         _create_link_checker(context, sources),
         create_matcher(context, settings.ledger),
+        _create_delivery(settings, context),
     )
 
 
 def _create_notifier(
     settings: Settings, context: HarvestContext, sources: Sequence[Source]
 ) -> Callable[[], None]:
-    """Return the function that checks the rules of alerts, writes reports to registries, and
-    delivers messages.
+    """Return the function that checks the rules of alerts, writes reports and reminders, and
+    deletes old messages.
     """
     channels = notification_channels(settings)
     alerts_outage = Outage("cannot check alerts", "alerts are checked again")
     reports_outage = Outage("cannot write reports", "reports are written again")
     checked = dict[str, str]()
-    delivery_outage = Outage("cannot read messages", "messages are readable again")
+    prune_outage = Outage("cannot delete old messages", "old messages are deleted again")
     remind = create_reminder(channels, context.now)
 
     def notify() -> None:
         check_rules(context, channels, alerts_outage)
         send_reports(context, channels, sources, checked, reports_outage)
         remind(context.ledger)
-        run_round(context.ledger, channels, context.now, delivery_outage)
+        prune(context.ledger, context.now, prune_outage)
 
     return notify
+
+
+def _create_delivery(settings: Settings, context: HarvestContext) -> Callable[[], None]:
+    """Return the function that delivers the messages that are due."""
+    channels = notification_channels(settings)
+    outage = Outage("cannot read messages", "messages are readable again")
+    return lambda: deliver_due(context.ledger, channels, context.now, outage)
 
 
 def _create_link_checker(context: HarvestContext, sources: Sequence[Source]) -> Callable[[], None]:

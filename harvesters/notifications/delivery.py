@@ -139,12 +139,21 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
     )
 
 
-def run_round(
+def deliver_due(
     ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage
 ) -> None:
-    """Deliver due messages and delete old ones; log once while the ledger cannot be used."""
+    """Deliver due messages; log once while the ledger cannot be used."""
     try:
         deliver(ledger, channels, now)
+    except HarvestError as error:
+        outage.failed(str(error))
+    else:
+        outage.over()
+
+
+def prune(ledger: Ledger, now: Callable[[], datetime], outage: Outage) -> None:
+    """Delete what has been kept long enough; log once while the ledger cannot be used."""
+    try:
         ledger.outbox.prune_messages(now() - RETENTION)
         prune_comments(ledger, now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)

@@ -90,8 +90,10 @@ def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
     jobs = {
         job.id: job
         for job in create_scheduler(
-            [source], lambda _: None, lambda: None, notify=lambda: None
+            [source], lambda _: None, lambda: None, notify=lambda: None, deliver=lambda: None
         ).get_jobs()
     }
 
     assert (jobs[":status"].executor, jobs[":notifications"].executor) == ("clock", "notifications")
+    assert jobs[":deliveries"].executor == "notifications"
+    assert jobs[":deliveries"].trigger.interval == timedelta(seconds=3)

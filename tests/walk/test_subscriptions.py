@@ -17,7 +17,7 @@ import pytest
 from command_line.subscriptions import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
-from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, run_round
+from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune
 from harvesters.notifications.webhook import verify
 from journal.outage import Outage
 from publisher.errors import StoreBusy
@@ -199,7 +199,7 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
     stored = follow(store, address="other@example.org")
     clock.now += CONFIRMATION_AGE + timedelta(seconds=1)
 
-    run_round(store.admin.ledger, Channels(), clock, Outage("cannot", "can"))
+    prune(store.admin.ledger, clock, Outage("cannot", "can"))
 
     assert store.admin.ledger.subscriptions.count_subscriptions() == 1
     assert store.find(stored) is not None

@@ -20,7 +20,7 @@ from harvesters.source import Source
 # seconds after its due time in which a run still starts, e.g. after the machine slept
 _MISFIRE_GRACE = 3600
 _REFRESH_INTERVAL = 60  # seconds
-_REQUEST_INTERVAL = 3  # seconds between checks for run requests: people wait for these runs
+_REQUEST_INTERVAL = 3  # seconds between checks for run requests and for messages: people wait
 _CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones
 _CONCURRENT_RUNS = 4  # scheduled runs at the same time: they mostly wait for their hosts
 
@@ -40,6 +40,7 @@ def create_scheduler(
     notify: Callable[[], None] | None = None,
     check_links: Callable[[], None] | None = None,
     match: Callable[[], None] | None = None,
+    deliver: Callable[[], None] | None = None,
 ) -> BackgroundScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
     ``shutdown()``.
@@ -48,7 +49,8 @@ def create_scheduler(
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
     end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
     called every minute in a thread of its own, since mail servers may be slow, and *check_links*
-    too, since web pages are, and *match*, since comparing many records takes long.
+    too, since web pages are, and *match*, since comparing many records takes long. *deliver* is called
+    every three seconds in the thread of *notify*: people wait for the link in a mail.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
@@ -68,10 +70,12 @@ def create_scheduler(
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
     others = {"notifications": notify, "links": check_links, "identity": match}
-    _add_minute_jobs(
+    _add_interval_jobs(
         scheduler,
         {"status": (refresh, "clock")} | {name: (action, name) for name, action in others.items()},
+        _REFRESH_INTERVAL,
     )
+    _add_interval_jobs(scheduler, {"deliveries": (deliver, "notifications")}, _REQUEST_INTERVAL)
     if requests is not None:
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -93,18 +97,20 @@ def _add_harvest_job(
     )
 
 
-def _add_minute_jobs(
-    scheduler: BackgroundScheduler, jobs: Mapping[str, tuple[Callable[[], None] | None, str]]
+def _add_interval_jobs(
+    scheduler: BackgroundScheduler,
+    jobs: Mapping[str, tuple[Callable[[], None] | None, str]],
+    seconds: int,
 ) -> None:
-    """Call each action, by its name, every minute in its pool; the colon before the name keeps its
-    id from being a source's.
+    """Call each action, by its name, in its pool at an interval; the colon before the name keeps
+    its id from being a source's.
     """
     for name, (action, executor) in jobs.items():
         if action is not None:
             scheduler.add_job(
                 action,
                 "interval",
-                seconds=_REFRESH_INTERVAL,
+                seconds=seconds,
                 id=f":{name}",
                 coalesce=True,
                 misfire_grace_time=None,
