@@ -11,10 +11,8 @@ from typing import NamedTuple
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
-from publisher.store.columns.operands import variables_of
+from publisher.store.columns.operands import EXISTS, variables_of
 from publisher.store.columns.relations import NotCompiled
-
-EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 
 
 class Modifiers(NamedTuple):
@@ -107,17 +105,17 @@ def existences_of(expression: object) -> Iterator[CompValue]:
             yield from existences_of(part)
 
 
-def replaced(expression: object, parts: Mapping[int, Variable]) -> object:
+def replace_parts(expression: object, parts: Mapping[int, Variable]) -> object:
     """Return *expression* with variables in place of its *parts*, by their id()."""
     if id(expression) in parts:
         return parts[id(expression)]
     if isinstance(expression, CompValue):
         values = {
-            key: replaced(value, parts) for key, value in expression.items() if key != "_vars"
+            key: replace_parts(value, parts) for key, value in expression.items() if key != "_vars"
         }
         return CompValue(expression.name, **values)
     if isinstance(expression, list | tuple):
-        return [replaced(part, parts) for part in expression]
+        return [replace_parts(part, parts) for part in expression]
     return expression
 
 

@@ -15,7 +15,6 @@ from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.aggregates import PROPERTY_READERS, aggregated
 from publisher.store.columns.algebra import (
-    EXISTS,
     all_variables,
     alternatives,
     conjunction,
@@ -25,11 +24,11 @@ from publisher.store.columns.algebra import (
     is_grouped,
     is_substitutable,
     modifiers_of,
-    replaced,
+    replace_parts,
     without_optional,
 )
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, constant, variables_of
+from publisher.store.columns.operands import EXISTS, Condition, constant, variables_of
 from publisher.store.columns.ordering import ordered_solutions
 from publisher.store.columns.patterns import Patterns, QueryGraphs, Statistics
 from publisher.store.columns.query_parser import Form, ParsedQuery
@@ -393,7 +392,7 @@ class _Compiler:
             sql = f"WITH {table} AS MATERIALIZED ({relation.sql}) {' UNION ALL '.join(sides)}"
             columns = {**relation.columns, str(mark): VariableColumn(ColumnType.BOOLEAN)}
             relation, parts[id(part)] = SolutionTable(sql, columns), mark
-        return relation, replaced(expression, parts)
+        return relation, replace_parts(expression, parts)
 
     def _matching(
         self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool

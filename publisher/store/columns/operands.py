@@ -17,6 +17,8 @@ from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import TermKind, TermRow, term_row
 from vocab.terms import XSD
 
+EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
+
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
@@ -140,7 +142,7 @@ def variables_of(expression: object) -> Iterator[str]:
     if isinstance(expression, Variable):
         yield str(expression)
     elif isinstance(expression, CompValue):
-        if expression.name not in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
+        if expression.name not in EXISTS:
             for key, value in expression.items():
                 if key != "_vars":
                     yield from variables_of(value)
