@@ -237,6 +237,12 @@ ShowVersion = Annotated[
         "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
     ),
 ]
+ParentProcess = Annotated[
+    int,
+    typer.Option(
+        "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
+    ),
+]
 
 
 @app.callback()
@@ -267,12 +273,7 @@ def configure(
     oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: Annotated[
-        int,
-        typer.Option(
-            "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
-        ),
-    ] = 0,
+    parent: ParentProcess = 0,
     log_format: Annotated[str, option("STOCKTAKE_LOG_FORMAT")] = "",
     show_version: ShowVersion = False,
 ) -> None:

@@ -130,21 +130,8 @@ def create_app(
         service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service)
     )
     start = FirstStart(service, release=site.branding.demo)
-    app.state.service, app.state.pages, app.state.start = service, pages, start
-    app.state.permit, app.state.preview_runner = permit, site.preview_runner
-    # the command that takes submissions replaces both
-    app.state.waiting_submissions = no_submissions
-    app.state.submissions_open = bool
-    app.state.comments = no_comments
-    app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
-    app.state.subscription_store = site.subscription_store
-    app.state.contact, app.state.hub, app.state.demo = (
-        site.branding.contact,
-        site.hub,
-        site.branding.demo,
-    )
-    app.state.suggestion_limiter = build_rate_limiter(service.limits)
-    app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
+    _set_state(app, service, pages, start, site)
+    app.state.permit = permit
     for router in ROUTERS.values():
         app.include_router(router)
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
@@ -153,6 +140,24 @@ def create_app(
     handlers = _add_error_handlers(app, pages, service, start)
     _add_middleware(app, service, start, handlers, site.url)
     return app
+
+
+def _set_state(
+    app: FastAPI, service: QueryService, pages: Pages, start: FirstStart, site: SiteOptions
+) -> None:
+    """Set what the dependencies of routes read."""
+    app.state.service, app.state.pages, app.state.start = service, pages, start
+    app.state.preview_runner = site.preview_runner
+    # the command that takes submissions replaces both
+    app.state.waiting_submissions = no_submissions
+    app.state.submissions_open = bool
+    app.state.comments = no_comments
+    app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
+    app.state.subscription_store = site.subscription_store
+    app.state.contact, app.state.demo = site.branding.contact, site.branding.demo
+    app.state.hub = site.hub
+    app.state.suggestion_limiter = build_rate_limiter(service.limits)
+    app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
 
 
 def _add_error_handlers(

@@ -35,7 +35,8 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
 from publisher.store.external.client import EndpointError
 from publisher.store.external.endpoint import StoreURLs, from_environment
-from publisher.store.external.remote_store import open_external_runner
+from publisher.store.external.remote_store import RemoteStore, open_external_runner
+from publisher.store.runner import Runner
 from publisher.store.thread_priority import lower_thread_priority
 
 PAUSE = 0.25  # seconds between two checks of the journal
@@ -219,16 +220,7 @@ def follow_external(
                     with_vectors=options.vectors,
                 )
             ) as runner:
-                if outage.failures:
-                    runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
-                    reports.reason("the store answers again; the journal is being loaded into it")
-                while not check.wait(EXTERNAL_PAUSE):
-                    runner.step()
-                    if outage.failures:
-                        outage.over()
-                    reports.reason("")
-                    reports.progress(runner.progress())
-                    history.ensure_running()
+                _step_until_checked(runner, check, history, reports, outage)
         except (
             JournalError,
             PublisherError,
@@ -241,6 +233,26 @@ def follow_external(
             outage.failed(str(error))
             reports.reason(f"the store cannot follow the journal: {error}")
             time.sleep(RETRY)
+
+
+def _step_until_checked(
+    runner: Runner[RemoteStore],
+    check: Event,
+    history: HistoryThread,
+    reports: Reports,
+    outage: Outage,
+) -> None:
+    """Apply journal entries until *check* is set. Raises what ends the work of *runner*."""
+    if outage.failures:
+        runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
+        reports.reason("the store answers again; the journal is being loaded into it")
+    while not check.wait(EXTERNAL_PAUSE):
+        runner.step()
+        if outage.failures:
+            outage.over()
+        reports.reason("")
+        reports.progress(runner.progress())
+        history.ensure_running()
 
 
 def read_input(check: Event) -> NoReturn:

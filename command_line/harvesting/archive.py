@@ -12,7 +12,7 @@ import typer
 from command_line.harvesting.output import Json, out, print_rows
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Settings
-from harvesters.runs.schedule.archive_retention import plan_pruning, prune
+from harvesters.runs.schedule.archive_retention import Pruning, plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")
@@ -54,27 +54,23 @@ def prune_archive(
         pruning = plan_pruning(context, before=before, max_bytes=limit)
         if not dry_run:
             prune(context, pruning)
+    _print_pruning(pruning, dry_run=dry_run, json=json)
+    raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))
+
+
+def _print_pruning(pruning: Pruning, *, dry_run: bool, json: bool) -> None:
     rows = [
         {"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"}
         for file in pruning.deleted
     ]
     if json:
-        print(
-            orjson.dumps(
-                {
-                    "deleted": rows,
-                    "kept": pruning.remaining,
-                    "bytes": pruning.bytes_after,
-                    "dry_run": dry_run,
-                }
-            ).decode()
-        )
-    else:
-        print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
-        for reason, count in sorted(pruning.remaining.items()):
-            out.print(f"kept, {reason}: {count:,}", highlight=False, markup=False)
-        out.print(f"left: {pruning.bytes_after:,} bytes", highlight=False, markup=False)
-    raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))
+        summary = {"kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}
+        print(orjson.dumps({"deleted": rows, **summary}).decode())
+        return
+    print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
+    for reason, count in sorted(pruning.remaining.items()):
+        out.print(f"kept, {reason}: {count:,}", highlight=False, markup=False)
+    out.print(f"left: {pruning.bytes_after:,} bytes", highlight=False, markup=False)
 
 
 def _parse_size(text: str) -> int:

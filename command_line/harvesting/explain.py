@@ -13,6 +13,7 @@ from command_line.harvesting.terminal import load_source
 from command_line.settings import Settings
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.trace import (
+    Described,
     ExplainError,
     check_property,
     explain,
@@ -52,18 +53,13 @@ def explain_record(
     if output not in WRITERS:
         raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(WRITERS)}")
     try:
-        source_name, key = parse_iri(iri, settings.base)
-        if not has_ledger(settings.ledger):
-            raise ExplainError(
-                f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests"
-            )
-        with closing(Ledger(settings.ledger)) as ledger:
-            described = read_record(ledger, source_name, key)
+        described = _read_described(settings, iri)
         check_property(described, name)
     except ExplainError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    source, store = load_source(settings, source_name), Journal(settings.data / "journal").store
+    source = load_source(settings, described.source)
+    store = Journal(settings.data / "journal").store
     explanation = call_bounded(
         explain,
         described,
@@ -76,3 +72,14 @@ def explain_record(
     )
     sys.stdout.buffer.write(WRITERS[output](explanation, settings.base))
     sys.stdout.flush()
+
+
+def _read_described(settings: Settings, iri: str) -> Described:
+    """Return what is published of the record. Raises ExplainError if this machine cannot know."""
+    source_name, key = parse_iri(iri, settings.base)
+    if not has_ledger(settings.ledger):
+        raise ExplainError(
+            f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests"
+        )
+    with closing(Ledger(settings.ledger)) as ledger:
+        return read_record(ledger, source_name, key)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import orjson
 import typer
@@ -47,6 +47,7 @@ _NO_LEDGER = "this machine has no ledger, as a mirror; match at the installation
 _Pair = Annotated[
     str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
 ]
+_COMPARED = ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
 _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 
@@ -171,16 +172,7 @@ def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
             first, second = (entities[iri] for iri in scored.pair)
     sides = [
         {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
-        for name in (
-            "iri",
-            "source",
-            "names",
-            "identifiers",
-            "pages",
-            "countries",
-            "parties",
-            "start",
-        )
+        for name in _COMPARED
     ]
     features = [
         {"feature": item.name, "bits": item.bits, "compared": item.detail}
@@ -188,16 +180,8 @@ def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
     ]
     decided = [_decision_row(decision) for decision in history]
     if json:
-        print(
-            orjson.dumps(
-                {
-                    "bits": scored.score.bits,
-                    "sides": sides,
-                    "features": features,
-                    "decisions": decided,
-                }
-            ).decode()
-        )
+        value = {"bits": scored.score.bits, "sides": sides}
+        print(orjson.dumps({**value, "features": features, "decisions": decided}).decode())
         return
     marked = [
         {"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row}
@@ -242,6 +226,10 @@ def decide(
     )
 
 
+def _feature_option(condition: str) -> Any:
+    return typer.Option(metavar="FEATURE", help=f"Only pairs {condition}; repeatable.")
+
+
 @app.command("decide-all")
 def decide_all(
     ctx: typer.Context,
@@ -259,24 +247,9 @@ def decide_all(
     at_most: Annotated[
         float, typer.Option(metavar="BITS", help="Only pairs with this score or less.")
     ] = float("inf"),
-    agree: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FEATURE", help="Only pairs with this feature above 0 bits; repeatable."
-        ),
-    ] = None,
-    differ: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FEATURE", help="Only pairs with this feature below 0 bits; repeatable."
-        ),
-    ] = None,
-    silent: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FEATURE", help="Only pairs in which it was not compared; repeatable."
-        ),
-    ] = None,
+    agree: Annotated[list[str] | None, _feature_option("with this feature above 0 bits")] = None,
+    differ: Annotated[list[str] | None, _feature_option("with this feature below 0 bits")] = None,
+    silent: Annotated[list[str] | None, _feature_option("in which it was not compared")] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(help="Only where both sides are of these registries; repeatable."),

@@ -13,6 +13,7 @@ from command_line.harvesting.output import Json, current_user, err, open_ledger,
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
@@ -50,14 +51,7 @@ def create(
         )
     with open_ledger(context.obj) as ledger:
         key, token = key_store.create(ledger, name, key_scope, _now(), expires)
-        ledger.operators.record_audit_entry(
-            AuditEntry(
-                _now(),
-                current_user(),
-                "key created",
-                note=f"{key.display_name}, {key.scope.label}",
-            )
-        )
+        _audit(ledger, "key created", f"{key.display_name}, {key.scope.label}")
     if json:
         print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
         return
@@ -93,12 +87,14 @@ def revoke(
     """Revoke a key immediately and for good, and end the sessions that it started."""
     with open_ledger(context.obj) as ledger:
         key = key_store.revoke(ledger, key_id, _now())
-        ledger.operators.record_audit_entry(
-            AuditEntry(_now(), current_user(), "key revoked", note=key.display_name)
-        )
+        _audit(ledger, "key revoked", key.display_name)
     print(
         orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked"
     )
+
+
+def _audit(ledger: Ledger, action: str, note: str) -> None:
+    ledger.operators.record_audit_entry(AuditEntry(_now(), current_user(), action, note=note))
 
 
 def _row(view: KeyView) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from command_line.harvesting.output import Json, print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Settings
-from harvesters.ledger.links import LinkState, link_history, links
+from harvesters.ledger.links import LinkEvent, LinkState, RecordLink, link_history, links
 
 app = typer.Typer()
 _CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it imports most libraries
@@ -39,24 +40,7 @@ def list_links(
             checks = import_module(_CHECKS)
             checks.check_source(context, source, checks.LinkProgress(), lambda: True)
         rows = [
-            {
-                "url": link.url,
-                "state": link.state.value if link.state else None,
-                "since": link.since.isoformat() if link.since else None,
-                "checked": link.checked.isoformat() if link.checked else None,
-                "answer": link.answer,
-                "failures": link.failures,
-                "location": link.location,
-                "history": [
-                    {
-                        "state": event.state.value,
-                        "time": event.time.isoformat(),
-                        "answer": event.answer,
-                        "location": event.location,
-                    }
-                    for event in link_history(context.ledger, name, link.url)
-                ],
-            }
+            _link_row(link, link_history(context.ledger, name, link.url))
             for link in links(context.ledger, name, state)
         ]
     table = [
@@ -64,3 +48,24 @@ def list_links(
         for row in rows
     ]
     print_rows(rows, "Links", json, table_rows=table, empty="no links")
+
+
+def _link_row(link: RecordLink, history: Iterable[LinkEvent]) -> dict[str, object]:
+    return {
+        "url": link.url,
+        "state": link.state.value if link.state else None,
+        "since": link.since.isoformat() if link.since else None,
+        "checked": link.checked.isoformat() if link.checked else None,
+        "answer": link.answer,
+        "failures": link.failures,
+        "location": link.location,
+        "history": [
+            {
+                "state": event.state.value,
+                "time": event.time.isoformat(),
+                "answer": event.answer,
+                "location": event.location,
+            }
+            for event in history
+        ],
+    }

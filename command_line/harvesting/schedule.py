@@ -28,7 +28,7 @@ from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.schedule import run_requests
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
 from harvesters.runs.schedule.match_changes import create_matcher
-from harvesters.runs.schedule.scheduler import create_scheduler
+from harvesters.runs.schedule.scheduler import Jobs, create_scheduler
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.outage import Outage
@@ -95,18 +95,18 @@ def _create_scheduler(
         run, run_request, resume = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
     else:
         run_requests.recover_requests(context)
-    return create_scheduler(
-        sources,
-        run,
-        lambda: update_status(context),
-        (lambda: run_requests.claim_requests(context, outage), run_request),
-        is_postponed,
-        resume,
-        _create_notifier(settings, context, sources),
-        _create_link_checker(context, sources),
-        create_matcher(context, settings.ledger),
-        _create_delivery(settings, context),
+    jobs = Jobs(
+        harvest=run,
+        refresh=lambda: update_status(context),
+        requests=(lambda: run_requests.claim_requests(context, outage), run_request),
+        is_postponed=is_postponed,
+        resume=resume,
+        notify=_create_notifier(settings, context, sources),
+        check_links=_create_link_checker(context, sources),
+        match=create_matcher(context, settings.ledger),
+        deliver=_create_delivery(settings, context),
     )
+    return create_scheduler(sources, jobs)
 
 
 def _create_notifier(

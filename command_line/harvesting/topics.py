@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -197,15 +198,7 @@ def train(
     settings: Settings = ctx.obj
     try:
         check_model()
-        if not has_ledger(settings.ledger):
-            raise HarvestError("this machine has no ledger; run a harvest first")
-        with closing(Ledger(settings.ledger)) as ledger:
-            known = ledger.sources()
-            if unknown := sorted(set(sources or ()) - set(known)):
-                raise HarvestError(
-                    f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}"
-                )
-            training = examples(ledger, sources or known, Iris(settings.base))
+        training = _read_examples(settings, sources or [])
     except HarvestError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -218,22 +211,41 @@ def train(
         for probability, right, number in curve.rows(classifier.measured_rows(training)).bins()
     ]
     print_rows(bins, "Reliability on texts that were not trained on", json=False)
+    rows = _rows_by_language(training, curve, model.threshold)
+    print_rows(rows, "From the threshold on", json=False)
+    wanted = f"threshold {model.threshold:.3f} for a precision of at least {classifier.PRECISION}"
+    out.print(f"{file}: {wanted}", highlight=False, soft_wrap=True)
+
+
+def _read_examples(settings: Settings, sources: Sequence[str]) -> list[classifier.Example]:
+    """Return the training texts of *sources*, else of all. Raises HarvestError if there are none."""
+    if not has_ledger(settings.ledger):
+        raise HarvestError("this machine has no ledger; run a harvest first")
+    with closing(Ledger(settings.ledger)) as ledger:
+        known = ledger.sources()
+        if unknown := sorted(set(sources) - set(known)):
+            raise HarvestError(
+                f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}"
+            )
+        return examples(ledger, sources or known, Iris(settings.base))
+
+
+def _rows_by_language(
+    training: Sequence[classifier.Example], curve: classifier.Curve, threshold: float
+) -> list[dict[str, str]]:
+    """Return precision and recall from *threshold* on, by language and origin of the texts."""
+    groups = [(example.is_name, example.language) for example in training]
     rows = []
-    for is_name, language in sorted({(example.is_name, example.language) for example in training}):
-        chosen = np.array(
-            [(example.is_name, example.language) == (is_name, language) for example in training]
-        )
-        texts, *shares = curve.figures(chosen, model.threshold)
+    for is_name, language in sorted(set(groups)):
+        chosen = np.array([group == (is_name, language) for group in groups])
+        texts, *shares = curve.figures(chosen, threshold)
         figures = ("" if share is None else f"{share:.3f}" for share in shares)
-        named = dict(zip(("precision", "recall", "without"), figures, strict=True))
         rows.append(
             {
                 "language": language,
                 "from": "names" if is_name else "registries",
                 "texts": f"{texts:,}",
-                **named,
+                **dict(zip(("precision", "recall", "without"), figures, strict=True)),
             }
         )
-    print_rows(rows, "From the threshold on", json=False)
-    wanted = f"threshold {model.threshold:.3f} for a precision of at least {classifier.PRECISION}"
-    out.print(f"{file}: {wanted}", highlight=False, soft_wrap=True)
+    return rows

@@ -42,6 +42,23 @@ _ERROR_RESPONSES = {
     429: "Too many invalid keys from this client.",
     503: "The ledger is locked, missing or not reachable.",
 }
+_PARTS = (
+    sources,
+    plans,
+    runs,
+    audit_log,
+    keys,
+    metrics,
+    page_routes,
+    form_routes,
+    source_routes,
+    alert_routes,
+    problem_routes,
+    identity_routes,
+    identity_rule_routes,
+    gap_routes,
+    suggestion_routes,
+)
 
 
 def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastAPI:
@@ -68,28 +85,7 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
     )
     more = tuple(more)
     app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
-    pages = (
-        page_routes,
-        form_routes,
-        source_routes,
-        alert_routes,
-        problem_routes,
-        identity_routes,
-        identity_rule_routes,
-    )
-    for part in (
-        sources,
-        plans,
-        runs,
-        audit_log,
-        keys,
-        metrics,
-        *pages,
-        gap_routes,
-        suggestion_routes,
-    ):
-        app.include_router(part.routes)
-    for router in more:
+    for router in (*(part.routes for part in _PARTS), *more):
         app.include_router(router)
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)

@@ -10,7 +10,6 @@ from pathlib import Path
 from unicodedata import bidirectional
 from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -19,17 +18,13 @@ from harvesters.admin.access.keys import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
 from harvesters.reasons import Reason, parse_reason, without_review
-from languages.request_locale import LANGUAGES, current_locale
-from languages.term_titles import kind_name, term_label, term_title
+from languages.request_locale import current_locale
+from languages.templating import create_environment
 from languages.translations import (
-    TEMPLATES,
     format_bytes,
-    format_datetime,
     format_number,
     format_seconds,
-    format_share,
     gettext,
-    ngettext,
 )
 from languages.unsafe_text import finalize_invisible
 from shapes.rules import translated_message
@@ -62,24 +57,11 @@ class Pages:
         moderated: bool = False,
         provider: str = "",
     ) -> None:
-        self._templates = Environment(
-            loader=FileSystemLoader(
-                [
-                    *([folder] if isinstance(folder, Path) else folder),
-                    PACKAGE_DIR / "templates",
-                    TEMPLATES,
-                ]
-            ),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=finalize_invisible,
-            extensions=["jinja2.ext.i18n"],
+        folders = [folder] if isinstance(folder, Path) else folder
+        self._templates = create_environment(
+            [*folders, PACKAGE_DIR / "templates"], finalize_invisible
         )
-        self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web,
             root=root,
             moderated=moderated,
             provider=provider,
@@ -88,16 +70,7 @@ class Pages:
             demo=demo,
             action_labels=ACTIONS,
             sentences=SENTENCES,
-        )
-        self._templates.globals.update(
-            languages=LANGUAGES,
-            locale=current_locale,
             language_link=partial(_language_link, root),
-            format_number=format_number,
-            format_datetime=format_datetime,
-            kind_name=kind_name,
-            term_label=term_label,
-            term_title=term_title,
         )
         self._templates.filters.update(
             encode=encode,
@@ -107,7 +80,6 @@ class Pages:
             each_why=_describe_each,
             notice=_describe_notice,
             size=format_bytes,
-            percent=format_share,
             seconds=format_seconds,
         )
 

@@ -176,13 +176,8 @@ def _collect(
     )
     failed: Finding | None = None
     with closing(archive), client:
-        task = ProcessingTask(
-            run,
-            source,
-            context.iris.base,
-            context.pool.name,
-            run.rules == last_rules_digest(source, context),
-        )
+        unchanged = run.rules == last_rules_digest(source, context)
+        task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
 
         def page() -> tuple[int, Mapping[str, int]]:
             check_time()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
@@ -37,7 +37,12 @@ from harvesters.pipeline.field_tracing import (
     fields_behind,
     trace_fields,
 )
-from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
+from harvesters.pipeline.record_processor import (
+    MAPPING_ERRORS,
+    ProcessingTask,
+    RecordProcessor,
+    create_processor,
+)
 from harvesters.replay import Replay
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
@@ -250,12 +255,25 @@ def explain(
         unknown = tuple(StatementOrigin(line, "unknown") for line in chosen)
         return Explanation(*common, unknown, note=str(error), history=described.history)
     processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
+    request, body = _request(archive, position, store)
+    origins = _trace_origins(chosen, described, record, processor, body)
+    return Explanation(*common, origins, request, history=described.history)
+
+
+def _trace_origins(
+    chosen: Iterable[str],
+    described: Described,
+    record: Record[Any],
+    processor: RecordProcessor,
+    body: bytes,
+) -> tuple[StatementOrigin, ...]:
+    """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
     mapped = processor.statements(record)
     traces = trace_fields(record, processor.statements, _ERRORS)
-    request, body = _request(archive, position, store)
-    classifications = read_classifications(described.statements, Iris(base))
+    classifications = read_classifications(described.statements, processor.iris)
     # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no
     # field of its metadata has.
+    iri = processor.iris.record(described.source, described.key)
     dated = f"<{iri}> {DATE}"
 
     def trace_origin(line: str) -> StatementOrigin:
@@ -271,8 +289,7 @@ def explain(
             return StatementOrigin(line, "source", ("datestamp",), record.modified, place)
         return StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours")
 
-    origins = tuple(map(trace_origin, chosen))
-    return Explanation(*common, origins, request, history=described.history)
+    return tuple(map(trace_origin, chosen))
 
 
 def _property(line: str) -> str:

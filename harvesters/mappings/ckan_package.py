@@ -16,7 +16,7 @@ from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Payload, Record, Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, merge_subjects
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, merge_subjects
 from harvesters.payloads.value_parsing import (
     KINDS,
     as_list,
@@ -120,16 +120,8 @@ def _map_package(
     fields = _fields(package)
     tag = _single_language(fields) or language
     tags, tagged = _tags(package)
-    declared = lexicon.parse_declared(
-        _texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS)
-    )
     themes = list(_texts(fields, _THEMES))
-    words = [
-        *tags,
-        *_groups(package),
-        *(theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme)),
-    ]
-    subjects = merge_subjects(declared, lexicon.parse_subjects(words))
+    subjects = _subjects(fields, [*tags, *_groups(package)], themes, lexicon)
     kind = fixed or _kind(fields, lexicon)
     return kind(
         key=record.key,
@@ -139,16 +131,8 @@ def _map_package(
         pages=unique_non_contact(_collect(fields, _PAGES)),
         languages=parse_languages(_texts(fields, _LANGUAGES)),
         licences=_licences(fields),
-        issued=parse_date(
-            _first_text(fields, _ISSUED)
-            or _reference_date(fields, "publication")
-            or _first_text(fields, _CREATED)
-        ),
-        modified=parse_date(
-            _first_text(fields, _MODIFIED)
-            or _reference_date(fields, "revision")
-            or _first_text(fields, _CHANGED)
-        ),
+        issued=_date(fields, _ISSUED, "publication", _CREATED),
+        modified=_date(fields, _MODIFIED, "revision", _CHANGED),
         countries=_countries(fields, lexicon),
         parties=_parties(package, fields, lexicon),
         action_lines=subjects.lines,
@@ -162,6 +146,28 @@ def _map_package(
         frequency=_first_text(fields, _FREQUENCY) or None,
         files=tuple(_files(package, tag)),
         **_class_fields(kind, fields, lexicon),
+    )
+
+
+def _subjects(
+    fields: Fields, tags: Iterable[str], themes: Iterable[str], lexicon: CrosswalkLookup
+) -> Subjects:
+    """Return what fields declare, and what *tags* and *themes* that are no addresses mean."""
+    declared = lexicon.parse_declared(
+        _texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS)
+    )
+    words = [*tags, *(theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme))]
+    return merge_subjects(declared, lexicon.parse_subjects(words))
+
+
+def _date(
+    fields: Fields, own: tuple[str, ...], event: str, of_portal: tuple[str, ...]
+) -> str | None:
+    """Return the date in a field of the package, else that of an *event* of ISO 19115, else the
+    portal's.
+    """
+    return parse_date(
+        _first_text(fields, own) or _reference_date(fields, event) or _first_text(fields, of_portal)
     )
 
 

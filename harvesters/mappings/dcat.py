@@ -5,7 +5,7 @@ Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -96,65 +96,81 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
     lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def map_record(record: Record[Graph]) -> Resource:
-        graph_reader = GraphReader(record.payload, source.language)
-        titles = parse_titles(_first_title(graph_reader))
-        texts = parse_titles(_first_description(graph_reader))
-        if not titles and not texts:
-            properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
-            raise ParseError(
-                f"{record.key}: no DCAT title or description, only {properties or 'nothing'}"
-            )
-        themes = [
-            theme
-            for theme in unique_urls(graph_reader.links(*_THEMES))
-            if not lexicon.goal(theme) and not lexicon.target(theme)
-        ]
-        named = lexicon.parse_subjects(
-            word for word in graph_reader.words(*_WORDS) if word not in themes
-        )
-        subjects = merge_subjects(named, _themed(themes, crosswalks))
-        tags = dict(graph_reader.texts(*_WORDS))
-        return kind(
-            key=record.key,
-            titles=titles,
-            descriptions=texts,
-            identifiers=_identifiers(graph_reader, record.key),
-            pages=_pages(graph_reader),
-            languages=parse_languages(graph_reader.words(*_iris("dct:language", "dc:language"))),
-            licences=_licences(graph_reader),
-            issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
-            modified=graph_reader.date(iri("dct:modified")),
-            countries=graph_reader.countries(lexicon, *_SPATIAL),
-            parties=_parties(graph_reader),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
-            themes=tuple(themes),
-            periods=tuple(_periods(graph_reader)),
-            conforms_to=tuple(graph_reader.words(iri("dct:conformsTo"))),
-            access_rights=graph_reader.first(iri("dct:accessRights")),
-            frequency=graph_reader.first(iri("dct:accrualPeriodicity")),
-            files=tuple(_files(graph_reader)),
-            related=unique_urls(graph_reader.links(*_RELATED)),
-            part_of=unique_urls(graph_reader.links(*_WHOLES)),
-            **_class_fields(kind, graph_reader),
-        )
-
-    return map_record
+    return partial(
+        _map_record, language=source.language, kind=kind, lexicon=lexicon, crosswalks=crosswalks
+    )
 
 
-def _themed(themes: Iterable[str], crosswalks: Crosswalks) -> Subjects:
-    """Return the goals of those *themes* that are data themes of the European Union."""
+def _map_record(
+    record: Record[Graph],
+    language: str | None,
+    kind: type[Resource],
+    lexicon: CrosswalkLookup,
+    crosswalks: Crosswalks,
+) -> Resource:
+    graph_reader = GraphReader(record.payload, language)
+    titles = parse_titles(_first_title(graph_reader))
+    texts = parse_titles(_first_description(graph_reader))
+    if not titles and not texts:
+        raise _no_resource(record)
+    themes = [
+        theme
+        for theme in unique_urls(graph_reader.links(*_THEMES))
+        if not lexicon.goal(theme) and not lexicon.target(theme)
+    ]
+    subjects = _subjects(graph_reader, themes, lexicon, crosswalks)
+    tags = dict(graph_reader.texts(*_WORDS))
+    return kind(
+        key=record.key,
+        titles=titles,
+        descriptions=texts,
+        identifiers=_identifiers(graph_reader, record.key),
+        pages=_pages(graph_reader),
+        languages=parse_languages(graph_reader.words(*_iris("dct:language", "dc:language"))),
+        licences=_licences(graph_reader),
+        issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
+        modified=graph_reader.date(iri("dct:modified")),
+        countries=graph_reader.countries(lexicon, *_SPATIAL),
+        parties=_parties(graph_reader),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
+        themes=tuple(themes),
+        periods=tuple(_periods(graph_reader)),
+        conforms_to=tuple(graph_reader.words(iri("dct:conformsTo"))),
+        access_rights=graph_reader.first(iri("dct:accessRights")),
+        frequency=graph_reader.first(iri("dct:accrualPeriodicity")),
+        files=tuple(_files(graph_reader)),
+        related=unique_urls(graph_reader.links(*_RELATED)),
+        part_of=unique_urls(graph_reader.links(*_WHOLES)),
+        **_class_fields(kind, graph_reader),
+    )
+
+
+def _no_resource(record: Record[Graph]) -> ParseError:
+    properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
+    return ParseError(f"{record.key}: no DCAT title or description, only {properties or 'nothing'}")
+
+
+def _subjects(
+    graph_reader: GraphReader,
+    themes: Collection[str],
+    lexicon: CrosswalkLookup,
+    crosswalks: Crosswalks,
+) -> Subjects:
+    """Return what keywords mean, and the goals of those *themes* that are data themes of the
+    European Union.
+    """
+    words = (word for word in graph_reader.words(*_WORDS) if word not in themes)
     find = partial(crosswalks.find_all, "eu-data-theme")
     european = (theme for theme in themes if theme.startswith(_DATA_THEME))
-    subjects = classify_words(
+    classified = classify_words(
         european,
         crosswalks.iris.scheme("eu-data-theme"),
         lambda theme: find(theme.removeprefix(_DATA_THEME)),
     )
-    return subjects._replace(unmatched=())
+    return merge_subjects(lexicon.parse_subjects(words), classified._replace(unmatched=()))
 
 
 def _first_title(graph_reader: GraphReader) -> list[tuple[str, str | None]]:

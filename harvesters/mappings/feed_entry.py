@@ -59,6 +59,7 @@ def _map_record(
         (normalize_inline(text), language_tag)
         for text, language_tag in _text(entry.get("title"), tag)
     ]
+    licence = normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence"))
     subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(entry.get("tags")))
     return kind(
         key=record.key,
@@ -70,17 +71,8 @@ def _map_record(
             if text != record.key and text not in _pages(entry)
         ),
         pages=_pages(entry),
-        languages=tuple(
-            dict.fromkeys(
-                language_tag for _, language_tag in (*content, *summary, *title) if language_tag
-            )
-        )[:1],
-        licences=tuple(
-            filter(
-                None,
-                [normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence"))],
-            )
-        ),
+        languages=tuple(name for _, name in (*content, *summary, *title) if name)[:1],
+        licences=(licence,) if licence else (),
         issued=entry.get("published") or entry.get("updated"),
         modified=entry.get("updated"),
         parties=_parties(entry, feed, source),

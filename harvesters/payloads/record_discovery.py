@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Store
@@ -72,18 +72,8 @@ def find_records(
     if the document describes nothing else.
     """
     listed = _listed(store)
-    if classes:
-        chosen = {node for name in classes for node in _instances(store, name)}
-    else:
-        known = {node for name in RECORD_CLASSES for node in _instances(store, name)}
-        whole = {
-            node for node in known if isinstance(node, NamedNode) or not _part(store, node)
-        } | listed
-        chosen = {
-            node
-            for node in whole
-            if is_described(store, node) and not _types(store, node) & _NO_RECORDS
-        }
+    stated = {node for name in classes for node in _instances(store, name)}
+    chosen = stated if classes else _recognized(store, listed)
     named: dict[str, Node] = {}
     keyless: list[Node] = []
     for node in sorted(chosen, key=lambda node: (isinstance(node, BlankNode), node.value)):
@@ -107,6 +97,17 @@ def find_records(
         tuple(sorted(only_named)),
         tuple(sorted(_catalogues(store))),
     )
+
+
+def _recognized(store: Store, listed: Set[Node]) -> set[Node]:
+    """Return the described members of catalogues and instances of RECORD_CLASSES."""
+    known = {node for name in RECORD_CLASSES for node in _instances(store, name)}
+    whole = {node for node in known if isinstance(node, NamedNode) or not _part(store, node)}
+    return {
+        node
+        for node in whole | listed
+        if is_described(store, node) and not _types(store, node) & _NO_RECORDS
+    }
 
 
 def find_key(store: Store, node: Node) -> str | None:

@@ -164,17 +164,11 @@ class RecordProcessor:
             resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return StagedRecord(
-                record.key, Outcome.UNREADABLE, reasons=(error.reason,), position=item.position
-            )
+            return _unreadable(item, error.reason)
         except MAPPING_ERRORS as error:
             failure = f"{type(error).__name__}: {error}"
-            reason = Reason(
-                "mapping_failed", {"mapping": self.task.source.mapping, "error": failure}
-            )
-            return StagedRecord(
-                record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
-            )
+            failed = {"mapping": self.task.source.mapping, "error": failure}
+            return _unreadable(item, Reason("mapping_failed", failed))
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
         same = stored and stored.content == content and not stored.is_deleted
@@ -247,6 +241,12 @@ class RecordProcessor:
             for lines in (statements, current)
         )
         return new_lines == current_lines
+
+
+def _unreadable(item: RecordInput, reason: Reason) -> StagedRecord:
+    return StagedRecord(
+        item.record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
+    )
 
 
 @dataclass(frozen=True, slots=True)

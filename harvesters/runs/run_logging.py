@@ -109,13 +109,8 @@ def _run_and_log(
         ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
         _log_failures(run_log, watch, plan, context)
         _log_event(run_log, watch, "run ended", **ended, **plan.counts)
-        span.set(
-            {
-                f"stocktake.{name}": value
-                for name, value in {**ended, **plan.counts}.items()
-                if value is not None
-            }
-        )
+        known = {**ended, **plan.counts}.items()
+        span.set({f"stocktake.{name}": value for name, value in known if value is not None})
         return plan
     except LockLostError:
         lock_lost = True

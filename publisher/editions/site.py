@@ -48,6 +48,12 @@ ENGINE = "edition.js"  # Oxigraph, which hatch_build.py bundles
 _NOWHERE = "http://edition.invalid"
 _SECONDS = 600.0  # for a page and for a query
 _MEGABYTE = 1_000_000
+# by file: the template, and the path in whose place the page is
+_OWN_PAGES = {
+    SEARCH: ("edition_search.html", "/search"),
+    QUERY: ("edition_query.html", "/sparql"),
+    NEEDS_SERVER: ("edition_needs_server.html", "/"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,26 +226,14 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         for name in (ENGINE, "NOTICE.txt"):
             _copy(BUNDLE_FOLDER / name, folder / "query" / name)
     for language in edition.languages:
-        for file, template in (
-            (SEARCH, "edition_search"),
-            (QUERY, "edition_query"),
-            (NEEDS_SERVER, "edition_needs_server"),
-        ):
-            path = {SEARCH: "/search", QUERY: "/sparql"}.get(file, "/")
+        for file, (template, path) in _OWN_PAGES.items():
             with use_language(language, RequestLocale(path=path)):
-                page = bytes(
-                    app.state.pages.page(
-                        f"{template}.html", **values, kinds=_kinds(), facets=_facets()
-                    ).body
-                )
-                content = rewrite(
-                    page, edition.addresses(), Target(path, language, f"{language}/{file}")
-                ).content
+                page = app.state.pages.page(template, **values, kinds=_kinds(), facets=_facets())
+                target = Target(path, language, f"{language}/{file}")
+                content = rewrite(bytes(page.body), edition.addresses(), target).content
             if file in scripts:
-                content = content.replace(
-                    b"</body>",
-                    f'<script src="../static/edition/{scripts[file]}"></script></body>'.encode(),
-                )
+                script = f'<script src="../static/edition/{scripts[file]}"></script></body>'
+                content = content.replace(b"</body>", script.encode())
             (folder / language / file).write_bytes(content)
     _write_index_page(edition, folder)
 

@@ -237,34 +237,36 @@ def list_records(
             raise UnknownMoment(
                 "the history is still being built from the journal; try again in a moment"
             )
-        results: Iterator[tuple[str, str]]
-        if change in ("before", "after"):
-            rows = file.execute(
-                f"{_MEMBERS} ORDER BY record.name",
-                {"sequence": (before if change == "before" else after).sequence},
-            )
-            results = (
-                (kind, name)
-                for name, kind, sets in rows
-                if all_sets(name, kind, frozenset(sets.split())).issuperset(within)
-            )
-        else:
-            pairs = file.execute(
-                f"{_LISTED} ORDER BY record.name", {"a": before.sequence, "b": after.sequence}
-            )
-            results = (
-                (row[4] or row[1], row[0])
-                for row in pairs
-                if _change(
-                    _sets(row[0], row[1], row[2], row[3], within),
-                    _sets(row[0], row[4], row[5], row[6], within),
-                )
-                == change
-            )
+        results = _counted_records(file, before, after, within, change)
         for number, item in enumerate(results):
             if number == limit:
                 return
             yield item
+
+
+def _counted_records(
+    file: sqlite3.Connection, before: Moment, after: Moment, within: tuple[str, ...], change: str
+) -> Iterator[tuple[str, str]]:
+    if change in ("before", "after"):
+        moment = before if change == "before" else after
+        rows = file.execute(f"{_MEMBERS} ORDER BY record.name", {"sequence": moment.sequence})
+        return (
+            (kind, name)
+            for name, kind, sets in rows
+            if all_sets(name, kind, frozenset(sets.split())).issuperset(within)
+        )
+    pairs = file.execute(
+        f"{_LISTED} ORDER BY record.name", {"a": before.sequence, "b": after.sequence}
+    )
+    return (
+        (row[4] or row[1], row[0])
+        for row in pairs
+        if _change(
+            _sets(row[0], row[1], row[2], row[3], within),
+            _sets(row[0], row[4], row[5], row[6], within),
+        )
+        == change
+    )
 
 
 def _sets(

@@ -121,19 +121,10 @@ def entity_statistics(
     organizations = tables.organizations(filters, 10, once=True)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
-    party = filters.party.removeprefix(f"{names.iris.base}id/")
-    followed = (
-        [("thing", party)]
-        if party
-        else [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
-    )
     country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
-    topic = next(
-        (f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), ""
-    )
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
-        compare=f"/compare?{urlencode({'one': topic})}" if topic else "",
+        compare=_compare_url(filters),
         total=tables.total(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, facets, names)),
@@ -152,11 +143,30 @@ def entity_statistics(
         partners=query_page_url(filter_query.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
-        matrix=""
-        if filters.party
-        else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
-        follow=f"/follow?{urlencode(followed)}",
+        matrix=_matrix_url(filters),
+        follow=_follow_url(filters, names.iris),
     )
+
+
+def _compare_url(filters: Filter) -> str:
+    for facet, codes in filters.chosen:
+        if facet in COMPARED:
+            return f"/compare?{urlencode({'one': f'{facet}/{codes[0]}'})}"
+    return ""
+
+
+def _matrix_url(filters: Filter) -> str:
+    if filters.party:
+        return ""
+    chosen = [(facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"]
+    return f"/matrix?{urlencode(chosen)}"
+
+
+def _follow_url(filters: Filter, iris: Iris) -> str:
+    if party := filters.party.removeprefix(f"{iris.base}id/"):
+        return f"/follow?{urlencode({'thing': party})}"
+    chosen = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    return f"/follow?{urlencode(chosen)}"
 
 
 def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:

@@ -87,16 +87,10 @@ class QueryService:
         self.sandboxes = Sandboxes(data / "scratch", self.limits)
         self._folder = data / "store" / (elsewhere.folder if elsewhere else "")
         self._snapshots = self._folder / "snapshots"
-        cores = readers or os.cpu_count() or 1
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        module, environment = (
-            (REMOTE, self._external) if elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
-        )
-        self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, environment)
-        internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
-        self._internal = Pool(cores, internal_limits, 0, None, module, environment, internal=True)
+        self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
         self.follower = FollowerProcess(
             data, self._folder, iris, self._external, with_vectors=semantic_search
         )
@@ -110,6 +104,17 @@ class QueryService:
         self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
+
+    def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
+        """Return the workers for queries of clients, and those for our own."""
+        module, environment = (
+            (REMOTE, self._external) if self._elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
+        )
+        internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
+        return (
+            Pool(cores, self.limits, 2, self.rate_limiter, module, environment),
+            Pool(cores, internal_limits, 0, None, module, environment, internal=True),
+        )
 
     async def __aenter__(self) -> QueryService:
         await self._try_refresh()

@@ -12,7 +12,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.schedule import run_requests
-from harvesters.runs.schedule.scheduler import create_scheduler
+from harvesters.runs.schedule.scheduler import Jobs, create_scheduler
 from harvesters.source import Source
 
 
@@ -121,7 +121,7 @@ def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> No
     jobs = {
         job.id: job
         for job in create_scheduler(
-            [source], lambda _: None, None, (lambda: [], lambda _: None)
+            [source], Jobs(lambda _: None, requests=(lambda: [], lambda _: None))
         ).get_jobs()
     }
 

@@ -8,7 +8,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from structlog.testing import capture_logs
 
 from harvesters.quiet_hours import parse_quiet_hours
-from harvesters.runs.schedule.scheduler import create_scheduler, log_missed
+from harvesters.runs.schedule.scheduler import Jobs, create_scheduler, log_missed
 from harvesters.source import Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -19,7 +19,8 @@ def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> Non
     often = replace(source, name="often", every="*/10 * * * *")
 
     jobs = {
-        job.id: job for job in create_scheduler([source, quiet, often], lambda _: None).get_jobs()
+        job.id: job
+        for job in create_scheduler([source, quiet, often], Jobs(lambda _: None)).get_jobs()
     }
 
     assert sorted(jobs) == ["often", "projects"]
@@ -30,7 +31,7 @@ def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> Non
 
 
 def test_the_status_is_updated_every_minute(source: Source) -> None:
-    jobs = create_scheduler([source], lambda _: None, lambda: None).get_jobs()
+    jobs = create_scheduler([source], Jobs(lambda _: None, lambda: None)).get_jobs()
 
     assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [
         (":status", timedelta(minutes=1))
@@ -38,7 +39,7 @@ def test_the_status_is_updated_every_minute(source: Source) -> None:
 
 
 def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:
-    (job,) = create_scheduler([source], lambda _: None).get_jobs()
+    (job,) = create_scheduler([source], Jobs(lambda _: None)).get_jobs()
 
     assert (job.coalesce, job.max_instances) == (True, 1)
 
@@ -50,7 +51,8 @@ def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None
     jobs = {
         job.id: job
         for job in create_scheduler(
-            [calm], lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting
+            [calm],
+            Jobs(lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting),
         ).get_jobs()
     }
     job = jobs[":quiet-projects"]
@@ -90,7 +92,7 @@ def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
     jobs = {
         job.id: job
         for job in create_scheduler(
-            [source], lambda _: None, lambda: None, notify=lambda: None, deliver=lambda: None
+            [source], Jobs(lambda _: None, lambda: None, notify=lambda: None, deliver=lambda: None)
         ).get_jobs()
     }
 

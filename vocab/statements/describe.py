@@ -398,9 +398,8 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
     for word in resource.identifiers:
         add(p.IDENTIFIER + literal(word))
     if resource.identifiers or resource.pages:
-        tails += _assigned(
-            parts, context, KIND[type(resource)], (*resource.identifiers, *resource.pages)
-        )
+        names = (*resource.identifiers, *resource.pages)
+        tails += _assigned(parts, context, KIND[type(resource)], names)
     if resource.issued:
         add(p.ISSUED + date_literal(resource.issued))
     for word in resource.languages:

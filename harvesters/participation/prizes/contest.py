@@ -71,25 +71,8 @@ def nominate(
     Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for
     what cannot be read.
     """
-    if not edition.takes_nominations(now):
-        first, last = f"{edition.opens}", f"{edition.closes}"
-        raise NotAllowed(
-            "Nominations are open from %(first)s until the day before %(last)s.",
-            first=first,
-            last=last,
-        )
-    if category not in edition.categories:
-        raise InvalidValue("Choose one of the categories of this edition.")
-    if not reason.strip() or len(reason) > MAX_REASON:
-        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
-    source, key = _name(initiative, base)
-    statements = prizes.published_statements(ledger, source, key)
-    thing = Iris(base).thing("initiative", source, key)
-    content = _content(statements or [], thing)
-    if statements is None or not content["title"]:
-        raise InvalidValue(
-            "The register has no initiative with this address. Copy the address of its page here."
-        )
+    _check_nomination(edition, category, reason, now)
+    thing, statements, content = _read_initiative(ledger, initiative, base)
     if has_won(ledger, thing, statements, base):
         raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
     own = [item for item in prizes.nominations(ledger, edition.id) if item.submitter == submitter]
@@ -115,6 +98,38 @@ def nominate(
             "This initiative is nominated in this edition already. It can be in one category only."
         )
     return nomination
+
+
+def _check_nomination(edition: Edition, category: str, reason: str, now: datetime) -> None:
+    """Raise NotAllowed outside the days, InvalidValue for an unknown category or no reason."""
+    if not edition.takes_nominations(now):
+        first, last = f"{edition.opens}", f"{edition.closes}"
+        raise NotAllowed(
+            "Nominations are open from %(first)s until the day before %(last)s.",
+            first=first,
+            last=last,
+        )
+    if category not in edition.categories:
+        raise InvalidValue("Choose one of the categories of this edition.")
+    if not reason.strip() or len(reason) > MAX_REASON:
+        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
+
+
+def _read_initiative(
+    ledger: Database, initiative: str, base: str
+) -> tuple[str, list[str], dict[str, Any]]:
+    """Return the IRI of a published initiative, its statements, and what nominations show of it.
+    Raises InvalidValue if there is none.
+    """
+    source, key = _name(initiative, base)
+    statements = prizes.published_statements(ledger, source, key)
+    thing = Iris(base).thing("initiative", source, key)
+    content = _content(statements or [], thing)
+    if statements is None or not content["title"]:
+        raise InvalidValue(
+            "The register has no initiative with this address. Copy the address of its page here."
+        )
+    return thing, statements, content
 
 
 def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> bool:
@@ -175,27 +190,24 @@ def review(
         raise NotAllowed(
             "You declared a conflict of interest for this nomination, so you cannot score it."
         )
-    codes = [item.code for item in edition.criteria]
-    if not conflict and (
-        set(scores) != set(codes)
-        or not all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())
-    ):
+    if not conflict:
+        _check_scores(edition, scores)
+    note = check_note(note, MAX_REASON)
+    points = {} if conflict else dict(scores)
+    reviewed = Review(id, expert or "", conflict, points, note, now.replace(microsecond=0))
+    prizes.put_review(ledger, reviewed)
+    return reviewed
+
+
+def _check_scores(edition: Edition, scores: Mapping[str, int]) -> None:
+    """Raise InvalidValue unless each criterion has a score in the range."""
+    in_range = all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())
+    if set(scores) != {item.code for item in edition.criteria} or not in_range:
         raise InvalidValue(
             "Score each criterion with %(least)s to %(most)s points.",
             least=MIN_SCORE,
             most=MAX_SCORE,
         )
-    note = check_note(note, MAX_REASON)
-    reviewed = Review(
-        id,
-        expert or "",
-        conflict,
-        {} if conflict else dict(scores),
-        note,
-        now.replace(microsecond=0),
-    )
-    prizes.put_review(ledger, reviewed)
-    return reviewed
 
 
 def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:

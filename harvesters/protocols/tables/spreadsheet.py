@@ -91,21 +91,7 @@ def read_sheet(
     with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
         check_areas(content, subject, max_rows=max_rows, max_unpacked=max_unpacked)
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        try:
-            sheet = book.get_sheet_by_name(
-                book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted
-            )
-        except (IndexError, calamine.WorksheetNotFound) as error:
-            raise ParseError(
-                Reason(
-                    "no_sheet",
-                    {
-                        "subject": subject,
-                        "sheet": wanted,
-                        "available": ", ".join(book.sheet_names)[:300],
-                    },
-                )
-            ) from error
+        sheet = _find_sheet(book, subject, wanted)
         if sheet.height * sheet.width > MAX_CELLS:
             values: dict[str, Value] = {
                 "subject": subject,
@@ -120,6 +106,19 @@ def read_sheet(
             for row in rows[top : bottom + 1]:
                 row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
     return rows
+
+
+def _find_sheet(
+    book: calamine.CalamineWorkbook, subject: str, wanted: int | str
+) -> calamine.CalamineSheet:
+    """Return the sheet with this name or number. Raises ParseError if there is none."""
+    names = book.sheet_names
+    try:
+        return book.get_sheet_by_name(names[wanted - 1] if isinstance(wanted, int) else wanted)
+    except (IndexError, calamine.WorksheetNotFound) as error:
+        values: dict[str, Value] = {"subject": subject, "sheet": wanted}
+        available = ", ".join(names)[:300]
+        raise ParseError(Reason("no_sheet", {**values, "available": available})) from error
 
 
 def _cell_text(cell: Any) -> str:

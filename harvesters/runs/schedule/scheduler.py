@@ -5,7 +5,8 @@ logged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import time
 
 import structlog
@@ -30,20 +31,9 @@ log = structlog.get_logger()
 RequestHandlers = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]
 
 
-def create_scheduler(
-    sources: Sequence[Source],
-    harvest: Callable[[Source], None],
-    refresh: Callable[[], None] | None = None,
-    requests: RequestHandlers | None = None,
-    is_postponed: Callable[[Source], bool] = lambda _: False,
-    resume: Callable[[Source], None] | None = None,
-    notify: Callable[[], None] | None = None,
-    check_links: Callable[[], None] | None = None,
-    match: Callable[[], None] | None = None,
-    deliver: Callable[[], None] | None = None,
-) -> BackgroundScheduler:
-    """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
-    ``shutdown()``.
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What a scheduler calls; None: nothing.
 
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
@@ -51,6 +41,22 @@ def create_scheduler(
     called every minute in a thread of its own, since mail servers may be slow, and *check_links*
     too, since web pages are, and *match*, since comparing many records takes long. *deliver* is called
     every three seconds in the thread of *notify*: people wait for the link in a mail.
+    """
+
+    harvest: Callable[[Source], None]
+    refresh: Callable[[], None] | None = None
+    requests: RequestHandlers | None = None
+    is_postponed: Callable[[Source], bool] = lambda _: False
+    resume: Callable[[Source], None] | None = None
+    notify: Callable[[], None] | None = None
+    check_links: Callable[[], None] | None = None
+    match: Callable[[], None] | None = None
+    deliver: Callable[[], None] | None = None
+
+
+def create_scheduler(sources: Iterable[Source], jobs: Jobs) -> BackgroundScheduler:
+    """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
+    ``shutdown()``.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
@@ -61,23 +67,26 @@ def create_scheduler(
     scheduler = BackgroundScheduler(timezone="UTC", executors=pools)
 
     def resume_postponed(source: Source) -> None:
-        if is_postponed(source):
-            (resume or harvest)(source)
+        if jobs.is_postponed(source):
+            (jobs.resume or jobs.harvest)(source)
 
     for source in sources:
         if source.enabled:
-            _add_harvest_job(scheduler, source, harvest)
+            _add_harvest_job(scheduler, source, jobs.harvest)
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
-    others = {"notifications": notify, "links": check_links, "identity": match}
+    others = {"notifications": jobs.notify, "links": jobs.check_links, "identity": jobs.match}
     _add_interval_jobs(
         scheduler,
-        {"status": (refresh, "clock")} | {name: (action, name) for name, action in others.items()},
+        {"status": (jobs.refresh, "clock")}
+        | {name: (action, name) for name, action in others.items()},
         _REFRESH_INTERVAL,
     )
-    _add_interval_jobs(scheduler, {"deliveries": (deliver, "notifications")}, _REQUEST_INTERVAL)
-    if requests is not None:
-        _add_request_job(scheduler, *requests)
+    _add_interval_jobs(
+        scheduler, {"deliveries": (jobs.deliver, "notifications")}, _REQUEST_INTERVAL
+    )
+    if jobs.requests is not None:
+        _add_request_job(scheduler, *jobs.requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 

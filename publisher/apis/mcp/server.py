@@ -95,6 +95,7 @@ def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
     _add_data_tools(server, tools)
     _add_query_tools(server, tools)
     _add_resources(server, service)
+    _add_examples(server, service)
     _add_prompts(server, service)
     return server
 
@@ -241,6 +242,8 @@ def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
             }
         return json.dumps(rows, ensure_ascii=False)
 
+
+def _add_examples(server: MCPServer[Any], service: QueryService) -> None:
     @server.resource("stocktake://examples", title="Example queries", mime_type="application/json")
     async def example_list() -> str:
         """Return the example queries: name, title, description and text."""

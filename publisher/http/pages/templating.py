@@ -11,19 +11,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from languages.request_locale import LANGUAGES, current_locale
-from languages.term_titles import kind_name, term_label, term_title
+from languages.request_locale import current_locale
+from languages.templating import create_environment
 from languages.translations import (
-    TEMPLATES,
-    format_datetime,
-    format_number,
     format_seconds,
-    format_share,
-    gettext,
-    ngettext,
 )
 from languages.unsafe_text import ascii_host, finalize
 from publisher.http.pages.branding import PLAIN, Branding
@@ -31,7 +24,7 @@ from publisher.http.pages.navigation import filter_query, sections
 from publisher.http.pages.static_files import font_sheets, static_url
 from publisher.rdf.results import Term
 from shapes.rules import message
-from vocab.iris import Iris, is_web
+from vocab.iris import Iris
 from vocab.schemes import label
 
 # Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and
@@ -66,46 +59,26 @@ class Pages:
         published: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.iris, self.branding = iris, branding
-        self._templates = Environment(
-            loader=FileSystemLoader([PACKAGE_FOLDER / "templates", TEMPLATES]),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=finalize,
-            extensions=["jinja2.ext.i18n"],
-        )
-        self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-        self._templates.globals.update(
-            plain_host=ascii_host,
-            path=self.path,
-            is_web=is_web,
-            base=iris.base,
-            newest_entry=newest_entry,
-        )
-        self._templates.globals.update(rule_message=self.rule_message)
-        self._templates.filters.update(
-            duration=format_seconds, percent=format_share, in_page_language=in_page_language
-        )
         documented = DOCUMENTATION.is_dir()
+        self._templates = create_environment([PACKAGE_FOLDER / "templates"], finalize)
         self._templates.globals.update(
-            branding=branding, refresh=0, sections=lambda: sections(published(), documented)
-        )
-        self._templates.globals.update(
-            documented=documented, can_submit=lambda: "submission" in published()
-        )
-        self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
-        self._templates.globals.update(
-            languages=LANGUAGES,
-            locale=current_locale,
-            format_number=format_number,
-            format_datetime=format_datetime,
+            base=iris.base,
+            branding=branding,
+            can_submit=lambda: "submission" in published(),
+            documented=documented,
+            filter_query=filter_query,
+            font_sheets=font_sheets,
             label_of=self.label,
+            licence_name=licence_name,
+            newest_entry=newest_entry,
+            path=self.path,
+            plain_host=ascii_host,
+            refresh=0,
+            rule_message=self.rule_message,
+            sections=lambda: sections(published(), documented),
+            static_url=static_url,
         )
-        self._templates.globals.update(
-            term_title=term_title, term_label=term_label, kind_name=kind_name
-        )
-        self._templates.globals.update(static_url=static_url, font_sheets=font_sheets)
+        self._templates.filters.update(duration=format_seconds, in_page_language=in_page_language)
 
     def page(
         self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object

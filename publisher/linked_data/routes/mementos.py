@@ -6,6 +6,7 @@ its own and redirects.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -130,16 +131,7 @@ async def memento(
     stamp, *parts = path_segments(request) or [""]
     graph, suffix, changes = await _find_graph(service, "/".join(parts))
     time, states = parse_stamp(stamp), mementos(changes)
-    selected = memento_at(states, time) if time is not None else None
-    if selected is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "{iri} was not known then; its first state is of {time}",
-                iri=service.iris.base + graph,
-                time=states[0].stamp,
-            ),
-        )
+    selected = _select_state(states, time, service.iris.base + graph)
     if selected.time != time:
         end = f".{suffix}" if suffix else ""
         return RedirectResponse(
@@ -165,6 +157,21 @@ async def memento(
             body, chosen_format.media, _status(description), None, negotiated, state_links, headers
         ),
     )
+
+
+def _select_state(states: Sequence[Memento], time: int | None, iri: str) -> Memento:
+    """Return the state of *iri* at *time*. Raises HTTPProblem if there was none."""
+    selected = memento_at(states, time) if time is not None else None
+    if selected is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "{iri} was not known then; its first state is of {time}",
+                iri=iri,
+                time=states[0].stamp,
+            ),
+        )
+    return selected
 
 
 def _page(

@@ -12,9 +12,9 @@ from datetime import date
 from pathlib import Path
 
 import orjson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from languages.request_locale import LANGUAGES, current_locale, use_language
+from languages.templating import create_environment
 from languages.translations import format_date
 from languages.translations import gettext as _
 from languages.unsafe_text import finalize
@@ -109,7 +109,11 @@ def _files(
         cited,
         f"{iris.base}reports/{scope.name}/{REPORT}",
     )
-    page = _templates().get_template("report.html").render(**values, printed=PRINT, style=STYLE)
+    page = (
+        create_environment([_HERE], finalize)
+        .get_template("report.html")
+        .render(**values, printed=PRINT, style=STYLE)
+    )
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
         PRINT: render_pdf(frame, parts, method, numbers),
@@ -128,17 +132,6 @@ def _words(release: Release) -> dict[str, str]:
         "number": _("Report no. {number}").format(number=release.number),
         "publisher": NAME,
     }
-
-
-def _templates() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _title(release: Release, scope: Scope, names: FacetLabels) -> str:

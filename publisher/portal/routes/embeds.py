@@ -101,16 +101,7 @@ async def embed(
 ) -> Response:
     """Only these addresses may be framed by other sites."""
     kind, facet = _parse_path(rest)
-    theme = request.query_params.get("theme", "") or THEMES[0]
-    if theme not in THEMES:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "The parameter theme is one of {names}, not {value}",
-                names=", ".join(THEMES),
-                value=repr(theme[:20]),
-            ),
-        )
+    theme = _read_theme(request)
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     names = FacetLabels(service.iris, await source_titles(service))
     tables = require_facet_index(service)
@@ -219,6 +210,20 @@ async def _as_data(
     return build_response(request, Representation(body, row.media))
 
 
+def _read_theme(request: Request) -> str:
+    theme = request.query_params.get("theme", "") or THEMES[0]
+    if theme not in THEMES:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter theme is one of {names}, not {value}",
+                names=", ".join(THEMES),
+                value=repr(theme[:20]),
+            ),
+        )
+    return theme
+
+
 def _parse_path(rest: str) -> tuple[str, str]:
     kind, _slash, facet = rest.partition("/")
     if not is_embed(kind, facet):
@@ -277,34 +282,40 @@ def _figure(
         sheet = count_table("count", values["title"], (), ((total.records,),), text)
         return values | {"total": total, "query": query_page_url(text), "sheet": sheet}
     if kind == "map":
-        counts = tables.counts_once(filters).get("country", {})
-        panel = facet_panel("country", counts, filters, names)
-        ranges = quantile_ranges(quantile_bounds(counts.values()))
-        values["finding"] = map_title(counts, names, coverage(tables, filters, "country").part)
-        return values | {
-            "drawing": country_map(tables, filters, names),
-            "ranges": ranges,
-            "query": panel.query,
-            "sheet": panel.table,
-        }
+        return values | _map_figure(tables, filters, names)
     if kind == "trend":
         trend = count_trend(tables, filters, facet, names)
-        drawing = trend.chart() if trend.years else None
-        values["finding"] = trend.finding
         return values | {
-            "drawing": drawing,
+            "finding": trend.finding,
+            "drawing": trend.chart() if trend.years else None,
             "series": [*trend.series],
             "query": trend.query,
             "sheet": trend.table,
         }
+    return values | _ranking(tables, facet, filters, names)
+
+
+def _map_figure(tables: FacetIndex, filters: Filter, names: FacetLabels) -> dict[str, Any]:
+    counts = tables.counts_once(filters).get("country", {})
+    panel = facet_panel("country", counts, filters, names)
+    return {
+        "finding": map_title(counts, names, coverage(tables, filters, "country").part),
+        "drawing": country_map(tables, filters, names),
+        "ranges": quantile_ranges(quantile_bounds(counts.values())),
+        "query": panel.query,
+        "sheet": panel.table,
+    }
+
+
+def _ranking(tables: FacetIndex, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:
+    """Return the values of a facet that most initiatives have, for bars and tables."""
     counts = tables.counts_once(filters).get(facet, {})
     panel = facet_panel(facet, counts, filters, names)
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
-    rows = [(names.short(facet, code), things) for code, things in ranked[:ROWS]]
-    return values | {
+    return {
         "finding": panel.finding,
         "panel": panel,
-        "rows": rows,
+        "rows": [(names.short(facet, code), things) for code, things in ranked[:ROWS]],
         "query": panel.query,
         "sheet": panel.table,
     }

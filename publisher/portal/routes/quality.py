@@ -67,6 +67,7 @@ async def compare_quality(
     best = best_practices(qualities)
     examples = await example_records(service, best)
     history = await quality_history(service)
+    previous = history[-1].sources if history else {}
     start = service.iris.source("")
 
     def show() -> Response:
@@ -78,12 +79,7 @@ async def compare_quality(
                 (item, source.removeprefix(start), measurement, examples.get(item.name))
                 for item, source, measurement in best
             ],
-            previous={
-                source.removeprefix(start): quality
-                for source, quality in history[-1].sources.items()
-            }
-            if history
-            else {},
+            previous={source.removeprefix(start): quality for source, quality in previous.items()},
             indicators=indicators(),
             forms=format_links(request),
             query_page_url=query_page_url,

@@ -49,6 +49,14 @@ Thing = Annotated[
         max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`"
     ),
 ]
+Suffix = Annotated[
+    str,
+    Path(
+        description="The format",
+        json_schema_extra={"enum": list(FEED_FORMATS)},
+        pattern="^(atom|json)$",
+    ),
+]
 
 router = APIRouter()
 
@@ -68,14 +76,7 @@ async def search_feed(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    suffix: Annotated[
-        str,
-        Path(
-            description="The format",
-            json_schema_extra={"enum": list(FEED_FORMATS)},
-            pattern="^(atom|json)$",
-        ),
-    ],
+    suffix: Suffix,
     q: Words = "",
     thing: Thing = "",
 ) -> Response:
@@ -98,15 +99,11 @@ async def search_feed(
     ]
     address = f"?{urlencode(chosen)}" if chosen else ""
     words = clean(q) or " ".join(value for _name, value in chosen)
-    path = (
-        f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}"
-        if followed.thing
-        else f"/search{address}"
-    )
+    thing_path = followed.thing.removeprefix(f"{service.iris.base}id/")
     feed = SearchFeed(
         title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
         url=f"{host}/feeds/search.{suffix}{address}",
-        page=f"{host}{path}",
+        page=f"{host}/page/{thing_path}" if thing_path else f"{host}/search{address}",
         author=pages.branding.name,
         updated=watermark.stamp,
         results=results.results,

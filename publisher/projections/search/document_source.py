@@ -96,14 +96,7 @@ def read_entry(
         return None
     modified, related = _modified(store, f"{base}record/{source}/{key}"), tuple(sorted(links))
     return SearchEntry(
-        thing,
-        kind,
-        source,
-        modified,
-        _ordered(titles),
-        _ordered(texts),
-        related,
-        _ordered(names),
+        thing, kind, source, modified, _ordered(titles), _ordered(texts), related, _ordered(names)
     )
 
 

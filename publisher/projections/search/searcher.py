@@ -105,6 +105,17 @@ class Searcher:
             if is_fuzzy
             else exact
         )
+        rows, entries = self._read_hits(page, with_entries=with_entries)
+        scores = tuple((thing, 0.0 if newest else score) for _, thing, score in rows)
+        ordered = tuple(entries[thing] for _, thing, _ in rows) if with_entries else ()
+        return Hits(_count(page), scores, ordered, is_fuzzy and _count(page) > 0)
+
+    def _read_hits(
+        self, page: tantivy.SearchResult, *, with_entries: bool
+    ) -> tuple[list[tuple[float, str, float]], dict[str, SearchEntry]]:
+        """Return the rounded score, IRI and score of each result, best first, and the entries by
+        IRI.
+        """
         numbered = sorted(
             (address.segment_ord << 32 | address.doc, float(score), address)
             for score, address in page.hits
@@ -121,11 +132,8 @@ class Searcher:
                 if with_entries:
                     entries[thing] = _entry(document)
             rows.append((-round(score, SCORE_DIGITS), thing, score))
-        rows.sort()
         self._remember(read)
-        scores = tuple((thing, 0.0 if newest else score) for _, thing, score in rows)
-        ordered = tuple(entries[thing] for _, thing, _ in rows) if with_entries else ()
-        return Hits(_count(page), scores, ordered, is_fuzzy and _count(page) > 0)
+        return sorted(rows), entries
 
     def _remember(self, read: Mapping[int, str]) -> None:
         """Cache the IRIs of documents, which do not change while the index is open; other threads

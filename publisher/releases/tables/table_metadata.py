@@ -72,6 +72,16 @@ _CROISSANT_CONTEXT: dict[str, object] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+_CRATE_FILE = {
+    "@id": "ro-crate-metadata.json",
+    "@type": "CreativeWork",
+    "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+    "about": {"@id": "./"},
+}
+_CRATE_CONTEXT = [
+    "https://w3id.org/ro/crate/1.1/context",
+    {"sha256": "http://schema.org/sha256"},  # which 1.1 lacks
+]
 
 
 def csvw(release: Release, title: str) -> dict[str, object]:
@@ -233,6 +243,10 @@ def _record_set(file: File) -> dict[str, object]:
     )
 
 
+def _references(identifiers: Iterable[str]) -> list[dict[str, str]]:
+    return [{"@id": identifier} for identifier in identifiers]
+
+
 def ro_crate(
     release: Release, title: str, abstract: str, files: Iterable[File]
 ) -> dict[str, object]:
@@ -254,27 +268,16 @@ def ro_crate(
         "version": str(release.number),
         "identifier": release.iri,
         "url": release.iri,
-        "license": {"@id": licences[0]}
-        if len(licences) == 1
-        else [{"@id": licence} for licence in licences],
+        "license": _references(licences)[0] if len(licences) == 1 else _references(licences),
         "publisher": {"@id": "#publisher"},
         "author": {"@id": "#publisher"},
-        "hasPart": [{"@id": file.name} for file in files],
-        "variableMeasured": [{"@id": identifier} for identifier, *_ in columns],
+        "hasPart": _references(file.name for file in files),
+        "variableMeasured": _references(identifier for identifier, *_ in columns),
     }
     return {
-        # which 1.1 lacks
-        "@context": [
-            "https://w3id.org/ro/crate/1.1/context",
-            {"sha256": "http://schema.org/sha256"},
-        ],
+        "@context": _CRATE_CONTEXT,
         "@graph": [
-            {
-                "@id": "ro-crate-metadata.json",
-                "@type": "CreativeWork",
-                "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-                "about": {"@id": "./"},
-            },
+            _CRATE_FILE,
             root,
             {
                 "@id": "#publisher",

@@ -5,6 +5,7 @@ records name.
 from __future__ import annotations
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -159,10 +160,9 @@ def answer(
     secret = first(form, "draft")
     draft = drafts.open_draft(context, secret)
     question = find_question(draft, PICTURE)
+    show_again = partial(question_page, context, templates, secret, draft, question)
     if first(form, "was") != fingerprint(draft.content, question):
-        return question_page(
-            context, templates, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED
-        )
+        return show_again({}, form, HTTPStatus.PRECONDITION_FAILED)
     former = picture_of(draft.content)
     try:
         name = None if first(form, "remove") else _stored_name(context, sent.get("file")) or former
@@ -173,27 +173,9 @@ def answer(
             context.admin.base,
         )
     except InvalidMembersError as error:
-        return question_page(
-            context,
-            templates,
-            secret,
-            draft,
-            question,
-            error.faults,
-            form,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-        )
+        return show_again(error.faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     except HTTPProblem as error:
-        return question_page(
-            context,
-            templates,
-            secret,
-            draft,
-            question,
-            {"picture": error.localized},
-            form,
-            error.status,
-        )
+        return show_again({"picture": error.localized}, form, error.status)
     return _save(context, templates, secret, draft, content, form)
 
 

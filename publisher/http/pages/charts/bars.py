@@ -74,19 +74,10 @@ def column_chart(
         x, top = left + index * step, foot
         for number, (name, counts) in enumerate(series.items(), 1):
             if count := counts.get(year, 0):
-                segment_height = available * count / largest
-                top -= segment_height
-                tooltip = element("title", f"{year}, {name}: {count}")
+                segment = available * count / largest
+                top -= segment
                 drawn.append(
-                    element(
-                        "rect",
-                        tooltip,
-                        x=x + step * 0.12,
-                        y=top,
-                        width=step * 0.76,
-                        height=segment_height,
-                        class_=f"s{min(number, SERIES)}",
-                    )
+                    _column_segment(x, top, step, segment, number, f"{year}, {name}: {count}")
                 )
         if index % every == 0:
             class_ = "quiet minor" if index // every % 2 else "quiet"
@@ -97,6 +88,21 @@ def column_chart(
             )
     drawn.append(element("path", d=f"M{left} {foot}H{width}", class_="axis"))
     return svg(width, height, label, *drawn, class_="columns")
+
+
+def _column_segment(
+    x: float, y: float, step: float, height: float, number: int, tooltip: str
+) -> Markup:
+    """Draw the part of a column that is of the series *number*."""
+    return element(
+        "rect",
+        element("title", tooltip),
+        x=x + step * 0.12,
+        y=y,
+        width=step * 0.76,
+        height=height,
+        class_=f"s{min(number, SERIES)}",
+    )
 
 
 def _grid_line(value: int, left: float, y: float, width: float) -> Markup:

@@ -1,0 +1,50 @@
+"""Create the Jinja environment that all pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from languages.request_locale import LANGUAGES, current_locale
+from languages.term_titles import kind_name, term_label, term_title
+from languages.translations import (
+    TEMPLATES,
+    format_datetime,
+    format_number,
+    format_share,
+    gettext,
+    ngettext,
+)
+from vocab.iris import is_web
+
+
+def create_environment(
+    folders: Iterable[Path], finalize: Callable[[object], object]
+) -> Environment:
+    """Return an environment that reads templates from *folders*, then the shared ones. Values pass
+    *finalize* and are escaped; texts are in the language of the request.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+    environment.globals.update(
+        is_web=is_web,
+        languages=LANGUAGES,
+        locale=current_locale,
+        format_number=format_number,
+        format_datetime=format_datetime,
+        kind_name=kind_name,
+        term_label=term_label,
+        term_title=term_title,
+    )
+    environment.filters.update(percent=format_share)
+    return environment
