@@ -31,7 +31,7 @@ from random_queries import (
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.columns.compiler import CompiledQuery
-from publisher.store.columns.database import TABLES, ColumnDatabase
+from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns, open_columns
@@ -909,6 +909,75 @@ def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
         database.copy(folder / "copy.duckdb")
     with closing(ColumnEngine(folder / "copy.duckdb")) as columns:
         return _answer(columns, COUNT)
+
+
+@pytest.mark.parametrize("end", ["LIMIT 0", "LIMIT 1", "LIMIT 4", "LIMIT 3 OFFSET 5", "LIMIT 20"])
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+def test_part_of_an_order_by_two_keys_is_that_of_the_store(
+    direction: str, end: str, tmp_path: Path
+) -> None:
+    value, other = PREDICATES[3], PREDICATES[0]
+    stored = [
+        *(Quad(node, other, NODES[0], GRAPHS[0]) for node in NODES),
+        *(
+            Quad(node, value, typed(str(number % 3), "integer"), GRAPHS[0])
+            for number, node in enumerate(NODES[2:])
+        ),
+    ]
+    query = (
+        f"SELECT ?s ?o {{ ?s {other} ?x OPTIONAL {{ ?s {value} ?o }} }} "
+        f"ORDER BY {direction}(?o) ?s {end}"
+    )
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        assert _answer(columns, query) == solutions(merged_store(stored).query(query))
+
+
+def test_second_key_is_read_only_where_the_first_is_in_the_part(tmp_path: Path) -> None:
+    values = [NODES[0], NODES[1], BlankNode("unordered"), BlankNode("other")]
+    stored = [
+        Quad(NODES[0], predicate, value, GRAPHS[0])
+        for predicate, value in zip(PREDICATES, values, strict=False)
+    ]
+    query = "SELECT ?p ?o { ?s ?p ?o } ORDER BY ?p ?o LIMIT "
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        assert _answer(columns, f"{query} 2") == solutions(merged_store(stored).query(f"{query} 2"))
+        with pytest.raises(NotCompiled, match="not compiled"):
+            _answer(columns, f"{query} 3")
+
+
+def test_common_terms_are_predicates_and_objects_of_many_triples(tmp_path: Path) -> None:
+    subjects = [NamedNode(f"x:{number}") for number in range(COMMON)]
+    stored = [
+        *(Quad(subject, PREDICATES[0], NODES[0], GRAPHS[0]) for subject in subjects),
+        *(Quad(subject, PREDICATES[1], subject, GRAPHS[0]) for subject in subjects),
+    ]
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        common = columns.connection.execute("SELECT lexical FROM common_terms").fetchall()
+
+        expected = [term.value for term in (NODES[0], *PREDICATES[:2])]
+        assert sorted(lexical for (lexical,) in common) == sorted(expected)
+
+
+@pytest.mark.parametrize("variables", ["?o", "?o ?s", "?x"])
+def test_common_and_rare_terms_are_answered_as_often_as_they_are_there(
+    variables: str, tmp_path: Path
+) -> None:
+    subjects = [NamedNode(f"x:{number}") for number in range(2 * COMMON)]
+    stored = [
+        *(Quad(subject, PREDICATES[0], NODES[0], GRAPHS[0]) for subject in subjects),
+        *(Quad(NODES[1], PREDICATES[1], subject, GRAPHS[0]) for subject in subjects),
+        Quad(NODES[2], PREDICATES[2], subjects[0], GRAPHS[0]),
+        Quad(NODES[2], PREDICATES[2], NODES[0], GRAPHS[0]),
+    ]
+    query = f"SELECT {variables} {{ ?s ?p ?o OPTIONAL {{ ?o {PREDICATES[0]} ?x }} }}"
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        assert _answer(columns, query) == _in_order(
+            query, solutions(merged_store(stored).query(query))
+        )
 
 
 def _answer(columns: ColumnEngine, query: str) -> list[tuple[str | None, ...]]:

@@ -16,7 +16,7 @@ import duckdb
 
 from publisher.store.columns.staging import Stage
 
-FORMAT = 3  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 4  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB
@@ -24,6 +24,8 @@ BATCH = 50_000  # rows encoded at once: about 50 MB
 # linear time
 MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
+# a predicate with so many triples for each object has common terms for its objects
+COMMON = 10
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 
 TABLES = """
@@ -34,6 +36,7 @@ CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-T
 CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
+CREATE TABLE common_terms AS FROM terms;  -- those that are objects of many triples
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
 CREATE TABLE beside (graph VARCHAR);  -- the graph of the store that is not in the journal
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
@@ -60,7 +63,7 @@ INSERT INTO triples
 """
 _SORT = """
 CREATE OR REPLACE TABLE quads AS SELECT * FROM quads ORDER BY p, s, o, g;
-CREATE OR REPLACE TABLE triples AS SELECT * FROM triples ORDER BY p, s, o;
+CREATE OR REPLACE TABLE triples AS SELECT * FROM triples ORDER BY p, o, s;
 DELETE FROM layout;
 INSERT INTO layout SELECT count(*) FROM quads;
 """
@@ -69,6 +72,14 @@ CREATE OR REPLACE TABLE predicates AS
     SELECT p, count(*) AS triples, approx_count_distinct(s) AS subjects,
         approx_count_distinct(o) AS objects
     FROM triples GROUP BY p;
+"""
+_COMMON = f"""
+CREATE OR REPLACE TABLE common_terms AS
+    SELECT * FROM terms SEMI JOIN (
+        SELECT p AS id FROM predicates UNION
+        SELECT o FROM triples SEMI JOIN
+            (SELECT p FROM predicates WHERE triples >= {COMMON} * objects) USING (p)
+    ) USING (id);
 """
 
 
@@ -158,6 +169,7 @@ class ColumnDatabase:
         """
         self._sort_if_needed()
         self._connection.execute(_COUNT)
+        self._connection.execute(_COMMON)
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)

@@ -97,6 +97,7 @@ class ColumnEngine:
         for table in ("terms", "quads", "triples"):
             added = f" UNION ALL SELECT * FROM added.{table}" if rows else ""
             run(f"CREATE VIEW {table} AS SELECT * FROM stored.{table}{added}")
+        run("CREATE VIEW common_terms AS FROM stored.common_terms")
         run("CREATE VIEW named_quads AS SELECT * FROM quads WHERE g <> 0")
 
     @cached_property

@@ -5,6 +5,7 @@ Source: https://www.w3.org/TR/sparql11-query/#modOrderBy
 
 from __future__ import annotations
 
+from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
 from publisher.store.columns.algebra import Modifiers, has_existence
@@ -19,6 +20,8 @@ from publisher.store.columns.relations import (
     with_properties,
 )
 from publisher.store.columns.terms import TermKind
+
+_MAX_FIRST = 1000  # solutions up to which the values of the first sort key are sorted apart
 
 
 def ordered_solutions(
@@ -37,24 +40,67 @@ def ordered_solutions(
     used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
+    if not together and (first := _first_solutions(names, relation, modifiers)) is not None:
+        relation, together = first, True
     full = with_properties(names, relation, used, together=together)
     keys, checks = [], []
     for condition in modifiers.order:
-        direction = "DESC" if condition.order == "DESC" else "ASC"
-        parts = _keys(names, condition.expr, full)
-        nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
-        keys += [f"{part} {direction} {nulls}" for part in parts]
+        keys += (parts := _directed_keys(names, condition, full))
         if len(parts) > 1:
             checks.append(names[str(condition.expr)])
     # so that pages do not overlap
     keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
     limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
-    # Literals of one column must be of one kind: SPARQL does not define the order of others.
-    mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checks)
-    check = f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
     order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
-    return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {selected} FROM solutions{check} {order}"
+    return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {selected} FROM solutions{_check(checks)} {order}"
+
+
+def _first_solutions(
+    names: Names, relation: SolutionTable, modifiers: Modifiers
+) -> SolutionTable | None:
+    """Return the solutions of *relation* whose first sort key is among those of the part that
+    *modifiers* say, so that the terms of the others are not looked up; None where there is no
+    other key, or the part may be large.
+    """
+    condition, length = modifiers.order[0], modifiers.length
+    if length is None or not isinstance(condition.expr, Variable) or len(modifiers.order) == 1:
+        return None
+    end = modifiers.start + length
+    if end > _MAX_FIRST:
+        return None
+    variable = str(condition.expr)
+    name = names[variable]
+    values = SolutionTable(
+        f"SELECT {name}, count(*) AS number FROM everything GROUP BY {name}",
+        {variable: relation.columns[variable]},
+    )
+    full = with_properties(names, values, [variable])
+    keys = _directed_keys(names, condition, full)
+    order, check = f"ORDER BY {', '.join(keys)}", _check([name] if len(keys) > 1 else [])
+    return SolutionTable(
+        f"WITH everything AS MATERIALIZED ({relation.sql}), solutions AS MATERIALIZED ({full.sql}), "
+        f"first_values AS (SELECT * FROM solutions{check} {order} LIMIT {end}), "
+        f"numbered AS (SELECT *, sum(number) OVER (ROWS UNBOUNDED PRECEDING) - number AS place FROM first_values) "
+        f"SELECT l.* FROM everything l SEMI JOIN (SELECT {name} FROM numbered WHERE place < {end}) r "
+        f"ON l.{name} IS NOT DISTINCT FROM r.{name}",
+        relation.columns,
+    )
+
+
+def _check(checked: list[str]) -> str:
+    """Return the condition that the literals of each of the columns *checked* of ``solutions`` are
+    of one kind: SPARQL does not define the order of others.
+    """
+    mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checked)
+    return f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
+
+
+def _directed_keys(names: Names, condition: CompValue, relation: SolutionTable) -> list[str]:
+    """Return what *condition* sorts by, with its direction."""
+    direction = "DESC" if condition.order == "DESC" else "ASC"
+    nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
+    return [f"{part} {direction} {nulls}" for part in _keys(names, condition.expr, relation)]
 
 
 def _keys(names: Names, expression: object, relation: SolutionTable) -> list[str]:

@@ -228,9 +228,8 @@ def with_properties(
         return relation
     columns, source, start = ["q.*"], f"({relation.sql}) q", ""
     if together and len(terms) > 1:
-        ids = " UNION ".join(f"SELECT {names[item]} AS id FROM unknown" for item in terms)
-        read = ", ".join(f"t.{item}" for item in PROPERTIES)
-        known_texts = f"SELECT n.id, {read} FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        ids = distinct_ids(names, terms, "unknown")
+        known_texts = term_rows(ids, ", ".join(f"t.{item}" for item in PROPERTIES))
         start = f"WITH unknown AS MATERIALIZED ({relation.sql}), known_texts AS MATERIALIZED ({known_texts}) "
         source = "unknown q"
     for number, variable in enumerate(terms):
@@ -253,6 +252,28 @@ def with_term(source: str, table: str, number: str) -> str:
     DuckDB hashes the right side of a join: *source* is mostly smaller than the term table.
     """
     return f"terms {table} RIGHT JOIN {source} ON {table}.id = {number}"
+
+
+def distinct_ids(names: Names, variables: Collection[str], table: str) -> str:
+    """Return SQL for the numbers of the terms of *variables* in an SQL table, each once, as ``id``."""
+    selects = [f"SELECT DISTINCT {names[item]} AS id FROM {table}" for item in variables]
+    return " UNION ".join(selects)
+
+
+def term_rows(ids: str, read: str) -> str:
+    """Return the ``id`` and the columns *read* of the rows ``t`` of the term table whose numbers
+    the query *ids* yields, each once, as ``id``.
+
+    All terms are read only where a number is not one of a common term.
+    """
+    return (
+        f"WITH wanted AS MATERIALIZED ({ids}), common AS MATERIALIZED "
+        "(SELECT t.* FROM common_terms t JOIN wanted n ON t.id = n.id), "
+        "rare AS MATERIALIZED "
+        "(SELECT id FROM wanted ANTI JOIN common USING (id) WHERE id IS NOT NULL) "
+        f"SELECT t.id, {read} FROM common t "
+        f"UNION ALL SELECT t.id, {read} FROM terms t JOIN rare n ON t.id = n.id"
+    )
 
 
 def restrict(names: Names, relation: SolutionTable, condition: str) -> SolutionTable:

@@ -15,8 +15,9 @@ from publisher.store.columns.relations import (
     NotCompiled,
     SolutionTable,
     VariableColumn,
+    distinct_ids,
     fallback,
-    with_term,
+    term_rows,
 )
 from publisher.store.columns.terms import TermRow, text_sql
 from publisher.store.workers.reader import parse_term
@@ -49,22 +50,18 @@ def lines_of(
     )
     terms = [item for item in variables if relation.columns[item].type is ColumnType.TERM]
     source, start = f"({ordered}) q", ""
-    if len(terms) > 1:
-        # Each look-up reads all terms: the texts of all variables are looked up at once.
-        ids = " UNION ".join(f"SELECT {names[item]} AS id FROM answers" for item in terms)
+    if terms:
+        # Each look-up may read all terms: the texts of all variables are looked up at once.
+        ids = distinct_ids(names, terms, "answers")
         # texts are written after the join: the filter of the scan lets some other terms through
-        texts = f"SELECT n.id, {text_sql('t')} AS text FROM {with_term(f'({ids}) n', 't', 'n.id')}"
+        texts = term_rows(ids, f"{text_sql('t')} AS text")
         start = f"WITH answers AS MATERIALIZED ({ordered}), texts AS MATERIALIZED ({texts}) "
         source = "answers q"
     for number, variable in enumerate(variables):
         column, name, table = relation.columns[variable], f"q.{names[variable]}", f"t{number}"
         if column.type is ColumnType.TERM:
-            source = (
-                f"{source} LEFT JOIN texts {table} ON {table}.id = {name}"
-                if start
-                else with_term(source, table, name)
-            )
-        text = _text(constants, column, name, f"{table}.text" if start else text_sql(table))
+            source = f"{source} LEFT JOIN texts {table} ON {table}.id = {name}"
+        text = _text(constants, column, name, f"{table}.text")
         values.append(f"coalesce({text}, '')")
     end = " ORDER BY q.place" if is_ordered else ""
     return (

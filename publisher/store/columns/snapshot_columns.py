@@ -25,7 +25,7 @@ from publisher.store.workers.reader import in_written_order
 SMALL = 5_000  # triples and solutions to visit, up to which the RDF store is as fast
 # one triple of the store in this number may be visited too: the columns read all terms to look up
 # one
-SHARE = 200
+SHARE = 500
 MAX_SHAPES = 1_000  # remembered query texts without constants
 # every 20th query that differs only by constants from one left to the RDF store is parsed again
 RETRY_EVERY = 20
