@@ -1,4 +1,5 @@
-"""Decide which IP addresses belong to the public internet; all clients use this rule.
+"""Decide which IP addresses belong to the public internet, and which to one client; all clients and
+limits use these rules.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
 https://www.iana.org/assignments/iana-ipv6-special-registry/ and
@@ -7,7 +8,7 @@ https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # the only range from which addresses are assigned to hosts of the public internet
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -29,10 +30,6 @@ def is_public(address: str) -> bool:
     its special ranges, so that no wrapped IPv4 address (mapped, 6to4, NAT64) is public. Raises
     ValueError if *address* is not an IP address.
 
-    IPv4: what the IANA registry calls globally reachable, and no multicast. IPv6: global unicast
-    without its special ranges, so nothing that wraps an IPv4 address (mapped, 6to4, NAT64) either.
-    Raises ValueError where *address* is none.
-
     >>> is_public("10.0.0.1"), is_public("1.1.1.1"), is_public("::ffff:1.1.1.1"), is_public("2606:4700::1111")
     (False, True, False, True)
     """
@@ -40,3 +37,21 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast
     return ip in _GLOBAL_UNICAST and ip.is_global and not any(ip in network for network in _SPECIAL)
+
+
+def address_key(address: str) -> str:
+    """Return the key of a client by its address: a /64 network for IPv6, since one client has all
+    of its addresses.
+
+    >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
+    """
+    try:
+        address_ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(address_ip, IPv6Address):
+        return str(address_ip)
+    if address_ip.ipv4_mapped:
+        return str(address_ip.ipv4_mapped)
+    return f"{IPv6Address(int(address_ip) >> 64 << 64)}/64"

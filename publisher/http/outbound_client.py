@@ -1,7 +1,8 @@
 """The HTTP client for requests to other hosts; it rejects private networks.
 
-The host is resolved once, all its addresses must be public, and the connection goes to the address
-that was checked.
+The host is resolved once, all its addresses must be public, and the connection goes to the first
+checked address that answers. ``harvesters.network.ssrf_guard`` does the same without asyncio, with
+a deadline for each response; here callers use ``asyncio.timeout``.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 
 class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
-    def __init__(self, allow: frozenset[str], resolve: Resolve) -> None:
-        self._allow, self._resolve, self._backend = allow, resolve, httpcore.AnyIOBackend()
+    def __init__(
+        self, allow: frozenset[str], resolve: Resolve, dial: httpcore.AsyncNetworkBackend
+    ) -> None:
+        self._allow, self._resolve, self._dial = allow, resolve, dial
 
     async def connect_tcp(
         self,
@@ -44,19 +47,23 @@ class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         try:
             addresses = list(dict.fromkeys(await self._resolve(host, port)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         private = [address for address in addresses if not is_public(address)]
-        if not addresses:
-            raise PrivateAddressError(f"{host} has no address")
         if private and host not in self._allow:
             raise PrivateAddressError(
                 f"{host} has the private address {', '.join(private)}. "
                 f"To allow it: STOCKTAKE_ALLOW_HOSTS={host}"
             )
-        return await self._backend.connect_tcp(
-            addresses[0], port, timeout, local_address, socket_options
-        )
+        for number, address in enumerate(addresses, 1):
+            try:
+                return await self._dial.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if number == len(addresses):
+                    raise
+        raise httpcore.ConnectError(f"{host} has no address")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -75,13 +82,17 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 def create_client(
-    allow: frozenset[str] = frozenset(), resolve: Resolve = resolve_host
+    allow: frozenset[str] = frozenset(),
+    resolve: Resolve = resolve_host,
+    dial: httpcore.AsyncNetworkBackend | None = None,
 ) -> httpx.AsyncClient:
-    """Return a client for public hosts and those in *allow*. It follows no redirects. Tests pass
-    *resolve*.
+    """Return a client for public hosts and those in *allow*. It follows no redirects. *resolve* and
+    *dial* replace the network in tests.
     """
     return httpx.AsyncClient(
-        transport=_Transport(_PublicAddressBackend(allow, resolve)),
+        transport=_Transport(
+            _PublicAddressBackend(allow, resolve, dial or httpcore.AnyIOBackend())
+        ),
         timeout=TIMEOUT_SECONDS,
         follow_redirects=False,
         trust_env=False,

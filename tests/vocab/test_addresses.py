@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpcore
 import httpx
 import pytest
@@ -103,3 +105,32 @@ async def test_publisher_does_not_connect_to_it(address: str) -> None:
             (httpx.ConnectError, PrivateAddressError), match="STOCKTAKE_ALLOW_HOSTS"
         ):
             await client.get("http://hub.example/")
+
+
+async def test_publisher_tries_the_next_address_of_a_host() -> None:
+    tried = list[str]()
+
+    class SilentNetwork(httpcore.AsyncNetworkBackend):
+        """A network on which nobody answers."""
+
+        async def connect_tcp(self, host: str, *_: object, **__: object) -> Any:
+            tried.append(host)
+            raise httpcore.ConnectError("nobody answers")
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["93.184.216.34", "2606:4700::1111"]
+
+    async with create_client(resolve=resolve, dial=SilentNetwork()) as client:
+        with pytest.raises(httpx.ConnectError, match="nobody answers"):
+            await client.get("http://hub.example/")
+
+    assert tried == ["93.184.216.34", "2606:4700::1111"]
+
+
+async def test_host_name_that_cannot_be_encoded_has_no_address() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return [host.encode("idna").decode()]
+
+    async with create_client(resolve=resolve) as client:
+        with pytest.raises(httpx.ConnectError, match="has no address"):
+            await client.get(f"http://{'a' * 64}.example/")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from vocab.addresses import address_key
 
 MAX_FAILURES = 10  # in a window: allows for typing errors, stops guessing
 WINDOW_SECONDS = 60.0  # seconds
@@ -28,34 +29,17 @@ class Throttle:
     def retry_after(self, client: str) -> int:
         """Return the whole seconds until *client* may try again, 0 if it may now."""
         with self._lock:
-            window_start, count = self._failures.get(network(client), (0.0, 0))
+            window_start, count = self._failures.get(address_key(client), (0.0, 0))
         remaining = window_start + self.window - self.clock()
         return max(0, int(remaining) + 1) if count >= self.limit and remaining > 0 else 0
 
     def record_failure(self, client: str) -> None:
         """Count a failed attempt; the first one starts a window."""
-        client_network, now = network(client), self.clock()
+        key, now = address_key(client), self.clock()
         with self._lock:
-            window_start, count = self._failures.pop(client_network, (now, 0))
-            self._failures[client_network] = (
+            window_start, count = self._failures.pop(key, (now, 0))
+            self._failures[key] = (
                 (now, 1) if now - window_start >= self.window else (window_start, count + 1)
             )
             if len(self._failures) > _MAX_CLIENTS:
                 self._failures.popitem(last=False)
-
-
-def network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 subscriber.
-
-    >>> network("192.0.2.7"), network("2001:db8::1") == network("2001:db8::2"), network("unknown")
-    ('192.0.2.7', True, 'unknown')
-    """
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    return (
-        str(ipaddress.ip_network((address, 64), strict=False))
-        if address.version == 6
-        else str(address)
-    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from math import ceil
 from typing import Any
 
 from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
+from vocab.addresses import address_key
 
 _NAME = "query-seconds"
 _MAX_CLIENTS = 10_000  # at this number, clients that have their full budget again are dropped
@@ -90,21 +90,3 @@ def client_key(scope: Mapping[str, Any]) -> str:
     address.
     """
     return address_key(scope["client"][0]) if scope.get("client") else ""
-
-
-def address_key(address: str) -> str:
-    """Return the key of a client by its address: a /64 network for IPv6, since one client has all
-    of its addresses.
-
-    >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
-    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
-    """
-    try:
-        address_ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(address_ip, IPv6Address):
-        return str(address_ip)
-    if address_ip.ipv4_mapped:
-        return str(address_ip.ipv4_mapped)
-    return f"{IPv6Address(int(address_ip) >> 64 << 64)}/64"

@@ -11,7 +11,8 @@ import pytest
 from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
 from publisher.store.workers.pool import AdmissionQueue
-from publisher.store.workers.rate_limit import RateLimiter, address_key
+from publisher.store.workers.rate_limit import RateLimiter
+from vocab.addresses import address_key
 
 from .conftest import Serve
 
