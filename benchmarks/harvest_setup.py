@@ -23,7 +23,7 @@ _HERE = frozenset({"127.0.0.1"})
 def office(home: Path, now: datetime) -> Iterator[HarvestContext]:
     """Open a data folder; registries on loopback may be asked, and are asked twice where they fail."""
     with open_context(
-        home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, NetworkSettings(allow=_HERE)
     ) as context:
         yield replace(
             context,

@@ -40,6 +40,7 @@ from harvesters.matching.pairs import Pair, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
 from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import store_known_names
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.publish_clusters import publish_clusters
 from vocab.countries import country
@@ -351,7 +352,7 @@ def _measure_ledger(folder: Path) -> None:
     harvest.
     """
     with (
-        open_context(folder, _ledger(folder), IRIS.base, "", frozenset()) as context,
+        open_context(folder, _ledger(folder), IRIS.base, NetworkSettings("")) as context,
         match_records(context.ledger, IRIS, only_changed=True) as matching,
     ):
         _print_step(f"{matching.records} records, {len(matching.entities)} entities matched")

@@ -19,6 +19,7 @@ from benchmarks.result_table import Aim, Json, Line, err, show, timed
 from command_line.harvesting.harvest import harvest_all
 from demo.registries import Demo
 from demo.source_definitions import write_sources
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import open_context
 from harvesters.runs.plans.plan import Plan
@@ -35,7 +36,12 @@ def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
         with open_context(
-            Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors
+            Path(home),
+            ledger,
+            BASE,
+            NetworkSettings("", hosts),
+            workers=workers,
+            collectors=collectors,
         ) as context:
             plans = harvest_all(
                 [*load_all(folder / "sources").sources.values()],

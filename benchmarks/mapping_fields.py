@@ -27,6 +27,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 from harvesters.source import Source, load
@@ -178,7 +179,7 @@ def recorded(definition: Path) -> Iterator[tuple[Record[Any], Source]]:
     replay = importlib.import_module("replay")
     source = load(definition)
     protocol, _ = check_compatible(source)
-    with Fetch(pause=0, transport=replay.transport()) as fetch:
+    with Fetch(NetworkSettings(transport=replay.transport()), pause=0) as fetch:
         for page in protocol.collect(source, fetch, None):
             yield from ((item, source) for item in page.items if isinstance(item, Record))
 

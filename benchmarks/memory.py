@@ -22,6 +22,7 @@ from benchmarks.result_table import Aim, Json, Line, show
 from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -55,7 +56,10 @@ def read(name: str, url: str) -> None:
         with (
             closing(archive),
             Fetch(
-                pause=0, robots=False, allow=frozenset(("127.0.0.1",)), archive=archive
+                NetworkSettings(allow=frozenset(("127.0.0.1",))),
+                pause=0,
+                robots=False,
+                archive=archive,
             ) as client,
         ):
             for page in protocol.collect(source, client, None):

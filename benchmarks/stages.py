@@ -20,6 +20,7 @@ from benchmarks.processes import fresh_peak, peak_of_own
 from benchmarks.result_table import err
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange, StoredRecord
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import Progress
 from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
@@ -162,7 +163,7 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
     pool.clock = clock
     with (
         open_context(
-            data, url, BASE, "no contact given", _HERE, source_dir=data / "sources"
+            data, url, BASE, NetworkSettings(allow=_HERE), source_dir=data / "sources"
         ) as plain,
         pool,
         reduced_gc(),

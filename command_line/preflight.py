@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from command_line.harvesting.terminal import load_source
+from command_line.harvesting.terminal import load_source, network_settings
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import failure
@@ -137,7 +137,7 @@ def _report(
     if is_web(feed):
         chosen = replace(chosen, url=feed)
     known = bool(source) and has_ledger(settings.ledger)
-    arguments = (chosen, upload, settings.base, settings.contact, settings.allow_hosts)
+    arguments = (chosen, upload, settings.base, network_settings(settings))
     if not known:
         report = check_feed(*arguments, engine=settings.shapes_engine, limits=limits)
         note = f"plan for {source}: not known, since this machine has no ledger" if source else ""
@@ -151,9 +151,8 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
     2 where a file cannot be read.
     """
     if is_web(feed):
-        with Fetch(
-            settings.contact, 1.0, settings.allow_hosts, retry_policy=limits.retry_policy
-        ) as client:
+        network = replace(network_settings(settings), retry_policy=limits.retry_policy)
+        with Fetch(network) as client:
             return Upload(feed, client.get(feed).content)
     try:
         content = (

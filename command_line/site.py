@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from command_line.harvesting.terminal import notification_channels
+from command_line.harvesting.terminal import network_settings, notification_channels
 from command_line.problems import LedgerProblems
 from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
@@ -158,8 +158,7 @@ def create_admin_context(
         settings.base,
         lock_timeout=lock_timeout,
         demo=settings.demo,
-        contact=settings.contact,
-        allow_hosts=settings.allow_hosts,
+        network=network_settings(settings),
         channels=replace(notification_channels(settings), public_url=url),
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import structlog
 import typer
 
+from command_line.harvesting.terminal import network_settings
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import Mirror, handshake
@@ -43,13 +45,8 @@ def open_mirror(
     """Open a client for the other Stocktake, and yield the mirror."""
     validators: dict[str, Validator] = {}
     retry_policy = RetryPolicy(max_bytes=_MAX_ANSWER_BYTES)
-    with Fetch(
-        settings.contact,
-        pause,
-        settings.allow_hosts,
-        validators=validators,
-        retry_policy=retry_policy,
-    ) as client:
+    network = replace(network_settings(settings), retry_policy=retry_policy)
+    with Fetch(network, pause, validators=validators) as client:
         yield Mirror(settings.data, url, client, base, largest, validators=validators)
 
 

@@ -17,7 +17,12 @@ import typer
 
 from command_line.harvesting import links, removal
 from command_line.harvesting.output import Json, current_user, err, print_rows
-from command_line.harvesting.terminal import harvest_context, load_source, load_sources
+from command_line.harvesting.terminal import (
+    harvest_context,
+    load_source,
+    load_sources,
+    network_settings,
+)
 from command_line.settings import Settings
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
@@ -127,8 +132,7 @@ def preview(
         result = preview_source(
             source,
             settings.base,
-            settings.contact,
-            settings.allow_hosts,
+            network_settings(settings),
             engine=settings.shapes_engine,
             records=records,
         )

@@ -11,11 +11,17 @@ from command_line.harvesting.output import err
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all
+
+
+def network_settings(settings: Settings) -> NetworkSettings:
+    """Return how registries are asked."""
+    return NetworkSettings(settings.contact, settings.allow_hosts)
 
 
 def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
@@ -24,8 +30,7 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
         settings.data,
         settings.ledger,
         settings.base,
-        settings.contact,
-        settings.allow_hosts,
+        network_settings(settings),
         settings.shapes_engine,
         settings.sources,
         settings.processes,
@@ -41,8 +46,7 @@ def notification_channels(settings: Settings) -> Channels:
         parse_mail_server(settings.smtp) if settings.smtp else None,
         settings.webhook_secret,
         settings.name,
-        settings.contact,
-        settings.allow_hosts,
+        network_settings(settings),
         settings.public_url,
     )
 

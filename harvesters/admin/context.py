@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 from sqlalchemy.engine import make_url
 
 from harvesters.admin.access.sessions import Sessions
@@ -21,6 +20,7 @@ from harvesters.admin.access.throttle import Throttle
 from harvesters.admin.errors import NotFound
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
@@ -59,10 +59,9 @@ class AdminContext:
     """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
 
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that
-    its data are made up. Dry runs send *contact* and may fetch from the private *allow_hosts*.
-    *positions* returns the newest journal entry that each store and index of the portal shows, by
-    name; *suggest_fields* reads a sample; *channels* is how alerts are sent; *transport* replaces
-    the network in tests.
+    its data are made up. *network* is how previews ask registries. *positions* returns the newest
+    journal entry that each store and index of the portal shows, by name; *suggest_fields* reads a
+    sample; *channels* is how alerts are sent.
     """
 
     data: Path
@@ -73,9 +72,7 @@ class AdminContext:
     clock: Callable[[], float] = time.monotonic
     lock_timeout: int = LOCK_TIMEOUT
     demo: bool = False
-    contact: str = "no contact given"
-    allow_hosts: frozenset[str] = frozenset()
-    transport: httpx.BaseTransport | None = None
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     channels: Channels = field(default_factory=Channels)
     positions: Callable[[], Mapping[str, int]] = dict
     suggest_fields: Callable[[bytes], SampleFields] | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -90,11 +90,7 @@ def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]
 
 def preview(context: AdminContext, source: Source) -> PreviewResult:
     """Fetch and validate a few records of *source*; nothing is stored."""
-    return localize(
-        preview_source(
-            source, context.base, context.contact, context.allow_hosts, transport=context.transport
-        )
-    )
+    return localize(preview_source(source, context.base, context.network))
 
 
 def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
@@ -111,13 +107,7 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
     if not url or context.suggest_fields is None:
         raise InvalidValue('Write the address of the data first, as url = "https://...".')
     try:
-        with Fetch(
-            context.contact,
-            0,
-            context.allow_hosts,
-            retry_policy=RETRY_POLICY,
-            transport=context.transport,
-        ) as client:
+        with Fetch(replace(context.network, retry_policy=RETRY_POLICY), 0) as client:
             suggested = context.suggest_fields(client.get(url).content)
     except HarvestError as error:
         raise InvalidValue("The data cannot be fetched: %(reason)s.", reason=str(error)) from error

@@ -15,7 +15,7 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.inspection.report import FieldUse, Finding, Level
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
@@ -73,11 +73,9 @@ def _records(source: Source, run: Run, base: str, archive: Path) -> Any:
     """Yield the first records of a run's archived responses."""
     protocol, _ = check_compatible(source)
     replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
-    policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
+    network = NetworkSettings.offline(replay)
     try:
-        with Fetch(
-            "", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base
-        ) as client:
+        with Fetch(network, 0.0, replay, robots=False, base=base) as client:
             for page in islice(protocol.collect(source, client, None, None), _MAX_PAGES):
                 yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:

@@ -27,6 +27,7 @@ from harvesters.inspection.scratch import copy_source, scratch_context
 from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
+from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
@@ -84,8 +85,7 @@ def check_feed(
     source: Source,
     upload: Upload | None,
     base: str,
-    contact: str,
-    allow: frozenset[str] = frozenset(),
+    network: NetworkSettings,
     *,
     engine: EngineName = "rust",
     ledger: Ledger | None = None,
@@ -101,7 +101,7 @@ def check_feed(
     check_compatible(source)
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
-    network = NetworkSettings(contact, allow, limits.retry_policy, transport)
+    network = replace(network, retry_policy=limits.retry_policy, transport=transport)
     with scratch_context(base, engine, network, limits.process) as context:
         if ledger is not None:
             copy_source(ledger, context.ledger, source.name)
@@ -166,7 +166,8 @@ def _collect(
     )
     archive = Archive(context.data / "archive", source.name, run.id)
     live = transport is None
-    client = context.network.client(
+    client = Fetch(
+        context.network,
         source.pause if live else 0.0,
         archive,
         robots=live,

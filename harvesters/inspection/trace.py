@@ -29,7 +29,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import (
     FieldTrace,
@@ -368,11 +368,9 @@ def _records(
     alone.
     """
     protocol, _ = check_compatible(source)
-    policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
+    network = NetworkSettings.offline(transport)
     try:
-        with Fetch(
-            "", 0.0, frozenset(), archive, {}, policy, transport, robots=False, base=base
-        ) as client:
+        with Fetch(network, 0.0, archive, robots=False, base=base) as client:
             for page in islice(protocol.collect(source, client, None, None), 1):
                 yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
@@ -383,8 +381,8 @@ def _positioned(
     source: Source, replay: Replay, base: str
 ) -> Iterator[tuple[Record[Any], SourcePosition | None]]:
     protocol, _ = check_compatible(source)
-    policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
-    with Fetch("", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base) as client:
+    network = NetworkSettings.offline(replay)
+    with Fetch(network, 0.0, replay, robots=False, base=base) as client:
         for page in protocol.collect(source, client, None, None):
             yield from ((item, page.at) for item in page.items if isinstance(item, Record))
 

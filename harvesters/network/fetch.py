@@ -26,7 +26,6 @@ from harvesters.errors import (
 from harvesters.network.body_reader import read_body, read_to_file
 from harvesters.network.connection_errors import transport_error
 from harvesters.network.encoding import OFFERED
-from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.reply import (
     Reply,
     ResponseArchive,
@@ -35,15 +34,13 @@ from harvesters.network.reply import (
     merge_responses,
 )
 from harvesters.network.response_check import check_response, check_robots_response
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.robots import USER_AGENT_TOKEN
 from harvesters.network.robots_check import RobotsCheck
+from harvesters.network.settings import NetworkSettings
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition, Validator
 
-AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
 # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
@@ -77,21 +74,16 @@ class Fetch(AbstractContextManager["Fetch"]):
 
     *validators* are the last run's by address; ``seen`` collects this run's. Redirects are followed
     and checked at every hop, and addresses that are private, loopback or link-local are refused
-    after DNS unless their host is in *allow*. Each host's robots.txt is obeyed, its crawl-delay
+    after DNS unless *network* allows their host. Each host's robots.txt is obeyed, its crawl-delay
     too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
-    are sent in *quiet_hours*. *rate_limiter* is shared by all clients of a process.
-    ``outcome_counts`` counts how requests ended, ``responses`` adds up sizes and times; see
+    are sent in *quiet_hours*. ``outcome_counts`` counts how requests ended, ``responses`` adds up sizes and times; see
     ``merge_responses``. *base* is the prefix of our own IRIs.
     """
 
-    contact: str = "no contact given"
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     pause: float = 1.0
-    allow: frozenset[str] = frozenset()
     archive: ResponseArchive | None = None
     validators: Mapping[str, Validator] = field(default_factory=dict)
-    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    transport: httpx.BaseTransport | None = None
-    rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
     robots: bool = True
     robots_override: str = ""
     quiet_hours: QuietHours | None = None
@@ -108,10 +100,11 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Open the HTTP client."""
         self._robots_check = RobotsCheck(self._request_robots, self.robots_override)
         self._client = httpx.Client(
-            transport=self.transport or safe_transport(self.allow, self._deadline),
-            headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
+            transport=self.network.transport or safe_transport(self.network.allow, self._deadline),
+            headers={"User-Agent": self.network.agent, "Accept-Encoding": OFFERED},
             timeout=httpx.Timeout(
-                self.retry_policy.read_timeout, connect=self.retry_policy.connect_timeout
+                self.network.retry_policy.read_timeout,
+                connect=self.network.retry_policy.connect_timeout,
             ),
             trust_env=False,
         )
@@ -124,13 +117,6 @@ class Fetch(AbstractContextManager["Fetch"]):
     ) -> None:
         """Close the HTTP client."""
         self._client.close()
-
-    @property
-    def agent(self) -> str:
-        """Return our User-Agent."""
-        return AGENT.format(
-            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
-        )
 
     def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
         """Send a query, a form or an XML document, to an address that takes it by POST only;
@@ -221,7 +207,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         return {name: value for name, value in pairs if value}
 
     def _check_for(self, accept: str) -> ResponseCheck:
-        return lambda reply: check_response(reply, accept, self.agent)
+        return lambda reply: check_response(reply, accept, self.network.agent)
 
     def _follow(self, address: str, request: _Request) -> Reply:
         """Send a request and follow redirects; robots.txt, rate limit and retries apply to each
@@ -263,7 +249,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         return self._follow(address, request)
 
     def _send_with_retries(self, url: httpx.URL, request: _Request, pause: float) -> Reply:
-        for attempt in self.retry_policy.attempts():
+        for attempt in self.network.retry_policy.attempts():
             if attempt.num > 1:
                 self.outcome_counts["retried"] += 1
             with attempt:
@@ -282,8 +268,8 @@ class Fetch(AbstractContextManager["Fetch"]):
                 request.check(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
-                self.rate_limiter.block_host(
-                    url.host, min(error.after, self.retry_policy.max_retry_after)
+                self.network.rate_limiter.block_host(
+                    url.host, min(error.after, self.network.retry_policy.max_retry_after)
                 )
             self._count_error(error)
             raise
@@ -313,7 +299,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         return error
 
     def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
-        self.rate_limiter.acquire(url.host, pause)
+        self.network.rate_limiter.acquire(url.host, pause)
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
             values = {
                 "host": url.host,
@@ -323,7 +309,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise self._count_error(QuietHoursError(Reason("quiet_hours", values)))
 
     def _send(self, url: httpx.URL, request: _Request) -> Reply:
-        policy = self.retry_policy
+        policy = self.network.retry_policy
         self._deadline.start(
             policy.file_timeout if request.download_path else policy.response_timeout
         )

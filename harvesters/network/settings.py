@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import httpx
 
-from harvesters.network.fetch import Fetch, utc_now
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
-from harvesters.network.reply import ResponseArchive
 from harvesters.network.retry import RetryPolicy
-from harvesters.quiet_hours import QuietHours
-from harvesters.stored_response import Validator
+from harvesters.network.robots import USER_AGENT_TOKEN
+
+_AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +27,15 @@ class NetworkSettings:
     transport: httpx.BaseTransport | None = None
     rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
 
-    def client(
-        self,
-        pause: float,
-        archive: ResponseArchive | None = None,
-        validators: Mapping[str, Validator] | None = None,
-        *,
-        robots: bool = True,
-        robots_override: str = "",
-        quiet_hours: QuietHours | None = None,
-        base: str = "",
-        now: Callable[[], datetime] = utc_now,
-    ) -> Fetch:
-        """Return an open HTTP client with these settings; see ``Fetch`` for the arguments."""
-        return Fetch(
-            self.contact,
-            pause,
-            self.allow,
-            archive,
-            validators or {},
-            self.retry_policy,
-            self.transport,
-            self.rate_limiter,
-            robots,
-            robots_override,
-            quiet_hours,
-            base,
-            now,
+    @classmethod
+    def offline(cls, transport: httpx.BaseTransport, max_attempts: int = 1) -> NetworkSettings:
+        """Return settings for archived responses, which *transport* returns without delay."""
+        policy = RetryPolicy(max_attempts=max_attempts, wait_initial=0.0, wait_max=0.0)
+        return cls(retry_policy=policy, transport=transport)
+
+    @property
+    def agent(self) -> str:
+        """Return our User-Agent."""
+        return _AGENT.format(
+            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
         )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import httpx
 import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
@@ -17,7 +16,7 @@ from harvesters.ledger.participation import prizes, submissions
 from harvesters.ledger.participation.comments import prune_comments
 from harvesters.ledger.participation.pictures import prune_pictures
 from harvesters.ledger.participation.subscriptions import FOLLOW_TOPIC
-from harvesters.network.fetch import AGENT
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer, open_mail
 from harvesters.notifications.webhook import derive_secret, post, send_webhook
@@ -43,24 +42,14 @@ log = structlog.get_logger(component="notifications")
 class Channels:
     """How messages are sent. Without *mail* or a *secret*, messages of that kind wait.
 
-    *name* is the installation's, *allow* the private hosts that webhooks may reach. *transport*
-    replaces the network in tests.
+    *name* is the installation's; *network* is how webhooks are sent.
     """
 
     mail: MailServer | None = None
     secret: str = ""
     name: str = "Stocktake"
-    contact: str = ""
-    allow: frozenset[str] = frozenset()
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     public_url: str = ""
-    transport: httpx.BaseTransport | None = None
-
-    @property
-    def agent(self) -> str:
-        """Return the User-Agent of webhooks."""
-        return AGENT.format(
-            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
-        )
 
 
 def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> int:
@@ -105,14 +94,8 @@ def _send(
             raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
         mail.send(queued)
     elif queued.message.channel == coar.CHANNEL:
-        headers = {"Content-Type": coar.MEDIA_TYPE, "User-Agent": channels.agent}
-        post(
-            queued.message.address,
-            queued.message.text.encode(),
-            headers,
-            channels.allow,
-            channels.transport,
-        )
+        headers = {"Content-Type": coar.MEDIA_TYPE}
+        post(queued.message.address, queued.message.text.encode(), headers, channels.network)
     elif not channels.secret:
         raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
     else:
@@ -122,7 +105,7 @@ def _send(
             if topic.startswith(FOLLOW_TOPIC)
             else channels.secret
         )
-        send_webhook(queued, secret, now, channels.allow, channels.agent, channels.transport)
+        send_webhook(queued, secret, now, channels.network)
 
 
 def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: datetime) -> None:

@@ -17,6 +17,7 @@ import httpx
 
 from harvesters.errors import DeliveryError, RefusedError
 from harvesters.ledger.outbox import QueuedMessage
+from harvesters.network.settings import NetworkSettings
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
@@ -59,15 +60,9 @@ def verify(
 
 
 def send_webhook(
-    queued: QueuedMessage,
-    secret: str,
-    now: datetime,
-    allow: frozenset[str],
-    agent: str,
-    transport: httpx.BaseTransport | None = None,
+    queued: QueuedMessage, secret: str, now: datetime, network: NetworkSettings
 ) -> None:
-    """Post a message; raise DeliveryError. Private addresses are refused unless their host is in
-    *allow*.
+    """Post a message; raise DeliveryError.
 
     ``Webhook-Id`` is the same at each attempt, so that a receiver can drop a second delivery.
     """
@@ -75,31 +70,26 @@ def send_webhook(
     id, timestamp = str(queued.id), math.floor(now.timestamp())
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": agent,
         "Webhook-Id": id,
         "Webhook-Timestamp": str(timestamp),
         "Webhook-Signature": sign(secret, id, timestamp, body),
     }
-    post(queued.message.address, body, headers, allow, transport)
+    post(queued.message.address, body, headers, network)
 
 
-def post(
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    allow: frozenset[str],
-    transport: httpx.BaseTransport | None,
-) -> None:
+def post(url: str, body: bytes, headers: Mapping[str, str], network: NetworkSettings) -> None:
     """Post a body; raise DeliveryError unless the answer is a success. Private addresses are
-    refused unless their host is in *allow*.
+    refused unless *network* allows their host.
     """
     deadline = Deadline()
     deadline.start(TIMEOUT_SECONDS)
-    guarded = transport or safe_transport(allow, deadline)
+    guarded = network.transport or safe_transport(network.allow, deadline)
     try:
         with (
             httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
-            client.stream("POST", url, content=body, headers=dict(headers)) as response,
+            client.stream(
+                "POST", url, content=body, headers={**headers, "User-Agent": network.agent}
+            ) as response,
         ):
             status = response.status_code
     except RefusedError as error:

@@ -164,7 +164,7 @@ class IsolatedPageReader:
         network = dict(self._earlier_requests + earlier)
         job = CollectorJob(
             self._task, replace(self.run, network=network), self._since, self.run.cursor, self._rejected, self._one_by_one,
-            self._pool.record_count, self._client.base, self._client.retry_policy.max_bytes,
+            self._pool.record_count, self._client.base, self._client.network.retry_policy.max_bytes,
         )  # fmt: skip
         process.send(job)
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import structlog
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
-from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
@@ -79,8 +78,7 @@ def open_context(
     data: Path,
     ledger: str,
     base: str,
-    contact: str,
-    allow: frozenset[str],
+    network: NetworkSettings,
     engine: EngineName = "rust",
     source_dir: Path | None = None,
     workers: int = DEFAULT_WORKERS,
@@ -90,7 +88,8 @@ def open_context(
 ) -> Iterator[HarvestContext]:
     """Open ledger, journal and worker pool, recover from a crash, and close them on exit.
 
-    *workers* and *dask* choose the executor of the ``WorkerPool``. *collectors* are closed too.
+    With a shared ledger, all its users share one rate limiter instead of that of *network*. *workers*
+    and *dask* choose the executor of the ``WorkerPool``. *collectors* are closed too.
     """
     data.mkdir(parents=True, exist_ok=True)
     record_if_new(data)
@@ -99,7 +98,8 @@ def open_context(
     iris = Iris(base)
     require_intact(ledger)
     database = Ledger(ledger)
-    limiter = SharedRateLimiter(database) if database.is_shared else LocalRateLimiter()
+    if database.is_shared:
+        network = replace(network, rate_limiter=SharedRateLimiter(database))
     try:
         with WorkerPool(base, engine, workers, dask) as pool:
             yield HarvestContext(
@@ -108,7 +108,7 @@ def open_context(
                 journal,
                 iris,
                 pool,
-                NetworkSettings(contact, allow, rate_limiter=limiter),
+                network,
                 source_dir=source_dir,
                 collectors=collectors,
                 name=name,

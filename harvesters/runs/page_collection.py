@@ -110,7 +110,8 @@ def _make_client(
     if is_local:
         inbox = SubmissionTransport(context.ledger, source.name, context.now)
         network = replace(network, transport=inbox)
-    return network.client(
+    return Fetch(
+        network,
         source.pause,
         archive,
         known,

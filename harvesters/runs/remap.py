@@ -16,7 +16,7 @@ import structlog
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
@@ -48,7 +48,6 @@ _ARCHIVED_OUTCOMES = {
     "retried",
 }
 # reading an archive needs no delay
-_NO_DELAY = RetryPolicy(max_attempts=3, wait_initial=0.0, wait_max=0.0)
 
 log = structlog.get_logger()
 
@@ -142,8 +141,8 @@ def _collect(
             is_complete,
         )
         clock = _clock_at(archived_run.started)
-        offline = NetworkSettings(retry_policy=_NO_DELAY, transport=replay)
-        with offline.client(0.0, replay, robots=False, now=clock) as client:
+        offline = NetworkSettings.offline(replay, max_attempts=3)
+        with Fetch(offline, 0.0, replay, robots=False, now=clock) as client:
             task = ProcessingTask(
                 run,
                 source,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-import httpx
 import structlog
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
@@ -19,6 +18,7 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import fields_without_values
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.pipeline.field_tracing import fields_of
 from harvesters.pipeline.record_processor import (
@@ -120,19 +120,16 @@ def _translate_message(english: str) -> str:
 def preview_source(
     source: Source,
     base: str,
-    contact: str,
-    allow: frozenset[str] = frozenset(),
+    network: NetworkSettings,
     *,
     engine: EngineName = "rust",
     records: int = DEFAULT_RECORDS,
-    transport: httpx.BaseTransport | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreviewResult:
     """Fetch a few records of a source, map and validate them, and return a result for each.
 
     An error while fetching is part of the result, with the records fetched before it. The preview
-    obeys robots.txt, the pause and the quiet hours as a harvest does, and refuses private addresses
-    except those of the hosts in *allow*. *clock* returns monotonic seconds. Raises
+    obeys robots.txt, the pause and the quiet hours as a harvest does. *clock* returns monotonic seconds. Raises
     SourceDefinitionError if the definition is invalid.
     """
     protocol, _ = check_compatible(source)
@@ -141,7 +138,7 @@ def preview_source(
     seen: list[Record[Any]] = []
     reported_total, has_more, deadline = None, False, clock() + TIME_LIMIT
     try:
-        with _open_client(source, contact, allow, transport) as client:
+        with _open_client(source, network) as client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
                 if page.reported_total is not None:
@@ -160,15 +157,10 @@ def preview_source(
     return PreviewResult(tuple(previews), reported_total, has_more, notes=notes)
 
 
-def _open_client(
-    source: Source, contact: str, allow: frozenset[str], transport: httpx.BaseTransport | None
-) -> Fetch:
+def _open_client(source: Source, network: NetworkSettings) -> Fetch:
     return Fetch(
-        contact,
+        replace(network, retry_policy=RETRY_POLICY),
         source.pause,
-        allow,
-        retry_policy=RETRY_POLICY,
-        transport=transport,
         robots_override=source.grant,
         quiet_hours=source.quiet,
     )

@@ -18,6 +18,7 @@ from harvesters.admin.definitions import apply_form, digest
 from harvesters.ledger.models import Notice, Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
+from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from publisher.portal.field_suggestions import suggest_fields
@@ -223,7 +224,7 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
             return httpx.Response(404)
         return httpx.Response(200, json={"results": [{"id": "1", "name": "Clinics <b>"}]})
 
-    world.context.transport = httpx.MockTransport(answer)
+    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     await sign_in(client, world.tokens["operate"])
 
     page = await client.post(
@@ -598,7 +599,7 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
             else httpx.Response(200, json={"rows": rows})
         )
 
-    world.context.transport = httpx.MockTransport(answer)
+    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     world.context.suggest_fields = suggest_fields
     await sign_in(client, world.tokens["admin"])
     text = (

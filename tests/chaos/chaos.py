@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from waiting import wait_until
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -380,7 +381,10 @@ def files(part: str, item: Installation) -> list[Path]:
 def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
     """Harvest the same days without a disturbance; return the dump."""
     with open_context(
-        folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset({"127.0.0.1"})
+        folder,
+        f"sqlite:///{folder}/ledger.sqlite",
+        BASE,
+        NetworkSettings("", frozenset({"127.0.0.1"})),
     ) as context:
         publish_vocabularies.publish(context)
         for day in range(days):

@@ -12,6 +12,7 @@ from demo.registries import Demo
 from demo.scenario import SHARES, expected_counts
 from demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
@@ -25,7 +26,7 @@ def test_a_definition_leads_to_all_records_of_its_registry(
     protocol = PROTOCOLS[source.protocol]
     protocol.check(source)
 
-    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch:
+    with Fetch(NetworkSettings(allow=frozenset({"127.0.0.1"})), pause=0) as fetch:
         items = [item for page in protocol.collect(source, fetch, None) for item in page.items]
 
     expected = expected_counts(600, 3)[name]

@@ -14,6 +14,7 @@ from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
@@ -36,7 +37,7 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
     protocol.check(source)
     build = MAPPINGS[source.mapping].prepare(source, Crosswalks(Iris()))
 
-    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch:
+    with Fetch(NetworkSettings(allow=frozenset({"127.0.0.1"})), pause=0) as fetch:
         pages = list(protocol.collect(source, fetch, None))
 
     items = [item for page in pages for item in page.items]

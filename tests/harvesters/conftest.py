@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 import stamina
+from fetch_client import fetch_with
 
 from harvesters.network.fetch import Fetch
 from harvesters.source import Source
@@ -83,7 +84,7 @@ class ScriptedRegistry:
         )
 
     def open_client(self, **settings: Any) -> Fetch:
-        return Fetch(pause=0, transport=httpx.MockTransport(self), **{"robots": False, **settings})
+        return fetch_with(httpx.MockTransport(self), **{"pause": 0, "robots": False, **settings})
 
 
 Registry: TypeAlias = Callable[..., ScriptedRegistry]

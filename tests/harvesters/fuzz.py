@@ -32,6 +32,8 @@ import httpx
 import structlog
 from lxml import etree
 
+from harvesters.network.settings import NetworkSettings
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -170,10 +172,11 @@ def run_case(name: str, seed: int) -> Outcome:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(answer)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(answer),
-            retry_policy=RetryPolicy(max_attempts=1),
         ) as fetch:
             fetch.now = lambda: NOW
             for page in check_compatible(target.source)[0].collect(target.source, fetch, None):

@@ -14,6 +14,7 @@ import httpx
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.stored_response import Validator
 from journal.journal import Journal
 from vocab.initiative import Initiative, Resource, Text
@@ -173,10 +174,11 @@ class Peer:
 
     def client(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
             validators=seen or {},
             base=base,
         )

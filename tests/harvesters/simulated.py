@@ -11,6 +11,7 @@ import httpx
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 
 FORMS = {
     "day": ("YYYY-MM-DD", "%Y-%m-%d"),
@@ -22,10 +23,11 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarc
 
 def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
     return Fetch(
+        NetworkSettings(
+            retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(registry)
+        ),
         pause=0,
         robots=False,
-        transport=httpx.MockTransport(registry),
-        retry_policy=RetryPolicy(max_attempts=1),
     )
 
 

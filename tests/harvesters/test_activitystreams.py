@@ -14,6 +14,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.protocols.activitystreams import collect
 from harvesters.source import Source
@@ -70,10 +71,11 @@ class ActivitySite:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 

@@ -14,6 +14,7 @@ import replay
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Record
 from vocab.crosswalks import Crosswalks
 
@@ -114,7 +115,10 @@ def read_file(
     reasons, mapped = [], 0
     try:
         with Fetch(
-            pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+            NetworkSettings(
+                transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+            ),
+            pause=0,
         ) as fetch:
             for item in (
                 item for page in islice(collect(source, fetch, None), MOST) for item in page.items

@@ -18,6 +18,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"
@@ -31,11 +32,11 @@ def ask(
 
     patience = RetryPolicy(max_attempts=1)
     with Fetch(
-        "operator@example.org",
+        NetworkSettings(
+            "operator@example.org", retry_policy=patience, transport=httpx.MockTransport(answer)
+        ),
         pause=0,
         robots=False,
-        retry_policy=patience,
-        transport=httpx.MockTransport(answer),
     ) as client:
         client.get(URL, accept=accept)
     return client

@@ -21,6 +21,8 @@ from lxml import etree
 from pyoxigraph import NamedNode, RdfFormat
 from pyoxigraph import parse as triples
 
+from harvesters.network.settings import NetworkSettings
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import replay
@@ -222,10 +224,12 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
 
 def _items(source: Any, file: Path) -> Iterator[Any]:
     with Fetch(
+        NetworkSettings(
+            retry_policy=RetryPolicy(max_attempts=1),
+            transport=httpx.MockTransport(answers(source, file)),
+        ),
         pause=0,
         robots=False,
-        transport=httpx.MockTransport(answers(source, file)),
-        retry_policy=RetryPolicy(max_attempts=1),
     ) as fetch:
         fetch.now = lambda: NOW  # which decides how far ahead series are expanded
         for page in check_compatible(source)[0].collect(source, fetch, None):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import stamina
+from fetch_client import fetch_with
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
@@ -22,6 +23,7 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
+from harvesters.network.settings import NetworkSettings
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/records"
@@ -41,7 +43,7 @@ def open_client(handler: Handler, **settings: Any) -> Fetch:
         "rate_limiter": LocalRateLimiter(sleep=lambda _: None),
         **settings,
     }
-    return Fetch(transport=httpx.MockTransport(handler), **given)
+    return fetch_with(httpx.MockTransport(handler), **given)
 
 
 def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
@@ -187,7 +189,7 @@ def test_a_private_address_is_refused(address: str) -> None:
 
 def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
     with (
-        Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch,
+        Fetch(NetworkSettings(allow=frozenset({"127.0.0.1"})), pause=0) as fetch,
         pytest.raises(TemporaryFetchError, match=r"127\.0\.0\.1:1 "),
     ):
         fetch.get("http://127.0.0.1:1/")

@@ -29,6 +29,7 @@ from harvesters.errors import (
 from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 URL = "https://registry.example/records"
@@ -67,7 +68,9 @@ def sent(content: bytes, encoding: str) -> httpx.MockTransport:
 def ask(content: bytes, encoding: str, **patience: int) -> bytes:
     settings = RetryPolicy(max_attempts=1, **patience)
     with Fetch(
-        pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)
+        NetworkSettings(retry_policy=settings, transport=sent(content, encoding)),
+        pause=0,
+        robots=False,
     ) as client:
         return client.get(URL).content
 
@@ -161,7 +164,9 @@ def through(
     left = iter(answers)
     transport = safe_transport(allow, resolve=lambda host, port: next(left), dial=line)
     return Fetch(
-        pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport
+        NetworkSettings(retry_policy=RetryPolicy(max_attempts=1), transport=transport),
+        pause=0,
+        robots=False,
     )
 
 
@@ -258,7 +263,10 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
 
     with (
         Fetch(
-            pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")
+            NetworkSettings(transport=sent(BOMBS["gzip"], "gzip")),
+            pause=0,
+            robots=False,
+            archive=archive,
         ) as client,
         client.download(URL) as reply,
     ):
@@ -277,6 +285,8 @@ def test_a_file_over_its_limit_is_refused() -> None:
     patience = RetryPolicy(max_attempts=1, max_file_bytes=1000)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
 
-    client = Fetch(pause=0, robots=False, retry_policy=patience, transport=transport)
+    client = Fetch(
+        NetworkSettings(retry_policy=patience, transport=transport), pause=0, robots=False
+    )
     with client, pytest.raises(TooLargeError, match="over 1,000 bytes"), client.download(URL):
         pass

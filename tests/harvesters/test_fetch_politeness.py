@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 
 import httpx
 import pytest
+from fetch_client import fetch_with
 from structlog.testing import capture_logs
 
 from harvesters.errors import (
@@ -59,7 +60,7 @@ def open_client(host: Handler, **settings: object) -> Fetch:
         "rate_limiter": LocalRateLimiter(lambda _: None, lambda: 0.0),
         **settings,
     }
-    return Fetch(transport=httpx.MockTransport(host), **options)  # type: ignore[arg-type]
+    return fetch_with(httpx.MockTransport(host), **options)
 
 
 # ---- robots.txt

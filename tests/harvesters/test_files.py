@@ -16,6 +16,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.protocols.files.harvest import collect
 from harvesters.source import Source
@@ -77,10 +78,11 @@ class Folder:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 

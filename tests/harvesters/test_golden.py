@@ -12,6 +12,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
@@ -34,7 +35,7 @@ def map_words(name: str, words: Crosswalks) -> list[str]:
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
     lines = []
-    with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
+    with Fetch(NetworkSettings(transport=replay.played(folder)), pause=0, robots=False) as fetch:
         for item in (item for page in protocol.collect(source, fetch, None) for item in page.items):
             if isinstance(item, Record):
                 try:

@@ -15,6 +15,7 @@ from rdf_terms import value
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.ldes.harvest import collect
@@ -65,10 +66,11 @@ class StreamSite:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 
@@ -305,9 +307,13 @@ def test_the_real_members_are_read_as_a_streams(source: Callable[..., Source]) -
         (name, *_) = _roots(content)
         page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
         client = Fetch(
+            NetworkSettings(
+                transport=httpx.MockTransport(
+                    lambda _, page=page: httpx.Response(200, content=page)
+                )
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)),
         )
         with client as fetch:
             results[file.name] = ", ".join(

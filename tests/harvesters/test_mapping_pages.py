@@ -17,6 +17,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks
@@ -31,7 +32,7 @@ NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
 def records(folder: Path) -> list[tuple[Record[Any], Source]]:
     source = load(folder / "source.toml")
     protocol, _ = check_compatible(source)
-    with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
+    with Fetch(NetworkSettings(transport=replay.played(folder)), pause=0, robots=False) as fetch:
         return [
             (item, source)
             for page in protocol.collect(source, fetch, None)

@@ -20,6 +20,7 @@ from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network import download
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError
@@ -106,9 +107,11 @@ def origin(tmp_path: Path) -> Origin:
 def mirror(tmp_path: Path, origin: Origin, **how: Any) -> Mirror:
     validators: dict[str, Validator] = {}
     opened_client = Fetch(
+        NetworkSettings(
+            retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20),
+            transport=httpx.MockTransport(origin),
+        ),
         pause=0,
-        transport=httpx.MockTransport(origin),
-        retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20),
         validators=validators,
     )
     return Mirror(

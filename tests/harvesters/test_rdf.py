@@ -14,6 +14,7 @@ from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.rdf.harvest import collect
@@ -493,9 +494,9 @@ def test_the_real_documents_are_read(define_source: DefineSource) -> None:
     lost = {}
     for file in files:
         near = {f"/{other.name.removeprefix('nde_')}": other for other in file.parent.iterdir()}
-        client = Fetch(pause=0, robots=False, transport=httpx.MockTransport(
+        client = Fetch(NetworkSettings(transport=httpx.MockTransport(
             lambda request, near=near: httpx.Response(200, content=near[f"/{request.url.path.rpartition('/')[2]}"].read_bytes())
-        ))  # fmt: skip
+        )), pause=0, robots=False)  # fmt: skip
         try:
             with client as fetch:
                 url = f"https://registry.example/datasets/{file.name.removeprefix('nde_')}"

@@ -16,6 +16,7 @@ from rdf_terms import value
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
 from vocab.crosswalks import Crosswalks
@@ -79,7 +80,7 @@ def harvested(
     source = load(definition)
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
-    with Fetch(pause=0, transport=replay.transport()) as fetch:
+    with Fetch(NetworkSettings(transport=replay.transport()), pause=0) as fetch:
         pages = list(protocol.collect(source, fetch, None))
     items = [item for page in pages for item in page.items]
     mapped, reasons = [], [item.reason for item in items if isinstance(item, InvalidRecord)]
@@ -301,7 +302,7 @@ def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(
     source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")
 
     with (
-        Fetch(pause=0, transport=replay.transport()) as fetch,
+        Fetch(NetworkSettings(transport=replay.transport()), pause=0) as fetch,
         pytest.raises(ParseError, match="repeats the records"),
     ):
         list(check_compatible(source)[0].collect(source, fetch, None))
@@ -323,7 +324,10 @@ def test_each_error_of_a_repository_is_reported_with_its_code(
     content = (replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes()
     source = define_source("oai-pmh", "oai_dc")
     client = Fetch(
-        pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+        NetworkSettings(
+            transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+        ),
+        pause=0,
     )
 
     with client as fetch, pytest.raises(ParseError, match=f"says {file}"):
@@ -359,7 +363,7 @@ def test_every_sector_or_theme_that_occurs_twice_has_a_row_with_a_concept_or_a_r
     fields, schemes = SECTORS[name]
     source = load(Path(__file__).parent / "source_definitions" / f"{name}.toml")
     protocol, _ = check_compatible(source)
-    with Fetch(pause=0, transport=replay.transport()) as fetch:
+    with Fetch(NetworkSettings(transport=replay.transport()), pause=0) as fetch:
         records = [
             item
             for page in protocol.collect(source, fetch, None)

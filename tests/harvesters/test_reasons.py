@@ -21,6 +21,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.reason_texts import TEXTS
 from harvesters.reasons import Reason
 from journal import mirror_origin
@@ -82,7 +83,9 @@ def test_a_failed_request_has_its_reason_in_the_language(
 ) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
     client = Fetch(
-        pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport
+        NetworkSettings(retry_policy=RetryPolicy(max_attempts=1), transport=transport),
+        pause=0,
+        robots=False,
     )
 
     with client, pytest.raises(FetchError) as caught:

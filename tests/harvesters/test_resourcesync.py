@@ -16,6 +16,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.protocols.resourcesync.harvest import collect
 from harvesters.source import Source
@@ -56,10 +57,11 @@ class ResourceSite:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 
@@ -317,10 +319,12 @@ def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
 
     with Fetch(
+        NetworkSettings(
+            retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000),
+            transport=httpx.MockTransport(registry),
+        ),
         pause=0,
         robots=False,
-        transport=httpx.MockTransport(registry),
-        retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000),
     ) as fetch:
         pages = list(collect(source(), fetch, None))
 

@@ -23,6 +23,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.sparql.harvest import collect
@@ -104,10 +105,11 @@ class SourceEndpoint:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 

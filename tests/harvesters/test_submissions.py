@@ -22,6 +22,7 @@ from harvesters.ledger.participation.submissions import (
 )
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.protocols.submissions import collect
@@ -43,7 +44,7 @@ def pages(source: Source, body: object) -> list[Any]:
     transport = httpx.MockTransport(
         lambda _: httpx.Response(200, content=json.dumps(body).encode())
     )
-    with Fetch(pause=0, robots=False, transport=transport) as fetch:
+    with Fetch(NetworkSettings(transport=transport), pause=0, robots=False) as fetch:
         return list(collect(source, fetch, None))
 
 
@@ -89,7 +90,9 @@ def test_the_ledger_answers_with_what_was_accepted_and_without_authors(
         }
         assert id == "waiting" or submissions.change(ledger, new, Change(event, values))
 
-    with Fetch(pause=0, robots=False, transport=SubmissionTransport(ledger)) as fetch:
+    with Fetch(
+        NetworkSettings(transport=SubmissionTransport(ledger)), pause=0, robots=False
+    ) as fetch:
         (page,) = collect(source, fetch, None)
     ledger.close()
 

@@ -17,6 +17,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.web.harvest import collect
@@ -62,10 +63,11 @@ class Website:
 
     def open_client(self) -> Fetch:
         return Fetch(
+            NetworkSettings(
+                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
+            ),
             pause=0,
             robots=False,
-            transport=httpx.MockTransport(self),
-            retry_policy=RetryPolicy(max_attempts=1),
         )
 
 

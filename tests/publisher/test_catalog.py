@@ -22,6 +22,7 @@ from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
 
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 from journal import mirror_origin
@@ -360,7 +361,9 @@ def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
         url=url,
         fields={},
     )
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as opened_client:
+    with Fetch(
+        NetworkSettings(transport=httpx.MockTransport(answered)), pause=0, robots=False
+    ) as opened_client:
         return [
             str(item.key)
             for page in collect(source, opened_client, None, None)

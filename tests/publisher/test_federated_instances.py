@@ -15,6 +15,7 @@ import pytest
 from feed_clients import wait
 from live_server import served
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
@@ -135,8 +136,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
                     data,
                     f"sqlite:///{data}/ledger.sqlite",
                     base,
-                    "operator@example.org",
-                    frozenset({"127.0.0.1"}),
+                    NetworkSettings("operator@example.org", frozenset({"127.0.0.1"})),
                 )
             )
             stocktake = Stocktake(

@@ -18,6 +18,7 @@ from harvesters.admin.app import create_admin
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_in, prune_comments
 from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.network.settings import NetworkSettings
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
 from harvesters.participation.comments.admin_routes import routes as moderation_pages
 from harvesters.participation.comments.page_routes import routes
@@ -67,7 +68,7 @@ def entries(world: SubmissionWorld) -> str:
     """Return all that the journal has ever published."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
     with open_context(
-        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
     ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
@@ -86,8 +87,7 @@ async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
         world.folder,
         url,
         BASE,
-        "admin@example.org",
-        frozenset(),
+        NetworkSettings("admin@example.org"),
         source_dir=world.folder / "sources",
         workers=0,
     ) as context:

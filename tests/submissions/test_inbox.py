@@ -25,6 +25,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.notifications import Notification
 from harvesters.ledger.participation.submissions import Submission, SubmissionState
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.inbox.routes import InboxLink, routes, takes_notifications
 from harvesters.participation.submissions import moderation
@@ -49,7 +50,11 @@ class InboxPeer:
         self.inbox = f"{url}/inbox"
         self.posted = list[httpx.Request]()
         clock = ManualClock()
-        channels = Channels(name=url, public_url=url, transport=httpx.MockTransport(self._keep))
+        channels = Channels(
+            name=url,
+            public_url=url,
+            network=NetworkSettings(transport=httpx.MockTransport(self._keep)),
+        )
         address = f"sqlite:///{folder}/ledger.sqlite"
         admin = AdminContext(
             folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels

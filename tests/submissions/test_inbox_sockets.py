@@ -23,6 +23,7 @@ from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.submissions import Submission, SubmissionState
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.submissions import moderation
 from stocktake import app
@@ -92,7 +93,7 @@ def prepared(home: Path, port: int, other: int) -> RunningSite:
         "STOCKTAKE_PUBLIC_URL": url,
         "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
     }
-    channels = Channels(public_url=url, allow=frozenset({"127.0.0.1"}))
+    channels = Channels(public_url=url, network=NetworkSettings(allow=frozenset({"127.0.0.1"})))
     admin = AdminContext(
         data,
         home / "sources",

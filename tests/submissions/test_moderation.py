@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from harvesters.admin.app import create_admin
 from harvesters.ledger.models import State
 from harvesters.ledger.participation import submissions
+from harvesters.network.settings import NetworkSettings
 from harvesters.participation.submissions.app import MODERATION
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -77,8 +78,7 @@ def run(world: SubmissionWorld) -> Plan:
         world.folder,
         url,
         BASE,
-        "admin@example.org",
-        frozenset(),
+        NetworkSettings("admin@example.org"),
         source_dir=world.folder / "sources",
         workers=0,
     ) as context:
@@ -89,7 +89,7 @@ def published(world: SubmissionWorld) -> str:
     """Return the rows of the journal."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
     with open_context(
-        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
     ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 

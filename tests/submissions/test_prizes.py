@@ -19,6 +19,7 @@ from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.prizes import Stage
+from harvesters.network.settings import NetworkSettings
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import routes
 from harvesters.participation.prizes.edition_file import read_edition
@@ -93,8 +94,7 @@ def run(world: SubmissionWorld, source: str) -> None:
         world.folder,
         url,
         BASE,
-        "admin@example.org",
-        frozenset(),
+        NetworkSettings("admin@example.org"),
         source_dir=world.folder / "sources",
         workers=0,
     ) as context:
@@ -107,7 +107,7 @@ def entries(world: SubmissionWorld) -> str:
     """Return all that the journal has ever published."""
     url = f"sqlite:///{world.folder}/ledger.sqlite"
     with open_context(
-        world.folder, url, BASE, "admin@example.org", frozenset(), workers=0
+        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
     ) as context:
         return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 

@@ -17,6 +17,7 @@ import orjson
 import projects
 from projects import NOON
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
@@ -87,12 +88,11 @@ def open_harvest(
         folder,
         f"sqlite:///{folder}/ledger.sqlite",
         BASE,
-        "",
-        frozenset(),
-        "rust",
-        None,
-        workers,
-        dask,
+        NetworkSettings(""),
+        engine="rust",
+        source_dir=None,
+        workers=workers,
+        dask=dask,
     ) as context:
         context.pool.record_count = 10_000 if workers or dask else 0
         yield replace(

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from vocab.iris import BASE
 
@@ -70,7 +71,10 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
     """Open a harvest context in *folder* that asks *registry*; its clock advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     with open_context(
-        folder / "data", f"sqlite:///{folder}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+        folder / "data",
+        f"sqlite:///{folder}/ledger.sqlite",
+        BASE,
+        NetworkSettings("admin@example.org"),
     ) as real:
         yield replace(
             real,

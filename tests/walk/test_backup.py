@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from command_line import backup
 from command_line.settings import Settings
 from harvesters.ledger.models import State
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.status_file import write_status
@@ -80,7 +81,7 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     registry.projects.append(project(11))
     transport = httpx.MockTransport(registry)
     with open_context(
-        other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+        other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
     ) as opened:
         run_after = harvest(
             source,
@@ -244,7 +245,7 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
     other = tmp_path / "other"
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
     with open_context(
-        other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+        other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
     ) as opened:
         run_after = harvest(
             source,

@@ -26,6 +26,7 @@ from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
@@ -550,7 +551,7 @@ def test_a_harvest_does_not_begin_with_a_damaged_ledger(ledger: Path, tmp_path: 
 
     with (
         pytest.raises(LedgerError, match="nothing was written"),
-        open_context(tmp_path / "data", f"sqlite:///{ledger}", BASE, "", frozenset()),
+        open_context(tmp_path / "data", f"sqlite:///{ledger}", BASE, NetworkSettings("")),
     ):
         pass
 

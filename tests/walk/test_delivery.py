@@ -25,6 +25,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import Message, QueuedMessage
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import MAIL, MAX_AGE, WEBHOOK, Channels, deliver
 from harvesters.notifications.mail import MailServer, parse_mail_server
 from harvesters.notifications.webhook import verify
@@ -82,7 +83,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def channels(port: int, **options: Any) -> Channels:
     server = MailServer("127.0.0.1", port, "none", "stocktake@example.org")
     return Channels(
-        **{"mail": server, "secret": SECRET, "allow": frozenset({"127.0.0.1"}), **options}
+        **{
+            "mail": server,
+            "secret": SECRET,
+            "network": NetworkSettings(allow=frozenset({"127.0.0.1"})),
+            **options,
+        }
     )
 
 
@@ -352,7 +358,7 @@ def test_a_receiver_that_refuses_is_asked_again_unless_it_is_gone(
 def test_a_webhook_to_a_private_address_is_refused(ledger: Ledger, receiver: Receiver) -> None:
     ledger.outbox.queue_messages([hook(receiver.url)], NOON)
 
-    deliver(ledger, channels(0, allow=frozenset()), lambda: NOON)
+    deliver(ledger, channels(0, network=NetworkSettings()), lambda: NOON)
 
     queued: QueuedMessage = ledger.outbox.messages()[0]
     assert (receiver.posts, queued.due) == ([], None)

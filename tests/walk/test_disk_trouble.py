@@ -24,6 +24,7 @@ from command_line.harvesting.harvest import harvest_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
 from harvesters.runs import publish_vocabularies, run_report, status_file
@@ -237,7 +238,7 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     with (
         capture_logs() as logs,
         open_context(
-            context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()
+            context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("")
         ) as looking,
     ):
         runs = [run.id for run in looking.ledger.runs()]

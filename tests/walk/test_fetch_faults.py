@@ -25,6 +25,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import NetworkSettings
 from harvesters.network.ssrf_guard import safe_transport
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext, open_context
@@ -101,8 +102,7 @@ def published(
         home / "data",
         f"sqlite:///{home}/ledger.sqlite",
         BASE,
-        "operator@example.org",
-        frozenset({HOST}),
+        NetworkSettings("operator@example.org", frozenset({HOST})),
     ) as real:
         context = replace(
             real,

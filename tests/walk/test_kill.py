@@ -20,6 +20,7 @@ from waiting import WITHIN
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.models import VOCABULARY
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -56,8 +57,7 @@ def work(folder: str, definition: str, stage: str = "") -> None:
         home,
         f"sqlite:///{home}/ledger.sqlite",
         BASE,
-        "operator@example.org",
-        frozenset({"127.0.0.1"}),
+        NetworkSettings("operator@example.org", frozenset({"127.0.0.1"})),
     ) as context:
         log = JournalKilledByRun(home / "journal") if stage == "written" else context.journal
         still = replace(context, now=lambda: NOON, journal=log)

@@ -21,6 +21,7 @@ from waiting import WITHIN
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
@@ -122,7 +123,7 @@ def work(folder: str, number: int, stage: str = "") -> None:
         end_with_parent()
     home = Path(folder)
     with open_context(
-        home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset()
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, NetworkSettings("operator@example.org")
     ) as context:
         context.ledger.__class__ = KilledLedger
         context.ledger.dies_at = stage  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, State
 from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
@@ -100,8 +101,7 @@ def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
         tmp_path / "data",
         f"sqlite:///{tmp_path}/ledger.sqlite",
         BASE,
-        "admin@example.org",
-        frozenset(),
+        NetworkSettings("admin@example.org"),
     ) as real:
         yield replace(
             real, network=replace(real.network, transport=httpx.MockTransport(web)), now=SlowClock()

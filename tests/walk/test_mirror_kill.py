@@ -16,6 +16,7 @@ from waiting import WITHIN
 from harvesters.mirror import Mirror, sync
 from harvesters.network import download
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from journal.journal import Journal
 from vocab.iris import BASE
 
@@ -55,7 +56,9 @@ def follow(origin: str, folder: str, last: int) -> None:
 
     with (
         pytest.MonkeyPatch.context() as small,
-        Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as client,
+        Fetch(
+            NetworkSettings(transport=httpx.MockTransport(answer)), pause=0, robots=False
+        ) as client,
     ):
         small.setattr(download, "PIECE", 150)
         sync(Mirror(Path(folder), URL, client, now=lambda: WHEN))

@@ -23,6 +23,7 @@ from harvesters.inspection.preflight import PreflightLimits, check_feed
 from harvesters.inspection.preflight_output import as_junit, as_sarif, as_text, is_failure
 from harvesters.inspection.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
 from harvesters.inspection.upload import Upload
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
@@ -66,7 +67,9 @@ def prizes() -> Source:
 
 
 def check(content: bytes, name: str = "prizes.csv", **rest: Any) -> PreflightReport:
-    return check_feed(prizes(), Upload(name, content), BASE, "admin@example.org", **rest)
+    return check_feed(
+        prizes(), Upload(name, content), BASE, NetworkSettings("admin@example.org"), **rest
+    )
 
 
 @pytest.fixture
@@ -161,7 +164,10 @@ def test_feed_of_one_page_is_read_without_the_pages_that_it_names() -> None:
     )
 
     report = check_feed(
-        definition, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org"
+        definition,
+        Upload("page.json", b'[{"id": "p1", "name": "One"}]'),
+        BASE,
+        NetworkSettings("admin@example.org"),
     )
 
     assert report.counts == {"publishable": 1}

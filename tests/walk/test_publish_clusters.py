@@ -22,6 +22,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
 from harvesters.matching.pairs import Judgement, ordered, score_pairs
 from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
@@ -263,7 +264,9 @@ class KilledJournal(Journal):
 
 
 def publish_and_die(data: str, ledger: str, stage: str) -> None:
-    with open_context(Path(data), ledger, IRIS.base, "admin@example.org", frozenset()) as context:
+    with open_context(
+        Path(data), ledger, IRIS.base, NetworkSettings("admin@example.org")
+    ) as context:
         journal = KilledJournal(context.journal.folder)
         journal.stage = stage
         with publish_clusters(replace(context, journal=journal)):

@@ -12,6 +12,7 @@ import pytest
 from demo.registries import SHARES, Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
@@ -30,7 +31,9 @@ def refuse(request: httpx.Request) -> httpx.Response:
 def test_two_archived_versions_of_each_registry_are_remapped(tmp_path: Path, registry: Any) -> None:
     with (
         Demo(size=120, only=(registry,)) as server,
-        open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,
+        open_context(
+            tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("", _HERE)
+        ) as context,
     ):
         write_sources(server.url, tmp_path / "sources", (registry,))
         (source,) = load_all(tmp_path / "sources").sources.values()

@@ -18,6 +18,7 @@ from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
@@ -68,7 +69,9 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(
     messages = context.ledger.outbox.messages()
     before = state(context, number)
     deliver(
-        context.ledger, Channels(secret="s", transport=httpx.MockTransport(registry)), context.now
+        context.ledger,
+        Channels(secret="s", network=NetworkSettings(transport=httpx.MockTransport(registry))),
+        context.now,
     )
 
     assert {item.message.channel for item in messages} == {"mail", "webhook"}

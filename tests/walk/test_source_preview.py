@@ -11,6 +11,7 @@ import pytest
 from projects import ProjectRegistry
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.source_preview import TIME_LIMIT, PreviewResult, localize, preview_source
 from harvesters.source import Source
 from languages.request_locale import use_language
@@ -18,9 +19,8 @@ from vocab.iris import BASE
 
 
 def tried(source: Source, registry: ProjectRegistry, **more: Any) -> PreviewResult:
-    return preview_source(
-        source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more
-    )
+    network = NetworkSettings("us@example.org", transport=httpx.MockTransport(registry))
+    return preview_source(source, BASE, network, **more)
 
 
 def test_a_preview_validates_the_given_number_of_records(
@@ -112,7 +112,9 @@ def test_no_page_is_requested_after_the_time_limit(
 
 
 def test_a_private_address_is_refused(source: Source) -> None:
-    result = preview_source(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
+    result = preview_source(
+        replace(source, url="http://127.0.0.1:9/api"), BASE, NetworkSettings("us@example.org")
+    )
 
     assert (result.records, result.error_kind) == ((), "refused")
 

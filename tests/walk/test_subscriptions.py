@@ -17,6 +17,7 @@ import pytest
 from command_line.subscriptions import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune
 from harvesters.notifications.webhook import verify
 from journal.outage import Outage
@@ -223,7 +224,9 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
     settle(store, compared(2, {A: "2"}, new=[A]))
     deliver(
         store.admin.ledger,
-        replace(store.admin.channels, transport=httpx.MockTransport(receive)),
+        replace(
+            store.admin.channels, network=NetworkSettings(transport=httpx.MockTransport(receive))
+        ),
         clock,
     )
 
@@ -255,7 +258,11 @@ def test_a_receiver_that_refuses_for_good_follows_no_more(
     private = follow(store, "webhook", "https://127.0.0.2/")
     gone = httpx.MockTransport(lambda request: httpx.Response(410))
 
-    deliver(store.admin.ledger, replace(store.admin.channels, transport=gone), clock)
+    deliver(
+        store.admin.ledger,
+        replace(store.admin.channels, network=NetworkSettings(transport=gone)),
+        clock,
+    )
 
     assert store.find(private) is None
     assert (
@@ -269,7 +276,7 @@ def test_a_webhook_to_a_private_address_is_refused_and_deleted(
 ) -> None:
     secret = follow(store, "webhook", "https://10.0.0.1/")
 
-    deliver(store.admin.ledger, replace(store.admin.channels, allow=frozenset()), clock)
+    deliver(store.admin.ledger, replace(store.admin.channels, network=NetworkSettings()), clock)
 
     assert store.find(secret) is None
     assert store.admin.ledger.outbox.messages() == []

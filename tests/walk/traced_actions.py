@@ -27,6 +27,7 @@ from projects import DEFINITION, NOON
 
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import Override
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
@@ -96,7 +97,7 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
 def open_harvest(home: Path, action: str) -> Iterator[HarvestContext]:
     at = NOON + timedelta(days=ORDER.index(action))
     with open_context(
-        home, f"sqlite:///{home}/ledger.sqlite", BASE, "admin@example.org", frozenset()
+        home, f"sqlite:///{home}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
     ) as real:
         yield replace(
             real,

@@ -30,6 +30,7 @@ from harvesters.ledger.participation.notifications import (
     find_notification,
 )
 from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.runs.context import HarvestContext, open_context
@@ -104,7 +105,9 @@ def source(tmp_path: Path) -> Source:
 def context(
     ledger: str, tmp_path: Path, web: ProjectsWithPages, clock: TickingClock
 ) -> Iterator[HarvestContext]:
-    with open_context(tmp_path / "data", ledger, BASE, "admin@example.org", frozenset()) as real:
+    with open_context(
+        tmp_path / "data", ledger, BASE, NetworkSettings("admin@example.org")
+    ) as real:
         yield replace(
             real, network=replace(real.network, transport=httpx.MockTransport(web)), now=clock
         )
@@ -159,7 +162,7 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
         )
         for key in ("p1", "p2")
     ]
-    sending = Channels(secret="s", transport=httpx.MockTransport(web))
+    sending = Channels(secret="s", network=NetworkSettings(transport=httpx.MockTransport(web)))
     delivered = deliver(context.ledger, sending, context.now)
     web.projects[0]["name"] = "Another name"
     harvest(source, context)

@@ -13,6 +13,7 @@ from pathlib import Path
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.queue.enqueue import RunEnqueuer
@@ -39,7 +40,10 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(
     results = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
         with open_context(
-            tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})
+            tmp_path / f"{number}",
+            url,
+            BASE,
+            NetworkSettings("operator@example.org", frozenset({"127.0.0.1"})),
         ) as real:
             harvest(load_all(house.folder / "cards").sources["a"], replace(real, now=lambda: AT))
         results.append(
@@ -56,7 +60,9 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(
 def test_two_schedulers_queue_a_due_run_once(house: House, ledger: str, tmp_path: Path) -> None:
     house.define_source("a", every="* * * * *")
     source = load_all(house.folder / "cards").sources["a"]
-    with open_context(tmp_path / "data", ledger, BASE, "operator@example.org", frozenset()) as real:
+    with open_context(
+        tmp_path / "data", ledger, BASE, NetworkSettings("operator@example.org")
+    ) as real:
         schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
 
@@ -76,7 +82,7 @@ def test_after_the_clock_was_set_back_due_runs_are_executed(
     house.define_source("a")
     source = load_all(house.folder / "cards").sources["a"]
     with open_context(
-        house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})
+        house.data, ledger, BASE, NetworkSettings("operator@example.org", frozenset({"127.0.0.1"}))
     ) as real:
         harvest(source, replace(real, now=lambda: AT + timedelta(days=400)))
         before = len(registry.request_log)
@@ -91,7 +97,7 @@ def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> 
     house.define_source("a")
     house.define_source("b")
     put(ledger, "a")
-    with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
+    with open_context(house.data, ledger, BASE, NetworkSettings("operator@example.org")) as context:
         number = context.ledger.operators.request_run("b", True, "ann", AT)
         RunEnqueuer(context, ledger).enqueue_requested(
             next(

@@ -55,7 +55,11 @@ def read_package(
             member: bytes | None = None
             # a resource that cannot be decompressed does not stop the others
             with suppress(ParseError), parser_errors(subject):
-                member = _read_member(package, path, fetch.retry_policy.max_bytes) if path else None
+                member = (
+                    _read_member(package, path, fetch.network.retry_policy.max_bytes)
+                    if path
+                    else None
+                )
             yield (
                 entry,
                 Reply(

@@ -140,7 +140,8 @@ def check_source(
         progress.unpublished.add(source.name)
     checked = 0
     network = replace(context.network, retry_policy=_POLICY)
-    with network.client(source.pause, quiet_hours=source.quiet, base=context.iris.base) as client:
+    base = context.iris.base
+    with Fetch(network, source.pause, quiet_hours=source.quiet, base=base) as client:
         for link in _due_links(context, source.name, may_go_on):
             host = urlsplit(link.url).netloc
             if (rest := progress.rests.get(host)) and rest > context.now():

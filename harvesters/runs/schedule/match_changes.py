@@ -10,6 +10,7 @@ import structlog
 
 from harvesters.errors import HarvestError
 from harvesters.matching.match import has_changes, match_records
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.runs.context import HarvestContext, open_context
@@ -28,7 +29,7 @@ def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
     were compared, and of clusters changed.
     """
     with (
-        open_context(data, ledger, base, "", frozenset()) as context,
+        open_context(data, ledger, base, NetworkSettings()) as context,
         match_records(context.ledger, context.iris, only_changed=True) as matching,
     ):
         try:
