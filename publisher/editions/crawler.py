@@ -79,14 +79,21 @@ class Crawler:
         self._resume()
         self._add(first)
         with (self.folder / LOG).open("ab", buffering=0) as log:
-            tasks = [asyncio.create_task(self._work(log)) for _ in range(AT_ONCE)]
-            tasks.append(asyncio.create_task(self._queue.join()))
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            workers = [asyncio.create_task(self._work(log)) for _ in range(AT_ONCE)]
+            finished = asyncio.create_task(self._queue.join())
+            await asyncio.wait([finished, *workers], return_when=asyncio.FIRST_COMPLETED)
+            is_complete = finished.done()
+            for task in (finished, *workers):
                 task.cancel()
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(result, Exception):
+            for result in await asyncio.gather(*workers, return_exceptions=True):
+                if isinstance(result, BaseException) and not (
+                    isinstance(result, asyncio.CancelledError)
+                ):
                     raise result
+        if not is_complete:
+            raise ReleaseError(
+                f"the export ended with {len(self._done)} of {len(self._known)} files; run it again to continue it"
+            )
         self._crawl.documents.sort(key=lambda document: document.file)
         self._crawl.files = len(self._done)
         return self._crawl

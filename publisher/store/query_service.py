@@ -25,6 +25,7 @@ from publisher.store.external.endpoint import StoreURLs, endpoint_of
 from publisher.store.external.probe import StoreProbe
 from publisher.store.follower_process import FollowerProcess
 from publisher.store.releases.open_releases import OpenReleases
+from publisher.store.releases.release_stores import discard_damaged_stores
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.update_sandbox import Sandboxes
 from publisher.store.workers.pool import Limits, Pool
@@ -174,8 +175,8 @@ class QueryService:
         return self._public.replaced_workers + self._internal.replaced_workers
 
     async def find_damage(self) -> str:
-        """Verify the files of the current snapshot after a failure; return the first damaged file,
-        "" if there is none.
+        """Verify the files of the current snapshot and of the stores of releases after a failure;
+        return the first damaged file, "" if there is none.
 
         A query that failed may have read the previous snapshot. If that was replaced within the
         last ``CHECK_INTERVAL`` seconds, it is verified too: the follower process discards and
@@ -199,13 +200,19 @@ class QueryService:
                     for path in paths
                     if (fault := await asyncio.to_thread(first_fault, Path(path)))
                 ]
-                self._damage = faults[0] if faults else ""
+                released = await asyncio.to_thread(discard_damaged_stores, self.data)
+                self._damage = faults[0] if faults else released
                 self._checked_at = time.monotonic()
-                if self._damage:
+                if faults:
                     log.error(
-                        "files are damaged; rebuilding them from the journal", fault=self._damage
+                        "files are damaged; rebuilding them from the journal", fault=faults[0]
                     )
                     self.follower.request_check()
+                if released:
+                    log.error(
+                        "files of a release are damaged; they are built again when it is asked for",
+                        fault=released,
+                    )
             return self._damage
 
     def snapshot_of(self, answer: Answer) -> Snapshot | None:

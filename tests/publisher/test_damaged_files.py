@@ -77,16 +77,19 @@ async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhi
     level: Path, tmp_path: Path
 ) -> None:
     data = Path(copytree(level, tmp_path / "data"))
+    rebuilt = Path(copytree(level, tmp_path / "rebuilt"))
+    for path in (rebuilt / "store" / "snapshots").glob("*/store/*.sst"):
+        _damage(path)
+    assert files.discard_damaged(rebuilt / "store")
+    await asyncio.to_thread(files.build, rebuilt, IRIS)
     async with QueryService(data, IRIS, readers=1, follow=False) as service:
         await service.refresh()
         assert service.snapshot
         before = service.snapshot
         assert await service.find_damage() == ""
-        for path in (data / "store" / "snapshots").glob("*/store/*.sst"):
-            _damage(path)
 
-        assert files.discard_damaged(data / "store")
-        await asyncio.to_thread(files.build, data, IRIS)
+        (data / "store").rename(tmp_path / "before")
+        (rebuilt / "store").rename(data / "store")
         await service.refresh()
 
         assert service.snapshot.number > before.number

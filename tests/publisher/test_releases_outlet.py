@@ -28,6 +28,7 @@ from publisher.app import create_app
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release
+from publisher.store.checksums import first_fault
 from publisher.store.columns.snapshot_columns import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
@@ -350,6 +351,27 @@ async def test_store_that_is_built_has_columns_that_only_pages_ask(
     assert may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder)))
     assert not may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder), release=3))
     assert not (folder / ".columns").exists()
+
+
+async def test_a_damaged_store_of_a_release_answers_503_and_is_built_again(
+    client: httpx.AsyncClient, released: Path
+) -> None:
+    first = await pinned(client, 3)
+    folder = release_stores.store_folder(released, 3)
+    for path in (folder / "store").iterdir():
+        if path.suffix == ".sst" or path.name.startswith(("CURRENT", "MANIFEST")):
+            path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
+    params = {"query": f"{ALL} #", "format": "tsv", "release": "3"}  # not the cached response
+
+    damaged = await client.get("/sparql", params=params)
+    again = await pinned(client, 3, f"{ALL} #")
+
+    assert (damaged.status_code, damaged.json()["title"]) == (
+        503,
+        "Damaged files are being rebuilt",
+    )
+    assert again.content == first.content
+    assert first_fault(folder) == ""
 
 
 COUNT_BY_PREDICATE = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"

@@ -36,7 +36,7 @@ from publisher.projections.search.updater import SearchUpdater
 from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.store.apply import BULK, THREADS, replace_graph
-from publisher.store.checksums import write_checksums
+from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
@@ -200,9 +200,24 @@ def remove_stores(data: Path, remaining: Iterable[int]) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
         if folder.name.partition(".")[0] not in remaining_names:
-            shutil.rmtree(
-                folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True
-            )
+            _remove(folder)
+
+
+def discard_damaged_stores(data: Path) -> str:
+    """Remove the damaged stores and tables of releases, which are built again when they are next
+    asked for. Returns the first fault, "" if there is none. It reads about 1 GB a second.
+    """
+    faults = []
+    for folder in sorted((data / "store" / "releases").glob("[0-9]*")):
+        if fault := first_fault(folder):
+            _remove(folder)
+            faults.append(fault)
+    return next(iter(faults), "")
+
+
+def _remove(folder: Path) -> None:
+    old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
+    shutil.rmtree(folder.rename(old), ignore_errors=True)
 
 
 def _part(data: Path, release: Release) -> Path:
@@ -215,9 +230,7 @@ def _publish(part: Path, folder: Path, release: Release) -> None:
     (part / _ABOUT).write_text(json.dumps(_about(release)))
     write_checksums(part, None)
     if folder.exists():
-        shutil.rmtree(
-            folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True
-        )
+        _remove(folder)
     part.rename(folder)
 
 
