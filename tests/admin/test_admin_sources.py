@@ -650,7 +650,8 @@ async def test_why_no_fields_are_suggested(
             404 if "robots" in request.url.path else status, text="hello"
         )
     )
-    world.context.transport, world.context.suggest_fields = transport, suggest_fields
+    world.context.network = NetworkSettings(transport=transport)
+    world.context.suggest_fields = suggest_fields
     await sign_in(client, world.tokens["admin"])
     form = {
         "csrf": await csrf(client),
