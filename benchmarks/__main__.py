@@ -26,6 +26,7 @@ NAMES = (
     "comparison",
     "trust_limits",
     "memory",
+    "inventory",
 )
 _OWN_TABLES = ("trust_limits", "columns")  # these print tables of their own, without pairs
 

@@ -16,9 +16,6 @@ from types import TracebackType
 
 # seconds between looks: a process that ends has lost no more than these of its account
 _PAUSE = 0.1
-# looks at processor time for one at all memory, which the kernel counts page by page: 14 ms for ten
-# processes
-_MEMORY = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.follower": "follower",
@@ -52,9 +49,11 @@ class Watch:
     """Look at the processes below this one while the context is open.
 
     *together* is the greatest sum, in MB, of what all but the registry held at one time, pages that
-    they share counted once.
+    they share counted once. The kernel counts memory page by page (14 ms for ten processes), so it
+    is looked at once in *memory_interval* looks.
     """
 
+    memory_interval: int = 20
     accounts: dict[int, Account] = field(default_factory=dict)
     together: float = 0.0
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -89,7 +88,7 @@ class Watch:
         for number in count():
             if self._ended.wait(_PAUSE):
                 return
-            self._look(memory=number % _MEMORY == 0)
+            self._look(memory=number % self.memory_interval == 0)
 
     def __enter__(self) -> Watch:
         self._look()

@@ -13,8 +13,8 @@ from command_line.harvesting.output import Json, current_user, err, out, print_r
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Settings
 from harvesters.errors import PlanError
+from harvesters.ledger.models import key_digest
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.removals import key_digest
 from harvesters.reasons import Reason
 from harvesters.runs import run_report
 from harvesters.runs.status_file import update_status

@@ -293,6 +293,6 @@ def _relax_sync(connection: Any, _: object) -> None:
 def _enable_wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA cache_size=-32768")  # KiB
+    connection.execute("PRAGMA cache_size=-8192")  # KiB
     # pages, 80 MB: each checkpoint waits for the disk
     connection.execute("PRAGMA wal_autocheckpoint=20000")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from hashlib import sha256
 
 from harvesters.reasons import Reason, join_reasons
 from harvesters.stored_response import SourcePosition
@@ -68,6 +69,11 @@ class RecordState(Enum):
 
 ERASED = (Reason("erased"),)  # reasons of a deletion whose tombstone has neither title nor pages
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
+
+
+def key_digest(key: str) -> str:
+    """Return the SHA-256 of a record's key in hexadecimal, which is kept when the key is not."""
+    return sha256(key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from hashlib import sha256
 
 import sqlalchemy as sa
 
@@ -42,11 +41,6 @@ class Removal:
     source: str
     kind: RemovalKind
     key_digest: str | None = None
-
-
-def key_digest(key: str) -> str:
-    """Return the SHA-256 of a record's key in hexadecimal, which is kept when the key is not."""
-    return sha256(key.encode()).hexdigest()
 
 
 class Removals(LedgerPart):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +36,7 @@ class Reply:
     """A response: *content* is decoded, *at* is its position in the archive.
 
     If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a
-    digest of the whole.
+    digest of the whole; likewise if the body is no longer needed (``without_content``).
     """
 
     url: str
@@ -58,6 +58,12 @@ class Reply:
     def digest(self) -> str:
         """Return a digest of the body."""
         return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
+
+    def without_content(self) -> Reply:
+        """Return the response without its body, of which the digest is kept, so that a body that was
+        parsed takes no memory.
+        """
+        return replace(self, content=b"", file_digest=self.digest)
 
     @property
     def media_type(self) -> str:

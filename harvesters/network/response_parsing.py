@@ -98,7 +98,8 @@ def dump_json(value: Any) -> bytes:
     or nested more than 254 deep.
     """
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        # a copy, since orjson's own bytes keep their buffer, of up to four times their length
+        return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
     except TypeError as error:
         if "recursion" in str(error).lower():
             raise ValueError("values nested more than 254 deep") from error
@@ -110,6 +111,11 @@ def dump_json(value: Any) -> bytes:
         raise ValueError(f"half of a surrogate pair at character {error.start}") from error
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def load_dumped(content: bytes) -> Any:
+    """Return the value that ``dump_json`` wrote; integers of any size keep their digits."""
+    return json.loads(content) if _LARGE_NUMBER.search(content) else orjson.loads(content)
 
 
 def _refuse(value: object) -> None:

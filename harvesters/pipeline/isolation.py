@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 import structlog
+import zstandard
 
 from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
@@ -54,7 +55,7 @@ Key = tuple[Any, ...]  # the method and the arguments of a request
 @dataclass(slots=True)
 class _ReplyCache:
     """The responses since the last staged page: a collector that is started again gets them from
-    here, without a request to the registry.
+    here, without a request to the registry. Their bodies are compressed.
     """
 
     cached: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
@@ -66,13 +67,14 @@ class _ReplyCache:
         for number, (_, known, reply) in enumerate(self.replay):
             if known == key:
                 del self.replay[number]
-                return reply
+                return replace(reply, content=zstandard.decompress(reply.content))
         return None
 
     def add(self, page: int, key: Key, reply: Reply) -> None:
         """Keep the response that came after *page* pages."""
-        self.cached.append((page, key, reply))
-        self.size += len(reply.content)
+        content = zstandard.compress(reply.content)
+        self.cached.append((page, key, replace(reply, content=content)))
+        self.size += len(content)
         while self.size > _MAX_CACHED_BYTES and len(self.cached) > 1:
             self._drop()
 
@@ -119,7 +121,8 @@ class IsolatedPageReader:
         # Requests before this reader, and those up to the last page and the last stage.
         self._earlier_requests = Counter(task.run.network)
         self._requests, self._staged_requests = Counter[str](), Counter[str]()
-        self._last_reply: Reply | None = None
+        self._last_reply: Reply | None = None  # without its body
+        self._last_size = 0  # bytes of its body
         self._files: dict[int, ExitStack] = {}
         self._submitted: dict[int, tuple[Executor, WorkUnit, Future[list[StagedRecord]]]] = {}
         # By the number of the work unit, until they are staged.
@@ -168,9 +171,7 @@ class IsolatedPageReader:
         )  # fmt: skip
         process.send(job)
         while True:
-            name, arguments = process.receive(
-                len(self._last_reply.content) if self._last_reply else 0
-            )
+            name, arguments = process.receive(self._last_size if self._last_reply else 0)
             match name:
                 case "log":
                     level, event = arguments
@@ -294,7 +295,7 @@ class IsolatedPageReader:
         """Return the reply; raises CrashingReplyError if reading it has ended a process of this
         run.
         """
-        self._last_reply = reply
+        self._last_reply, self._last_size = reply.without_content(), len(reply.content)
         if self._crashing_replies and (
             reason := self._crashing_replies.get((reply.url, reply.digest))
         ):

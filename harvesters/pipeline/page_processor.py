@@ -33,9 +33,7 @@ Item = Record[Any] | DeletedRecord | InvalidRecord
 RESUMED = "resumed"
 # likewise: how many records were on two pages of a list that changed while it was read
 LISTED_TWICE = "twice"
-# pages read ahead of validation at least: enough for one worker, and soon staged
-_MIN_PENDING_PAGES = 4
-# records read ahead for each worker beyond that: its current and its next chunk
+# records read ahead of the first page for each worker: its current and its next chunk
 _PENDING_RECORDS = 400
 
 
@@ -226,14 +224,11 @@ class StagingQueue:
             self._stage(*self._pending.popleft())
 
     def _is_full(self) -> bool:
-        """Return whether reading must wait for the first page. A page that is ready is staged at
-        once, as a checkpoint.
+        """Return whether reading must wait for the first page: those behind it are enough for the
+        workers. A page that is ready is staged at once, as a checkpoint.
         """
-        records = sum(len(pending.staged) for pending, _ in self._pending)
-        return (
-            len(self._pending) > _MIN_PENDING_PAGES
-            and records > _PENDING_RECORDS * self.processor.pool.concurrency
-        )
+        behind = sum(len(pending.staged) for pending, _ in list(self._pending)[1:])
+        return behind > _PENDING_RECORDS * self.processor.pool.concurrency
 
     def flush(self) -> None:
         """Stage all pending pages."""

@@ -10,8 +10,15 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.models import ERASED, Outcome, RecordState, Run, StagedRecord, StoredRecord
-from harvesters.ledger.removals import key_digest
+from harvesters.ledger.models import (
+    ERASED,
+    Outcome,
+    RecordState,
+    Run,
+    StagedRecord,
+    StoredRecord,
+    key_digest,
+)
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record

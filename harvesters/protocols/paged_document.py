@@ -12,7 +12,7 @@ from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.protocols.cursor import read_cursor, write_cursor
 
-MAX_RECORDS = 1000  # records per page, each a checkpoint of about 5 MB
+MAX_RECORDS = 500  # records per page, each a checkpoint of about 3 MB
 MAX_BYTES = 8 * 1024 * 1024  # bytes of a page's records, to bound memory if records are large
 
 

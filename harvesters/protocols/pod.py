@@ -7,6 +7,7 @@ https://resources.data.gov/resources/dcat-us-3-catalog/
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.network.response_parsing import dump_json, load_dumped, load_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Unparsed
 from harvesters.payloads.contexts import builtin_context
@@ -37,6 +38,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 Item = Record[Graph] | InvalidRecord
+_Row = tuple[str, bytes | InvalidRecord]  # the class of a dataset, and its raw bytes
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
@@ -56,11 +58,13 @@ def collect(
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
+    rows, reply = _read_rows(source, reply), reply.without_content()
+    yield from paginate(_parse_rows(rows, reply.url), reply, cursor)
+
+
+def _read_rows(source: Source, reply: Reply) -> deque[_Row]:
+    """Return the datasets as raw bytes: parsed, all together would need three times the memory."""
     document = load_json(reply, get_option(source, OPTIONS, "charset"))
-    yield from paginate(_parse_catalogue(source, reply, document), reply, cursor)
-
-
-def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
     if (
         isinstance(document, dict)
         and not any(name in document for name in (*_LISTS, *_NESTED))
@@ -82,27 +86,26 @@ def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[It
             Reason("not_data_json", {"source": source.name, "url": reply.url, "kind": kind})
         )
     wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
-    yield from _walk_catalogue(document, reply, wanted)
+    return deque(_walk_catalogue(document, wanted))
 
 
-def _walk_catalogue(
-    catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]
-) -> Iterator[Item]:
+def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> Iterator[_Row]:
     """Yield the datasets of a catalogue, then those of nested catalogues."""
     for name, kind in wanted.items():
         for row in _as_list(catalogue.get(name)):
-            yield _parse_dataset(row, kind, reply)
+            yield kind, _dump_dataset(row)
     for name in _NESTED:
         for row in _as_list(catalogue.get(name)):
             if isinstance(row, dict) and any(part in row for part in (*_LISTS, *_NESTED)):
-                yield from _walk_catalogue(row, reply, wanted)
+                yield from _walk_catalogue(row, wanted)
 
 
 def _as_list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
+def _dump_dataset(row: Any) -> bytes | InvalidRecord:
+    """Return a dataset's raw bytes."""
     if not isinstance(row, dict):
         return InvalidRecord(None, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _find_key(row)
@@ -111,14 +114,25 @@ def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
             None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])})
         )
     try:
-        raw = dump_json(row)
+        return dump_json(row)
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(
             key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
         )
-    modified = row.get("modified")
-    parse = partial(_parse_graph, row, kind, reply.url)
-    return Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)
+
+
+def _parse_rows(rows: deque[_Row], base: str) -> Iterator[Item]:
+    """Yield the records, and remove each from *rows*."""
+    while rows:
+        kind, raw = rows.popleft()
+        if isinstance(raw, InvalidRecord):
+            yield raw
+            continue
+        row = load_dumped(raw)
+        key, modified = _find_key(row), row.get("modified")
+        assert key is not None
+        parse = partial(_parse_graph, raw, kind, base)
+        yield Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)
 
 
 def _find_key(row: Mapping[str, Any]) -> str | None:
@@ -136,11 +150,11 @@ def _find_key(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
-    """Parse a dataset as JSON-LD with our own context, whatever context the file names. Raises
-    ParseError.
+def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
+    """Parse a dataset's raw bytes as JSON-LD with our own context, whatever context the file names.
+    Raises ParseError.
     """
-    context = builtin_context(_CONTEXT)
+    context, row = builtin_context(_CONTEXT), load_dumped(raw)
     node = row.get("@id")
     store = Store()
     try:

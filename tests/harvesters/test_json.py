@@ -232,15 +232,16 @@ def test_a_document_that_has_not_changed_says_so(
 def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(
     define_source: DefineSource, registry: Registry
 ) -> None:
-    many = rows(*(str(number) for number in range(paged_document.MAX_RECORDS + 5)))
+    size = paged_document.MAX_RECORDS
+    many = rows(*(str(number) for number in range(size + 5)))
     pages = harvest(registry({"": as_json(many)}), define_source())
 
     again = harvest(registry({"": as_json(many)}), define_source(), cursor=pages[0].cursor)
     changed = harvest(registry({"": as_json(many[:-1])}), define_source(), cursor=pages[0].cursor)
 
-    assert [len(page.items) for page in pages] == [paged_document.MAX_RECORDS, 5]
-    assert keys(again) == ["1000", "1001", "1002", "1003", "1004"]
-    assert len(keys(changed)) == paged_document.MAX_RECORDS + 4
+    assert [len(page.items) for page in pages] == [size, 5]
+    assert keys(again) == [str(number) for number in range(size, size + 5)]
+    assert len(keys(changed)) == size + 4
 
 
 def test_the_raw_bytes_do_not_depend_on_the_order_of_names(

@@ -19,6 +19,7 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.ldes.harvest import collect
+from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
 from .conftest import DefineSource
@@ -262,15 +263,15 @@ def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(
 
 def test_a_harvest_goes_on_from_its_cursor(source: Callable[..., Source]) -> None:
     members = "".join(
-        f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001)
+        f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(MAX_RECORDS + 1)
     )
     registry = StreamSite(s=":s a ldes:EventStream ." + members)
 
     pages = harvest(registry, source())
     rest = harvest(registry, source(), cursor=pages[0].cursor)
 
-    assert [len(page.items) for page in pages] == [1000, 1]
-    assert [item.key for item in items(rest)] == [f"{HOST}/m1000"]
+    assert [len(page.items) for page in pages] == [MAX_RECORDS, 1]
+    assert [item.key for item in items(rest)] == [f"{HOST}/m{MAX_RECORDS:04}"]
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_alone(source: Callable[..., Source]) -> None:

@@ -15,6 +15,8 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
 from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.protocols.oai import rdf_metadata
 from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -89,6 +91,35 @@ def test_rdf_brings_a_graph(define_source: DefineSource) -> None:
     assert [
         value(term) for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)
     ] == ["Wells", "Water"]
+
+
+def test_metadata_in_rdf_is_parsed_only_when_its_payload_is_needed(
+    define_source: DefineSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parses: list[bytes] = []
+
+    def count(content: bytes, *rest: Any) -> Any:
+        parses.append(content)
+        return parse_quads(content, *rest)
+
+    monkeypatch.setattr(rdf_metadata, "parse_quads", count)
+    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
+
+    (record,) = items(harvest(lambda _: answer(one(RDF)), source))
+
+    assert parses == []
+    assert record.payload.properties
+    assert parses == [record.raw]
+
+
+def test_metadata_that_is_no_rdf_is_refused_when_it_is_parsed(define_source: DefineSource) -> None:
+    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
+    body = RDF.replace("<dct:title ", '<dct:title rdf:about="x" rdf:resource="y" ')
+
+    (record,) = items(harvest(lambda _: answer(one(body)), source))
+
+    with pytest.raises(ParseError, match="its RDF/XML cannot be read"):
+        _ = record.payload
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
+from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.pod import collect
 from harvesters.source import Source
 from harvesters.stored_response import Validator
@@ -201,15 +202,15 @@ def test_a_long_inventory_is_cut_into_pages_that_go_on(
     source: Callable[..., Source], registry: Registry
 ) -> None:
     server = registry(
-        {"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))}
+        {"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(MAX_RECORDS + 1)))}
     )
 
     with server.open_client() as fetch:
         pages = list(collect(source(), fetch, None))
         rest = list(collect(source(), fetch, None, pages[0].cursor))
 
-    assert [len(page.items) for page in pages] == [1000, 1]
-    assert [item.key for page in rest for item in page.items] == ["1000"]
+    assert [len(page.items) for page in pages] == [MAX_RECORDS, 1]
+    assert [item.key for page in rest for item in page.items] == [f"{MAX_RECORDS:04}"]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"7", b'{"dataset": {}}', b'{"packages": []}'])

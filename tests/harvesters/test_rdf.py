@@ -17,6 +17,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
+from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf.harvest import collect
 from harvesters.source import Source
 from harvesters.stored_response import Validator
@@ -188,19 +189,19 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(
     assert whole[-1].cursor is None
 
 
-def test_a_large_document_is_cut_into_pages_of_a_thousand(
+def test_a_large_document_is_cut_into_pages(
     define_source: DefineSource, registry: Registry
 ) -> None:
     lines = "".join(
         f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
-        for n in range(2001)
+        for n in range(2 * MAX_RECORDS + 1)
     )
     server = registry({"": lines.encode()})
 
     pages = harvest(server, define_source("rdf"))
     rest = harvest(server, define_source("rdf"), pages[0].cursor)
 
-    assert [len(page.items) for page in pages] == [1000, 1000, 1]
+    assert [len(page.items) for page in pages] == [MAX_RECORDS, MAX_RECORDS, 1]
     assert [item.key for item in items(rest)] == [item.key for item in items(pages[1:])]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.ledger.models import Outcome, Run, State
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.pipeline.page_processor import PageProcessor
-from harvesters.pipeline.record_processor import ProcessingTask, RecordProcessor
+import pytest
+
+from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, State, StoredRecord
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row, Unparsed
+from harvesters.pipeline.page_processor import PageProcessor, StagingQueue
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text
@@ -84,3 +88,81 @@ def test_a_page_of_known_records_counts_as_repeated() -> None:
 
     assert sifted(page, {"a", "b"}) == (["a", "b"], True)
     assert sifted(page, {"a"}) == (["a", "b"], False)
+
+
+def test_unchanged_record_is_not_parsed() -> None:
+    parses: list[str] = []
+
+    def parse_title() -> Row:
+        parses.append("a")
+        return {"title": "A"}
+
+    record = Record("a", Unparsed(parse_title), b"a")
+    with WorkerPool(BASE, workers=0) as pool:
+        processor = refined_by(pool)
+        (new,) = processor.results(processor.submit(Page((record,), None), {}, set()))
+        assert (new.outcome, parses) == (Outcome.NEW, ["a"])
+        stored = StoredRecord(
+            new.digest or "", new.content or "", RUN.started, RecordState.PUBLISHED
+        )
+        (same,) = processor.results(processor.submit(Page((record,), None), {"a": stored}, set()))
+
+    assert (same.outcome, parses) == (Outcome.UNCHANGED, ["a"])
+
+
+class BusyResults:
+    """Results that are not ready before they are waited for."""
+
+    is_ready = False
+
+    def __init__(self, inputs: Sequence[RecordInput]) -> None:
+        self.inputs = inputs
+
+    def results(self) -> list[StagedRecord]:
+        return [StagedRecord(item.record.key, Outcome.NEW, item.digest) for item in self.inputs]
+
+
+class BusyPool:
+    concurrency = 1
+
+    def submit(self, _: RecordProcessor, inputs: Sequence[RecordInput]) -> BusyResults:
+        return BusyResults(inputs)
+
+
+@dataclass(slots=True)
+class StagedPages:
+    """The part of the ledger that stages pages; *sizes* are theirs."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    def count_staged(self, _: Run) -> int:
+        return 0
+
+    def already_staged(self, _: Run, __: Sequence[str]) -> set[str]:
+        return set()
+
+    def stored_records(self, _: str, __: Sequence[str]) -> dict[str, StoredRecord]:
+        return {}
+
+    def stage(self, _: Run, staged: Sequence[StagedRecord], __: int) -> None:
+        self.sizes.append(len(staged))
+
+
+@pytest.mark.parametrize(("size", "pending"), [(500, 1), (300, 2), (10, 41)])
+def test_pages_wait_until_those_behind_them_are_enough_for_the_workers(
+    size: int, pending: int
+) -> None:
+    ledger, pool = StagedPages(), BusyPool()
+    processor: Any = PageProcessor(
+        RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()),
+        pool,  # type: ignore[arg-type]
+    )
+    queue = StagingQueue(ledger, processor, RUN, lambda _: None)  # type: ignore[arg-type]
+
+    for number in range(50):
+        page = Page(tuple(row(f"{number}-{item}", title="A") for item in range(size)), None)
+        queue.submit_page(page, 0, {})
+
+    assert len(ledger.sizes) == 50 - pending
+    queue.flush()
+    assert ledger.sizes == [size] * 50

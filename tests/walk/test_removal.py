@@ -15,8 +15,7 @@ import pytest
 from harvesters.archive import archive_faults, list_responses, read_body
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
-from harvesters.ledger.models import Outcome, StagedRecord, State
-from harvesters.ledger.removals import key_digest
+from harvesters.ledger.models import Outcome, StagedRecord, State, key_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions, removal

@@ -14,9 +14,9 @@ from http import HTTPStatus
 
 from harvesters.archive import erase_response, list_responses
 from harvesters.errors import ArchiveError, PlanError
-from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord, State
+from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord, State, key_digest
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.removals import Removal, RemovalKind, key_digest
+from harvesters.ledger.removals import Removal, RemovalKind
 from harvesters.ledger.row_mapping import batches
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal

@@ -1,0 +1,170 @@
+"""A data.json of 5,000 datasets: the first harvest, one of the same file and one of a file in which
+every dataset is equal but the bytes differ; processor time and memory of `stocktake harvest`.
+
+By hand: ``python -m benchmarks.inventory --datasets 5000``
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.end_to_end import settings
+from benchmarks.processes import Watch
+from benchmarks.result_table import Aim, Json, Line, show
+
+_MOST_MEMORY = 250.0  # MB
+_MOST_SECONDS = 2.0  # of processor time, beyond the start of the program
+_SOURCE = """
+title = "Inventory"
+protocol = "pod"
+mapping = "dcat"
+url = "http://127.0.0.1:{port}/data.json"
+licence = "https://creativecommons.org/publicdomain/zero/1.0/"
+language = "en"
+enabled = true
+"""
+_PROSE = "Measurements of the wells of the district, of which each was visited once in a quarter. "
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Processor seconds of all processes; MB of the largest at its peak, and of all together."""
+
+    seconds: float
+    largest: float
+    together: float
+
+
+def dataset(number: int) -> dict[str, Any]:
+    """Return a dataset of about 2.5 kB with four distributions, as Project Open Data 1.1 has it."""
+    address = f"https://data.example/{number}"
+    return {
+        "@type": "dcat:Dataset",
+        "identifier": address,
+        "title": f"Wells of the district {number}",
+        "description": _PROSE * 5,
+        "keyword": ["water", "wells", "ground water", f"district {number % 50}"],
+        "modified": f"2026-01-{number % 28 + 1:02}",
+        "issued": "2023-10-19",
+        "accrualPeriodicity": "R/P3M",
+        "accessLevel": "public",
+        "license": "https://creativecommons.org/licenses/by/4.0/",
+        "spatial": "Kenya",
+        "temporal": "2020-01-01/2025-12-31",
+        "theme": ["Water"],
+        "bureauCode": ["015:11"],
+        "programCode": ["015:001"],
+        "landingPage": address,
+        "publisher": {"@type": "org:Organization", "name": f"Water Agency {number % 40}"},
+        "contactPoint": {
+            "@type": "vcard:Contact",
+            "fn": f"Office {number % 40}",
+            "hasEmail": f"mailto:office{number % 40}@data.example",
+        },
+        "distribution": [
+            {
+                "@type": "dcat:Distribution",
+                "downloadURL": f"{address}/rows.{form}",
+                "mediaType": media,
+                "title": f"Rows as {form}",
+                "description": f"All rows of the district {number} as {form}.",
+            }
+            for form, media in (
+                ("csv", "text/csv"),
+                ("json", "application/json"),
+                ("xml", "application/xml"),
+                ("rdf", "application/rdf+xml"),
+            )
+        ],
+    }
+
+
+@contextmanager
+def _served(files: list[bytes]) -> Iterator[int]:
+    """Serve the last of *files* at any path, from a thread of this process; return the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_file = self.path == "/data.json"
+            self.send_response(200 if is_file else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(files[-1] if is_file else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+def _run(data: Path, *arguments: str) -> _Cost:
+    command = [sys.executable, "-m", "stocktake", *arguments]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Watch(memory_interval=1) as watch:
+        subprocess.run(command, env=settings(data), check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return _Cost(seconds, max(watch.peaks().values()), watch.together)
+
+
+def _lines(name: str, cost: _Cost, start: float, most: float | None) -> list[Line]:
+    aim = Aim("most", most, "ours") if most else None
+    memory = Aim("most", _MOST_MEMORY, "ours")
+    return [
+        Line(f"{name}: processor time beyond the start", "s", cost.seconds - start, aim=aim),
+        Line(f"{name}: memory of the largest process", "MB", cost.largest, aim=memory),
+        Line(f"{name}: memory of all processes", "MB", cost.together, aim=memory),
+    ]
+
+
+def main(
+    datasets: Annotated[int, typer.Option(help="Datasets in the file.")] = 5000,
+    json: Json = False,
+) -> None:
+    """Measure three harvests of a data.json: the first, an unchanged one, and one whose bytes alone
+    have changed.
+    """
+    rows = [dataset(number) for number in range(datasets)]
+    files = [jsonlib.dumps({"dataset": rows}).encode()]
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-benchmarks-") as folder,
+        _served(files) as port,
+    ):
+        data = Path(folder)
+        (data / "sources").mkdir()
+        (data / "sources" / "inventory.toml").write_text(_SOURCE.format(port=port))
+        _run(data, "runs")  # creates the ledger
+        start = _run(data, "harvest", "--help").seconds
+        first = _run(data, "harvest", "inventory")
+        unchanged = _run(data, "harvest", "inventory")
+        files.append(jsonlib.dumps({"dataset": rows}, indent=1).encode())
+        equal = _run(data, "harvest", "inventory")
+    lines = [
+        Line("start of the program", "s", start, aim=Aim("most", 0.5, "ours")),
+        *_lines(f"first harvest of {datasets:,} datasets", first, start, None),
+        *_lines("the same file again", unchanged, start, _MOST_SECONDS),
+        *_lines("equal datasets in other bytes", equal, start, _MOST_SECONDS),
+    ]
+    show("Inventory", lines, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)
