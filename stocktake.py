@@ -21,6 +21,7 @@ from publisher.http.pages.branding import NO_CONTACT
 from vocab.iris import BASE
 
 _HARVESTERS, _SCHEDULE = "command_line.harvesting.harvest", "command_line.harvesting.schedule"
+_GROUPS = "command_line.harvesting.groups"
 _PUBLISHER, _SERVICES = "command_line.publishing.publish", "command_line.services"
 # By name: the module, its app, the command in the app ("": the app itself), and the help that
 # `stocktake --help` prints.
@@ -81,19 +82,19 @@ COMMANDS = {
         "Explain the statements of a record: run, request, archived bytes, field and mapping of each, or that it is ours.",
     ),
     "sources": (
-        "command_line.harvesting.sources",
-        "app",
+        _GROUPS,
+        "sources",
         "",
         "Source definitions: list, check, preview, report, hold, clear, retire, forget.",
     ),
-    "runs": ("command_line.harvesting.runs", "app", "", "Runs and their results."),
+    "runs": (_GROUPS, "runs", "", "Runs and their results."),
     "archive": (
         "command_line.harvesting.archive",
         "app",
         "",
         "The archive of responses: prune by age and size.",
     ),
-    "plans": ("command_line.harvesting.plans", "app", "", "Plans that await approval."),
+    "plans": (_GROUPS, "plans", "", "Plans that await approval."),
     "identity": (
         "command_line.harvesting.identity",
         "app",

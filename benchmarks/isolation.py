@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.result_table import Aim, Json, Line, err, show, timed
-from command_line.harvesting.harvest import harvest_all
+from command_line.harvesting.source_runs import harvest_all
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.network.settings import NetworkSettings

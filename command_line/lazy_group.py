@@ -63,18 +63,22 @@ def is_help_wanted(context: Context) -> bool:
 
 
 def lazy_group(
-    commands: Mapping[str, tuple[str, str, str, str]], panels: Mapping[str, Sequence[str]]
+    commands: Mapping[str, tuple[str, str, str, str]],
+    panels: Mapping[str, Sequence[str]],
+    default: str = "",
 ) -> type[TyperGroup]:
     """Return a group class with *commands*: by name the module, its app, the command in it, and the
     help.
 
-    *panels* has each command once, in the order of ``--help``, by the heading above it.
+    *panels* has each command once, in the order of ``--help``, by the heading above it. *default*
+    is the command that runs if none is named.
     """
 
     class LazyGroup(TyperGroup):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             ctx.meta[_HELP_WANTED] = args[-1:] == ["--help"]
-            return super().parse_args(ctx, args)
+            is_named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+            return super().parse_args(ctx, [default, *args] if default and not is_named else args)
 
         def __init__(self, **more: Any) -> None:
             super().__init__(**more)

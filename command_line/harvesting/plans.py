@@ -21,7 +21,7 @@ from harvesters.runs.plans import plan_decisions, record_changes
 from harvesters.runs.plans.undo import undo as undo_run
 from harvesters.runs.status_file import update_status
 
-app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
+app = typer.Typer()
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
 _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes that change nothing
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
-from typer.core import TyperGroup
 
 from command_line.harvesting.output import (
     Json,
@@ -25,16 +24,7 @@ from harvesters.runs import run_report, terminal_output
 _SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
 
 
-class DefaultListGroup(TyperGroup):
-    """``stocktake runs [SOURCE]`` is ``stocktake runs list [SOURCE]``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a click Context
-        """Insert the command `list` if no command is named."""
-        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
-        return super().parse_args(ctx, args if named else ["list", *args])
-
-
-app = typer.Typer(cls=DefaultListGroup, help="Runs and their results. Default command: list.")
+app = typer.Typer()
 Outcomes = Annotated[
     list[Outcome] | None,
     typer.Option("--outcome", help="Only records with this outcome; repeatable."),

@@ -10,8 +10,8 @@ import structlog
 import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from command_line.harvesting.harvest import prepare_collectors, run_source
 from command_line.harvesting.output import err
+from command_line.harvesting.source_runs import prepare_collectors, run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Settings
 from harvesters.ledger.database import wait_for_database

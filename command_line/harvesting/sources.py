@@ -15,7 +15,6 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting import links, removal
 from command_line.harvesting.output import Json, current_user, err, print_rows
 from command_line.harvesting.terminal import (
     harvest_context,
@@ -33,10 +32,7 @@ from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
 from languages.request_locale import LANGUAGES, use_language
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Source definitions: list, check, preview, report, hold, clear, retire, forget.",
-)
+app = typer.Typer()
 _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
@@ -202,9 +198,6 @@ def release(ctx: typer.Context, name: _Name) -> None:
         plan_decisions.release(context, name, by=current_user())
         update_status(context)
     err.print(f"{name} is released", markup=False)
-
-
-app.registered_commands += removal.app.registered_commands + links.app.registered_commands
 
 
 def _check_source(file: Path) -> dict[str, object]:

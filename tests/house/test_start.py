@@ -14,6 +14,8 @@ _LATE = {
     *("alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "mcp", "numpy"),
     *("py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn"),
 }
+# The help of a command needs none of these either.
+_HELP = {"apscheduler", "httpx", "lxml", "pyoxigraph", "sqlalchemy", "stamina", "structlog"}
 # Reading the ledger needs none of these.
 _RUNS = {
     "httpx",
@@ -49,3 +51,14 @@ def test_a_listing_imports_no_library_that_it_does_not_use(
 
     late = _LATE | _RUNS if arguments == ("runs",) else _LATE
     assert late & set(result.stdout.splitlines()[-1].split()) == set()
+
+
+@pytest.mark.parametrize(
+    "words", [("harvest",), ("remap",), ("sources",), ("runs",), ("plans",)], ids=" ".join
+)
+def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> None:
+    run = [sys.executable, "-c", _SCRIPT, *words, "--help"]
+
+    result = subprocess.run(run, capture_output=True, text=True, timeout=300, check=True)
+
+    assert (_LATE | _HELP) & set(result.stdout.splitlines()[-1].split()) == set()

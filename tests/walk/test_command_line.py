@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import stocktake
+from command_line.harvesting import groups
 from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
@@ -146,6 +148,20 @@ def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
 
     assert command.get_short_help_str(limit=200) == command.load().get_short_help_str(limit=200)
+
+
+@pytest.mark.parametrize(
+    ("group", "commands"),
+    [("sources", groups.SOURCES), ("runs", groups.RUNS), ("plans", groups.PLANS)],
+)
+def test_help_of_the_commands_of_a_group_is_that_of_their_modules(
+    group: str, commands: Mapping[str, object]
+) -> None:
+    loaded = get_command(app).commands[group].load()  # type: ignore[attr-defined]
+
+    assert list(loaded.commands) == list(commands)
+    for command in loaded.commands.values():
+        assert command.get_short_help_str(limit=200) == command.load().get_short_help_str(limit=200)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from projects import NOON
 from typer.testing import CliRunner, Result
 
 from benchmarks.damage import damage_each, largest_files
-from command_line.harvesting.harvest import harvest_all
+from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact

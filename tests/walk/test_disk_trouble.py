@@ -20,7 +20,7 @@ import pytest
 import syscall_tracer
 from structlog.testing import capture_logs
 
-from command_line.harvesting.harvest import harvest_all
+from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State

@@ -22,7 +22,7 @@ import orjson
 import pytest
 from projects import DEFINITION
 
-from command_line.harvesting.harvest import harvest_all
+from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from projects import ProjectRegistry
 
-from command_line.harvesting.harvest import harvest_all
+from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file

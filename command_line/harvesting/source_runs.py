@@ -1,0 +1,261 @@
+"""Harvest or re-map sources one after the other, for the commands `harvest` and `remap`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+import orjson
+import structlog
+import typer
+
+from command_line.harvesting.output import err, out
+from command_line.harvesting.terminal import harvest_context, load_sources
+from command_line.settings import Settings
+from harvesters.errors import HarvestError, PlanError, QuietHoursError
+from harvesters.ledger.models import State
+from harvesters.pipeline.gc_tuning import reduced_gc
+from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.reasons import Reason
+from harvesters.runs import publish_vocabularies, run_report, terminal_output
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import abort
+from harvesters.runs.plans.plan import Plan
+from harvesters.runs.run_logging import harvest_and_log, remap_and_log
+from harvesters.runs.run_report import FailedRun, Row
+from harvesters.runs.status_file import update_status
+from harvesters.source import Source
+from journal.errors import JournalError
+
+
+class SourceAction(Protocol):
+    """The action for each source in turn."""
+
+    def __call__(  # noqa: D102
+        self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None
+    ) -> Plan: ...
+
+
+log = structlog.get_logger()
+
+
+def harvest(
+    settings: Settings,
+    names: Sequence[str],
+    supersede: Sequence[str],
+    *,
+    full: bool,
+    dry_run: bool,
+    json: bool,
+) -> int:
+    """Harvest the sources *names*, all that are enabled if it is empty; return the exit code."""
+    definitions = load_sources(settings, names)
+    wanted = [source for source in definitions.sources.values() if names or source.enabled]
+    if not wanted and not definitions.errors:
+        err.print(
+            "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`",
+            markup=False,
+        )
+    with harvest_context(settings) as context:
+        context.pool.check_cluster()
+        wanted = [
+            source
+            for source in wanted
+            if names or not context.ledger.removals.is_retired(source.name)
+        ]
+        wanted, refused = (
+            (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede, json=json)
+        )
+        results = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
+        results |= _invalid_sources(definitions.errors)
+        return _report_results(results, refused, context, dry_run=dry_run, json=json)
+
+
+def remap(
+    settings: Settings,
+    names: Sequence[str],
+    supersede: Sequence[str],
+    *,
+    dry_run: bool,
+    json: bool,
+) -> int:
+    """Re-map the archived data of the sources *names*, of all that are enabled if it is empty;
+    return the exit code.
+    """
+    definitions = load_sources(settings, names)
+    wanted = [source for source in definitions.sources.values() if names or source.enabled]
+    with harvest_context(settings) as context:
+        context.pool.check_cluster()
+        wanted = [
+            source
+            for source in wanted
+            if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])
+        ]
+        if not wanted and not definitions.errors:
+            err.print("nothing is archived yet; run `stocktake harvest` first")
+        wanted, refused = (
+            (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede, json=json)
+        )
+        action = partial(remap_and_log, dry_run=dry_run)
+        results = _run_all(wanted, context, action, dry_run=dry_run, quiet=json)
+        results |= _invalid_sources(definitions.errors)
+        return _report_results(results, refused, context, dry_run=dry_run, json=json)
+
+
+def _invalid_sources(errors: Mapping[str, str]) -> dict[str, Plan | FailedRun]:
+    return {name: FailedRun("invalid", message) for name, message in errors.items()}
+
+
+def _report_results(
+    results: Mapping[str, Plan | FailedRun],
+    refused: Sequence[Row],
+    context: HarvestContext,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> int:
+    """Print a row for each source as a table or as JSON; return the exit code."""
+    if json:
+        rows = [
+            run_report.failed_row(name, result)
+            if isinstance(result, FailedRun)
+            else run_report.harvest_row(result, context.ledger, dry_run=dry_run)
+            for name, result in results.items()
+        ]
+        print(orjson.dumps([*refused, *rows]).decode())
+    elif results:
+        out.print(terminal_output.results_table(results, dry_run=dry_run))
+        for name, result in results.items():
+            if isinstance(result, Plan):
+                for line in terminal_output.failure_lines(name, result, context.ledger):
+                    out.print(line)
+    if any(
+        isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()
+    ):
+        return 2
+    return int(bool(refused) or any(map(_needs_attention, results.values())))
+
+
+def _needs_attention(result: Plan | FailedRun) -> bool:
+    return (
+        isinstance(result, FailedRun)
+        or bool(result.hold_reason)
+        or result.run.state is State.INCOMPLETE
+    )
+
+
+def _confirm_superseding(
+    sources: Sequence[Source], context: HarvestContext, supersede: Sequence[str], *, json: bool
+) -> tuple[list[Source], list[Row]]:
+    """Return the sources that may run, and a row for each whose plan waits for approval and would
+    be superseded unasked.
+
+    A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
+    """
+    waiting = {plan.source: plan for plan in context.ledger.awaiting_review()}
+    if unknown := [
+        plan for plan in supersede if plan not in {item.id for item in waiting.values()}
+    ]:
+        raise PlanError(
+            f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do"
+        )
+    ready, refused = [], []
+    for source in sources:
+        plan = waiting.get(source.name)
+        if plan is None or plan.id in supersede:
+            ready.append(source)
+            continue
+        err.print(
+            f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}",
+            style="yellow",
+            markup=False,
+        )
+        if (
+            not json
+            and sys.stdin.isatty()
+            and typer.confirm(f"A new run of {source.name} supersedes {plan.id}. Run it?", err=True)
+        ):
+            ready.append(source)
+            continue
+        remedy = (
+            f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
+        )
+        err.print(f"{source.name}: {remedy}", style="yellow", markup=False)
+        refused.append({**run_report.run_row(plan), "refused": remedy})
+    return ready, refused
+
+
+def prepare_collectors(context: HarvestContext) -> None:
+    """Start what collectors are forked from while this process has one thread."""
+    if context.collectors:
+        context.collectors.prepare()
+
+
+def harvest_all(
+    sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
+) -> dict[str, Plan | FailedRun]:
+    """Harvest sources one after the other; a run that fails stops no other."""
+    return _run_all(
+        sources,
+        context,
+        partial(harvest_and_log, full=full, dry_run=dry_run),
+        dry_run=dry_run,
+        quiet=quiet,
+    )
+
+
+def _run_all(
+    sources: Sequence[Source],
+    context: HarvestContext,
+    action: SourceAction,
+    *,
+    dry_run: bool,
+    quiet: bool,
+) -> dict[str, Plan | FailedRun]:
+    if sources:
+        prepare_collectors(context)
+    if not dry_run:
+        publish_vocabularies.publish(context)
+        update_status(context)  # so that pages list the sources that are still to come
+    results: dict[str, Plan | FailedRun] = {}
+    with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
+        for source in sources:
+            began = context.now()
+            result = run_source(source, context, action, bar)
+            results[source.name] = (
+                result
+                if isinstance(result, Plan)
+                else run_report.describe_failure(
+                    source.name, result, context.ledger, began, dry_run=dry_run
+                )
+            )
+    return results
+
+
+def run_source(
+    source: Source,
+    context: HarvestContext,
+    action: SourceAction,
+    bar: terminal_output.ProgressBar | None,
+) -> Plan | Exception:
+    """Return the plan of a source's run, or the error that ended the run."""
+    try:
+        return action(source, context, watch=bar.show if bar else None)
+    except QuietHoursError as error:
+        log.warning("run postponed", source=source.name, reason=str(error))
+        return error
+    except (HarvestError, JournalError) as error:
+        log.error("run failed", source=source.name, reason=str(error))
+        return error
+    except (
+        Exception
+    ) as error:  # the one place: a fault of ours in one source's run must not stop the others
+        log.exception("run failed: this is a bug, please report it", source=source.name)
+        abort(source, context, Reason("bug", {"error": f"{type(error).__name__}: {error}"}))
+        update_status(context)
+        return error
+    finally:
+        if bar:
+            bar.finish(source.name)
