@@ -115,7 +115,9 @@ class LimitedConnection(HttpToolsProtocol):
 
 
 class _TrailerApp:
-    """The app of one request. It sends trailer fields and waits a limited time for a slow client."""
+    """The app of one request. It sends trailer fields, waits a limited time for a slow client, and may
+    be cancelled once the client has disconnected.
+    """
 
     def __init__(
         self, cycle: RequestResponseCycle, app: ASGI3Application, read_timeout: float
@@ -131,7 +133,12 @@ class _TrailerApp:
         async def sending(message: ASGISendEvent) -> None:
             await self._send(message, send)
 
-        await self._app(scope, receive, sending)
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            # the app stops its work when the client leaves; uvicorn would log that as an error
+            if not self._cycle.disconnected:
+                raise
 
     async def _send(self, message: ASGISendEvent, send: ASGISendCallable) -> None:
         if self._cycle.flow.write_paused and not self._cycle.disconnected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -48,6 +49,23 @@ async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> Non
             "all projections to be level",
             output=lambda: f"{service.follower.projections}",
         )
+
+
+async def test_health_is_starting_until_the_indexes_are_built(tmp_path: Path) -> None:
+    build(tmp_path)
+    async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
+
+        async def is_ok() -> bool:
+            return bool((await client.get("/health")).json()["status"] == "ok")
+
+        await wait_until_async(is_ok, "the indexes", output=lambda: str(service.snapshot))
+        search = await client.get("/search?q=a")
+        service.snapshot = replace(service.current, text=-1, tables=-1)
+        answer = await client.get("/health")
+
+    assert search.status_code == 200
+    assert (answer.status_code, answer.json()["status"]) == (200, "starting")
+    assert answer.json()["reason"] == "still to be built: the search index, the facet tables"
 
 
 def visitor(app: FastAPI) -> httpx.AsyncClient:

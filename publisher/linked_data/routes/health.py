@@ -26,6 +26,7 @@ from publisher.http.endpoints import Count
 from publisher.http.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases
+from publisher.store.snapshots import Snapshot
 
 log = structlog.get_logger(component="health")
 
@@ -164,11 +165,19 @@ async def health(request: Request, service: ServiceDep) -> Response:
         }
         details |= {"faults": faults.items} if faults.items else {}
         return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
-    details |= {"reason": service.follower.reason} if service.follower.reason else {}
+    unbuilt = _describe_unbuilt(snapshot)
+    if reason := service.follower.reason or unbuilt:
+        details["reason"] = reason
     if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
         details["start"] = {step.name: step.state.value for step in steps}
     answer = {
-        "status": "unavailable" if service.store_failure else "degraded" if faults.items else "ok",
+        "status": "unavailable"
+        if service.store_failure
+        else "degraded"
+        if faults.items
+        else "starting"
+        if unbuilt
+        else "ok",
         "position": snapshot.position,
         "quads": snapshot.quads,
         "lag": lag,
@@ -180,6 +189,15 @@ async def health(request: Request, service: ServiceDep) -> Response:
     return JSONResponse(
         answer, HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK, _FRESH
     )
+
+
+def _describe_unbuilt(snapshot: Snapshot) -> str:
+    """Return which indexes the store has none of yet, so that pages that need them answer 503; ""
+    if it has all.
+    """
+    indexes = {"the search index": snapshot.text, "the facet tables": snapshot.tables}
+    missing = [name for name, position in indexes.items() if position < 0]
+    return f"still to be built: {', '.join(missing)}" if missing else ""
 
 
 async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from publisher.store.workers.response_buffer import MEMORY, DiskQuota, ResponseB
 from .conftest import Serve
 
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
+ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) < STR(?f)) }"
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
 
 
@@ -69,6 +71,25 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve: 
 
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1 << 30)
+
+
+async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = await serve(LIMITS, readers=1)
+    line, tasks = served.service._public.queue, served.server.server_state.tasks
+    server_log = logging.getLogger("uvicorn.error")  # it has a handler of its own
+    server_log.addHandler(caplog.handler)
+    try:
+        _, writer = await served.connect()
+        writer.write(f"GET /sparql?query={quote(ENDLESS)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await wait_until_async(lambda: line.free == 0, "the query to be at work")
+        writer.close()
+        await wait_until_async(lambda: line.free == 1 and not tasks, "the request to end")
+    finally:
+        server_log.removeHandler(caplog.handler)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(
