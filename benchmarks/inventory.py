@@ -26,6 +26,7 @@ from benchmarks.processes import Watch
 from benchmarks.result_table import Aim, Json, Line, show
 
 _MOST_MEMORY = 250.0  # MB
+_MOST_HELP = 0.5  # seconds of processor time
 _MOST_SECONDS = 2.0  # of processor time, beyond the start of the program
 _SOURCE = """
 title = "Inventory"
@@ -150,15 +151,17 @@ def main(
     ):
         data = Path(folder)
         (data / "sources").mkdir()
+        help_text = _run(data, "harvest", "--help").seconds
+        _run(data, "harvest")  # creates the ledger, and publishes the vocabulary
+        start = _run(data, "harvest").seconds
         (data / "sources" / "inventory.toml").write_text(_SOURCE.format(port=port))
-        _run(data, "runs")  # creates the ledger
-        start = _run(data, "harvest", "--help").seconds
         first = _run(data, "harvest", "inventory")
         unchanged = _run(data, "harvest", "inventory")
         files.append(jsonlib.dumps({"dataset": rows}, indent=1).encode())
         equal = _run(data, "harvest", "inventory")
     lines = [
-        Line("start of the program", "s", start, aim=Aim("most", 0.5, "ours")),
+        Line("the help of harvest", "s", help_text, aim=Aim("most", _MOST_HELP, "ours")),
+        Line("start: a harvest of no source", "s", start),
         *_lines(f"first harvest of {datasets:,} datasets", first, start, None),
         *_lines("the same file again", unchanged, start, _MOST_SECONDS),
         *_lines("equal datasets in other bytes", equal, start, _MOST_SECONDS),
