@@ -37,6 +37,7 @@ from publisher.portal.paged_listing import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.routes.suggest import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
+from publisher.portal.warm_up import warming_up
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exporter import Exporter
@@ -118,6 +119,7 @@ def create_app(
             service,
             _notifying_hub(service, site),
             sending_changes(service, site.subscription_store),
+            warming_up(service, app.state),
             follow_releases(service.data, site.allow),
         ):
             yield
@@ -147,6 +149,7 @@ def _set_state(
 ) -> None:
     """Set what the dependencies of routes read."""
     app.state.service, app.state.pages, app.state.start = service, pages, start
+    app.state.is_warm = True
     app.state.preview_runner = site.preview_runner
     # the command that takes submissions replaces both
     app.state.waiting_submissions = no_submissions

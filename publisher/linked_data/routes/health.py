@@ -165,8 +165,10 @@ async def health(request: Request, service: ServiceDep) -> Response:
         }
         details |= {"faults": faults.items} if faults.items else {}
         return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
-    unbuilt = _describe_unbuilt(snapshot)
-    if reason := service.follower.reason or unbuilt:
+    awaited = _describe_unbuilt(snapshot)
+    if not (awaited or request.app.state.is_warm):
+        awaited = "still to be loaded: the topics that words of a search are compared with"
+    if reason := service.follower.reason or awaited:
         details["reason"] = reason
     if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
         details["start"] = {step.name: step.state.value for step in steps}
@@ -176,7 +178,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
         else "degraded"
         if faults.items
         else "starting"
-        if unbuilt
+        if awaited
         else "ok",
         "position": snapshot.position,
         "quads": snapshot.quads,

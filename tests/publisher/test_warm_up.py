@@ -1,0 +1,37 @@
+"""What the first search would wait for is loaded before the server says that it is ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+from conftest import IRIS, build
+from waiting import wait_until_async
+
+from publisher.app import create_app
+from publisher.projections.search import topic_index
+from publisher.store.query_service import QueryService
+
+
+async def test_topics_are_loaded_once_health_is_ok(tmp_path: Path) -> None:
+    build(tmp_path)
+    topic_index._build_cached.cache_clear()
+    service = QueryService(tmp_path, IRIS)
+    app = create_app(service)
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    )
+    statuses: list[tuple[str, int]] = []
+
+    async def is_ok() -> bool:
+        status = (await client.get("/health")).json()["status"]
+        statuses.append((status, topic_index._build_cached.cache_info().currsize))
+        return bool(status == "ok")
+
+    async with app.router.lifespan_context(app), client:
+        await wait_until_async(is_ok, "the server to be ready", output=lambda: str(statuses))
+        before = topic_index._build_cached.cache_info().misses
+        search = await client.get("/search?q=a")
+
+    assert search.status_code == 200
+    assert topic_index._build_cached.cache_info().misses == before == 1
