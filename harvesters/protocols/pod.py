@@ -38,7 +38,9 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 Item = Record[Graph] | InvalidRecord
-_Row = tuple[str, bytes | InvalidRecord]  # the class of a dataset, and its raw bytes
+# the class of a dataset, its raw bytes, its key and its time of change; all are copies, since a part
+# of the parsed document would keep the memory around it
+_Row = tuple[str, bytes, bytes, bytes] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
@@ -93,7 +95,7 @@ def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> 
     """Yield the datasets of a catalogue, then those of nested catalogues."""
     for name, kind in wanted.items():
         for row in _as_list(catalogue.get(name)):
-            yield kind, _dump_dataset(row)
+            yield _dump_dataset(row, kind)
     for name in _NESTED:
         for row in _as_list(catalogue.get(name)):
             if isinstance(row, dict) and any(part in row for part in (*_LISTS, *_NESTED)):
@@ -104,8 +106,7 @@ def _as_list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _dump_dataset(row: Any) -> bytes | InvalidRecord:
-    """Return a dataset's raw bytes."""
+def _dump_dataset(row: Any, kind: str) -> _Row:
     if not isinstance(row, dict):
         return InvalidRecord(None, Reason("record_not_object", {"text": repr(str(row)[:40])}))
     key = _find_key(row)
@@ -114,25 +115,25 @@ def _dump_dataset(row: Any) -> bytes | InvalidRecord:
             None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])})
         )
     try:
-        return dump_json(row)
+        raw = dump_json(row)
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(
             key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
         )
+    modified = row.get("modified")
+    return kind, raw, key.encode(), modified.encode() if isinstance(modified, str) else b""
 
 
 def _parse_rows(rows: deque[_Row], base: str) -> Iterator[Item]:
     """Yield the records, and remove each from *rows*."""
     while rows:
-        kind, raw = rows.popleft()
-        if isinstance(raw, InvalidRecord):
-            yield raw
+        row = rows.popleft()
+        if isinstance(row, InvalidRecord):
+            yield row
             continue
-        row = load_dumped(raw)
-        key, modified = _find_key(row), row.get("modified")
-        assert key is not None
+        kind, raw, key, modified = row
         parse = partial(_parse_graph, raw, kind, base)
-        yield Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)
+        yield Record(key.decode(), Unparsed(parse), raw, modified.decode() or None)
 
 
 def _find_key(row: Mapping[str, Any]) -> str | None:
