@@ -86,11 +86,9 @@ class Crawler:
             for task in (finished, *workers):
                 task.cancel()
             for result in await asyncio.gather(*workers, return_exceptions=True):
-                if isinstance(result, BaseException) and not (
-                    isinstance(result, asyncio.CancelledError)
-                ):
+                if isinstance(result, Exception):
                     raise result
-        if not is_complete:
+        if not is_complete:  # a page was cancelled, or an engine in Rust panicked
             raise ReleaseError(
                 f"the export ended with {len(self._done)} of {len(self._known)} files; run it again to continue it"
             )

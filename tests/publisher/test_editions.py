@@ -37,7 +37,7 @@ from command_line.publishing.editions import app
 from journal.journal import Journal
 from publisher import damaged_files
 from publisher.editions.addresses import Addresses, Target, file_name
-from publisher.editions.crawler import LOG
+from publisher.editions.crawler import LOG, Crawler
 from publisher.editions.query_data import EXAMPLES
 from publisher.editions.release_data import find_release, link_release_data
 from publisher.editions.rewriting import rewrite
@@ -425,6 +425,17 @@ def test_a_page_loses_scripts_and_forms_that_need_a_server() -> None:
     assert '<form action="search.html">' in text
     assert text.count('href="needs-server.html"') == 2
     assert 'href="#y"' in text
+
+
+async def test_an_export_whose_page_ends_without_a_response_is_not_finished(tmp_path: Path) -> None:
+    def cancel(request: httpx.Request) -> httpx.Response:
+        raise asyncio.CancelledError
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(cancel)) as client:
+        crawler = Crawler(client, ADDRESSES, tmp_path, {}, lambda *_: None)
+
+        with pytest.raises(ReleaseError, match=r"ended with 0 of 1 files; run it again"):
+            await crawler.run([Target("https://stocktaking.example/", "en", "index.html")])
 
 
 def test_a_folder_with_other_files_is_refused(edition: Edition, tmp_path: Path) -> None:
