@@ -114,8 +114,11 @@ def dump_json(value: Any) -> bytes:
 
 
 def load_dumped(content: bytes) -> Any:
-    """Return the value that ``dump_json`` wrote; integers of any size keep their digits."""
-    return json.loads(content) if _LARGE_NUMBER.search(content) else orjson.loads(content)
+    """Return the value that ``dump_json`` wrote; integers of any size keep their digits. Raises
+    ParseError for other bytes.
+    """
+    with parser_errors("JSON"):
+        return json.loads(content) if _LARGE_NUMBER.search(content) else orjson.loads(content)
 
 
 def _refuse(value: object) -> None:
