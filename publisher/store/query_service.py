@@ -333,6 +333,9 @@ class QueryService:
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
                 return
+            replaced = Path(self.snapshot.path) if self.snapshot else None
+            if replaced and not replaced.is_dir():  # the follower has discarded it
+                self._damage, self._checked_at = first_fault(replaced), time.monotonic()
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
             await asyncio.gather(
                 self._public.switch_snapshot(snapshot.path),
