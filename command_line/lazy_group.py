@@ -14,6 +14,21 @@ from typer.main import get_group
 _HELP_WANTED = "stocktake.help-wanted"
 
 
+def import_quickly(module: str) -> Any:
+    """Import *module* and return it.
+
+    Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is off,
+    and ignores these objects later.
+    """
+    gc.disable()
+    try:
+        imported = import_module(module)
+        gc.freeze()
+    finally:
+        gc.enable()
+    return imported
+
+
 class LazyCommand(TyperCommand):
     """A command or group named *name* of the Typer app *app* in *module*.
 
@@ -27,18 +42,8 @@ class LazyCommand(TyperCommand):
         self._module, self._app, self._target = module, app, target
 
     def load(self) -> Any:
-        """Import the module and return the real command.
-
-        Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is
-        off, and ignores these objects later.
-        """
-        gc.disable()
-        try:
-            module = import_module(self._module)
-            gc.freeze()
-        finally:
-            gc.enable()
-        group: Any = get_group(getattr(module, self._app))
+        """Import the module and return the real command."""
+        group: Any = get_group(getattr(import_quickly(self._module), self._app))
         return group.commands[self._target] if self._target else group
 
     def make_context(

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from command_line.harvesting import mirror as mirroring
+from command_line.lazy_group import import_quickly
 from command_line.settings import Settings
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
@@ -73,7 +74,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
-    import_module("command_line.site").serve(
+    import_quickly("command_line.site").serve(
         settings, public_address(settings, host, port), host, port
     )
 

@@ -5,14 +5,16 @@ The module is imported when a server starts: importing all pages takes more than
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
 import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
@@ -20,23 +22,16 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.harvesting.terminal import network_settings, notification_channels
+from command_line.lazy_group import import_quickly
 from command_line.problems import LedgerProblems
 from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
 from harvesters.admin.access.auth import is_operator
-from harvesters.admin.app import create_admin
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.participation.comments.actions import shown_comments
-from harvesters.participation.comments.admin_routes import routes as comment_moderation
-from harvesters.participation.comments.page_routes import routes as comment_pages
-from harvesters.participation.inbox.routes import InboxLink, takes_notifications
-from harvesters.participation.inbox.routes import routes as inbox
-from harvesters.participation.prizes.api import routes as prize_api
-from harvesters.participation.prizes.page_routes import routes as prize_pages
-from harvesters.participation.submissions.app import MODERATION, create_submissions
-from harvesters.participation.submissions.app import PATHS as SUBMISSION_PATHS
+from harvesters.participation.inbox.link import InboxLink, takes_notifications
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
@@ -61,6 +56,8 @@ from vocab.iris import Iris
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
 _ORGANIZATIONS = 3  # that one name of a draft may mean
+_LEDGER_APPS = "command_line.ledger_apps"
+SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
 ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 # things with a similar title that the matcher compares, and how like the titles must be
 _CANDIDATES, _LIKE = 20, 0.5
@@ -97,15 +94,7 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
         context_of_submissions.is_open,
     )
     public.state.comments = partial(shown_comments, context_of_submissions)
-    submissions = create_submissions(
-        context_of_submissions, (prize_api, prize_pages, comment_pages, inbox)
-    )
-    combined = combine_apps(
-        public,
-        create_admin(admin_context, (*MODERATION, comment_moderation)),
-        submissions,
-        context_of_submissions,
-    )
+    combined = combine_apps(public, admin_context, context_of_submissions)
     run(create_config(combined, host, port, settings.proxies))
 
 
@@ -281,26 +270,44 @@ class PathsRoute(BaseRoute):
         await self._app(scope, receive, send)
 
 
-def combine_apps(
-    public: FastAPI, admin: FastAPI, submissions: FastAPI, context: SubmissionContext | None = None
-) -> Starlette:
-    """Combine the public portal, the admin pages and the submissions in one application. Each
-    handles its own requests and errors.
+class LazyApp:
+    """The application that *build* returns, built in a thread at the first request."""
 
-    With the *context* of submissions, public pages link to the inbox.
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build, self._building = build, Lock()
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        async with self._building:
+            if self._app is None:
+                self._app = await run_in_threadpool(self._build)
+        await self._app(scope, receive, send)
+
+
+def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionContext) -> Starlette:
+    """Combine the public portal, the admin pages and the submissions in one application, which
+    closes the ledgers of *admin* and *submissions*. Each handles its own requests and errors.
+
+    Public pages link to the inbox.
     """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for app in (admin, submissions, public):
-                await stack.enter_async_context(app.router.lifespan_context(app))
-            yield
+        try:
+            async with public.router.lifespan_context(public):
+                yield
+        finally:
+            submissions.admin.close()
+            admin.close()
 
     routes = [
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
-        Mount("/admin", admin),
-        PathsRoute(SUBMISSION_PATHS, submissions),
-        Mount("", InboxLink(public, partial(takes_notifications, context)) if context else public),
+        Mount("/admin", LazyApp(lambda: import_quickly(_LEDGER_APPS).admin_app(admin))),
+        PathsRoute(
+            SUBMISSION_PATHS,
+            LazyApp(lambda: import_quickly(_LEDGER_APPS).submissions_app(submissions)),
+        ),
+        Mount("", InboxLink(public, partial(takes_notifications, submissions))),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestIdMiddleware)])

@@ -135,7 +135,7 @@ def create_app(
     _set_state(app, service, pages, start, site)
     app.state.permit = permit
     for router in ROUTERS.values():
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse
@@ -62,15 +61,7 @@ _PARTS = (
 
 
 def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the app for *context*, which the app closes on shutdown, with *more* routes. The
-    ledger is opened at the first request.
-    """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        context.close()
-
+    """Create the app for *context*, with *more* routes. The first request opens the ledger."""
     app = FastAPI(
         title="Stocktake admin API",
         description="Controls the harvesters. Every request needs a key as a bearer token; see docs/reference/admin.md.",
@@ -79,7 +70,6 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
             code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
             for code, text in _ERROR_RESPONSES.items()
         },
-        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import APIRouter, Path, Query
@@ -138,15 +139,9 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
             routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], **documentation)
             return endpoint
         routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
-        dependencies = documentation.get("dependencies")
-        routes.add_api_route(
-            path,
-            endpoint,
-            methods=["HEAD"],
-            response_model=None,
-            dependencies=dependencies,
-            include_in_schema=False,
-        )
+        head = copy(routes.routes[-1])
+        head.methods, head.include_in_schema = {"HEAD"}, False  # type: ignore[attr-defined]
+        routes.routes.append(head)
         return endpoint
 
     return register

@@ -27,7 +27,8 @@ from harvesters.ledger.participation.notifications import Notification
 from harvesters.ledger.participation.submissions import Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.participation.inbox.routes import InboxLink, routes, takes_notifications
+from harvesters.participation.inbox.link import InboxLink, takes_notifications
+from harvesters.participation.inbox.routes import routes
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext

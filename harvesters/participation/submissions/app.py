@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI
 
@@ -31,46 +30,39 @@ UPLOADS = {
     upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE,
     **picture_routes.UPLOADS,
 }
-PATHS = ("/submissions", "/submit", "/inbox", "/picture")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 
 def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the app for *context*, whose ledger it closes on shutdown, with *more* routes below
-    its paths.
-    """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        context.admin.close()
-
+    """Create the app for *context*, with *more* routes below its paths."""
     app = FastAPI(
         title="Stocktake submissions",
         description="Submit records and keep them up to date; see docs/reference/submissions.md.",
         version="1",
-        lifespan=lifespan,
         openapi_url="/submissions/openapi.json",
         docs_url=None,
         redoc_url=None,
     )
     app.state.context, app.state.submissions = context.admin, context
     app.state.pages = submission_pages(demo=context.admin.demo, provider=context.provider_name)
-    for router in more:
-        app.include_router(router)
-    # before the routes of one submission, whose path may be any word
-    app.include_router(upload_routes.routes)
-    app.include_router(upload_routes.pages)
-    app.include_router(picture_routes.routes)
-    app.include_router(picture_routes.pages)
-    app.include_router(transfer_routes.routes)
-    app.include_router(transfer_routes.pages)
-    app.include_router(api.routes)
-    app.include_router(sign_in_routes.routes)
-    app.include_router(form_routes.routes)
-    app.include_router(question_routes.routes)  # after the pages whose names are no questions
-    app.include_router(check_routes.routes)
-    app.include_router(reminder_routes.routes)
+    routers = (
+        *more,
+        # before the routes of one submission, whose path may be any word
+        upload_routes.routes,
+        upload_routes.pages,
+        picture_routes.routes,
+        picture_routes.pages,
+        transfer_routes.routes,
+        transfer_routes.pages,
+        api.routes,
+        sign_in_routes.routes,
+        form_routes.routes,
+        question_routes.routes,  # after the pages whose names are no questions
+        check_routes.routes,
+        reminder_routes.routes,
+    )
+    for router in routers:
+        app.router.routes.extend(router.routes)  # include_router() would build each route again
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS, policy=POLICY)
