@@ -13,14 +13,15 @@ import numpy as np
 from pyoxigraph import Literal, RdfFormat, parse
 from rapidfuzz import fuzz, process
 
+from harvesters.inspection.concept_vectors import SHIPPED, embed_names, embed_words, write
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from languages.embedding import ModelError, Vectors, check_model, embed, embed_query
+from languages.embedding import ModelError, Vectors, check_model, embed_query
 from vocab.countries import AREA
 from vocab.crosswalks import matches_by_word
 from vocab.curated_words import CuratedWord, resolve_concept
 from vocab.goals import SDG
-from vocab.iris import Iris
+from vocab.iris import BASE, Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
@@ -32,6 +33,10 @@ LOWEST_COSINE = 0.2
 LONGEST = 300  # characters of a word that is compared with names
 _WORDS = 25  # of a language, for their mean
 _COUNTRIES = ("country", "developedIn")
+# schemes with short names, of what words of a language have in common
+_SHORT = ("activity-type", "stakeholder-type", "status", "coverage")
+# fields whose concepts are compared by meaning; other fields have some of the same
+_MEANT = ("topic", "organization type", "activityType", "status", "coverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,22 +200,42 @@ def _near_in_meaning(
     )[:NEAREST]
 
 
+def texts_to_ship(base: str) -> tuple[list[str], list[str]]:
+    """Return the names and the words whose vectors are shipped; after a change of them run
+    ``python -m harvesters.inspection.crosswalk_gaps``.
+    """
+    names = {name: None for field in _MEANT for name in _english(field, base).values()}
+    words = {word: None for words in _short_words(base).values() for word in words}
+    return list(names), list(words)
+
+
+def _short_words(base: str) -> dict[str, list[str]]:
+    """Return short words of each language."""
+    words: dict[str, list[str]] = {}
+    for scheme in _SHORT:
+        for concept in concepts(scheme, base).values():
+            for name in concept.labels:
+                if name.language:
+                    words.setdefault(name.language, []).append(name.value)
+    return {language: names[:_WORDS] for language, names in words.items()}
+
+
 @lru_cache(maxsize=16)
 def _language_means(base: str) -> Vectors:
     """Return the mean vector of short words of each language: what they have in common, whatever
     they mean.
     """
-    words: dict[str, list[str]] = {}
-    for scheme in ("activity-type", "stakeholder-type", "status", "coverage"):
-        for concept in concepts(scheme, base).values():
-            for name in concept.labels:
-                words.setdefault(name.language or "", []).append(name.value)
-    means = [
-        np.mean([embed_query(word) for word in names[:_WORDS]], axis=0)
-        for language, names in words.items()
-        if language
-    ]
+    means = [np.mean(embed_words(words), axis=0) for words in _short_words(base).values()]
     return np.asarray(means, dtype=np.float32)
+
+
+def _english(field: str, base: str) -> dict[str, str]:
+    """Return the English names of the concepts that *field* can have, by their IRIs."""
+    return {
+        iri: name
+        for iri in dict.fromkeys(_names(field, base)[1])
+        if (name := label(iri, "en", base))
+    }
 
 
 @lru_cache(maxsize=16)
@@ -218,12 +243,8 @@ def _meanings(field: str, base: str) -> tuple[Vectors, list[str]]:
     """Return the vectors of the English names of the concepts that *field* can have, less their
     mean, and the IRIs of the concepts.
     """
-    names = {
-        iri: name
-        for iri in dict.fromkeys(_names(field, base)[1])
-        if (name := label(iri, "en", base))
-    }
-    vectors = embed(list(names.values()))
+    names = _english(field, base)
+    vectors = embed_names(list(names.values()))
     mean = np.asarray(vectors.mean(axis=0) if len(vectors) else 0, dtype=np.float32)
     centered = vectors - mean
     lengths = np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9)
@@ -267,3 +288,7 @@ def _is_wanted(iri: str, field: str) -> bool:
             is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
         )
     return True
+
+
+if __name__ == "__main__":
+    write(*texts_to_ship(BASE), SHIPPED)

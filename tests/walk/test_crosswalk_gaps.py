@@ -11,16 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 from definitions import words_json
 from typer.testing import CliRunner
 
-from harvesters.inspection.crosswalk_gaps import _near_in_meaning, _nearest, find_gaps
+from harvesters.inspection.concept_vectors import SHIPPED, embed_names, read, write
+from harvesters.inspection.crosswalk_gaps import (
+    _near_in_meaning,
+    _nearest,
+    find_gaps,
+    texts_to_ship,
+)
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
-from languages.embedding import check_model
+from languages.embedding import check_model, embed
 from stocktake import app
 from vocab.curated_words import CuratedWord, resolve_concept, short_name
 from vocab.iris import BASE, Iris
@@ -122,6 +129,29 @@ def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str)
 
     assert code in {item.iri.rpartition("/")[2] for item in near}
     assert all(item.is_meaning for item in near)
+
+
+@pytest.mark.parametrize("step", [30, pytest.param(1, marks=pytest.mark.nightly)])
+def test_shipped_vectors_are_those_of_the_model(tmp_path: Path, step: int) -> None:
+    names, words = texts_to_ship(BASE)
+    shipped = read(SHIPPED)
+
+    write(names[::step], words[::step], tmp_path / "some.npz")
+    computed = read(tmp_path / "some.npz")
+
+    # after a change of the names: python -m harvesters.inspection.crosswalk_gaps
+    assert len(shipped) == len(names) + len(words)
+    assert computed.keys() <= shipped.keys()
+    assert all(np.allclose(computed[key], shipped[key], atol=0.01) for key in computed)
+
+
+def test_names_that_are_not_shipped_are_computed() -> None:
+    names, _ = texts_to_ship(BASE)
+
+    rows = embed_names(["a name of nothing", names[0]])
+
+    assert np.allclose(rows, embed(["a name of nothing", names[0]]), atol=0.01)
+    assert embed_names([]).shape == embed([]).shape
 
 
 def test_an_indicator_is_no_concept_of_a_word() -> None:

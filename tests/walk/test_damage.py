@@ -22,13 +22,14 @@ from projects import NOON
 from typer.testing import CliRunner, Result
 
 from benchmarks.damage import damage_each, largest_files
-from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact
 from harvesters.network.settings import NetworkSettings
+from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.status_file import write_status
 from harvesters.source import Source
 from journal.errors import ChainError
 from journal.file_lock import FileLock
@@ -49,6 +50,8 @@ from vocab.iris import BASE, Iris
 
 IRIS = Iris(BASE)
 FLIPPED = 64  # bytes
+# two graphs of the vocabulary: each check reads all statements several times
+VOCABULARY = ("scheme/action-line", "scheme/status")
 # Files that the journal can rebuild, and the part that names each.
 DERIVED = [
     ("store/snapshots/*/store/*.sst", "store"),
@@ -109,9 +112,11 @@ def filled(
 def _fill(
     context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
 ) -> Path:
-    harvest_all([source], context, full=True, dry_run=False, quiet=True)
+    publish_vocabularies.publish(context, VOCABULARY)
+    harvest(source, context)
     registry.projects.append(project(11))
     harvest(source, context)
+    write_status(context)
     data = context.data
     context.ledger.close()
     files.build(data, IRIS)

@@ -46,6 +46,8 @@ from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 
 PAGE = 8
+# two graphs of the vocabulary: each snapshot reads all statements several times
+VOCABULARY = ("scheme/action-line", "scheme/status")
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
 # p05 is withheld
 CHANGED = {
@@ -115,7 +117,7 @@ def source() -> Source:
 def run(home: Path, action: str) -> None:
     """Harvest, unless the run already ended before a kill."""
     with open_harvest(home, action) as context:
-        publish_vocabularies.publish(context)
+        publish_vocabularies.publish(context, VOCABULARY)
         last = context.ledger.last_run(
             "projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)]
         )
@@ -186,7 +188,7 @@ def request_run(home: Path, action: str) -> None:
 def execute_requests(home: Path, action: str) -> None:
     """Start as the scheduler does, with a run request waiting."""
     with open_harvest(home, action) as context:
-        publish_vocabularies.publish(context)
+        publish_vocabularies.publish(context, VOCABULARY)
         run_requests.recover_requests(context)
         for request in run_requests.claim_requests(context):
             run_requests.execute_request(
