@@ -16,10 +16,12 @@ from zlib import crc32
 
 import orjson
 from starlette.applications import Starlette
+from starlette.datastructures import Headers as ResponseHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from demo import ckan, list_endpoints, oai
 from demo.error_responses import ERROR_FAULTS, error_response, robots
@@ -153,26 +155,21 @@ def _reply(
 
 
 def _cached(request: Request, index: RecordIndex, body: bytes, kind: str) -> Response:
-    """Respond with ETag and Last-Modified, or 304 if the client's copy is current."""
-    demo, name = _get_state(request), index.registry.name
-    etag = f'"{crc32(body):08x}-{len(body):x}"'
-    headers = {
-        "ETag": etag,
-        "Last-Modified": format_datetime(
-            datetime.fromtimestamp(index.newest, demo.state.now.tzinfo), usegmt=True
-        ),
-    }
-    requested = request.headers.get("if-none-match")
-    is_cached = (
-        etag in requested
-        if requested
-        else request.headers.get("if-modified-since") == headers["Last-Modified"]
-    )
-    return (
-        _reply(demo, name, b"", kind, 304, headers)
-        if is_cached
-        else _reply(demo, name, body, kind, 200, headers)
-    )
+    """Respond with Last-Modified and ETag, or 304 if the client's copy is current."""
+    newest = datetime.fromtimestamp(index.newest, _get_state(request).state.now.tzinfo)
+    modified = {"Last-Modified": format_datetime(newest, usegmt=True)}
+    return _conditional(request, index.registry.name, body, kind, modified)
+
+
+def _conditional(
+    request: Request, name: str, body: bytes, kind: str, headers: Headers = _NONE
+) -> Response:
+    """Respond with ETag and *headers*, or 304 if the client's copy is current."""
+    headers = {**headers, "ETag": f'"{crc32(body):08x}-{len(body):x}"'}
+    demo = _get_state(request)
+    if StaticFiles().is_not_modified(ResponseHeaders(headers), request.headers):
+        return _reply(demo, name, b"", kind, 304, headers)
+    return _reply(demo, name, body, kind, 200, headers)
 
 
 def _url(request: Request) -> str:
@@ -248,12 +245,7 @@ async def _publication(request: Request) -> Response:
     name = next(name for name, (path, _, _) in PUBLICATIONS.items() if path == request.url.path)
     demo.count(name)
     _, kind, content = PUBLICATIONS[name]
-    body = content(demo.seed)
-    etag = f'"{crc32(body):08x}-{len(body):x}"'
-    is_cached = etag in request.headers.get("if-none-match", "")
-    return _reply(
-        demo, name, b"" if is_cached else body, kind, 304 if is_cached else 200, {"ETag": etag}
-    )
+    return _conditional(request, name, content(demo.seed), kind)
 
 
 def _next_state(state: ScenarioState, requested: Mapping[str, Any]) -> ScenarioState:
