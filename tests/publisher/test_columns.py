@@ -59,6 +59,7 @@ def test_random_queries_have_equal_answers(
     first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.store.columns.patterns._FEW", 1e-9 if first % 20 else 200)
+    _vary_answers(first // PER_DATA, monkeypatch)
     assert _equal_answers(range(first, first + PER_DATA), tmp_path) >= PER_DATA // 5
 
 
@@ -70,7 +71,16 @@ def test_many_random_queries_have_equal_answers(
     monkeypatch.setattr(
         "publisher.store.columns.patterns._FEW", 1e-9 if (first - SEEDS) % 500 else 200
     )
+    _vary_answers((first - SEEDS) // NIGHTLY_PER_DATA, monkeypatch)
     assert _equal_answers(range(first, first + NIGHTLY_PER_DATA), tmp_path) >= NIGHTLY_PER_DATA // 5
+
+
+def _vary_answers(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write some answers as lines by SQL, some in Python, and look up the terms of some parts of an
+    order in two steps.
+    """
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_WRITTEN", (1000, 2, 0)[number % 3])
+    monkeypatch.setattr("publisher.store.columns.ordering._MAX_WHOLE", (10_000, 0)[number // 2 % 2])
 
 
 def _equal_answers(seeds: range, folder: Path) -> int:
@@ -978,6 +988,34 @@ def test_common_and_rare_terms_are_answered_as_often_as_they_are_there(
         assert _answer(columns, query) == _in_order(
             query, solutions(merged_store(stored).query(query))
         )
+
+
+@pytest.mark.parametrize("written", [0, 1000])
+def test_answer_is_written_alike_by_sql_and_without_it(
+    written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_WRITTEN", written)
+    texts = [*TEXTS, *INTEGERS, typed("1.5", "decimal"), BlankNode("b"), NODES[0]]
+    stored = [Quad(NODES[1], PREDICATES[0], text, GRAPHS[0]) for text in texts]
+    values = "VALUES ?x { UNDEF <x:unknown> } BIND(STR(?o) AS ?t) BIND(STRLEN(?t) / 2 AS ?n)"
+    query = f"SELECT ?o ?x ?t ?n (BOUND(?x) AS ?b) {{ ?s ?p ?o {values} }}"
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        for _ in range(2):  # the second answer reads cached texts
+            assert _answer(columns, query) == _in_order(
+                query, solutions(merged_store(stored).query(query))
+            )
+
+
+def test_texts_of_common_terms_alone_are_cached(tmp_path: Path) -> None:
+    subjects = [NamedNode(f"x:{number}") for number in range(COMMON)]
+    stored = [Quad(subject, PREDICATES[0], NODES[0], GRAPHS[0]) for subject in subjects]
+
+    with closing(columns_of(stored, tmp_path)) as columns:
+        answer = _answer(columns, "SELECT ?s ?o { ?s ?p ?o }")
+
+        assert answer == sorted((str(subject), str(NODES[0])) for subject in subjects)
+        assert list(columns._texts.values()) == [str(NODES[0])]
 
 
 def _answer(columns: ColumnEngine, query: str) -> list[tuple[str | None, ...]]:

@@ -10,6 +10,12 @@ from publisher.store.columns.operands import STRINGS, Operand
 from publisher.store.columns.relations import NotCompiled, fallback
 from publisher.store.columns.terms import TermKind
 
+# kinds whose values are ordered, and the property that they are ordered by
+_ORDERED_BY = (
+    ((TermKind.INTEGER,), "whole"),
+    ((TermKind.STRING, TermKind.INSTANT, TermKind.DATE), "lexical"),
+)
+
 
 def _known(value: Operand) -> str:
     return f"{value.kind} IS NOT NULL"
@@ -63,10 +69,11 @@ def ordered(one: Operand, two: Operand, operator: str) -> str:
     if TermKind.DECIMAL in (one.static, two.static):
         return f"({scaled(one)} {operator} {scaled(two)})"
     cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
-    for kinds, field in (
-        (f"{TermKind.INTEGER:d}", "whole"),
-        (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical"),
-    ):
-        compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
-        cases += f" WHEN {one.kind} = {two.kind} AND {one.kind} IN ({kinds}) THEN {compared}"
+    static = two.static if one.static is None else one.static
+    for kinds, field in _ORDERED_BY:
+        if static is None or static in kinds:
+            compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
+            listed = ", ".join(f"{kind:d}" for kind in kinds)
+            is_one_of = f" AND {one.kind} IN ({listed})" if static is None else ""
+            cases += f" WHEN {one.kind} = {two.kind}{is_one_of} THEN {compared}"
     return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"

@@ -51,7 +51,7 @@ from publisher.store.columns.relations import (
     with_unbound,
     without_columns,
 )
-from publisher.store.columns.result_lines import Template, lines_of, template_of
+from publisher.store.columns.result_lines import NO_RESULT, Result, Template, result_of, template_of
 from publisher.store.columns.terms import TermKind, TermRow
 
 # patterns in EXISTS that the parser has translated to the algebra
@@ -61,8 +61,8 @@ _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reac
 
 @dataclass(frozen=True, slots=True)
 class CompiledQuery:
-    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for
-    *variables*; for ASK, one boolean.
+    """*sql* yields solutions, of which *result* reads the values of *variables*; for ASK, one
+    boolean.
 
     *template* has the triples of a CONSTRUCT. *cost* is about how many triples and solutions are
     visited. *is_blocking*: it sorts, groups or is DISTINCT, so that its first row is known only
@@ -75,6 +75,7 @@ class CompiledQuery:
     is_blocking: bool
     form: Form = Form.SELECT
     template: Template = ()
+    result: Result = NO_RESULT
 
 
 def compile_query(
@@ -128,12 +129,13 @@ class _Compiler:
         if any(name not in variables for name in self._bindings):
             raise NotCompiled("a bound variable that is not selected")
         self._check_every(relation)
-        lines = lines_of(self._names, self._constants, relation, variables, is_ordered)
+        result = result_of(self._names, self._constants, relation, variables)
         is_blocking = (
             is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
         )
+        cost = self._patterns.cost
         return CompiledQuery(
-            lines, variables, self._patterns.cost, is_blocking, parsed.form, template
+            relation.sql, variables, cost, is_blocking, parsed.form, template, result
         )
 
     def _describe(self, algebra: CompValue) -> CompiledQuery:
@@ -147,14 +149,14 @@ class _Compiler:
         triples = described(
             self._names, relation, [str(term) for term in algebra.PV], self._patterns.default_source
         )
-        lines = lines_of(self._names, self._constants, triples, ("s", "p", "o"), False)
         return CompiledQuery(
-            lines,
+            triples.sql,
             ("s", "p", "o"),
             self._patterns.cost,
             is_blocking,
             Form.DESCRIBE,
             (("?s", "?p", "?o"),),
+            result_of(self._names, self._constants, triples, ("s", "p", "o")),
         )
 
     def _check_every(self, relation: SolutionTable) -> None:
@@ -191,11 +193,9 @@ class _Compiler:
             return SolutionTable(sql, projected), False
         if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
-        return SolutionTable(
-            ordered_solutions(
-                self._names, whole, modifiers, names, together=self._patterns.are_few
-            ),
-            projected,
+        patterns = self._patterns
+        return ordered_solutions(
+            self._names, whole, modifiers, patterns.solutions, together=patterns.are_few
         ), True
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
@@ -241,13 +241,21 @@ class _Compiler:
                 if not node.p:  # the parser gives an empty list
                     raise NotCompiled("VALUES without values")
                 self._refuse_bound(node)
-                return self._values(node.p) if node.p.name == "values" else self._select(node.p)[0]
+                return self._values(node.p) if node.p.name == "values" else self._subquery(node.p)
             case "values":
                 self._refuse_bound(node)
                 return self._values(node)
             case "AggregateJoin":
                 return self._aggregate(node, graph)
         raise NotCompiled(str(node.name))
+
+    def _subquery(self, node: CompValue) -> SolutionTable:
+        """Return a SELECT without the properties of its terms."""
+        relation, _ = self._select(node)
+        names = ", ".join(self._names[item] for item in relation.columns) or "1 AS unit"
+        if not relation.described:
+            return relation
+        return SolutionTable(f"SELECT {names} FROM ({relation.sql})", relation.columns)
 
     def _refuse_bound(self, node: CompValue) -> None:
         """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -30,13 +30,15 @@ from publisher.store.columns.query_parser import Form, ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.result_lines import Template
 from publisher.store.columns.staging import Stage
-from publisher.store.columns.terms import TermKind, TermRow, term_row
+from publisher.store.columns.terms import TERM_TEXT, TermKind, TermRow, term_row
 from publisher.store.workers.reader import parse_term
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 _TERMS = (NamedNode, BlankNode, Literal)
 _GRAPHS = (Form.CONSTRUCT, Form.DESCRIBE)  # the forms whose result is triples
 FETCHED = 10_000  # rows per fetch
+MAX_WRITTEN = 1_000  # solutions up to which an answer is written without another query of lines
+CACHED_TERMS = 10_000  # common terms whose texts are cached
 CACHED = 500  # queries whose algebra or SQL is cached
 
 Answer = QuerySolutions | QueryBoolean | Iterator[Triple]
@@ -72,6 +74,7 @@ class ColumnEngine:
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
         self._graphs: dict[int, int] = {}
+        self._texts: dict[int, str] = {}  # of common terms
         self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
 
     def _add(self, quads: list[Quad]) -> None:
@@ -185,14 +188,51 @@ class ColumnEngine:
         return bool(result)
 
     def _solutions(self, query: CompiledQuery) -> QuerySolutions:
+        run = self.connection.execute
         try:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {query.sql}")
+            ((number,),) = run(f"CREATE OR REPLACE TEMP TABLE answers AS {query.sql}").fetchall()
+            if number <= MAX_WRITTEN:
+                lines: io.IOBase = io.BytesIO(self._written(query))
+            else:
+                run(f"CREATE OR REPLACE TEMP TABLE answer AS {query.result.lines}")
+                lines = _Lines(self.connection, query.variables)
+            run("DROP TABLE answers")
         except duckdb.Error as error:
             raise NotCompiled(str(error)) from error
-        lines = _Lines(self.connection, query.variables)
         solutions = parse_query_results(lines, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
         assert isinstance(solutions, QuerySolutions)
         return solutions
+
+    def _written(self, query: CompiledQuery) -> bytes:
+        """Return the few rows of the table ``answers`` as SPARQL's TSV: to plan one more query takes
+        longer than to write them here.
+        """
+        rows = self.connection.execute(query.result.cells).fetchall()
+        numbers = {cell for row in rows for cell in row if isinstance(cell, int)}
+        texts = {**query.result.constants, **self._texts_of(numbers)}
+        if missing := numbers - texts.keys():
+            raise NotCompiled(f"the terms {missing}")
+        lines = [
+            "\t".join(texts[cell] if isinstance(cell, int) else cell or "" for cell in row)
+            for row in rows
+        ]
+        return "".join(f"{line}\n" for line in (_head(query.variables), *lines)).encode()
+
+    def _texts_of(self, numbers: Collection[int]) -> dict[int, str]:
+        """Return the N-Triples forms of the terms with *numbers*; those of common terms are cached."""
+        if len(self._texts) > CACHED_TERMS:
+            self._texts.clear()
+        if rest := [number for number in numbers if number not in self._texts]:
+            self._texts.update(self._looked_up("common_terms", rest))
+        texts = {number: self._texts[number] for number in numbers if number in self._texts}
+        if rest := [number for number in rest if number not in texts]:
+            texts.update(self._looked_up("terms", rest))
+        return texts
+
+    def _looked_up(self, table: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
+        wanted = "(SELECT unnest(?::UBIGINT[]) AS id)"
+        query = f"SELECT t.id, {TERM_TEXT} FROM {table} t JOIN {wanted} n ON t.id = n.id"
+        return self.connection.execute(query, [numbers]).fetchall()
 
     def close(self) -> None:
         """Close the file."""
@@ -206,7 +246,7 @@ class _Lines(io.RawIOBase):
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
         self._connection, self._place = connection, 0
-        self._data = ("\t".join(f"?{variable}" for variable in variables) + "\n").encode()
+        self._data = f"{_head(variables)}\n".encode()
 
     def _fetch(self) -> bool:
         query = "SELECT line FROM answer WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
@@ -226,6 +266,10 @@ class _Lines(io.RawIOBase):
         end = len(self._data) if size < 0 else size
         data, self._data = self._data[:end], self._data[end:]
         return data
+
+
+def _head(variables: Iterable[str]) -> str:
+    return "\t".join(f"?{variable}" for variable in variables)
 
 
 def _boolean(value: bool) -> QueryBoolean:

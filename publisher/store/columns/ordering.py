@@ -17,32 +17,37 @@ from publisher.store.columns.relations import (
     NotCompiled,
     SolutionTable,
     fallback,
+    property_columns,
     with_properties,
 )
 from publisher.store.columns.terms import TermKind
 
-_MAX_FIRST = 1000  # solutions up to which the values of the first sort key are sorted apart
+# solutions by several keys up to which all terms of an answer are looked up with those of the keys,
+# although LIMIT leaves out some
+_MAX_WHOLE = 10_000
+# solutions up to which that is done for one key, and the first of several keys is sorted apart
+_MAX_FIRST = 1000
 
 
 def ordered_solutions(
-    names: Names,
-    relation: SolutionTable,
-    modifiers: Modifiers,
-    selected: str,
-    *,
-    together: bool = False,
-) -> str:
-    """Return a query of the columns *selected* of *relation*, in the order and the part that
-    *modifiers* say. Raises NotCompiled.
+    names: Names, relation: SolutionTable, modifiers: Modifiers, number: float, *, together: bool
+) -> SolutionTable:
+    """Return *relation* in the order and the part that *modifiers* say, with the properties of the
+    terms that were looked up for that. Raises NotCompiled.
 
-    *together* is that of ``with_properties``.
+    *number* is about how many solutions there are; *together* is that of ``with_properties``.
     """
     used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
-    if not together and (first := _first_solutions(names, relation, modifiers)) is not None:
-        relation, together = first, True
-    full = with_properties(names, relation, used, together=together)
+    columns = relation.columns
+    most = _MAX_WHOLE if len(modifiers.order) > 1 else _MAX_FIRST
+    is_small = together and (modifiers.length is None or number <= most)
+    if not is_small and (first := _first_solutions(names, relation, modifiers)) is not None:
+        relation, together, is_small = first, True, True
+    # The terms of the answer are looked up with those of the order where nearly all are needed.
+    unread = [item for item in modifiers.variables if is_small and item not in used]
+    full = with_properties(names, relation, used, together=together, unread=unread)
     keys, checks = [], []
     for condition in modifiers.order:
         keys += (parts := _directed_keys(names, condition, full))
@@ -53,7 +58,12 @@ def ordered_solutions(
     limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
     order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
-    return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {selected} FROM solutions{_check(checks)} {order}"
+    described = [item for item in modifiers.variables if item in full.described]
+    selected = [names[item] for item in modifiers.variables]
+    selected += [part for item in described for part in property_columns(names[item])]
+    sql = f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(selected) or '1 AS unit'} FROM solutions{_check(checks)} {order}"
+    projected = {item: columns[item] for item in modifiers.variables}
+    return SolutionTable(sql, projected, frozenset(described))
 
 
 def _first_solutions(
@@ -92,8 +102,12 @@ def _check(checked: list[str]) -> str:
     """Return the condition that the literals of each of the columns *checked* of ``solutions`` are
     of one kind: SPARQL does not define the order of others.
     """
-    mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checked)
-    return f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
+    if not checked:
+        return ""
+    mixed = " OR ".join(f"min({name}) <> max({name})" for name in checked)
+    classes = ", ".join(f"{_sort_class(name)} AS {name}" for name in checked)
+    query = f"(SELECT {mixed} FROM (SELECT {classes} FROM solutions))"
+    return f" WHERE {fallback(query, 'true')}"
 
 
 def _directed_keys(names: Names, condition: CompValue, relation: SolutionTable) -> list[str]:

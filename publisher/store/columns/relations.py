@@ -13,8 +13,8 @@ from publisher.store.columns.terms import TermKind
 
 # the message of SQL's error(); the store answers then
 FALLBACK = "stocktake: this value is not compiled"
-# columns of a term that expressions read
-PROPERTIES = ("kind", "lexical", "datatype", "language", "whole")
+# columns of a term that expressions, orders and answers read
+PROPERTIES = ("kind", "lexical", "datatype", "language", "whole", "written")
 
 
 class NotCompiled(Exception):
@@ -50,10 +50,13 @@ class VariableColumn:
 
 @dataclass(frozen=True, slots=True)
 class SolutionTable:
-    """Solutions: *sql* is a SELECT statement with a column for each variable."""
+    """Solutions: *sql* is a SELECT statement with a column for each variable, and with the
+    properties of the terms of the variables *described*.
+    """
 
     sql: str
     columns: Mapping[str, VariableColumn] = field(default_factory=dict)
+    described: frozenset[str] = frozenset()
 
 
 EMPTY_SOLUTION = SolutionTable("SELECT 1 AS unit")  # one solution that binds nothing
@@ -209,7 +212,12 @@ def exists(
 
 
 def with_properties(
-    names: Names, relation: SolutionTable, variables: Collection[str], *, together: bool = False
+    names: Names,
+    relation: SolutionTable,
+    variables: Collection[str],
+    *,
+    together: bool = False,
+    unread: Collection[str] = (),
 ) -> SolutionTable:
     """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as
     further SQL columns.
@@ -217,11 +225,12 @@ def with_properties(
     Each look-up reads all terms. *together*: the terms of all variables are looked up at once,
     which is faster where *relation* has few solutions.
 
-    The query ends where a term is not in the term table, as a constant of the query may be.
+    The query ends where a term is not in the term table, as a constant of the query may be, but not
+    for the variables *unread*, whose properties are then NULL.
     """
     terms = [
         item
-        for item in dict.fromkeys(variables)
+        for item in dict.fromkeys((*variables, *unread))
         if item in relation.columns and relation.columns[item].type is ColumnType.TERM
     ]
     if not terms:
@@ -235,14 +244,23 @@ def with_properties(
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
         missing = f"{table}.kind IS NULL AND q.{name} IS NOT NULL"
-        columns.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
+        kind = f"{table}.kind"
+        columns.append(
+            f"{fallback(missing, kind) if variable in variables else kind} AS {name}_kind"
+        )
         columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
         source = (
             f"{source} LEFT JOIN known_texts {table} ON {table}.id = q.{name}"
             if start
             else with_term(source, table, f"q.{name}")
         )
-    return SolutionTable(f"{start}SELECT {', '.join(columns)} FROM {source}", relation.columns)
+    sql = f"{start}SELECT {', '.join(columns)} FROM {source}"
+    return SolutionTable(sql, relation.columns, frozenset(terms))
+
+
+def property_columns(name: str) -> list[str]:
+    """Return the SQL columns of the properties of the terms in the SQL column *name*."""
+    return [f"{name}_{item}" for item in PROPERTIES]
 
 
 def with_term(source: str, table: str, number: str) -> str:

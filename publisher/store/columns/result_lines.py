@@ -1,8 +1,9 @@
-"""Solutions as lines of SPARQL's TSV, and the template that makes triples of them."""
+"""Solutions as cells and lines of SPARQL's TSV, and the template that makes triples of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pyoxigraph import Literal as StoredLiteral
 from pyoxigraph import NamedNode
@@ -19,7 +20,7 @@ from publisher.store.columns.relations import (
     fallback,
     term_rows,
 )
-from publisher.store.columns.terms import TermRow, text_sql
+from publisher.store.columns.terms import TERM_TEXT, TermRow, text_sql
 from publisher.store.workers.reader import parse_term
 from vocab.terms import XSD
 
@@ -34,38 +35,56 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
 Template = tuple[tuple[str | NamedNode | StoredLiteral, ...], ...]
 
 
-def lines_of(
+class Result(NamedTuple):
+    """How the table ``answers`` of solutions is read: *cells* yields the values of the variables,
+    *lines* whole lines of TSV, both in the order of the solutions.
+
+    A cell is a text in the form of N-Triples, or the number of a term, whose text is in the term
+    table or among *constants*.
+    """
+
+    cells: str
+    lines: str
+    constants: Mapping[int, str]
+
+
+NO_RESULT = Result("", "", {})
+
+
+def result_of(
     names: Names,
     constants: Mapping[int, TermRow],
     relation: SolutionTable,
     variables: tuple[str, ...],
-    is_ordered: bool,
-) -> str:
-    """Return the lines of TSV with the values of *variables* as SQL."""
-    values = []
-    ordered = (
-        f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})"
-        if is_ordered
-        else relation.sql
-    )
-    terms = [item for item in variables if relation.columns[item].type is ColumnType.TERM]
-    source, start = f"({ordered}) q", ""
+) -> Result:
+    """Return how to read the values of *variables* where ``answers`` has the rows of *relation*."""
+    cells, values, source = [], [], "answers q"
+    terms = [
+        item
+        for item in variables
+        if relation.columns[item].type is ColumnType.TERM and item not in relation.described
+    ]
+    for number, variable in enumerate(variables):
+        column, name, table = relation.columns[variable], f"q.{names[variable]}", f"t{number}"
+        if variable in terms:
+            source = f"{source} LEFT JOIN texts {table} ON {table}.id = {name}"
+            cells.append(name)
+            text = _text(constants, column, name, f"{table}.text")
+        else:
+            text = _text(constants, column, name, text_sql(f"{name}_"))
+            cells.append(text)
+        values.append(f"coalesce({text}, '')")
+    start = ""
     if terms:
         # Each look-up may read all terms: the texts of all variables are looked up at once.
         ids = distinct_ids(names, terms, "answers")
         # texts are written after the join: the filter of the scan lets some other terms through
-        texts = term_rows(ids, f"{text_sql('t')} AS text")
-        start = f"WITH answers AS MATERIALIZED ({ordered}), texts AS MATERIALIZED ({texts}) "
-        source = "answers q"
-    for number, variable in enumerate(variables):
-        column, name, table = relation.columns[variable], f"q.{names[variable]}", f"t{number}"
-        if column.type is ColumnType.TERM:
-            source = f"{source} LEFT JOIN texts {table} ON {table}.id = {name}"
-        text = _text(constants, column, name, f"{table}.text")
-        values.append(f"coalesce({text}, '')")
-    end = " ORDER BY q.place" if is_ordered else ""
-    return (
-        f"{start}SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
+        start = f"WITH texts AS MATERIALIZED ({term_rows(ids, f'{TERM_TEXT} AS text')}) "
+    line = f"concat_ws('\t', {', '.join(values) or repr('')}) AS line"
+    return Result(
+        f"SELECT {', '.join(cells) or repr('')} FROM answers q ORDER BY q.rowid",
+        f"{start}SELECT {line} FROM {source} ORDER BY q.rowid",
+        {number: row.text for number, row in constants.items()},
     )
 
 

@@ -47,14 +47,19 @@ class TermKind(IntEnum):
     OTHER = 9
 
 
-def text_sql(table: str) -> str:
-    """Return the N-Triples form of a row *table* of the term table as SQL; NULL if there is none."""
-    lexical = f"{table}.lexical"
-    return f"""coalesce({table}.written, CASE {table}.kind
+def text_sql(start: str) -> str:
+    """Return the N-Triples form of a term as SQL; NULL if there is none. The names of the columns
+    with its properties begin with *start*, as ``t.`` of a row of the term table.
+    """
+    lexical = f"{start}lexical"
+    return f"""coalesce({start}written, CASE {start}kind
     WHEN {TermKind.IRI:d} THEN '<' || {lexical} || '>' WHEN {TermKind.BLANK:d} THEN '_:' || {lexical}
     WHEN {TermKind.STRING:d} THEN '"' || {lexical} || '"'
-    WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || {lexical} || '"@' || {table}.language
-    ELSE '"' || {lexical} || '"^^<' || {table}.datatype || '>' END)"""
+    WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || {lexical} || '"@' || {start}language
+    ELSE '"' || {lexical} || '"^^<' || {start}datatype || '>' END)"""
+
+
+TERM_TEXT = text_sql("t.")  # of a row ``t`` of the term table
 
 
 class TermRow(NamedTuple):
