@@ -62,11 +62,13 @@ def rebuild(
         ):
             _rebuild_all(settings, journal)
         with _open_store(settings) as store:
-            repair(journal, store, faults) if (
-                faults := compare(journal, store, _progress)
-            ) else None
-        with _open_store(settings) as store:
-            position, remaining = store.position, compare(journal, store, _progress)
+            position, faults = store.position, compare(journal, store, _progress)
+            if faults:
+                repair(journal, store, faults)
+        remaining = faults
+        if faults:
+            with _open_store(settings) as store:
+                position, remaining = store.position, compare(journal, store, _progress)
     _print(
         position,
         remaining,

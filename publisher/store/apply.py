@@ -135,19 +135,20 @@ def unmerged_quads(store: Store) -> Iterator[Quad]:
     """Yield the triples of named graphs that the default graph lacks; a triple of two graphs is
     yielded twice.
     """
-    for quad in store.quads_for_pattern(None, None, None, None):
-        if quad.graph_name != _DEFAULT and (merged := Quad(*quad.triple)) not in store:
-            yield merged
+    return _selected(store, "GRAPH ?g { ?s ?p ?o } FILTER NOT EXISTS { ?s ?p ?o }")
 
 
 def stale_quads(store: Store) -> Iterator[Quad]:
     """Yield the triples of the default graph that no named graph contains."""
-    for quad in store.quads_for_pattern(None, None, None, _DEFAULT):
-        if all(
-            other.graph_name == _DEFAULT
-            for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)
-        ):
-            yield quad
+    return _selected(store, "?s ?p ?o FILTER NOT EXISTS { GRAPH ?g { ?s ?p ?o } }")
+
+
+def _selected(store: Store, pattern: str) -> Iterator[Quad]:
+    """Yield the triples ?s ?p ?o of *pattern*: the engine is faster than one lookup for each quad."""
+    solutions = store.query(f"SELECT ?s ?p ?o {{ {pattern} }}")
+    assert isinstance(solutions, QuerySolutions)
+    for row in solutions:
+        yield Quad(row["s"], row["p"], row["o"])
 
 
 def rebuild_default_graph(store: Store) -> None:
