@@ -63,6 +63,8 @@ IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 CHANGED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+# graphs of the vocabulary for tests to which its size does not matter
+SMALL_SCHEMES = {"scheme/action-line", "scheme/coverage", "scheme/status", "labels"}
 HOSTILE = '<script>alert("x")</script>'
 
 RICH = Initiative(
@@ -208,9 +210,11 @@ def record_rows(source: str, resource: Resource) -> list[str]:
     return [f"A {quad}" for quad in quads(results, IRIS.record(source, resource.key))]
 
 
-def _vocabulary() -> Iterator[str]:
+def _vocabulary(keep: Callable[[str, str], bool]) -> Iterator[str]:
     for graph, lines in statements(IRIS.base):
-        yield from (f"A {quad}" for quad in quads(lines, graph))
+        path = graph.removeprefix(IRIS.base)
+        chosen = (line for line in lines if keep(path, line))
+        yield from (f"A {quad}" for quad in quads(chosen, graph))
 
 
 def _registry(name: str) -> Registry:
@@ -245,10 +249,16 @@ def _gone_rows(source: str, resource: Resource) -> Iterator[str]:
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
 
 
-def build(data: Path, things: Sequence[Resource] = THINGS) -> None:
-    """Write the journal and the status file of a world of *things* under *data*."""
+def build(
+    data: Path,
+    things: Sequence[Resource] = THINGS,
+    keep: Callable[[str, str], bool] = lambda graph, statement: True,
+) -> None:
+    """Write the journal and the status file of a world of *things* under *data*, with the
+    statements of the vocabulary that *keep* wants, by the path of their graph.
+    """
     journal = Journal(data / "journal")
-    journal.append(_vocabulary(), run="run-1", time=SEEN)
+    journal.append(_vocabulary(keep), run="run-1", time=SEEN)
     run = RunStatistics(
         run="run-2",
         source="demo",
@@ -303,16 +313,27 @@ def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data folder of a world of few things and few terms, with a store, indexes and a
+    history that are level with its journal; copy it to open it.
+    """
+    data = tmp_path_factory.mktemp("small")
+    build(data, THINGS[:8], lambda graph, _: graph in SMALL_SCHEMES)
+    damaged_files.build(data, IRIS)
+    return data
+
+
+@pytest.fixture(scope="package")
 def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of the endpoint of a real server over a copy of the world: `service`
     follows the world itself.
     """
     copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
-    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
+    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0, seconds=240, wait=240"}) as url:
         yield f"{url}/sparql"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def service(world: Path) -> AsyncIterator[QueryService]:
     """Yield the open store of the world, which no longer changes; tests that ask it have the mark
     `session_loop`.
@@ -347,9 +368,9 @@ def _is_complete(service: QueryService) -> bool:
     } == {head.number}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(service: QueryService) -> FastAPI:
-    """Return the app over the open store."""
+    """Return the app over the open store; its first request builds all routes, for 0.4 s."""
     return create_app(service)
 
 
@@ -370,7 +391,7 @@ def store(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", STORES[0]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def publishers(
     level: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], str]]:

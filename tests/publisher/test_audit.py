@@ -25,9 +25,9 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 
 @pytest.fixture
-def data(level: Path, tmp_path: Path) -> Path:
-    """Return a copy of the world with a store that is level."""
-    result: Path = copy_data(level, tmp_path / "data", "store")
+def data(small: Path, tmp_path: Path) -> Path:
+    """Return a copy of a small world with a store that is level."""
+    result: Path = copy_data(small, tmp_path / "data", "store")
     return result
 
 
@@ -122,8 +122,8 @@ def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> 
     assert "a server uses this data folder" in completed.output
 
 
-def test_without_a_store_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+def test_without_a_store_there_is_nothing_to_compare(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path)
 
     completed = _run(tmp_path, "verify")
     created = _run(tmp_path, "rebuild")

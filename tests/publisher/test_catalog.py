@@ -5,7 +5,6 @@ portals of every kind.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -276,8 +275,8 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
     assert [text for text in texts if text not in page.text] == []
 
 
-async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_path: Path) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+async def test_before_the_first_release_the_dumps_are_listed(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path, "store")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
@@ -293,8 +292,8 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
     assert rows == {(f"{BASE}dumps/stocktake-3.{end}.gz",) for end in ("nq", "ttl", "gone.csv")}
 
 
-async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+async def test_a_mirror_names_its_origin(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path, "store")
     mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()

@@ -50,9 +50,9 @@ def _damage(path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", DAMAGED)
 def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
-    level: Path, tmp_path: Path, pattern: str
+    small: Path, tmp_path: Path, pattern: str
 ) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
+    data = Path(copytree(small, tmp_path / "data"))
     paths = [path for path in (data / "store").glob(pattern) if path.is_file()]
     assert paths
     for path in paths:
@@ -76,10 +76,10 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
 
 
 async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(
-    level: Path, tmp_path: Path
+    small: Path, tmp_path: Path
 ) -> None:
-    data = Path(copytree(level, tmp_path / "data"))
-    rebuilt = Path(copytree(level, tmp_path / "rebuilt"))
+    data = Path(copytree(small, tmp_path / "data"))
+    rebuilt = Path(copytree(small, tmp_path / "rebuilt"))
     for path in (rebuilt / "store" / "snapshots").glob("*/store/*.sst"):
         _damage(path)
     assert files.discard_damaged(rebuilt / "store")
@@ -113,12 +113,12 @@ def _faults(data: Path) -> Iterator[object]:
 
 
 async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_raised_again(
-    level: Path, monkeypatch: pytest.MonkeyPatch
+    small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
         raise ValueError("a wrong length")
 
-    async with QueryService(level, IRIS, readers=1, follow=False) as service:
+    async with QueryService(small, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
         transport = httpx.ASGITransport(app=create_app(service))
         async with httpx.AsyncClient(
@@ -143,14 +143,14 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
 
 
 async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(
-    level: Path, monkeypatch: pytest.MonkeyPatch
+    small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panic = type("PanicException", (BaseException,), {})
 
     async def fail(*_: object) -> None:
         raise panic("assertion failed")
 
-    async with QueryService(level, IRIS, readers=1, follow=False) as service:
+    async with QueryService(small, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
         monkeypatch.setattr(service, "find_damage", _changed_store)
         transport = httpx.ASGITransport(app=create_app(service))

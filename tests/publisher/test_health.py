@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-from conftest import IRIS, build
+from conftest import IRIS
 from fastapi import FastAPI
+from publish_fixture import copy_data
 from waiting import wait_until_async
 
 from publisher.app import create_app
@@ -31,8 +32,8 @@ async def test_health_states_position_quads_and_lag(
     )
 
 
-async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> None:
-    build(tmp_path)
+async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path)
     expected = {
         name: {"position": 3} for name in ("store", "facets", "search", "columns", "history")
     }
@@ -51,8 +52,8 @@ async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> Non
         )
 
 
-async def test_health_is_starting_until_the_indexes_are_built(tmp_path: Path) -> None:
-    build(tmp_path)
+async def test_health_is_starting_until_the_indexes_are_built(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path)
     async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
 
         async def is_ok() -> bool:

@@ -32,7 +32,7 @@ LC_ALL=C sort
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(world: Path) -> QueryService:
     """Return a store that is not opened: the journal needs none."""
     return QueryService(world, IRIS, follow=False)
@@ -265,9 +265,12 @@ async def test_a_page_that_is_none_is_a_bad_request(
 
 
 async def test_an_empty_journal_has_a_head_too(
-    service: QueryService, client: httpx.AsyncClient, tmp_path: Path
+    service: QueryService,
+    client: httpx.AsyncClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    service.journal = Journal(tmp_path / "empty")
+    monkeypatch.setattr(service, "journal", Journal(tmp_path / "empty"))
 
     head, listed = await client.get("/journal/head"), await client.get("/journal/")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 import uvicorn
 from waiting import wait_until_async
 
@@ -18,6 +19,8 @@ from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
@@ -57,9 +60,14 @@ async def serving(data: Path, limits: Limits) -> AsyncIterator[httpx.AsyncClient
     await task
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(tmp_path, LIMITS) as client:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("limits")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(data, LIMITS) as client:
         yield client
 
 
@@ -125,11 +133,11 @@ async def test_a_client_that_leaves_frees_its_reader(tmp_path: Path) -> None:
 
 
 async def test_a_new_entry_is_shown_while_the_server_runs(
-    server: httpx.AsyncClient, tmp_path: Path
+    server: httpx.AsyncClient, data: Path
 ) -> None:
     before = await ask(server, "ASK { ?s <https://x.org/new> ?o }")
 
-    Journal(tmp_path / "journal").append(
+    Journal(data / "journal").append(
         ['A <https://x.org/s> <https://x.org/new> "1" <https://x.org/g> .'], run="r2", time=WHEN
     )
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 from processes import Process, free_port, started
+from publish_fixture import copy_data
 from waiting import wait_until
 
 from harvesters.network.robots import parse_robots as read_robots
@@ -62,10 +62,9 @@ def ask(address: str, path: str, **params: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def both(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def both(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     origin, mirror = tmp_path_factory.mktemp("origin"), tmp_path_factory.mktemp("mirror")
-    shutil.copytree(world / "journal", origin / "journal")
-    shutil.copy(world / "status.nq", origin / "status.nq")
+    copy_data(small, origin)
     here, there = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     with running(
         origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]
@@ -205,8 +204,8 @@ class ForgerHandler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def forger(world: Path) -> Iterator[tuple[Forger, str]]:
-    item = Forger(world / "journal")
+def forger(small: Path) -> Iterator[tuple[Forger, str]]:
+    item = Forger(small / "journal")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(ForgerHandler, item)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield item, f"http://127.0.0.1:{server.server_address[1]}"
@@ -314,9 +313,9 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(
 
 
 def test_server_answers_on_when_the_newest_entry_cannot_be_read(
-    world: Path, tmp_path: Path
+    small: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+    copy_data(small, tmp_path)
     address = f"http://127.0.0.1:{free_port()}"
 
     with running(

@@ -5,7 +5,6 @@ alone changes it.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from event_loops import session_loop
+from publish_fixture import copy_data
 from pyoxigraph import NamedNode
 from rdf_terms import value
 
@@ -107,10 +107,10 @@ def source_statuses() -> list[SourceStatus]:
 
 
 @pytest.fixture(scope="module")
-def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the world in which a fourth entry tells its run's account, rightly."""
     data = tmp_path_factory.mktemp("status")
-    shutil.copytree(world / "journal", data / "journal")
+    copy_data(small, data, "store")
     journal = Journal(data / "journal")
     before = sum(1 if row[0] == "A" else -1 for entry in journal.entries() for row in entry.rows())
     size = len(describe_run(account("demo.4", "committed", quads_after=0), IRIS))
@@ -199,7 +199,7 @@ async def test_the_store_agrees_with_the_account_of_the_newest_run(
 async def test_a_store_that_differs_from_its_metadata_is_reported(
     data: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(data / "journal", tmp_path / "journal")
+    copy_data(data, tmp_path, "store")
     wrong = describe_run(account("demo.5", "committed", quads_after=7), IRIS)
     Journal(tmp_path / "journal").append(
         [f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW

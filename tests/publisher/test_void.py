@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from publish_fixture import copy_data
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from rdf_terms import solutions, value
 
@@ -78,8 +79,8 @@ async def test_a_release_counts_as_the_endpoint_does(
     assert _number(released, "entities") == 127
 
 
-async def test_its_url_gives_the_figures_of_the_newest_release(world: Path, tmp_path: Path) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+async def test_its_url_gives_the_figures_of_the_newest_release(level: Path, tmp_path: Path) -> None:
+    copy_data(level, tmp_path, "store")
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
