@@ -162,11 +162,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _store(item) in ELSEWHERE or SLOW & {*item.path.parts} or _opens_server(item):
             item.add_marker("slow")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_comes_late)
     _mark_families(items)
     for item in items:
         if store := _store(item):
             item.user_properties.append((STORE, store))
+
+
+def _comes_late(item: pytest.Item) -> bool:
+    """Return whether *item* is neither slow nor a test of the publisher: those stay together, since
+    their servers end with the last of them.
+    """
+    return item.get_closest_marker("slow") is None and PUBLISHER not in item.path.parents
 
 
 def _opens_server(item: pytest.Item) -> bool:
