@@ -14,12 +14,13 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ("pytest_processes", "pytest_suites")
+pytest_plugins = ("pytest_demo", "pytest_processes", "pytest_suites")
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 HOUSE = "tests/house/"
+DEMO = ("tests/snippets/test_snippets.py", "tests/walk/test_demo_command.py")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
 # other programs as clients. All else is fast.
 SLOW = {
@@ -125,13 +126,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
-    started once, and those of the program's text, so that each file is parsed once.
+    started once, those of the program's text, so that each file is parsed once, and those of the
+    demo, which is started once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
         if file.startswith(HOUSE):
             return HOUSE
+        if file in DEMO:
+            return DEMO[0]
         return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), file)
 
 

@@ -19,10 +19,10 @@ import duckdb
 import httpx
 import pytest
 import yaml
-from processes import Process, free_port, started
+from processes import Process, free_port
 from pyoxigraph import RdfFormat, parse
+from pytest_demo import RunningDemo
 from snippets import PAGES, ROOT, Snippet, read_snippets
-from waiting import wait_until
 
 from harvesters.notifications.rules import parse_rules
 from vocab.iris import BASE
@@ -36,14 +36,6 @@ DEFINITION = {
     "url": "https://registry.example/",
     "licence": "https://licence.example/",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RunningDemo:
-    """The host and port of a demo, and its data directory."""
-
-    host: str
-    data: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,30 +213,8 @@ RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
-    """Run a small demo until all its data, its first release and its report are there."""
-    home = tmp_path_factory.mktemp("demo")
-    host = f"127.0.0.1:{free_port()}"
-    options = ["--size", "200", "--port", host.rpartition(":")[2], "--registries-port", "0"]
-
-    with started(
-        [sys.executable, "-m", "stocktake", "--data", str(home), "demo", *options], cwd=home
-    ) as process:
-
-        def is_complete() -> bool:
-            assert process.poll() is None, process.output()
-            return (
-                "Ctrl-C ends the demo" in process.text()
-                and httpx.get(f"http://{host}/health", trust_env=False).status_code == 200
-            )
-
-        wait_until(is_complete, "all data of the demo", 400, process.output)
-        yield RunningDemo(host, home / "demo")
-
-
 @pytest.fixture
-def terminal(demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
+def terminal(running_demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
     """Return a folder like that of a clone, with the environment, the shipped source definitions,
     the documents and the demo's data.
     """
@@ -252,8 +222,8 @@ def terminal(demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     shutil.copytree(ROOT / "sources", tmp_path / "sources")
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "demo").symlink_to(demo.data)
-    opened = Terminal(tmp_path, demo, {"8765": str(free_port())}, [])
+    (tmp_path / "data" / "demo").symlink_to(running_demo.data)
+    opened = Terminal(tmp_path, running_demo, {"8765": str(free_port())}, [])
     yield opened
     for process in opened.background:
         process.stop()

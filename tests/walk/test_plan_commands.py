@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,30 +25,37 @@ def registry() -> Iterator[Demo]:
         yield demo
 
 
-@pytest.fixture
-def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
-    """Return the command line, with one source that was harvested, and whose next plan is held
-    since it expects too much.
-    """
-    folder = tmp_path / "sources"
-    (define_source,) = write_sources(registry.url, folder, ("ckan",))
+def _run_in(folder: Path) -> Stocktake:
+    """Return the command line with the data and source definitions in *folder*."""
     environment = {
-        "STOCKTAKE_DATA": str(tmp_path / "data"),
-        "STOCKTAKE_SOURCES": str(folder),
+        "STOCKTAKE_DATA": str(folder / "data"),
+        "STOCKTAKE_SOURCES": str(folder / "sources"),
         "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
     }
+    return lambda *words: CliRunner().invoke(app, list(words), env=environment)
 
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(app, list(words), env=environment)
 
+@pytest.fixture(scope="module")
+def harvested(tmp_path_factory: pytest.TempPathFactory, registry: Demo) -> Path:
+    """Return a folder with one source that was harvested, and whose plan is held since it expects
+    too much; tests copy it.
+    """
+    folder = tmp_path_factory.mktemp("harvested")
+    (define_source,) = write_sources(registry.url, folder / "sources", ("ckan",))
     if "[limits]" not in define_source.read_text():
         define_source.write_text(define_source.read_text() + "\n[limits]\n")
     define_source.write_text(
         define_source.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n")
     )
     assert load(define_source).limits.expect == 50
-    run("harvest")
-    return run
+    _run_in(folder)("harvest")
+    return folder
+
+
+@pytest.fixture
+def stocktake(tmp_path: Path, harvested: Path) -> Stocktake:
+    """Return the command line over a copy of the folder with the held plan."""
+    return _run_in(Path(shutil.copytree(harvested, tmp_path / "copy")))
 
 
 def test_a_held_plan_is_listed_with_the_action(stocktake: Stocktake) -> None:

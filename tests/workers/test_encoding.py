@@ -9,9 +9,16 @@ from waiting import WITHIN
 from .conftest import House
 
 
-@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 @pytest.mark.parametrize(
-    "words", [("runs", "list"), ("worker",), ("keys", "list")], ids=lambda words: words[0]
+    ("words", "encoding"),
+    [
+        (("runs", "list"), "SQL_ASCII"),
+        (("worker",), "LATIN1"),
+        (("keys", "list"), "SQL_ASCII"),
+        pytest.param(("runs", "list"), "LATIN1", marks=pytest.mark.nightly),
+        pytest.param(("worker",), "SQL_ASCII", marks=pytest.mark.nightly),
+        pytest.param(("keys", "list"), "LATIN1", marks=pytest.mark.nightly),
+    ],
 )
 def test_database_that_is_not_utf8_is_refused(
     house: House, cluster: Cluster, database: str, encoding: str, words: tuple[str, ...]

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
 
@@ -180,11 +181,14 @@ def test_many_workers_request_a_host_no_faster(
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("sources", "kills"), [(6, 2), pytest.param(12, 5, marks=pytest.mark.nightly)]
+)
 def test_four_workers_killed_repeatedly_commit_each_run_once(
-    house: House, ledger: str, registry: GatedRegistry
+    house: House, ledger: str, registry: GatedRegistry, sources: int, kills: int
 ) -> None:
     chance = random.Random(7)
-    names = [f"s{number}" for number in range(12)]
+    names = [f"s{number}" for number in range(sources)]
     for name in names:
         house.define_source(name, pause=0.05)
     put(ledger, *names)
@@ -194,7 +198,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(
     def requested(enough: int) -> bool:
         return len(registry.request_log) > enough or settled(house, names)
 
-    for _ in range(5):
+    for _ in range(kills):
         enough = len(registry.request_log) + 3
         house.wait_until(
             partial(requested, enough),
@@ -209,7 +213,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(
     entries = committed(house)
     assert {name: entries[name] for name in names} == dict.fromkeys(names, 1)
     assert Journal(house.data / "journal").verify() == sum(entries.values())
-    assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(1200,)]
+    assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(100 * sources,)]
 
 
 def test_a_worker_without_a_shared_ledger_names_the_setting(house: House) -> None:
