@@ -109,11 +109,11 @@ class StoreSite:
 
 
 @contextmanager
-def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
+def _site(name: str, small: Path, folder: Path) -> Iterator[StoreSite]:
     if why := missing(name):
         pytest.skip(why)
     data = shutil.copytree(
-        world, folder / "data", ignore=shutil.ignore_patterns("store", "scratch")
+        small, folder / "data", ignore=shutil.ignore_patterns("store", "scratch")
     )
     with ExitStack() as engines:
         port = free_port()
@@ -128,39 +128,38 @@ def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
     scope="module", params=["oxigraph", pytest.param("virtuoso", marks=pytest.mark.nightly)]
 )
 def site(
-    request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, small: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StoreSite]:
     """Yield a publisher over a store; each test leaves it level with the journal."""
-    with _site(request.param, world, tmp_path_factory.mktemp(request.param)) as opened:
+    with _site(request.param, small, tmp_path_factory.mktemp(request.param)) as opened:
         yield opened
 
 
-def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_path: Path) -> None:
-    with _site("oxigraph", world, tmp_path) as site:
-        quads = site.health()[1]["quads"]
-        environment = {
-            **os.environ,
-            "STOCKTAKE_DATA": str(site.data),
-            **site.engine.address.environment(),
-        }
-        command = [sys.executable, "-m", "stocktake", "store", "rebuild", "--whole"]
+def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(site: StoreSite) -> None:
+    quads = site.health()[1]["quads"]
+    environment = {
+        **os.environ,
+        "STOCKTAKE_DATA": str(site.data),
+        **site.engine.address.environment(),
+    }
+    command = [sys.executable, "-m", "stocktake", "store", "rebuild", "--whole"]
 
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=WITHIN
-        )
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=WITHIN
+    )
 
-        assert result.returncode == 1
-        assert re.search(
-            r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split())
-        )
-        assert site.health()[1]["quads"] == quads
+    assert result.returncode == 1
+    assert re.search(
+        r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split())
+    )
+    assert site.health()[1]["quads"] == quads
 
 
-def test_damaged_indexes_beside_a_store_are_rebuilt(world: Path, tmp_path: Path) -> None:
+def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path: Path) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
     data = shutil.copytree(
-        world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
+        small, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
     )
     with started("oxigraph", tmp_path / "store") as engine:
         with served(data, engine.address.environment()) as url:
@@ -194,7 +193,7 @@ def test_damaged_indexes_beside_a_store_are_rebuilt(world: Path, tmp_path: Path)
     assert statuses <= {200, 503}
 
 
-def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Path) -> None:
+def test_a_fresh_database_of_virtuoso_counts_as_empty(small: Path, tmp_path: Path) -> None:
     if why := missing("virtuoso"):
         pytest.skip(why)
     with started("virtuoso", tmp_path / "store") as engine:
@@ -202,7 +201,7 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
         writer = StoreWriter(engine.address, client.dialect())
         folder = "<http://localhost:8890/DAV/home/> <http://www.openlinksw.com/schemas/DAV#ownerUser> <mailto:somebody@example.domain>"
         writer.update(f"INSERT DATA {{ GRAPH <http://localhost:8890/DAV/> {{ {folder} }} }}")
-        tenure = WriterLease(client, writer, Journal(world / "journal"), "test")
+        tenure = WriterLease(client, writer, Journal(small / "journal"), "test")
 
         assert tenure.read(WHEN).position == 0
         assert "http://localhost:8890/DAV/" in client.dialect().hidden
@@ -215,14 +214,14 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
 
 
 def test_a_store_that_answers_again_is_reported_before_it_is_loaded(
-    world: Path, tmp_path: Path
+    small: Path, tmp_path: Path
 ) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
     port = free_port()
     with started("oxigraph", tmp_path / "first", port=port) as engine:
         address = engine.address
-    data = [str(path) for path in (world / "journal", tmp_path / "store", world / "status.nq")]
+    data = [str(path) for path in (small / "journal", tmp_path / "store", small / "status.nq")]
     command = [sys.executable, "-m", "publisher.follower", *data, IRIS.status, "--external"]
     environment = {**os.environ, **address.environment()}
     follower = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
