@@ -35,12 +35,13 @@ DEFINITION: dict[str, Any] = {
 
 @dataclass
 class ProjectRegistry:
-    """A registry with three projects per page; *total* is the reported total, *answer* may replace
+    """A registry with *size* projects per page; *total* is the reported total, *answer* may replace
     a page.
     """
 
     projects: list[dict[str, Any]] = field(default_factory=list)
     total: int | None = None
+    size: int = 3
     answer: Callable[[int], httpx.Response | None] = lambda _: None
     request_log: list[int] = field(default_factory=list)
 
@@ -55,7 +56,10 @@ class ProjectRegistry:
         return httpx.Response(
             200,
             content=orjson.dumps(
-                {"total": total, "results": self.projects[page * 3 - 3 : page * 3]}
+                {
+                    "total": total,
+                    "results": self.projects[(page - 1) * self.size : page * self.size],
+                }
             ),
         )
 
