@@ -74,7 +74,7 @@ def once(lines: Iterable[bytes]) -> Iterator[str]:
             yield line.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """Serve the world that moves; return its folder and its address."""
     data = tmp_path_factory.mktemp("moving")
@@ -87,7 +87,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
         yield data, url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     """Harvest before, across and after the commit, by all clients."""
     data, url = moving
@@ -123,7 +123,7 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
 Still = tuple[Path, httpx.Client]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Still]]:
     """Yield what serves the world as it is after the commit, over a store, once: its folder and a
     client of it.
