@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from journal.errors import JournalError
 from languages.request_locale import LocaleMiddleware
+from publisher.background import in_background
 from publisher.errors import PublisherError
 from publisher.feeds.websub import WebSubNotifier
 from publisher.http.conditional import ETagMiddleware
@@ -121,6 +121,7 @@ def create_app(
             sending_changes(service, site.subscription_store),
             warming_up(service, app.state),
             follow_releases(service.data, site.allow),
+            in_background(app.state.exporter.run()),
         ):
             yield
 
@@ -135,7 +136,8 @@ def create_app(
     _set_state(app, service, pages, start, site)
     app.state.permit = permit
     for router in ROUTERS.values():
-        app.router.routes.extend(router.routes)  # include_router() would build each route again
+        # include_router() would build each route again; the routers have no lifespan of their own
+        app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
@@ -234,10 +236,8 @@ async def _notifying_hub(service: QueryService, site: SiteOptions) -> AsyncItera
     if not site.hub:
         yield
         return
-    async with create_client(site.allow) as client:
-        task = asyncio.create_task(WebSubNotifier(site.hub, service, client).run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with (
+        create_client(site.allow) as client,
+        in_background(WebSubNotifier(site.hub, service, client).run()),
+    ):
+        yield

@@ -7,8 +7,8 @@ joins it with, as it does problems.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import urlencode
@@ -19,6 +19,7 @@ from starlette.datastructures import QueryParams
 from languages.request_locale import use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.background import in_background
 from publisher.errors import NotReady, PublisherError, QueryError
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
@@ -271,20 +272,11 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
     return len(due)
 
 
-@asynccontextmanager
-async def sending_changes(
+def sending_changes(
     service: QueryService, store: SubscriptionStore | None
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Compare what is due every POLL_SECONDS within the context, if there is a store."""
-    if store is None:
-        yield
-        return
-    task = asyncio.create_task(_settle_forever(service, store))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return in_background(_settle_forever(service, store) if store else None)
 
 
 async def _settle_forever(service: QueryService, store: SubscriptionStore) -> None:

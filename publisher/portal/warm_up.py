@@ -5,12 +5,12 @@ are compared with, which take more than a second of processor time, and the face
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 from starlette.datastructures import State
 
+from publisher.background import in_background
 from publisher.projections.facets.queries import open_facet_index
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
@@ -20,18 +20,12 @@ _POLL_SECONDS = 0.2  # between looks for the first snapshot with indexes
 log = structlog.get_logger(component="warm-up")
 
 
-@asynccontextmanager
-async def warming_up(service: QueryService, state: State) -> AsyncIterator[None]:
+def warming_up(service: QueryService, state: State) -> AbstractAsyncContextManager[None]:
     """Load it in the background within the context, once it exists; ``is_warm`` of *state* is False
     until then.
     """
     state.is_warm = False
-    task = asyncio.create_task(_warm_up(service, state))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return in_background(_warm_up(service, state))
 
 
 async def _warm_up(service: QueryService, state: State) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ import structlog
 from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.store import Store, read
+from publisher.background import in_background
 from publisher.errors import ReleaseError
 from publisher.http.outbound_client import create_client
 from publisher.releases import mirror_sync
@@ -74,24 +74,16 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
         claim.unlink(missing_ok=True)
 
 
-@asynccontextmanager
-async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
+def follow_releases(
+    data: Path, allow: frozenset[str] = frozenset()
+) -> AbstractAsyncContextManager[None]:
     """Fetch the releases of other processes within the context, if releases are in an object store
     or the journal is a mirror's.
 
     *allow* are hosts that may be on a private network.
     """
-    task = (
-        asyncio.create_task(_poll(data, allow))
-        if read(data / "journal") or mirror_origin.read(data / "journal")
-        else None
-    )
-    try:
-        yield
-    finally:
-        if task:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    elsewhere = read(data / "journal") or mirror_origin.read(data / "journal")
+    return in_background(_poll(data, allow) if elsewhere else None)
 
 
 async def _poll(data: Path, allow: frozenset[str]) -> None:

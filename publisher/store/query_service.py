@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
+from publisher.background import log_failure
 from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache, SharedResponses
@@ -44,12 +45,6 @@ INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may b
 LAG_INTERVAL = 1.0  # seconds between counts of the unpublished journal entries
 CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
 CACHED = 2_000  # results of internal queries that are cached until the snapshot changes
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    """Log the exception that ended a background task, which should run until it is cancelled."""
-    if not task.cancelled() and (error := task.exception()):
-        log.error("background task failed", task=repr(task.get_coro()), exc_info=error)
 
 
 class QueryService:
@@ -124,7 +119,7 @@ class QueryService:
         background += [self.follower.run()] if self._follow else []
         self._tasks = [asyncio.create_task(work) for work in background]
         for task in self._tasks:
-            task.add_done_callback(_log_failure)
+            task.add_done_callback(log_failure)
         return self
 
     async def __aexit__(

@@ -90,7 +90,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"participation"},
     ),
     "publisher": (
-        {"errors", "formats", "limits", "logs"},
+        {"background", "errors", "formats", "limits", "logs"},
         {"rdf"},
         {"projections"},
         {"projections.search"},

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Annotated, Literal, NotRequired, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
@@ -98,17 +95,7 @@ async def find_export(exporter: ExporterDep, name: ExportId) -> Export:
 FoundExport = Annotated[Export, Depends(find_export)]
 
 
-@asynccontextmanager
-async def run_exporter(app: FastAPI) -> AsyncIterator[None]:
-    """Run the queued exports while the app is served."""
-    task = asyncio.create_task(app.state.exporter.run())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
-router = APIRouter(lifespan=run_exporter)
+router = APIRouter()
 
 
 @get(
