@@ -32,8 +32,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import (
+    AlternativeFields,
     FieldTrace,
-    alternative_fields,
     fields_behind,
     trace_fields,
 )
@@ -270,6 +270,7 @@ def _trace_origins(
     """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
     mapped = processor.statements(record)
     traces = trace_fields(record, processor.statements, _ERRORS)
+    alternatives = AlternativeFields(record, traces, processor.statements, _ERRORS)
     classifications = read_classifications(described.statements, processor.iris)
     # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no
     # field of its metadata has.
@@ -278,9 +279,7 @@ def _trace_origins(
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped:
-            behind = fields_behind(line, traces) or alternative_fields(
-                record, line, traces, processor.statements, _ERRORS
-            )
+            behind = fields_behind(line, traces) or alternatives.find(line)
             origin = _source_origin(line, behind, body, described.key)
             subject, _, value = line.split(" ", 2)
             return replace(origin, classification=classifications.get((subject, value)))

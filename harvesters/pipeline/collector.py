@@ -173,7 +173,7 @@ class ClientProxy:
 
 @dataclass(frozen=True, slots=True)
 class _LedgerProxy:
-    """The part of the ledger that ``StagingQueue`` uses."""
+    """The ledger of ``StagingQueue``: each call is answered by the parent."""
 
     calls: Calls
 
@@ -247,7 +247,7 @@ class Collector:
         # This process works alone if the parent has no executor.
         pool.workers, pool.record_count = 1, job.record_count
         queue = StagingQueue(
-            _LedgerProxy(self.calls),  # type: ignore[arg-type]
+            _LedgerProxy(self.calls),
             PageProcessor(processor, pool, job.rejected),
             job.run,
             lambda _: None,

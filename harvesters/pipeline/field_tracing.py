@@ -4,9 +4,10 @@ record is mapped again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from lxml.etree import _Element
@@ -16,6 +17,7 @@ from harvesters.payloads.graph import PREFIXES, Graph
 
 MAX_FIELDS = 300  # fields of a record that are left out, one after the other
 _MAX_ALTERNATIVES = 5  # alternative fields: one of them is enough
+_MAX_KEPT = 256  # sets of fields whose statements are kept
 _MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
 # what a record is mapped to; raises what the mapping raises
 Statements = Callable[[Record[Any]], frozenset[str]]
@@ -53,52 +55,68 @@ def trace_fields(
     whole = statements(record)
     traces = []
     for name, values in list(fields_of(record.payload).items())[:MAX_FIELDS]:
-        with _without(record, name) as rest:
-            try:
-                lost, required = whole - statements(rest), False
-            except errors:
-                lost, required = whole, True
+        try:
+            lost, required = whole - _map_without(record, {name}, statements), False
+        except errors:
+            lost, required = whole, True
         shortened = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
         traces.append(FieldTrace(name, shortened, lost, required))
     return traces
 
 
-def alternative_fields(
-    record: Record[Any],
-    statement: str,
-    traces: Sequence[FieldTrace],
-    statements: Statements,
-    errors: tuple[type[Exception], ...],
-) -> list[FieldTrace]:
-    """Return alternative fields, at most five: each alone is enough for *statement*, which the
-    record keeps without any one of them.
+class AlternativeFields:
+    """Finds the alternative fields of statements of one record: each alone is enough for a
+    statement, which the record keeps without any one of them.
 
-    The result is empty if the statement does not depend on any field that can be left out: the
-    mapping makes it of every record.
+    The statements of a record are asked about with the same fields left out, so what is lost
+    without them is kept.
     """
-    record = record.parsed()
-    rest, results = [trace for trace in traces if not trace.is_required], list[FieldTrace]()
 
-    def is_made(left_out: Sequence[FieldTrace]) -> bool:
-        with ExitStack() as stack:
-            partial = record
-            for trace in left_out:
-                partial = stack.enter_context(_without(partial, trace.name))
-            try:
-                return statement in statements(partial)
-            except errors:
-                return False
+    def __init__(
+        self,
+        record: Record[Any],
+        traces: Sequence[FieldTrace],
+        statements: Statements,
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self._record, self._statements, self._errors = record.parsed(), statements, errors
+        self._traces = [trace for trace in traces if not trace.is_required]
+        self._whole = statements(self._record)
+        self._lost_without = lru_cache(maxsize=_MAX_KEPT)(self._find_lost)
 
-    if is_made(rest):
-        return []
-    while len(results) < _MAX_ALTERNATIVES and is_made(results):
-        # without the first *low* fields it is made, without the first *high* it is not
-        low, high = 0, len(rest)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if is_made([*results, *rest[:middle]]) else (low, middle)
-        results.insert(0, rest.pop(high - 1))
-    return results
+    def find(self, statement: str) -> list[FieldTrace]:
+        """Return the alternative fields of a statement of the record, at most five.
+
+        The result is empty if the statement does not depend on any field that can be left out: the
+        mapping makes it of every record.
+        """
+        rest, results = [*self._traces], list[FieldTrace]()
+
+        def is_made(left_out: Sequence[FieldTrace]) -> bool:
+            names = frozenset(trace.name for trace in left_out)
+            return statement not in self._lost_without(names)
+
+        if is_made(rest):
+            return []
+        while len(results) < _MAX_ALTERNATIVES and is_made(results):
+            # without the first *low* fields it is made, without the first *high* it is not
+            low, high = 0, len(rest)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if is_made([*results, *rest[:middle]]) else (low, middle)
+            results.insert(0, rest.pop(high - 1))
+        return results
+
+    def _find_lost(self, names: frozenset[str]) -> frozenset[str]:
+        try:
+            return self._whole - _map_without(self._record, names, self._statements)
+        except self._errors:
+            return self._whole
+
+
+def _map_without(record: Record[Any], names: Set[str], statements: Statements) -> frozenset[str]:
+    with _without(record, names) as rest:
+        return statements(rest)
 
 
 def fields_of(payload: Any) -> dict[str, list[str]]:
@@ -121,18 +139,18 @@ def fields_of(payload: Any) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _without(record: Record[Any], name: str) -> Iterator[Record[Any]]:
-    """Yield the record without a field. XML is changed in its tree, so that paths to its ancestors
-    still lead there, and repaired.
+def _without(record: Record[Any], names: Set[str]) -> Iterator[Record[Any]]:
+    """Yield the record without some fields. XML is changed in its tree, so that paths to its
+    ancestors still lead there, and repaired.
     """
     payload = record.payload
     if isinstance(payload, _Element):
-        with _blanked(payload, name):
+        with _blanked(payload, names):
             yield record
     elif isinstance(payload, Graph):
-        yield replace(record, content=_graph_without(payload, name))
+        yield replace(record, content=_graph_without(payload, names))
     else:
-        yield replace(record, content=_row_without(payload, "", name))
+        yield replace(record, content=_row_without(payload, "", names))
 
 
 def _row_fields(node: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -146,18 +164,19 @@ def _row_fields(node: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path, str(node)
 
 
-def _row_without(node: Any, path: str, name: str) -> Any:
-    if not name.startswith(path):
+def _row_without(node: Any, path: str, names: Set[str]) -> Any:
+    if not any(name.startswith(path) for name in names):
         return node
     if isinstance(node, Mapping):
         below = {key: f"{path}.{key}" if path else str(key) for key in node}
         return {
-            key: _row_without(value, below[key], name)
+            key: _row_without(value, below[key], names)
             for key, value in node.items()
-            if below[key] != name
+            if below[key] not in names
         }
     if isinstance(node, list | tuple):
-        return [_row_without(item, f"{path}[]", name) for item in node if f"{path}[]" != name]
+        item_path = f"{path}[]"
+        return [_row_without(item, item_path, names) for item in node if item_path not in names]
     return node
 
 
@@ -185,11 +204,11 @@ def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _blanked(root: _Element, name: str) -> Iterator[None]:
+def _blanked(root: _Element, names: Set[str]) -> Iterator[None]:
     nodes = [
         (element, attribute)
         for name_in_document, element, attribute in _xml_nodes(root)
-        if name_in_document == name
+        if name_in_document in names
     ]
     texts = [(element, element.text) for element, attribute in nodes if attribute is None]
     attributes = [
@@ -221,9 +240,9 @@ def _graph_fields(graph: Graph) -> Iterator[tuple[str, str]]:
                 yield _prefixed(name), str(getattr(term, "value", term))
 
 
-def _graph_without(graph: Graph, name: str) -> Graph:
+def _graph_without(graph: Graph, names: Set[str]) -> Graph:
     properties = {
-        node: {iri: terms for iri, terms in about.items() if _prefixed(iri) != name}
+        node: {iri: terms for iri, terms in about.items() if _prefixed(iri) not in names}
         for node, about in graph.properties.items()
     }
     return replace(graph, properties=properties)

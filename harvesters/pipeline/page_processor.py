@@ -5,14 +5,13 @@ stage the results in order.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from harvesters.errors import ValidationCrashError
-from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
@@ -171,13 +170,34 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+class StagingLedger(Protocol):
+    """The part of the ledger that a run's pages need. That of a collector is a proxy, so collectors
+    load no database libraries.
+    """
+
+    def count_staged(self, run: Run) -> int:
+        """Count the records received in the run so far."""
+
+    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
+        """Return those of these keys that this run has staged already."""
+
+    def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
+        """Return the stored state of these keys."""
+
+    def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the current descriptions of these keys, compressed."""
+
+    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
+        """Write a page's records, numbered from *first*, and the run's checkpoint."""
+
+
 @dataclass(slots=True)
 class StagingQueue:
     """Holds a run's pages until they are processed, and stages them in order; *run* is the state at
     the last checkpoint.
     """
 
-    ledger: Ledger
+    ledger: StagingLedger
     processor: PageProcessor
     run: Run
     on_progress: ProgressCallback

@@ -197,6 +197,8 @@ def test_a_doctype_in_another_charset_is_refused_too(
 def test_nothing_and_nonsense_are_reported(
     protocol: Any, content: bytes, define_source: DefineSource, words: Crosswalks
 ) -> None:
+    if protocol == "feed" and content.startswith(b"<a>"):
+        content = b"<a>" * 10_000  # feedparser takes 30 microseconds a tag
     reasons, mapped = read_file(content, protocol, define_source, words)
 
     assert (len(reasons), mapped) == (1, 0)

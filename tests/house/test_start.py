@@ -62,3 +62,13 @@ def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> 
     result = subprocess.run(run, capture_output=True, text=True, timeout=300, check=True)
 
     assert (_LATE | _HELP) & set(result.stdout.splitlines()[-1].split()) == set()
+
+
+def test_a_collector_imports_no_database_library() -> None:
+    code = "import sys, harvesters.pipeline.collector; print(*sys.modules)"
+
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+
+    assert {"alembic", "sqlalchemy"} & set(result.stdout.split()) == set()
