@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from fastapi import APIRouter
 
 from publisher.routes import ROUTERS
 
@@ -22,3 +23,11 @@ def test_every_path_of_a_router_is_requested_by_a_test(name: str) -> None:
     missing = [path for path in paths if not re.search(rf"""["'}}]{re.escape(path)}""", texts)]
 
     assert missing == []
+
+
+def test_no_router_has_a_lifespan_which_the_app_would_ignore() -> None:
+    default = type(APIRouter().lifespan_context)
+
+    own = [name for name, router in ROUTERS.items() if type(router.lifespan_context) is not default]
+
+    assert own == []
