@@ -20,6 +20,7 @@ CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 HOUSE = "tests/house/"
+FEEDS = "tests/publisher/feeds/"
 DEMO = ("tests/snippets/test_snippets.py", "tests/walk/test_demo_command.py")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
 # other programs as clients. All else is fast.
@@ -126,8 +127,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
-    started once, those of the program's text, so that each file is parsed once, and those of the
-    demo, which is started once.
+    started once, those of the program's text, so that each file is parsed once, those of the feeds,
+    so that their world is served once, and those of the demo, which is started once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -136,7 +137,8 @@ class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no typ
             return HOUSE
         if file in DEMO:
             return DEMO[0]
-        return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), file)
+        shared = FEEDS if file.startswith(FEEDS) else file
+        return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), shared)
 
 
 def pytest_configure(config: pytest.Config) -> None:

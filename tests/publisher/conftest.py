@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from journal.journal import Journal
 from publisher import damaged_files
 from publisher.app import create_app
+from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.initiative import (
@@ -62,6 +63,7 @@ from waiting import wait_until_async
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 CHANGED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+RELEASED = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 # graphs of the vocabulary for tests to which its size does not matter
 SMALL_SCHEMES = {"scheme/action-line", "scheme/coverage", "scheme/status", "labels"}
@@ -302,14 +304,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def level(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data folder of the world with a store, indexes and a history that are level with
+def level(world: Path) -> Path:
+    """Return the data folder of the world, with a store, indexes and a history that are level with
     its journal; copy it to open it.
     """
-    data = copy_data(world, tmp_path_factory.mktemp("level"))
-    damaged_files.build(data, IRIS)
-    result: Path = data
-    return result
+    damaged_files.build(world, IRIS)
+    return world
+
+
+@pytest.fixture(scope="session")
+def release_data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with the journal and the status of the world and one release; read it,
+    do not change it.
+    """
+    data: Path = copy_data(world, tmp_path_factory.mktemp("release"))
+    build_release(data, IRIS, RELEASED)
+    return data
 
 
 @pytest.fixture(scope="session")
@@ -323,22 +333,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture(scope="package")
-def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of the endpoint of a real server over a copy of the world: `service`
-    follows the world itself.
-    """
-    copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
-    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0, seconds=240, wait=240"}) as url:
-        yield f"{url}/sparql"
-
-
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def service(world: Path) -> AsyncIterator[QueryService]:
+async def service(level: Path) -> AsyncIterator[QueryService]:
     """Yield the open store of the world, which no longer changes; tests that ask it have the mark
     `session_loop`.
     """
-    async with QueryService(world, IRIS, readers=1) as building:
+    async with QueryService(level, IRIS, readers=1) as building:
         positions = building.follower.projections
         await wait_until_async(
             lambda: _is_complete(building),
@@ -346,7 +346,7 @@ async def service(world: Path) -> AsyncIterator[QueryService]:
             output=lambda: f"{positions}",
         )
     async with QueryService(
-        world, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False
+        level, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False
     ) as opened:
         yield opened
 
@@ -402,6 +402,16 @@ def publishers(
                 published(name, level, tmp_path_factory.mktemp(name))
             )
         )
+
+
+@pytest.fixture(scope="package")
+def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of the endpoint of a real server over a copy of the world: `service`
+    follows the world itself.
+    """
+    copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
+    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0, seconds=240, wait=240"}) as url:
+        yield f"{url}/sparql"
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ IRIS = Iris()
 FIRST, SECOND, THIRD = (datetime(2026, month, 28, 23, 30, tzinfo=UTC) for month in (3, 4, 4))
 KENYA, PERU = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "604"))
 GONE = f"<{IRIS.operations}gone>"
+# graphs of the vocabulary: what records link to, and what pages call it
+SCHEMES = {"scheme/action-line", "scheme/coverage", "scheme/status", "labels"}
 _ROW = re.compile(rf"([AD]) (.*) <({re.escape(IRIS.base)}record/[^>]*)> \.\Z", re.DOTALL)
 
 RecordStatements = dict[str, frozenset[str]]  # the statements of each record, by its IRI
@@ -135,9 +137,9 @@ def _rows(source: str, key: str, was: set[str], now: set[str]) -> Iterator[str]:
     yield from (f"A {quad}" for quad in quads(sorted(now - was), graph))
 
 
-def begin(data: Path) -> Journal:
+def begin(data: Path, *, whole: bool = False) -> Journal:
     """Write the journal's first three entries: 260 records of demo, a registry's description and
-    the vocabulary, 120 records of alpha.
+    the SCHEMES of the vocabulary, or all of it if *whole*, 120 records of alpha.
     """
     journal = Journal(data / "journal")
     journal.append(
@@ -156,7 +158,12 @@ def begin(data: Path) -> Journal:
         "oai_dc",
         "1 * * * *",
     )
-    graphs = [(IRIS.source("demo"), describe_source(registry, IRIS)), *statements(IRIS.base)]
+    schemes = [
+        (graph, lines)
+        for graph, lines in statements(IRIS.base)
+        if whole or graph.removeprefix(IRIS.base) in SCHEMES
+    ]
+    graphs = [(IRIS.source("demo"), describe_source(registry, IRIS)), *schemes]
     journal.append(
         [f"A {quad}" for graph, lines in graphs for quad in quads(lines, graph)],
         run="demo.2",

@@ -31,7 +31,6 @@ from publisher.app import create_app
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -278,7 +277,7 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
 async def test_before_the_first_release_the_dumps_are_listed(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path, "store")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
@@ -295,7 +294,7 @@ async def test_before_the_first_release_the_dumps_are_listed(small: Path, tmp_pa
 async def test_a_mirror_names_its_origin(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path, "store")
     mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
-    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"

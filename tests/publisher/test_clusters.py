@@ -113,11 +113,11 @@ def build(data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = shutil.copytree(
-        world,
+        level,
         tmp_path_factory.mktemp("clusters") / "data",
-        ignore=shutil.ignore_patterns("store", "scratch"),
+        ignore=shutil.ignore_patterns("scratch"),
     )
     build(data)
     with published(

@@ -24,15 +24,18 @@ from conftest import IRIS, plain, record_rows
 from live_server import served
 from processes import Process
 from publish_fixture import settle
-from waiting import WITHIN, wait_until
+from waiting import WITHIN, wait_until, wait_until_async
 
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
+from publisher.app import create_app
 from publisher.store.checksums import first_fault
 from publisher.store.external.client import Client
+from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.state import ASK, parse_state
 from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import LEASE, WriterLease
+from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.external_store import ExternalStore
@@ -155,16 +158,26 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(site: StoreSite) -
     assert site.health()[1]["quads"] == quads
 
 
-def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path: Path) -> None:
+async def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path: Path) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
     data = shutil.copytree(
         small, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
     )
     with started("oxigraph", tmp_path / "store") as engine:
-        with served(data, engine.address.environment()) as url:
-            settle(url)
-        [snapshots] = (data / "store").glob("*/snapshots")
+        urls = StoreURLs(engine.address.query, engine.address.update, engine.address.graphs)
+        snapshots = data / "store" / urls.folder / "snapshots"
+
+        def is_built() -> bool:
+            newest = newest_snapshot(snapshots)
+            return (
+                newest is not None
+                and newest.position == newest.text == newest.tables == 3
+                and not first_fault(Path(newest.path))
+            )
+
+        async with QueryService(data, IRIS, readers=1, elsewhere=urls):
+            await wait_until_async(is_built, "the indexes to be built")
         damaged = newest_snapshot(snapshots)
         assert damaged is not None
         for path in Path(damaged.path).glob("tables/*"):
@@ -172,23 +185,15 @@ def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path: Path)
         assert first_fault(Path(damaged.path))
         statuses: set[int] = set()
 
-        with served(data, engine.address.environment()) as url:
+        async with QueryService(data, IRIS, readers=1, elsewhere=urls) as service:
+            transport = httpx.ASGITransport(app=create_app(service), raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x.test") as client:
 
-            def is_rebuilt() -> bool:
-                statuses.add(
-                    status := httpx.get(
-                        f"{url}/topics", trust_env=False, verify=False, timeout=60
-                    ).status_code
-                )
-                newest = newest_snapshot(snapshots)
-                return (
-                    status == 200
-                    and newest is not None
-                    and newest.tables >= 0
-                    and not first_fault(Path(newest.path))
-                )
+                async def is_rebuilt() -> bool:
+                    statuses.add(status := (await client.get("/topics")).status_code)
+                    return status == 200 and is_built()
 
-            wait_until(is_rebuilt, "the indexes to be rebuilt", pause=0.5)
+                await wait_until_async(is_rebuilt, "the indexes to be rebuilt", pause=0.2)
 
     assert statuses <= {200, 503}
 

@@ -38,7 +38,10 @@ async def test_health_has_the_position_of_each_projection(small: Path, tmp_path:
         name: {"position": 3} for name in ("store", "facets", "search", "columns", "history")
     }
 
-    async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
+    async with (
+        QueryService(tmp_path, IRIS, readers=1) as service,
+        visitor(create_app(service)) as client,
+    ):
 
         async def is_level() -> bool:
             answer = await client.get("/health")
@@ -54,7 +57,10 @@ async def test_health_has_the_position_of_each_projection(small: Path, tmp_path:
 
 async def test_health_is_starting_until_the_indexes_are_built(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
-    async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
+    async with (
+        QueryService(tmp_path, IRIS, readers=1) as service,
+        visitor(create_app(service)) as client,
+    ):
 
         async def is_ok() -> bool:
             return bool((await client.get("/health")).json()["status"] == "ok")

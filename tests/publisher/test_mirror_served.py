@@ -9,24 +9,30 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from conftest import IRIS
 from processes import Process, free_port, started
 from publish_fixture import copy_data
-from waiting import wait_until
+from waiting import wait_until, wait_until_async
 
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope
+from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from journal.journal import Journal
+from publisher.app import create_app
+from publisher.store.query_service import QueryService
 
 ROOT = Path(__file__).parents[2]
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
@@ -230,27 +236,12 @@ def refused(address: str) -> dict[str, object]:
 
 def admin_page(data: Path, address: str) -> str:
     """Sign in with a new key; return the overview."""
-    line = [
-        sys.executable,
-        "-m",
-        "stocktake",
-        "--data",
-        str(data),
-        "keys",
-        "create",
-        "Ada",
-        "--scope",
-        "read",
-    ]
-    key = subprocess.run(
-        line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-    token = re.search(r"stk_[\w-]+", key)
-    assert token
+    with closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger:
+        _, token = key_store.create(ledger, "Ada", Scope.READ, datetime.now(UTC))
     with httpx.Client(
         base_url=address, trust_env=False, verify=False, follow_redirects=True, timeout=30
     ) as browser:
-        return browser.post("/admin/sign-in", data={"key": token[0], "path": "/admin/"}).text
+        return browser.post("/admin/sign-in", data={"key": token, "path": "/admin/"}).text
 
 
 @pytest.mark.parametrize(
@@ -312,28 +303,25 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(
     assert not list((tmp_path / "mirror" / "refused").iterdir())
 
 
-def test_server_answers_on_when_the_newest_entry_cannot_be_read(
+async def test_server_answers_on_when_the_newest_entry_cannot_be_read(
     small: Path, tmp_path: Path
 ) -> None:
-    copy_data(small, tmp_path)
-    address = f"http://127.0.0.1:{free_port()}"
+    copy_data(small, tmp_path, "store")
 
-    with running(
-        tmp_path, "--base", "https://data.example/", "serve", "--port", address.rpartition(":")[2]
-    ):
-        wait_until(
-            lambda: health(address).get("position") == 3, 'health(address).get("position") == 3'
-        )
-        (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
-        wait_until(
-            lambda: health(address).get("status") == "degraded",
-            'health(address).get("status") == "degraded"',
-        )
-        result = health(address)
-        home = httpx.get(f"{address}/", trust_env=False, verify=False, timeout=30).status_code
-        status = httpx.get(f"{address}/status.json", trust_env=False, verify=False, timeout=30)
+    async with QueryService(tmp_path, IRIS, readers=1) as service:
+        transport = httpx.ASGITransport(app=create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x.test") as client:
+
+            async def is_degraded() -> bool:
+                return bool((await client.get("/health")).json()["status"] == "degraded")
+
+            await service.wait_until_current()
+            (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
+            await wait_until_async(is_degraded, "/health to report the entry")
+            result = (await client.get("/health")).json()
+            home, status = await client.get("/"), await client.get("/status.json")
 
     assert "000000004" in str(result["journal"])
     assert str(tmp_path) not in str(result)
-    assert home == 200
+    assert home.status_code == 200
     assert (status.status_code, status.headers["content-type"]) == (503, "application/problem+json")

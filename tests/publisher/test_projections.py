@@ -164,13 +164,13 @@ def test_index_that_fails_or_never_ends_delays_no_other(
         wait_until(
             lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
             "the search index to be level",
-            pause=0,
+            pause=0.01,
         )
         commit(tmp_path, "2")
         wait_until(
             lambda: (runner.step(), runner.progress()["search"] == {"position": 2})[1],
             "the search index to follow",
-            pause=0,
+            pause=0.01,
         )
         progress = runner.progress()
 

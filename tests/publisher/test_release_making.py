@@ -88,11 +88,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(release_data: Path) -> Path:
     """Return a data folder with one release; read it, do not change it."""
-    data = copied(world, tmp_path_factory.mktemp("released"))
-    build_release(data, IRIS, NOW)
-    return data
+    return release_data
 
 
 def unpacked(path: Path) -> bytes:

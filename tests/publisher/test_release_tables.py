@@ -12,7 +12,6 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,18 @@ from publisher.projections.facets.files import write_tables
 from publisher.projections.facets.record_rows import parse_record, record_rows
 from publisher.projections.facets.schema import TABLES, CellType
 from publisher.projections.facets.thing_rows import thing_row
-from publisher.releases.builder import build_release
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
 IRIS = Iris()
-NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 LARGE = 200_000  # rows of a large table
 RICH = IRIS.thing("initiative", "demo", "a/1")
 
 
 @pytest.fixture(scope="module")
-def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(release_data: Path) -> Path:
     """Return the folder of a release; read it, do not change it."""
-    data = tmp_path_factory.mktemp("tables")
-    shutil.copytree(world / "journal", data / "journal")
-    build_release(data, IRIS, NOW)
-    return data / "releases/1"
+    return release_data / "releases/1"
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:

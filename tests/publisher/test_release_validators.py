@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,10 @@ from typing import Any
 import pytest
 
 from publisher.projections.facets.schema import TABLES
-from publisher.releases.builder import build_release
 from publisher.releases.tables.codebook import table_examples
 from vocab.iris import Iris
 
 IRIS = Iris()
-NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 LOCK = Path(__file__).parents[1] / "validators.lock"
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 # Put a context, of a file, into the cache of roc-validator, as a request for it would.
@@ -48,12 +45,9 @@ print(json.dumps({"pages": pages, "title": reader.metadata.title, "language": re
 
 
 @pytest.fixture(scope="module")
-def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(release_data: Path) -> Path:
     """Return the folder of a release; read it, do not change it."""
-    data = tmp_path_factory.mktemp("validated")
-    shutil.copytree(world / "journal", data / "journal")
-    build_release(data, IRIS, NOW)
-    return data / "releases/1"
+    return release_data / "releases/1"
 
 
 @pytest.fixture(scope="module")

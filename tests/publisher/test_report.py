@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from typer.testing import CliRunner
 from publisher.app import create_app
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
-from publisher.releases import builder
 from publisher.releases.tables.release_tables import rows_folder, tables_folder
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
@@ -29,14 +27,13 @@ from stocktake import app
 from vocab.iris import Iris
 
 IRIS = Iris()
-NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(release_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     item = tmp_path_factory.mktemp("report") / "data"
-    shutil.copytree(world / "journal", item / "journal")
-    builder.build_release(item, IRIS, NOW)
+    for name in ("journal", "releases"):
+        shutil.copytree(release_data / name, item / name)
     return item
 
 

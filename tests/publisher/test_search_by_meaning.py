@@ -88,7 +88,7 @@ def follow(runner: Runner[EmbeddedStore]) -> Snapshot:
             and runner.step() is None
         )
 
-    wait_until(is_level, "the vectors to be level with the store", pause=0)
+    wait_until(is_level, "the vectors to be level with the store", pause=0.01)
     snapshot = newest_snapshot(runner.snapshots)
     assert snapshot
     return snapshot

@@ -167,7 +167,7 @@ class Followers:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry_count", [15, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("entry_count", [8, pytest.param(50, marks=pytest.mark.nightly)])
 async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
     following: Any, entry_count: int
 ) -> None:

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with QueryService(world, Iris(), LIMITS, readers=1) as service:
+async def client(level: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with QueryService(level, Iris(), LIMITS, readers=1, follow=False) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test"

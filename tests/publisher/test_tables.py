@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from publisher.limits import Limits
 from publisher.projections.facets import filter_query as asking
 from publisher.projections.facets.facets import FACETS, KEYS
 from publisher.projections.facets.filter_query import Filter, make_filter
@@ -48,8 +47,8 @@ WISHES = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(world: Path) -> AsyncIterator[QueryService]:
-    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
+async def service(level: Path) -> AsyncIterator[QueryService]:
+    async with QueryService(level, IRIS, readers=2, follow=False) as opened:
         await await_indexes(opened, QueryRequest("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened
 

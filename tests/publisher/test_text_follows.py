@@ -85,7 +85,7 @@ def latest(following: Runner[EmbeddedStore]) -> Snapshot:
             and following.step() is None
         )
 
-    wait_until(is_level, "the index to be level with the store", pause=0)
+    wait_until(is_level, "the index to be level with the store", pause=0.01)
     snapshot = newest_snapshot(following.snapshots)
     assert snapshot
     assert snapshot.text == snapshot.position
@@ -301,14 +301,14 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder of 1,500 records of one organization, with a store and an index that are
+    """Return a data folder of 700 records of one organization, with a store and an index that are
     level with its journal, and one more entry, which renames the organization.
     """
     data = tmp_path_factory.mktemp("many")
     publish(data, [], scheme("action-line/C3", '"Zebra"@en'))
     rows = [
         f"A {quad}"
-        for key in range(1_500)
+        for key in range(700)
         for quad in quads(statements(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))
     ]
     Journal(data / "journal").append(rows, run="r", time=FIRST)
@@ -357,7 +357,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
     finally:
         second.close()
 
-    assert len(things(at, "santé")) == 1_502
+    assert len(things(at, "santé")) == 702
     assert len(things(at, "zebra")) == 0
 
 
@@ -446,15 +446,15 @@ def test_killed_at_any_point_it_ends_in_the_same_index(
     tmp_path: Path, follower: Start, reached: str
 ) -> None:
     records = {
-        str(key): statements(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)
+        str(key): statements(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(400)
     }
     rows = [
         f"A {quad}"
         for key, lines in records.items()
         for quad in quads(lines, IRIS.record("demo", key))
     ]
-    for start in range(0, len(rows), 7_000):
-        Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
+    for start in range(0, len(rows), 3_500):
+        Journal(tmp_path / "journal").append(rows[start : start + 3_500], run="r", time=FIRST)
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     process = Process(
         command("publisher.follower", *folders, IRIS.status),
@@ -472,9 +472,9 @@ def test_killed_at_any_point_it_ends_in_the_same_index(
 
     at = latest(follower(tmp_path))
 
-    assert len(things(at, "thing")) == 800
+    assert len(things(at, "thing")) == 400
     assert sum(thing.startswith("organization/") for thing in things(at, "body")) == 50
-    assert len(things(at, "body")) == 850
+    assert len(things(at, "body")) == 450
     assert things(at, '"thing 17"') == ["initiative/demo/17"]
 
 

@@ -33,8 +33,8 @@ def operator(request: Request) -> bool:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    service = QueryService(world, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
+async def client(level: Path) -> AsyncIterator[httpx.AsyncClient]:
+    service = QueryService(level, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
     transport = httpx.ASGITransport(app=create_app(service, operator))
     async with (
         service,

@@ -16,7 +16,6 @@ from rdf_terms import solutions, value
 from publisher.app import create_app
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 VOID = "http://rdfs.org/ns/void#"
@@ -84,7 +83,7 @@ async def test_its_url_gives_the_figures_of_the_newest_release(level: Path, tmp_
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
-    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from conftest import IRIS, build
+from conftest import IRIS
+from publish_fixture import copy_data
 from waiting import wait_until_async
 
 from publisher.app import create_app
@@ -13,10 +14,10 @@ from publisher.projections.search import topic_index
 from publisher.store.query_service import QueryService
 
 
-async def test_topics_are_loaded_once_health_is_ok(tmp_path: Path) -> None:
-    build(tmp_path)
+async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) -> None:
+    copy_data(small, tmp_path)
     topic_index._build_cached.cache_clear()
-    service = QueryService(tmp_path, IRIS)
+    service = QueryService(tmp_path, IRIS, readers=1)
     app = create_app(service)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"

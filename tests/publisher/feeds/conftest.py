@@ -129,7 +129,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     client of it.
     """
     data = tmp_path_factory.mktemp("still")
-    begin(data)
+    begin(data, whole=True)
     move(data)
     with ExitStack() as open_ones:
 

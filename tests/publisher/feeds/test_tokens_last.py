@@ -4,30 +4,45 @@ index.
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
-import subprocess
-import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 from feed_clients import OAI, shown_count, wait
-from live_server import ROOT, served
+from live_server import served
 from lxml import etree
-from mutating_source import begin, is_gone, move, read_graphs
+from mutating_source import IRIS, begin, is_gone, move, read_graphs
+from waiting import WITHIN
+
+from publisher.app import create_app
+from publisher.history.record_states import wait_until_current
+from publisher.releases.builder import build_release
+from publisher.store.query_service import QueryService
 
 SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
+Page = tuple[list[str], str | None]  # the identifiers of a page of a list, the token of the next
 
 
-def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
-    """Return the identifiers of a page of a list, and the token of the next."""
-    answer = etree.fromstring(
-        httpx.get(f"{url}/oai", params={"verb": "ListRecords", **arguments}).content
-    )
+def parse_page(content: bytes) -> Page:
+    answer = etree.fromstring(content)
     assert answer.find(f"{OAI}error") is None
     return [str(item.text) for item in answer.iter(f"{OAI}identifier")], answer.findtext(
         f".//{OAI}resumptionToken"
     ) or None
+
+
+async def first_page(data: Path) -> Page:
+    """Return the first page of a server in this process."""
+    async with QueryService(data, IRIS, readers=1) as service:
+        await service.wait_until_current()
+        await wait_until_current(service)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://x.test"
+        ) as client:
+            parameters = {"verb": "ListRecords", "metadataPrefix": "oai_dc"}
+            return parse_page((await client.get("/oai", params=parameters)).content)
 
 
 def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store(
@@ -35,25 +50,19 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store
 ) -> None:
     begin(tmp_path)
     before = read_graphs(tmp_path)
-    with served(tmp_path, SETTINGS) as url:
-        wait(lambda: shown_count(url) == 380)
-        result, token = page(url, metadataPrefix="oai_dc")
-        move(tmp_path)
-    line = [sys.executable, "-m", "stocktake", "release"]
-    subprocess.run(
-        line,
-        env={**os.environ, "STOCKTAKE_DATA": str(tmp_path)},
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
+    result, token = asyncio.run(first_page(tmp_path))
+    move(tmp_path)
+    build_release(tmp_path, IRIS, datetime(2026, 6, 1, tzinfo=UTC))
     shutil.rmtree(tmp_path / "store")
 
-    with served(tmp_path, SETTINGS) as url:
+    with (
+        served(tmp_path, SETTINGS) as url,
+        httpx.Client(base_url=url, trust_env=False, verify=False, timeout=WITHIN) as client,
+    ):
         wait(lambda: shown_count(url) == 466)
         while token:
-            more, token = page(url, resumptionToken=token)
+            parameters = {"verb": "ListRecords", "resumptionToken": token}
+            more, token = parse_page(client.get("/oai", params=parameters).content)
             result += more
 
     assert sorted(result) == sorted(before)

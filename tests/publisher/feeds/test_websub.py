@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from mutating_source import IRIS, begin, move
+from publish_fixture import copy_data
 from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
@@ -85,13 +86,17 @@ async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(
 
 
 async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
-    opened: QueryService,
+    small: Path, tmp_path: Path
 ) -> None:
-    app = create_app(opened, site=SiteOptions(hub=HUB))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    ) as client:
-        answer = await client.get("/feeds/goal/4.atom")
+    copy_data(small, tmp_path, "store")
+    async with QueryService(tmp_path, IRIS, readers=1) as service:
+        await service.wait_until_current()
+        await wait_until_current(service)
+        app = create_app(service, site=SiteOptions(hub=HUB))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+        ) as client:
+            answer = await client.get("/feeds/goal/4.atom")
 
     assert f'<{HUB}>; rel="hub"' in answer.headers["link"]
     assert f'<{IRIS.base}feeds/goal/4.atom>; rel="self"' in answer.headers["link"]
