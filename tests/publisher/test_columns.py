@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -16,6 +18,7 @@ from column_store import columns_of, comparable, merged_store, rows, solutions
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from event_loops import session_loop
+from publish_fixture import copy_data
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad, Store
 from random_queries import (
     GRAPHS,
@@ -41,6 +44,7 @@ from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import evaluate, in_written_order
@@ -48,10 +52,26 @@ from vocab.schemes import statements
 from vocab.statements.describe import quads
 from vocab.terms import XSD
 
+Shared = Callable[..., ColumnEngine]
+
 SEEDS = 100
 PER_DATA = 10  # queries of the same data
 NIGHTLY_SEEDS, NIGHTLY_PER_DATA = 10_000, 250
 COUNT = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """Yield what opens the columns of quads, once for the same quads; tests only read them."""
+    with ExitStack() as stack:
+
+        @cache
+        def open_once(*stored: Quad) -> ColumnEngine:
+            return stack.enter_context(
+                closing(columns_of(stored, tmp_path_factory.mktemp("shared")))
+            )
+
+        yield open_once
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PER_DATA))
@@ -134,7 +154,7 @@ def _of_store(
     ],
 )
 def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
-    path: str, is_compiled: bool, tmp_path: Path
+    path: str, is_compiled: bool, shared: Shared
 ) -> None:
     edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
     stored = [
@@ -144,13 +164,14 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
     count, distinct = (
         f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s")
     )
-    with closing(columns_of(stored, tmp_path)) as columns:
-        assert _answer(columns, distinct) == solutions(merged_store(stored).query(distinct))
-        if is_compiled:
-            assert _answer(columns, count) == solutions(merged_store(stored).query(count))
-        else:
-            with pytest.raises(NotCompiled, match="not compiled"):
-                _answer(columns, count)
+    columns = shared(*stored)
+
+    assert _answer(columns, distinct) == solutions(merged_store(stored).query(distinct))
+    if is_compiled:
+        assert _answer(columns, count) == solutions(merged_store(stored).query(count))
+    else:
+        with pytest.raises(NotCompiled, match="not compiled"):
+            _answer(columns, count)
 
 
 @pytest.mark.parametrize(
@@ -172,24 +193,23 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
     ],
 )
 def test_binding_replaces_a_variable_that_every_solution_has(
-    query: str, is_compiled: bool, tmp_path: Path
+    query: str, is_compiled: bool, shared: Shared
 ) -> None:
     edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
     stored = [
         Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
         for s, p, o in edges
     ]
-    bindings = {"x": "<x:f>"}
-    with closing(columns_of(stored, tmp_path)) as columns:
-        if is_compiled:
-            answer = solutions(columns.answer(columns.compile(query, None, bindings)))
+    bindings, columns = {"x": "<x:f>"}, shared(*stored)
+    if is_compiled:
+        answer = solutions(columns.answer(columns.compile(query, None, bindings)))
 
-            assert comparable(query, answer) == comparable(
-                query, _of_store(merged_store(stored), query, bindings)
-            )
-        else:
-            with pytest.raises(NotCompiled):
-                columns.compile(query, None, bindings)
+        assert comparable(query, answer) == comparable(
+            query, _of_store(merged_store(stored), query, bindings)
+        )
+    else:
+        with pytest.raises(NotCompiled):
+            columns.compile(query, None, bindings)
 
 
 @pytest.fixture
@@ -336,10 +356,10 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
     ],
 )
 def test_query_that_is_not_certain_is_not_compiled(
-    query: str, reason: str, stored: list[Quad], tmp_path: Path
+    query: str, reason: str, stored: list[Quad], shared: Shared
 ) -> None:
-    with closing(columns_of(stored, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
-        columns.compile(query)
+    with pytest.raises(NotCompiled, match=reason):
+        shared(*stored).compile(query)
 
 
 def _path_data() -> list[Quad]:
@@ -380,16 +400,16 @@ def _path_data() -> list[Quad]:
         "ASK { <x:e> <x:p>+ <x:a> }",
     ],
 )
-def test_recursive_path_connects_each_pair_once(query: str, tmp_path: Path) -> None:
-    with closing(columns_of(_path_data(), tmp_path)) as columns:
-        assert _answer(columns, query) == sorted(
-            solutions(merged_store(_path_data()).query(query)), key=repr
-        )
+def test_recursive_path_connects_each_pair_once(query: str, shared: Shared) -> None:
+    assert _answer(shared(*_path_data()), query) == sorted(
+        solutions(merged_store(_path_data()).query(query)), key=repr
+    )
 
 
-def test_path_of_no_length_connects_a_constant_without_triples_with_itself(tmp_path: Path) -> None:
-    with closing(columns_of(_path_data(), tmp_path)) as columns:
-        assert _answer(columns, "SELECT ?o { <x:nothing> <x:p>* ?o }") == [("<x:nothing>",)]
+def test_path_of_no_length_connects_a_constant_without_triples_with_itself(shared: Shared) -> None:
+    query = "SELECT ?o { <x:nothing> <x:p>* ?o }"
+
+    assert _answer(shared(*_path_data()), query) == [("<x:nothing>",)]
 
 
 def test_pair_that_two_predicates_connect_ends_a_query_that_counts_it(tmp_path: Path) -> None:
@@ -425,7 +445,7 @@ def test_triple_of_two_graphs_in_from_is_counted_once(tmp_path: Path) -> None:
     ],
 )
 def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
-    query: str, tmp_path: Path
+    query: str, shared: Shared
 ) -> None:
     blank, deeper = BlankNode("b"), BlankNode("c")
     edge, other = NamedNode("x:p"), NamedNode("x:q")
@@ -437,8 +457,7 @@ def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
         Quad(NamedNode("x:a"), edge, blank, GRAPHS[1]),
         Quad(NamedNode("x:b"), edge, Literal("in another graph"), GRAPHS[1]),
     ]
-    with closing(columns_of(stored, tmp_path)) as columns:
-        answer = _answer(columns, query)
+    answer = _answer(shared(*stored), query)
 
     assert sorted(answer, key=repr) == sorted(
         set(_of_store(merged_store(stored), query, {})), key=repr
@@ -458,21 +477,17 @@ def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
         "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 4",
     ],
 )
-def test_choice_of_terms_and_existence_are_values(query: str, tmp_path: Path) -> None:
-    with closing(columns_of(_path_data(), tmp_path)) as columns:
-        answer = _answer(columns, query)
+def test_choice_of_terms_and_existence_are_values(query: str, shared: Shared) -> None:
+    answer = _answer(shared(*_path_data()), query)
 
     assert answer == sorted(_of_store(merged_store(_path_data()), query, {}), key=repr)
     assert answer
 
 
-def test_groups_that_a_limit_cuts_are_left_to_the_store(tmp_path: Path) -> None:
+def test_groups_that_a_limit_cuts_are_left_to_the_store(shared: Shared) -> None:
     query = "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 3"
-    with (
-        closing(columns_of(_path_data(), tmp_path)) as columns,
-        pytest.raises(NotCompiled, match="not compiled"),
-    ):
-        _answer(columns, query)
+    with pytest.raises(NotCompiled, match="not compiled"):
+        _answer(shared(*_path_data()), query)
 
 
 @pytest.mark.parametrize(
@@ -492,11 +507,10 @@ def test_groups_that_a_limit_cuts_are_left_to_the_store(tmp_path: Path) -> None:
     ],
 )
 def test_quotient_has_eighteen_digits_as_in_the_store(
-    expression: str, text: str, tmp_path: Path
+    expression: str, text: str, shared: Shared
 ) -> None:
     query = f"SELECT ({expression} AS ?n) {{ }}"
-    with closing(columns_of([], tmp_path)) as columns:
-        answer = _answer(columns, query)
+    answer = _answer(shared(), query)
 
     assert answer == [(str(typed(text, "decimal")),)]
     assert answer == solutions(Store().query(query))
@@ -510,12 +524,9 @@ def test_division_by_zero_is_an_error_and_an_overflow_is_left_to_the_store(tmp_p
             _answer(columns, "SELECT (SUM(?o * ?o) AS ?n) { ?s ?p ?o }")
 
 
-def test_average_of_what_is_no_number_is_left_to_the_store(tmp_path: Path) -> None:
-    with (
-        closing(columns_of([], tmp_path)) as columns,
-        pytest.raises(NotCompiled, match="not compiled"),
-    ):
-        _answer(columns, 'SELECT (AVG(?x) AS ?n) { VALUES ?x { 1 "a" } }')
+def test_average_of_what_is_no_number_is_left_to_the_store(shared: Shared) -> None:
+    with pytest.raises(NotCompiled, match="not compiled"):
+        _answer(shared(), 'SELECT (AVG(?x) AS ?n) { VALUES ?x { 1 "a" } }')
 
 
 def test_strings_are_concatenated_in_order(tmp_path: Path) -> None:
@@ -605,9 +616,13 @@ def test_word_is_found_in_texts_that_are_not_lowered_exactly(tmp_path: Path) -> 
         assert len(_answer(columns, query)) == len(texts)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    journal = Journal(tmp_path / "journal")
+@pytest.fixture(scope="module")
+def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a store and columns that are level with its journal; tests only
+    read it.
+    """
+    data = tmp_path_factory.mktemp("leveled")
+    journal = Journal(data / "journal")
     vocabulary = [
         f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)
     ]
@@ -617,10 +632,24 @@ def data(tmp_path: Path) -> Path:
         for row in record_rows("demo", item)
     ]
     journal.append([*vocabulary, *records], run="run-1", time=SEEN)
-    (tmp_path / "status.nq").write_text(
-        f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n'
-    )
-    return tmp_path
+    (data / "status.nq").write_text(f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n')
+    level(follower(data))
+    return data
+
+
+@pytest.fixture(scope="module")
+def path(leveled: Path) -> str:
+    """Return the folder of the newest snapshot, of which tests only read."""
+    newest = newest_snapshot(leveled / "store" / "snapshots")
+    assert newest
+    return newest.path
+
+
+@pytest.fixture
+def data(leveled: Path, tmp_path: Path) -> Path:
+    """Return a copy of the journal and the status file."""
+    copied: Path = copy_data(leveled, tmp_path)
+    return copied
 
 
 def follower(data: Path) -> Runner[EmbeddedStore]:
@@ -655,8 +684,8 @@ def _opened(path: str) -> ColumnSnapshot:
 
 
 @pytest.fixture
-def snapshot(data: Path) -> Iterator[ColumnSnapshot]:
-    with closing(_opened(level(follower(data)))) as opened:
+def snapshot(path: str) -> Iterator[ColumnSnapshot]:
+    with closing(_opened(path)) as opened:
         yield opened
 
 
@@ -681,8 +710,8 @@ def test_engine_is_named_with_the_result(snapshot: ColumnSnapshot) -> None:
     assert engines == ["columns", "store"]
 
 
-def test_columns_follow_a_change(data: Path) -> None:
-    level(follower(data))
+def test_columns_follow_a_change(leveled: Path, tmp_path: Path) -> None:
+    data = copy_data(leveled, tmp_path, "store")
     gone = [f"D {row[2:]}" for row in record_rows("demo", plain(3))]
     Journal(data / "journal").append(
         [*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED
@@ -695,11 +724,11 @@ def test_columns_follow_a_change(data: Path) -> None:
         assert comparable(COUNT, answer) == comparable(COUNT, solutions(opened.store.query(COUNT)))
 
 
-def test_columns_at_another_position_are_not_used(data: Path) -> None:
-    path = level(follower(data))
-    (Path(path) / "columns" / "position").unlink()
+def test_columns_at_another_position_are_not_used(path: str, tmp_path: Path) -> None:
+    copied = shutil.copytree(path, tmp_path / "snapshot")
+    (copied / "columns" / "position").unlink()
 
-    with closing(_opened(path)) as opened:
+    with closing(_opened(str(copied))) as opened:
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "store"
 
 
@@ -765,8 +794,7 @@ async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryServ
         assert answer.engine == "columns"
 
 
-def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
-    path = level(follower(data))
+def test_until_the_columns_are_open_the_store_answers(path: str) -> None:
     waiting: Future[SnapshotColumns | None] = Future()
 
     with closing(ColumnSnapshot(path, lambda open_columns, wanted: waiting)) as opened:
@@ -777,8 +805,7 @@ def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
     assert (first, second) == ("store", "columns")
 
 
-def test_query_waits_for_the_columns_where_they_open_at_once(data: Path) -> None:
-    path = level(follower(data))
+def test_query_waits_for_the_columns_where_they_open_at_once(path: str) -> None:
     with (
         ThreadPoolExecutor(1) as executor,
         closing(ColumnSnapshot(path, lambda work, now: executor.submit(work), True)) as opened,
@@ -789,10 +816,9 @@ def test_query_waits_for_the_columns_where_they_open_at_once(data: Path) -> None
 
 
 def test_first_query_of_a_large_snapshot_waits_for_the_columns(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.store.workers.column_reader.LARGE", 1)
-    path = level(follower(data))
     with (
         ThreadPoolExecutor(1) as executor,
         closing(ColumnSnapshot(path, lambda work, now: executor.submit(work))) as opened,
@@ -803,9 +829,9 @@ def test_first_query_of_a_large_snapshot_waits_for_the_columns(
 
 
 def test_store_answers_what_fails_in_the_columns(
-    data: Path, caplog: pytest.LogCaptureFixture
+    path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(_opened(level(follower(data)))) as opened:
+    with closing(_opened(path)) as opened:
         columns = opened.columns
         assert columns
         columns.engine.connection.close()
@@ -894,7 +920,7 @@ def test_values_of_one_kind_are_in_order_however_they_were_read(
 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
-def test_dates_and_times_are_in_the_order_of_the_store(direction: str, tmp_path: Path) -> None:
+def test_dates_and_times_are_in_the_order_of_the_store(direction: str, shared: Shared) -> None:
     texts = {
         "date": ("2026-01-28", "2026-01-31", "1999-12-31"),
         "dateTime": ("2026-01-28T00:00:00Z", "2026-01-30T23:59:59Z", "2000-01-01T00:00:00Z"),
@@ -906,8 +932,7 @@ def test_dates_and_times_are_in_the_order_of_the_store(direction: str, tmp_path:
     ]
     query = f"SELECT ?o ?s {{ ?s ?p ?o }} ORDER BY {direction}(?o) ?s LIMIT 5"
 
-    with closing(columns_of(stored, tmp_path)) as columns:
-        assert _answer(columns, query) == solutions(merged_store(stored).query(query))
+    assert _answer(shared(*stored), query) == solutions(merged_store(stored).query(query))
 
 
 def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
@@ -924,7 +949,7 @@ def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
 @pytest.mark.parametrize("end", ["LIMIT 0", "LIMIT 1", "LIMIT 4", "LIMIT 3 OFFSET 5", "LIMIT 20"])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 def test_part_of_an_order_by_two_keys_is_that_of_the_store(
-    direction: str, end: str, tmp_path: Path
+    direction: str, end: str, shared: Shared
 ) -> None:
     value, other = PREDICATES[3], PREDICATES[0]
     stored = [
@@ -939,8 +964,7 @@ def test_part_of_an_order_by_two_keys_is_that_of_the_store(
         f"ORDER BY {direction}(?o) ?s {end}"
     )
 
-    with closing(columns_of(stored, tmp_path)) as columns:
-        assert _answer(columns, query) == solutions(merged_store(stored).query(query))
+    assert _answer(shared(*stored), query) == solutions(merged_store(stored).query(query))
 
 
 def test_second_key_is_read_only_where_the_first_is_in_the_part(tmp_path: Path) -> None:
@@ -973,7 +997,7 @@ def test_common_terms_are_predicates_and_objects_of_many_triples(tmp_path: Path)
 
 @pytest.mark.parametrize("variables", ["?o", "?o ?s", "?x"])
 def test_common_and_rare_terms_are_answered_as_often_as_they_are_there(
-    variables: str, tmp_path: Path
+    variables: str, shared: Shared
 ) -> None:
     subjects = [NamedNode(f"x:{number}") for number in range(2 * COMMON)]
     stored = [
@@ -984,10 +1008,9 @@ def test_common_and_rare_terms_are_answered_as_often_as_they_are_there(
     ]
     query = f"SELECT {variables} {{ ?s ?p ?o OPTIONAL {{ ?o {PREDICATES[0]} ?x }} }}"
 
-    with closing(columns_of(stored, tmp_path)) as columns:
-        assert _answer(columns, query) == _in_order(
-            query, solutions(merged_store(stored).query(query))
-        )
+    assert _answer(shared(*stored), query) == _in_order(
+        query, solutions(merged_store(stored).query(query))
+    )
 
 
 @pytest.mark.parametrize("written", [0, 1000])

@@ -57,9 +57,9 @@ def move_on(data: Path, number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with three releases, of which the first is no longer kept."""
-    data = copy_data(level, tmp_path_factory.mktemp("released"), "store")
+    data = copy_data(small, tmp_path_factory.mktemp("released"), "store")
     for number in range(3):
         build_release(data, IRIS, NOW)
         move_on(data, number)

@@ -212,7 +212,9 @@ EACH = 1  # pages of a kind that are walked; the others are made by the same tem
 def kind(href: str) -> str:
     """Return what kind of page an address is of: its template's, as near as its path tells."""
     parts = href.partition("?")[0].strip("/").split("/")
-    return "/".join(parts[:2] if parts[0] in ("page", "scheme") else parts[:1])
+    if parts[0] == "scheme":  # those of each scheme have the same template
+        return "scheme" if len(parts) == 2 else "scheme/concept"
+    return "/".join(parts[:2] if parts[0] == "page" else parts[:1])
 
 
 async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
