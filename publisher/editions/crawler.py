@@ -97,24 +97,10 @@ class Crawler:
         return self._crawl
 
     def _resume(self) -> None:
-        """Read the log of an interrupted run, whose last line may be incomplete."""
-        log = self.folder / LOG
-        text = log.read_bytes() if log.exists() else b""
-        complete = text[: text.rfind(b"\n") + 1]
-        lines = complete.splitlines()
-        if not lines:
-            if any(self.folder.iterdir()) and not log.exists():
-                raise ReleaseError(
-                    f"{self.folder} is not empty; choose an empty folder, or one with an interrupted export of this release"
-                )
-            log.write_bytes(json.dumps(self.header).encode() + b"\n")
-            return
-        if json.loads(lines[0]) != self.header:
-            raise ReleaseError(
-                f"{self.folder} has an interrupted export of something else ({lines[0].decode()}); choose another folder"
-            )
-        log.write_bytes(complete)
-        for line in lines[1:]:
+        """Take the files that an interrupted run finished as done."""
+        complete = read_log(self.folder, self.header)
+        (self.folder / LOG).write_bytes(complete or json.dumps(self.header).encode() + b"\n")
+        for line in complete.splitlines()[1:]:
             self._take(json.loads(line))
 
     def _take(self, line: dict[str, list[list[str]]]) -> None:
@@ -210,6 +196,24 @@ class Crawler:
         return redirect_page(
             resolved or relative(f"{target.language}/{NEEDS_SERVER}", target.file), target.language
         )
+
+
+def read_log(folder: Path, header: dict[str, object]) -> bytes:
+    """Return the log of an interrupted run without an incomplete last line, b"" where there is
+    none. Raises ReleaseError if *folder* has anything but an export with the same *header*.
+    """
+    log = folder / LOG
+    text = log.read_bytes() if log.exists() else b""
+    complete = text[: text.rfind(b"\n") + 1]
+    if not log.exists() and folder.exists() and any(folder.iterdir()):
+        raise ReleaseError(
+            f"{folder} is not empty; choose an empty folder, or one with an interrupted export of this release"
+        )
+    if complete and json.loads(first := complete.splitlines()[0]) != header:
+        raise ReleaseError(
+            f"{folder} has an interrupted export of something else ({first.decode()}); choose another folder"
+        )
+    return complete
 
 
 def redirect_page(address: str, language: str) -> bytes:

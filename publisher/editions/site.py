@@ -28,7 +28,7 @@ from publisher.editions.addresses import (
     Target,
     normalize_path,
 )
-from publisher.editions.crawler import LOG, Crawler, Progress, redirect_page
+from publisher.editions.crawler import LOG, Crawler, Progress, read_log, redirect_page
 from publisher.editions.query_data import query_examples, write_query_data
 from publisher.editions.release_data import link_release_data
 from publisher.editions.rewriting import rewrite
@@ -104,6 +104,7 @@ async def export_site(
     finished = folder / FINISHED
     if finished.is_file() and json.loads(finished.read_text()) == edition.header:
         return ExportResult(_count_files(folder), {})
+    read_log(folder, edition.header)  # before the minutes that the data may take
     step("Preparing the data of the release")
     data = await asyncio.to_thread(link_release_data, edition.data, edition.release)
     limits = Limits(seconds=_SECONDS, wait=_SECONDS)
