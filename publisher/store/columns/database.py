@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -89,9 +90,10 @@ class ColumnDatabase:
     def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._memory = path, memory
-        self._connection = self._connect()
+        self._connection  # noqa: B018 - opens the file: an error is raised here
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
         spilled = str(self._path.with_name("spilled"))
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self._memory,
@@ -164,8 +166,8 @@ class ColumnDatabase:
             self._connection.execute(f"BEGIN; {_SORT} COMMIT")
 
     def copy(self, path: Path) -> None:
-        """Copy the committed columns to the file *path*, sorted and counted; free the memory that
-        they took.
+        """Copy the committed columns to the file *path*, sorted and counted; close the file until it
+        is used again, which frees the memory that they took.
         """
         self._sort_if_needed()
         self._connection.execute(_COUNT)
@@ -173,8 +175,9 @@ class ColumnDatabase:
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)
-        self._connection = self._connect()
 
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
-        self._connection.close()
+        if "_connection" in self.__dict__:
+            self._connection.close()
+            del self._connection
