@@ -67,9 +67,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
         @cache
         def open_once(*stored: Quad) -> ColumnEngine:
-            return stack.enter_context(
-                closing(columns_of(stored, tmp_path_factory.mktemp("shared")))
-            )
+            columns: ColumnEngine = columns_of(stored, tmp_path_factory.mktemp("shared"))
+            return stack.enter_context(closing(columns))
 
         yield open_once
 
