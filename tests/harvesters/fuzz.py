@@ -358,7 +358,8 @@ def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) ->
         for number in range(workers):
             while shares[number]:
                 results += _finished(shares[number], processes[number], patience)
-                processes[number] = _start(shares[number])
+                if shares[number]:
+                    processes[number] = _start(shares[number])
     finally:
         for process in processes:
             process.kill()

@@ -47,8 +47,9 @@ def run(folder: Path, *options: str, **files: str) -> Process:
         str(ROOT / "pyproject.toml"),
         "-p",
         "pytest_processes",
-        "-p",
-        "no:cacheprovider",
+        *("-p", "no:cacheprovider"),
+        *("-p", "no:schemathesis"),  # importing it takes a second of each process
+        *("-p", "no:hypothesispytest"),
     ]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")

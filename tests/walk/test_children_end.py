@@ -18,6 +18,7 @@ from processes import Process, children, free_port, wait_for_url
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+PAUSE = 0.5  # seconds between two looks at all processes, which take milliseconds each
 
 
 @pytest.fixture
@@ -121,6 +122,7 @@ def check_children_end(process: Process, *names: str) -> None:
             lambda: has_children(process, *names),
             f"children of {process.title}: {', '.join(names)}",
             output=process.output,
+            pause=PAUSE,
         )
         below = children(process.pid)
         process.kill()
@@ -137,13 +139,18 @@ def check_children_end(process: Process, *names: str) -> None:
 READERS = ("publisher.store.workers.column_reader", "publisher.follower")
 
 
-@pytest.mark.parametrize("command", ["serve", "up"])
+@pytest.mark.parametrize("command", [pytest.param("serve", marks=pytest.mark.nightly), "up"])
 def test_an_interrupt_of_the_process_group_ends_all_without_an_error(
     command: str, tmp_path: Path
 ) -> None:
     process = start(tmp_path, command, "--port", str(free_port()))
     try:
-        wait_until(lambda: has_children(process, *READERS), "the readers", output=process.output)
+        wait_until(
+            lambda: has_children(process, *READERS),
+            "the readers",
+            output=process.output,
+            pause=PAUSE,
+        )
         below = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)
 

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,32 @@ def registry() -> PagedRegistry:
     return PagedRegistry()
 
 
+@pytest.fixture(scope="module")
+def hostile_collectors() -> Iterator[Callable[[bool], Collectors]]:
+    """Return a function that returns hostile collectors, those that wait for no sleeper or others;
+    each is opened once, since loading what a collector needs takes most of a second.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def opened(is_sleeping: bool) -> Collectors:
+            result: Collectors = stack.enter_context(
+                hostile.collectors("sleep" if is_sleeping else "")
+            )
+            return result
+
+        yield opened
+
+
 @pytest.fixture
-def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> Iterator[HarvestContext]:
-    """Means with hostile collectors, that suit the parameter *kind* where there is one."""
+def isolated(
+    context: HarvestContext,
+    request: pytest.FixtureRequest,
+    hostile_collectors: Callable[[bool], Collectors],
+) -> HarvestContext:
+    """Return a context with hostile collectors that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
-    with hostile.collectors(kind) as result:
-        yield replace(context, collectors=result)
+    return replace(context, collectors=hostile_collectors(kind == "sleep"))
 
 
 def definition(name: str = "projects", **options: Any) -> Source:

@@ -182,17 +182,17 @@ def test_many_workers_request_a_host_no_faster(
 
 
 @pytest.mark.parametrize(
-    ("sources", "kills"), [(6, 2), pytest.param(12, 5, marks=pytest.mark.nightly)]
+    ("sources", "size", "kills"), [(3, 2, 2), pytest.param(12, 4, 5, marks=pytest.mark.nightly)]
 )
-def test_four_workers_killed_repeatedly_commit_each_run_once(
-    house: House, ledger: str, registry: GatedRegistry, sources: int, kills: int
+def test_workers_killed_repeatedly_commit_each_run_once(
+    house: House, ledger: str, registry: GatedRegistry, sources: int, size: int, kills: int
 ) -> None:
     chance = random.Random(7)
     names = [f"s{number}" for number in range(sources)]
     for name in names:
         house.define_source(name, pause=0.05)
     put(ledger, *names)
-    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(4)]
+    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(size)]
     house.wait_until(lambda: len(registry.request_log) > 5, "the first pages to be asked for")
 
     def requested(enough: int) -> bool:
@@ -204,7 +204,7 @@ def test_four_workers_killed_repeatedly_commit_each_run_once(
             partial(requested, enough),
             f"page {enough} requested",
         )
-        victim = chance.randrange(4)
+        victim = chance.randrange(size)
         workers[victim].kill()
         workers[victim].wait(WITHIN)
         workers[victim] = house.start("worker", "--heartbeat", BEAT)
