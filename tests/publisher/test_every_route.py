@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -395,13 +395,24 @@ TAILS = [
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
-    answers = {
-        tail: client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"}) for tail in TAILS
-    }
+    # each tail after every fifth stem, since a route often has several stems
+    assert _failures(client, stem, TAILS[STEMS.index(stem) % 5 :: 5]) == {}
 
-    assert {
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("stem", STEMS)
+def test_no_odd_path_is_a_server_error(client: httpx.Client, stem: str) -> None:
+    assert _failures(client, stem, TAILS) == {}
+
+
+def _failures(client: httpx.Client, stem: str, tails: Sequence[str]) -> dict[str, int]:
+    """Request *stem* with each of *tails*; return the statuses of server errors."""
+    answers = {
+        tail: client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"}) for tail in tails
+    }
+    return {
         tail: answer.status_code for tail, answer in answers.items() if answer.status_code >= 500
-    } == {}
+    }
 
 
 MISSING = [

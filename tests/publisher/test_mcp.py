@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -370,9 +369,9 @@ async def test_standard_streams_answer_like_http(url: str, released: Path) -> No
 
 
 async def test_before_the_first_release_a_tool_names_the_remedy(
-    world: Path, tmp_path: Path
+    small: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(world / "journal", tmp_path / "journal")
+    copy_data(small, tmp_path, "store")
     async with asked_over_stdio(tmp_path, "http://localhost:8000") as local:
         assert "there is no release yet" in await error(local, "what_is_here")
 
@@ -433,17 +432,19 @@ def test_no_stream_is_kept_open(url: str, method: str) -> None:
     assert reply.headers["allow"] == "POST"
 
 
-async def test_a_client_has_the_budget_of_the_endpoint(released: Path) -> None:
+async def test_a_client_has_the_budget_of_the_endpoint(small: Path, tmp_path: Path) -> None:
+    data = copy_data(small, tmp_path, "store")
+    build_release(data, IRIS, NOW)
     endless = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
     with served(
-        released, {"STOCKTAKE_QUERY_LIMITS": "budget=2,window=86400,seconds=3,wait=240"}
+        data, {"STOCKTAKE_QUERY_LIMITS": "budget=1,window=86400,seconds=2,wait=240"}
     ) as address:
         async with asked_over_http(address) as client:
             stopped = await error(client, "query", sparql=endless)
             refused = await error(client, "count", by="goal")
 
     assert "time limit" in stopped
-    assert "has used its 2 seconds of evaluation time" in refused
+    assert "has used its 1 seconds of evaluation time" in refused
 
 
 def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
