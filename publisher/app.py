@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -52,14 +51,6 @@ EXPOSED_HEADERS = [
     *("Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"),
     *("Stocktake-Cost", "Stocktake-Truncated", "Cache-Status"),
 ]
-
-
-class AnyPathConvertor(PathConvertor):
-    """The rest of a path, any characters included: a registry's key may contain a percent-encoded
-    line break.
-    """
-
-    regex = "(?s:.*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +116,6 @@ def create_app(
         ):
             yield
 
-    register_url_convertor("path", AnyPathConvertor())
     app = FastAPI(
         title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )

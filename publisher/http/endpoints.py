@@ -15,6 +15,7 @@ from typing import Annotated, Any, NotRequired, TypeVar
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.routing import Match
 from typing_extensions import TypedDict
@@ -60,6 +61,17 @@ _PROBLEMS = {
     503: "Not ready yet, or too busy; retry after the seconds in Retry-After",
     504: "The query exceeded its time limit",
 }
+
+
+class AnyPathConvertor(PathConvertor):
+    """The rest of a path, any characters included: a registry's key may contain a percent-encoded
+    line break.
+    """
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", AnyPathConvertor())  # before any route is declared
 
 
 class Problem(TypedDict):
