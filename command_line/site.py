@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 import structlog
 from fastapi import FastAPI
@@ -22,7 +23,6 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.harvesting.terminal import network_settings, notification_channels
-from command_line.lazy_group import import_quickly
 from command_line.problems import LedgerProblems
 from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
@@ -303,10 +303,10 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
 
     routes = [
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
-        Mount("/admin", LazyApp(lambda: import_quickly(_LEDGER_APPS).admin_app(admin))),
+        Mount("/admin", LazyApp(lambda: import_module(_LEDGER_APPS).admin_app(admin))),
         PathsRoute(
             SUBMISSION_PATHS,
-            LazyApp(lambda: import_quickly(_LEDGER_APPS).submissions_app(submissions)),
+            LazyApp(lambda: import_module(_LEDGER_APPS).submissions_app(submissions)),
         ),
         Mount("", InboxLink(public, partial(takes_notifications, submissions))),
     ]
