@@ -304,8 +304,9 @@ class _Compiler:
         inside = node.term
         if isinstance(inside, URIRef):
             return self.pattern(node.p, constant(inside).id)
-        if node.p.name != "BGP":
-            raise NotCompiled("GRAPH of a variable around more than triples")
+        # The variable is joined after the pattern: a filter in it does not see the graph.
+        if node.p.name != "BGP" and str(inside) in all_variables(node.p):
+            raise NotCompiled("GRAPH of a variable that is used within it")
         return self.pattern(node.p, str(inside))
 
     def _left_join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
