@@ -162,6 +162,9 @@ class QueryGenerator:
             ]
         )
         one, two = random.sample(self._names, 2)
+        computed = sorted(name for name in variables_in(pattern) if name[0] in "xy")
+        if computed and random.random() < 0.6:
+            two = random.choice(computed)
         if shape == "ask":
             return f"ASK {pattern}"
         if shape == "construct":
@@ -249,7 +252,7 @@ class QueryGenerator:
 
     def _part(self, depth: int) -> str:
         random = self._random
-        kinds = ["filter", "filter", "filter", "bind", "values", "exists", "graph"]
+        kinds = ["filter", "filter", "filter", "bind", "computed", "values", "exists", "graph"]
         kinds += ["optional", "optional", "union", "minus", "group"] if depth else []
         match random.choice(kinds):
             case "optional":
@@ -278,6 +281,8 @@ class QueryGenerator:
                 if random.random() < 0.25:
                     return f"BIND({self._chosen()} AS ?x{random.randrange(9)})"
                 return f"BIND({random.choice(FUNCTIONS).format(self._name(), self._name())} AS ?x{random.randrange(9)})"
+            case "computed":
+                return self._computed()
             case "values":
                 rows = " ".join(
                     f"({random.choice(['UNDEF', self._term(), self._term()])} {self._term()})"
@@ -296,6 +301,24 @@ class QueryGenerator:
             f"FILTER {self._random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} }}",
             f"BIND({self._chosen()} AS ?y{self._random.randrange(9)})",
         ]
+
+    def _computed(self) -> str:
+        """Return a BIND and what uses its value."""
+        random = self._random
+        name, other = f"x{random.randrange(9)}", self._name()
+        value = random.choice(FUNCTIONS).format(self._name(), self._name())
+        sign = random.choice(["=", "!=", "<", ">", "<=", ">="])
+        use = random.choice(
+            [
+                f"FILTER(?{name} {sign} {self._term()})",
+                f"FILTER(?{name} {sign} ?{other})",
+                f"FILTER({self._condition(0).replace(f'?{self._name()}', f'?{name}')})",
+                f"BIND({random.choice(FUNCTIONS).format(name, other)} AS ?y{random.randrange(9)})",
+                f"BIND({random.choice(FUNCTIONS).format(other, name)} AS ?y{random.randrange(9)})",
+                f"OPTIONAL {{ {self._triple()} FILTER(?{name} {sign} ?{other}) }}",
+            ]
+        )
+        return f"BIND({value} AS ?{name}) {use}"
 
     def _chosen(self) -> str:
         """Return an expression that chooses a term, or depends on what exists."""

@@ -571,6 +571,28 @@ def test_quotient_has_eighteen_digits_as_in_the_store(
     assert answer == solutions(Store().query(query))
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "FILTER(?x > 1)",
+        "FILTER(?x = ?n / 2 && ?x != ?n)",
+        "BIND(?x * 2 + 1 AS ?y) FILTER(?y <= ?n + 1)",
+        "BIND(CEIL(?x) - ABS(?x) AS ?y)",
+        "BIND(STR(?x) AS ?y)",
+        "BIND(COALESCE(?x, ?n / 4) AS ?y)",
+        "OPTIONAL { ?s <x:p> ?m FILTER(?x < ?m) }",
+    ],
+)
+def test_decimal_of_a_variable_is_computed_with(use: str, shared: Shared) -> None:
+    numbers = [typed(text, "integer") for text in ("0", "1", "-3", "7", "123456789012345678")]
+    stored = [Quad(NODES[0], NamedNode("x:p"), number, GRAPHS[0]) for number in numbers]
+    query = f"SELECT ?n ?x ?y ?m {{ ?s <x:p> ?n BIND(?n / 2 AS ?x) {use} }}"
+
+    assert _answer(shared(*stored), query) == _in_order(
+        query, solutions(merged_store(stored).query(query))
+    )
+
+
 def test_division_by_zero_is_an_error_and_an_overflow_is_left_to_the_store(tmp_path: Path) -> None:
     large = [Quad(NODES[0], PREDICATES[3], typed("900000000000", "integer"), GRAPHS[0])]
     with closing(columns_of(large, tmp_path)) as columns:

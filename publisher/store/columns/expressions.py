@@ -100,6 +100,8 @@ class Expressions:
             return string(name)
         if column.type is ColumnType.INTEGER:
             return integer(name)
+        if column.type is ColumnType.DECIMAL:
+            return decimal(name)
         return Operand(
             f"{name}_kind",
             f"{name}_lexical",
