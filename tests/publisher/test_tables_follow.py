@@ -11,14 +11,19 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
+from conftest import CHANGED, IRIS, RICH, SEEN, THINGS, plain, record_rows
+from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.projections.facets import updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.graph_reader import read_graphs
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.projections.facets.record_rows import create_record
+from publisher.projections.facets.thing_rows import Row, thing_properties, thing_row
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.quad_source import QuadSource
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner
 from vocab.initiative import Event, Initiative, Party, Role, Text
@@ -198,3 +203,25 @@ def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> N
     assert before.counts(make_filter(kind="initiative"))["goal"] == counted["goal"]
     assert after.counts(Filter())["goal"] != counted["goal"]
     assert (before.position, after.position) == (1, 2)
+
+
+class WholeGraphs:
+    """The store without its queries, as an external one is read."""
+
+    def __init__(self, store: Store) -> None:
+        self.quads_for_pattern, self.named_graphs = store.quads_for_pattern, store.named_graphs
+
+
+def thing_rows(source: QuadSource, names: list[str]) -> list[Row]:
+    graphs = read_graphs(source, names, thing_properties(IRIS))
+    return [thing_row(create_record(name, graph, IRIS)) for name, graph in graphs]
+
+
+def test_rows_of_the_properties_that_are_read_are_those_of_whole_graphs() -> None:
+    store = Store()
+    for item in (*THINGS, *FIRST, *SECOND):
+        rows = "\n".join(row[2:] for row in record_rows("demo", item))
+        store.load(rows.encode(), RdfFormat.N_QUADS)
+    names = sorted(graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode))
+
+    assert thing_rows(store, names) == thing_rows(WholeGraphs(store), names)

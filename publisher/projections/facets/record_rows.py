@@ -26,12 +26,12 @@ _ROLES = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "f
 
 class Graph(NamedTuple):
     """The statements of a graph by subject and property, their number, and the SHA-256 digest of
-    the sorted N-Triples.
+    the sorted N-Triples; 0 and "" if only some properties were read.
     """
 
     properties: Mapping[str, _Properties]
-    statements: int
-    digest: str
+    statements: int = 0
+    digest: str = ""
 
     def all(self, subject: str, predicate: str) -> Sequence[Value]:
         """Return the values of a property."""
@@ -123,7 +123,11 @@ class Record(NamedTuple):
 
 def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
     """Parse the graph of the record *graph*."""
-    parsed = parse_graph(triples)
+    return create_record(graph, parse_graph(triples), iris)
+
+
+def create_record(graph: str, parsed: Graph, iris: Iris) -> Record:
+    """Return the record *graph*, whose graph is *parsed*."""
     source = graph.removeprefix(f"{iris.base}record/").partition("/")[0]
     thing = parsed.one(graph, f"{FOAF}primaryTopic") or ""
     kind = thing.removeprefix(f"{iris.base}id/").partition("/")[0]

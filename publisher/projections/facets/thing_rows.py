@@ -13,7 +13,7 @@ from publisher.projections.facets.record_rows import Graph, Record, preferred_te
 from publisher.projections.search.analyzer import primary_language
 from publisher.rdf.ntriples_terms import Value
 from vocab.iris import Iris
-from vocab.terms import DCT, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
+from vocab.terms import ADMS, DCT, FOAF, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
 
 Row = dict[str, object]
 # in the order of their numbers in the tables, from 1
@@ -22,6 +22,23 @@ _TEXTS = (f"{DCT}title", f"{SKOS}prefLabel", f"{DCT}description", f"{SIOC}conten
 _ROLES = {f"{DCT}publisher": 1, "partner": 2, f"{SCHEMA}funder": 4}
 _LINKS = {"line": "action-line", "goal": "goal", "target": "target"}
 _ALL = sum(BITS.values())  # of a mark without a basis
+# the properties that rows are made of, those of our ontology apart
+_PROPERTIES = (
+    f"{FOAF}primaryTopic", f"{ADMS}status", *_TEXTS, f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{SCHEMA}eventStatus",
+    f"{DCT}issued", f"{DCT}modified", f"{DCT}isPartOf", f"{DCT}spatial", f"{DCT}type", f"{DCT}publisher", f"{SCHEMA}funder",
+    f"{VIVO}relatedBy", f"{SH}resultSeverity",
+)  # fmt: skip
+_OWN_PROPERTIES = (
+    "venue", "coverage", "status", "activityType", "partner", "prizeCategory", "prizeStage", "prizeYear",
+    *(f"{prefix}{name}" for prefix in ("crosswalked", "suggested") for name in ("ActionLine", "Goal", "Target")),
+    "actionLine", "goal", "target",
+)  # fmt: skip
+
+
+def thing_properties(iris: Iris) -> list[str]:
+    """Return the IRIs of all properties that ``thing_row`` reads."""
+    own = (f"{iris.ns}{name}" for name in _OWN_PROPERTIES)
+    return [*_PROPERTIES, *own, f"{iris.operations}result"]
 
 
 def kind_number(kind: str) -> int:

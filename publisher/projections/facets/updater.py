@@ -16,8 +16,14 @@ from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.facets.bitmap_build import BitmapBuild
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.record_rows import Graph, parse_graph, parse_record
-from publisher.projections.facets.thing_rows import Row, organization_row, thing_row
+from publisher.projections.facets.graph_reader import read_graphs, sorted_lines
+from publisher.projections.facets.record_rows import Graph, create_record, parse_graph
+from publisher.projections.facets.thing_rows import (
+    Row,
+    organization_row,
+    thing_properties,
+    thing_row,
+)
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import write_position
 from publisher.projections.quad_source import QuadSource
@@ -53,6 +59,7 @@ class FacetUpdater(DatabaseProjection[Database]):
     ) -> None:
         super().__init__(folder, reader, Database, BUILD_VERSION)
         self._expect, self._iris = expect, Iris(reader.base)
+        self._properties = thing_properties(self._iris)
         self._bitmap_build: BitmapBuild | None = None
         if not self.checkpoint and self._database.has_rows:
             self.reset()
@@ -131,8 +138,8 @@ class FacetUpdater(DatabaseProjection[Database]):
             list(organizations),
             [row for name in organizations if (row := self._organization(store, name))],
         )
-        for graph in graphs:
-            record = parse_record(graph, _read_lines(store, None, NamedNode(graph)), self._iris)
+        for graph, statements in read_graphs(store, graphs, self._properties):
+            record = create_record(graph, statements, self._iris)
             source, _, key = graph.removeprefix(f"{self._iris.base}record/").partition("/")
             # it may have another kind now
             iris += [
@@ -144,7 +151,8 @@ class FacetUpdater(DatabaseProjection[Database]):
         return iris, rows
 
     def _organization(self, store: QuadSource, name: str) -> Row | None:
-        graph: Graph = parse_graph(_read_lines(store, NamedNode(name), _DEFAULT_GRAPH))
+        quads = store.quads_for_pattern(NamedNode(name), None, None, _DEFAULT_GRAPH)
+        graph: Graph = parse_graph(sorted_lines(quads))
         return organization_row(graph, name, self._iris)
 
     def _commit(self, store: QuadSource, position: int, entry: str) -> None:
@@ -237,11 +245,3 @@ def _batches(names: Iterator[str]) -> Iterator[list[str]]:
             batch = []
     if batch:
         yield batch
-
-
-def _read_lines(
-    store: QuadSource, subject: NamedNode | None, graph: NamedNode | DefaultGraph
-) -> list[bytes]:
-    return sorted(
-        str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph)
-    )
