@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
 
-from pyoxigraph import DefaultGraph, Literal, NamedNode
+from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad
 
 from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.index import SearchEntry, Texts
@@ -52,11 +52,12 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
 
 class Organization(NamedTuple):
     """The names and classes that an organization adds to the search entry of each thing in which it
-    takes part.
+    takes part, and all that is stated of it.
     """
 
     names: Texts
     classes: tuple[str, ...]
+    quads: tuple[Quad, ...]
 
 
 def read_entry(
@@ -77,7 +78,7 @@ def read_entry(
     links: set[str] = set()
     has_type = False
     link_properties, party_properties = _link_properties(base), _party_properties(base)
-    for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH):
+    for quad in _statements(store, NamedNode(thing), kind, cached):
         predicate, value = quad.predicate, quad.object
         if isinstance(value, Literal):
             if predicate in _TITLES:
@@ -94,10 +95,20 @@ def read_entry(
                 links.update(organization.classes)
     if not has_type:
         return None
-    modified, related = _modified(store, f"{base}record/{source}/{key}"), tuple(sorted(links))
+    # organizations have no records
+    modified = 0 if kind == "organization" else _modified(store, f"{base}record/{source}/{key}")
+    related = tuple(sorted(links))
     return SearchEntry(
         thing, kind, source, modified, _ordered(titles), _ordered(texts), related, _ordered(names)
     )
+
+
+def _statements(
+    store: QuadSource, node: NamedNode, kind: str, cached: dict[str, Organization]
+) -> Iterable[Quad]:
+    if kind == "organization":
+        return _cached_organization(store, node, cached).quads
+    return store.quads_for_pattern(node, None, None, _DEFAULT_GRAPH)
 
 
 def _cached_organization(
@@ -147,12 +158,13 @@ def _party_properties(base: str) -> frozenset[NamedNode]:
 def _organization(store: QuadSource, organization: NamedNode) -> Organization:
     names: list[tuple[str, str | None]] = []
     classes: set[str] = set()
-    for quad in store.quads_for_pattern(organization, None, None, _DEFAULT_GRAPH):
+    quads = tuple(store.quads_for_pattern(organization, None, None, _DEFAULT_GRAPH))
+    for quad in quads:
         if quad.predicate == _NAME and isinstance(quad.object, Literal):
             names.append((quad.object.value, quad.object.language))
         elif quad.predicate == _CLASS and isinstance(quad.object, NamedNode):
             classes.add(quad.object.value)
-    return Organization(_ordered(names), tuple(sorted(classes)))
+    return Organization(_ordered(names), tuple(sorted(classes)), quads)
 
 
 def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
