@@ -50,8 +50,8 @@ class DecodedEntry:
         return iter(self._rows)
 
     def changed(self, size: int) -> Iterator[set[str]]:
-        """Yield the IRIs of the things, records and vocabulary graphs that the rows change, in sets
-        of at most *size*.
+        """Yield the IRIs of the things, records and vocabulary graphs that the rows change, without
+        fragments, in sets of at most *size*.
 
         Of a large entry, sets may repeat an IRI.
         """
@@ -66,14 +66,20 @@ class DecodedEntry:
 
     def _scan(self, size: int) -> Iterator[set[str]]:
         changed: set[bytes] = set()
+        counted = b"\0"  # how rows of the last counted subject begin; no row begins so
         for row in self.rows():
+            if row.startswith(counted):
+                continue
             if row.startswith(self._subjects):
-                changed.add(row[3 : row.index(b">")])
+                end = row.index(b">")
+                counted = row[: end + 1]
+                changed.add(row[3:end].partition(b"#")[0])
             elif (graph := row[row.rindex(b" <") + 2 : -4]).startswith(self._vocabulary):
                 changed.add(graph)
             if len(changed) >= size:
                 yield {iri.decode() for iri in changed}
                 changed.clear()
+                counted = b"\0"
         if changed:
             yield {iri.decode() for iri in changed}
 

@@ -116,7 +116,7 @@ def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
 
     assert set().union(*changed) == {
         f"{BASE}id/event/demo/1",
-        f"{BASE}record/demo/1#part",
+        f"{BASE}record/demo/1",
         f"{BASE}scheme/action-line",
     }
     assert max(map(len, changed)) == 2
