@@ -88,6 +88,28 @@ FUNCTIONS = [
         "IF(BOUND(?{}), 1, STRLEN(?{}))",
         f"<{XSD}integer>(?{{}})",
     ),
+    *(
+        "CONCAT(?{}, ?{})",
+        'CONCAT(?{}, "x", LANG(?{}))',
+        'REPLACE(?{}, "[^A-Za-z]", "_")',
+        'REPLACE(STR(?{}), "ken", "", "i")',
+        'STRBEFORE(?{}, "n")',
+        'STRAFTER(?{}, "en")',
+        "IRI(?{})",
+        'IRI(CONCAT("http://example.org/", STR(?{})))',
+        'STRLANG(STR(?{}), "en-GB")',
+        'STRLANG(?{}, "fr")',
+        f"STRDT(?{{}}, <{XSD}string>)",
+        "LCASE(?{})",
+    ),
+    *(
+        'IF(?{0} = ?{1}, ?{0}, "x")',
+        "IF(isIRI(?{0}), STR(?{0}), ?{0})",
+        "IF(BOUND(?{}), true, ?{})",
+        'COALESCE(?{}, "none")',
+        'COALESCE(?{} / 2, ?{} + 1, "none"@en)',
+        "IF(?{} > 1, true, BOUND(?{}))",
+    ),
 ]
 # Most predicates have values of one kind, as real data have.
 TERMS: tuple[Sequence[NamedNode | Literal], ...] = (NODES, TEXTS, INTEGERS, DATES, ODD)

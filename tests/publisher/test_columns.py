@@ -111,7 +111,10 @@ def _equal_answers(seeds: range, folder: Path) -> int:
     with closing(columns_of(stored, folder)) as columns:
         for seed in seeds:
             random = Random(seed)
-            query = in_written_order(QueryGenerator(random).query())
+            try:
+                query = in_written_order(QueryGenerator(random).query())
+            except SyntaxError:  # two BIND of a group have the same variable
+                continue
             for bindings in ({}, _random_binding(query, random)):
                 try:
                     answer = solutions(columns.answer(columns.compile(query, None, bindings)))
@@ -405,6 +408,14 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("CONSTRUCT { ?s <x:p> 1.5 } { ?s ?p ?o }", "the literal"),
         ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
         ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
+        ("SELECT (CONCAT() AS ?x) { ?s ?p ?o }", "CONCAT of nothing"),
+        ("SELECT (REPLACE(?o, '(a)', '$1') AS ?x) { ?s ?p ?o }", "REPLACE"),
+        ("SELECT (STRBEFORE(?o, 'a'@en) AS ?x) { ?s ?p ?o }", "another constant"),
+        ("SELECT (STRLANG(?o, 'x-odd') AS ?x) { ?s ?p ?o }", "odd language"),
+        (f"SELECT (STRDT(?o, <{XSD}integer>) AS ?x) {{ ?s ?p ?o }}", "STRDT with"),
+        ("SELECT (LCASE(?o) AS ?x) { ?s ?p ?o } ORDER BY ?x", "ORDER BY a term"),
+        ("SELECT (MAX(LCASE(?o)) AS ?x) { ?s ?p ?o }", "MIN or MAX"),
+        ("DESCRIBE ?x { ?s ?p ?o BIND(IRI(?o) AS ?x) }", "DESCRIBE of a term"),
         ("SELECT ?s { ?s <relative> ?o }", "the relative IRI relative"),
         ("SELECT ?s { ?s ?p ?o FILTER(REGEX(?o, 'a.b')) }", "REGEX"),
         ("SELECT ?s { ?s ?p ?o FILTER EXISTS { ?s ?p ?o MINUS { ?o ?p ?s } } }", "EXISTS"),
@@ -569,6 +580,75 @@ def test_quotient_has_eighteen_digits_as_in_the_store(
 
     assert answer == [(str(typed(text, "decimal")),)]
     assert answer == solutions(Store().query(query))
+
+
+_COMPUTED = [
+    'CONCAT(?o, "é")',
+    "CONCAT(?o, ?o)",
+    "CONCAT(?o)",
+    'CONCAT(?o, "x"@en)',
+    'REPLACE(?o, "[^a-z]", "-")',
+    'REPLACE(?o, "k", "\'", "i")',
+    'REPLACE(STR(?o), "(n|ny)", "*")',
+    'STRBEFORE(?o, "n")',
+    'STRAFTER(?o, "en")',
+    'STRAFTER(?o, "é")',
+    "IRI(?o)",
+    "URI(STR(?s))",
+    'STRLANG(STR(?o), "en-GB")',
+    'STRLANG(?o, "fr")',
+    f"STRDT(?o, <{XSD}string>)",
+    "LCASE(?o)",
+    "SUBSTR(?o, 2, 3)",
+    "DATATYPE(?o)",
+    "DATATYPE(SUBSTR(?o, 2))",
+    "DATATYPE(IF(isLITERAL(?o), ?o, 7))",
+    'IF(isIRI(?o), ?o, "no")',
+    "IF(BOUND(?o), true, 5)",
+    "IF(STRLEN(?o) > 3, isIRI(?o), isLITERAL(?o))",
+    'COALESCE(STRLEN(?o) / 2, LANG(?o), "none")',
+    "COALESCE(?none, ?o, 1)",
+]
+
+
+@pytest.mark.parametrize("expression", _COMPUTED)
+@pytest.mark.parametrize("variables", ["?o ?x", "DISTINCT ?x", "?x (COUNT(*) AS ?n)"])
+def test_computed_term_is_that_of_the_store(
+    expression: str, variables: str, shared: Shared
+) -> None:
+    texts = ["", "Kenya", "KENYA\n'ken'", 'kané "x"', "http://example.org/a", "nyn"]
+    values = [*map(Literal, texts), *(Literal(text, language="en") for text in texts)]
+    values += [typed("5", "integer"), typed("2020-01-01", "date"), typed("true", "boolean")]
+    stored = [Quad(NODES[0], PREDICATES[0], o, GRAPHS[0]) for o in [*values, NODES[1]]]
+    if "IRI(?o)" in expression:
+        plain_iris = ('"http', '"2', '"5', "<")
+        stored = [quad for quad in stored if str(quad.object).startswith(plain_iris)]
+    by = " GROUP BY ?x" if "COUNT" in variables else ""
+    query = f"SELECT {variables} {{ ?s ?p ?o BIND({expression} AS ?x) }}{by}"
+
+    assert _answer(shared(*stored), query) == _in_order(
+        query, solutions(merged_store(stored).query(query))
+    )
+
+
+@pytest.mark.parametrize("text", ["a", "http://example.org/a/../b", "http://e x", "HTTP://A/"])
+def test_odd_iri_is_left_to_the_store(text: str, shared: Shared) -> None:
+    columns = shared(Quad(NODES[0], PREDICATES[0], Literal(text), GRAPHS[0]))
+
+    with pytest.raises(NotCompiled, match="not compiled"):
+        _answer(columns, "SELECT (IRI(?o) AS ?x) { ?s ?p ?o }")
+
+
+@pytest.mark.parametrize(
+    "expression", ['IF(?o = 3, ?o / 2, "no") + 1', 'REPLACE(STR(?o), "a*", "b")']
+)
+def test_sum_of_chosen_decimals_and_empty_match_are_left_to_the_store(
+    expression: str, shared: Shared
+) -> None:
+    columns = shared(Quad(NODES[0], PREDICATES[0], typed("3", "integer"), GRAPHS[0]))
+
+    with pytest.raises(NotCompiled, match="not compiled"):
+        _answer(columns, f"SELECT ({expression} AS ?x) {{ ?s ?p ?o }}")
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def aggregated(
 def _extreme(column: VariableColumn, name: str, function: str) -> tuple[ColumnType, str]:
     """Return MIN or MAX of values of one kind; the query fails for terms of several kinds."""
     if column.type is not ColumnType.TERM:
-        if column.type is ColumnType.BOOLEAN:
-            raise NotCompiled("MIN or MAX of booleans")
+        if column.type in (ColumnType.BOOLEAN, ColumnType.COMPUTED):
+            raise NotCompiled("MIN or MAX of booleans or of terms that are computed")
         return column.type, f"{function}({name})"
     kind = f"{name}_kind"
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"

@@ -28,7 +28,13 @@ from publisher.store.columns.algebra import (
     without_optional,
 )
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import EXISTS, Condition, constant, variables_of
+from publisher.store.columns.operands import (
+    EXISTS,
+    Condition,
+    computed_term,
+    constant,
+    variables_of,
+)
 from publisher.store.columns.ordering import ordered_solutions
 from publisher.store.columns.patterns import Patterns, QueryGraphs, Statistics
 from publisher.store.columns.query_parser import Form, ParsedQuery
@@ -499,7 +505,7 @@ class _Compiler:
         elif value.static is TermKind.DECIMAL:
             column, sql = VariableColumn(ColumnType.DECIMAL, True), f"({value.whole})::HUGEINT"
         else:
-            raise NotCompiled("BIND of a term that is computed")
+            column, sql = VariableColumn(ColumnType.COMPUTED, True), computed_term(value)
         stored = ", ".join(
             [*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"]
         )

@@ -22,8 +22,12 @@ from publisher.store.columns.operands import (
     Condition,
     Operand,
     Value,
+    boolean,
+    chosen,
+    computed_operand,
     constant,
     constant_operand,
+    datatype_of,
     decimal,
     integer,
     string,
@@ -35,11 +39,20 @@ from publisher.store.columns.relations import (
     VariableColumn,
     fallback,
 )
-from publisher.store.columns.terms import TermKind
+from publisher.store.columns.strings import (
+    around,
+    concatenated,
+    iri,
+    replaced,
+    with_datatype,
+    with_language,
+)
+from publisher.store.columns.terms import TermKind, TermRow
 from vocab.terms import XSD
 
+_LONGEST = 20_000  # characters of the SQL of a value
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
-_CLASS = r"\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
+_CLASS = r"\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
 # Means the same in each dialect of regular expressions, for whether a text contains a match.
 _SIMPLE_PATTERN = re.compile(
     rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"
@@ -87,7 +100,10 @@ class Expressions:
             return Condition(row.lexical) if row.kind is TermKind.BOOLEAN else constant_operand(row)
         if not isinstance(expression, CompValue):
             raise NotCompiled(f"the expression {expression!r}")
-        return self._compound(expression)
+        value = self._compound(expression)
+        if isinstance(value, Operand) and len(value.kind + value.lexical) > _LONGEST:
+            raise NotCompiled("an expression whose SQL is too long")
+        return value
 
     def _variable(self, variable: str) -> Value:
         column = self._columns.get(variable)
@@ -102,6 +118,8 @@ class Expressions:
             return integer(name)
         if column.type is ColumnType.DECIMAL:
             return decimal(name)
+        if column.type is ColumnType.COMPUTED:
+            return computed_operand(name)
         return Operand(
             f"{name}_kind",
             f"{name}_lexical",
@@ -166,7 +184,8 @@ class Expressions:
             return value
         if value.static is not None:
             raise NotCompiled("arithmetic with a constant that is no integer")
-        uncertain = f"{value.kind} IN ({TermKind.OTHER:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d})"
+        others = (TermKind.OTHER, TermKind.INSTANT, TermKind.DATE, TermKind.DECIMAL)
+        uncertain = f"{value.kind} IN ({', '.join(f'{kind:d}' for kind in others)})"
         return integer(
             f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole} ELSE {fallback(uncertain, 'NULL')} END)"
         )
@@ -231,7 +250,7 @@ class Expressions:
         if value.static is not None:
             raise NotCompiled("DATATYPE of a computed value")
         kind = f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {TermKind.IRI:d} END)"
-        return Operand(kind, value.datatype, TermKind.IRI)
+        return Operand(kind, datatype_of(value), TermKind.IRI)
 
     def lower(self, expression: CompValue) -> Operand:
         """Return LCASE of texts whose letters have one lower-case letter each in every version of
@@ -281,17 +300,9 @@ class Expressions:
 
     def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
-        text = self.operand(expression.text)
-        pattern = str(expression.pattern)
-        flags = str(expression.flags or "")
-        allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
-        if (
-            not isinstance(expression.pattern, ParsedLiteral)
-            or allowed is None
-            or not allowed.fullmatch(pattern)
-        ):
-            raise NotCompiled("REGEX with a pattern that dialects may read differently")
-        matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
+        text, flags = self.operand(expression.text), str(expression.flags or "")
+        _check_pattern(expression.pattern, flags)
+        matches = f"regexp_matches({text.lexical}, '{expression.pattern}', '{flags or 'c'}')"
         return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {matches} END)")
 
     def lang_matches(self, expression: CompValue) -> Condition:
@@ -350,25 +361,61 @@ class Expressions:
         kind = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {text.kind} END)"
         return Operand(kind, lexical, text.static, None, text.language)
 
-    def if_(self, expression: CompValue) -> Operand:
-        """Return IF of two strings or two integers."""
+    def if_(self, expression: CompValue) -> Value:
+        """Return IF."""
         condition = self.condition(expression.arg1)
-        return _of_one_kind(
-            "IF", [self.operand(expression.arg2), self.operand(expression.arg3)],
-            lambda values: f"(CASE WHEN {condition} THEN {values[0]} WHEN NOT {condition} THEN {values[1]} END)",
-        )  # fmt: skip
+        return _one_of(
+            [
+                (condition, self.value(expression.arg2)),
+                (f"NOT {condition}", self.value(expression.arg3)),
+            ]
+        )
 
-    def coalesce(self, expression: CompValue) -> Operand:
-        """Return COALESCE of strings, or of integers."""
-        operands = [self.operand(part) for part in expression.arg]
-        return _of_one_kind("COALESCE", operands, lambda values: f"coalesce({', '.join(values)})")
+    def coalesce(self, expression: CompValue) -> Value:
+        """Return COALESCE."""
+        if not isinstance(expression.arg, list):
+            raise NotCompiled("COALESCE of nothing")
+        values = [self.value(part) for part in expression.arg]
+        known = [value.sql if isinstance(value, Condition) else value.kind for value in values]
+        return _one_of(
+            [(f"({sql}) IS NOT NULL", value) for sql, value in zip(known, values, strict=True)]
+        )
 
     def concat(self, expression: CompValue) -> Operand:
-        """Return CONCAT of strings without language."""
-        operands = [self.operand(part) for part in expression.arg]
-        if not operands or any(operand.static is not TermKind.STRING for operand in operands):
-            raise NotCompiled("CONCAT of terms")
-        return string(f"({' || '.join(operand.lexical for operand in operands)})")
+        """Return CONCAT."""
+        if not isinstance(expression.arg, list):
+            raise NotCompiled("CONCAT of nothing")
+        return concatenated([self.operand(part) for part in expression.arg])
+
+    def replace(self, expression: CompValue) -> Operand:
+        """Return REPLACE of a simple pattern by a constant."""
+        text, pattern = self.operand(expression.arg), expression.pattern
+        new, flags = _constant_string(expression.replacement), str(expression.flags or "")
+        _check_pattern(pattern, flags)
+        return replaced(text, str(pattern), new.lexical, flags)
+
+    def before(self, expression: CompValue) -> Operand:
+        """Return STRBEFORE."""
+        separator = _constant_string(expression.arg2)
+        return around(self.operand(expression.arg1), separator, is_before=True)
+
+    def after(self, expression: CompValue) -> Operand:
+        """Return STRAFTER."""
+        separator = _constant_string(expression.arg2)
+        return around(self.operand(expression.arg1), separator, is_before=False)
+
+    def iri(self, expression: CompValue) -> Operand:
+        """Return IRI."""
+        return iri(self.operand(expression.arg))
+
+    def with_language(self, expression: CompValue) -> Operand:
+        """Return STRLANG."""
+        language = _constant_string(expression.arg2)
+        return with_language(self.operand(expression.arg1), language.lexical)
+
+    def with_datatype(self, expression: CompValue) -> Operand:
+        """Return STRDT."""
+        return with_datatype(self.operand(expression.arg1), str(expression.arg2))
 
     def call(self, expression: CompValue) -> Operand:
         """Return the cast to xsd:integer of integers and of strings of digits."""
@@ -383,18 +430,39 @@ class Expressions:
         )
 
 
-def _of_one_kind(
-    function: str, operands: list[Operand], combine: Callable[[list[str]], str]
-) -> Operand:
-    """Return strings or integers that *combine* makes one of, as SQL."""
-    kinds = {operand.static for operand in operands}
+def _check_pattern(pattern: object, flags: str) -> None:
+    """Raise NotCompiled unless *pattern* is a constant that means the same in each dialect."""
+    allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
+    if not isinstance(pattern, ParsedLiteral) or not allowed or not allowed.fullmatch(pattern):
+        raise NotCompiled("REGEX with a pattern that dialects may read differently")
+
+
+def _constant_string(term: object) -> TermRow:
+    """Return a constant string without language. Raises NotCompiled."""
+    row = constant(term)
+    if row.kind is not TermKind.STRING:
+        raise NotCompiled("a string function of another constant than a string")
+    return row
+
+
+def _one_of(choices: list[tuple[str, Value]]) -> Value:
+    """Return the first value of *choices* whose condition is true; an error if none is."""
+    kinds = {item.static if isinstance(item, Operand) else None for _, item in choices}
+    if all(isinstance(item, Condition) for _, item in choices):
+        return Condition(_case([(case, item.sql) for case, item in choices]))  # type: ignore[union-attr]
+    operands = [
+        (case, item if isinstance(item, Operand) else boolean(item)) for case, item in choices
+    ]
     if kinds == {TermKind.STRING}:
-        return string(combine([operand.lexical for operand in operands]))
-    if kinds == {TermKind.INTEGER}:
-        return integer(combine([operand.whole for operand in operands]))
-    if kinds == {TermKind.DECIMAL}:
-        return decimal(combine([operand.whole for operand in operands]))
-    raise NotCompiled(f"{function} of terms that may be of several kinds")
+        return string(_case([(case, item.lexical) for case, item in operands]))
+    if kinds in ({TermKind.INTEGER}, {TermKind.DECIMAL}):
+        number = _case([(case, item.whole) for case, item in operands])
+        return number_like(operands[0][1], number)
+    return chosen(operands)
+
+
+def _case(choices: list[tuple[str, str]]) -> str:
+    return f"(CASE {' '.join(f'WHEN {case} THEN {value}' for case, value in choices)} END)"
 
 
 _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
@@ -418,6 +486,13 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_IF": Expressions.if_,
     "Builtin_COALESCE": Expressions.coalesce,
     "Builtin_CONCAT": Expressions.concat,
+    "Builtin_REPLACE": Expressions.replace,
+    "Builtin_STRBEFORE": Expressions.before,
+    "Builtin_STRAFTER": Expressions.after,
+    "Builtin_IRI": Expressions.iri,
+    "Builtin_URI": Expressions.iri,
+    "Builtin_STRLANG": Expressions.with_language,
+    "Builtin_STRDT": Expressions.with_datatype,
     "Builtin_ABS": Expressions.absolute,
     "Builtin_CEIL": Expressions.ceiling,
     "Builtin_FLOOR": Expressions.floor,

@@ -5,7 +5,7 @@ SPARQL's error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode
@@ -13,9 +13,9 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
-from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.relations import ColumnType, NotCompiled, fallback
 from publisher.store.columns.terms import TermKind, TermRow, term_row
-from vocab.terms import XSD
+from vocab.terms import RDF, XSD
 
 EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 
@@ -25,6 +25,19 @@ _DATE_TIME = URIRef(f"{XSD}dateTime")
 _FRACTION_DIGITS = 18
 STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
 SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
+
+
+# of kinds of literals that have one datatype
+DATATYPES = {
+    TermKind.STRING: f"{XSD}string",
+    TermKind.LANGUAGE_STRING: f"{RDF}langString",
+    TermKind.INTEGER: f"{XSD}integer",
+    TermKind.INSTANT: f"{XSD}dateTime",
+    TermKind.DATE: f"{XSD}date",
+    TermKind.BOOLEAN: f"{XSD}boolean",
+    TermKind.DECIMAL: f"{XSD}decimal",
+}
+NO_DATATYPE = "NULL"  # the datatype is that of the kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class Operand:
     static: TermKind | None = None
     id: str | None = None
     language: str = "''"
-    datatype: str = "NULL"
+    datatype: str = NO_DATATYPE
     whole: str = "NULL::BIGINT"
 
 
@@ -124,6 +137,60 @@ def decimal(sql: str) -> Operand:
     """Return an xsd:decimal that is *sql* times 10^-18, NULL for an error."""
     kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.DECIMAL:d} END"
     return Operand(kind, decimal_text(sql), TermKind.DECIMAL, whole=sql)
+
+
+def boolean(condition: Condition) -> Operand:
+    """Return *condition* as an xsd:boolean."""
+    kind = f"CASE WHEN {condition.sql} IS NOT NULL THEN {TermKind.BOOLEAN:d} END"
+    return Operand(kind, f"({condition.sql})::VARCHAR", TermKind.BOOLEAN)
+
+
+def chosen(choices: Sequence[tuple[str, Operand]]) -> Operand:
+    """Return the first operand of *choices* whose condition is true; an error if none is."""
+
+    def choose(values: Sequence[str]) -> str:
+        cases = zip(choices, values, strict=True)
+        return f"(CASE {' '.join(f'WHEN {case} THEN {value}' for (case, _), value in cases)} END)"
+
+    operands = [operand for _, operand in choices]
+    return Operand(
+        choose([operand.kind for operand in operands]),
+        choose([operand.lexical for operand in operands]),
+        language=choose([operand.language for operand in operands]),
+        datatype=choose([datatype_of(operand) for operand in operands]),
+        whole=choose([_whole(operand) for operand in operands]),
+    )
+
+
+def datatype_of(value: Operand) -> str:
+    """Return the IRI of the datatype of *value* as SQL."""
+    if value.datatype != NO_DATATYPE:
+        return value.datatype
+    cases = " ".join(f"WHEN {kind:d} THEN {quote(iri)}" for kind, iri in DATATYPES.items())
+    return f"(CASE {value.kind} {cases} END)"
+
+
+def _whole(value: Operand) -> str:
+    """Return the value of an integer; that of a decimal is in other units."""
+    return "NULL::BIGINT" if value.static is TermKind.DECIMAL else value.whole
+
+
+def computed_term(value: Operand) -> str:
+    """Return *value* for a column of computed terms; a literal of another kind ends the query."""
+    other = f"{value.kind} = {TermKind.OTHER:d}"
+    fields = f"kind := {value.kind}, lexical := {value.lexical}, language := {value.language}, whole := {_whole(value)}"
+    term = f"struct_pack({fields})::{ColumnType.COMPUTED.value}"
+    return f"CASE WHEN {value.kind} IS NOT NULL THEN {fallback(other, term)} END"
+
+
+def computed_operand(column: str) -> Operand:
+    """Return the term in a column of computed terms."""
+    return Operand(
+        f"{column}.kind",
+        f"{column}.lexical",
+        language=f"{column}.language",
+        whole=f"{column}.whole",
+    )
 
 
 def decimal_text(sql: str) -> str:

@@ -121,6 +121,8 @@ def _keys(names: Names, expression: object, relation: SolutionTable) -> list[str
     if not isinstance(expression, Variable):
         return [_value(names, expression, relation)]
     column, name = relation.columns[str(expression)], names[str(expression)]
+    if column.type is ColumnType.COMPUTED:
+        raise NotCompiled("ORDER BY a term that is computed")
     if column.type is not ColumnType.TERM:
         return [name]
     uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"

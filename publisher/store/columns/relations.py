@@ -25,7 +25,7 @@ class NotCompiled(Exception):
 
 class ColumnType(Enum):
     """What a column of a relation holds: numbers of terms, strings (xsd:string), integers
-    (xsd:integer), booleans or decimals.
+    (xsd:integer), booleans, decimals, or computed terms of several kinds.
 
     A decimal (xsd:decimal) is stored as the whole number of its 10^-18th parts, as many as the RDF
     store computes with.
@@ -36,6 +36,7 @@ class ColumnType(Enum):
     INTEGER = "BIGINT"
     BOOLEAN = "BOOLEAN"
     DECIMAL = "HUGEINT"
+    COMPUTED = "STRUCT(kind UTINYINT, lexical VARCHAR, language VARCHAR, whole BIGINT)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +337,8 @@ def described(
     *variables*: those of which a term is the subject, and those of the blank nodes in them, as the
     RDF store describes.
     """
+    if any(column.type is ColumnType.COMPUTED for column in relation.columns.values()):
+        raise NotCompiled("DESCRIBE of a term that is computed")
     terms = [
         f"SELECT {names[variable]} FROM solutions"
         for variable in variables

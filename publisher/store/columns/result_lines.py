@@ -9,7 +9,7 @@ from pyoxigraph import Literal as StoredLiteral
 from pyoxigraph import NamedNode
 from rdflib.term import BNode, Variable
 
-from publisher.store.columns.operands import constant, decimal_text, quote
+from publisher.store.columns.operands import DATATYPES, constant, decimal_text, quote
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -20,7 +20,7 @@ from publisher.store.columns.relations import (
     fallback,
     term_rows,
 )
-from publisher.store.columns.terms import TERM_TEXT, TermRow, text_sql
+from publisher.store.columns.terms import TERM_TEXT, TermKind, TermRow, text_sql
 from publisher.store.workers.reader import parse_term
 from vocab.terms import XSD
 
@@ -97,17 +97,39 @@ def _text(constants: Mapping[int, TermRow], column: VariableColumn, name: str, t
     if column.type is ColumnType.BOOLEAN:
         return f"'\"' || {name} || '\"^^<{XSD}boolean>'"
     if column.type is ColumnType.STRING:
-        control = f"regexp_matches({name}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
-        escaped = name
-        for character, escape in _ESCAPES:
-            escaped = f"replace({escaped}, {character}, '{escape}')"
-        quoted = f"'\"' || {escaped} || '\"'"
-        return fallback(control, quoted)
+        return _quoted(name)
+    if column.type is ColumnType.COMPUTED:
+        return _computed_text(name)
     cases = "".join(
         f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in constants.items()
     )
     known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
     return f"CASE WHEN {name} IS NOT NULL THEN coalesce({known}, error('term')) END"
+
+
+def _quoted(text: str) -> str:
+    """Return a string in the form of N-Triples as SQL; one with control characters ends the query."""
+    control = f"regexp_matches({text}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
+    escaped = text
+    for character, escape in _ESCAPES:
+        escaped = f"replace({escaped}, {character}, '{escape}')"
+    return fallback(control, f"'\"' || {escaped} || '\"'")
+
+
+def _computed_text(name: str) -> str:
+    """Return the N-Triples form of a computed term as SQL."""
+    typed = " ".join(
+        f"WHEN {kind:d} THEN '\"' || {name}.lexical || '\"^^<{datatype}>'"
+        for kind, datatype in DATATYPES.items()
+        if kind not in (TermKind.STRING, TermKind.LANGUAGE_STRING)
+    )
+    quoted = _quoted(f"{name}.lexical")
+    return (
+        f"CASE {name}.kind WHEN {TermKind.IRI:d} THEN '<' || {name}.lexical || '>' "
+        f"WHEN {TermKind.BLANK:d} THEN '_:' || {name}.lexical "
+        f"WHEN {TermKind.STRING:d} THEN {quoted} "
+        f"WHEN {TermKind.LANGUAGE_STRING:d} THEN ({quoted}) || '@' || {name}.language {typed} END"
+    )
 
 
 def template_of(triples: Sequence[Sequence[object]] | None) -> Template:
