@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from rich.console import Console
 
 from command_line.harvesting import mirror as mirroring
 from command_line.lazy_group import import_quickly
-from command_line.settings import Settings
+from command_line.settings import Settings, program_path
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
@@ -231,7 +230,6 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
 
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
         _err.print(start, soft_wrap=True, highlight=False)
-        key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
         jobs: list[Job] = [
             begin,
             ["harvest"],
@@ -240,7 +238,7 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         ]
         if not any((data / "releases").glob("[0-9]*")):
             jobs.append(["release"])
-        jobs += [["dump"], lambda: _announce_ready(url, data, key, submissions.ADDRESS)]
+        jobs += [["dump"], lambda: _announce_ready(url, settings, submissions.ADDRESS)]
         jobs.append(["examples", "run", "--json"])
         supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, settings, jobs)
 
@@ -249,7 +247,7 @@ def _demo_name(settings: Settings) -> str:
     return settings.name if settings.name != NAME else DEMO_NAME
 
 
-def _announce_ready(url: str, data: Path, key: str, reporter: str) -> bool:
+def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:
     """Print the URLs of the demo and the next steps once it is complete; return False until then."""
     try:
         with urlopen(f"{url}health", timeout=2) as answer:
@@ -258,17 +256,18 @@ def _announce_ready(url: str, data: Path, key: str, reporter: str) -> bool:
         return False
     if health.get("start") or health["lag"]:
         return False
+    path = program_path()
     for line in (
         "",
         f"The demo is ready: {url}",
         f"  Search             {url}search",
         f"  SPARQL             {url}sparql",
-        f"  Admin pages        {url}admin/   (create a key: {key})",
+        f"  Admin pages        {url}admin/   (create a key: {settings.program()} keys create NAME --scope admin)",
         f"  Add a registry     {url}join",
         f"  Report an initiative {url}submit   (what {reporter} reported: {url}submit/mine)",
         f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
-        "                     and run: stocktake harvest, stocktake serve (see README.md)",
-        "Ctrl-C ends the demo. Its data stay in " + str(data),
+        f"                     and run: {path} harvest, {path} serve (see README.md)",
+        "Ctrl-C ends the demo. Its data stay in " + str(settings.data),
     ):
         _err.print(line, soft_wrap=True, highlight=False, markup=False)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,12 @@ class Settings:
     logo: Path | None = None
     demo: bool = False  # whether the data directory holds demo data
 
+    def program(self) -> str:
+        """Return how the program is called in a terminal: on a demo's data, with its path and the
+        data folder, since the demo's user has set neither.
+        """
+        return f"{program_path()} --data {self.data}" if self.demo else "stocktake"
+
     def environment(self) -> dict[str, str]:
         """Return the environment for a child process with the same settings."""
         variables = {
@@ -109,6 +116,12 @@ class Settings:
             **variables,
             **(self.elsewhere.environment() if self.elsewhere else {}),
         }
+
+
+def program_path() -> Path:
+    """Return the path of the installed program, relative to the current folder if it lies in it."""
+    path, folder = Path(sys.executable).with_name("stocktake"), Path.cwd()
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def option(variable: str, min: int | None = None, max: int | None = None) -> OptionInfo:

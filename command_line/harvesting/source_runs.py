@@ -70,7 +70,9 @@ def harvest(
         )
         results = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
         results |= _invalid_sources(definitions.errors)
-        return _report_results(results, refused, context, dry_run=dry_run, json=json)
+        return _report_results(
+            results, refused, context, settings.program(), dry_run=dry_run, json=json
+        )
 
 
 def remap(
@@ -101,7 +103,9 @@ def remap(
         action = partial(remap_and_log, dry_run=dry_run)
         results = _run_all(wanted, context, action, dry_run=dry_run, quiet=json)
         results |= _invalid_sources(definitions.errors)
-        return _report_results(results, refused, context, dry_run=dry_run, json=json)
+        return _report_results(
+            results, refused, context, settings.program(), dry_run=dry_run, json=json
+        )
 
 
 def _invalid_sources(errors: Mapping[str, str]) -> dict[str, Plan | FailedRun]:
@@ -112,6 +116,7 @@ def _report_results(
     results: Mapping[str, Plan | FailedRun],
     refused: Sequence[Row],
     context: HarvestContext,
+    program: str,
     *,
     dry_run: bool,
     json: bool,
@@ -129,8 +134,8 @@ def _report_results(
         out.print(terminal_output.results_table(results, dry_run=dry_run))
         for name, result in results.items():
             if isinstance(result, Plan):
-                for line in terminal_output.failure_lines(name, result, context.ledger):
-                    out.print(line)
+                for line in terminal_output.failure_lines(name, result, context.ledger, program):
+                    out.print(line, soft_wrap=True)
     if any(
         isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()
     ):

@@ -59,9 +59,9 @@ def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> 
     return table
 
 
-def failure_lines(source: str, plan: Plan, ledger: Ledger) -> list[str]:
-    """Return lines with the reasons why records were not published, at most five. A dry run stores
-    none.
+def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
+    """Return lines with the reasons why records were not published, at most five, and the command
+    that lists them, which begins with *program*. A dry run stores none.
     """
     reasons = list(ledger.failure_reasons(plan.run).items())
     lines = [
@@ -73,7 +73,9 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger) -> list[str]:
         lines.append(
             f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
         )
-    return [*lines, f"{source}: to see them: stocktake runs show {plan.run.id}"] if lines else lines
+    if not lines:
+        return []
+    return [*lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 
 def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:

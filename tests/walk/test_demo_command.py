@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -80,6 +81,24 @@ def test_the_terminal_shows_the_url_and_the_next_steps(running_demo: RunningDemo
     assert f"{running_demo.base}/sparql" in end
     assert "keys create NAME" in end
     assert "stocktake harvest" in end
+
+
+def test_the_command_that_lists_withheld_records_can_be_run_as_printed(
+    running_demo: RunningDemo,
+) -> None:
+    command = re.search(r"to see them: (.+)", running_demo.process.text())
+    assert command is not None
+
+    completed = subprocess.run(
+        shlex.split(command[1]),
+        cwd=running_demo.home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert completed.returncode == 0, completed.stderr
+    assert "withheld" in completed.stdout
 
 
 def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(
