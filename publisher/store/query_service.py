@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
+from languages.translations import TranslatableText
 from publisher.background import log_failure
 from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
@@ -236,7 +237,8 @@ class QueryService:
         return (
             ""
             if self.snapshot
-            else self.follower.reason or "the journal is being loaded into the store"
+            else self.follower.reason
+            or TranslatableText("the journal is being loaded into the store")
         )
 
     @property

@@ -53,6 +53,17 @@ async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
     assert "<script" not in answer.text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_page_of_the_start_says_why_in_the_language_of_the_reader(
+    service: QueryService, language: str
+) -> None:
+    async with client(service, Branding()) as site:
+        page = (await site.get("/", params={"lang": language}, headers=HTML)).text
+
+    assert ("the journal is being loaded into the store" in page) == (language == "en")
+    assert '<p class="quiet">' in page  # in the language and direction of the page
+
+
 async def test_health_says_why_the_portal_is_starting(service: QueryService) -> None:
     async with client(service, Branding()) as site:
         plain = (await site.get("/health")).json()

@@ -84,7 +84,7 @@ class ErrorHandlers:
         detail = (self._starting() if isinstance(error, NotReady) else "") or _detail(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page(
-                "start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS
+                "start.html", status, steps=steps, refresh=REFRESH_SECONDS, **_in_language(detail)
             )
             response.headers.update(headers)
             return response
@@ -180,13 +180,10 @@ class ErrorHandlers:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        translated = detail.translated() if isinstance(detail, TranslatableText) else detail
-        values = {
-            "title": title,
-            "detail": translated + location,
-            "translated": isinstance(detail, TranslatableText),
-        }
+        values = _in_language(detail)
         values |= {
+            "title": title,
+            "detail": f"{values['detail']}{location}",
             "status": int(status),
             "export": "Link" in headers,
             "retry_after": headers.get("Retry-After", ""),
@@ -194,6 +191,13 @@ class ErrorHandlers:
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
         return response
+
+
+def _in_language(detail: str) -> dict[str, object]:
+    """Return *detail* in the language of the request where it has translations, and whether it has."""
+    if isinstance(detail, TranslatableText):
+        return {"detail": detail.translated(), "translated": True}
+    return {"detail": detail, "translated": False}
 
 
 def _detail(error: Exception) -> str:
