@@ -89,13 +89,16 @@ class InvalidRecord:
         return str(self.cause)
 
 
+MAX_TOTAL = 2**31 - 1  # the largest integer of a column in PostgreSQL
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[P]):
     """The records of one response.
 
     *cursor* is passed to ``collect`` to continue with the next page, None on the last one;
-    *reported_total* is the total that the source reports, None if it reports none; *at* is the
-    position of the response in the archive; *unchanged*: nothing has changed since the
+    *reported_total* is the total that the source reports, None if it reports none, or more than
+    any source can hold; *at* is the position of the response in the archive; *unchanged*: nothing has changed since the
     last run (304), so there are no items; *again*: the page may repeat records of this run (after
     an expired token, or a page read in parts), which then are not duplicates; *incomplete_reason*:
     why this run cannot be a full harvest, or None; *moves*: the list is requested page by page and
@@ -110,6 +113,11 @@ class Page(Generic[P]):
     again: bool = False
     incomplete_reason: Reason | None = None
     moves: bool = False
+
+    def __post_init__(self) -> None:
+        """Drop a total that no ledger can store."""
+        if self.reported_total is not None and self.reported_total > MAX_TOTAL:
+            object.__setattr__(self, "reported_total", None)
 
 
 Pages: TypeAlias = Iterator[Page[P]]

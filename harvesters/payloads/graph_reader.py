@@ -226,16 +226,26 @@ class GraphReader:
         return next(((name,) for name in LABELS if self.graph.all(term, name)), ())
 
     def _points(self, term: Term) -> Iterator[tuple[float, float]]:
-        latitude = self.graph.first(term, *_LATITUDE)
-        longitude = self.graph.first(term, *_LONGITUDE)
-        if latitude and longitude:
-            yield from _point(getattr(latitude[0], "value", ""), getattr(longitude[0], "value", ""))
-            return
-        if isinstance(term, Literal):
-            yield from _parse_point(term.value)
-            return
-        for shape in self.graph.all(term, *_SHAPES):
-            if points := list(self._points(shape)):
+        """Yield the point of a term or of the first of its shapes that has one, if any. Shapes of
+        shapes are followed, each node once: a node may be a shape of itself.
+        """
+        ahead, seen = [term], set[Term]()
+        while ahead:
+            node = ahead.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            latitude = self.graph.first(node, *_LATITUDE)
+            longitude = self.graph.first(node, *_LONGITUDE)
+            if latitude and longitude:
+                north, east = (getattr(side[0], "value", "") for side in (latitude, longitude))
+                points = list(_point(north, east))
+            elif isinstance(node, Literal):
+                points = list(_parse_point(node.value))
+            else:
+                ahead += reversed(self.graph.all(node, *_SHAPES))
+                continue
+            if points:
                 yield points[0]
                 return
 

@@ -37,6 +37,9 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _CELLS_XLS = frozenset((0x0006, 0x00BD, 0x00FD, 0x0203, 0x0204, 0x0205, 0x027E, 0x00D6))
 _BEGIN_XLS = 0x0809
 _END_OF_CHAIN = 0xFFFFFFFA  # and above: no sector
+_STREAM, _ROOT = 2, 5  # types of an entry of the directory
+# Where a header has the numbers of sectors of the directory, the FAT, the mini FAT and the DIFAT.
+_COUNTS = (40, 44, 64, 72)
 
 
 class TooManyRowsError(ParseError):
@@ -103,7 +106,8 @@ def check_areas(
 
 def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[str, Area]]:
     if content.startswith(_OLE):
-        yield from _xls(content)
+        with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
+            yield from _xls(content)
         return
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return
@@ -256,28 +260,25 @@ def _xls(content: bytes) -> Iterator[tuple[str, Area]]:
 
 def _streams(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Return the streams "Workbook" and "Book" of a compound file; nothing where it is broken,
-    which its parser reports.
+    which its parser reports. Raise ValueError where the sectors of any stream lead in a circle,
+    which its parser would follow until no memory is left.
     """
     if len(content) < 512:
         return
     (shift,) = struct.unpack_from("<H", content, 30)
     size = 1 << min(shift, 16)
     directory, _, _, small, _, difat, _ = struct.unpack_from("<IIIIIII", content, 48)
+    for position in _COUNTS:
+        _check_size(size * struct.unpack_from("<I", content, position)[0], content)
     tables = [
-        sector_number
-        for sector_number in struct.unpack_from("<109I", content, 76)
-        if sector_number < _END_OF_CHAIN
+        sector for sector in struct.unpack_from("<109I", content, 76) if sector < _END_OF_CHAIN
     ]
     seen = set[int]()
-    while (
-        difat < _END_OF_CHAIN
-        and difat not in seen
-        and len(sector := _sector(content, difat, size)) == size
-    ):
-        seen.add(difat)
-        *more, difat = struct.unpack(f"<{size // 4}I", sector)
-        tables += [sector_number for sector_number in more if sector_number < _END_OF_CHAIN]
-    fat = _numbers(b"".join(_sector(content, sector_number, size) for sector_number in tables))
+    while difat < _END_OF_CHAIN and len(more := _sector(content, difat, size)) == size:
+        _add_sector(seen, difat)
+        *sectors, difat = struct.unpack(f"<{size // 4}I", more)
+        tables += [sector for sector in sectors if sector < _END_OF_CHAIN]
+    fat = _numbers(b"".join(_sector(content, sector, size) for sector in tables))
     entries = _chain(content, directory, fat, size)
     root = entries[:128]
     if len(root) < 128:
@@ -289,14 +290,26 @@ def _streams(content: bytes) -> Iterator[tuple[str, bytes]]:
         name = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode(
             "utf-16-le", "replace"
         )
-        if name.lower() in {"workbook", "book"}:
-            begin, length = struct.unpack_from("<II", entry, 116)
-            data = (
-                _chain(content, begin, fat, size)
-                if length >= 4096
-                else _chain(inner, begin, inner_fat, 64, header=0)
-            )
+        is_workbook = name.lower() in {"workbook", "book"}
+        if not is_workbook and entry[66] not in {_STREAM, _ROOT}:
+            continue
+        begin, length = struct.unpack_from("<II" if size == 512 else "<IQ", entry, 116)
+        _check_size(length, content)
+        data = (
+            _chain(content, begin, fat, size)
+            if length >= 4096 or entry[66] == _ROOT
+            else _chain(inner, begin, inner_fat, 64, header=0)
+        )
+        if is_workbook:
             yield name, data[:length]
+
+
+def _check_size(size: int, content: bytes) -> None:
+    """Raise ValueError for a size that the file declares and does not have: its parser would
+    allocate it.
+    """
+    if size > len(content):
+        raise ValueError(f"it declares {size:,} bytes, and has {len(content):,} in all")
 
 
 def _sector(content: bytes, number: int, size: int, header: int | None = None) -> bytes:
@@ -312,8 +325,15 @@ def _chain(
     content: bytes, begin: int, fat: tuple[int, ...], size: int, header: int | None = None
 ) -> bytes:
     parts, seen = [], set[int]()
-    while begin < len(fat) and begin not in seen:
-        seen.add(begin)
+    while begin < len(fat):
+        _add_sector(seen, begin)
         parts.append(_sector(content, begin, size, header))
         begin = fat[begin]
     return b"".join(parts)
+
+
+def _add_sector(seen: set[int], number: int) -> None:
+    """Add the next sector of a chain; raise ValueError if it is in it already."""
+    if number in seen:
+        raise ValueError(f"sector {number} of the file follows itself")
+    seen.add(number)

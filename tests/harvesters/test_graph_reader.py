@@ -72,6 +72,22 @@ def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..
 
 
 @pytest.mark.parametrize(
+    "shapes",
+    [
+        "<a> s:geo <a> .",
+        "<a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ] .",
+    ],
+    ids=["circle", "circle and point"],
+)
+def test_a_place_that_is_its_own_shape_ends(shapes: str, read: Callable[..., Any]) -> None:
+    item = read(dcat, f'<it> dct:title "A" ; dct:spatial <a> . {shapes}', kind="initiative")
+
+    assert [(spot.latitude, spot.longitude) for spot in item.places] == (
+        [(-1.28, 36.8)] if "latitude" in shapes else []
+    )
+
+
+@pytest.mark.parametrize(
     ("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)]
 )
 def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(

@@ -291,6 +291,35 @@ def test_a_workbook_of_people_is_let_through(content: bytes) -> None:
     check_areas(content, "a")
 
 
+def compound(**header: int) -> bytes:
+    """Return a compound file of [MS-CFB] 2 whose FAT, in sector 0, leads its directory, in sector
+    1, to itself; *header* has numbers of sectors by the name of their field.
+    """
+    counts = {"directory": 0, "fat": 1, "mini_fat": 0, "difat": 0} | header
+    end, fat = 0xFFFFFFFE, 0xFFFFFFFD
+    head = (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+        + bytes(16)
+        + struct.pack("<HHHHH6x", 62, 3, 0xFFFE, 9, 6)
+    )
+    head += struct.pack("<IIIII", counts["directory"], counts["fat"], 1, 0, 4096)
+    head += struct.pack("<IIII", end, counts["mini_fat"], end, counts["difat"])
+    head += struct.pack("<I", 0) + struct.pack("<I", 0xFFFFFFFF) * 108
+    return head + struct.pack("<II", fat, 1) + struct.pack("<I", 0xFFFFFFFF) * 126 + bytes(512)
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [({}, "sector 1 of the file follows itself"), ({"fat": 1 << 30}, "declares 549,755,813,888 bytes"),
+     ({"mini_fat": 1 << 31}, "declares 1,099,511,627,776 bytes")],
+)  # fmt: skip
+def test_a_compound_file_that_is_larger_than_its_bytes_is_refused(
+    header: dict[str, int], reason: str
+) -> None:
+    with pytest.raises(ParseError, match=f"^a is not a readable spreadsheet: .*{reason}"):
+        check_areas(compound(**header), "a")
+
+
 def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd: pytest.CaptureFixture[str]) -> None:
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     workbook = (
@@ -357,6 +386,41 @@ def test_a_series_without_bound_is_one_unreadable_event(
 
     assert isinstance(item, InvalidRecord)
     assert reason in item.reason
+
+
+START = "DTSTART:20240101T100000Z"
+
+
+@pytest.mark.parametrize("kind", ["VALARM", "VTODO", "VJOURNAL"])
+def test_a_broken_alarm_or_task_costs_no_event(kind: str, define_source: DefineSource) -> None:
+    broken = f"BEGIN:{kind}\nTRIGGER:-P99999999999W\nDTSTAMP:x\nEND:{kind}"
+    lines = f"{START}\n{broken}"
+    if kind != "VALARM":
+        lines = f"{START}\nEND:VEVENT\n{broken}\nBEGIN:VEVENT\nUID:2\nSUMMARY:B\n{START}"
+
+    items = harvest(
+        EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event"
+    )
+
+    assert {item.key: type(item) for item in items} == dict.fromkeys("12"[: len(items)], Record)
+
+
+def test_an_event_that_no_calendar_can_be_parsed_with_is_unreadable_alone(
+    define_source: DefineSource,
+) -> None:
+    deep = "DTSTART;TZID=" + "A/" * 50_000 + ":20240101T100000"
+    lines = f"{START}\nEND:VEVENT\nBEGIN:VEVENT\nUID:2\n{deep}\nEND:VEVENT\nBEGIN:VEVENT\nUID:3\nSUMMARY:C\n{START}"
+
+    items = harvest(
+        EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event"
+    )
+
+    assert [(item.key, type(item)) for item in items] == [
+        ("1", Record),
+        ("3", Record),
+        ("2", InvalidRecord),
+    ]
+    assert "VEVENT: RecursionError" in items[-1].reason
 
 
 def test_the_time_zones_of_the_system_are_listed_once() -> None:
@@ -441,6 +505,19 @@ def test_integers_above_64_bits_keep_their_digits_as_keys(define_source: DefineS
         element.raw.count(str(number).encode())
         for element, number in zip(items, numbers, strict=True)
     ] == [1] * len(numbers)
+
+
+@pytest.mark.parametrize("total", [2**31, 10**30])
+def test_a_total_that_no_ledger_can_store_is_no_total(
+    total: int, define_source: DefineSource
+) -> None:
+    source = define_source("json", "fields", url=URL, options={"records": "r", "total": "n"})
+    content = b'{"n": %d, "r": [{"id": "a"}]}' % total
+
+    with open_client(lambda request: httpx.Response(200, content=content)) as fetch:
+        (page,) = check_compatible(source)[0].collect(source, fetch, None)
+
+    assert (page.reported_total, [item.key for item in page.items]) == (None, ["a"])
 
 
 def test_a_number_without_end_costs_one_record(define_source: DefineSource) -> None:

@@ -11,9 +11,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import icalendar
 
+from harvesters.errors import ParseError
 from harvesters.page_model import Row
-from harvesters.parsing import parser_errors
+from harvesters.parsing import message, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
+
+# Components that no record is made of.
+_UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
 
 time_zones = cache(available_timezones)  # reading the system's folder took 40 ms per call
 
@@ -21,11 +25,66 @@ time_zones = cache(available_timezones)  # reading the system's folder took 40 m
 def parse_calendars(content: bytes, subject: str) -> list[Any]:
     """Parse the calendars of a file. Raise ParseError, beginning with *subject*, if there is none.
 
-    A zone's vendor prefix is removed, as RFC 5545 says.
+    A zone's vendor prefix is removed, as RFC 5545 says. Where a file cannot be parsed, it is parsed
+    without alarms and tasks, which are no part of a record, and without the events that cannot be
+    parsed: each of these comes with its UID and its fault alone.
     """
+    try:
+        return _parse(content, subject)
+    except ParseError:
+        return _parse_in_parts(_without_unused(content), subject)
+
+
+def _parse(content: bytes, subject: str) -> list[Any]:
     with parser_errors(subject), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(icalendar.Calendar.from_ical(content, multiple=True))
+
+
+def _parse_in_parts(content: bytes, subject: str) -> list[Any]:
+    parts, event, broken = list[bytes](), list[bytes](), list[icalendar.Event]()
+    for line in content.splitlines(keepends=True):
+        name = line.strip().upper()
+        if not event and name != b"BEGIN:VEVENT":
+            parts.append(line)
+            continue
+        event.append(line)
+        if name == b"END:VEVENT":
+            block, event = b"".join(event), []
+            try:
+                _parse(b"BEGIN:VCALENDAR\r\n" + block + b"END:VCALENDAR\r\n", subject)
+                parts.append(block)
+            except ParseError as error:
+                broken.append(_broken_event(block, error))
+    calendars = _parse(b"".join(parts + event), subject)
+    for component in broken if calendars else ():
+        calendars[-1].add_component(component)
+    return calendars
+
+
+def _broken_event(block: bytes, error: ParseError) -> icalendar.Event:
+    """Return an event that has the UID of *block*, and *error* as its fault."""
+    event = icalendar.Event()
+    for line in block.replace(b"\r\n ", b"").replace(b"\n ", b"").splitlines():
+        name, _, value = line.partition(b":")
+        if name.partition(b";")[0].strip().upper() == b"UID":
+            event["UID"] = value.decode("utf-8", "replace")
+    event.errors.append(("VEVENT", message(error.__cause__ or error)))
+    return event
+
+
+def _without_unused(content: bytes) -> bytes:
+    """Return a file without the components that are not read."""
+    lines, inside = list[bytes](), b""
+    for line in content.splitlines(keepends=True):
+        name = line.strip().upper()
+        if inside:
+            inside = b"" if name == b"END:" + inside else inside
+        elif name[:6] == b"BEGIN:" and name[6:] in _UNUSED:
+            inside = name[6:]
+        else:
+            lines.append(line)
+    return b"".join(lines)
 
 
 def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
