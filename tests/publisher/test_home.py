@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import httpx
+import pytest
+from event_loops import session_loop
 
 from publisher.http.pages.static_files import static_url
+from publisher.portal.routes import home
 
 
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
@@ -35,6 +38,20 @@ async def test_the_front_page_states_a_finding_and_draws_the_matrix(
         r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+[^"]*">',
         page,
     )
+
+
+@session_loop
+async def test_the_front_page_states_no_number_that_is_not_counted_yet(
+    inside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "open_facet_index", lambda _: None)
+
+    page = (await inside.get("/?at=first-start", headers={"Accept": "text/html"})).text
+
+    assert "Charts are being prepared" in page
+    assert 'href="/source/demo"' in page
+    assert "<bdi>0</bdi>" not in page
+    assert "No updates yet." not in page
 
 
 async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncClient) -> None:
