@@ -20,7 +20,8 @@ CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 HOUSE = "tests/house/"
-FEEDS = "tests/publisher/feeds/"
+PUBLISHERS = "tests/publisher/"
+FEEDS = f"{PUBLISHERS}feeds/"
 DEMO = ("tests/snippets/test_snippets.py", "tests/walk/test_demo_command.py")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
 # other programs as clients. All else is fast.
@@ -41,6 +42,7 @@ SLOW = {
     "test_api_page.py",
     "test_audit.py",
     "test_budget.py",
+    "test_class_names.py",
     "test_classifier.py",
     "test_clients.py",
     "test_clusters.py",
@@ -48,6 +50,7 @@ SLOW = {
     "test_comments.py",
     "test_cuts.py",
     "test_damaged_files.py",
+    "test_dependencies.py",
     "test_editions.py",
     "test_elsewhere.py",
     "test_embeds.py",
@@ -70,6 +73,7 @@ SLOW = {
     "test_mcp.py",
     "test_mirror_served.py",
     "test_moderation.py",
+    "test_oai.py",
     "test_oai_recovery.py",
     "test_openapi.py",
     "test_page_budget.py",
@@ -128,7 +132,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
     started once, those of the program's text, so that each file is parsed once, those of the feeds,
-    so that their world is served once, and those of the demo, which is started once.
+    so that their world is served once, and those of the demo, which is started once. The fast tests
+    of the publisher stay together too: one server is enough for them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -137,8 +142,19 @@ class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no typ
             return HOUSE
         if file in DEMO:
             return DEMO[0]
+        if _leaves_out_slow(self.config) and file.startswith(PUBLISHERS):
+            return PUBLISHERS
         shared = FEEDS if file.startswith(FEEDS) else file
         return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), shared)
+
+
+def _leaves_out_slow(config: pytest.Config) -> bool:
+    return "not slow" in str(config.getoption("markexpr"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Keep `make check` from importing the modules that it leaves out."""
+    return True if _leaves_out_slow(config) and collection_path.name in SLOW else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
