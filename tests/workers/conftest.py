@@ -16,10 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import psycopg
 import pytest
+import waiting
 from definitions import paged_json
 from postgresql import Cluster, missing, running_cluster
 from processes import Process
-from waiting import WITHIN, wait_until
+from waiting import WITHIN
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
 
@@ -166,16 +167,23 @@ class House:
     def output_of(self, number: int) -> str:
         return self.children[number].text()
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, pause: float = waiting.PAUSE
+    ) -> None:
         """Wait for a condition; the error shows what all processes wrote."""
-        wait_until(
-            condition, what, output=lambda: "\n".join(child.output() for child in self.children)
+        waiting.wait_until(
+            condition,
+            what,
+            output=lambda: "\n".join(child.output() for child in self.children),
+            pause=pause,
         )
 
     def settle(self, *names: str) -> None:
         """Wait until each of these sources has been harvested and nothing is queued."""
         self.wait_until(
-            lambda: settled(self, [*names]), f"the runs of {', '.join(names)} to be committed"
+            lambda: settled(self, [*names]),
+            f"the runs of {', '.join(names)} to be committed",
+            pause=0.5,  # each look opens two connections, for which the server forks processes
         )
 
     def execute(self, statement: str) -> None:
