@@ -79,8 +79,7 @@ class Browser:
 
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Open a page at a size, light or dark, and wait until it is loaded."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.send_command("Emulation.setDeviceMetricsOverride", **size)
+        self.resize(width, height)
         self.send_command(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
@@ -88,6 +87,11 @@ class Browser:
         self._loaded = False
         self.send_command("Page.navigate", url=url)
         self._wait_until_loaded(url)
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Let the window have a size; below 600 pixels it is a telephone's."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.send_command("Emulation.setDeviceMetricsOverride", **size)
 
     def run(self, script: str) -> Any:
         """Run a script in the page and return its value; a promise is waited for."""

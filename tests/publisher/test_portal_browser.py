@@ -111,7 +111,7 @@ ALWAYS = {(False, "en", 1280), (True, "ar", 390)}  # the others are tried every 
     ("dark", "language", "width"),
     [pytest.param(*form, marks=() if form in ALWAYS else pytest.mark.nightly) for form in FORMS],
 )
-def test_a_page_has_no_fault_that_axe_finds(
+def test_axe_finds_no_fault_and_a_small_telephone_shows_all_of_a_page(
     host: str, browser: Browser, packages: Path, dark: Any, language: Any, width: Any, name: str
 ) -> None:
     browser.open(address(host, name, language), width, dark=dark)
@@ -119,6 +119,8 @@ def test_a_page_has_no_fault_that_axe_finds(
     assert browser.faults(packages) == []
     assert browser.run("document.querySelector('header.site')?.offsetHeight ?? 0") < 90
     assert browser.run("document.documentElement.lang") == language
+    browser.resize(320)
+    assert browser.run("document.documentElement.scrollWidth") <= 320
 
 
 @pytest.mark.parametrize(
@@ -142,8 +144,9 @@ def test_the_fonts_of_each_script_load_from_this_host(
     assert loaded == ["loaded"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_no_page_is_wider_than_a_small_telephone(
+def test_no_page_is_wider_than_a_small_telephone_that_loads_it(
     host: str, browser: Browser, language: str
 ) -> None:
     widths = {}
