@@ -296,7 +296,14 @@ def send_form(
     return visit.path
 
 
-@pytest.mark.parametrize(("language", "scripts"), [("en", False), ("ar", True)])
+@pytest.mark.parametrize(
+    ("language", "scripts"),
+    [
+        ("ar", False),
+        pytest.param("en", False, marks=pytest.mark.nightly),
+        pytest.param("ar", True, marks=pytest.mark.nightly),
+    ],
+)
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     site: Site, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
 ) -> None:
@@ -623,6 +630,7 @@ def client_of(site: Site, mail: str) -> httpx.Client:
     )
 
 
+@pytest.mark.nightly
 def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Path) -> None:
     title = "Radio for herders"
     with (
