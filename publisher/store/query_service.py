@@ -30,15 +30,19 @@ from publisher.store.releases.open_releases import OpenReleases
 from publisher.store.releases.release_stores import discard_damaged_stores
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.update_sandbox import Sandboxes
+from publisher.store.workers.launchers import ForkServer
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
 from publisher.store.workers.response_buffer import DiskQuota
-from publisher.store.workers.worker import COLUMN_ENVIRONMENT, COLUMN_READER, Answer
+from publisher.store.workers.worker import Answer
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")
 
+COLUMN_READER = "publisher.store.workers.column_reader"
+# otherwise idle threads reserve a third of the memory limit
+COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 REMOTE = "publisher.store.external.reader"
 POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
 _CachedQuery = tuple[str, tuple[tuple[str, str], ...], str]  # text, bindings and folder
@@ -87,6 +91,11 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
+        self._fork_server = (
+            ForkServer(REMOTE, self._external)
+            if elsewhere
+            else ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
+        )
         self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
         self.follower = FollowerProcess(
             data, self._folder, iris, self._external, with_vectors=semantic_search
@@ -104,13 +113,10 @@ class QueryService:
 
     def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""
-        module, environment = (
-            (REMOTE, self._external) if self._elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
-        )
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
         return (
-            Pool(cores, self.limits, 2, self.rate_limiter, module, environment),
-            Pool(cores, internal_limits, 0, None, module, environment, internal=True),
+            Pool(cores, self.limits, 2, self.rate_limiter, self._fork_server),
+            Pool(cores, internal_limits, 0, None, self._fork_server, internal=True),
         )
 
     async def __aenter__(self) -> QueryService:
@@ -136,6 +142,7 @@ class QueryService:
         await self.sandboxes.close()
         await self._public.close()
         await self._internal.close()
+        await self._fork_server.close()
 
     async def wait_until_current(self) -> Snapshot:
         """Wait until every journal entry is published; return the snapshot."""

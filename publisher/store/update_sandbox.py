@@ -14,6 +14,7 @@ from pathlib import Path
 from publisher.errors import LimitError, QueryError, ScratchFull
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
+from publisher.store.workers.launchers import CommandLauncher
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.update import Update
 from publisher.store.workers.worker import Answer, QueryDeadline, Worker
@@ -21,6 +22,7 @@ from publisher.store.workers.worker import Answer, QueryDeadline, Worker
 MAX_SANDBOXES = 8  # each has a process
 LIFETIME = 3600.0  # seconds from creation to deletion, whether a store is in use or not
 MAX_QUADS = 200_000  # per store
+_SANDBOX_WORKER = CommandLauncher("publisher.store.workers.sandbox_worker")
 
 
 class Sandbox:
@@ -87,9 +89,7 @@ class Sandbox:
         if worker is None or worker.process.returncode is not None or worker.late:
             if worker:
                 await worker.stop()
-            worker = self._worker = await Worker.start(
-                self._limits.memory, "publisher.store.workers.sandbox_worker"
-            )
+            worker = self._worker = await Worker.start(self._limits.memory, _SANDBOX_WORKER)
             await worker.open(str(self._folder))
         return worker
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import socket
 from pathlib import Path
 
 from publisher.store.columns.snapshot_columns import open_columns
+from publisher.store.workers import reader
 from publisher.store.workers.column_reader import COLUMNS
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import OpenSnapshot, Result, serve, start_worker
+from publisher.store.workers.reader import OpenSnapshot, Result
 
 
 class ForcedSnapshot(OpenSnapshot):
@@ -32,5 +33,6 @@ class ForcedSnapshot(OpenSnapshot):
         super().close()
 
 
-if __name__ == "__main__":
-    serve(start_worker(sys.argv[1:4]), ForcedSnapshot)
+def run(connection: socket.socket, memory: int, parent: int) -> None:
+    """Serve *connection* as ``reader.run``."""
+    reader.run(connection, memory, parent, ForcedSnapshot)

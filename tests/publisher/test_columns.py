@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from random import Random
-from threading import Event
 
 import duckdb
 import httpx
@@ -37,7 +35,7 @@ from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns, open_columns
+from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns
 from publisher.store.columns.staging import Stage, TermCollision
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
@@ -827,22 +825,9 @@ def level(item: Runner[EmbeddedStore]) -> str:
     return path
 
 
-def _at_once(
-    open_columns: Callable[[], SnapshotColumns | None], wanted: Event
-) -> Future[SnapshotColumns | None]:
-    future: Future[SnapshotColumns | None] = Future()
-    future.set_result(open_columns())
-    return future
-
-
-def _opened(path: str) -> ColumnSnapshot:
-    """Open a snapshot with its columns, which the server opens later."""
-    return ColumnSnapshot(path, _at_once)
-
-
 @pytest.fixture
 def snapshot(path: str) -> Iterator[ColumnSnapshot]:
-    with closing(_opened(path)) as opened:
+    with closing(ColumnSnapshot(path)) as opened:
         yield opened
 
 
@@ -874,7 +859,7 @@ def test_columns_follow_a_change(leveled: Path, tmp_path: Path) -> None:
         [*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED
     )
 
-    with closing(_opened(level(follower(data)))) as opened:
+    with closing(ColumnSnapshot(level(follower(data)))) as opened:
         assert opened.columns
         answer = _answer(opened.columns.engine, COUNT)
 
@@ -885,7 +870,7 @@ def test_columns_at_another_position_are_not_used(path: str, tmp_path: Path) -> 
     copied = shutil.copytree(path, tmp_path / "snapshot")
     (copied / "columns" / "position").unlink()
 
-    with closing(_opened(str(copied))) as opened:
+    with closing(ColumnSnapshot(str(copied))) as opened:
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "store"
 
 
@@ -951,44 +936,19 @@ async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryServ
         assert answer.engine == "columns"
 
 
-def test_until_the_columns_are_open_the_store_answers(path: str) -> None:
-    waiting: Future[SnapshotColumns | None] = Future()
+def test_columns_are_opened_by_the_first_query_that_needs_them(path: str) -> None:
+    with closing(ColumnSnapshot(path)) as opened:
+        opened.evaluate(QueryRequest("ASK { ?s ?p ?o }", base=IRIS.base))
+        between = "columns" in vars(opened)
+        engine = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
 
-    with closing(ColumnSnapshot(path, lambda open_columns, wanted: waiting)) as opened:
-        first = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
-        waiting.set_result(open_columns(Path(path), opened.store))
-        second = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
-
-    assert (first, second) == ("store", "columns")
-
-
-def test_query_waits_for_the_columns_where_they_open_at_once(path: str) -> None:
-    with (
-        ThreadPoolExecutor(1) as executor,
-        closing(ColumnSnapshot(path, lambda work, now: executor.submit(work), True)) as opened,
-    ):
-        opened.is_answering = True
-
-        assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
-
-
-def test_first_query_of_a_large_snapshot_waits_for_the_columns(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("publisher.store.workers.column_reader.LARGE", 1)
-    with (
-        ThreadPoolExecutor(1) as executor,
-        closing(ColumnSnapshot(path, lambda work, now: executor.submit(work))) as opened,
-    ):
-        opened.is_answering = True
-
-        assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
+    assert (between, engine) == (False, "columns")
 
 
 def test_store_answers_what_fails_in_the_columns(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(_opened(path)) as opened:
+    with closing(ColumnSnapshot(path)) as opened:
         columns = opened.columns
         assert columns
         columns.engine.connection.close()

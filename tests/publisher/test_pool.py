@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 from processes import children
-from waiting import WITHIN, wait_until_async
+from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
-from publisher.store.workers.ipc_protocol import PREPARE
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.worker import COLUMN_ENVIRONMENT, COLUMN_READER, Worker
+from publisher.store.workers.worker import Worker
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
@@ -216,31 +215,6 @@ async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path
     assert readers(pool) == set()
 
 
-async def test_the_first_reader_alone_prepares_ahead_and_is_asked_first(tmp_path: Path) -> None:
-    pool = Pool(
-        2,
-        Limits(seconds=240, wait=240),
-        spares=1,
-        module=COLUMN_READER,
-        environment=COLUMN_ENVIRONMENT,
-    )
-    try:
-        await pool.switch_snapshot(snapshot(tmp_path, 1))
-        arguments = {
-            process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[:-1]
-            for process in readers(pool)
-        }
-        answer = await pool.ask(COUNT)
-        pid = answer._worker.process.pid
-        b"".join([chunk async for chunk in answer.chunks()])
-        answer.close()
-    finally:
-        await pool.close()
-
-    assert [process for process in arguments if arguments[process][-1] == PREPARE.encode()] == [pid]
-    assert len(arguments) == 3
-
-
 async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first_again(
     pool: Pool, tmp_path: Path
 ) -> None:
@@ -256,15 +230,3 @@ async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first
     again.close()
 
     assert again._worker.process.pid == pid
-
-
-async def test_a_reader_that_never_opened_its_columns_ends_with_its_socket(tmp_path: Path) -> None:
-    worker = await Worker.start(Limits().memory, COLUMN_READER, COLUMN_ENVIRONMENT)
-    try:
-        await worker.open(snapshot(tmp_path, 1))
-        worker._writer.close()
-
-        async with asyncio.timeout(WITHIN):
-            assert await worker.process.wait() == 0
-    finally:
-        await worker.stop()

@@ -9,9 +9,13 @@ from collections.abc import Generator
 
 import processes
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG  # httpx has no public way to change it
+from waiting import WITHIN
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for part in ("connect", "read", "write", "pool"):  # a busy machine takes longer than 5 seconds
+        setattr(DEFAULT_TIMEOUT_CONFIG, part, WITHIN)
     if hasattr(config, "workerinput"):  # a worker of xdist
         processes.end_with_parent()
 

@@ -136,7 +136,7 @@ def check_children_end(process: Process, *names: str) -> None:
         process.discard()
 
 
-READERS = ("publisher.store.workers.column_reader", "publisher.follower")
+READERS = ("publisher.store.workers.fork_server", "publisher.follower")
 
 
 @pytest.mark.parametrize("command", [pytest.param("serve", marks=pytest.mark.nightly), "up"])

@@ -12,7 +12,6 @@ import http.client
 import json
 import re
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -246,16 +245,10 @@ def _send_error(connection: socket.socket, error: Mapping[str, object]) -> None:
     connection.sendall(pack(Kind.FAULT, json.dumps(error).encode()))
 
 
-def main() -> None:
-    """Run a worker. Arguments: number of the socket, memory limit in bytes, process id of the
-    parent.
+def run(connection: socket.socket, memory: int, parent: int) -> None:
+    """Limit this process to *memory* bytes, end it with the process *parent*, and serve
+    *connection*.
     """
-    handle, memory, parent = (int(text) for text in sys.argv[1:4])
-    connection = socket.socket(fileno=handle)
     limit_memory(memory)
     exit_with_parent(parent)
     serve(connection)
-
-
-if __name__ == "__main__":
-    main()

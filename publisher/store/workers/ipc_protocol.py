@@ -10,9 +10,6 @@ from typing import BinaryIO
 
 _HEADER = struct.Struct("!cI")
 HEADER_SIZE = _HEADER.size  # bytes
-# last argument of the first worker of a pool: it prepares ahead what the others prepare when a
-# query needs it
-PREPARE = "prepare"
 # bytes of a data frame: large enough for little overhead, small enough to stream
 FRAME_SIZE = 64 * 1024
 

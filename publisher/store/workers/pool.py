@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from publisher.errors import (
 )
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
+from publisher.store.workers.launchers import Launcher
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
 from publisher.store.workers.worker import READER, Answer, QueryDeadline, Worker
@@ -44,8 +45,8 @@ class Pool:
     """*size* workers that may run queries at the same time, and *spares* that replace workers that
     are killed.
 
-    A worker is a process of *module* with the variables *environment*. *internal* queries keep
-    their priority, since pages wait for them.
+    *launcher* starts the workers. *internal* queries keep their priority, since pages wait for
+    them.
     """
 
     def __init__(
@@ -54,8 +55,7 @@ class Pool:
         limits: Limits,
         spares: int = 1,
         rate_limiter: RateLimiter | None = None,
-        module: str = READER,
-        environment: Mapping[str, str] | None = None,
+        launcher: Launcher = READER,
         *,
         internal: bool = False,
     ) -> None:
@@ -65,7 +65,7 @@ class Pool:
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
         self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
-        self._module, self._environment, self._is_internal = module, environment, internal
+        self._launcher, self._is_internal = launcher, internal
         self._idle: deque[Worker] = deque()
         self._workers: set[Worker] = set()
         self._outside_slots: set[Worker] = set()
@@ -232,10 +232,7 @@ class Pool:
     async def _start(self) -> Worker:
         if self._closed:
             raise NotReady("the store is being closed")
-        is_first = not self._workers and not self._starting
-        starting = asyncio.ensure_future(
-            Worker.start(self.limits.memory, self._module, self._environment, prepare=is_first)
-        )
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._launcher))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:

@@ -66,7 +66,6 @@ class OpenSnapshot:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.is_answering = False
         self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
 
@@ -370,7 +369,7 @@ def serve(
                 snapshot = open_snapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif snapshot:
-                _respond(snapshot, QueryRequest.unpack(payload), connection)
+                _answer(snapshot, QueryRequest.unpack(payload), connection)
         except QueryFailure as failure:
             connection.sendall(pack(Kind.FAULT, json.dumps(failure.payload).encode()))
         except MemoryError:
@@ -389,16 +388,6 @@ def serve(
             )
     if snapshot:
         snapshot.close()
-
-
-def _respond(
-    snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket
-) -> None:
-    snapshot.is_answering = True
-    try:
-        _answer(snapshot, query_request, connection)
-    finally:
-        snapshot.is_answering = False
 
 
 def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
@@ -421,19 +410,33 @@ def error_name(error: Exception) -> str:
     return "QueryError" if str(error).startswith(_UNKNOWN_FUNCTION) else "StoreFailure"
 
 
-def start_worker(arguments: list[str]) -> socket.socket:
-    """Apply the worker limits and return its socket.
-
-    *arguments* are the number of the socket, the memory limit in bytes and the process id of the
-    parent.
+def run(
+    connection: socket.socket,
+    memory: int,
+    parent: int,
+    open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot,
+) -> None:
+    """Limit this process to *memory* bytes and no sockets, end it with the process *parent*, and
+    serve *connection*.
     """
-    handle, memory, parent = (int(text) for text in arguments)
+    limit_worker(memory, parent)
+    serve(connection, open_snapshot)
+
+
+def limit_worker(memory: int, parent: int) -> None:
+    """Limit this process to *memory* bytes and no sockets, and end it with the process *parent*."""
     refuse_sockets()
-    connection = socket.socket(fileno=handle)
     limit_memory(memory)
     exit_with_parent(parent)
-    return connection
+
+
+def parse_arguments(arguments: list[str]) -> tuple[socket.socket, int, int]:
+    """Return the socket, the memory limit in bytes and the parent's process id of a worker that
+    was started as a command.
+    """
+    handle, memory, parent = (int(text) for text in arguments)
+    return socket.socket(fileno=handle), memory, parent
 
 
 if __name__ == "__main__":
-    serve(start_worker(sys.argv[1:4]))
+    run(*parse_arguments(sys.argv[1:4]))

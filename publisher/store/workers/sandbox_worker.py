@@ -20,8 +20,9 @@ from publisher.store.workers.reader import (
     QueryFailure,
     answer,
     evaluate,
+    limit_worker,
+    parse_arguments,
     parse_engine_error,
-    start_worker,
 )
 from publisher.store.workers.update import Update
 
@@ -86,5 +87,12 @@ def serve(connection: socket.socket) -> None:
             )
 
 
+def main() -> None:
+    """Serve the socket that the arguments name."""
+    connection, memory, parent = parse_arguments(sys.argv[1:4])
+    limit_worker(memory, parent)
+    serve(connection)
+
+
 if __name__ == "__main__":
-    serve(start_worker(sys.argv[1:4]))
+    main()

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,18 +24,15 @@ from publisher.errors import (
     StoreFailure,
     TimeLimit,
 )
-from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
-from publisher.store.workers.ipc_protocol import HEADER_SIZE, PREPARE, Kind, pack, read_header
+from publisher.store.workers.ipc_protocol import HEADER_SIZE, Kind, pack, read_header
+from publisher.store.workers.launchers import CommandLauncher, Launcher, WorkerProcess
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
 from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-READER = "publisher.store.workers.reader"
-COLUMN_READER = "publisher.store.workers.column_reader"
-# otherwise idle threads reserve a third of the memory limit
-COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+READER = CommandLauncher("publisher.store.workers.reader")
 # exit codes of the engine when it runs out of memory
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
@@ -53,55 +50,32 @@ class Worker:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: WorkerProcess,
         stream: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        memory: int,
     ) -> None:
         self.process = process
-        self.memory = 0
+        self.memory = memory
         self.snapshot = self._folder = ""
         self.late = self.slow = False
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(
-        cls,
-        memory: int,
-        module: str = READER,
-        extra: Mapping[str, str] | None = None,
-        *,
-        prepare: bool = False,
-    ) -> Worker:
-        """Start a process of *module* with at most *memory* bytes and the extra environment
-        variables *extra*.
+    async def start(cls, memory: int, launcher: Launcher = READER) -> Worker:
+        """Start a process with at most *memory* bytes by *launcher*.
 
-        With *prepare* it prepares ahead what queries may need later.
         The process is started last, so that a cancelled start leaves no process behind.
         """
         ours, theirs = socket.socketpair()
         with theirs:
             stream, writer = await asyncio.open_connection(sock=ours)
-            line = command(
-                module,
-                str(theirs.fileno()),
-                str(memory),
-                str(os.getpid()),
-                *([PREPARE] if prepare else []),
-            )
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *line,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=environment(extra),
-                    start_new_session=True,  # Ctrl-C ends this process, which ends its children
-                )
+                process = await launcher.launch(theirs, memory)
             except BaseException:
                 writer.close()
                 raise
-        worker = cls(process, stream, writer)
-        worker.memory = memory
-        return worker
+        return cls(process, stream, writer, memory)
 
     async def open(self, snapshot: str) -> None:
         """Open *snapshot*, a folder, unless it is open already."""
