@@ -12,9 +12,10 @@ from typing import cast
 import pytest
 from mutating_source import IRIS, begin, move, plain, read_graphs
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
+from waiting import WITHIN
 
 from journal.journal import Journal
-from publisher.history import change_reader
+from publisher.history import change_reader, record_states
 from publisher.history.record_states import read_states
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
@@ -83,7 +84,10 @@ def shown_states(
     return {item.graph: plain(item.lines()) for item in result}
 
 
-def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
+def test_a_store_that_is_an_entry_behind_is_asked_again(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_states, "MAX_WAIT", WITHIN)
     service = Answering(data, 3, 3, 4)
 
     result = shown_states(data, service, 380, 466)
