@@ -91,11 +91,7 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        self._fork_server = (
-            ForkServer(REMOTE, self._external)
-            if elsewhere
-            else ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
-        )
+        self._fork_server = self._create_fork_server()
         self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
         self.follower = FollowerProcess(
             data, self._folder, iris, self._external, with_vectors=semantic_search
@@ -110,6 +106,12 @@ class QueryService:
         self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
+
+    def _create_fork_server(self) -> ForkServer:
+        """Return what starts the workers of the store."""
+        if self._elsewhere:
+            return ForkServer(REMOTE, self._external)
+        return ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
 
     def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from waiting import wait_until
 STOP = 60.0  # seconds for an orderly end
 TAIL = 20_000  # characters of output that a report shows
 _SET_PDEATHSIG = 1
+_FIRST_OF_CONNECTIONS = 32_768  # https://docs.kernel.org/networking/ip-sysctl.html
+_PORTS = 12_000
 _started: list[Process] = []
 
 
@@ -115,9 +118,15 @@ def wait_for_url(
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of loopback on which nobody listens.
+
+    It is below those that Linux gives to connections, one of which could take it before a server
+    has started.
+    """
+    while True:
+        port = _FIRST_OF_CONNECTIONS - 1 - secrets.randbelow(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def bound_to_parent(ended_by: str = "KILL") -> list[str]:

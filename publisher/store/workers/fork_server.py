@@ -14,9 +14,9 @@ import signal
 import socket
 import struct
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import import_module
+from typing import NoReturn
 
 Run = Callable[[socket.socket, int, int], None]  # socket, memory limit in bytes, parent's pid
 
@@ -65,21 +65,14 @@ def _become_worker(
     parent: int,
     run: Run,
     inherited: tuple[socket.socket, ...],
-) -> None:
-    """Run a worker and end this process, with code 1 after an error."""
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for item in inherited:
-            item.close()
-        run(connection, memory, parent)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+) -> NoReturn:
+    """Run a worker in this process, and end it."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for item in inherited:
+        item.close()
+    run(connection, memory, parent)
+    sys.exit(0)
 
 
 def _report_ended(control: socket.socket) -> None:
@@ -102,8 +95,8 @@ def main() -> None:
     gc.freeze()
     try:
         serve(control, run)
-    except ConnectionError:
-        sys.exit(0)  # the server has ended
+    except ConnectionError:  # in the fork server or a worker: the server has ended
+        sys.exit(0)
 
 
 if __name__ == "__main__":
