@@ -98,11 +98,12 @@ class Page(Generic[P]):
 
     *cursor* is passed to ``collect`` to continue with the next page, None on the last one;
     *reported_total* is the total that the source reports, None if it reports none, or more than
-    any source can hold; *at* is the position of the response in the archive; *unchanged*: nothing has changed since the
-    last run (304), so there are no items; *again*: the page may repeat records of this run (after
-    an expired token, or a page read in parts), which then are not duplicates; *incomplete_reason*:
-    why this run cannot be a full harvest, or None; *moves*: the list is requested page by page and
-    may change between requests, so that records may be repeated or missed.
+    any source can hold; *at* is the position of the response in the archive; *unchanged*: nothing
+    has changed since the last run (304), so there are no items; *again*: the page may repeat
+    records of this run (after an expired token, or a page read in parts), which then are not
+    duplicates; *incomplete_reason*: why this run cannot be a full harvest, or None; *moves*: the
+    list is requested page by page and may change between requests, so that records may be repeated
+    or missed.
     """
 
     items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]

@@ -5,8 +5,10 @@ again after it was killed.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from waiting import WITHIN, wait_until_async
 from publisher.errors import MemoryLimit, PublisherError, StoreFailure
 from publisher.limits import Limits
 from publisher.store.query_service import COLUMN_ENVIRONMENT, COLUMN_READER
+from publisher.store.workers import fork_server as fork_server_process
 from publisher.store.workers.launchers import ForkServer
 from publisher.store.workers.pool import Pool
 from publisher.store.workers.query_request import QueryRequest
@@ -156,6 +159,35 @@ async def test_a_module_that_cannot_be_imported_fails_the_start() -> None:
     with pytest.raises(StoreFailure, match="has ended"):
         await Worker.start(Limits().memory, server)
     await server.close()
+
+
+def test_a_failed_fork_is_reported_and_the_fork_server_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "too many processes")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(ours, [fork_server_process.REQUEST.pack(1)], [theirs.fileno()])
+        goes_on = fork_server_process._fork(theirs, lambda *_: None, ())
+        report = fork_server_process.REPORT.unpack(ours.recv(64))
+
+    assert goes_on
+    assert report == (fork_server_process.FAILED, 0, errno.EAGAIN)
+
+
+async def test_a_start_that_the_fork_server_refuses_is_an_error(fork_server: ForkServer) -> None:
+    worker = await Worker.start(Limits().memory, fork_server)
+    requested = asyncio.get_running_loop().create_future()
+    fork_server._requested.append(requested)
+
+    fork_server._read_report(fork_server_process.FAILED, 0, errno.EAGAIN)
+
+    with pytest.raises(StoreFailure, match="can be started: Resource temporarily unavailable"):
+        await requested
+    await worker.stop()
 
 
 async def test_a_fork_server_that_hangs_is_replaced(

@@ -62,8 +62,8 @@ def replaced(text: Operand, pattern: str, replacement: str, flags: str) -> Opera
 
 
 def around(text: Operand, separator: TermRow, *, is_before: bool) -> Operand:
-    """Return STRBEFORE or STRAFTER of a constant *separator*; where it is missing, no text without
-    language.
+    """Return STRBEFORE or STRAFTER of a constant *separator*; the empty string without a language
+    where *text* does not contain it.
     """
     if separator.kind is not TermKind.STRING or not separator.lexical:
         raise NotCompiled("STRBEFORE or STRAFTER with an empty text or a language")

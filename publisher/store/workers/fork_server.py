@@ -21,8 +21,9 @@ from typing import NoReturn
 Run = Callable[[socket.socket, int, int], None]  # socket, memory limit in bytes, parent's pid
 
 REQUEST = struct.Struct("!Q")  # the memory limit in bytes; the worker's socket comes with it
-REPORT = struct.Struct("!cii")  # STARTED or ENDED, process id, exit code
-STARTED, ENDED = b"S", b"E"
+# STARTED, ENDED or FAILED; process id; exit code, or the error number why none was started
+REPORT = struct.Struct("!cii")
+STARTED, ENDED, FAILED = b"S", b"E", b"F"
 
 
 def serve(control: socket.socket, run: Run) -> None:
@@ -51,7 +52,12 @@ def _fork(control: socket.socket, run: Run, inherited: tuple[socket.socket, ...]
     if not request:
         return False
     connection, parent = socket.socket(fileno=handles[0]), os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # no memory, or too many processes: the other workers go on
+        connection.close()
+        control.sendall(REPORT.pack(FAILED, 0, error.errno or 0))
+        return True
     if pid == 0:
         _become_worker(connection, REQUEST.unpack(request)[0], parent, run, inherited)
     connection.close()

@@ -11,14 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
+import structlog
+
 from publisher.background import log_failure
 from publisher.errors import StoreFailure
 from publisher.store.process import command, environment
-from publisher.store.workers.fork_server import REPORT, REQUEST, STARTED
+from publisher.store.workers.fork_server import FAILED, REPORT, REQUEST, STARTED
 
 _FORK_SERVER = "publisher.store.workers.fork_server"
 # seconds for a start: many times what importing takes on a busy machine
 _START_LIMIT = 120.0
+
+log = structlog.get_logger(component="store")
 
 
 class WorkerProcess(Protocol):
@@ -79,6 +83,7 @@ class ForkServer:
         """Start a worker, as ``Launcher`` describes; raise StoreFailure if that fails."""
         async with self._lock:
             control = self._control or await self._start()
+            server = self._server
         requested: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._requested.append(requested)
         try:
@@ -90,8 +95,8 @@ class ForkServer:
             async with asyncio.timeout(_START_LIMIT):
                 return await requested
         except TimeoutError as error:
-            if self._server and self._server.returncode is None:
-                self._server.kill()  # another is started for the next worker
+            if server and server.returncode is None:
+                server.kill()  # another is started for the next worker
             raise StoreFailure(
                 f"no query worker was started within {_START_LIMIT:g} seconds"
             ) from error
@@ -123,14 +128,7 @@ class ForkServer:
         """Read what the fork server reports until it ends; its workers are killed then."""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                kind, pid, code = REPORT.unpack(await reports.readexactly(REPORT.size))
-                if kind == STARTED:
-                    self._running[pid] = started = ForkedProcess(pid)
-                    requested = self._requested.popleft()
-                    if not requested.done():  # else its socket is closed, so that it ends
-                        requested.set_result(started)
-                else:
-                    self._running.pop(pid).end(code)
+                self._read_report(*REPORT.unpack(await reports.readexactly(REPORT.size)))
         writer.close()
         self._close_control()
         for process in self._running.values():
@@ -138,11 +136,25 @@ class ForkServer:
             process.end(1)
         self._running.clear()
         while self._requested:
-            if not (requested := self._requested.popleft()).done():
-                requested.set_exception(
-                    StoreFailure("the process that starts query workers has ended; see the log")
-                )
-        await server.wait()
+            self._fail_request("the process that starts them has ended; see the log")
+        if code := await server.wait():
+            log.error("fork server of query workers exited", module=self._module, code=code)
+
+    def _read_report(self, kind: bytes, pid: int, code: int) -> None:
+        if kind == STARTED:
+            self._running[pid] = started = ForkedProcess(pid)
+            requested = self._requested.popleft()
+            if not requested.done():  # else its socket is closed, so that it ends
+                requested.set_result(started)
+        elif kind == FAILED:
+            self._fail_request(os.strerror(code))
+        else:
+            self._running.pop(pid).end(code)
+
+    def _fail_request(self, reason: str) -> None:
+        """Fail the oldest request, unless its client has left."""
+        if not (requested := self._requested.popleft()).done():
+            requested.set_exception(StoreFailure(f"no query worker can be started: {reason}"))
 
     def _close_control(self) -> None:
         if self._control:
