@@ -33,7 +33,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly chaos lint types types-of-tests audit dist bench docs lock
+.PHONY: run install check test nightly chaos lint audit dist bench docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -57,13 +57,7 @@ check: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync types types-of-tests
-
-types:
 	$(BIN)/mypy
-
-types-of-tests:
-	$(BIN)/mypy --config-file tests/mypy.ini tests
 
 # Known vulnerabilities of what is run. A package that the database does not answer for fails the check too.
 audit: $(INSTALLED)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codebase import parse_file
@@ -91,8 +91,8 @@ AT_START = ("Give ", "Tell ", "Gives ", "Tells ")  # of a docstring
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-def _identifiers(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _identifiers(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -106,10 +106,10 @@ def _identifiers(tree: ast.Module) -> Iterator[str]:
             yield (node.asname or node.name).rpartition(".")[2]
 
 
-def _texts(tree: ast.Module) -> Iterator[str]:
+def _texts(nodes: Iterable[ast.AST]) -> Iterator[str]:
     return (
         node.value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
 
@@ -119,10 +119,10 @@ def retired(file: Path) -> set[str]:
     translation, in any line of another file.
     """
     if file.suffix == ".py":
-        tree = parse_file(file)
-        names = {*_identifiers(tree)}
+        nodes = [*ast.walk(parse_file(file))]
+        names = {*_identifiers(nodes)}
         parts = {part.lower() for name in names for part in _PART.findall(name)}
-        texts = [*_texts(tree)]
+        texts = [*_texts(nodes)]
         starts = {
             start.strip().lower() for text in texts for start in AT_START if text.startswith(start)
         }

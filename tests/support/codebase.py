@@ -61,9 +61,13 @@ def without_gc() -> Iterator[None]:
 
 @cache
 def parse_file(file: Path) -> ast.Module:
-    """Return the syntax tree of a file, which is parsed once for all tests of a process."""
+    """Return the syntax tree of a file, which is parsed once for all tests of a process, and kept:
+    the garbage collector need not visit its nodes.
+    """
     with without_gc():
-        return ast.parse(file.read_bytes(), str(file))
+        tree = ast.parse(file.read_bytes(), str(file))
+        gc.freeze()
+    return tree
 
 
 def list_files(root: Path) -> Iterator[Path]:
