@@ -20,6 +20,10 @@ from harvesters.network.ssrf_guard import Deadline
 from harvesters.reasons import Reason, Value
 
 START = 256 * 1024  # bytes of a file in which it shows what it is
+# An encoded body is refused once it decodes to more than this many bytes and this many times its
+# size: it would else fill the disk up to the limit of a file. A gzip bomb decodes to 230 to 1,030 times.
+_BOMB = 256 * 1024 * 1024
+_RATIO = 200
 
 
 def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
@@ -65,12 +69,13 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
     encoding.
     """
     received = 0
+    raw = _RawBody(response, size, deadline)
     try:
-        for part in decode_content(
-            _raw_parts(response, size, deadline), response.headers.get("content-encoding", "")
-        ):
+        for part in decode_content(raw, response.headers.get("content-encoding", "")):
             received += len(part)
             _check(response.url, received, size, deadline)
+            if received > max(_BOMB, _RATIO * raw.size):
+                raise ValueError(f"it decodes to more than {_RATIO} times its size")
             yield part
     except ValueError as error:
         raise UndecodableError(
@@ -89,14 +94,21 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
         ) from error
 
 
-def _raw_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
-    """Yield the body as received; the limits also apply to encoded data that decodes to nothing."""
-    assert isinstance(response.stream, httpx.SyncByteStream)
-    received = 0
-    for part in response.stream:
-        received += len(part)
-        _check(response.url, received, size, deadline)
-        yield part
+class _RawBody:
+    """The body as received, *size* bytes so far; the limits also apply to encoded data that decodes
+    to nothing.
+    """
+
+    def __init__(self, response: httpx.Response, limit: int, deadline: Deadline) -> None:
+        self.size = 0
+        self._response, self._limit, self._deadline = response, limit, deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert isinstance(self._response.stream, httpx.SyncByteStream)
+        for part in self._response.stream:
+            self.size += len(part)
+            _check(self._response.url, self.size, self._limit, self._deadline)
+            yield part
 
 
 def _check(url: httpx.URL, received: int, size: int, deadline: Deadline) -> None:

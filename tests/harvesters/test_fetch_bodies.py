@@ -281,6 +281,16 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_bomb_is_refused_long_before_the_limit_of_a_file() -> None:
+    content = zstandard.compress(bytes(300_000_000))
+    client = Fetch(
+        NetworkSettings(transport=sent(content, "zstd"), retry_policy=RetryPolicy(max_attempts=1))
+    )
+
+    with client, pytest.raises(UndecodableError, match="more than 200 times its size"):
+        client.get(URL)
+
+
 def test_a_file_over_its_limit_is_refused() -> None:
     patience = RetryPolicy(max_attempts=1, max_file_bytes=1000)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
