@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import icalendar
 import pytest
 import replay
 from simulated import open_client
@@ -13,6 +14,7 @@ from simulated import open_client
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Page, Record
+from harvesters.protocols.ical.recurrence import CallBudget, RecurrenceLimitError, expand_series
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Event
 
@@ -109,6 +111,23 @@ def test_the_dates_of_a_series_are_records_up_to_a_horizon(define_source: Define
         "1#20260701T090000",
         "1#20260801T090000",
     ]
+
+
+def test_endless_series_do_not_cost_the_events_before_them() -> None:
+    budget = CallBudget(40_000)
+    until = datetime(2026, 7, 1, tzinfo=UTC)
+
+    def dates(uid: str, rule: str) -> list[str]:
+        content = calendar(f"UID:{uid}\nDTSTART:20260501T090000Z\nRRULE:{rule}")
+        parsed = icalendar.Calendar.from_ical(content)
+        return [key for key, _ in expand_series(parsed, uid, parsed.walk("VEVENT"), until, budget)]
+
+    assert len(dates("1", "FREQ=MONTHLY")) == 2
+    with pytest.raises(RecurrenceLimitError, match="the events before it"):
+        dates("2", "FREQ=DAILY;INTERVAL=10000;BYMONTH=2;BYMONTHDAY=29")
+    assert budget.left == 0
+    with pytest.raises(RecurrenceLimitError, match="the events before it"):
+        dates("3", "FREQ=MONTHLY")
 
 
 def test_a_date_that_is_moved_or_cancelled_keeps_its_key(define_source: DefineSource) -> None:

@@ -20,7 +20,7 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols.ical.event import event_row, parse_calendars, time_zones
-from harvesters.protocols.ical.recurrence import expand_series
+from harvesters.protocols.ical.recurrence import CallBudget, expand_series
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -78,6 +78,7 @@ def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Ite
     parsed = parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not parsed:
         raise ParseError(Reason("not_calendar", {"url": reply.url}))
+    budget = CallBudget()
     for calendar in parsed:
         series: dict[str, list[icalendar.Event]] = {}
         for number, event in enumerate(calendar.walk("VEVENT"), 1):
@@ -93,18 +94,23 @@ def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Ite
                     ),
                 )
         for uid, events in series.items():
-            yield from _parse_series(source, calendar, uid, events, until)
+            yield from _parse_series(source, calendar, uid, events, until, budget)
 
 
 def _parse_series(
-    source: Source, calendar: Any, uid: str, events: list[icalendar.Event], until: datetime
+    source: Source,
+    calendar: Any,
+    uid: str,
+    events: list[icalendar.Event],
+    until: datetime,
+    budget: CallBudget,
 ) -> Iterator[Item]:
     """Yield an event, or the dates of a recurring one; one that cannot be read is unreadable under
     its UID.
     """
     zone = get_option(source, OPTIONS, "zone")
     try:
-        for key, event in expand_series(calendar, uid, events, until):
+        for key, event in expand_series(calendar, uid, events, until, budget):
             with parser_errors(Reason("event_unreadable")):
                 row = event_row(calendar, event, zone)
                 raw = dump_json(row)

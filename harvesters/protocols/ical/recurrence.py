@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import prod
 from types import FrameType
@@ -30,6 +31,18 @@ _MAX_RULES = 10  # per event; RFC 5545 recommends one
 _DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # in months with fewer than 31
 # Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds
 _MAX_CALLS = 2_000_000
+# calls for all events of a file: 25 series of daily dates for 20 years. A process that parses is
+# ended after a minute, with all its events.
+_MAX_FILE_CALLS = 30_000_000
+
+
+@dataclass(slots=True)
+class CallBudget:
+    """Python function calls that the events of a file may still take together: the events behind
+    them are refused, and those before them are kept.
+    """
+
+    left: int = _MAX_FILE_CALLS
 
 
 class RecurrenceLimitError(ParseError):
@@ -37,19 +50,26 @@ class RecurrenceLimitError(ParseError):
 
 
 def expand_series(
-    calendar: Any, uid: str, events: list[icalendar.Event], until: datetime
+    calendar: Any,
+    uid: str,
+    events: list[icalendar.Event],
+    until: datetime,
+    budget: CallBudget | None = None,
 ) -> Iterator[tuple[str, icalendar.Event]]:
     """Yield the dates of the *events* that share *uid*, each with its key: the uid alone if the
     event does not recur.
 
     The key of a date is the uid and the time that the rule sets, so that a moved date keeps its
-    key. Raises RecurrenceLimitError if there are more than 10,000 dates or the rule needs too many
-    steps, and ParseError if an event is broken.
+    key. Raises RecurrenceLimitError if there are more than 10,000 dates, or finding them takes more
+    than 2 million calls or what is left of *budget*, and ParseError if an event is broken.
     """
     if len(events) == 1 and not any(name in events[0] for name in _REPEATS):
         yield uid, events[0]
         return
-    with parser_errors("a recurring event that cannot be read"), _limit_calls(_MAX_CALLS):
+    with (
+        parser_errors("a recurring event that cannot be read"),
+        _limit_calls(budget or CallBudget()),
+    ):
         if len(events) > _MAX_DATES:
             raise RecurrenceLimitError(f"it has {len(events)} dates, more than {_MAX_DATES}")
         for event in events:
@@ -79,26 +99,31 @@ def expand_series(
 
 
 @contextmanager
-def _limit_calls(steps: int) -> Iterator[None]:
-    """Raise RecurrenceLimitError if the block makes more than *steps* calls: a rule that never
-    matches is searched up to the year 9999.
+def _limit_calls(budget: CallBudget) -> Iterator[None]:
+    """Raise RecurrenceLimitError if the block makes more calls than one event may, or than are left
+    of *budget*: a rule that never matches is searched up to the year 9999.
 
     Calls are counted, not seconds, so that the result is the same on every machine.
     """
-    left = steps
+    granted = left = min(_MAX_CALLS, budget.left)
     before = sys.gettrace()
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise RecurrenceLimitError("finding its dates takes too long")
+            raise RecurrenceLimitError(
+                "finding its dates takes too long"
+                if granted == _MAX_CALLS
+                else "finding the dates of the events before it took too long"
+            )
 
     sys.settrace(count)
     try:
         yield
     finally:
         sys.settrace(before)
+        budget.left -= granted - max(left, 0)
 
 
 def _as_list(value: Any) -> list[Any]:
