@@ -165,6 +165,12 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(
     assert [type(element) for element in page.items] == [Record]
 
 
+def test_a_million_blank_lines_before_a_feed_are_no_obstacle(define_source: DefineSource) -> None:
+    content = b'<?xml version="1.0"?>' + b"\n" * 1_000_000 + atom("a", "b")
+
+    assert keys(pages({"/feed": content}, define_source)) == ["a", "b"]
+
+
 def test_a_record_without_a_distinct_key_is_unreadable(define_source: DefineSource) -> None:
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
 

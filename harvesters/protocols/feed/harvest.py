@@ -46,6 +46,8 @@ OPTIONS: Mapping[str, Option] = {
 _DECLARATION = re.compile(
     rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>"
 )
+_FIRST_ELEMENT = re.compile(rb"<\w")
+_LONG_BLANK = re.compile(rb"\s{100,}+")
 _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, text/xml;q=0.8, */*;q=0.5"
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
@@ -117,7 +119,8 @@ def _parse_feed(reply: Reply) -> Any:
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
     with parser_errors(Reason("unreadable_feed", {"url": reply.url})):
         parsed = feedparser.parse(
-            io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers
+            io.BytesIO(_without_blank_lines(_DECLARATION.sub(_valid_declaration, content))),
+            response_headers=headers,
         )
     if not parsed.get("version") and not parsed.get("entries"):
         why = _format_error(parsed)
@@ -125,6 +128,15 @@ def _parse_feed(reply: Reply) -> Any:
             raise ParseError(Reason("not_feed_because", {"url": reply.url, "error": why}))
         raise ParseError(Reason("not_feed", {"url": reply.url}))
     return parsed
+
+
+def _without_blank_lines(content: bytes) -> bytes:
+    """Shorten long blanks before the first element: feedparser's search for a DOCTYPE takes the
+    square of their length.
+    """
+    first = _FIRST_ELEMENT.search(content)
+    start = first.start() if first else len(content)
+    return _LONG_BLANK.sub(b"\n", content[:start]) + content[start:]
 
 
 def _content_type(reply: Reply) -> str:
