@@ -275,6 +275,31 @@ def test_a_query_that_another_page_shows_waits_for_its_reader(host: str, page: B
     assert page.run(STATE) is None
 
 
+def test_a_table_is_searched_and_sorted_by_the_text_of_its_cells(host: str, page: Browser) -> None:
+    table = "stocktakeQuery.getTab().getYasr().plugins.table.dataTable"
+    cells = (
+        f"[...{PANEL}.querySelectorAll('.yasr_results tbody tr')].map((it) => it.innerText.trim())"
+    )
+    markup = "<img src=x onerror='window.ran = true'> & <b>"
+    page.open(f"{host}/sparql?show=x")
+    put(page, f'SELECT ?x {{ VALUES ?x {{ 10 9 "{markup}" <urn:a&b> }} }}')
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr')")
+
+    drawn = page.run(cells)
+    page.run(f"{table}.search('<img src').draw(); 0")
+    found = page.run(cells)
+    page.run(f"{table}.search('a&b').draw(); 0")
+    address = page.run(cells)
+    assert page.run("window.ran ?? null") is None
+    put(page, "SELECT ?x { VALUES ?x { 10 9 200 } }")
+    until(page, f"{STATE} === 'answered' && {PANEL}.innerText.includes('200')")
+    page.run(f"{table}.order([[1, 'asc']]).draw(); 0")
+
+    assert drawn == ["10", "9", markup, "urn:a&b"]
+    assert (found, address) == ([markup], ["urn:a&b"])
+    assert page.run(cells) == ["9", "10", "200"]
+
+
 def test_a_long_graph_is_cut_at_a_statement(host: str, page: Browser) -> None:
     page.open(f"{host}/sparql?show=x")
     put(page, "CONSTRUCT { ?x ?p ?o . ?o ?p ?s } { ?s ?p ?o . ?x a ?y } LIMIT 60000")
