@@ -36,12 +36,6 @@ class EdgeServer(uvicorn.Server):
         """Do nothing."""
 
 
-class Hasty(LimitedConnection):
-    """A connection with less patience."""
-
-    head_timeout, body_timeout, read_timeout = 0.3, 0.3, 0.5
-
-
 @dataclass
 class Raw:
     """An answer as its bytes came: *whole* where its end came too."""
@@ -145,7 +139,7 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
     async def start(
         limits: Limits,
         readers: int = 2,
-        connection: type[LimitedConnection] = Hasty,
+        connection: type[LimitedConnection] = LimitedConnection,
         proxies: str = "",
     ) -> RunningServer:
         service = QueryService(statements, Iris(), limits, readers=readers, follow=False)

@@ -21,6 +21,12 @@ ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
 
 
+class Hasty(LimitedConnection):
+    """A connection with less patience."""
+
+    head_timeout, body_timeout, read_timeout = 0.3, 0.3, 0.5
+
+
 class Patient(LimitedConnection):
     """A connection that never gives up on a client that takes nothing."""
 
@@ -61,7 +67,7 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> N
 
 
 async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve: Serve) -> None:
-    served = await serve(LIMITS)
+    served = await serve(LIMITS, connection=Hasty)
     state = served.server.server_state
 
     reader = await unread(served, LARGE)
@@ -104,7 +110,7 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
 async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(
     serve: Serve, sent: bytes
 ) -> None:
-    served = await serve(LIMITS)
+    served = await serve(LIMITS, connection=Hasty)
     reader, writer = await served.connect()
 
     writer.write(sent)
@@ -114,7 +120,7 @@ async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(
 
 
 async def test_a_head_that_never_ends_is_refused(serve: Serve) -> None:
-    served = await serve(LIMITS, connection=LimitedConnection)
+    served = await serve(LIMITS)
     reader, writer = await served.connect()
 
     writer.write(
@@ -127,7 +133,7 @@ async def test_a_head_that_never_ends_is_refused(serve: Serve) -> None:
 
 
 async def test_too_much_is_refused_before_it_is_read(serve: Serve) -> None:
-    served = await serve(LIMITS, connection=LimitedConnection)
+    served = await serve(LIMITS)
     reader, writer = await served.connect()
 
     address = await served.client.get("/sparql?query=" + "a" * 50_000)
