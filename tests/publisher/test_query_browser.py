@@ -287,16 +287,16 @@ def test_a_table_is_searched_and_sorted_by_the_text_of_its_cells(host: str, page
 
     drawn = page.run(cells)
     page.run(f"{table}.search('<img src').draw(); 0")
-    found = page.run(cells)
+    texts = page.run(cells)
     page.run(f"{table}.search('a&b').draw(); 0")
-    address = page.run(cells)
+    addresses = page.run(cells)
     assert page.run("window.ran ?? null") is None
     put(page, "SELECT ?x { VALUES ?x { 10 9 200 } }")
     until(page, f"{STATE} === 'answered' && {PANEL}.innerText.includes('200')")
     page.run(f"{table}.order([[1, 'asc']]).draw(); 0")
 
     assert drawn == ["10", "9", markup, "urn:a&b"]
-    assert (found, address) == ([markup], ["urn:a&b"])
+    assert (texts, addresses) == ([markup], ["urn:a&b"])
     assert page.run(cells) == ["9", "10", "200"]
 
 

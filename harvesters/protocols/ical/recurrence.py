@@ -74,15 +74,7 @@ def expand_series(
             raise RecurrenceLimitError(f"it has {len(events)} dates, more than {_MAX_DATES}")
         for event in events:
             _check_rules(_as_list(event.get("RRULE")))
-            for name in ("RDATE", "EXDATE"):
-                if (
-                    count := sum(
-                        len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name))
-                    )
-                ) > _MAX_DATES:
-                    raise RecurrenceLimitError(
-                        f"its {name} lists {count} dates, more than {_MAX_DATES}"
-                    )
+            _check_lists(event)
         series = icalendar.Calendar()
         for zone in calendar.walk("VTIMEZONE"):
             series.add_component(zone)
@@ -148,6 +140,14 @@ def _check_rules(rules: list[Any]) -> None:
             raise RecurrenceLimitError(f"it recurs {min(often).lower()}")
         if prod(len(rule.get(name, [1])) for name in _TIMES) > _MAX_PER_DAY:
             raise RecurrenceLimitError(f"it recurs more than {_MAX_PER_DAY} times a day")
+
+
+def _check_lists(event: icalendar.Event) -> None:
+    """Raise RecurrenceLimitError for an event that lists too many dates."""
+    for name in ("RDATE", "EXDATE"):
+        count = sum(len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name)))
+        if count > _MAX_DATES:
+            raise RecurrenceLimitError(f"its {name} lists {count} dates, more than {_MAX_DATES}")
 
 
 def _recurrence_id(event: icalendar.Event) -> str:

@@ -62,6 +62,7 @@ function adapt({ Yasqe, Yasr }, ask) {
   Yasr.prototype.fillFallbackBox = function () {
     this.emptyFallbackElement(); // which view is shown is seen in the list of views
   };
+  Table.defaults.tableConfig.autoWidth = false; // the browser finds the widths: DataTables draws all cells for them
   Table.defaults.tableConfig.language = {
     paginate: { first: "«", last: "»", next: "›", previous: "‹" },
     info: text("Rows _START_ to _END_ of _TOTAL_"),
