@@ -131,7 +131,7 @@ class _Compiler:
             used = {part[1:] for triple in template for part in triple if isinstance(part, str)}
             variables = tuple(variable for variable in relation.columns if variable in used)
         else:
-            variables = tuple(str(variable) for variable in algebra.PV)
+            variables = parsed.variables
         if any(name not in variables for name in self._bindings):
             raise NotCompiled("a bound variable that is not selected")
         self._check_every(relation)

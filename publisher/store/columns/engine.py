@@ -160,9 +160,10 @@ class ColumnEngine:
         if compiled is None:
             try:
                 compiled = compile_query(
-                    _parsed(text, base), self, {name: _bound(term) for name, term in key[2]}
+                    _in_order_of_store(_parsed(text, base), text, base),
+                    self,
+                    {name: _bound(term) for name, term in key[2]},
                 )
-                _check_variables(text, base, compiled)
             except NotCompiled as error:
                 compiled = str(error)
             self._compiled[key] = compiled
@@ -310,20 +311,23 @@ def _value(part: str | NamedNode | Literal, terms: dict[str, object]) -> object:
     return terms.get(part) if part.startswith("?") else terms.setdefault(part, BlankNode())
 
 
-def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
-    """Raise NotCompiled unless the RDF store parses *text* to the same form and variables,
+def _in_order_of_store(query: ParsedQuery, text: str, base: str | None) -> ParsedQuery:
+    """Return *query*, which rdflib has parsed, with the variables of a SELECT in the order of the
+    RDF store: that of ``SELECT *`` is another at each start of rdflib.
+
+    Raises NotCompiled unless the RDF store parses *text* to the same form and variables,
     SyntaxError if *text* is not a query.
     """
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if isinstance(result, QueryBoolean | QueryTriples):
         forms = (Form.ASK,) if isinstance(result, QueryBoolean) else _GRAPHS
-        if query.form not in forms:
-            raise NotCompiled("the parsers disagree")
-    elif (
-        query.form is not Form.SELECT
-        or tuple(variable.value for variable in result.variables) != query.variables
-    ):
-        raise NotCompiled("the parsers disagree")
+        if query.form in forms:
+            return query
+    elif query.form is Form.SELECT:
+        variables = tuple(variable.value for variable in result.variables)
+        if {*variables} == {*query.variables}:
+            return query._replace(variables=variables)
+    raise NotCompiled("the parsers disagree")
 
 
 def _bound(text: str) -> TermRow:

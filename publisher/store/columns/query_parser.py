@@ -27,12 +27,13 @@ class Form(Enum):
 
 class ParsedQuery(NamedTuple):
     """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None
-    if it has neither.
+    if it has neither; *variables* are those of the result of a SELECT.
     """
 
     algebra: CompValue
     form: Form
     graphs: QueryGraphs | None
+    variables: tuple[str, ...]
 
 
 def parse(text: str, base: str | None = None) -> ParsedQuery:
@@ -50,7 +51,8 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     algebra = query.algebra
     if algebra.name not in {form.value for form in Form}:
         raise NotCompiled(f"the form {algebra.name}")
-    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause))
+    variables = tuple(map(str, algebra.PV or ()))
+    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause), variables)
 
 
 def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
