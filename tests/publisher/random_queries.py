@@ -11,7 +11,7 @@ from pyoxigraph import BlankNode, Literal, NamedNode, Quad
 XSD = "http://www.w3.org/2001/XMLSchema#"
 GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]
 NODES = [NamedNode(f"http://example.org/n{number}") for number in range(12)]
-PREDICATES = [NamedNode(f"http://example.org/p{number}") for number in range(6)]
+PREDICATES = [NamedNode(f"http://example.org/p{number}") for number in range(7)]
 OUTERMOST = 2  # depth of the outermost group
 SEPARATOR = "~"  # of the values in GROUP_CONCAT, whose order SPARQL does not define
 BLANK = [BlankNode(f"b{number}") for number in range(3)]
@@ -44,6 +44,10 @@ TEXTS = [
 ]
 INTEGERS = [
     typed(text, "integer") for text in ("0", "1", "2", "-3", "10", "007", "123456789012345678")
+]
+DECIMALS = [
+    typed(text, "decimal")
+    for text in ("0.5", "1.5", "-2.25", "10.50", "3", "0.000001", "99999999999.75")
 ]
 DATES = [typed(text, "date") for text in ("2020-01-01", "2021-12-31", "1999-05-05")]
 INSTANTS = [typed(text, "dateTime") for text in ("2020-01-01T00:00:00Z", "2021-12-31T23:59:59Z")]
@@ -111,14 +115,21 @@ FUNCTIONS = [
         "IF(?{} > 1, true, BOUND(?{}))",
     ),
 ]
+ORDERS = [
+    *("STRLEN(STR(?{}))", f"DESC(<{XSD}integer>(?{{}}))", "LCASE(?{})", "DESC(LCASE(STR(?{})))"),
+    *('COALESCE(?{}, "none")', "DESC(-?{})", "(?{} / 4)"),
+]
 # Most predicates have values of one kind, as real data have.
-TERMS: tuple[Sequence[NamedNode | Literal], ...] = (NODES, TEXTS, INTEGERS, DATES, ODD)
+TERMS: tuple[Sequence[NamedNode | Literal], ...] = (
+    *(NODES, TEXTS, INTEGERS, DECIMALS, DATES, ODD),
+)
 VALUES: dict[NamedNode, Sequence[NamedNode | BlankNode | Literal]] = {
     PREDICATES[0]: NODES,
     PREDICATES[1]: [*NODES, *BLANK],
     PREDICATES[2]: TEXTS,
     PREDICATES[3]: INTEGERS,
     PREDICATES[4]: [*DATES, *INSTANTS],
+    PREDICATES[6]: [*DECIMALS, *DECIMALS, INTEGERS[1], INTEGERS[4]],
     PREDICATES[5]: [*NODES, *TEXTS, *INTEGERS, *DATES, *ODD, *BLANK],
 }
 
@@ -226,7 +237,7 @@ class QueryGenerator:
         random.shuffle(names)
         keys = " ".join(random.choice([f"?{name}", f"DESC(?{name})"]) for name in names)
         if random.random() < 0.3:
-            keys = f"{random.choice(['STRLEN(STR(?{}))', f'DESC(<{XSD}integer>(?{{}}))']).format(names[0])} {keys}"
+            keys = f"{random.choice(ORDERS).format(names[0])} {keys}"
         limit = random.choice(
             ["", f" LIMIT {random.randrange(6)}", f" LIMIT 4 OFFSET {random.randrange(5)}"]
         )

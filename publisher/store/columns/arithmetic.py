@@ -5,7 +5,7 @@ Source: https://www.w3.org/TR/xpath-functions/#op.numeric
 
 from __future__ import annotations
 
-from publisher.store.columns.operands import SCALE, Operand, decimal, integer
+from publisher.store.columns.operands import SCALE, Operand, decimal, decimal_parts, integer
 from publisher.store.columns.relations import NotCompiled, fallback
 from publisher.store.columns.terms import TermKind
 
@@ -37,7 +37,11 @@ def scaled(value: Operand) -> str:
     whole = f"{value.whole}::HUGEINT * {SCALE}"
     if value.static is TermKind.INTEGER:
         return f"({whole})"
-    return f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {whole} WHEN {value.kind} IS NOT NULL THEN {fallback('true', 'NULL')} END)"
+    decimal_ = decimal_parts(value.lexical)
+    return (
+        f"(CASE {value.kind} WHEN {TermKind.INTEGER:d} THEN {whole} WHEN {TermKind.DECIMAL:d} THEN {decimal_} "
+        f"ELSE {fallback(f'{value.kind} IS NOT NULL', 'NULL')} END)"
+    )
 
 
 def calculated(operator: str, one: Operand, two: Operand) -> Operand:

@@ -10,6 +10,7 @@ from publisher.store.columns.operands import STRINGS, Operand
 from publisher.store.columns.relations import NotCompiled, fallback
 from publisher.store.columns.terms import TermKind
 
+NUMBERS = f"({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})"  # the kinds, for IN
 # kinds whose values are ordered, and the property that they are ordered by
 _ORDERED_BY = (
     ((TermKind.INTEGER,), "whole"),
@@ -44,10 +45,18 @@ def equal(one: Operand, two: Operand) -> str:
         f" WHEN {one.kind} = {kind:d} AND {two.kind} = {kind:d} THEN {_equal_values(kind, one, two, same_id)}"
         for kind in kinds
     )
+    if static in (None, TermKind.INTEGER):
+        cases += _numbers(one, two, "=")
     strings = f" WHEN {one.kind} IN {STRINGS} AND {two.kind} IN {STRINGS} THEN false"
     first = f" WHEN {nodes} THEN {node_equal}" if nodes else ""
     rest = fallback("true", "NULL::BOOLEAN")
     return f"(CASE WHEN NOT ({both}) THEN NULL{first}{cases}{strings} ELSE {rest} END)"
+
+
+def _numbers(one: Operand, two: Operand, operator: str) -> str:
+    """Return the case in which an integer and a decimal, or two decimals, are compared."""
+    are_numbers = f"{one.kind} IN {NUMBERS} AND {two.kind} IN {NUMBERS}"
+    return f" WHEN {are_numbers} THEN {scaled(one)} {operator} {scaled(two)}"
 
 
 def _equal_values(kind: TermKind, one: Operand, two: Operand, same_id: str | None) -> str:
@@ -76,4 +85,6 @@ def ordered(one: Operand, two: Operand, operator: str) -> str:
             listed = ", ".join(f"{kind:d}" for kind in kinds)
             is_one_of = f" AND {one.kind} IN ({listed})" if static is None else ""
             cases += f" WHEN {one.kind} = {two.kind}{is_one_of} THEN {compared}"
+    if static in (None, TermKind.INTEGER):
+        cases += _numbers(one, two, operator)
     return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"

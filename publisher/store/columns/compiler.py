@@ -104,6 +104,7 @@ class _Compiler:
         self, statistics: Statistics, bindings: Mapping[str, TermRow], graphs: QueryGraphs | None
     ) -> None:
         self._names, self._bindings = Names(), bindings
+        self._statistics = statistics
         self._patterns = Patterns(
             self._names, statistics, {name: row.id for name, row in bindings.items()}, graphs
         )
@@ -607,7 +608,13 @@ class _Compiler:
         if expression.name == "Aggregate_Sample" and operand in keys:
             self._keys[str(expression.res)] = operand
             return column, name
-        return aggregated(expression, column, name, is_computed=operand.startswith(" "))
+        return aggregated(
+            expression,
+            column,
+            name,
+            is_computed=operand.startswith(" "),
+            decimals=self._statistics.has_decimals,
+        )
 
 
 def _is_existence(expression: object) -> bool:

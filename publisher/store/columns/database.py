@@ -17,7 +17,7 @@ import duckdb
 
 from publisher.store.columns.staging import Stage
 
-FORMAT = 4  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 5  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB

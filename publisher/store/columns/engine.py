@@ -126,6 +126,12 @@ class ColumnEngine:
             )
         return counts
 
+    @cached_property
+    def has_decimals(self) -> bool:
+        """Return whether there is an xsd:decimal."""
+        query = f"SELECT 1 FROM terms WHERE kind = {TermKind.DECIMAL:d} LIMIT 1"
+        return bool(self.connection.execute(query).fetchall())
+
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
         key = (predicate, value)

@@ -14,13 +14,14 @@ from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
 from publisher.store.columns.relations import ColumnType, NotCompiled, fallback
-from publisher.store.columns.terms import TermKind, TermRow, term_row
+from publisher.store.columns.terms import TermKind, TermRow, stored_rows, term_row
 from vocab.terms import RDF, XSD
 
 EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
+_DECIMAL = URIRef(f"{XSD}decimal")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _FRACTION_DIGITS = 18
 STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
@@ -46,7 +47,8 @@ class Operand:
     same.
 
     *id* is None where the value is not known to be a stored term. *whole* is the value of an
-    integer.
+    integer; of a decimal only where that is the *static* kind, as the whole number of its 10^-18th
+    parts.
     """
 
     kind: str
@@ -97,9 +99,13 @@ def constant(term: object) -> TermRow:
         return term_row(Literal(text, language=term.language.lower()))
     if term.datatype == _DATE_TIME:
         text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
-    row = term_row(
+    literal = (
         Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text)
     )
+    if term.datatype == _DECIMAL:
+        (row,) = stored_rows([str(literal).encode()])
+    else:
+        row = term_row(literal)
     if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {row.text}")
     return row
@@ -108,6 +114,8 @@ def constant(term: object) -> TermRow:
 def constant_operand(row: TermRow) -> Operand:
     """Return a constant term as an operand."""
     whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
+    if row.kind is TermKind.DECIMAL:
+        whole = decimal_parts(quote(row.lexical))
     language, datatype = quote(row.language), quote(row.datatype)
     return Operand(
         f"{row.kind:d}",
@@ -202,6 +210,14 @@ def decimal_text(sql: str) -> str:
     return (
         f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
     )
+
+
+def decimal_parts(lexical: str) -> str:
+    """Return the decimal with the *lexical* form of the RDF store as a whole number of 10^-18th
+    parts.
+    """
+    fraction = f"rpad(split_part({lexical}, '.', 2), {_FRACTION_DIGITS}, '0')"
+    return f"(split_part({lexical}, '.', 1) || {fraction})::HUGEINT"
 
 
 def variables_of(expression: object) -> Iterator[str]:

@@ -5,12 +5,14 @@ Source: https://www.w3.org/TR/sparql11-query/#modOrderBy
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
 from publisher.store.columns.algebra import Modifiers, has_existence
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, variables_of
+from publisher.store.columns.operands import Condition, decimal_parts, variables_of
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -48,11 +50,11 @@ def ordered_solutions(
     # The terms of the answer are looked up with those of the order where nearly all are needed.
     unread = [item for item in modifiers.variables if is_small and item not in used]
     full = with_properties(names, relation, used, together=together, unread=unread)
-    keys, checks = [], []
+    keys, kinds = [], []
     for condition in modifiers.order:
-        keys += (parts := _directed_keys(names, condition, full))
-        if len(parts) > 1:
-            checks.append(names[str(condition.expr)])
+        sort_keys = _sort_keys(names, condition.expr, full)
+        keys += _directed(sort_keys, condition)
+        kinds += sort_keys.kinds
     # so that pages do not overlap
     keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
     limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
@@ -61,7 +63,7 @@ def ordered_solutions(
     described = [item for item in modifiers.variables if item in full.described]
     selected = [names[item] for item in modifiers.variables]
     selected += [part for item in described for part in property_columns(names[item])]
-    sql = f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(selected) or '1 AS unit'} FROM solutions{_check(checks)} {order}"
+    sql = f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(selected) or '1 AS unit'} FROM solutions{_check(kinds)} {order}"
     projected = {item: columns[item] for item in modifiers.variables}
     return SolutionTable(sql, projected, frozenset(described))
 
@@ -86,8 +88,9 @@ def _first_solutions(
         {variable: relation.columns[variable]},
     )
     full = with_properties(names, values, [variable])
-    keys = _directed_keys(names, condition, full)
-    order, check = f"ORDER BY {', '.join(keys)}", _check([name] if len(keys) > 1 else [])
+    sort_keys = _sort_keys(names, condition.expr, full)
+    order = f"ORDER BY {', '.join(_directed(sort_keys, condition))}"
+    check = _check(sort_keys.kinds)
     return SolutionTable(
         f"WITH everything AS MATERIALIZED ({relation.sql}), solutions AS MATERIALIZED ({full.sql}), "
         f"first_values AS (SELECT * FROM solutions{check} {order} LIMIT {end}), "
@@ -98,58 +101,61 @@ def _first_solutions(
     )
 
 
-def _check(checked: list[str]) -> str:
-    """Return the condition that the literals of each of the columns *checked* of ``solutions`` are
-    of one kind: SPARQL does not define the order of others.
+class _SortKeys(NamedTuple):
+    """What one condition sorts by, as SQL; *kinds* has the kind of the term, if that may differ."""
+
+    parts: list[str]
+    kinds: list[str]
+
+
+def _check(kinds: list[str]) -> str:
+    """Return the condition that the literals of ``solutions`` with each of the *kinds* can be
+    ordered: SPARQL does not define the order of others.
     """
-    if not checked:
+    if not kinds:
         return ""
-    mixed = " OR ".join(f"min({name}) <> max({name})" for name in checked)
-    classes = ", ".join(f"{_sort_class(name)} AS {name}" for name in checked)
+    mixed = " OR ".join(f"min(c{number}) <> max(c{number})" for number in range(len(kinds)))
+    classes = ", ".join(f"{_sort_class(kind)} AS c{number}" for number, kind in enumerate(kinds))
     query = f"(SELECT {mixed} FROM (SELECT {classes} FROM solutions))"
     return f" WHERE {fallback(query, 'true')}"
 
 
-def _directed_keys(names: Names, condition: CompValue, relation: SolutionTable) -> list[str]:
+def _directed(keys: _SortKeys, condition: CompValue) -> list[str]:
     """Return what *condition* sorts by, with its direction."""
     direction = "DESC" if condition.order == "DESC" else "ASC"
     nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
-    return [f"{part} {direction} {nulls}" for part in _keys(names, condition.expr, relation)]
+    return [f"{part} {direction} {nulls}" for part in keys.parts]
 
 
-def _keys(names: Names, expression: object, relation: SolutionTable) -> list[str]:
-    if not isinstance(expression, Variable):
-        return [_value(names, expression, relation)]
-    column, name = relation.columns[str(expression)], names[str(expression)]
-    if column.type is ColumnType.COMPUTED:
-        raise NotCompiled("ORDER BY a term that is computed")
-    if column.type is not ColumnType.TERM:
-        return [name]
-    uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
-    rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
-    # Of two equal texts the store has the one with a language first, by the IRIs of their types.
-    type_ = f"-{name}_kind::TINYINT"
-    return [rank, f"{name}_whole", f"{name}_lexical", type_, f"{name}_language"]
-
-
-def _value(names: Names, expression: object, relation: SolutionTable) -> str:
+def _sort_keys(names: Names, expression: object, relation: SolutionTable) -> _SortKeys:
     if has_existence(expression):
         raise NotCompiled("EXISTS in ORDER BY")
+    if isinstance(expression, Variable):
+        column, name = relation.columns[str(expression)], names[str(expression)]
+        if column.type not in (ColumnType.TERM, ColumnType.COMPUTED):
+            return _SortKeys([name], [])
     value = Expressions(names, relation.columns).value(expression)
     if isinstance(value, Condition):
-        return value.sql
+        return _SortKeys([value.sql], [])
     if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
-        return value.whole
+        return _SortKeys([value.whole], [])
     if value.static is TermKind.STRING:
-        return value.lexical
-    raise NotCompiled("ORDER BY a term that is computed")
+        return _SortKeys([value.lexical], [])
+    kind = value.kind
+    uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
+    rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
+    decimal = f"CASE WHEN {kind} = {TermKind.DECIMAL:d} THEN {decimal_parts(value.lexical)} END"
+    # Of two equal texts the store has the one with a language first, by the IRIs of their types.
+    type_ = f"-({kind})::TINYINT"
+    parts = [rank, value.whole, decimal, value.lexical, type_, value.language]
+    return _SortKeys(parts, [kind])
 
 
-def _sort_class(name: str) -> str:
-    """Return a number that is equal for values that can be ordered: strings with and without
+def _sort_class(kind: str) -> str:
+    """Return a number that is equal for kinds whose values can be ordered: strings with and without
     language are ordered together, and so are dates and instants. The RDF store orders literals that
     it cannot compare by their lexical forms.
     """
     others = {TermKind.LANGUAGE_STRING: TermKind.STRING, TermKind.INSTANT: TermKind.DATE}
-    cases = " ".join(f"WHEN {name}_kind = {one:d} THEN {two:d}" for one, two in others.items())
-    return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {cases} ELSE {name}_kind END"
+    cases = " ".join(f"WHEN {kind} = {one:d} THEN {two:d}" for one, two in others.items())
+    return f"CASE WHEN {kind} <= {TermKind.BLANK:d} THEN NULL {cases} ELSE {kind} END"

@@ -54,6 +54,10 @@ class Statistics(Protocol):
     def predicates(self) -> Mapping[int, PredicateCount]:
         """Return the counts by predicate."""
 
+    @property
+    def has_decimals(self) -> bool:
+        """Return whether there is an xsd:decimal."""
+
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
 

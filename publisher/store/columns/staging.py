@@ -31,7 +31,8 @@ INSERT INTO staged_terms
         CASE WHEN tail IS NULL THEN {TermKind.IRI:d} WHEN tail = '' THEN {TermKind.STRING:d}
             WHEN tail[1] = '@' THEN {TermKind.LANGUAGE_STRING:d}
             WHEN tail = '^^<{XSD}dateTime>' THEN {TermKind.INSTANT:d}
-            WHEN tail = '^^<{XSD}date>' THEN {TermKind.DATE:d} ELSE {TermKind.OTHER:d} END,
+            WHEN tail = '^^<{XSD}date>' THEN {TermKind.DATE:d}
+            WHEN tail = '^^<{XSD}decimal>' THEN {TermKind.DECIMAL:d} ELSE {TermKind.OTHER:d} END,
         CASE WHEN tail IS NULL THEN text[2:-2] ELSE split_part(text, '"', 2) END,
         CASE WHEN tail IS NULL THEN '' WHEN tail = '' THEN '{XSD}string'
             WHEN tail[1] = '@' THEN '{RDF}langString' ELSE tail[4:-2] END,

@@ -16,6 +16,8 @@ from vocab.terms import RDF, XSD
 DEFAULT_GRAPH = 0  # number of the default graph; no term has it
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+# as the RDF store writes a decimal: it has 18 digits of a fraction
+_DECIMAL = re.compile(r"(?:0|-?[1-9][0-9]{0,17})|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
 _DAY_BYTES = rb"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
@@ -31,8 +33,8 @@ class TermKind(IntEnum):
     """The kinds of terms. Values of one kind above BLANK are compared with each other; those of
     OTHER are not.
 
-    A DECIMAL is computed, not stored. DATE has no time zone; INSTANT is in UTC, in whole seconds:
-    both are in the order of their lexical forms.
+    DATE has no time zone; INSTANT is in UTC, in whole seconds: both are in the order of their
+    lexical forms.
     """
 
     IRI = 0
@@ -115,6 +117,8 @@ def _literal_kind(term: Literal) -> TermKind:
         return TermKind.LANGUAGE_STRING
     if datatype == f"{XSD}integer" and _INTEGER.fullmatch(value):
         return TermKind.INTEGER
+    if datatype == f"{XSD}decimal" and _DECIMAL.fullmatch(value):
+        return TermKind.DECIMAL
     if datatype == f"{XSD}boolean" and value in ("true", "false"):
         return TermKind.BOOLEAN
     if datatype == f"{XSD}date" and (match := _DATE.fullmatch(value)) and _is_day(match[1]):
