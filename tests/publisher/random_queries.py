@@ -106,6 +106,9 @@ FUNCTIONS = [
         f"STRDT(?{{}}, <{XSD}string>)",
         "LCASE(?{})",
     ),
+    *("MONTH(?{})", "DAY(?{})", "HOURS(?{})", "MINUTES(?{})", "TZ(?{})", "UCASE(?{})"),
+    *("ENCODE_FOR_URI(?{})", "MD5(?{})", "SHA1(STR(?{}))", "SHA256(LCASE(?{}))"),
+    *(f"<{XSD}string>(?{{}})", "isNUMERIC(?{})", "IF(isNUMERIC(?{0}), ?{0}, 0)"),
     *(
         'IF(?{0} = ?{1}, ?{0}, "x")',
         "IF(isIRI(?{0}), STR(?{0}), ?{0})",

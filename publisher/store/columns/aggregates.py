@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rdflib.plugins.sparql.parserutils import CompValue
 
-from publisher.store.columns.operands import SCALE, decimal_parts, decimal_text, quote
+from publisher.store.columns.operands import NUMBERS, SCALE, decimal_parts, decimal_text, quote
 from publisher.store.columns.relations import ColumnType, NotCompiled, VariableColumn, fallback
 from publisher.store.columns.terms import TermKind
 
@@ -117,7 +117,7 @@ def _total(part: str, distinct: str) -> tuple[str, str]:
     """
     whole = f"{part}whole::HUGEINT * {SCALE}"
     total = f"sum({distinct}coalesce({whole}, {_decimal(part)}))"
-    inexact = f"bool_or({part}kind NOT IN ({TermKind.INTEGER:d}, {TermKind.DECIMAL:d}))"
+    inexact = f"bool_or({part}kind NOT IN {NUMBERS})"
     if distinct:
         inexact += f" OR min({part}kind) <> max({part}kind)"
     return total, f"coalesce({inexact}, false)"

@@ -6,11 +6,10 @@ Source: https://www.w3.org/TR/sparql11-query/#OperatorMapping
 from __future__ import annotations
 
 from publisher.store.columns.arithmetic import scaled
-from publisher.store.columns.operands import STRINGS, Operand
+from publisher.store.columns.operands import NUMBERS, STRINGS, Operand
 from publisher.store.columns.relations import NotCompiled, fallback
 from publisher.store.columns.terms import TermKind
 
-NUMBERS = f"({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})"  # the kinds, for IN
 # kinds whose values are ordered, and the property that they are ordered by
 _ORDERED_BY = (
     ((TermKind.INTEGER,), "whole"),

@@ -16,6 +16,7 @@ from rdflib.term import URIRef, Variable
 from publisher.store.columns.arithmetic import calculated, floored, number_like
 from publisher.store.columns.comparison import equal, ordered
 from publisher.store.columns.operands import (
+    NUMBERS,
     SCALE,
     STRINGS,
     UNBOUND,
@@ -43,6 +44,7 @@ from publisher.store.columns.strings import (
     around,
     concatenated,
     iri,
+    like,
     replaced,
     with_datatype,
     with_language,
@@ -59,8 +61,20 @@ _SIMPLE_PATTERN = re.compile(
 )
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
+# letters that have one upper-case letter each in every version of Unicode: not ß
+_RAISED = _LOWERED.replace(r"\x00-\x{12F}\x{131}-", r"\x00-\x{DE}\x{E0}-\x{148}\x{14A}-")
 # The only other letters of which lower case has ASCII letters: the Kelvin sign, and I with a dot.
 _ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
+
+_DATED = (TermKind.INSTANT, TermKind.DATE)
+# where a part of a date is in its lexical form: the first place, the length, and the kinds with it
+_DATE_PARTS = {
+    "Builtin_YEAR": (1, 4, _DATED),
+    "Builtin_MONTH": (6, 2, _DATED),
+    "Builtin_DAY": (9, 2, _DATED),
+    "Builtin_HOURS": (12, 2, (TermKind.INSTANT,)),
+    "Builtin_MINUTES": (15, 2, (TermKind.INSTANT,)),
+}
 
 
 class Expressions:
@@ -233,7 +247,10 @@ class Expressions:
 
     def str_(self, expression: CompValue) -> Operand:
         """Return STR."""
-        value = self.operand(expression.arg)
+        return self._text(expression.arg)
+
+    def _text(self, expression: object) -> Operand:
+        value = self.operand(expression)
         missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
         return string(
             f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)"
@@ -256,22 +273,17 @@ class Expressions:
         """Return LCASE of texts whose letters have one lower-case letter each in every version of
         Unicode.
         """
-        is_ascii = "strlen({0}) = length({0})"
-        is_known = (
-            f"regexp_full_match({{0}}, '{_LOWERED.replace('{', '{{').replace('}', '}}')}', 's')"
-        )
-        return self._lowered(expression, f"NOT {is_ascii} AND NOT {is_known}")
+        return self._changed_case(expression, "lower", _odd_letters(_LOWERED))
 
-    def _lowered(self, expression: CompValue, is_odd: str) -> Operand:
-        """Return LCASE; a text for which *is_odd* holds ends the query."""
+    def upper(self, expression: CompValue) -> Operand:
+        """Return UCASE of texts whose letters have one upper-case letter each."""
+        return self._changed_case(expression, "upper", _odd_letters(_RAISED))
+
+    def _changed_case(self, expression: CompValue, function: str, is_odd: str) -> Operand:
+        """Return LCASE or UCASE; a text for which *is_odd* holds ends the query."""
         value = self.operand(expression.arg)
-        lexical = value.lexical
-        odd = is_odd.format(lexical)
-        lowered = (
-            f"(CASE WHEN {value.kind} IN {STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
-        )
-        kind = f"(CASE WHEN {value.kind} IN {STRINGS} THEN {value.kind} END)"
-        return Operand(kind, lowered, value.static, None, value.language)
+        changed = fallback(is_odd.format(value.lexical), f"{function}({value.lexical})")
+        return like(value, changed)
 
     def _search(self, expression: CompValue, function: str) -> Condition:
         part = self.operand(expression.arg2)
@@ -279,7 +291,7 @@ class Expressions:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
         lowered = getattr(expression.arg1, "name", "") == "Builtin_LCASE"
         if lowered and isinstance(expression.arg2, ParsedLiteral) and expression.arg2.isascii():
-            text = self._lowered(expression.arg1, _ASCII_FROM_OTHERS)
+            text = self._changed_case(expression.arg1, "lower", _ASCII_FROM_OTHERS)
         else:
             text = self.operand(expression.arg1)
         return Condition(
@@ -331,13 +343,27 @@ class Expressions:
         """Return isLITERAL."""
         return Condition(f"({self.operand(expression.arg).kind} > {TermKind.BLANK:d})")
 
-    def year(self, expression: CompValue) -> Operand:
-        """Return YEAR of dates and instants."""
+    def is_numeric(self, expression: CompValue) -> Condition:
+        """Return isNUMERIC of terms other than numbers with a fraction of another type."""
+        kind = self.operand(expression.arg).kind
+        other = fallback(f"{kind} = {TermKind.OTHER:d}", f"{kind} IN {NUMBERS}")
+        return Condition(f"({other})")
+
+    def date_part(self, expression: CompValue) -> Operand:
+        """Return YEAR, MONTH or DAY of dates and instants, HOURS or MINUTES of instants."""
+        value = self.operand(expression.arg)
+        start, length, kinds = _DATE_PARTS[expression.name]
+        part = f"substr({value.lexical}, {start}, {length})::BIGINT"
+        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
+        listed = ", ".join(f"{kind:d}" for kind in kinds)
+        return integer(f"(CASE WHEN {value.kind} IN ({listed}) THEN {part} ELSE {other} END)")
+
+    def zone(self, expression: CompValue) -> Operand:
+        """Return TZ: of an instant, which is in UTC, or of a date, which has no time zone."""
         value = self.operand(expression.arg)
         other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
-        dated = f"{value.kind} IN ({TermKind.INSTANT:d}, {TermKind.DATE:d})"
-        return integer(
-            f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)"
+        return string(
+            f"(CASE {value.kind} WHEN {TermKind.INSTANT:d} THEN 'Z' WHEN {TermKind.DATE:d} THEN '' ELSE {other} END)"
         )
 
     def length(self, expression: CompValue) -> Operand:
@@ -360,6 +386,19 @@ class Expressions:
         lexical = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {part} END)"
         kind = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {text.kind} END)"
         return Operand(kind, lexical, text.static, None, text.language)
+
+    def encoded(self, expression: CompValue) -> Operand:
+        """Return ENCODE_FOR_URI."""
+        value = self.operand(expression.arg)
+        return string(f"(CASE WHEN {value.kind} IN {STRINGS} THEN url_encode({value.lexical}) END)")
+
+    def hash(self, expression: CompValue) -> Operand:
+        """Return MD5, SHA1 or SHA256."""
+        value = self.operand(expression.arg)
+        function = expression.name.removeprefix("Builtin_").lower()
+        return string(
+            f"(CASE WHEN {value.kind} = {TermKind.STRING:d} THEN {function}({value.lexical}) END)"
+        )
 
     def if_(self, expression: CompValue) -> Value:
         """Return IF."""
@@ -418,7 +457,9 @@ class Expressions:
         return with_datatype(self.operand(expression.arg1), str(expression.arg2))
 
     def call(self, expression: CompValue) -> Operand:
-        """Return the cast to xsd:integer of integers and of strings of digits."""
+        """Return the cast to xsd:string, or to xsd:integer of integers and of strings of digits."""
+        if str(expression.iri) == f"{XSD}string" and len(expression.expr) == 1:
+            return self._text(expression.expr[0])
         if str(expression.iri) != f"{XSD}integer" or len(expression.expr) != 1:
             raise NotCompiled(f"the function {expression.iri}")
         value = self.operand(expression.expr[0])
@@ -428,6 +469,14 @@ class Expressions:
         return integer(
             f"(CASE WHEN {digits} THEN ({value.lexical})::BIGINT {whole} ELSE {rest} END)"
         )
+
+
+def _odd_letters(known: str) -> str:
+    """Return the condition on a text ``{0}`` that is not ASCII and has other letters than the
+    pattern *known*.
+    """
+    pattern = known.replace("{", "{{").replace("}", "}}")
+    return f"strlen({{0}}) <> length({{0}}) AND NOT regexp_full_match({{0}}, '{pattern}', 's')"
 
 
 def _check_pattern(pattern: object, flags: str) -> None:
@@ -471,6 +520,9 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_LANG": Expressions.lang,
     "Builtin_DATATYPE": Expressions.datatype,
     "Builtin_LCASE": Expressions.lower,
+    "Builtin_UCASE": Expressions.upper,
+    "Builtin_ENCODE_FOR_URI": Expressions.encoded,
+    **dict.fromkeys(("Builtin_MD5", "Builtin_SHA1", "Builtin_SHA256"), Expressions.hash),
     "Builtin_CONTAINS": Expressions.contains,
     "Builtin_STRSTARTS": Expressions.starts,
     "Builtin_STRENDS": Expressions.ends,
@@ -480,7 +532,9 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_isURI": Expressions.is_iri,
     "Builtin_isBLANK": Expressions.is_blank,
     "Builtin_isLITERAL": Expressions.is_literal,
-    "Builtin_YEAR": Expressions.year,
+    **dict.fromkeys(_DATE_PARTS, Expressions.date_part),
+    "Builtin_TZ": Expressions.zone,
+    "Builtin_isNUMERIC": Expressions.is_numeric,
     "Builtin_STRLEN": Expressions.length,
     "Builtin_SUBSTR": Expressions.substring,
     "Builtin_IF": Expressions.if_,

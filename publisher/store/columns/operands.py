@@ -25,6 +25,7 @@ _DECIMAL = URIRef(f"{XSD}decimal")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _FRACTION_DIGITS = 18
 STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
+NUMBERS = f"({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})"
 SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
 
 
