@@ -142,4 +142,9 @@ def template_of(triples: Sequence[Sequence[object]] | None) -> Template:
 def _part(term: object) -> str | NamedNode | StoredLiteral:
     if isinstance(term, Variable):
         return f"?{term}"
-    return f"_:{term}" if isinstance(term, BNode) else parse_term(constant(term).text)
+    if isinstance(term, BNode):
+        return f"_:{term}"
+    row = constant(term)
+    if row.kind is TermKind.DECIMAL:
+        raise NotCompiled("a template with a decimal, which the RDF store does not normalize")
+    return parse_term(row.text)
