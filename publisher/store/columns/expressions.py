@@ -344,7 +344,7 @@ class Expressions:
         return Condition(f"({self.operand(expression.arg).kind} > {TermKind.BLANK:d})")
 
     def is_numeric(self, expression: CompValue) -> Condition:
-        """Return isNUMERIC of terms other than numbers with a fraction of another type."""
+        """Return isNUMERIC; a literal without an exact form in the columns ends the query."""
         kind = self.operand(expression.arg).kind
         other = fallback(f"{kind} = {TermKind.OTHER:d}", f"{kind} IN {NUMBERS}")
         return Condition(f"({other})")
