@@ -116,6 +116,26 @@ async def test_a_cancelled_start_leaves_no_worker_behind(
     await first.stop()
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 2, 4, 8, 16])
+async def test_a_fork_server_that_is_closed_while_it_starts_has_ended(
+    steps: int, is_cancelled: bool
+) -> None:
+    before = children(os.getpid())
+    server = ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
+    starting = asyncio.ensure_future(Worker.start(Limits().memory, server))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+    if is_cancelled:
+        starting.cancel()
+    await server.close()
+
+    (created,) = await asyncio.gather(starting, return_exceptions=True)
+    assert isinstance(created, asyncio.CancelledError if is_cancelled else StoreFailure)
+    assert children(os.getpid()) <= before
+
+
 async def test_a_killed_fork_server_is_started_again(
     fork_server: ForkServer, pool: Pool, tmp_path: Path
 ) -> None:

@@ -78,10 +78,13 @@ class ForkServer:
         self._requested: deque[asyncio.Future[ForkedProcess]] = deque()
         self._running: dict[int, ForkedProcess] = {}
         self._lock = asyncio.Lock()
+        self._is_closed = False
 
     async def launch(self, connection: socket.socket, memory: int) -> WorkerProcess:
         """Start a worker, as ``Launcher`` describes; raise StoreFailure if that fails."""
         async with self._lock:
+            if self._is_closed:
+                raise StoreFailure("no query worker can be started: the store is closed")
             control = self._control or await self._start()
             server = self._server
         requested: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
@@ -111,8 +114,16 @@ class ForkServer:
             except BaseException:
                 ours.close()
                 raise
+        reading = ours.dup()
+        try:
+            reports, writer = await asyncio.open_connection(sock=reading)
+        except BaseException:
+            ours.close()
+            reading.close()
+            server.kill()
+            await server.wait()
+            raise
         self._server, self._control = server, ours
-        reports, writer = await asyncio.open_connection(sock=ours.dup())
         watching = asyncio.create_task(self._watch(server, reports, writer))
         watching.add_done_callback(log_failure)
         watching.add_done_callback(self._watching.discard)
@@ -162,9 +173,11 @@ class ForkServer:
             self._control = None
 
     async def close(self) -> None:
-        """End the fork server; its workers have ended."""
-        if self._control:
-            self._control.shutdown(socket.SHUT_RDWR)
+        """End the fork server, also one that is being started; its workers have ended."""
+        async with self._lock:
+            self._is_closed = True
+            if self._control:
+                self._control.shutdown(socket.SHUT_RDWR)
         await asyncio.gather(*self._watching, return_exceptions=True)
 
 
