@@ -38,8 +38,8 @@ _MAX_FILE_CALLS = 30_000_000
 
 @dataclass(slots=True)
 class CallBudget:
-    """Python function calls that the events of a file may still take together: the events behind
-    them are refused, and those before them are kept.
+    """Python function calls that the recurring events of a file may still take together; once they
+    are used up, the following recurring events are refused.
     """
 
     left: int = _MAX_FILE_CALLS
@@ -107,7 +107,7 @@ def _limit_calls(budget: CallBudget) -> Iterator[None]:
             raise RecurrenceLimitError(
                 "finding its dates takes too long"
                 if granted == _MAX_CALLS
-                else "finding the dates of the events before it took too long"
+                else "finding the dates of all events of its calendar takes too long"
             )
 
     sys.settrace(count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rdflib.plugins.sparql.parserutils import CompValue
 
-from publisher.store.columns.operands import NUMBERS, SCALE, decimal_parts, decimal_text, quote
+from publisher.store.columns.operands import NUMBERS, SCALE, decimal_text, decimal_value, quote
 from publisher.store.columns.relations import ColumnType, NotCompiled, VariableColumn, fallback
 from publisher.store.columns.terms import TermKind
 
@@ -76,18 +76,13 @@ def _extreme(column: VariableColumn, name: str, function: str) -> tuple[ColumnTy
     kind = f"{part}kind"
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
     integers = f"arg_{function}({name}, {part}whole)"
-    decimals = f"arg_{function}({name}, {_decimal(part)})"
+    decimals = f"arg_{function}({name}, {decimal_value(kind, f'{part}lexical')})"
     texts = f"arg_{function}({name}, {part}lexical)"
     return column.type, fallback(
         mixed,
         f"CASE min({kind}) WHEN {TermKind.INTEGER:d} THEN {integers} "
         f"WHEN {TermKind.DECIMAL:d} THEN {decimals} ELSE {texts} END",
     )
-
-
-def _decimal(part: str) -> str:
-    """Return a term as a whole number of 10^-18th parts, NULL if it is no decimal."""
-    return f"CASE WHEN {part}kind = {TermKind.DECIMAL:d} THEN {decimal_parts(f'{part}lexical')} END"
 
 
 def _numbers(column: VariableColumn, name: str, distinct: str) -> tuple[str, str]:
@@ -116,7 +111,7 @@ def _total(part: str, distinct: str) -> tuple[str, str]:
     exact: a decimal is another term than the integer that it is equal to.
     """
     whole = f"{part}whole::HUGEINT * {SCALE}"
-    total = f"sum({distinct}coalesce({whole}, {_decimal(part)}))"
+    total = f"sum({distinct}coalesce({whole}, {decimal_value(f'{part}kind', f'{part}lexical')}))"
     inexact = f"bool_or({part}kind NOT IN {NUMBERS})"
     if distinct:
         inexact += f" OR min({part}kind) <> max({part}kind)"

@@ -37,9 +37,9 @@ def scaled(value: Operand) -> str:
     whole = f"{value.whole}::HUGEINT * {SCALE}"
     if value.static is TermKind.INTEGER:
         return f"({whole})"
-    decimal_ = decimal_parts(value.lexical)
+    parts = decimal_parts(value.lexical)
     return (
-        f"(CASE {value.kind} WHEN {TermKind.INTEGER:d} THEN {whole} WHEN {TermKind.DECIMAL:d} THEN {decimal_} "
+        f"(CASE {value.kind} WHEN {TermKind.INTEGER:d} THEN {whole} WHEN {TermKind.DECIMAL:d} THEN {parts} "
         f"ELSE {fallback(f'{value.kind} IS NOT NULL', 'NULL')} END)"
     )
 

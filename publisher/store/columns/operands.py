@@ -221,6 +221,11 @@ def decimal_parts(lexical: str) -> str:
     return f"(split_part({lexical}, '.', 1) || {fraction})::HUGEINT"
 
 
+def decimal_value(kind: str, lexical: str) -> str:
+    """Return a decimal as ``decimal_parts`` does, and NULL for a term of another kind."""
+    return f"CASE WHEN {kind} = {TermKind.DECIMAL:d} THEN {decimal_parts(lexical)} END"
+
+
 def variables_of(expression: object) -> Iterator[str]:
     """Yield the variables in *expression*, but not those of EXISTS."""
     if isinstance(expression, Variable):

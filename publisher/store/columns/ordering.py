@@ -12,7 +12,7 @@ from rdflib.term import Variable
 
 from publisher.store.columns.algebra import Modifiers, has_existence
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, decimal_parts, variables_of
+from publisher.store.columns.operands import Condition, decimal_value, variables_of
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -144,7 +144,7 @@ def _sort_keys(names: Names, expression: object, relation: SolutionTable) -> _So
     kind = value.kind
     uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
     rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
-    decimal = f"CASE WHEN {kind} = {TermKind.DECIMAL:d} THEN {decimal_parts(value.lexical)} END"
+    decimal = decimal_value(kind, value.lexical)
     # Of two equal texts the store has the one with a language first, by the IRIs of their types.
     type_ = f"-({kind})::TINYINT"
     parts = [rank, value.whole, decimal, value.lexical, type_, value.language]
