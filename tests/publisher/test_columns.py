@@ -756,6 +756,36 @@ def test_decimals_are_compared_ordered_and_added_by_value(query: str, tmp_path: 
     assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        'SELECT ?o { ?s <x:p> ?o FILTER(?o IN ("a\tb", "a    b")) }',
+        'SELECT ?o { ?s <x:p> "a\tb", ?o }',
+        "# <x:p> it's\r\nSELECT ?o { # \"a\r?s <x:p> ?o } #",
+        "SELECT ?o\t{ ?s <x:p> ?o # }\n FILTER(?o != 'a#b') }",
+        'SELECT ?o { ?s <x:p> ?o FILTER(?o != """a\n"# \'b""" && ?o IN ("a\tb", "a#b")) }',
+        "SELECT ?o { ?s <x:p> ?o, '''a\n\"# 'b''' # }\n }",
+        "SELECT (<http://example.org/#x> AS ?o) { ?s <x:number> ?v FILTER(?v<6) }#>",
+        "PREFIX x: <x:>#\nSELECT ?o { ?s x:number#\n?o FILTER(?o<7 #>\n) }",
+    ],
+)
+def test_tabs_and_signs_of_comments_in_texts_are_kept(query: str, tmp_path: Path) -> None:
+    texts = ["a\tb", "a    b", "a#b", "a\n\"# 'b"]
+    stored = [Quad(NODES[0], NamedNode("x:p"), Literal(text), GRAPHS[0]) for text in texts]
+    stored += [Quad(NODES[0], NamedNode("x:number"), Literal(n), GRAPHS[0]) for n in (5, 7)]
+    with closing(columns_of(stored, tmp_path)) as columns:
+        answer = _answer(columns, query)
+
+    assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
+    assert answer
+
+
+@pytest.mark.parametrize("end", ["} {", "# }", "} {#>", "'# }", "<# }"])
+def test_query_without_an_end_is_not_compiled(end: str, shared: Shared) -> None:
+    with pytest.raises(NotCompiled, match="not a query for the parser"):
+        _answer(shared(), f"SELECT ?s {{ ?s ?p ?o {end}")
+
+
 def test_a_sum_of_numbers_that_may_be_one_number_or_two_is_left_to_the_store(
     tmp_path: Path,
 ) -> None:
