@@ -5,9 +5,11 @@ changes after its rename.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,20 +207,33 @@ def _last_removed(folder: Path) -> int:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.glob("[0-9]*")) if folder.is_dir() else []
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
     try:
-        stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
-        for item in fields(Snapshot):
-            if item.name in stored and type(stored[item.name]).__name__ != item.type:
-                raise ValueError(f"{item.name} is not of the type {item.type}")
-        return Snapshot(
-            **{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored}
-        )
+        state = (path / "about.json").stat()
+        return _described(path, state.st_ino, state.st_size, state.st_mtime_ns)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DamagedFiles(
             f"store/{folder.name}/{path.name}/about.json cannot be read: {error}"
         ) from error
+
+
+@lru_cache(64)
+def _described(path: Path, *_identity: int) -> Snapshot:
+    """Return the snapshot in *path* as its description is, which is parsed again only where the
+    identity of its file differs: the server and the follower look several times a second.
+    """
+    stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
+    for item in fields(Snapshot):
+        if item.name in stored and type(stored[item.name]).__name__ != item.type:
+            raise ValueError(f"{item.name} is not of the type {item.type}")
+    return Snapshot(
+        **{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored}
+    )

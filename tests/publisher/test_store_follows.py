@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store
 from waiting import wait_until
 
 from journal.journal import Journal
+from publisher.errors import DamagedFiles
 from publisher.projections.journal_reader import JournalReader, rows_of
 from publisher.store.apply import BULK, LARGE, apply
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.process import command, environment
 from publisher.store.runner import Runner
-from publisher.store.snapshots import newest_snapshot
+from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
 from publisher.store.thread_priority import NICE, threads
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -300,3 +302,20 @@ def test_old_snapshots_go_but_one_that_is_open_stays(
 
     assert with_reader == ["000000001", "000000004", "000000005"]
     assert sorted(path.name for path in following.snapshots.iterdir()) == ["000000005", "000000006"]
+
+
+def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path: Path) -> None:
+    registered = register_external(tmp_path, Snapshot(0, 5, "id", 10, ""))
+    assert newest_snapshot(tmp_path) == registered
+    about = Path(registered.path) / "about.json"
+    written = about.read_text()
+
+    about.write_text(written.replace('"position": 5', '"position": 6'))
+    assert newest_snapshot(tmp_path) == replace(registered, position=6)
+    about.write_text(written[:-1])
+    with pytest.raises(DamagedFiles, match=r"about\.json cannot be read"):
+        newest_snapshot(tmp_path)
+    about.unlink()
+    with pytest.raises(DamagedFiles, match=r"about\.json cannot be read"):
+        newest_snapshot(tmp_path)
+    assert newest_snapshot(tmp_path / "nothing") is None
