@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from languages.translations import format_number
@@ -10,9 +11,13 @@ from publisher.portal.facet_labels import facet_title
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount
+from vocab.initiative import Basis
 
 # facets whose coverage says nothing: every thing has them, or may lack them
 _ALWAYS = ("kind", "source", "basis", "remark")
+# facets whose links a registry states, or others made of its codes and texts
+_LINKED = ("line", "goal", "target")
+_ON_ANY_BASIS = "/matrix?" + "&".join(f"basis={basis.value}" for basis in Basis)
 
 
 class Coverage(NamedTuple):
@@ -23,6 +28,13 @@ class Coverage(NamedTuple):
     part: ThingCount
     all: ThingCount
     text: str
+
+
+class ChartHint(NamedTuple):
+    """Why a figure is empty; *href* leads to one that is not, "" if there is none."""
+
+    text: str
+    href: str = ""
 
 
 def format_count(count: ThingCount) -> str:
@@ -68,8 +80,17 @@ def coverage_text(facets: tuple[str, ...], part: ThingCount, total: ThingCount) 
     return text.format(part=format_count(part), all=format_count(total), facets=titles)
 
 
-def empty_chart_hint(facet: str) -> str:
-    """Return a hint on which data an empty figure by *facet* needs."""
+def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHint:
+    """Return a hint on an empty figure of the filtered things by *facet*: how many have a value
+    that no registry states, or else which data it needs.
+    """
+    if facet in _LINKED and Basis.DECLARED in filters.bases:
+        linked = coverage(tables, replace(filters, bases=tuple(Basis)), facet)
+        if linked.part:
+            text = _(
+                "{coverage} (mapped from a registry's code or suggested automatically); no registry states it"
+            )
+            return ChartHint(text.format(coverage=linked.text), _ON_ANY_BASIS)
     texts = {
         "line": _(
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "
@@ -85,4 +106,4 @@ def empty_chart_hint(facet: str) -> str:
     text = texts.get(facet) or _(
         "No initiative has a value for: {facet}. To fill this chart, add such a field to a source definition."
     )
-    return text.format(facet=facet_title(facet))
+    return ChartHint(text.format(facet=facet_title(facet)))

@@ -20,7 +20,7 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
-from vocab.initiative import Claim, Initiative, Text
+from vocab.initiative import Basis, Claim, Initiative, Text
 from vocab.iris import Iris
 from vocab.schemes import statements
 from vocab.statements.describe import describe, quads
@@ -33,15 +33,16 @@ LINE = IRIS.concept("action-line", "C9")
 
 
 def goods() -> list[Initiative]:
-    """Return forty initiatives that name goals, one of them an action line, and neither countries
-    nor dates.
+    """Return forty initiatives that name goals, one of them an action line and one a word that was
+    mapped to it, and neither countries nor dates.
     """
+    lines = {0: (Claim(LINE),), 1: (Claim(LINE, Basis.CROSSWALKED, "press"),)}
     return [
         Initiative(
             key=str(number),
             titles=(Text(f"Digital public good {number}", "en"),),
             goals=(Claim(f"http://metadata.un.org/sdg/{1 + number % 5}"),),
-            action_lines=(Claim(LINE),) if number == 0 else (),
+            action_lines=lines.get(number, ()),
         )
         for number in range(40)
     ]
@@ -143,6 +144,19 @@ async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClie
         in page
     )
     assert re.findall(r'id="by-(\w+)"', page) == ["line", "goal"]
+
+
+@session_loop
+async def test_empty_figure_says_what_others_linked(sparse: httpx.AsyncClient) -> None:
+    linked = "1 of 8 have an action line (mapped from a registry's code or suggested automatically)"
+    everything = "/matrix?basis=declared&basis=crosswalked&basis=suggested"
+
+    page = await text(sparse, "/matrix?goal=2")
+    assert linked in page
+    assert f'<a href="{everything}">Show all</a>' in page
+    assert "No initiative has an action line" in await text(sparse, "/matrix?goal=3")
+    assert "no registry states it" not in await text(sparse, "/matrix?goal=2&basis=suggested")
+    assert "2 of 40 have an action line" in await text(sparse, everything)
 
 
 @session_loop

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from publisher.http.pages.charts.data_table import Column, DataTable
 from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.portal.coverage import Coverage, coverage, empty_chart_hint
+from publisher.portal.coverage import ChartHint, Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import SPARSE, FacetPanel, facet_panels, most_complete
@@ -56,7 +56,7 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             steps=steps,
             panels=figures.panels,
             placed=figures.placed,
-            missing=figures.missing(),
+            missing=figures.missing,
             kinds=figures.kinds,
             different=figures.different,
             note=figures.note,
@@ -93,14 +93,8 @@ class _Figures:
     finding: str = ""
     map: Markup | None = None
     events: Sequence[ListItem] = ()
-
-    def missing(self) -> list[str]:
-        """Return a hint for each chart that has no data although there are initiatives."""
-        if not self.placed or not self.placed.all:
-            return []
-        return [
-            empty_chart_hint(facet) for facet in ("country", "line") if facet not in self.counted
-        ]
+    # for each chart that has no data although there are initiatives
+    missing: Sequence[ChartHint] = ()
 
 
 _NOT_COUNTED = _Figures()
@@ -114,12 +108,13 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
     placed, matrix = coverage(tables, every, "country"), _matrix(tables, names, official)
     kinds = facet_panels(tables, Filter(), FACETS[:1], names)
     panels = [*kinds, *facet_panels(tables, every, FACETS[1:], names)]
+    counted = {panel.facet: panel for panel in panels}
     # Full figures come before sparse ones; with a matrix, its two facets are left out.
     facets = [
         facet for facet in FACETS_SHOWN if not matrix or facet not in ("line", "goal", "region")
     ]
     return _Figures(
-        counted={panel.facet: panel for panel in panels},
+        counted=counted,
         placed=placed,
         matrix=matrix,
         panels=most_complete(facet_panels(tables, every, facets, names), FIGURES),
@@ -132,6 +127,11 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
         events=tables.events_between(
             make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", EVENTS
         ),
+        missing=[
+            empty_chart_hint(tables, every, facet)
+            for facet in ("country", "line")
+            if placed.all and facet not in counted
+        ],
     )
 
 

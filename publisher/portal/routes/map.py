@@ -71,7 +71,7 @@ async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
             embed_address=embed_path("map", "", filters),
             placed=placed,
             finding=map_title(counts, names, placed.part),
-            missing=[] if counts else [empty_chart_hint("country")],
+            missing=[] if counts else [empty_chart_hint(tables, filters, "country")],
             others=most_complete(others, 2),
             counts=counts,
             ranges=quantile_ranges(quantile_bounds(counts.values())),

@@ -89,7 +89,7 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             "trends.html",
             active=active_filters(names),
             trends=drawn,
-            missing=[empty_chart_hint(name) for name in empty],
+            missing=[empty_chart_hint(tables, filters, name) for name in empty],
             others=most_complete(others, 2),
             by=by,
             facets=FACETS,

@@ -197,7 +197,7 @@ async def _show_matrix(
         urls=urls,
         coverage=[one.text for one in covered.values()],
         missing=[
-            empty_chart_hint(facet)
+            empty_chart_hint(tables, filters, facet)
             for facet in ("line", "goal")
             if both.all and not covered[facet,].part
         ],
