@@ -13,6 +13,7 @@ import pytest
 from browser import Browser, browsing
 from live_server import served
 from publish_fixture import copy_data
+from waiting import wait_until
 
 from publisher.http.pages.charts.map import load_outlines
 from publisher.portal.report.builder import build_report
@@ -68,12 +69,15 @@ def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(
     browser.open(f"{host}/reports/release-1.en/report.html")
     browser.run("document.querySelector('#goal a[href=\"#query-goal\"]').click()")
     output = browser.run("document.querySelector(location.hash + ' + pre').textContent")
+    params = {"query": output, "release": "1", "format": "json"}
 
-    answer = httpx.get(
-        f"{host}/sparql", params={"query": output, "release": "1", "format": "json"}, timeout=60
-    )
+    def answer() -> httpx.Response | None:  # 503 while the release is loaded for queries
+        response = httpx.get(f"{host}/sparql", params=params, timeout=60)
+        return response if response.status_code != 503 else None
 
-    counted = sorted(int(row["things"]["value"]) for row in answer.json()["results"]["bindings"])
+    rows = wait_until(answer, "the release to be loaded").json()["results"]["bindings"]
+
+    counted = sorted(int(row["things"]["value"]) for row in rows)
     drawn = browser.run(
         "[...document.querySelectorAll('#goal svg text')].map((it) => it.textContent).filter((it) => /^[0-9]+$/.test(it))"
     )
