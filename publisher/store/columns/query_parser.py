@@ -6,7 +6,6 @@ import importlib.util
 import re
 from collections.abc import Sequence
 from enum import Enum
-from functools import cache
 from typing import NamedTuple
 
 from pyparsing import ParseException, ParserElement
@@ -17,10 +16,32 @@ from publisher.store.columns.operands import constant
 from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
 
+# an IRI or a text, which may have the sign of a comment, or a comment, the only group
 _COMMENT = re.compile(
     r"""<[^<>"{}|^`\x00-\x20]*> | \"\"\".*?\"\"\" | '''.*?''' | "[^"\n\r]*" | '[^'\n\r]*' | (\#[^\n\r]*)""",
     re.DOTALL | re.VERBOSE,
 )
+
+
+def _load_grammar() -> ParserElement:
+    """Return rdflib's grammar of a query, which keeps tabs as they are and knows no comments: to
+    look for one before each token is four tenths of the time of parsing.
+
+    The module is loaded a second time, so that rdflib's own queries may have comments.
+    """
+    spec = importlib.util.find_spec("rdflib.plugins.sparql.parser")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    query: ParserElement = module.Query
+    for element in query.visit_all():  # type: ignore[no-untyped-call]
+        element.ignoreExprs.clear()
+    return query.parse_with_tabs()
+
+
+# loaded before query workers are forked, so that they share it
+_GRAMMAR = _load_grammar()
 
 
 class Form(Enum):
@@ -48,7 +69,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     if "\\" in text:
         raise NotCompiled("an escape, which the two parsers may read differently")
     try:
-        parsed = _grammar().parse_string(without_comments(text), parse_all=True)
+        parsed = _GRAMMAR.parse_string(without_comments(text), parse_all=True)
         query = translateQuery(parsed, base=base)
     except ParseException as error:
         raise NotCompiled(f"not a query for the parser: {error}") from error
@@ -69,24 +90,6 @@ def without_comments(text: str) -> str:
     Source: https://www.w3.org/TR/sparql11-query/#grammarComments
     """
     return _COMMENT.sub(lambda match: " " * len(match[0]) if match[1] else match[0], text)
-
-
-@cache
-def _grammar() -> ParserElement:
-    """Return rdflib's grammar of a query, which keeps tabs as they are and knows no comments: to
-    look for one before each token is four tenths of the time of parsing.
-
-    The module is loaded a second time, so that rdflib's own queries may have comments.
-    """
-    spec = importlib.util.find_spec("rdflib.plugins.sparql.parser")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    query: ParserElement = module.Query
-    for element in query.visit_all():  # type: ignore[no-untyped-call]
-        element.ignoreExprs.clear()
-    return query.parse_with_tabs()
 
 
 def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
