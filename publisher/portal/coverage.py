@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from languages.translations import format_number
 from languages.translations import gettext as _
@@ -15,9 +16,8 @@ from vocab.initiative import Basis
 
 # facets whose coverage says nothing: every thing has them, or may lack them
 _ALWAYS = ("kind", "source", "basis", "remark")
-# facets whose links a registry states, or others made of its codes and texts
-_LINKED = ("line", "goal", "target")
-_ON_ANY_BASIS = "/matrix?" + "&".join(f"basis={basis.value}" for basis in Basis)
+# pages that show facets whose links a registry states, or that were mapped or suggested
+_LINKED = {"line": "/matrix", "goal": "/matrix", "target": "/search"}
 
 
 class Coverage(NamedTuple):
@@ -31,7 +31,7 @@ class Coverage(NamedTuple):
 
 
 class ChartHint(NamedTuple):
-    """Why a figure is empty; *href* leads to one that is not, "" if there is none."""
+    """Why a figure is empty; *href* is the address of one that is not, "" if there is none."""
 
     text: str
     href: str = ""
@@ -85,12 +85,14 @@ def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHi
     that no registry states, or else which data it needs.
     """
     if facet in _LINKED and Basis.DECLARED in filters.bases:
-        linked = coverage(tables, replace(filters, bases=tuple(Basis)), facet)
+        on_any_basis = replace(filters, bases=tuple(Basis))
+        linked = coverage(tables, on_any_basis, facet)
         if linked.part:
             text = _(
                 "{coverage} (mapped from a registry's code or suggested automatically); no registry states it"
             )
-            return ChartHint(text.format(coverage=linked.text), _ON_ANY_BASIS)
+            href = f"{_LINKED[facet]}?{urlencode(on_any_basis.url_parameters())}"
+            return ChartHint(text.format(coverage=linked.text), href)
     texts = {
         "line": _(
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "

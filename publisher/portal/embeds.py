@@ -8,7 +8,6 @@ from urllib.parse import quote, urlencode
 
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from vocab.initiative import Basis
 
 PATH = "/embed"
 KINDS = ("count", "bars", "table", "trend", "map", "matrix")  # of embeds
@@ -44,17 +43,7 @@ def embed_path(kind: str, facet: str, filters: Filter) -> str:
     """Return the address of an embed; "" if no parameters express *filters*."""
     if filters.party or filters.words or filters.among is not None:
         return ""
-    pairs = [
-        (name, code)
-        for name, codes in filters.chosen
-        if name != "kind" and name != "basis"
-        for code in codes
-    ]
-    pairs += (
-        []
-        if filters.bases == (Basis.DECLARED,)
-        else [("basis", basis.value) for basis in filters.bases]
-    )
+    pairs = filters.url_parameters()
     path = f"{PATH}/{kind}/{quote(facet)}" if kind in BY_FACET else f"{PATH}/{kind}"
     return f"{path}?{urlencode(pairs)}" if pairs else path
 

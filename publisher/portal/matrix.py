@@ -24,7 +24,6 @@ from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
@@ -120,16 +119,8 @@ def count_matrix(
     """Count the filtered initiatives by line and goal."""
     counts = tables.cross_once(filters, "line", "goal")
     text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
-    others = [
-        (facet, code)
-        for facet, codes in filters.chosen
-        if facet not in ("kind", "line", "goal")
-        for code in codes
-    ]
-    others += [
-        ("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)
-    ]
-    tail = "".join(f"&{urlencode([pair])}" for pair in dict.fromkeys(others))
+    others = [pair for pair in filters.url_parameters() if pair[0] not in ("line", "goal")]
+    tail = "".join(f"&{urlencode([pair])}" for pair in others)
     examples = tables.examples(filters, "line", "goal")
     return Matrix(
         _labels("line", "action-line", names),

@@ -227,8 +227,8 @@ def _read(folder: Path, number: int) -> Snapshot:
 
 @lru_cache(64)
 def _described(path: Path, *_identity: int) -> Snapshot:
-    """Return the snapshot in *path* as its description is, which is parsed again only where the
-    identity of its file differs: the server and the follower look several times a second.
+    """Return the snapshot that the file in *path* describes. The file is read again only if its
+    identity (inode, size, time) differs: server and follower ask several times a second.
     """
     stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
     for item in fields(Snapshot):

@@ -48,6 +48,20 @@ class Filter:
         """Return the accepted codes of a facet."""
         return dict(self.chosen).get(facet, ())
 
+    def url_parameters(self) -> list[tuple[str, str]]:
+        """Return the accepted codes, without those of the kind, and the bases as the parameters of
+        a URL; declared links alone are the default.
+        """
+        pairs = [
+            (facet, code)
+            for facet, codes in self.chosen
+            if facet not in ("kind", "basis")
+            for code in codes
+        ]
+        if self.bases != (Basis.DECLARED,):
+            pairs += [("basis", basis.value) for basis in self.bases]
+        return pairs
+
 
 def make_filter(*bases: Basis, **chosen: str) -> Filter:
     """Return the filter with one accepted code for each facet in *chosen*.

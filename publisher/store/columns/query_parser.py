@@ -16,7 +16,7 @@ from publisher.store.columns.operands import constant
 from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
 
-# an IRI or a text, which may have the sign of a comment, or a comment, the only group
+# an IRI or a string, either of which may contain #, or a comment, the only group
 _COMMENT = re.compile(
     r"""<[^<>"{}|^`\x00-\x20]*> | \"\"\".*?\"\"\" | '''.*?''' | "[^"\n\r]*" | '[^'\n\r]*' | (\#[^\n\r]*)""",
     re.DOTALL | re.VERBOSE,
@@ -24,8 +24,8 @@ _COMMENT = re.compile(
 
 
 def _load_grammar() -> ParserElement:
-    """Return rdflib's grammar of a query, which keeps tabs as they are and knows no comments: to
-    look for one before each token is four tenths of the time of parsing.
+    """Return rdflib's grammar of a query without comments; tabs in strings stay tabs. Looking for a
+    comment before each token takes four tenths of the time of parsing.
 
     The module is loaded a second time, so that rdflib's own queries may have comments.
     """
@@ -69,7 +69,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     if "\\" in text:
         raise NotCompiled("an escape, which the two parsers may read differently")
     try:
-        parsed = _GRAMMAR.parse_string(without_comments(text), parse_all=True)
+        parsed = _GRAMMAR.parse_string(_without_comments(text), parse_all=True)
         query = translateQuery(parsed, base=base)
     except ParseException as error:
         raise NotCompiled(f"not a query for the parser: {error}") from error
@@ -84,8 +84,8 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause), variables)
 
 
-def without_comments(text: str) -> str:
-    """Return a query without escapes with spaces in place of its comments.
+def _without_comments(text: str) -> str:
+    """Replace the comments of a query, which has no escapes, by spaces.
 
     Source: https://www.w3.org/TR/sparql11-query/#grammarComments
     """
