@@ -71,6 +71,7 @@ DERIVED = [
     ("dumps/*.nq.gz", "dumps"),
     ("dumps/*.ttl.gz.sha256", "dumps"),
 ]
+WORKING_TABLES = "store/store/*.sst"  # of the engine, from which the next snapshot is made
 # Files that a person must restore.
 ORIGINAL = [
     ("journal/000000001*", "journal"),
@@ -166,10 +167,13 @@ def _damage_pages(path: Path) -> None:
 
 def _largest(data: Path, pattern: str) -> Path:
     """Return the largest file of a pattern; of snapshots, of the newest: the one before is not
-    served.
+    served; of the store, one that the newest snapshot shares: there is no checksum of what the
+    engine has compacted since.
     """
     newest = max((data / "store" / "snapshots").glob("[0-9]*"))
     paths = [path for path in data.glob(pattern) if path.is_file()]
+    if pattern == WORKING_TABLES:
+        paths = [path for path in paths if (newest / "store" / path.name).exists()]
     return max(
         [path for path in paths if newest in path.parents] or paths,
         key=lambda path: path.stat().st_size,
@@ -308,10 +312,12 @@ def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
         "tables/work.duckdb",
         "position.json",
         "text/position.json",
-        "store/*.sst",
         "text/index/*.store",
     )
-    damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
+    damaged = [
+        _largest(filled, pattern)
+        for pattern in (*(f"store/{pattern}" for pattern in patterns), WORKING_TABLES)
+    ]
     for path in damaged:
         _damage(path)
     _damage(filled / "store/store/CURRENT")
