@@ -1,4 +1,4 @@
-"""A projection of the journal that reads the store, and the time slices in which it is updated."""
+"""A projection of the journal, and the time slices in which it is updated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Protocol
 
 import structlog
 
-from publisher.projections.quad_source import QuadSource
-
 MAX_RETRY_DELAY = 60.0  # seconds
 
 log = structlog.get_logger(component="projections")
 
 
 class Projection(Protocol):
-    """An index of what the store holds, updated from the entries that changed it.
+    """An index of what the journal leads to, updated from its new entries.
 
     Applying an entry again changes nothing, so that after a crash it continues from its checkpoint.
     Readers see only what ``show`` published: the whole state at one entry.
@@ -35,9 +33,10 @@ class Projection(Protocol):
     def position(self) -> int:
         """Return the number of the entry that readers see, -1 if nothing is shown."""
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the changes up to *position*, the entry with the id *entry*, where *source* is;
-        yield between batches.
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        """Store the changes up to *position*, the entry with the id *entry*; yield between batches.
+
+        What a projection reads from another one is at *position* meanwhile.
         """
 
     def show(self, seconds: float) -> None:
@@ -66,16 +65,14 @@ class SlicedProjection:
         self._failures, self._retry_at, self._must_reset = 0, 0.0, False
         self._work: Iterator[None] | None = None
 
-    def step(self, source: QuadSource, position: int, entry: str, seconds: float) -> bool:
-        """Work for about *seconds* toward *position*, where *source* is; return whether readers see
-        that position.
-        """
+    def step(self, position: int, entry: str, seconds: float) -> bool:
+        """Work for about *seconds* toward *position*; return whether readers see that position."""
         if self._failures and self._clock() < self._retry_at:
             return False
         try:
             if self._must_reset:
                 self._reset()
-            if not self._step(source, position, entry, time.monotonic() + seconds):
+            if not self._step(position, entry, time.monotonic() + seconds):
                 return False
         except self.projection.errors as error:
             self._fail(error)
@@ -105,11 +102,11 @@ class SlicedProjection:
         self.projection.reset()
         self._must_reset = False
 
-    def _step(self, source: QuadSource, position: int, entry: str, until: float) -> bool:
+    def _step(self, position: int, entry: str, until: float) -> bool:
         projection = self.projection
         while projection.checkpoint < position:
             before = projection.checkpoint
-            self._work = self._work or projection.advance(source, position, entry)
+            self._work = self._work or projection.advance(position, entry)
             if next(self._work, self) is self:
                 self._work = None
                 if projection.checkpoint == before:

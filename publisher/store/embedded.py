@@ -14,13 +14,10 @@ import structlog
 from pyoxigraph import NamedNode, Quad, Store
 
 from journal.atomic_file import replace_file
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalCursor, JournalReader
-from publisher.projections.search.updater import SearchUpdater
-from publisher.projections.search.vector_updater import VectorUpdater
 from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
 from publisher.store.columns.updater import ColumnUpdater
-from publisher.store.runner import Runner, StoreState
+from publisher.store.runner import Runner, StoreState, open_indexes
 from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
 from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
@@ -227,10 +224,9 @@ def open_runner(
     *,
     with_vectors: bool = False,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns,
+    """Open the store in *folder* (as ``EmbeddedStore``) with its columns, facets and search index,
     and vectors if *with_vectors*.
     """
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
-    facets, search = FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)
-    vectors = (VectorUpdater(folder / "vectors", reader),) if with_vectors else ()
-    return Runner(store, (facets, search, ColumnUpdater(folder / "columns", reader), *vectors))
+    columns = ColumnUpdater(folder / "columns", reader)
+    return Runner(store, columns, open_indexes(folder, reader, columns, with_vectors=with_vectors))

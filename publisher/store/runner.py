@@ -1,5 +1,5 @@
-"""Follow the journal: update the store, then the indexes that read it, and publish snapshots of all
-of them.
+"""Follow the journal: update the store, then the columns and the indexes that read these, and
+publish snapshots of all of them.
 
 The process may be killed at any time: each projection continues from its own checkpoint, and
 applying an entry again changes nothing.
@@ -12,8 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from publisher.projections.facets.updater import FacetUpdater
+from publisher.projections.journal_reader import JournalReader
 from publisher.projections.projection import Projection, SlicedProjection
-from publisher.projections.quad_source import QuadSource
+from publisher.projections.search.updater import SearchUpdater
+from publisher.projections.search.vector_updater import VectorUpdater
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.snapshots import ProjectionPaths, Snapshot, has_indexes, newest_snapshot, prune
 from publisher.store.thread_priority import lower_thread_priority
 
@@ -40,10 +44,6 @@ class StoreProjection(Protocol):
     snapshots: Path
     paths: ProjectionPaths
 
-    @property
-    def quads(self) -> QuadSource:
-        """Return the source of quads that the indexes read."""
-
     def update(self) -> StoreState:
         """Apply what is new in the journal and the status file."""
 
@@ -63,15 +63,19 @@ StoreT = TypeVar("StoreT", bound=StoreProjection)
 
 
 class Runner(Generic[StoreT]):
-    """Updates *store* and the *indexes* that read it.
+    """Updates *store*, the *columns*, and the *indexes* that read these.
 
-    The store must not change while an index reads it, so each index runs in time slices. A slow or
-    failing index delays the store and the other indexes by at most its slice.
+    The columns must not change while an index reads them, so each index runs in time slices. A slow
+    or failing index delays the others by at most its slice.
     """
 
-    def __init__(self, store: StoreT, indexes: Iterable[Projection]) -> None:
+    def __init__(
+        self, store: StoreT, columns: ColumnUpdater, indexes: Iterable[Projection]
+    ) -> None:
         self.store = store
-        self._indexes = [SlicedProjection(index) for index in indexes]
+        self._columns = columns
+        projections: list[Projection] = [columns, *indexes]
+        self._indexes = [SlicedProjection(projection) for projection in projections]
         self.position = 0  # number of the last journal entry in the store, 0 before the first step
         self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
 
@@ -108,7 +112,10 @@ class Runner(Generic[StoreT]):
     def _update_indexes(self, state: StoreState) -> None:
         for index in self._indexes:
             seconds = min(index.projection.snapshot_wait, SLICE) if state.changed else SLICE
-            index.step(self.store.quads, state.position, state.entry, seconds)
+            index.step(state.position, state.entry, seconds)
+            if self._columns.checkpoint != state.position:
+                return  # the others read them
+        self._columns.free_memory()
 
     def progress(self) -> dict[str, dict[str, object]]:
         """Return the position of the store and of each index by its name, and its error if it could
@@ -125,3 +132,19 @@ class Runner(Generic[StoreT]):
         for index in self._indexes:
             index.close()
         self.store.close()
+
+
+def open_indexes(
+    folder: Path, reader: JournalReader, columns: ColumnUpdater, *, with_vectors: bool
+) -> list[Projection]:
+    """Open the facets and the search index in *folder*, and the vectors if *with_vectors*; they read
+    *columns*.
+    """
+    source = columns.statements
+    indexes: list[Projection] = [
+        FacetUpdater(folder / "tables", reader, source),
+        SearchUpdater(folder / "text", reader, source),
+    ]
+    if with_vectors:
+        indexes.append(VectorUpdater(folder / "vectors", reader, source))
+    return indexes

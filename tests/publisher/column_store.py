@@ -39,13 +39,18 @@ def merged_store(quads: Iterable[Quad]) -> Store:
 
 def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
     """Write *quads* as columns in *folder* and open them."""
+    return ColumnEngine(write_columns(rows(quads), folder))
+
+
+def write_columns(added: Iterable[bytes], folder: Path) -> Path:
+    """Write the rows *added* of a journal entry as columns in *folder*; return the file."""
     with closing(ColumnDatabase(folder / "work.duckdb")) as database:
         database.begin()
-        for _ in database.apply(rows(quads)):
+        for _ in database.apply(added):
             pass
         database.commit(1, "entry")
         database.copy(folder / "columns.duckdb")
-    return ColumnEngine(folder / "columns.duckdb")
+    return folder / "columns.duckdb"
 
 
 def write_columns_of_unmerged(store: Store, folder: Path) -> None:
@@ -56,13 +61,7 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
         for quad in quads
     )
     named = (Quad(quad.subject, quad.predicate, quad.object, graph) for quad, graph in graphs)
-    with closing(ColumnDatabase(folder / "work.duckdb")) as database:
-        database.begin()
-        for _ in database.apply(rows(named)):
-            pass
-        database.commit(1, "entry")
-        database.copy(folder / "columns.duckdb")
-    with duckdb.connect(str(folder / "columns.duckdb")) as connection:
+    with duckdb.connect(str(write_columns(rows(named), folder))) as connection:
         is_default = f"g = {term_id(str(_DEFAULT))}"
         connection.execute("DELETE FROM triples")
         connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")

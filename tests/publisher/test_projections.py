@@ -15,8 +15,8 @@ from journal.journal import Journal
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.projections.projection import SlicedProjection
-from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.updater import SearchUpdater
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 
@@ -53,7 +53,7 @@ class BrokenIndex:
     def __init__(self) -> None:
         self.resets = 0
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+    def advance(self, position: int, entry: str) -> Iterator[None]:
         yield
         raise OSError("disk full")
 
@@ -70,7 +70,7 @@ class SlowIndex(BrokenIndex):
 
     name = "slow"
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+    def advance(self, position: int, entry: str) -> Iterator[None]:
         while True:
             yield
 
@@ -158,9 +158,10 @@ def test_index_that_fails_or_never_ends_delays_no_other(
     store = EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
     faulty = kind()
 
-    with closing(
-        Runner(store, (faulty, SearchUpdater(tmp_path / "store" / "text", reader)))
-    ) as runner:
+    columns = ColumnUpdater(tmp_path / "store" / "columns", reader)
+    search = SearchUpdater(tmp_path / "store" / "text", reader, columns.statements)
+
+    with closing(Runner(store, columns, (faulty, search))) as runner:
         wait_until(
             lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
             "the search index to be level",
@@ -195,7 +196,7 @@ class FlakyIndex(BrokenIndex):
     def position(self) -> int:
         return self.checkpoint or -1
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+    def advance(self, position: int, entry: str) -> Iterator[None]:
         self.attempts += 1
         yield
         if self.broken:
@@ -208,23 +209,18 @@ class FlakyIndex(BrokenIndex):
             raise OSError("disk full")
 
 
-def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals(
-    tmp_path: Path, reader: JournalReader
-) -> None:
+def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals() -> None:
     now, index = 0.0, FlakyIndex()
     sliced = SlicedProjection(index, lambda: now)
     attempts = []
-    with closing(
-        EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
-    ) as store:
-        for second in range(400):
-            now = float(second)
-            before = index.resets
-            assert not sliced.step(store.quads, 1, "x", 60.0)
-            attempts += [second] if index.resets > before else []
-        failed = sliced.progress()
-        index.broken, now = False, now + 60
-        assert sliced.step(store.quads, 1, "x", 60.0)
+    for second in range(400):
+        now = float(second)
+        before = index.resets
+        assert not sliced.step(1, "x", 60.0)
+        attempts += [second] if index.resets > before else []
+    failed = sliced.progress()
+    index.broken, now = False, now + 60
+    assert sliced.step(1, "x", 60.0)
 
     assert attempts[:7] == [0, 1, 3, 7, 15, 31, 63]
     assert {later - earlier for earlier, later in pairwise(attempts[7:])} == {60}

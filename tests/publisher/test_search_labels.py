@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from column_store import write_columns
 from event_loops import session_loop
-from pyoxigraph import RdfFormat, Store
 
 from languages.request_locale import LANGUAGES
 from publisher.projections.search.index import IndexWriter, SearchEntry
@@ -21,6 +21,7 @@ from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.spelling import suggest_spelling
 from publisher.projections.search.topic_index import SYNONYMS
 from publisher.projections.search.topics import read_topics, write_topics
+from publisher.store.columns.statements import open_statements
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
 from vocab.statements.describe import quads
@@ -174,9 +175,6 @@ def search(tmp_path: Path) -> Searcher:
     """Return an index of one thing that has the word in its title, one in its text, one by its
     link, and one by its organization.
     """
-    store = Store()
-    for graph, lines in statements(IRIS.base):
-        store.bulk_load("\n".join(quads(lines, graph)).encode(), RdfFormat.N_QUADS)
     texts = {
         "link": SearchEntry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
         "party": SearchEntry(
@@ -202,7 +200,13 @@ def search(tmp_path: Path) -> Searcher:
             )
         )
     writer.commit()
-    write_topics(tmp_path / "index", read_topics(store, IRIS.base))
+    rows = (
+        f"A {quad}\n".encode()
+        for graph, lines in statements(IRIS.base)
+        for quad in quads(lines, graph)
+    )
+    with open_statements(write_columns(rows, tmp_path)) as vocabulary:
+        write_topics(tmp_path / "index", read_topics(vocabulary, IRIS.base))
     writer.snapshot(tmp_path / "shown")
     writer.close()
     return Searcher(tmp_path / "shown")

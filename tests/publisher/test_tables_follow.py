@@ -4,6 +4,7 @@ wherever the follower is stopped.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +12,19 @@ from typing import Any
 
 import duckdb
 import pytest
+from column_store import write_columns
 from conftest import CHANGED, IRIS, RICH, SEEN, THINGS, plain, record_rows
-from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.projections.facets import updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.graph_reader import read_graphs
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.facets.record_rows import create_record
-from publisher.projections.facets.thing_rows import Row, thing_properties, thing_row
+from publisher.projections.facets.record_rows import Graph, create_record, parse_record
+from publisher.projections.facets.thing_rows import thing_properties, thing_row
 from publisher.projections.journal_reader import JournalReader
-from publisher.projections.quad_source import QuadSource
+from publisher.store.columns.statements import open_statements
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner
 from vocab.initiative import Event, Initiative, Party, Role, Text
@@ -145,13 +146,16 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     whole = read_tables(level(follower(data)))
     monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
+    entry = next(reader.entries(0)).id
     with (
-        closing(EmbeddedStore(reader, data / "stopped", data / "status.nq", IRIS.status)) as store,
-        closing(updater.FacetUpdater(data / "stopped" / "tables", reader)) as facets,
+        closing(ColumnUpdater(data / "stopped" / "columns", reader)) as columns,
+        closing(
+            updater.FacetUpdater(data / "stopped" / "tables", reader, columns.statements)
+        ) as facets,
     ):
-        state = store.update()
+        list(columns.advance(1, entry))
         # written, and never committed
-        next(facets.advance(store.quads, state.position, state.entry))
+        next(facets.advance(1, entry))
 
     again = read_tables(level(follower(data, "stopped")))
 
@@ -205,23 +209,21 @@ def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> N
     assert (before.position, after.position) == (1, 2)
 
 
-class WholeGraphs:
-    """The store without its queries, as an external one is read."""
-
-    def __init__(self, store: Store) -> None:
-        self.quads_for_pattern, self.named_graphs = store.quads_for_pattern, store.named_graphs
-
-
-def thing_rows(source: QuadSource, names: list[str]) -> list[Row]:
-    graphs = read_graphs(source, names, thing_properties(IRIS))
-    return [thing_row(create_record(name, graph, IRIS)) for name, graph in graphs]
-
-
-def test_rows_of_the_properties_that_are_read_are_those_of_whole_graphs() -> None:
-    store = Store()
+def test_rows_of_the_properties_that_are_read_are_those_of_whole_graphs(tmp_path: Path) -> None:
+    graphs = defaultdict[str, list[bytes]](list)
     for item in (*THINGS, *FIRST, *SECOND):
-        rows = "\n".join(row[2:] for row in record_rows("demo", item))
-        store.load(rows.encode(), RdfFormat.N_QUADS)
-    names = sorted(graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode))
+        for row in record_rows("demo", item):
+            triple, _, graph = row[2:-2].rpartition(" ")
+            graphs[graph[1:-1]].append(triple.encode())
+    rows = (
+        b"A %s <%s> .\n" % (triple, name.encode())
+        for name, triples in graphs.items()
+        for triple in triples
+    )
+    with open_statements(write_columns(rows, tmp_path)) as statements:
+        read = statements.graphs(graphs, thing_properties(IRIS))
 
-    assert thing_rows(store, names) == thing_rows(WholeGraphs(store), names)
+    for name, triples in graphs.items():
+        record = create_record(name, Graph(read[name]), IRIS)
+        whole = parse_record(name, sorted(set(triples)), IRIS)
+        assert thing_row(record) == thing_row(whole)

@@ -11,13 +11,13 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
+from publisher.projections.statement_source import Properties, Subjects
 from publisher.rdf.ntriples_terms import Value, parse_term
 from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIVO, WGS
 
 Row = Mapping[str, object]  # by column; None if unknown
 Rows = Iterator[tuple[str, Row]]  # each with its table's name
-_Properties = dict[str, list[Value]]  # of one subject, by property
 
 _SCHEMES = {"action-line": "actionLine", "goal": "goal", "target": "target"}
 _BASES = ("declared", "crosswalked", "suggested")
@@ -29,7 +29,7 @@ class Graph(NamedTuple):
     the sorted N-Triples; 0 and "" if only some properties were read.
     """
 
-    properties: Mapping[str, _Properties]
+    properties: Mapping[str, Properties]
     statements: int = 0
     digest: str = ""
 
@@ -45,7 +45,7 @@ class Graph(NamedTuple):
 def parse_graph(triples: Iterable[bytes]) -> Graph:
     """Parse sorted statements ``<s> <p> o``, without their dots."""
     statements = list(triples)
-    properties_by_subject: dict[str, _Properties] = {}
+    properties_by_subject: Subjects = {}
     before, properties = b"", dict[str, list[Value]]()
     for triple in statements:
         subject, predicate, term = triple.split(b" ", 2)

@@ -28,6 +28,7 @@ _PROPERTIES = (
     f"{DCT}issued", f"{DCT}modified", f"{DCT}isPartOf", f"{DCT}spatial", f"{DCT}type", f"{DCT}publisher", f"{SCHEMA}funder",
     f"{VIVO}relatedBy", f"{SH}resultSeverity",
 )  # fmt: skip
+ORGANIZATION_PROPERTIES = (f"{RDF}type", f"{ORG}classification", f"{DCT}spatial", *_TEXTS)
 _OWN_PROPERTIES = (
     "venue", "coverage", "status", "activityType", "partner", "prizeCategory", "prizeStage", "prizeYear",
     *(f"{prefix}{name}" for prefix in ("crosswalked", "suggested") for name in ("ActionLine", "Goal", "Target")),

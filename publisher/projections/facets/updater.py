@@ -1,24 +1,24 @@
 """The projection of the journal into the facet tables.
 
-The changed things are read again from the store, so applying an entry twice changes nothing: after
+The changed things are read again from the columns, so applying an entry twice changes nothing: after
 a crash the tables continue from their last commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 
 import structlog
-from pyoxigraph import DefaultGraph, NamedNode
 
 from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.facets.bitmap_build import BitmapBuild
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.graph_reader import read_graphs, sorted_lines
-from publisher.projections.facets.record_rows import Graph, create_record, parse_graph
+from publisher.projections.facets.record_rows import Graph, create_record
 from publisher.projections.facets.thing_rows import (
+    ORGANIZATION_PROPERTIES,
     Row,
     organization_row,
     thing_properties,
@@ -26,8 +26,8 @@ from publisher.projections.facets.thing_rows import (
 )
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import write_position
-from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.document_source import parse_thing_iri
+from publisher.projections.statement_source import StatementSource
 from vocab.iris import Iris
 from vocab.terms import ORG, PROV, RDF
 
@@ -36,62 +36,55 @@ FLUSH_INTERVAL = 10  # batches between flushes of new tables to disk
 
 log = structlog.get_logger(component="tables")
 
-_TYPE, _ORGANIZATION = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization")
-_DEFAULT_GRAPH = DefaultGraph()
-_MEMBER = NamedNode(f"{PROV}hadMember")
+_MEMBER = f"{PROV}hadMember"
 
 
 class FacetUpdater(DatabaseProjection[Database]):
-    """The facet tables in *folder*; its subfolder ``shown`` has the last published state.
-
-    *expect* is called with the graphs and subjects that are read next, so that a remote store can
-    fetch them in one query.
+    """The facet tables of the things in *source*, in *folder*; its subfolder ``shown`` has the last
+    published state.
     """
 
     name = "facets"
     snapshot_wait = 2.0
 
-    def __init__(
-        self,
-        folder: Path,
-        reader: JournalReader,
-        expect: Callable[[Collection[str], Collection[str]], None] = lambda graphs, subjects: None,
-    ) -> None:
+    def __init__(self, folder: Path, reader: JournalReader, source: StatementSource) -> None:
         super().__init__(folder, reader, Database, BUILD_VERSION)
-        self._expect, self._iris = expect, Iris(reader.base)
+        self._source, self._iris = source, Iris(reader.base)
         self._properties = thing_properties(self._iris)
         self._bitmap_build: BitmapBuild | None = None
         if not self.checkpoint and self._database.has_rows:
             self.reset()
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the changes up to *position*, the position of *source*; yield between batches.
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        """Store the changes up to *position*, the position of the source; yield between batches.
 
-        New tables are built from all things in *source*.
+        New tables are built from all things in the source.
         """
         self._database.begin()
         if self.checkpoint:
-            yield from self._apply_entries(source, position)
+            yield from self._apply_entries(position)
             return
         log.info("building facet tables", position=position)
-        for number, (graphs, organizations) in enumerate(_all_batches(source, self._iris.base), 1):
-            _, rows = self._read(source, graphs, organizations)
+        for number, (graphs, organizations) in enumerate(self._all_batches(), 1):
+            _, rows = self._read(graphs, organizations)
             self._database.replace((), rows)  # new tables have no rows to replace
             if number % FLUSH_INTERVAL == 0:
                 self._database.flush()
             yield
-        self._commit(source, position, entry)
+        self._commit(position, entry)
 
-    def _apply_entries(self, source: QuadSource, position: int) -> Iterator[None]:
+    def _apply_entries(self, position: int) -> Iterator[None]:
         number, identifier, _ = self._database.checkpoint()
         for entry in self._reader.entries(self.checkpoint):
             if entry.number > position:
                 break
             for changed in entry.changed(BATCH):
-                self._replace(source, *_records_and_organizations(changed, self._iris))
+                self._database.replace(
+                    *self._read(*_records_and_organizations(changed, self._iris))
+                )
                 yield
             number, identifier = entry.number, entry.id
-        self._commit(source, number, identifier)
+        self._commit(number, identifier)
 
     def show(self, seconds: float) -> None:
         """Publish the tables with their bitmaps, which are built in a thread; with a million things
@@ -122,24 +115,23 @@ class FacetUpdater(DatabaseProjection[Database]):
             self._bitmap_build.wait()
             self._bitmap_build = None
 
-    def _replace(
-        self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]
-    ) -> None:
-        self._database.replace(*self._read(store, graphs, organizations))
-
     def _read(
-        self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]
+        self, graphs: Collection[str], organizations: Collection[str]
     ) -> tuple[list[str], list[Row]]:
         """Return the IRIs whose rows are replaced, and the new rows, of some records and
         organizations.
         """
-        self._expect(graphs, organizations)
+        parties = self._source.subjects(organizations, ORGANIZATION_PROPERTIES)
         iris, rows = (
             list(organizations),
-            [row for name in organizations if (row := self._organization(store, name))],
+            [
+                row
+                for name in parties
+                if (row := organization_row(Graph(parties), name, self._iris))
+            ],
         )
-        for graph, statements in read_graphs(store, graphs, self._properties):
-            record = create_record(graph, statements, self._iris)
+        for graph, subjects in self._source.graphs(graphs, self._properties).items():
+            record = create_record(graph, Graph(subjects), self._iris)
             source, _, key = graph.removeprefix(f"{self._iris.base}record/").partition("/")
             # it may have another kind now
             iris += [
@@ -150,32 +142,36 @@ class FacetUpdater(DatabaseProjection[Database]):
                 rows.append(thing_row(record))
         return iris, rows
 
-    def _organization(self, store: QuadSource, name: str) -> Row | None:
-        quads = store.quads_for_pattern(NamedNode(name), None, None, _DEFAULT_GRAPH)
-        graph: Graph = parse_graph(sorted_lines(quads))
-        return organization_row(graph, name, self._iris)
+    def _all_batches(self) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield all records and then all organizations of the source, in batches."""
+        records = self._source.graph_names(f"{self._iris.base}record/")
+        yield from ((graphs, []) for graphs in _batches(records))
+        organizations = self._source.subjects_with([f"{RDF}type"], [f"{ORG}Organization"])
+        yield from (([], names) for names in _batches(organizations))
 
-    def _commit(self, store: QuadSource, position: int, entry: str) -> None:
+    def _pairs(self, predicate: str) -> Iterator[tuple[str, str]]:
+        """Yield all subjects of a property, each with its objects that are IRIs."""
+        subjects = self._source.subjects(list(self._source.subjects_with([predicate])), [predicate])
+        for name, properties in subjects.items():
+            yield from ((name, value.text) for value in properties[predicate] if value.iri)
+
+    def _commit(self, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"
-        member = NamedNode(f"{self._iris.ns}ituRegion")
-        pairs = (
-            (quad.subject, quad.object)
-            for quad in store.quads_for_pattern(None, member, None, _DEFAULT_GRAPH)
-        )
-        named = (
-            (area.value, region.value)
-            for area, region in pairs
-            if isinstance(area, NamedNode) and isinstance(region, NamedNode)
-        )
         country, region = FACETS["country"], FACETS["region"]
         self._database.set_regions(
             {
                 (country.code(one, self._iris), region.code(two, self._iris))
-                for one, two in named
+                for one, two in self._pairs(f"{self._iris.ns}ituRegion")
                 if two.startswith(stem)
             }
         )
-        self._database.set_clusters(set(_members(store, self._iris)))
+        self._database.set_clusters(
+            {
+                (member, cluster)
+                for cluster, member in self._pairs(_MEMBER)
+                if cluster.startswith(self._iris.clusters)
+            }
+        )
         self._database.commit(position, entry)
         self.checkpoint = position
 
@@ -188,37 +184,6 @@ class FacetUpdater(DatabaseProjection[Database]):
 
 
 _KINDS = ("initiative", "event", "document", "post")
-
-
-def _members(store: QuadSource, iris: Iris) -> Iterator[tuple[str, str]]:
-    """Yield the members of clusters, each with its cluster."""
-    for quad in store.quads_for_pattern(None, _MEMBER, None, _DEFAULT_GRAPH):
-        if (
-            isinstance(quad.subject, NamedNode)
-            and isinstance(quad.object, NamedNode)
-            and quad.subject.value.startswith(iris.clusters)
-        ):
-            yield quad.object.value, quad.subject.value
-
-
-def _all_batches(store: QuadSource, base: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield all records and then all organizations of a store, in batches."""
-    yield from ((graphs, []) for graphs in _batches(_records(store, base)))
-    yield from (([], names) for names in _batches(_organizations(store)))
-
-
-def _records(store: QuadSource, base: str) -> Iterator[str]:
-    start = f"{base}record/"
-    return (
-        graph.value
-        for graph in store.named_graphs()
-        if isinstance(graph, NamedNode) and graph.value.startswith(start)
-    )
-
-
-def _organizations(store: QuadSource) -> Iterator[str]:
-    quads = store.quads_for_pattern(None, _TYPE, _ORGANIZATION, _DEFAULT_GRAPH)
-    return (quad.subject.value for quad in quads if isinstance(quad.subject, NamedNode))
 
 
 def _records_and_organizations(changed: Collection[str], iris: Iris) -> tuple[set[str], set[str]]:
@@ -237,11 +202,5 @@ def _records_and_organizations(changed: Collection[str], iris: Iris) -> tuple[se
 
 
 def _batches(names: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for name in names:
-        batch.append(name)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+    while batch := list(islice(names, BATCH)):
         yield batch

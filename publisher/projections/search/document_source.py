@@ -1,43 +1,31 @@
-"""Read the search entry of a thing from the RDF store."""
+"""Read the search entries of things."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from typing import NamedTuple
 
-from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad
-
-from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.index import SearchEntry, Texts
+from publisher.projections.statement_source import Properties, StatementSource, Subjects
+from publisher.rdf.ntriples_terms import Value
 from vocab.iris import KINDS
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 
-_NAME = NamedNode(f"{SKOS}prefLabel")
-_TITLES = frozenset({NamedNode(f"{DCT}title"), _NAME})
-_TEXTS = frozenset({NamedNode(f"{DCT}description"), NamedNode(f"{SIOC}content")})
-_SPATIAL, _CLASS = NamedNode(f"{DCT}spatial"), NamedNode(f"{ORG}classification")
+_NAME, _CLASS = f"{SKOS}prefLabel", f"{ORG}classification"
+_TITLES = (f"{DCT}title", _NAME)
+_TEXTS = (f"{DCT}description", f"{SIOC}content")
 # of the ontology; action lines, goals and targets as registries declare them
-_LINKS = (
-    "actionLine",
-    "goal",
-    "target",
-    "activityType",
-)
-_TYPE = NamedNode(f"{RDF}type")
-_MODIFIED = NamedNode(f"{DCT}modified")
-_TOPIC = NamedNode(f"{FOAF}primaryTopic")
-_DEFAULT_GRAPH = DefaultGraph()
-_Text = tuple[str, str | None]  # with its language
+_LINKS = ("actionLine", "goal", "target", "activityType")
+_TYPE = f"{RDF}type"
+_MODIFIED = f"{DCT}modified"
+_TOPIC = f"{FOAF}primaryTopic"
 
 
-def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
-    """Yield the IRIs of all things of the indexed kinds; some are repeated."""
-    for quad in store.quads_for_pattern(None, _TYPE, None, _DEFAULT_GRAPH):
-        if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
-            yield quad.subject.value
+def thing_iris(source: StatementSource, base: str) -> Iterator[str]:
+    """Yield the IRIs of all things of the indexed kinds."""
+    return (iri for iri in source.subjects_with([_TYPE]) if parse_thing_iri(iri, base))
 
 
 def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
@@ -50,152 +38,110 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[0] in KINDS else None
 
 
-class Organization(NamedTuple):
-    """The names and classes that an organization adds to the search entry of each thing in which it
-    takes part, and all that is stated of it.
-    """
+def read_entries(
+    source: StatementSource, things: Collection[str], base: str
+) -> dict[str, SearchEntry | None]:
+    """Return the index entries of *things*; None of one that has no type, as of a deleted record."""
+    link_properties, party_properties = _link_properties(base), _party_properties(base)
+    read = source.subjects(
+        [*things, *_records(things, base)],
+        (_TYPE, *_TITLES, *_TEXTS, *link_properties, *party_properties, _MODIFIED),
+    )
+    parties = {
+        value.text
+        for thing in things
+        for name in party_properties
+        for value in read[thing].get(name, ())
+        if value.iri
+    }
+    organizations = source.subjects(parties, (_NAME, _CLASS))
+    return {thing: _entry(thing, read, organizations, base) for thing in things}
 
-    names: Texts
-    classes: tuple[str, ...]
-    quads: tuple[Quad, ...]
 
-
-def read_entry(
-    store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None
-) -> SearchEntry | None:
-    """Return the index entry of *thing*; None if the store has no type of it, as for deleted
-    records.
-
-    *organizations* is a cache by IRI, valid while the store does not change.
-    """
-    parsed = parse_thing_iri(thing, base)
-    if parsed is None:
+def _entry(thing: str, read: Subjects, organizations: Subjects, base: str) -> SearchEntry | None:
+    parsed, properties = parse_thing_iri(thing, base), read[thing]
+    if parsed is None or not any(value.iri for value in properties.get(_TYPE, ())):
         return None
     kind, source, key = parsed
-    cached: dict[str, Organization] = {} if organizations is None else organizations
-    titles, texts = list[_Text](), list[_Text]()
-    names: dict[_Text, None] = {}
-    links: set[str] = set()
-    has_type = False
-    link_properties, party_properties = _link_properties(base), _party_properties(base)
-    for quad in _statements(store, NamedNode(thing), kind, cached):
-        predicate, value = quad.predicate, quad.object
-        if isinstance(value, Literal):
-            if predicate in _TITLES:
-                titles.append((value.value, value.language))
-            elif predicate in _TEXTS:
-                texts.append((value.value, value.language))
-        elif isinstance(value, NamedNode):
-            has_type = has_type or predicate == _TYPE
-            if predicate in link_properties:
-                links.add(value.value)
-            elif predicate in party_properties:
-                organization = _cached_organization(store, value, cached)
-                names.update(dict.fromkeys(organization.names))
-                links.update(organization.classes)
-    if not has_type:
-        return None
+    own = [
+        organizations[value.text]
+        for value in _values(properties, _party_properties(base))
+        if value.iri
+    ]
+    links = [
+        *_values(properties, _link_properties(base)),
+        *(value for party in own for value in party.get(_CLASS, ())),
+    ]
+    names = {value for party in own for value in party.get(_NAME, ())}
     # organizations have no records
-    modified = 0 if kind == "organization" else _modified(store, f"{base}record/{source}/{key}")
-    related = tuple(sorted(links))
+    record = {} if kind == "organization" else read[f"{base}record/{source}/{key}"]
     return SearchEntry(
-        thing, kind, source, modified, _ordered(titles), _ordered(texts), related, _ordered(names)
+        thing,
+        kind,
+        source,
+        _seconds(record.get(_MODIFIED, ())),
+        ordered_texts(_values(properties, _TITLES)),
+        ordered_texts(_values(properties, _TEXTS)),
+        tuple(sorted({value.text for value in links if value.iri})),
+        ordered_texts(names),
     )
 
 
-def _statements(
-    store: QuadSource, node: NamedNode, kind: str, cached: dict[str, Organization]
-) -> Iterable[Quad]:
-    if kind == "organization":
-        return _cached_organization(store, node, cached).quads
-    return store.quads_for_pattern(node, None, None, _DEFAULT_GRAPH)
+def _values(properties: Properties, names: Iterable[str]) -> Iterator[Value]:
+    return (value for name in names for value in properties.get(name, ()))
 
 
-def _cached_organization(
-    store: QuadSource, node: NamedNode, cached: dict[str, Organization]
-) -> Organization:
-    if (known := cached.get(node.value)) is None:
-        known = cached[node.value] = _organization(store, node)
-    return known
-
-
-def linked_things(store: QuadSource, organization: str, base: str) -> Iterator[str]:
-    """Yield the things in which *organization* takes part; a thing is repeated for each role."""
-    for predicate in _party_properties(base):
-        for quad in store.quads_for_pattern(
-            None, predicate, NamedNode(organization), _DEFAULT_GRAPH
-        ):
-            if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
-                yield quad.subject.value
-
-
-def organizations_of(store: QuadSource, things: Iterable[str], base: str) -> set[str]:
-    """Return the organizations that take part in *things*."""
-    quads = (
-        quad
-        for thing in things
-        for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH)
-    )
-    return {
-        quad.object.value
-        for quad in quads
-        if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)
-    }
+def linked_things(
+    source: StatementSource, organizations: Collection[str], base: str
+) -> Iterator[str]:
+    """Yield the things in which one of *organizations* takes part."""
+    if organizations:
+        things = source.subjects_with(_party_properties(base), organizations)
+        yield from (thing for thing in things if parse_thing_iri(thing, base))
 
 
 @cache
-def _link_properties(base: str) -> frozenset[NamedNode]:
-    return frozenset({_SPATIAL, _CLASS, *(NamedNode(f"{base}ns#{name}") for name in _LINKS)})
+def _link_properties(base: str) -> tuple[str, ...]:
+    return (f"{DCT}spatial", _CLASS, *(f"{base}ns#{name}" for name in _LINKS))
 
 
 @cache
-def _party_properties(base: str) -> frozenset[NamedNode]:
-    return frozenset(
-        {NamedNode(f"{DCT}publisher"), NamedNode(f"{base}ns#partner"), NamedNode(f"{SCHEMA}funder")}
-    )
+def _party_properties(base: str) -> tuple[str, ...]:
+    return (f"{DCT}publisher", f"{base}ns#partner", f"{SCHEMA}funder")
 
 
-def _organization(store: QuadSource, organization: NamedNode) -> Organization:
-    names: list[tuple[str, str | None]] = []
-    classes: set[str] = set()
-    quads = tuple(store.quads_for_pattern(organization, None, None, _DEFAULT_GRAPH))
-    for quad in quads:
-        if quad.predicate == _NAME and isinstance(quad.object, Literal):
-            names.append((quad.object.value, quad.object.language))
-        elif quad.predicate == _CLASS and isinstance(quad.object, NamedNode):
-            classes.add(quad.object.value)
-    return Organization(_ordered(names), tuple(sorted(classes)), quads)
-
-
-def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
+def ordered_texts(values: Iterable[Value]) -> Texts:
+    """Return the literals of *values* with their languages, in the order of these."""
+    texts = ((value.text, value.language) for value in values if not value.iri)
     return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
 
 
-def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
-    """Yield the IRIs of the records of *things*."""
+def _records(things: Iterable[str], base: str) -> Iterator[str]:
     for thing in things:
         if parts := parse_thing_iri(thing, base):
             yield f"{base}record/{parts[1]}/{parts[2]}"
 
 
-def _modified(store: QuadSource, record: str) -> int:
-    for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _DEFAULT_GRAPH):
-        if isinstance(quad.object, Literal):
-            with suppress(ValueError, OverflowError):
-                return int(datetime.fromisoformat(quad.object.value).astimezone(UTC).timestamp())
+def _seconds(times: Iterable[Value]) -> int:
+    """Return the first of *times* in seconds since 1970, 0 if none can be read."""
+    for time in times:
+        with suppress(ValueError, OverflowError):
+            return int(datetime.fromisoformat(time.text).astimezone(UTC).timestamp())
     return 0
 
 
-def described_things(store: QuadSource, changed: Iterable[str], base: str) -> set[str]:
+def described_things(source: StatementSource, changed: Iterable[str], base: str) -> set[str]:
     """Return the things in *changed*, and the things whose records are in *changed*."""
-    things: set[str] = set()
-    for iri in changed:
-        if iri.startswith(f"{base}id/"):
-            things.add(iri)
-        elif "#" not in iri:
-            objects = (
-                quad.object
-                for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _DEFAULT_GRAPH)
-            )
-            things.update(thing.value for thing in objects if isinstance(thing, NamedNode))
-    return things
+    iris = set(changed)
+    things = {iri for iri in iris if iri.startswith(f"{base}id/")}
+    records = source.subjects([iri for iri in iris - things if "#" not in iri], [_TOPIC])
+    return things | {value.text for value in _values_of(records) if value.iri}
+
+
+def _values_of(subjects: Subjects) -> Iterator[Value]:
+    return (
+        value
+        for properties in subjects.values()
+        for values in properties.values()
+        for value in values
+    )

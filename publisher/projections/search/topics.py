@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from pyoxigraph import Literal, NamedNode
 
 from journal.atomic_file import replace_file
-from publisher.projections.quad_source import QuadSource
+from publisher.projections.search.document_source import ordered_texts
 from publisher.projections.search.index import TOPICS, Texts
-from vocab.terms import SKOS
+from publisher.projections.statement_source import StatementSource, Subjects
+from vocab.terms import RDF, SKOS
 
 SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
-_MEMBER, _PREFERRED = NamedNode(f"{SKOS}inScheme"), NamedNode(f"{SKOS}prefLabel")
-_OTHERS = frozenset({NamedNode(f"{SKOS}altLabel"), NamedNode(f"{SKOS}hiddenLabel")})
-_INDICATOR = NamedNode("http://metadata.un.org/sdg/ontology#Indicator")
+_MEMBER, _PREFERRED = f"{SKOS}inScheme", f"{SKOS}prefLabel"
+_OTHERS = (f"{SKOS}altLabel", f"{SKOS}hiddenLabel")
+_TYPE, _INDICATOR = f"{RDF}type", "http://metadata.un.org/sdg/ontology#Indicator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,47 +37,37 @@ class Topic:
     members: tuple[str, ...] = ()
 
 
-def read_topics(store: QuadSource, base: str) -> list[Topic]:
-    """Return the topics of the concept schemes in *store*, without SDG indicators, since nothing is
+def read_topics(source: StatementSource, base: str) -> list[Topic]:
+    """Return the topics of the concept schemes in *source*, without SDG indicators, since nothing is
     linked to them.
     """
-    preferred: dict[str, list[tuple[str, str | None]]] = {}
-    others: dict[str, list[tuple[str, str | None]]] = {}
+    region = f"{base}ns#ituRegion"
+    graphs = source.graphs(
+        [f"{base}scheme/{scheme}" for scheme in SCHEMES],
+        (_MEMBER, _PREFERRED, *_OTHERS, _TYPE, region),
+    )
     schemes: dict[str, str] = {}
+    concepts: Subjects = {}
     members: dict[str, set[str]] = {}
-    excluded: set[str] = set()
-    region = NamedNode(f"{base}ns#ituRegion")
-    for scheme in SCHEMES:
-        for quad in store.quads_for_pattern(None, None, None, NamedNode(f"{base}scheme/{scheme}")):
-            if not isinstance(quad.subject, NamedNode):
-                continue
-            iri, value = quad.subject.value, quad.object
-            if isinstance(value, Literal):
-                if quad.predicate == _PREFERRED:
-                    preferred.setdefault(iri, []).append((value.value, value.language))
-                elif quad.predicate in _OTHERS:
-                    others.setdefault(iri, []).append((value.value, value.language))
-            elif quad.predicate == _MEMBER:
+    for scheme, subjects in zip(SCHEMES, graphs.values(), strict=True):
+        for iri, properties in subjects.items():
+            if _MEMBER in properties:
                 schemes[iri] = scheme
-            elif value == _INDICATOR:
-                excluded.add(iri)
-            elif quad.predicate == region and isinstance(value, NamedNode):
-                members.setdefault(value.value, set()).add(iri)
+            for predicate, values in properties.items():
+                concepts.setdefault(iri, {}).setdefault(predicate, []).extend(values)
+            for value in properties.get(region, ()):
+                members.setdefault(value.text, set()).add(iri)
     return [
         Topic(
             iri,
             scheme,
-            _ordered(preferred.get(iri, ())),
-            _ordered(others.get(iri, ())),
+            ordered_texts(concepts[iri].get(_PREFERRED, ())),
+            ordered_texts(value for name in _OTHERS for value in concepts[iri].get(name, ())),
             tuple(sorted(members.get(iri, ()))),
         )
         for iri, scheme in sorted(schemes.items())
-        if iri not in excluded
+        if all(value.text != _INDICATOR for value in concepts[iri].get(_TYPE, ()))
     ]
-
-
-def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
-    return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
 
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:

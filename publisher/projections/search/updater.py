@@ -1,6 +1,6 @@
 """The projection of the journal into the search index.
 
-The changed things are read again from the store, so applying an entry twice changes nothing: after
+The changed things are read again from the columns, so applying an entry twice changes nothing: after
 a crash the index continues from its last commit. The names of organizations are part of the entries
 of things in which they take part; if a name changes, these things are read again. Labels of
 concepts are stored separately (``topics``), so a changed label only requires reading the
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,20 +22,17 @@ import structlog
 from journal.atomic_file import replace_file
 from publisher.projections import position as position_file
 from publisher.projections.journal_reader import JournalReader
-from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.document_source import (
-    Organization,
     described_things,
     linked_things,
-    organizations_of,
     parse_thing_iri,
-    read_entry,
-    record_iris,
+    read_entries,
     thing_iris,
 )
 from publisher.projections.search.index import BUILD_VERSION, IndexWriter, link_files
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
+from publisher.projections.statement_source import StatementSource
 
 BATCH = 2_000  # things read between two checks of the time: about 0.5 s
 COMMIT_INTERVAL = 20.0  # seconds between commits: a crash repeats no more work than that
@@ -71,27 +68,19 @@ def read_index_checkpoint(path: Path) -> IndexCheckpoint:
 
 
 class SearchUpdater:
-    """The search index in *folder*; its subfolder ``shown`` has the last published state.
-
-    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them
-    in one query; None for an embedded store.
+    """The index of the things in *source*, in *folder*; its subfolder ``shown`` has the last
+    published state.
     """
 
     name = "search"
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 
-    def __init__(
-        self,
-        folder: Path,
-        reader: JournalReader,
-        prefetch: Callable[[Iterable[str]], None] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, reader: JournalReader, source: StatementSource) -> None:
         self.published = folder / "shown"
         self._folder = folder
-        self._reader = reader
+        self._reader, self._source = reader, source
         self._base = reader.base
-        self._prefetch_subjects = prefetch
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
         self._committed = self._read_checkpoint()
         if not self.checkpoint:
@@ -112,23 +101,23 @@ class SearchUpdater:
         """
         return position_file.read_position(self.published)
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Commit the changes up to *position*, the position of *source*; yield between batches.
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        """Commit the changes up to *position*, the position of the source; yield between batches.
 
-        A new index is built from all things in *source*.
+        A new index is built from all things in the source.
         """
         if self.checkpoint:
-            yield from self._apply_entries(source, position)
+            yield from self._apply_entries(position)
             return
         log.info("building search index", position=position)
         self._writer.clear()
-        for batch in _batches(thing_iris(source, self._base)):
-            self._put_all(source, batch)
+        for batch in _batches(thing_iris(self._source, self._base)):
+            self._put_all(batch)
             yield
-        write_topics(self._index, read_topics(source, self._base))
+        write_topics(self._index, read_topics(self._source, self._base))
         self._commit(IndexCheckpoint(position, entry, BUILD_VERSION))
 
-    def _apply_entries(self, source: QuadSource, position: int) -> Iterator[None]:
+    def _apply_entries(self, position: int) -> Iterator[None]:
         since, applied = time.monotonic(), self._committed
         before = Searcher(self._index)
         for entry in self._reader.entries(self.checkpoint):
@@ -138,18 +127,17 @@ class SearchUpdater:
                 self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(
                     changed
                 )
-                self._prefetch(changed)
-                things = described_things(source, changed, self._base)
-                self._put_all(source, things)
+                things = described_things(self._source, changed, self._base)
+                self._put_all(things)
                 yield
-                for batch in _batches(self._things_of_renamed(source, before, things)):
-                    self._put_all(source, batch)
+                for batch in _batches(self._things_of_renamed(before, things)):
+                    self._put_all(batch)
                     yield
             applied = IndexCheckpoint(entry.number, entry.id, BUILD_VERSION)
             if time.monotonic() - since > COMMIT_INTERVAL:
-                self._commit_all(source, applied)
+                self._commit_all(applied)
                 since, before = time.monotonic(), Searcher(self._index)
-        self._commit_all(source, applied)
+        self._commit_all(applied)
 
     def show(self, seconds: float) -> None:
         """Publish the committed index."""
@@ -170,9 +158,7 @@ class SearchUpdater:
         """Close the index."""
         self._writer.close()
 
-    def _things_of_renamed(
-        self, store: QuadSource, before: Searcher, changed: Iterable[str]
-    ) -> set[str]:
+    def _things_of_renamed(self, before: Searcher, changed: Iterable[str]) -> Iterator[str]:
         """Return the things of organizations in *changed* whose name or class differs from
         *before*.
 
@@ -184,31 +170,26 @@ class SearchUpdater:
             for thing in changed
             if (parse_thing_iri(thing, self._base) or [""])[0] == "organization"
         )
-        renamed: set[str] = set()
-        for organization, old in zip(organizations, before.entries(organizations), strict=True):
-            new = read_entry(store, organization, self._base) if old else None
-            if old and new and (old.titles, old.links) != (new.titles, new.links):
-                renamed.update(linked_things(store, organization, self._base))
-        return renamed
+        after = read_entries(self._source, organizations, self._base)
+        renamed = [
+            organization
+            for organization, old in zip(organizations, before.entries(organizations), strict=True)
+            if old
+            and (new := after[organization])
+            and (old.titles, old.links) != (new.titles, new.links)
+        ]
+        return linked_things(self._source, renamed, self._base)
 
-    def _put_all(self, store: QuadSource, batch: Collection[str]) -> None:
-        self._prefetch([*batch, *record_iris(batch, self._base)])
-        if self._prefetch_subjects:
-            self._prefetch(organizations_of(store, batch, self._base))
-        organizations: dict[str, Organization] = {}
-        for thing in batch:
-            if document := read_entry(store, thing, self._base, organizations):
+    def _put_all(self, batch: Collection[str]) -> None:
+        for thing, document in read_entries(self._source, batch, self._base).items():
+            if document:
                 self._writer.put(document)
             else:
                 self._writer.drop(thing)
 
-    def _prefetch(self, subjects: Iterable[str]) -> None:
-        if self._prefetch_subjects:
-            self._prefetch_subjects(subjects)
-
-    def _commit_all(self, source: QuadSource, checkpoint: IndexCheckpoint) -> None:
+    def _commit_all(self, checkpoint: IndexCheckpoint) -> None:
         if self._labels_changed:
-            write_topics(self._index, read_topics(source, self._base))
+            write_topics(self._index, read_topics(self._source, self._base))
         self._commit(checkpoint)
         self._labels_changed = False
 

@@ -8,7 +8,7 @@ vector are not embedded again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -19,61 +19,51 @@ from languages.embedding import ModelError, embed
 from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import write_position
-from publisher.projections.quad_source import QuadSource
 from publisher.projections.search.document_source import (
     described_things,
     parse_thing_iri,
-    read_entry,
-    record_iris,
+    read_entries,
     thing_iris,
 )
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.vector_database import BUILD_VERSION, VectorDatabase
+from publisher.projections.statement_source import StatementSource
 
 LONGEST = 200  # characters of title and description that are embedded: about 30 ms of a core
 _BATCH = 16  # texts between two checks of the time: about 0.5 s
-_CHANGED = 2_000  # graphs of an entry that are looked at together
+_READ = 2_000  # things that are read together
 _NAMES_ONLY = "organization"  # a kind whose texts are names, which have no meaning to search for
 
 log = structlog.get_logger(component="vectors")
 
 
 class VectorUpdater(DatabaseProjection[VectorDatabase]):
-    """The vectors in *folder*; its subfolder ``shown`` has the last published state.
-
-    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them
-    in one query.
+    """The vectors of the things in *source*, in *folder*; its subfolder ``shown`` has the last
+    published state.
     """
 
     name = "vectors"
     snapshot_wait = 0.0
-    errors = (duckdb.Error, OSError, ModelError)
+    errors: tuple[type[Exception], ...] = (duckdb.Error, OSError, ModelError)
 
-    def __init__(
-        self,
-        folder: Path,
-        reader: JournalReader,
-        prefetch: Callable[[Iterable[str]], None] = lambda subjects: None,
-    ) -> None:
+    def __init__(self, folder: Path, reader: JournalReader, source: StatementSource) -> None:
         super().__init__(folder, reader, VectorDatabase, BUILD_VERSION)
-        self._prefetch, self._base = prefetch, reader.base
+        self._source, self._base = source, reader.base
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the vectors of what changed up to *position*, the position of *source*; yield
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        """Store the vectors of what changed up to *position*, the position of the source; yield
         between batches.
         """
         if self.checkpoint:
             for decoded in self._reader.entries(self.checkpoint):
                 if decoded.number > position:
                     break
-                for changed in decoded.changed(_CHANGED):
-                    self._prefetch(changed)
-                    yield from self._put_all(
-                        source, sorted(described_things(source, changed, self._base)), position
-                    )
+                for changed in decoded.changed(_READ):
+                    things = described_things(self._source, changed, self._base)
+                    yield from self._put_all(sorted(things), position)
         else:
             log.info("embedding texts", position=position)
-            yield from self._put_all(source, thing_iris(source, self._base), position)
+            yield from self._put_all(thing_iris(self._source, self._base), position)
             self._database.drop_unneeded(position)
         self._database.commit(position, entry)
         self.checkpoint = position
@@ -85,31 +75,35 @@ class VectorUpdater(DatabaseProjection[VectorDatabase]):
         write_position(part, self.checkpoint)
         self._publish(part)
 
-    def _put_all(self, source: QuadSource, things: Iterable[str], position: int) -> Iterator[None]:
+    def _put_all(self, things: Iterable[str], position: int) -> Iterator[None]:
         rest = (
             thing
             for thing in things
             if (parse_thing_iri(thing, self._base) or [_NAMES_ONLY])[0] != _NAMES_ONLY
         )
-        while batch := list(islice(rest, _BATCH)):
-            self._prefetch([*batch, *record_iris(batch, self._base)])
-            entries = {thing: read_entry(source, thing, self._base) for thing in batch}
-            texts = {
-                thing: text
-                for thing, entry in entries.items()
-                if entry and (text := embedded_text(entry))[0]
-            }
-            digests = {
-                thing: hashlib.sha256("\n".join(text).encode(errors="replace")).digest()
-                for thing, text in texts.items()
-            }
-            same = self._database.mark_needed(list(digests.items()), position) if digests else set()
-            if new := [thing for thing in texts if thing not in same]:
-                rows = [(thing, digests[thing], texts[thing][1]) for thing in new]
-                self._database.put(rows, embed([texts[thing][0] for thing in new]), position)
-            if gone := [thing for thing in batch if thing not in texts]:
-                self._database.drop(gone)
-            yield
+        while read := list(islice(rest, _READ)):
+            entries = iter(read_entries(self._source, read, self._base).items())
+            while batch := dict(islice(entries, _BATCH)):
+                self._put(batch, position)
+                yield
+
+    def _put(self, entries: dict[str, SearchEntry | None], position: int) -> None:
+        """Store the vectors of the things in *entries*, and drop those of things without texts."""
+        texts = {
+            thing: text
+            for thing, entry in entries.items()
+            if entry and (text := embedded_text(entry))[0]
+        }
+        digests = {
+            thing: hashlib.sha256("\n".join(text).encode(errors="replace")).digest()
+            for thing, text in texts.items()
+        }
+        same = self._database.mark_needed(list(digests.items()), position) if digests else set()
+        if new := [thing for thing in texts if thing not in same]:
+            rows = [(thing, digests[thing], texts[thing][1]) for thing in new]
+            self._database.put(rows, embed([texts[thing][0] for thing in new]), position)
+        if gone := [thing for thing in entries if thing not in texts]:
+            self._database.drop(gone)
 
 
 def embedded_text(entry: SearchEntry) -> tuple[str, str]:

@@ -7,7 +7,7 @@ One process writes it; copies are opened read-only
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
@@ -17,7 +17,7 @@ import duckdb
 
 from publisher.store.columns.staging import Stage
 
-FORMAT = 5  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 6  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB
@@ -38,7 +38,7 @@ CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
 CREATE TABLE common_terms AS FROM terms;  -- those that are objects of many triples
-CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
+CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
 CREATE TABLE beside (graph VARCHAR);  -- the graph of the store that is not in the journal
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 """
@@ -116,16 +116,27 @@ class ColumnDatabase:
         rows = self._connection.execute(query).fetchall()
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else (0, "", "")
 
+    @property
+    def fault(self) -> str:
+        """Return why queries must not be answered from the committed columns, "" if they may be."""
+        rows = self._connection.execute("SELECT fault FROM checkpoint").fetchall()
+        return str(rows[0][0]) if rows else ""
+
+    def read(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
+        """Run *query* over the tables; the result must be fetched before the next call."""
+        return self._connection.execute(query, dict(parameters))
+
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""
         self._connection.execute("BEGIN")
-        self._stage = Stage(self._connection)
+        self._stage = Stage(self._connection, self.fault)
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
         batches.
 
-        Applying rows again changes nothing.
+        Applying rows again changes nothing. What cannot be stored is left out, and ``fault`` says
+        so once it is committed. Raises ValueError if one is not a row.
         """
         rest = iter(rows)
         while batch := list(islice(rest, BATCH)):
@@ -155,8 +166,8 @@ class ColumnDatabase:
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes together with the journal entry that they lead up to."""
         self._connection.execute("DELETE FROM checkpoint")
-        row = [position, entry, BUILD_VERSION]
-        self._connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", row)
+        row = [position, entry, BUILD_VERSION, self._stage.fault]
+        self._connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?)", row)
         self._connection.execute("COMMIT")
 
     def _sort_if_needed(self) -> None:

@@ -49,10 +49,6 @@ DELETE FROM staged_terms;
 """
 
 
-class TermCollision(ValueError):
-    """Two terms have the same number, so the columns cannot store both."""
-
-
 class _Numbers(dict[bytes, int]):
     """The numbers of terms by their N-Triples forms. New terms are added to *arrived*, with their
     *hashes*.
@@ -74,18 +70,24 @@ class _Numbers(dict[bytes, int]):
 class Stage:
     """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms``
     of *connection*.
+
+    *fault* says why the columns lack something, "" if they do not: a quoted triple has no column,
+    and of two terms with the same number the first is kept.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, fault: str = "") -> None:
+        self._connection, self.fault = connection, fault
         self._numbers = _Numbers()
         self.rows = 0  # number of rows in ``staged``
         connection.execute(_TABLES)
 
     def add(self, rows: Sequence[bytes]) -> None:
-        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is not a
-        row or contains a quoted triple.
+        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``, but those with a quoted triple.
+        Raises ValueError if one is not a row.
         """
+        if quoted := [row for row in rows if b"<<" in row and _has_quoted_triple(row)]:
+            self.fault = self.fault or f"a quoted triple has no column: {quoted[0][:200]!r}"
+            rows = [row for row in rows if row not in quoted]
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
         encoded = {
@@ -106,11 +108,9 @@ class Stage:
             self._numbers = _Numbers()
 
     def insert_terms(self) -> None:
-        """Move new staged terms to ``terms``. Raises TermCollision if two terms have the same
-        number.
-        """
+        """Move new staged terms to ``terms``."""
         if self._connection.execute(_COLLISIONS).fetchall():
-            raise TermCollision("two terms have the same 64-bit hash")
+            self.fault = self.fault or "two terms have the same 64-bit hash"
         self._connection.execute(_INSERT_TERMS)
 
     def clear(self) -> None:
@@ -169,6 +169,16 @@ class Stage:
         self._connection.register("arrived", columns)
         self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arrived")
         self._connection.unregister("arrived")
+
+
+def _has_quoted_triple(row: bytes) -> bool:
+    """Return whether the subject or the object of a row is a quoted triple.
+
+    >>> _has_quoted_triple(b'A <s:s> <p:p> "<<" <g:g> .')
+    False
+    """
+    _, subject, _, rest = row.split(b" ", 3)
+    return subject.startswith(b"<<") or rest.startswith(b"<<")
 
 
 def _split(

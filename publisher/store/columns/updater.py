@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+import duckdb
 import structlog
 
 from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.projections.position import write_position
-from publisher.projections.quad_source import QuadSource
+from publisher.projections.statement_source import StatementSource
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
+from publisher.store.columns.statements import ColumnStatements
 from vocab.iris import Iris
 
 FILE = "columns.duckdb"
@@ -25,29 +27,38 @@ log = structlog.get_logger(component="columns")
 
 
 class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
-    """The columns in *folder*; its subfolder ``shown`` has the last published state."""
+    """The columns in *folder*; its subfolder ``shown`` has the last published state.
+
+    They are not published, and only the other projections read them, unless *are_published*.
+    """
 
     name = "columns"
+    errors: tuple[type[Exception], ...] = (duckdb.Error, OSError, ValueError)
     snapshot_wait = 1.0
 
-    def __init__(self, folder: Path, reader: JournalReader) -> None:
+    def __init__(self, folder: Path, reader: JournalReader, *, are_published: bool = True) -> None:
         super().__init__(folder, reader, ColumnDatabase, BUILD_VERSION)
-        self._unusable = False
+        self._are_published = are_published
         if not self.checkpoint:
             self.reset()
+        self._fault = self._database.fault
+
+    @property
+    def statements(self) -> StatementSource:
+        """Return the statements up to the checkpoint."""
+        return ColumnStatements(lambda query, values: self._database.read(query, values))
 
     @property
     def position(self) -> int:
         """Return the number of the last journal entry in the published columns, -1 if none are
-        published.
+        published; if they are not to be published, that of the last entry that is stored.
         """
-        return self.checkpoint if self._unusable else super().position
+        if self._are_published and not self._fault:
+            return super().position
+        return self.checkpoint or -1
 
-    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+    def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
-        if self._unusable:
-            self.checkpoint = position
-            return
         self._database.begin()
         number, identifier = self.checkpoint, ""
 
@@ -59,27 +70,26 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
                 yield decoded
                 number, identifier = decoded.number, decoded.id
 
-        try:
-            yield from self._database.apply(
-                chain.from_iterable(decoded.rows() for decoded in entries())
-            )
-        except ValueError as error:
-            log.error(
-                "columns cannot hold the data; queries are answered by the RDF store",
-                error=str(error),
-            )
-            self.reset()
-            self._unusable, self.checkpoint = True, position
-            return
+        yield from self._database.apply(
+            chain.from_iterable(decoded.rows() for decoded in entries())
+        )
         self._database.set_extra_graph(Iris(self._reader.base).status)
         self._database.commit(number, identifier)
         self.checkpoint = number
+        self._fault = self._database.fault
+        if self._fault:
+            log.error(
+                "columns cannot hold the data; queries are answered by the RDF store",
+                error=self._fault,
+            )
 
     def show(self, seconds: float) -> None:
         """Publish a copy of the columns atomically."""
-        if self._unusable:
-            return
         part = self._new_part()
         self._database.copy(part / FILE)
         write_position(part, self.checkpoint)
         self._publish(part)
+
+    def free_memory(self) -> None:
+        """Close the file until it is used again."""
+        self._database.close()

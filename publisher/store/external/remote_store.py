@@ -19,11 +19,9 @@ from pathlib import Path
 from pyoxigraph import NamedNode, Quad
 
 from publisher.errors import StoreFailure
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
-from publisher.projections.search.updater import SearchUpdater
-from publisher.projections.search.vector_updater import VectorUpdater
 from publisher.store.apply import digest_of
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.external import update_batches
 from publisher.store.external.client import Client
 from publisher.store.external.endpoint import StoreURLs
@@ -31,7 +29,7 @@ from publisher.store.external.remote_quads import RemoteQuads
 from publisher.store.external.state import State
 from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import SILENCE, WriterLease
-from publisher.store.runner import Runner, StoreState
+from publisher.store.runner import Runner, StoreState, open_indexes
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
 from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
@@ -77,8 +75,8 @@ class RemoteStore:
             dialect = client.dialect(SILENCE)
             self.writer = opened.enter_context(closing(StoreWriter(urls, dialect)))
             self.lease = WriterLease(client, self.writer, reader.journal, writer_name(folder))
-            self.quads = RemoteQuads(client, dialect)
-            self._status = set(self.quads.graph(self._graph))
+            self._quads = RemoteQuads(client, dialect)
+            self._status = set(self._quads.graph(self._graph))
             self._opened = opened.pop_all()
 
     def update(self) -> StoreState:
@@ -113,7 +111,6 @@ class RemoteStore:
             self._wait(GRACE)
         for entry in self._reader.entries(state.position):
             state = self._load(entry, state)
-        self.quads.forget()
         return state
 
     def _load(self, entry: DecodedEntry, state: State) -> State:
@@ -132,7 +129,7 @@ class RemoteStore:
         if not self._status_file.is_due(started):
             return False
         if not self.lease.claim(started):
-            stored = set(self.quads.graph(self._graph))
+            stored = set(self._quads.graph(self._graph))
             changed, self._status = stored != self._status, stored
             return changed
         new = self._status_file.read(started)
@@ -181,13 +178,9 @@ def open_external_runner(
     with_vectors: bool = False,
 ) -> Runner[RemoteStore]:
     """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*: facets, search,
-    and vectors if *with_vectors*.
+    and vectors if *with_vectors*. They read columns, which are not published: the store answers
+    queries.
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
-    facets = FacetUpdater(folder / "tables", reader, store.quads.expect)
-    vectors = (
-        (VectorUpdater(folder / "vectors", reader, store.quads.look_up),) if with_vectors else ()
-    )
-    return Runner(
-        store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up), *vectors)
-    )
+    columns = ColumnUpdater(folder / "columns", reader, are_published=False)
+    return Runner(store, columns, open_indexes(folder, reader, columns, with_vectors=with_vectors))

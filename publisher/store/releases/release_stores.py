@@ -37,7 +37,8 @@ from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
-from publisher.store.columns.database import ColumnDatabase
+from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
+from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
@@ -58,8 +59,8 @@ def store_folder(data: Path, number: int) -> Path:
 
 
 def find_store(data: Path, release: Release) -> Snapshot | None:
-    """Return the store of a release as a snapshot; None if it is missing, or was built by another
-    engine version or journal.
+    """Return the store of a release as a snapshot; None if it is missing, or was built by other
+    versions of the engine or the columns, or from another journal.
     """
     folder = store_folder(data, release.number)
     try:
@@ -70,7 +71,12 @@ def find_store(data: Path, release: Release) -> Snapshot | None:
 
 
 def _about(release: Release) -> dict[str, object]:
-    return {"entry": release.entry, "position": release.position, "engine": pyoxigraph.__version__}
+    return {
+        "entry": release.entry,
+        "position": release.position,
+        "engine": pyoxigraph.__version__,
+        "columns": BUILD_VERSION,
+    }
 
 
 def _snapshot(release: Release, folder: Path) -> Snapshot:
@@ -127,24 +133,25 @@ def _lines(data: Path, release: Release) -> Iterable[bytes]:
 
 
 def _create_columns(part: Path, data: Path, release: Release) -> None:
-    """Write the columns of a release beside its store in the folder *part*; none if they cannot
-    hold its data.
+    """Write the columns of a release beside its store in the folder *part*; without a position,
+    so that no query is answered from them, if they cannot hold its data.
     """
     work = part / ".columns"
     (part / COLUMNS).mkdir()
-    try:
-        with closing(ColumnDatabase(work / FILE)) as database:
-            database.begin()
-            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
-            database.commit(release.position, release.entry)
-            database.copy(part / COLUMNS / FILE)
-        write_position(part / COLUMNS, release.position)
-    except ValueError as error:
+    with closing(ColumnDatabase(work / FILE)) as database:
+        database.begin()
+        deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
+        database.commit(release.position, release.entry)
+        fault = database.fault
+        database.copy(part / COLUMNS / FILE)
+    if fault:
         log.error(
             "columns cannot hold the release; its store answers",
             release=release.number,
-            error=str(error),
+            error=fault,
         )
+    else:
+        write_position(part / COLUMNS, release.position)
     shutil.rmtree(work)
 
 
@@ -170,16 +177,18 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:
-    """Build the search index of a release from its store alone, so that every build has the same
+    """Build the search index of a release from its columns alone, so that every build has the same
     result.
     """
     folder = store_folder(data, release.number)
     work = folder.with_name(f".text-{release.number}")
     shutil.rmtree(work, ignore_errors=True)
-    store = Store.read_only(str(folder / "store"))
-    updater = SearchUpdater(work, JournalReader(Journal(data / "journal"), iris.base))
-    with closing(SlicedProjection(updater)) as sliced:
-        while not sliced.step(store, release.position, release.entry, _SLICE):
+    reader = JournalReader(Journal(data / "journal"), iris.base)
+    with (
+        open_statements(folder / COLUMNS / FILE) as statements,
+        closing(SlicedProjection(updater := SearchUpdater(work, reader, statements))) as sliced,
+    ):
+        while not sliced.step(release.position, release.entry, _SLICE):
             if sliced.error:
                 raise ReleaseError(
                     f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
