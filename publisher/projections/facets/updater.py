@@ -153,7 +153,7 @@ class FacetUpdater(DatabaseProjection[Database]):
         """Yield all subjects of a property, each with its objects that are IRIs."""
         subjects = self._source.subjects(list(self._source.subjects_with([predicate])), [predicate])
         for name, properties in subjects.items():
-            yield from ((name, value.text) for value in properties[predicate] if value.iri)
+            yield from ((name, value.text) for value in properties.get(predicate, ()) if value.iri)
 
     def _commit(self, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"

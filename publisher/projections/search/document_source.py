@@ -135,13 +135,5 @@ def described_things(source: StatementSource, changed: Iterable[str], base: str)
     iris = set(changed)
     things = {iri for iri in iris if iri.startswith(f"{base}id/")}
     records = source.subjects([iri for iri in iris - things if "#" not in iri], [_TOPIC])
-    return things | {value.text for value in _values_of(records) if value.iri}
-
-
-def _values_of(subjects: Subjects) -> Iterator[Value]:
-    return (
-        value
-        for properties in subjects.values()
-        for values in properties.values()
-        for value in values
-    )
+    topics = (value for properties in records.values() for value in properties.get(_TOPIC, ()))
+    return things | {value.text for value in topics if value.iri}
