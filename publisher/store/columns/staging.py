@@ -85,9 +85,10 @@ class Stage:
         """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``, but those with a quoted triple.
         Raises ValueError if one is not a row.
         """
-        if quoted := [row for row in rows if b"<<" in row and _has_quoted_triple(row)]:
-            self.fault = self.fault or f"a quoted triple has no column: {quoted[0][:200]!r}"
-            rows = [row for row in rows if row not in quoted]
+        kept = [row for row in rows if b"<<" not in row or not _has_quoted_triple(row)]
+        if len(kept) < len(rows):
+            self.fault = self.fault or "quoted triples have no columns"
+            rows = kept
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
         encoded = {
