@@ -85,10 +85,10 @@ class Stage:
         """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``, but those with a quoted triple.
         Raises ValueError if one is not a row.
         """
-        kept = [row for row in rows if b"<<" not in row or not _has_quoted_triple(row)]
-        if len(kept) < len(rows):
+        without = [row for row in rows if b"<<" not in row or not _has_quoted_triple(row)]
+        if len(without) < len(rows):
             self.fault = self.fault or "quoted triples have no columns"
-            rows = kept
+            rows = without
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
         encoded = {
