@@ -138,3 +138,8 @@ def link_published(published: Path, folder: Path) -> int:
     for file in published.iterdir():
         os.link(file, folder / file.name)
     return position
+
+
+def is_linked(published: Path, folder: Path) -> bool:
+    """Return whether *folder* has what is published in *published* now, by ``link_published``."""
+    return os.path.samefile(published / position_file.NAME, folder / position_file.NAME)

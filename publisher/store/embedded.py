@@ -16,7 +16,7 @@ from pyoxigraph import NamedNode, Quad, Store
 from journal.atomic_file import replace_file
 from publisher.projections.journal_reader import JournalCursor, JournalReader
 from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
-from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.columns.updater import ColumnUpdater, StatusGraph
 from publisher.store.runner import Runner, StoreState, open_indexes
 from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
 from publisher.store.status_watcher import StatusFile
@@ -128,6 +128,12 @@ class EmbeddedStore:
         self._store_checkpoint(replace(self.checkpoint, needs_optimization=False))
         return True
 
+    def status_graph(self) -> StatusGraph:
+        """Return the status graph."""
+        return StatusGraph(
+            self._status, self.quads.quads_for_pattern(None, None, None, self._graph)
+        )
+
     def create_snapshot(self) -> Snapshot:
         """Create a snapshot of the store with the published indexes."""
         if self.checkpoint.quads is None:
@@ -228,5 +234,5 @@ def open_runner(
     and vectors if *with_vectors*.
     """
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
-    columns = ColumnUpdater(folder / "columns", reader)
+    columns = ColumnUpdater(folder / "columns", reader, store.status_graph)
     return Runner(store, columns, open_indexes(folder, reader, columns, with_vectors=with_vectors))

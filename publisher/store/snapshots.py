@@ -18,7 +18,7 @@ from pyoxigraph import Store
 from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
 from publisher.errors import DamagedFiles
-from publisher.projections.database_projection import link_published
+from publisher.projections.database_projection import is_linked, link_published
 from publisher.projections.position import read_position
 from publisher.projections.search import updater as search
 from publisher.projections.search.index import is_current
@@ -95,7 +95,10 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
         read_position(paths.columns),
         read_position(paths.vectors),
     )
-    return is_searchable and has_tables and has_others
+    if not (is_searchable and has_tables and has_others):
+        return False
+    # columns with another status graph have the same position
+    return snapshot.columns < 0 or is_linked(paths.columns, Path(snapshot.path) / "columns")
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:

@@ -1054,15 +1054,6 @@ async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryServ
         assert answer.engine == "columns"
 
 
-def test_columns_are_opened_by_the_first_query_that_needs_them(path: str) -> None:
-    with closing(ColumnSnapshot(path)) as opened:
-        opened.evaluate(QueryRequest("ASK { ?s ?p ?o }", base=IRIS.base))
-        between = "columns" in vars(opened)
-        engine = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
-
-    assert (between, engine) == (False, "columns")
-
-
 def test_store_answers_what_fails_in_the_columns(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:

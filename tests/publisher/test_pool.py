@@ -111,6 +111,21 @@ async def test_a_new_snapshot_is_answered_from_at_once(pool: Pool, tmp_path: Pat
     assert (before.split(), after.split()) == (["n", "1"], ["n", "2"])
 
 
+async def test_a_query_while_the_snapshot_changes_starts_no_reader(
+    pool: Pool, tmp_path: Path
+) -> None:
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
+    before = readers(pool)
+    path = snapshot(tmp_path, 2)
+
+    _, answer = await asyncio.gather(pool.switch_snapshot(path), text(pool))
+    await all_settled(pool)
+
+    assert answer.split() in (["n", "1"], ["n", "2"])
+    assert readers(pool) == before
+    assert {worker.snapshot for worker in pool._idle} == {path}
+
+
 async def test_readers_do_not_multiply_when_snapshots_change_under_load(
     pool: Pool, tmp_path: Path
 ) -> None:

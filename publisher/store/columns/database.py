@@ -1,13 +1,16 @@
 """The file of the columns: terms by their numbers, and quads of numbers, sorted by predicate.
 
 One process writes it; copies are opened read-only
-(https://duckdb.org/docs/stable/connect/concurrency).
+(https://duckdb.org/docs/stable/connect/concurrency). A copy is a base file, which all copies share
+until it is written anew, and DuckDB's log of what has changed since, which is read when the copy is
+opened.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
@@ -16,8 +19,9 @@ from pathlib import Path
 import duckdb
 
 from publisher.store.columns.staging import Stage
+from publisher.store.columns.terms import TermKind
 
-FORMAT = 6  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 7  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB
@@ -27,7 +31,13 @@ MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
 # a predicate with so many triples for each object has common terms for its objects
 COMMON = 10
+SHORT = 12  # characters of a literal of another type, such as a year, that is a common term too
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
+# DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
+# row group of 122,880; a row of the journal adds at most four terms
+MAX_LOGGED = 30_000
+MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
+_NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = """
 CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-Triples form if it does not follow from the rest
@@ -37,14 +47,24 @@ CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-T
 CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
-CREATE TABLE common_terms AS FROM terms;  -- those that are objects of many triples
+CREATE TABLE common_terms AS FROM terms;  -- objects of many triples, numbers, times and booleans
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
-CREATE TABLE beside (graph VARCHAR);  -- the graph of the store that is not in the journal
+CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
+CREATE TABLE base (is_current BOOLEAN);  -- has a row while the last full copy and the log are the columns
 """
 _CHANGES = """
 CREATE OR REPLACE TEMP TABLE change AS
     SELECT arg_max(added, n) AS added, g, s, p, o FROM staged GROUP BY g, s, p, o;
+"""
+_STATUS_CHANGES = """
+CREATE OR REPLACE TEMP TABLE change AS
+    SELECT true AS added, g, s, p, o FROM (SELECT DISTINCT g, s, p, o FROM staged)
+        ANTI JOIN status USING (g, s, p, o)
+    UNION ALL
+    SELECT false, g, s, p, o FROM status ANTI JOIN staged USING (g, s, p, o);
+DELETE FROM status;
+INSERT INTO status SELECT DISTINCT g, s, p, o FROM staged;
 """
 _DELETE = """
 DELETE FROM quads USING change
@@ -80,6 +100,9 @@ CREATE OR REPLACE TABLE common_terms AS
         SELECT p AS id FROM predicates UNION
         SELECT o FROM triples SEMI JOIN
             (SELECT p FROM predicates WHERE triples >= {COMMON} * objects) USING (p)
+        UNION
+        SELECT id FROM terms WHERE kind BETWEEN {TermKind.INTEGER:d} AND {TermKind.DECIMAL:d}
+            OR kind = {TermKind.OTHER:d} AND length(lexical) <= {SHORT}
     ) USING (id);
 """
 
@@ -99,12 +122,17 @@ class ColumnDatabase:
             "memory_limit": self._memory,
             "threads": 2,
             "temp_directory": spilled,
+            "checkpoint_threshold": _NO_CHECKPOINT,
         }
         connection = duckdb.connect(str(self._path), config=config)
         try:
+            connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             query = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
             if not connection.execute(query).fetchall():
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
+            if not connection.execute("FROM base").fetchall():
+                connection.execute("RESET checkpoint_threshold")
+                connection.execute("PRAGMA enable_checkpoint_on_shutdown")
         except duckdb.Error:
             connection.close()  # otherwise a new file at this path would be opened as this one
             raise
@@ -129,7 +157,7 @@ class ColumnDatabase:
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""
         self._connection.execute("BEGIN")
-        self._stage = Stage(self._connection, self.fault)
+        self._stage, self._applied = Stage(self._connection, self.fault), 0
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
@@ -141,54 +169,94 @@ class ColumnDatabase:
         rest = iter(rows)
         while batch := list(islice(rest, BATCH)):
             self._stage.add(batch)
+            self._applied += len(batch)
             if self._stage.rows >= max(MIN_APPLIED, self._count("quads") // STAGED_SHARE):
                 self._apply()
             yield
         self._apply()
 
-    def _apply(self) -> None:
+    def _apply(self, changes: str = _CHANGES) -> None:
+        """Apply what is staged, of which the SQL *changes* makes the table ``change``."""
         self._stage.insert_terms()
-        self._connection.execute(_CHANGES)
+        self._connection.execute(changes)
         self._stage.clear()
-        if self._connection.execute("SELECT 1 FROM change WHERE NOT added LIMIT 1").fetchall():
-            self._connection.execute(_DELETE)
-        self._connection.execute(_ADD)
+        kinds = self._connection.execute("SELECT DISTINCT added FROM change").fetchall()
+        for added in (False, True):
+            if (added,) in kinds:
+                self._connection.execute(_ADD if added else _DELETE)
 
     def _count(self, table: str) -> int:
         ((number,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
         return int(number)
 
-    def set_extra_graph(self, graph: str) -> None:
-        """Record the IRI of the graph that the RDF store holds although the journal does not."""
-        self._connection.execute("DELETE FROM beside")
-        self._connection.execute("INSERT INTO beside VALUES (?)", [graph])
+    def replace_status(self, rows: Sequence[bytes]) -> None:
+        """Replace the quads that are not in the journal by *rows*, ``A <s> <p> <o> <g> .``."""
+        self.begin()
+        self._stage.add(rows)
+        self._applied = len(rows)
+        self._apply(_STATUS_CHANGES)
+        self._connection.execute("UPDATE checkpoint SET fault = ?", [self._stage.fault])
+        self._commit()
 
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes together with the journal entry that they lead up to."""
         self._connection.execute("DELETE FROM checkpoint")
         row = [position, entry, BUILD_VERSION, self._stage.fault]
         self._connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?)", row)
+        self._commit()
+
+    def _commit(self) -> None:
+        if self._applied > MAX_LOGGED or self._stage.fault:
+            self._connection.execute("DELETE FROM base")
         self._connection.execute("COMMIT")
 
-    def _sort_if_needed(self) -> None:
+    @property
+    def _is_unsorted(self) -> bool:
         query = "SELECT (SELECT max(sorted) FROM layout), (SELECT count(*) FROM quads)"
         ((before, now),) = self._connection.execute(query).fetchall()
-        if before is None or now > before * (1 + MAX_UNSORTED):
-            self._connection.execute(f"BEGIN; {_SORT} COMMIT")
+        return before is None or now > before * (1 + MAX_UNSORTED)
 
     def copy(self, path: Path) -> None:
         """Copy the committed columns to the file *path*, sorted and counted; close the file until it
         is used again, which frees the memory that they took.
         """
-        self._sort_if_needed()
+        self._connection.execute("DELETE FROM base")
+        if self._is_unsorted:
+            self._connection.execute(f"BEGIN; {_SORT} COMMIT")
         self._connection.execute(_COUNT)
         self._connection.execute(_COMMON)
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)
 
+    def use_base(self) -> None:
+        """Let ``copy_changes`` use the last full copy as the base."""
+        self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        self._connection.execute("INSERT INTO base VALUES (true)")
+        self.close()  # opened again, it has no other limit of the log
+
+    def copy_changes(self, path: Path, base: Path) -> bool:
+        """Copy the committed columns to the file *path*, as a link to the file *base*, which ``copy``
+        wrote, and a copy of the log of what has changed since. The counts are those of *base*.
+
+        Returns False, and does nothing, if a whole copy is needed: there is no base, the log is
+        long, or many quads are unsorted.
+        """
+        has_base = base.exists() and self._connection.execute("FROM base").fetchall()
+        log, name = log_file(self._path), log_file(path)
+        if not has_base or self._is_unsorted or log.stat().st_size > MAX_LOG:
+            return False
+        os.link(base, path)
+        shutil.copyfile(log, name)
+        return True
+
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
         if "_connection" in self.__dict__:
             self._connection.close()
             del self._connection
+
+
+def log_file(path: Path) -> Path:
+    """Return the file with DuckDB's log of the database file *path*."""
+    return path.with_name(f"{path.name}.wal")

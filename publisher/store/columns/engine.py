@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from pyoxigraph import (
     BlankNode,
     Literal,
     NamedNode,
-    Quad,
     QueryBoolean,
     QueryResultsFormat,
     QuerySolutions,
@@ -24,12 +23,10 @@ from pyoxigraph import (
 )
 
 from publisher.store.columns.compiler import CompiledQuery, compile_query
-from publisher.store.columns.database import TABLES
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.query_parser import Form, ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.result_lines import Template
-from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TERM_TEXT, TermKind, TermRow, term_row
 from publisher.store.workers.reader import parse_term
 
@@ -46,17 +43,9 @@ _Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and b
 
 
 class ColumnEngine:
-    """The columns in the file *path*, which take at most *memory* bytes.
+    """The columns in the file *path*, which take at most *memory* bytes."""
 
-    *quads_of* returns the quads of the graph that is not in the journal: they are added in memory.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        quads_of: Callable[[str], Iterable[Quad]] = lambda graph: (),
-        memory: int = MEMORY,
-    ) -> None:
+    def __init__(self, path: Path, memory: int = MEMORY) -> None:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory >> 20}MiB",
             "threads": 1,
@@ -67,8 +56,10 @@ class ColumnEngine:
         self.connection.execute(
             f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)"
         )
-        graphs = self.connection.execute("SELECT graph FROM stored.beside").fetchall()
-        self._add([quad for (graph,) in graphs for quad in quads_of(graph)])
+        self.connection.execute("USE stored")
+        self.connection.execute(
+            "CREATE TEMP VIEW named_quads AS SELECT * FROM stored.quads WHERE g <> 0"
+        )
         # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and
         # would hash all terms.
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
@@ -76,32 +67,6 @@ class ColumnEngine:
         self._graphs: dict[int, int] = {}
         self._texts: dict[int, str] = {}  # of common terms
         self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
-
-    def _add(self, quads: list[Quad]) -> None:
-        """Create views that contain the stored quads and *quads*."""
-        run = self.connection.execute
-        run("CREATE SCHEMA added; SET schema = 'added'")
-        run(TABLES)
-        rows = [
-            f"A {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .".encode()
-            for quad in quads
-        ]
-        if rows:
-            stage = Stage(self.connection)
-            stage.add(rows)
-            stage.insert_terms()
-            run("INSERT INTO added.quads SELECT DISTINCT g, s, p, o FROM staged")
-            run(
-                "INSERT INTO added.triples SELECT DISTINCT s, p, o FROM staged ANTI JOIN stored.triples USING (s, p, o)"
-            )
-            stage.clear()
-            run("DELETE FROM added.terms WHERE id IN (SELECT id FROM stored.terms)")
-        run("SET schema = 'main'")
-        for table in ("terms", "quads", "triples"):
-            added = f" UNION ALL SELECT * FROM added.{table}" if rows else ""
-            run(f"CREATE VIEW {table} AS SELECT * FROM stored.{table}{added}")
-        run("CREATE VIEW common_terms AS FROM stored.common_terms")
-        run("CREATE VIEW named_quads AS SELECT * FROM quads WHERE g <> 0")
 
     @cached_property
     def triples(self) -> int:
@@ -112,19 +77,9 @@ class ColumnEngine:
     def predicates(self) -> Mapping[int, PredicateCount]:
         """Return the counts by predicate."""
         rows = self.connection.execute(
-            "SELECT p, triples, subjects, objects FROM stored.predicates"
+            "SELECT p, triples, subjects, objects FROM predicates"
         ).fetchall()
-        counts = {
-            p: PredicateCount(triples, subjects, objects) for p, triples, subjects, objects in rows
-        }
-        for p, number in self.connection.execute(
-            "SELECT p, count(*) FROM added.triples GROUP BY p"
-        ).fetchall():
-            count = counts.get(p, PredicateCount(0, 0, 0))
-            counts[p] = PredicateCount(
-                count.triples + number, count.subjects + number, count.objects + number
-            )
-        return counts
+        return {p: PredicateCount(*counts) for p, *counts in rows}
 
     @cached_property
     def has_decimals(self) -> bool:

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import duckdb
 from cachetools import LRUCache
-from pyoxigraph import NamedNode, QueryBoolean, Store
+from pyoxigraph import QueryBoolean, Store
 
 from publisher.projections.position import read_position
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
 from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.updater import FILE
+from publisher.store.columns.updater import FILE, read_status
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 
-SMALL = 5_000  # triples and solutions to visit, up to which the RDF store is as fast
+SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
 # one triple of the store in this number may be visited too: the columns read all terms to look up
 # one
-SHARE = 500
+SHARE = 1_000
 MAX_SHAPES = 1_000  # remembered query texts without constants
 # every 20th query that differs only by constants from one left to the RDF store is parsed again
 RETRY_EVERY = 20
@@ -51,7 +51,7 @@ class SnapshotColumns:
     """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to
     the RDF store.
 
-    *small* None is SMALL, or one in SHARE of the triples. With 0 every query that is compiled is
+    *small* None is SMALL and one in SHARE of the triples. With 0 every query that is compiled is
     answered.
     """
 
@@ -62,7 +62,7 @@ class SnapshotColumns:
 
     @property
     def _small(self) -> float:
-        return max(SMALL, self.engine.triples // SHARE) if self._fixed is None else self._fixed
+        return SMALL + self.engine.triples // SHARE if self._fixed is None else self._fixed
 
     def answer(self, query_request: QueryRequest) -> Answer | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
@@ -148,14 +148,15 @@ def open_columns(folder: Path, store: Store, small: float | None = None) -> Snap
     """
     try:
         about = json.loads((folder / "about.json").read_text())
-        if read_position(folder / "columns") != about["position"]:
+        columns = folder / "columns"
+        if (read_position(columns), read_status(columns)) != (
+            about["position"],
+            about.get("status", ""),
+        ):
             return None
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
-        file = folder / "columns" / FILE
-        engine = ColumnEngine(
-            file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit
-        )
+        engine = ColumnEngine(columns / FILE, limit)
         return SnapshotColumns(engine, small)
     # a damaged file, or a folder that was removed meanwhile
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):

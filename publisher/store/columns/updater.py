@@ -6,12 +6,14 @@ their last commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import structlog
+from pyoxigraph import Quad
 
 from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
@@ -19,15 +21,23 @@ from publisher.projections.position import write_position
 from publisher.projections.statement_source import StatementSource
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements
-from vocab.iris import Iris
 
 FILE = "columns.duckdb"
+_STATUS = "status"  # the file with the digest of the published status graph
 
 log = structlog.get_logger(component="columns")
 
 
+class StatusGraph(NamedTuple):
+    """The quads of the graph of the store that is not in the journal, and their *digest*."""
+
+    digest: str
+    quads: Iterable[Quad]
+
+
 class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
-    """The columns in *folder*; its subfolder ``shown`` has the last published state.
+    """The columns in *folder*; its subfolder ``shown`` has the last published state, with the
+    current *status* graph.
 
     They are not published, and only the other projections read them, unless *are_published*.
     """
@@ -36,9 +46,16 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     errors: tuple[type[Exception], ...] = (duckdb.Error, OSError, ValueError)
     snapshot_wait = 1.0
 
-    def __init__(self, folder: Path, reader: JournalReader, *, are_published: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reader: JournalReader,
+        status: Callable[[], StatusGraph] = lambda: StatusGraph("", ()),
+        *,
+        are_published: bool = True,
+    ) -> None:
         super().__init__(folder, reader, ColumnDatabase, BUILD_VERSION)
-        self._are_published = are_published
+        self._status, self._are_published = status, are_published
         if not self.checkpoint:
             self.reset()
         self._fault = self._database.fault
@@ -51,11 +68,14 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     @property
     def position(self) -> int:
         """Return the number of the last journal entry in the published columns, -1 if none are
-        published; if they are not to be published, that of the last entry that is stored.
+        published, or if only the status graph is not the current one; if they are not to be
+        published, that of the last entry that is stored.
         """
-        if self._are_published and not self._fault:
-            return super().position
-        return self.checkpoint or -1
+        if not self._are_published or self._fault:
+            return self.checkpoint or -1
+        position = super().position
+        is_current = read_status(self.published) == self._status().digest
+        return position if is_current or position != self.checkpoint else -1
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
@@ -73,7 +93,6 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         yield from self._database.apply(
             chain.from_iterable(decoded.rows() for decoded in entries())
         )
-        self._database.set_extra_graph(Iris(self._reader.base).status)
         self._database.commit(number, identifier)
         self.checkpoint = number
         self._fault = self._database.fault
@@ -85,11 +104,30 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
 
     def show(self, seconds: float) -> None:
         """Publish a copy of the columns atomically."""
+        status = self._status()
+        self._database.replace_status(
+            [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
+        )
         part = self._new_part()
-        self._database.copy(part / FILE)
+        has_base = self._database.copy_changes(part / FILE, self.published / FILE)
+        if not has_base:
+            self._database.copy(part / FILE)
         write_position(part, self.checkpoint)
+        (part / _STATUS).write_text(status.digest)
         self._publish(part)
+        if not has_base:
+            self._database.use_base()
 
     def free_memory(self) -> None:
         """Close the file until it is used again."""
         self._database.close()
+
+
+def read_status(folder: Path) -> str:
+    """Return the digest of the status graph in the columns that are published in *folder*, "" if
+    none are.
+    """
+    try:
+        return (folder / _STATUS).read_text()
+    except FileNotFoundError:
+        return ""

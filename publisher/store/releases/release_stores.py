@@ -27,7 +27,6 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.projections.database_projection import link_published
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position, write_position
 from publisher.projections.projection import SlicedProjection
@@ -107,10 +106,11 @@ def copy_current(data: Path, release: Release, iris: Iris) -> bool:
     store.flush()
     del store
     columns = Path(newest.path) / COLUMNS
+    (part / ".columns").mkdir()
     if read_position(columns) == release.position:
-        link_published(columns, part / COLUMNS)
-    else:
-        _create_columns(part, data, release)
+        for file in columns.glob(f"{FILE}*"):  # with its log
+            shutil.copyfile(file, part / ".columns" / file.name)
+    _create_columns(part, data, release)
     _publish(part, store_folder(data, release.number), release)
     return True
 
@@ -135,13 +135,18 @@ def _lines(data: Path, release: Release) -> Iterable[bytes]:
 def _create_columns(part: Path, data: Path, release: Release) -> None:
     """Write the columns of a release beside its store in the folder *part*; without a position,
     so that no query is answered from them, if they cannot hold its data.
+
+    Columns in its folder ``.columns`` are those of the release and a status graph.
     """
     work = part / ".columns"
     (part / COLUMNS).mkdir()
     with closing(ColumnDatabase(work / FILE)) as database:
-        database.begin()
-        deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
-        database.commit(release.position, release.entry)
+        if database.checkpoint()[:2] == (release.position, release.entry):
+            database.replace_status(())
+        else:
+            database.begin()
+            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
+            database.commit(release.position, release.entry)
         fault = database.fault
         database.copy(part / COLUMNS / FILE)
     if fault:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from functools import cached_property
 from pathlib import Path
 
-from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
+from publisher.store.columns.query_parser import parse
+from publisher.store.columns.snapshot_columns import open_columns
 from publisher.store.workers import reader
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import OpenSnapshot, Result
@@ -23,6 +23,7 @@ _MAX_LENGTH = 20_000  # characters of a query that is compiled
 _BLOCKING = re.compile(
     r"\b(?:COUNT|SUM|MIN|MAX|AVG|SAMPLE|GROUP_CONCAT|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE
 )
+_FIRST_QUERY = 'SELECT (COUNT(?s) AS ?n) { ?s <x:p> ?o FILTER(?o != "") } GROUP BY ?o ORDER BY ?n'
 _GRAPH_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
 # a group whose first subject is an IRI
@@ -32,10 +33,10 @@ _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
 class ColumnSnapshot(OpenSnapshot):
     """An open snapshot with its columns, if these are at the same journal position as its store."""
 
-    @cached_property
-    def columns(self) -> SnapshotColumns | None:
-        """Open the columns; None if there are none at the position of the store."""
-        return open_columns(Path(self.path), self.store)
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        # None if there are none at the position of the store
+        self.columns = open_columns(Path(path), self.store)
 
     def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it; raise
@@ -68,8 +69,8 @@ class ColumnSnapshot(OpenSnapshot):
 
     def close(self) -> None:
         """Close the store and the columns, and release the lock."""
-        if columns := self.__dict__.get("columns"):
-            columns.close()
+        if self.columns:
+            self.columns.close()
         super().close()
 
 
@@ -108,4 +109,5 @@ def run(connection: socket.socket, memory: int, parent: int) -> None:
     """Serve *connection* as ``reader.run``."""
     # it logs a warning for every ill-typed literal in a query
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)
+    parse(_FIRST_QUERY)  # the first takes 50 ms more: a forked process copies what it changes
     reader.run(connection, memory, parent, ColumnSnapshot)

@@ -79,10 +79,22 @@ class Pool:
         return len(self._workers) - len(self._outside_slots)
 
     async def switch_snapshot(self, snapshot: str) -> None:
-        """Use *snapshot* for all following queries; idle workers open it now."""
+        """Use *snapshot* for all following queries.
+
+        Idle workers open it one after another, before it is used, but the last: queries need not
+        wait for that.
+        """
+        ready: list[Worker] = []
+        try:
+            while len(self._idle) > 1:
+                idle = self._idle.pop()
+                if await self._is_opened(idle, snapshot):
+                    ready.append(idle)
+        finally:
+            self._idle.extend(reversed(ready))
         self.snapshot = snapshot
-        idle, self._idle = list(self._idle), deque()
-        for worker in idle:
+        while worker := next((item for item in self._idle if item.snapshot != snapshot), None):
+            self._idle.remove(worker)
             await self._prepare(worker)
         while self._in_slots < self._size + self._spares:
             if not await self._add():
@@ -247,17 +259,23 @@ class Pool:
         """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and
         return False.
         """
-        try:
-            await worker.open(self.snapshot)
+        is_opened = await self._is_opened(worker, self.snapshot)
+        if is_opened:
             self._idle.append(worker)
-            return True
+        return is_opened
+
+    async def _is_opened(self, worker: Worker, snapshot: str) -> bool:
+        """Let *worker* open *snapshot*; if it fails, stop it and return False."""
+        try:
+            await worker.open(snapshot)
         except PublisherError as error:
             log.warning(
-                "query worker cannot open the snapshot", snapshot=self.snapshot, error=str(error)
+                "query worker cannot open the snapshot", snapshot=snapshot, error=str(error)
             )
             self._forget(worker)
             await worker.stop()
             return False
+        return True
 
     def _start_task(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,0 +1,303 @@
+"""A published copy of the columns shares its base file with the copies before it, and has a log of
+what has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyoxigraph import Quad, RdfFormat, parse
+
+from journal.journal import Journal
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns import database, snapshot_columns
+from publisher.store.columns.database import ColumnDatabase, log_file
+from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
+from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
+from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.runner import Runner
+from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.workers import reader as reader_module
+from publisher.store.workers.column_reader import ColumnSnapshot
+from publisher.store.workers.query_request import QueryRequest
+
+BASE = "https://x.org/"
+STATUS = f"{BASE}status"
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+ALL = "SELECT ?s ?o (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } } GROUP BY ?s ?o"
+
+
+def row(number: int, value: str = "", sign: str = "A") -> str:
+    value = value or f"value {number}"
+    return f'{sign} <{BASE}s{number}> <{BASE}p{number % 7}> "{value}" <{BASE}g{number}> .'
+
+
+def commit(data: Path, rows: Iterable[str]) -> None:
+    Journal(data / "journal").append(rows, run="r1", time=WHEN)
+
+
+def values(columns: ColumnEngine) -> set[tuple[str, str]]:
+    """Return all subjects, each with its values, as the columns answer."""
+    solutions = SnapshotColumns(columns, 0).answer(QueryRequest(ALL))
+    assert solutions is not None
+    return {(str(solution[0]), str(solution[1])) for solution in solutions}  # type: ignore[index, union-attr]
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> JournalReader:
+    commit(tmp_path, (row(number) for number in range(100)))
+    return JournalReader(Journal(tmp_path / "journal"), BASE)
+
+
+def level(updater: ColumnUpdater, reader: JournalReader) -> Path:
+    """Apply all entries and publish; return the published file."""
+    *_, last = reader.entries(0)
+    list(updater.advance(last.number, last.id))
+    updater.show(1)
+    assert updater.position == last.number
+    return updater.published / FILE
+
+
+def test_an_entry_is_published_as_a_log_on_the_same_base(
+    tmp_path: Path, reader: JournalReader
+) -> None:
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        base = level(updater, reader).stat().st_ino
+        commit(tmp_path, [row(3, sign="D"), row(3, "another"), row(200)])
+        published = level(updater, reader)
+
+        assert (published.stat().st_ino, log_file(published).exists()) == (base, True)
+        with closing(ColumnEngine(published)) as columns:
+            assert values(columns) == {
+                (f"<{BASE}s{number}>", f'"{"another" if number == 3 else f"value {number}"}"')
+                for number in (*range(100), 200)
+            }
+
+
+def test_a_copy_keeps_its_state_when_others_follow(tmp_path: Path, reader: JournalReader) -> None:
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        level(updater, reader)
+        states = []
+        for number in (300, 301, 302):
+            commit(tmp_path, [row(number)])
+            published = level(updater, reader)
+            copy = tmp_path / f"copy-{number}"
+            copy.mkdir()
+            for file in published.parent.iterdir():
+                (copy / file.name).hardlink_to(file)
+            states.append((number, copy))
+
+        for number, copy in states:
+            with closing(ColumnEngine(copy / FILE)) as columns:
+                assert {iri for iri, _ in values(columns)} == {
+                    f"<{BASE}s{item}>" for item in (*range(100), *range(300, number + 1))
+                }
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MAX_LOGGED", 1), ("MAX_LOG", 100)])
+def test_a_long_entry_or_a_long_log_makes_a_new_base(
+    tmp_path: Path, reader: JournalReader, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        base = level(updater, reader).stat().st_ino
+        monkeypatch.setattr(database, name, limit)
+        commit(tmp_path, [row(300), row(301)])
+        published = level(updater, reader)
+
+        assert published.stat().st_ino != base
+        assert not log_file(published).exists()
+        with closing(ColumnEngine(published)) as columns:
+            assert len(values(columns)) == 102
+
+
+def test_the_rows_of_a_log_are_not_in_the_file(tmp_path: Path) -> None:
+    """A row of the journal adds at most four terms: so many, and DuckDB must not write them into
+    the file that the copies share.
+    """
+    path, base = tmp_path / "work.duckdb", tmp_path / FILE
+    with closing(ColumnDatabase(path)) as written:
+        written.begin()
+        list(written.apply([row(1).encode()]))
+        written.commit(1, "first")
+        written.copy(base)
+        written.use_base()
+        before = path.read_bytes()
+        written.begin()
+        list(
+            written.apply(
+                f"A <x:s{n}> <x:p{n}> <x:o{n}> <x:g{n}> .".encode()
+                for n in range(database.MAX_LOGGED)
+            )
+        )
+        written.commit(2, "second")
+
+        assert path.read_bytes() == before == base.read_bytes()
+
+
+@pytest.mark.parametrize("step", ["copy", "use_base", "_publish"])
+def test_columns_that_were_stopped_while_they_were_published_are_published_again(
+    tmp_path: Path, reader: JournalReader, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "columns"
+    with closing(ColumnUpdater(folder, reader)) as updater:
+        level(updater, reader)
+    commit(tmp_path, [row(number) for number in range(300, 400)])  # many are unsorted: a new base
+    with monkeypatch.context() as patched:
+        patched.setattr(ColumnUpdater if step == "_publish" else ColumnDatabase, step, stop)
+        stopped = ColumnUpdater(folder, reader)
+        with pytest.raises(KeyboardInterrupt):
+            level(stopped, reader)
+    stopped.close()
+    commit(tmp_path, [row(500)])
+
+    with closing(ColumnUpdater(folder, reader)) as updater:
+        published = level(updater, reader)
+        with closing(ColumnEngine(published)) as columns:
+            assert {iri for iri, _ in values(columns)} == {
+                f"<{BASE}s{number}>" for number in (*range(100), *range(300, 400), 500)
+            }
+
+
+def test_a_log_of_another_base_is_refused(tmp_path: Path, reader: JournalReader) -> None:
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        first = level(updater, reader).read_bytes()
+        commit(tmp_path, [row(number) for number in range(300, 400)])
+        level(updater, reader)
+        commit(tmp_path, [row(500)])
+        published = level(updater, reader)
+    other = tmp_path / FILE
+    other.write_bytes(first)
+    log_file(other).write_bytes(log_file(published).read_bytes())
+
+    with pytest.raises(duckdb.Error, match="WAL"):
+        ColumnEngine(other)
+
+
+def status_of(number: int) -> list[Quad]:
+    text = f'<{BASE}source/a> <{BASE}failures> "{number}" <{STATUS}> .'
+    return list(parse(text, RdfFormat.N_QUADS))
+
+
+def test_a_new_status_graph_is_published_at_the_same_entry(
+    tmp_path: Path, reader: JournalReader
+) -> None:
+    number = 1
+
+    def status() -> StatusGraph:
+        return StatusGraph(str(number), status_of(number))
+
+    with closing(ColumnUpdater(tmp_path / "columns", reader, status)) as updater:
+        level(updater, reader)
+        number = 2
+        assert updater.position == -1
+
+        updater.show(1)
+
+        assert updater.position == 1
+        with closing(ColumnEngine(updater.published / FILE)) as columns:
+            assert {item for item in values(columns) if "source" in item[0]} == {
+                (f"<{BASE}source/a>", '"2"')
+            }
+
+
+@pytest.fixture
+def runner(tmp_path: Path, reader: JournalReader) -> Iterator[Runner[EmbeddedStore]]:
+    with closing(open_runner(reader, tmp_path / "store", tmp_path / "status.nq", STATUS)) as opened:
+        yield opened
+
+
+def step_to_the_end(runner: Runner[EmbeddedStore]) -> Snapshot:
+    while runner.step():
+        pass
+    newest = newest_snapshot(runner.snapshots)
+    assert newest is not None
+    return newest
+
+
+def test_the_columns_of_a_snapshot_have_its_status_graph(
+    tmp_path: Path, runner: Runner[EmbeddedStore]
+) -> None:
+    for number in (1, 2, 3):
+        text = f'<{BASE}source/a> <{BASE}operations#consecutiveFailures> "{number}" <{STATUS}> .\n'
+        (tmp_path / "status.nq").write_text(text)
+        newest = step_to_the_end(runner)
+
+        with closing(ColumnSnapshot(newest.path)) as opened:
+            assert opened.columns is not None
+            assert (f"<{BASE}source/a>", f'"{number}"') in values(opened.columns.engine)
+
+
+def test_columns_with_another_status_graph_are_not_used(
+    tmp_path: Path, runner: Runner[EmbeddedStore]
+) -> None:
+    newest = step_to_the_end(runner)
+    with closing(ColumnSnapshot(newest.path)) as opened:
+        store = opened.store
+        (Path(newest.path) / "columns" / "status").write_text("another")
+
+        assert open_columns(Path(newest.path), store, 0) is None
+
+
+def test_columns_that_get_the_status_graph_late_are_in_a_new_snapshot(
+    tmp_path: Path, runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_to_the_end(runner)
+    with monkeypatch.context() as patched:
+        patched.setattr(ColumnUpdater, "show", lambda *_: None)
+        (tmp_path / "status.nq").write_text(f'<{BASE}source/a> <{BASE}p> "1" <{STATUS}> .\n')
+        late = runner.step()
+
+    newest = step_to_the_end(runner)
+
+    assert late is not None
+    assert newest.number > late.number
+    for snapshot, is_open in ((late, False), (newest, True)):
+        with closing(ColumnSnapshot(snapshot.path)) as opened:
+            assert bool(opened.columns) is is_open
+
+
+class Discarded:
+    """A connection to which answers are sent."""
+
+    def sendall(self, data: bytes) -> None:
+        """Discard *data*."""
+
+
+def test_a_closed_snapshot_has_no_open_files(
+    tmp_path: Path,
+    runner: Runner[EmbeddedStore],
+    monkeypatch: pytest.MonkeyPatch,
+    open_files: Callable[[Path], list[str]],
+) -> None:
+    newest = step_to_the_end(runner)
+    # the query is parsed, and left to the RDF store
+    monkeypatch.setattr(snapshot_columns, "SMALL", 1)
+    monkeypatch.setattr(snapshot_columns, "SHARE", 1e-9)
+    opened = ColumnSnapshot(newest.path)
+    request = QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s <{BASE}p1> ?o }}", table="csv")
+
+    reader_module._answer(opened, request, Discarded())  # type: ignore[arg-type]
+    assert open_files(Path(newest.path))
+    opened.close()
+
+    assert open_files(Path(newest.path)) == []
+
+
+@pytest.fixture
+def open_files() -> Callable[[Path], list[str]]:
+    """Return what lists the open files of this process in a folder."""
+
+    def listed(folder: Path) -> list[str]:
+        links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return sorted(str(link) for link in links if folder in link.parents)
+
+    return listed
