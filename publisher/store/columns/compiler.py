@@ -174,8 +174,10 @@ class _Compiler:
         ):
             raise NotCompiled("a bound variable that is not in every solution")
 
-    def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
-        """Return a SELECT, and whether it is ordered."""
+    def _select(self, node: CompValue, graph: int | None = None) -> tuple[SolutionTable, bool]:
+        """Return a SELECT in the graph with a number, None for the default graph, and whether it is
+        ordered.
+        """
         modifiers = modifiers_of(node)
         before, self._patterns.counts_doubles = (
             self._patterns.counts_doubles,
@@ -186,7 +188,7 @@ class _Compiler:
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
         whole = with_unbound(
-            self._names, self.pattern(modifiers.pattern), [*modifiers.variables, *used]
+            self._names, self.pattern(modifiers.pattern, graph), [*modifiers.variables, *used]
         )
         self._patterns.counts_doubles = before
         projected = {variable: whole.columns[variable] for variable in modifiers.variables}
@@ -230,10 +232,10 @@ class _Compiler:
                     self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph)
                 )
             case "Minus":
-                if graph is not None:
-                    raise NotCompiled("MINUS in GRAPH")
+                if isinstance(graph, str):
+                    raise NotCompiled("MINUS in a graph that is a variable")
                 self._refuse_bound(node.p2)
-                left, right = self.pattern(node.p1), self.pattern(node.p2)
+                left, right = self.pattern(node.p1, graph), self.pattern(node.p2, graph)
                 self._check_shared(left, right)
                 return minus(self._names, left, right)
             case "Filter":
@@ -243,12 +245,14 @@ class _Compiler:
             case "Extend":
                 return self._extend(node, graph)
             case "ToMultiSet":
-                if graph is not None:
-                    raise NotCompiled("a subquery or VALUES in GRAPH")
+                if isinstance(graph, str):
+                    raise NotCompiled("a subquery or VALUES in a graph that is a variable")
                 if not node.p:  # the parser gives an empty list
                     raise NotCompiled("VALUES without values")
                 self._refuse_bound(node)
-                return self._values(node.p) if node.p.name == "values" else self._subquery(node.p)
+                if node.p.name == "values":
+                    return self._values(node.p)
+                return self._subquery(node.p, graph)
             case "values":
                 self._refuse_bound(node)
                 return self._values(node)
@@ -256,9 +260,9 @@ class _Compiler:
                 return self._aggregate(node, graph)
         raise NotCompiled(str(node.name))
 
-    def _subquery(self, node: CompValue) -> SolutionTable:
+    def _subquery(self, node: CompValue, graph: int | None) -> SolutionTable:
         """Return a SELECT without the properties of its terms."""
-        relation, _ = self._select(node)
+        relation, _ = self._select(node, graph)
         names = ", ".join(self._names[item] for item in relation.columns) or "1 AS unit"
         if not relation.described:
             return relation
@@ -601,7 +605,7 @@ class _Compiler:
         self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]
     ) -> tuple[VariableColumn, str]:
         if operand == "*":
-            if expression.distinct:
+            if expression.distinct:  # the RDF store counts blank nodes of the query too
                 raise NotCompiled("COUNT(DISTINCT *)")
             return VariableColumn(ColumnType.INTEGER), "count(*)"
         column, name = relation.columns[operand], self._names[operand]

@@ -36,7 +36,7 @@ _GRAPHS = (Form.CONSTRUCT, Form.DESCRIBE)  # the forms whose result is triples
 FETCHED = 10_000  # rows per fetch
 MAX_WRITTEN = 1_000  # solutions up to which an answer is written without another query of lines
 CACHED_TERMS = 10_000  # common terms whose texts are cached
-CACHED = 500  # queries whose algebra or SQL is cached
+CACHED = 500  # queries whose SQL is cached
 
 Answer = QuerySolutions | QueryBoolean | Iterator[Triple]
 _Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and bindings
@@ -121,7 +121,7 @@ class ColumnEngine:
         if compiled is None:
             try:
                 compiled = compile_query(
-                    _in_order_of_store(_parsed(text, base), text, base),
+                    _in_order_of_store(parse(text, base), text, base),
                     self,
                     {name: _bound(term) for name, term in key[2]},
                 )
@@ -296,13 +296,3 @@ def _bound(text: str) -> TermRow:
     if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {text}")
     return row
-
-
-_PARSED: LRUCache[tuple[str, str | None], ParsedQuery] = LRUCache(CACHED)
-
-
-def _parsed(text: str, base: str | None) -> ParsedQuery:
-    key = (text, base)
-    if (parsed := _PARSED.get(key)) is None:
-        parsed = _PARSED[key] = parse(text, base)
-    return parsed

@@ -1,31 +1,41 @@
-"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser."""
+"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser.
+
+Queries that differ only in their strings, IRIs, comments and white space are parsed once: the
+algebra has placeholders, which are replaced by the constants of each query.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from pyparsing import ParseException, ParserElement
+from rdflib.paths import Path
 from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.term import Literal, URIRef
 
+from publisher.rdf.sparql_tokens import Token, string_value, tokenize
 from publisher.store.columns.operands import constant
 from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
 
-# an IRI or a string, either of which may contain #, or a comment, the only group
-_COMMENT = re.compile(
-    r"""<[^<>"{}|^`\x00-\x20]*> | \"\"\".*?\"\"\" | '''.*?''' | "[^"\n\r]*" | '[^'\n\r]*' | (\#[^\n\r]*)""",
-    re.DOTALL | re.VERBOSE,
-)
+CACHED = 500  # shapes whose algebra is cached
+_FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
+_ABSOLUTE = re.compile(r"<(?:https?://[^/?#<>]|urn:)[^<>]*>")
+# what the placeholder of a string, an IRI or a local name begins with, before its number
+_STRING, _IRI, _LOCAL = "\ue000", "urn:x-stocktake-iri-", "stocktake-name-"
+_NAMED = re.compile(rf"{_LOCAL}([0-9]+)$")
 
 
 def _load_grammar() -> ParserElement:
     """Return rdflib's grammar of a query without comments; tabs in strings stay tabs. Looking for a
-    comment before each token takes four tenths of the time of parsing.
+    comment before each token would take four tenths of the time of parsing.
 
     The module is loaded a second time, so that rdflib's own queries may have comments.
     """
@@ -64,32 +74,112 @@ class ParsedQuery(NamedTuple):
     variables: tuple[str, ...]
 
 
+class Shape(NamedTuple):
+    """The *text* of a query with placeholders for *constants*, its strings, IRIs and the local
+    parts of its prefixed names, and without comments.
+    """
+
+    text: str
+    constants: tuple[str, ...]
+
+
+@lru_cache(CACHED)
+def shape_of(text: str) -> Shape:
+    """Return the shape of a query.
+
+    >>> shape_of('ASK { ?s x:y <urn:a> , "b" # a comment\\n }').constants
+    ('y', 'urn:a', 'b')
+    """
+    parts: list[str] = []
+    constants: dict[str, int] = {}  # numbers by their tokens: equal ones have one placeholder
+    has_constants = False  # after the prologue
+    for token in tokenize(text, with_gaps=True):
+        has_constants = has_constants or token.word() in _FORMS
+        if token.kind == "gap":
+            parts.append(" ")
+        elif has_constants and _is_constant(token):
+            parts.append(_placeholder(token, constants.setdefault(token.text, len(constants))))
+        else:
+            parts.append(token.text)
+    return Shape("".join(parts), tuple(map(_constant_value, constants)))
+
+
+def _is_constant(token: Token) -> bool:
+    return token.kind in ("string", "name") or (
+        token.kind == "iri" and _ABSOLUTE.fullmatch(token.text) is not None
+    )
+
+
+def _placeholder(token: Token, number: int) -> str:
+    if token.kind == "name":
+        return f"{token.text.partition(':')[0]}:{_LOCAL}{number}"
+    return f"<{_IRI}{number}>" if token.kind == "iri" else f'"{_STRING}{number}"'
+
+
+def _constant_value(token: str) -> str:
+    if token[0] in "\"'":
+        return string_value(token)
+    return token[1:-1] if token[0] == "<" else token.partition(":")[2]
+
+
 def parse(text: str, base: str | None = None) -> ParsedQuery:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
     if "\\" in text:
         raise NotCompiled("an escape, which the two parsers may read differently")
-    try:
-        parsed = _GRAMMAR.parse_string(_without_comments(text), parse_all=True)
-        query = translateQuery(parsed, base=base)
-    except ParseException as error:
-        raise NotCompiled(f"not a query for the parser: {error}") from error
-    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
-        if isinstance(error, MemoryError):
-            raise
-        raise NotCompiled(f"the parser rejects it: {error}") from error
-    algebra = query.algebra
+    if any(start in text for start in (_STRING, _IRI, _LOCAL)):
+        raise NotCompiled("a name that stands for constants")
+    shape = shape_of(text)
+    algebra = _replaced(_parsed(shape.text, base), shape.constants)
+    assert isinstance(algebra, CompValue)
     if algebra.name not in {form.value for form in Form}:
         raise NotCompiled(f"the form {algebra.name}")
     variables = tuple(map(str, algebra.PV or ()))
     return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause), variables)
 
 
-def _without_comments(text: str) -> str:
-    """Replace the comments of a query, which has no escapes, by spaces.
+@lru_cache(CACHED)
+def _parsed(shape: str, base: str | None) -> CompValue:
+    """Return the algebra of a shape, which must not be changed."""
+    try:
+        algebra: CompValue = translateQuery(
+            _GRAMMAR.parse_string(shape, parse_all=True), base=base
+        ).algebra
+    except ParseException as error:
+        raise NotCompiled(f"not a query for the parser: {error}") from error
+    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
+        if isinstance(error, MemoryError):
+            raise
+        raise NotCompiled(f"the parser rejects it: {error}") from error
+    return algebra
 
-    Source: https://www.w3.org/TR/sparql11-query/#grammarComments
-    """
-    return _COMMENT.sub(lambda match: " " * len(match[0]) if match[1] else match[0], text)
+
+def _replaced(node: object, constants: Sequence[str]) -> object:
+    """Return a copy of the algebra *node* with *constants* in place of their placeholders."""
+    if isinstance(node, Literal):
+        value = constants[int(node[1:])] if node.startswith(_STRING) else node
+        datatype = _replaced(node.datatype, constants)
+        return Literal(value, lang=node.language, datatype=datatype, normalize=False)
+    if isinstance(node, URIRef):
+        if node.startswith(_IRI):
+            return URIRef(constants[int(node[len(_IRI) :])])
+        if (match := _NAMED.search(node)) is not None:
+            return URIRef(node[: match.start()] + constants[int(match[1])])
+        return node
+    if isinstance(node, CompValue):
+        return CompValue(
+            node.name, **{name: _replaced(value, constants) for name, value in node.items()}
+        )
+    if isinstance(node, Path):
+        path = copy(node)
+        vars(path).update({name: _replaced(value, constants) for name, value in vars(node).items()})
+        return path
+    if isinstance(node, Mapping):
+        return {name: _replaced(value, constants) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(part, constants) for part in node]
+    if isinstance(node, tuple):
+        return tuple(_replaced(part, constants) for part in node)
+    return node
 
 
 def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:

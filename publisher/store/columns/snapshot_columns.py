@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import resource
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from pyoxigraph import QueryBoolean, Store
 from publisher.projections.position import read_position
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
-from publisher.store.columns.query_parser import parse
+from publisher.store.columns.query_parser import parse, shape_of
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE, read_status
 from publisher.store.workers.query_request import QueryRequest
@@ -26,7 +25,7 @@ SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as
 # one triple of the store in this number may be visited too: the columns read all terms to look up
 # one
 SHARE = 1_000
-MAX_SHAPES = 1_000  # remembered query texts without constants
+MAX_SHAPES = 1_000  # remembered shapes of queries
 # every 20th query that differs only by constants from one left to the RDF store is parsed again
 RETRY_EVERY = 20
 
@@ -41,7 +40,6 @@ _FAILURES = (
     TypeError,
     ValueError,
 )
-_CONSTANT = re.compile(r"""<[^<>\s]*>|"[^"\n]*"|'[^'\n]*'|(?<=:)[\w.-]+""")
 
 
 log = logging.getLogger(__name__)
@@ -75,7 +73,7 @@ class SnapshotColumns:
             return None
 
     def _answer(self, query_request: QueryRequest) -> Answer | None:
-        shape = _CONSTANT.sub("<>", query_request.text)
+        shape = shape_of(query_request.text).text
         if self.engine.triples < min(self._small, SMALL) or self._leave_to_store(shape):
             return None
         try:
