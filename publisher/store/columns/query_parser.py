@@ -158,6 +158,7 @@ def _replaced(node: object, constants: Sequence[str]) -> object:
     if isinstance(node, Literal):
         value = constants[int(node[1:])] if node.startswith(_STRING) else node
         datatype = _replaced(node.datatype, constants)
+        assert datatype is None or isinstance(datatype, str)
         return Literal(value, lang=node.language, datatype=datatype, normalize=False)
     if isinstance(node, URIRef):
         if node.startswith(_IRI):
