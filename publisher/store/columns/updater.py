@@ -95,6 +95,9 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         )
         self._database.commit(number, identifier)
         self.checkpoint = number
+        self._read_fault()
+
+    def _read_fault(self) -> None:
         self._fault = self._database.fault
         if self._fault:
             log.error(
@@ -108,6 +111,9 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         self._database.replace_status(
             [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
         )
+        self._read_fault()
+        if self._fault:
+            return
         part = self._new_part()
         has_base = self._database.copy_changes(part / FILE, self.published / FILE)
         if not has_base:
