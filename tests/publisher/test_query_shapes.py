@@ -28,6 +28,7 @@ QUERIES = [
     'SELECT (GROUP_CONCAT(?o; SEPARATOR=", ") AS ?n) { ?s e:a/^e:b|!(e:c|<http://example.org/d>)* ?o }',
     "CONSTRUCT { ?s e:p <relative> } { ?s e:p ?o VALUES ?o { e:a UNDEF 'x' } } # a comment with <x:y>",
     "ASK FROM <http://example.org/g> FROM NAMED e:g { GRAPH e:g { ?s ?p true, 1.5, 7 } }",
+    "SELECT * { ?s e:a ?o FILTER EXISTS { ?o e:b 'x' FILTER NOT EXISTS { ?o e:c e:d FILTER(?o != e:e) } } }",
     "DESCRIBE ?s { ?s e:p1 ?o FILTER EXISTS { ?o e:p2 <urn:x:y> } MINUS { ?o a <http://example.org/z> } }",
     "SELECT ?select { ?select e:where e:SELECT ; e:a.b e:c-d, e:e:f }",
 ]
@@ -46,7 +47,11 @@ def plain(node: object) -> object:
         for name in ("triples", "PV"):  # rdflib sorts triples by their terms
             if isinstance(parts.get(name), list):
                 parts[name] = sorted(map(str, parts[name]))  # type: ignore[call-overload]
-        return [node.name, parts]
+        return [
+            node.name,
+            parts,
+            {name: plain(value) for name, value in vars(node).items() if name[0] != "_"},
+        ]
     if isinstance(node, PropertyPath):
         return [type(node).__name__, plain(vars(node))]
     if isinstance(node, dict):

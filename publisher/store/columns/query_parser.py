@@ -27,7 +27,7 @@ from publisher.store.columns.relations import NotCompiled
 
 CACHED = 500  # shapes whose algebra is cached
 _FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
-_ABSOLUTE = re.compile(r"<(?:https?://[^/?#<>]|urn:)[^<>]*>")
+_ABSOLUTE = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]*:[^<>]*>")
 # what the placeholder of a string, an IRI or a local name begins with, before its number
 _STRING, _IRI, _LOCAL = "\ue000", "urn:x-stocktake-iri-", "stocktake-name-"
 _NAMED = re.compile(rf"{_LOCAL}([0-9]+)$")
@@ -167,9 +167,12 @@ def _replaced(node: object, constants: Sequence[str]) -> object:
             return URIRef(node[: match.start()] + constants[int(match[1])])
         return node
     if isinstance(node, CompValue):
-        return CompValue(
-            node.name, **{name: _replaced(value, constants) for name, value in node.items()}
-        )
+        values = {name: _replaced(value, constants) for name, value in node.items()}
+        copied = CompValue(node.name, **values)
+        for name, value in vars(node).items():  # the translated pattern of EXISTS is an attribute
+            if not name.startswith("_"):
+                setattr(copied, name, _replaced(value, constants))
+        return copied
     if isinstance(node, Path):
         path = copy(node)
         vars(path).update({name: _replaced(value, constants) for name, value in vars(node).items()})
