@@ -81,14 +81,14 @@ class Pool:
     async def switch_snapshot(self, snapshot: str) -> None:
         """Use *snapshot* for all following queries.
 
-        Idle workers open it one after another, before it is used, but the last: queries need not
-        wait for that.
+        All idle workers but one open it before it is used, one after another, so that no query
+        waits for that.
         """
         ready: list[Worker] = []
         try:
             while len(self._idle) > 1:
                 idle = self._idle.pop()
-                if await self._is_opened(idle, snapshot):
+                if await self._open(idle, snapshot):
                     ready.append(idle)
         finally:
             self._idle.extend(reversed(ready))
@@ -259,12 +259,12 @@ class Pool:
         """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and
         return False.
         """
-        is_opened = await self._is_opened(worker, self.snapshot)
+        is_opened = await self._open(worker, self.snapshot)
         if is_opened:
             self._idle.append(worker)
         return is_opened
 
-    async def _is_opened(self, worker: Worker, snapshot: str) -> bool:
+    async def _open(self, worker: Worker, snapshot: str) -> bool:
         """Let *worker* open *snapshot*; if it fails, stop it and return False."""
         try:
             await worker.open(snapshot)
