@@ -66,6 +66,11 @@ class DatabaseProjection(Generic[DatabaseT]):
         """Return the number of the journal entry that readers see, -1 if nothing is published."""
         return position_file.read_position(self.published)
 
+    @property
+    def is_current(self) -> bool:
+        """Return whether readers see what is stored."""
+        return self.position == self.checkpoint
+
     def reset(self) -> None:
         """Delete the file and what is published, so that both are rebuilt."""
         self._database.close()

@@ -33,6 +33,10 @@ class Projection(Protocol):
     def position(self) -> int:
         """Return the number of the entry that readers see, -1 if nothing is shown."""
 
+    @property
+    def is_current(self) -> bool:
+        """Return whether readers see what is stored."""
+
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches.
 
@@ -113,9 +117,11 @@ class SlicedProjection:
                     return False
             elif time.monotonic() > until:
                 return False
-        if projection.checkpoint == position and projection.position != position:
+        if projection.checkpoint != position:
+            return False
+        if not projection.is_current:
             projection.show(max(0.0, until - time.monotonic()))
-        return projection.position == position
+        return projection.is_current
 
     def progress(self) -> dict[str, object]:
         """Return its position, and the error if it could not be written."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from pyoxigraph import Quad, RdfFormat, parse
+from structlog.testing import capture_logs
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -62,6 +63,23 @@ def level(updater: ColumnUpdater, reader: JournalReader) -> Path:
     updater.show(1)
     assert updater.position == last.number
     return updater.published / FILE
+
+
+def test_the_columns_of_an_earlier_version_are_built_again_without_a_warning(
+    tmp_path: Path, reader: JournalReader
+) -> None:
+    path = tmp_path / "columns" / "work.duckdb"
+    path.parent.mkdir()
+    with closing(duckdb.connect(str(path))) as connection:
+        connection.execute(
+            "CREATE TABLE checkpoint AS"
+            " SELECT 1 AS position, 'x' AS entry, '6 duckdb-1' AS version, '' AS fault"
+        )
+
+    with capture_logs() as lines, closing(ColumnUpdater(path.parent, reader)) as updater:
+        level(updater, reader)
+
+    assert lines == []
 
 
 def test_an_entry_is_published_as_a_log_on_the_same_base(
@@ -197,12 +215,14 @@ def test_a_new_status_graph_is_published_at_the_same_entry(
 
     with closing(ColumnUpdater(tmp_path / "columns", reader, status)) as updater:
         level(updater, reader)
+        assert updater.is_current
         number = 2
-        assert updater.position == -1
+        assert not updater.is_current
+        assert updater.position == 1
 
         updater.show(1)
 
-        assert updater.position == 1
+        assert updater.is_current
         with closing(ColumnEngine(updater.published / FILE)) as columns:
             assert {item for item in values(columns) if "source" in item[0]} == {
                 (f"<{BASE}source/a>", '"2"')

@@ -50,6 +50,10 @@ class BrokenIndex:
     def position(self) -> int:
         return -1
 
+    @property
+    def is_current(self) -> bool:
+        return self.position == self.checkpoint
+
     def __init__(self) -> None:
         self.resets = 0
 

@@ -101,6 +101,11 @@ class SearchUpdater:
         """
         return position_file.read_position(self.published)
 
+    @property
+    def is_current(self) -> bool:
+        """Return whether readers see what is stored."""
+        return self.position == self.checkpoint
+
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Commit the changes up to *position*, the position of the source; yield between batches.
 

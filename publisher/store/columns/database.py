@@ -127,9 +127,12 @@ class ColumnDatabase:
         connection = duckdb.connect(str(self._path), config=config)
         try:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-            query = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
-            if not connection.execute(query).fetchall():
+            query = "SELECT table_name FROM duckdb_tables()"
+            tables = {name for (name,) in connection.execute(query).fetchall()}
+            if "checkpoint" not in tables:
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
+            elif "base" not in tables:
+                return connection  # of an earlier version: built again by whoever reads that
             if not connection.execute("FROM base").fetchall():
                 connection.execute("RESET checkpoint_threshold")
                 connection.execute("PRAGMA enable_checkpoint_on_shutdown")

@@ -68,14 +68,20 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     @property
     def position(self) -> int:
         """Return the number of the last journal entry in the published columns, -1 if none are
-        published, or if only the status graph is not the current one; if they are not to be
-        published, that of the last entry that is stored.
+        published; if they are not to be published, that of the last entry that is stored.
         """
-        if not self._are_published or self._fault:
-            return self.checkpoint or -1
-        position = super().position
-        is_current = read_status(self.published) == self._status().digest
-        return position if is_current or position != self.checkpoint else -1
+        return super().position if self._is_to_be_published else self.checkpoint or -1
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether readers see what is stored, with the current status graph."""
+        return not self._is_to_be_published or (
+            super().is_current and read_status(self.published) == self._status().digest
+        )
+
+    @property
+    def _is_to_be_published(self) -> bool:
+        return self._are_published and not self._fault
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
