@@ -118,11 +118,11 @@ def unreadable_reason(path: Path) -> str:
     Takes about five seconds of processor time for each gigabyte. Source:
     https://duckdb.org/docs/stable/internals/storage
     """
-    quoted = str(path).replace("'", "''")
     try:
         # Attached, since this process may have opened the file already, with other settings.
         with closing(duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})) as connection:
-            connection.execute(f"ATTACH '{quoted}' AS file (READ_ONLY); USE file")
+            connection.execute("ATTACH ? AS file (READ_ONLY)", [str(path)])
+            connection.execute("USE file")
             for (table,) in connection.execute(
                 "SELECT table_name FROM duckdb_tables() WHERE database_name = 'file'"
             ).fetchall():

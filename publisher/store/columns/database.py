@@ -1,4 +1,4 @@
-"""The file of the columns: terms by their numbers, and quads of numbers, sorted by predicate.
+"""The file of the columns: terms, sorted by their numbers, and quads of numbers, sorted by predicate.
 
 One process writes it; copies are opened read-only
 (https://duckdb.org/docs/stable/connect/concurrency). A copy is a base file, which all copies share
@@ -21,7 +21,7 @@ import duckdb
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
 
-FORMAT = 7  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 8  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows encoded at once: about 50 MB
@@ -83,10 +83,12 @@ INSERT INTO triples
     SELECT DISTINCT s, p, o FROM change ANTI JOIN triples USING (s, p, o) WHERE added;
 """
 _SORT = """
-CREATE OR REPLACE TABLE quads AS SELECT * FROM quads ORDER BY p, s, o, g;
-CREATE OR REPLACE TABLE triples AS SELECT * FROM triples ORDER BY p, o, s;
-DELETE FROM layout;
-INSERT INTO layout SELECT count(*) FROM quads;
+INSERT INTO sorted.terms FROM terms ORDER BY id;
+INSERT INTO sorted.quads FROM quads ORDER BY p, s, o, g;
+INSERT INTO sorted.triples FROM triples ORDER BY p, o, s;
+INSERT INTO sorted.checkpoint FROM checkpoint;
+INSERT INTO sorted.status FROM status;
+INSERT INTO sorted.layout SELECT count(*) FROM quads;
 """
 _COUNT = """
 CREATE OR REPLACE TABLE predicates AS
@@ -103,7 +105,7 @@ CREATE OR REPLACE TABLE common_terms AS
         UNION
         SELECT id FROM terms WHERE kind BETWEEN {TermKind.INTEGER:d} AND {TermKind.DECIMAL:d}
             OR kind = {TermKind.OTHER:d} AND length(lexical) <= {SHORT}
-    ) USING (id);
+    ) USING (id) ORDER BY id;
 """
 
 
@@ -225,12 +227,24 @@ class ColumnDatabase:
         """
         self._connection.execute("DELETE FROM base")
         if self._is_unsorted:
-            self._connection.execute(f"BEGIN; {_SORT} COMMIT")
+            self._sort()
         self._connection.execute(_COUNT)
         self._connection.execute(_COMMON)
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)
+
+    def _sort(self) -> None:
+        """Replace the file by a sorted one, which has no free blocks."""
+        part = self._path.with_name("sorted.duckdb")
+        for file in (part, log_file(part)):
+            file.unlink(missing_ok=True)
+        self._connection.execute("CHECKPOINT")  # the log, which would not fit the other file
+        self._connection.execute("ATTACH ? AS sorted", [str(part)])
+        self._connection.execute(f"USE sorted; {TABLES} USE {self._path.stem}; {_SORT}")
+        self._connection.execute("CHECKPOINT sorted; DETACH sorted")
+        self.close()
+        part.replace(self._path)
 
     def use_base(self) -> None:
         """Let ``copy_changes`` use the last full copy as the base."""

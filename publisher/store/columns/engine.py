@@ -53,9 +53,7 @@ class ColumnEngine:
             "temp_directory": "",
         }
         self.connection = duckdb.connect(config=config)
-        self.connection.execute(
-            f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)"
-        )
+        self.connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])
         self.connection.execute("USE stored")
         self.connection.execute(
             "CREATE TEMP VIEW named_quads AS SELECT * FROM stored.quads WHERE g <> 0"

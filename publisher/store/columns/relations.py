@@ -5,7 +5,7 @@ Source: https://www.w3.org/TR/sparql11-query/#sparqlAlgebra
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -238,8 +238,8 @@ def with_properties(
         return relation
     columns, source, start = ["q.*"], f"({relation.sql}) q", ""
     if together and len(terms) > 1:
-        ids = distinct_ids(names, terms, "unknown")
-        known_texts = term_rows(ids, ", ".join(f"t.{item}" for item in PROPERTIES))
+        read = ", ".join(f"t.{item}" for item in PROPERTIES)
+        known_texts = term_rows(names, terms, "unknown", read)
         start = f"WITH unknown AS MATERIALIZED ({relation.sql}), known_texts AS MATERIALIZED ({known_texts}) "
         source = "unknown q"
     for number, variable in enumerate(terms):
@@ -273,25 +273,29 @@ def with_term(source: str, table: str, number: str) -> str:
     return f"terms {table} RIGHT JOIN {source} ON {table}.id = {number}"
 
 
-def distinct_ids(names: Names, variables: Collection[str], table: str) -> str:
-    """Return SQL for the numbers of the terms of *variables* in an SQL table, each once, as ``id``."""
-    selects = [f"SELECT DISTINCT {names[item]} AS id FROM {table}" for item in variables]
-    return " UNION ".join(selects)
+def term_rows(names: Names, variables: Sequence[str], table: str, read: str) -> str:
+    """Return the ``id`` and the columns *read* of the rows ``t`` of the term table, each once, whose
+    numbers *variables* have in an SQL table.
 
-
-def term_rows(ids: str, read: str) -> str:
-    """Return the ``id`` and the columns *read* of the rows ``t`` of the term table whose numbers
-    the query *ids* yields, each once, as ``id``.
-
-    All terms are read only where a number is not one of a common term.
+    The terms that are not common ones are looked up variable by variable: the numbers of one
+    variable lie near each other, so that DuckDB skips the other parts of the table.
     """
+    wanted = " UNION ALL ".join(
+        f"SELECT DISTINCT {names[item]} AS id, {number} AS variable FROM {table}"
+        for number, item in enumerate(variables)
+    )
+    if len(variables) > 1:
+        wanted = f"SELECT id, min(variable) AS variable FROM ({wanted}) GROUP BY id"
+    rare = "".join(
+        f" UNION ALL SELECT t.id, {read} FROM terms t"
+        f" JOIN (SELECT id FROM rare WHERE variable = {number}) n ON t.id = n.id"
+        for number in range(len(variables))
+    )
     return (
-        f"WITH wanted AS MATERIALIZED ({ids}), common AS MATERIALIZED "
+        f"WITH wanted AS MATERIALIZED ({wanted}), common AS MATERIALIZED "
         "(SELECT t.* FROM common_terms t JOIN wanted n ON t.id = n.id), "
-        "rare AS MATERIALIZED "
-        "(SELECT id FROM wanted ANTI JOIN common USING (id) WHERE id IS NOT NULL) "
-        f"SELECT t.id, {read} FROM common t "
-        f"UNION ALL SELECT t.id, {read} FROM terms t JOIN rare n ON t.id = n.id"
+        "rare AS MATERIALIZED (SELECT * FROM wanted ANTI JOIN common USING (id)"
+        f" WHERE id IS NOT NULL) SELECT t.id, {read} FROM common t{rare}"
     )
 
 

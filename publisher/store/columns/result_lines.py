@@ -16,7 +16,6 @@ from publisher.store.columns.relations import (
     NotCompiled,
     SolutionTable,
     VariableColumn,
-    distinct_ids,
     fallback,
     term_rows,
 )
@@ -76,10 +75,9 @@ def result_of(
         values.append(f"coalesce({text}, '')")
     start = ""
     if terms:
-        # Each look-up may read all terms: the texts of all variables are looked up at once.
-        ids = distinct_ids(names, terms, "answers")
         # texts are written after the join: the filter of the scan lets some other terms through
-        start = f"WITH texts AS MATERIALIZED ({term_rows(ids, f'{TERM_TEXT} AS text')}) "
+        rows = term_rows(names, terms, "answers", f"{TERM_TEXT} AS text")
+        start = f"WITH texts AS MATERIALIZED ({rows}) "
     line = f"concat_ws('\t', {', '.join(values) or repr('')}) AS line"
     return Result(
         f"SELECT {', '.join(cells) or repr('')} FROM answers q ORDER BY q.rowid",

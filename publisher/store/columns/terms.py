@@ -8,6 +8,7 @@ from datetime import date
 from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
+from zlib import crc32
 
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Store, Triple, parse
 
@@ -15,6 +16,8 @@ from vocab.terms import RDF, XSD
 
 DEFAULT_GRAPH = 0  # number of the default graph; no term has it
 
+_AREAS = {b"": 0x40, b"@": 0x80, b"^": 0xC0}  # by how a literal goes on after its text
+_BYTES = [bytes([number]) for number in range(256)]
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 # as the RDF store writes a decimal: it has 18 digits of a fraction
 _DECIMAL = re.compile(r"(?:0|-?[1-9][0-9]{0,17})|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]")
@@ -77,10 +80,20 @@ class TermRow(NamedTuple):
 
 
 def digest(text: bytes) -> bytes:
-    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 reveal
-    collisions.
+    """Return 12 bytes for an N-Triples form: 8 are the number of the term, 4 reveal collisions.
+
+    The highest byte of the number says whether the term is a literal, a string with a language or
+    with another type, and has six bits for the namespace of an IRI, or the datatype or language of
+    a literal: what is looked up together lies together in a table that is sorted by number. The
+    other bytes are a hash.
     """
-    return blake2b(text, digest_size=12).digest()
+    value = blake2b(text, digest_size=12).digest()
+    if text[:1] == b'"':
+        family = text[text.rindex(b'"') + 1 :]
+        area = _AREAS[family[:1]]
+    else:
+        family, area = text[: max(text.rfind(b"/"), text.rfind(b"#"), 0) + 1], 0
+    return value[:7] + _BYTES[area | crc32(family) & 0x3F] + value[8:]
 
 
 def term_id(text: str) -> int:
