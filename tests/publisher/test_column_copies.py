@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -80,6 +81,27 @@ def test_the_columns_of_an_earlier_version_are_built_again_without_a_warning(
         level(updater, reader)
 
     assert lines == []
+
+
+def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
+    tmp_path: Path, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BATCH", 10)
+    monkeypatch.setattr(database, "MIN_APPLIED", 10)
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        level(updater, reader)
+        commit(tmp_path, (row(number) for number in range(200, 300)))
+        *_, last = reader.entries(0)
+        for _ in islice(updater.advance(last.number, last.id), 7):
+            pass  # the process is killed here
+
+    with closing(ColumnDatabase(tmp_path / "columns" / "work.duckdb")) as left:
+        ((quads,),) = left.read("SELECT count(*) FROM quads", {}).fetchall()
+        assert 100 < quads < 200
+    with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
+        assert updater.checkpoint == 0
+        with closing(ColumnEngine(level(updater, reader))) as columns:
+            assert len(values(columns)) == 200
 
 
 def test_an_entry_is_published_as_a_log_on_the_same_base(

@@ -72,6 +72,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield open_once
 
 
+# seeds of queries that end the process: pyoxigraph's order of their values is not total, which Rust's
+# sort refuses
+PANICS = (3844,)
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, PER_DATA))
 def test_random_queries_have_equal_answers(
     first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,10 +113,11 @@ def _equal_answers(seeds: range, folder: Path) -> int:
     stored = random_quads(Random(seeds[0]))
     store, compiled = merged_store(stored), 0
     with closing(columns_of(stored, folder)) as columns:
-        for seed in seeds:
+        for seed in (seed for seed in seeds if seed not in PANICS):
             random = Random(seed)
             try:
                 query = in_written_order(QueryGenerator(random).query())
+                Store().query(query)
             except SyntaxError:  # two BIND of a group have the same variable
                 continue
             for bindings in ({}, _random_binding(query, random)):
@@ -143,6 +149,28 @@ def _of_store(
         evaluate(store, QueryRequest(query, bindings=bindings))
     )
     return result
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        ("ASK { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } }", 1),
+        ("SELECT ?s { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } } ORDER BY ?s LIMIT 2", 2),
+        ("SELECT ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } } }", 9),
+        ("SELECT ?s { FILTER EXISTS { ?t <x:p> ?u OPTIONAL { ?u ^<x:q> 'a' } } ?s <x:p> ?o }", 9),
+    ],
+)
+def test_limit_and_existence_hold_over_an_optional_part_that_cannot_match(
+    query: str, number: int, shared: Shared
+) -> None:
+    stored = [
+        Quad(NamedNode(f"x:{name}"), NamedNode("x:p"), NamedNode("x:o"), GRAPHS[0])
+        for name in range(9)
+    ]
+    answer = _answer(shared(*stored), query)
+
+    assert len(answer) == number
+    assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
 
 
 @pytest.mark.parametrize(

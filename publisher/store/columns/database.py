@@ -169,7 +169,8 @@ class ColumnDatabase:
         batches.
 
         Applying rows again changes nothing. What cannot be stored is left out, and ``fault`` says
-        so once it is committed. Raises ValueError if one is not a row.
+        so once it is committed. Many rows are committed in parts, without a checkpoint. Raises
+        ValueError if one is not a row.
         """
         rest = iter(rows)
         while batch := list(islice(rest, BATCH)):
@@ -177,8 +178,15 @@ class ColumnDatabase:
             self._applied += len(batch)
             if self._stage.rows >= max(MIN_APPLIED, self._count("quads") // STAGED_SHARE):
                 self._apply()
+                self._commit_part()
             yield
         self._apply()
+
+    def _commit_part(self) -> None:
+        """Commit what is applied, since DuckDB frees memory only then, and delete the checkpoint, so
+        that the columns are rebuilt if this is not continued.
+        """
+        self._connection.execute("DELETE FROM checkpoint; DELETE FROM base; COMMIT; BEGIN")
 
     def _apply(self, changes: str = _CHANGES) -> None:
         """Apply what is staged, of which the SQL *changes* makes the table ``change``."""

@@ -1,7 +1,8 @@
 """The projection of the journal into the columns.
 
 The position in the journal is part of each transaction: after a crash the columns continue from
-their last commit.
+their last commit. An entry that changes much of them is committed in parts: after a crash within it
+the columns are rebuilt.
 """
 
 from __future__ import annotations
