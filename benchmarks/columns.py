@@ -1,6 +1,6 @@
-"""The same questions to five endpoints over the same data, side by side in one run.
+"""The same questions to six endpoints over the same data, side by side in one run.
 
-They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, and
+They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, maplib and
 rdflib-endpoint. Then one in a hundred records changes: how soon do both of ours show it, and do
 readers wait meanwhile?
 
@@ -40,9 +40,9 @@ from benchmarks.concurrent_queries import (
 )
 from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import loaded, peer, rows
-from benchmarks.engines import missing, started
+from benchmarks.engines import bulk_load, missing, started
 from benchmarks.processes import until
-from benchmarks.rdflib_server import rdflib_endpoint, share
+from benchmarks.python_peers import maplib_endpoint, rdflib_endpoint, share
 from benchmarks.result_table import Aim, Json, Line, err
 from benchmarks.sparql import SMALL, natively, queries
 from benchmarks.update_latency import SHOWN, WAIT, changed
@@ -180,6 +180,17 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     )
 
 
+def _virtuoso_alone(open_: ExitStack, folder: Path) -> Column:
+    """Start Virtuoso, and load what was dumped into *folder* with its own loader."""
+    engine = open_.enter_context(started("virtuoso", folder / "virtuoso", _BUFFERS))
+    err.print("loading Virtuoso")
+    since = time.perf_counter()
+    bulk_load(folder / "virtuoso", [*folder.glob("*.nq"), *folder.glob("*.ttl")])
+    figures: dict[str, Figure] = {LOAD: time.perf_counter() - since}
+    err.print(f"  {format_figure(figures[LOAD])} s")
+    return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)], figures=figures)
+
+
 def _rdflib(open_: ExitStack, dump: Path, folder: Path, most: int) -> Column | None:
     """Start rdflib-endpoint on at most *most* statements; None where it is not ready in time."""
     file, whole = share(dump, folder, most)
@@ -202,14 +213,21 @@ def main(
             help="Statements for rdflib-endpoint, which holds them in memory; 0 leaves it out."
         ),
     ] = 500_000,
-    virtuoso: Annotated[bool, typer.Option(help="With Virtuoso, alone and under ours.")] = True,
+    virtuoso: Annotated[bool, typer.Option(help="With Virtuoso.")] = True,
+    under: Annotated[
+        bool, typer.Option(help="With ours on Virtuoso too, which takes another first load.")
+    ] = True,
+    maplib: Annotated[bool, typer.Option(help="With maplib, which holds all in memory.")] = False,
     json: Json = False,
 ) -> None:
     """Harvest a simulated portal, put the same into each store, and ask all of them the same."""
     small = queries()
     large = small.pop("rows")
     small = dict(list(small.items())[:12])
-    with ExitStack() as open_, tempfile.TemporaryDirectory(prefix="columns-") as name:
+    with (
+        ExitStack() as open_,
+        tempfile.TemporaryDirectory(prefix="columns-", ignore_cleanup_errors=True) as name,
+    ):
         folder = Path(name)
         data = folder / "data"
         ours = _ours(open_, data, records)
@@ -221,7 +239,14 @@ def main(
             Column("oxigraph serve", open_.enter_context(peer(store))),
         ]
         if virtuoso and not missing("virtuoso"):
-            columns += _virtuoso(open_, folder, data / "journal")
+            if under:
+                columns += _virtuoso(open_, folder, data / "journal")
+            else:
+                columns.append(_virtuoso_alone(open_, folder))
+        if maplib:
+            err.print("loading maplib")
+            url = open_.enter_context(maplib_endpoint(next(folder.glob("*.ttl"))))
+            columns.append(Column("maplib", url))
         if rdflib and (last := _rdflib(open_, next(folder.glob("*.nq")), folder, rdflib)):
             columns.append(last)
         unlike = differing(columns, small)

@@ -32,7 +32,7 @@ from publisher.projections import position
 
 # the aims: records a second, MB, times cheaper, times more memory
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2
-_PATIENCE = 1200.0  # seconds
+_PATIENCE = 3600.0  # seconds
 _CORES = 2  # the aim's
 _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
 

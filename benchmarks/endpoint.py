@@ -56,7 +56,8 @@ def rows(answer: bytes) -> list[bytes]:
 
 
 def _plain(term: dict[str, str]) -> list[str]:
-    return [term["type"], term["value"], term.get("xml:lang", ""), term.get("datatype", "")]
+    kind = term["type"].removeprefix("typed-")  # Virtuoso has the name of an early draft
+    return [kind, term["value"], term.get("xml:lang", ""), term.get("datatype", "")]
 
 
 def free_port() -> int:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.engine_quirks import MERGE
 
 _READY = 240.0  # seconds
 # As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers
@@ -97,6 +99,30 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()  # Virtuoso writes its checkpoint first, which nobody needs any more
             process.wait()
+
+
+def bulk_load(folder: Path, files: Sequence[Path]) -> None:
+    """Load *files* into the Virtuoso that was started in *folder*; statements that name no graph go
+    to the one that has the merge of all.
+
+    Raises RuntimeError with Virtuoso's words where a file could not be read.
+    """
+    incoming, ini = folder / "incoming", ConfigParser()
+    incoming.mkdir()
+    for file in files:
+        (incoming / file.name).hardlink_to(file)
+    ini.read(folder / "virtuoso.ini")
+    command = [
+        "isql-vt",
+        ini["Parameters"]["ServerPort"],
+        "dba",
+        "dba",
+        f"exec=ld_dir('{incoming}', '%', '{MERGE}'); rdf_loader_run(); checkpoint;"
+        " select ll_error from DB.DBA.load_list where ll_state <> 2 or ll_error is not null;",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    if "\n0 Rows." not in result.stdout:
+        raise RuntimeError(f"Virtuoso could not load {incoming}:\n{result.stdout}{result.stderr}")
 
 
 def free_port() -> int:

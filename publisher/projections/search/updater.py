@@ -117,7 +117,9 @@ class SearchUpdater:
         log.info("building search index", position=position)
         self._writer.clear()
         for batch in _batches(thing_iris(self._source, self._base)):
-            self._put_all(batch)
+            for document in read_entries(self._source, batch, self._base).values():
+                if document:
+                    self._writer.add(document)
             yield
         write_topics(self._index, read_topics(self._source, self._base))
         self._commit(IndexCheckpoint(position, entry, BUILD_VERSION))
