@@ -289,6 +289,16 @@ def test_columns_with_another_status_graph_are_not_used(
         assert open_columns(Path(newest.path), store, 0) is None
 
 
+def test_columns_of_another_version_are_not_used(
+    runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = step_to_the_end(runner)
+    monkeypatch.setattr(snapshot_columns, "BUILD_VERSION", "another")
+
+    with closing(ColumnSnapshot(newest.path)) as opened:
+        assert opened.columns is None
+
+
 def test_columns_that_get_the_status_graph_late_are_in_a_new_snapshot(
     tmp_path: Path, runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -376,6 +376,7 @@ def test_two_terms_with_one_number_are_a_fault() -> None:
     [
         (b"A <x:s> <x:p>", "not enough values"),
         (b"A <x:s> <x:p> 5 <x:g> .", "line 1"),
+        (b'A <x:s> <x:p> "a"b <x:g> .', "line 1"),
     ],
 )
 def test_row_that_columns_cannot_hold_is_refused(row: bytes, reason: str) -> None:

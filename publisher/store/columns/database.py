@@ -252,6 +252,7 @@ class ColumnDatabase:
         self._connection.execute(f"USE sorted; {TABLES} USE {self._path.stem}; {_SORT}")
         self._connection.execute("CHECKPOINT sorted; DETACH sorted")
         self.close()
+        log_file(self._path).unlink(missing_ok=True)
         part.replace(self._path)
 
     def use_base(self) -> None:

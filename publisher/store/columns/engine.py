@@ -69,6 +69,12 @@ class ColumnEngine:
         self._texts: dict[int, str] = {}  # of common terms
         self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
 
+    @property
+    def version(self) -> str:
+        """Return the version that wrote the columns, ``database.BUILD_VERSION``."""
+        ((version,),) = self.connection.execute("SELECT version FROM checkpoint").fetchall()
+        return str(version)
+
     @cached_property
     def triples(self) -> int:
         """Return the number of triples in the default graph."""

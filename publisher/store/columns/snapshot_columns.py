@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from pyoxigraph import QueryBoolean, Store
 
 from publisher.projections.position import read_position
+from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
 from publisher.store.columns.query_parser import parse, shape_of
@@ -139,7 +140,7 @@ class SnapshotColumns:
 
 def open_columns(folder: Path, store: Store, small: float | None = None) -> SnapshotColumns | None:
     """Open the columns of the snapshot in *folder*; None if it has none that are at the position of
-    *store*.
+    *store*, or another version wrote them: a query would look for other numbers of terms.
 
     Queries that visit fewer than *small* triples and solutions are left to the store, as
     ``SnapshotColumns`` does.
@@ -155,7 +156,10 @@ def open_columns(folder: Path, store: Store, small: float | None = None) -> Snap
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
         engine = ColumnEngine(columns / FILE, limit)
-        return SnapshotColumns(engine, small)
+        if engine.version == BUILD_VERSION:
+            return SnapshotColumns(engine, small)
+        engine.close()
     # a damaged file, or a folder that was removed meanwhile
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):
-        return None
+        pass
+    return None

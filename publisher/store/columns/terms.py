@@ -90,7 +90,7 @@ def digest(text: bytes) -> bytes:
     value = blake2b(text, digest_size=12).digest()
     if text[:1] == b'"':
         family = text[text.rindex(b'"') + 1 :]
-        area = _AREAS[family[:1]]
+        area = _AREAS.get(family[:1], 0)
     else:
         family, area = text[: max(text.rfind(b"/"), text.rfind(b"#"), 0) + 1], 0
     return value[:7] + _BYTES[area | crc32(family) & 0x3F] + value[8:]
