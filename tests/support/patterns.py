@@ -286,13 +286,14 @@ def slow(pattern: Pattern) -> list[str]:
     for text in dict.fromkeys(pumped(pattern)):
         subject = text.encode("latin-1", "replace") if pattern.is_bytes else text
         for method in pattern.methods:
-            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
             try:
-                _run(compiled, method, subject)
+                signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+                try:
+                    _run(compiled, method, subject)
+                finally:  # the signal may come here too
+                    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             except TooSlow:
                 results.append(f"{method} of {text[:40]!r}... to ...{text[-12:]!r}")
-            finally:
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if len(results) >= 3:
             break
     return results
