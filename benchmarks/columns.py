@@ -203,6 +203,24 @@ def _rdflib(open_: ExitStack, dump: Path, folder: Path, most: int) -> Column | N
         return None
 
 
+def _maplib(open_: ExitStack, folder: Path) -> Column:
+    """Start maplib on the default graph that was dumped into *folder*."""
+    err.print("loading maplib")
+    return Column("maplib", open_.enter_context(maplib_endpoint(next(folder.glob("*.ttl")))))
+
+
+def _ask_all(
+    columns: Sequence[Column], small: Mapping[str, str], slow: Mapping[str, str], large: str
+) -> None:
+    """Compare the answers of all, then ask each alone; the figures are kept in the columns."""
+    unlike = differing(columns, small)
+    for column in columns:
+        err.print(f"asking {column.name}")
+        measure(column, small, slow, large)
+        names = ", ".join(unlike.get(column.name, ()))
+        column.figures["answers that are not as ours"] = names or "none"
+
+
 def main(
     records: Annotated[
         int, typer.Option(help="Records to harvest and ask about.", min=4000)
@@ -224,10 +242,7 @@ def main(
     small = queries()
     large = small.pop("rows")
     small = dict(list(small.items())[:12])
-    with (
-        ExitStack() as open_,
-        tempfile.TemporaryDirectory(prefix="columns-", ignore_cleanup_errors=True) as name,
-    ):
+    with tempfile.TemporaryDirectory(prefix="columns-") as name, ExitStack() as open_:
         folder = Path(name)
         data = folder / "data"
         ours = _ours(open_, data, records)
@@ -239,23 +254,16 @@ def main(
             Column("oxigraph serve", open_.enter_context(peer(store))),
         ]
         if virtuoso and not missing("virtuoso"):
-            if under:
-                columns += _virtuoso(open_, folder, data / "journal")
-            else:
-                columns.append(_virtuoso_alone(open_, folder))
+            columns += (
+                _virtuoso(open_, folder, data / "journal")
+                if under
+                else [_virtuoso_alone(open_, folder)]
+            )
         if maplib:
-            err.print("loading maplib")
-            url = open_.enter_context(maplib_endpoint(next(folder.glob("*.ttl"))))
-            columns.append(Column("maplib", url))
+            columns.append(_maplib(open_, folder))
         if rdflib and (last := _rdflib(open_, next(folder.glob("*.nq")), folder, rdflib)):
             columns.append(last)
-        unlike = differing(columns, small)
-        for column in columns:
-            err.print(f"asking {column.name}")
-            measure(column, small, slow, large)
-            column.figures["answers that are not as ours"] = (
-                ", ".join(unlike.get(column.name, ())) or "none"
-            )
+        _ask_all(columns, small, slow, large)
         own = [column for column in columns if column.name.startswith("ours")]
         changed([data, folder / "other"][: len(own)], own, records)
     quick = ", ".join(sorted(small.keys() - slow.keys())) or "none"

@@ -35,16 +35,8 @@ def rdflib_endpoint(file: Path) -> Iterator[str]:
     """
     command = _environment("rdflib-endpoint", "rdflib-endpoint[cli]") / "rdflib-endpoint"
     port = free_port()
-    line: list[str | Path] = [
-        command,
-        "serve",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        str(file),
-    ]
-    with _started(line, f"http://127.0.0.1:{port}/") as url:
+    address = ["--host", "127.0.0.1", "--port", f"{port}"]
+    with _started([command, "serve", *address, file], f"http://127.0.0.1:{port}/") as url:
         yield url
 
 

@@ -134,7 +134,7 @@ class ColumnDatabase:
             if "checkpoint" not in tables:
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
             elif "base" not in tables:
-                return connection  # of an earlier version: built again by whoever reads that
+                return connection  # of an earlier version, which the updater builds again
             if not connection.execute("FROM base").fetchall():
                 connection.execute("RESET checkpoint_threshold")
                 connection.execute("PRAGMA enable_checkpoint_on_shutdown")

@@ -82,10 +82,10 @@ class TermRow(NamedTuple):
 def digest(text: bytes) -> bytes:
     """Return 12 bytes for an N-Triples form: 8 are the number of the term, 4 reveal collisions.
 
-    The highest byte of the number says whether the term is a literal, a string with a language or
-    with another type, and has six bits for the namespace of an IRI, or the datatype or language of
-    a literal: what is looked up together lies together in a table that is sorted by number. The
-    other bytes are a hash.
+    The highest byte of the number has two bits for the kind of the term (IRI or blank node, plain
+    string, string with a language, other literal) and six for the namespace of an IRI, or the
+    datatype or language of a literal: what is looked up together lies together in a table that is
+    sorted by number. The other bytes are a hash.
     """
     value = blake2b(text, digest_size=12).digest()
     if text[:1] == b'"':
