@@ -108,7 +108,8 @@ def measure(column: Column, small: Mapping[str, str], slow: Mapping[str, str], l
             lambda clients=clients: _crowd(column, slow, clients, distinct),  # type: ignore[misc]
         )
     _note(column, REPEATED, lambda: _crowd(column, slow, 8, lambda query: query))
-    _large(column, large)
+    if large:
+        _large(column, large)
 
 
 def _note(column: Column, line: str, work: Callable[[], Figure]) -> None:

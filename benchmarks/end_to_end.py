@@ -34,6 +34,8 @@ from publisher.projections import position
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2
 _PATIENCE = 3600.0  # seconds
 _CORES = 2  # the aim's
+# so that one address may ask as much as many do
+LIMITS = "budget=0, rows=2000000, seconds=60, wait=300"
 _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
 
 
@@ -69,11 +71,18 @@ def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None
 
 
 @contextmanager
-def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve *data* with `stocktake serve` and the settings *more*; return the address."""
+def served(
+    data: Path,
+    limits: str = "",
+    more: Mapping[str, str] | None = None,
+    module: str = "stocktake",
+) -> Iterator[str]:
+    """Serve *data* with the command `serve` of *module* and the settings *more*; return the
+    address.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port)]
     with subprocess.Popen(command, env=settings(data, limits, more)) as server:
         try:
             yield f"http://127.0.0.1:{port}"
@@ -128,7 +137,7 @@ def settled(data: Path, client: httpx.Client) -> None:
     and it shows them so.
     """
     mark, journal = data / "store" / "position.json", Journal(data / "journal")
-    until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
+    until(lambda: not orjson.loads(mark.read_text())["needs_optimization"], 600)
     published = [data / "store" / beside / "shown" for beside in ("tables", "text", "columns")]
     until(lambda: min(map(position.read_position, published)) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()

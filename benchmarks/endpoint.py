@@ -71,15 +71,21 @@ def oxigraph(*words: str | Path) -> list[str]:
     return [str(Path(sys.executable).with_name("oxigraph")), *map(str, words)]
 
 
-def loaded(dumps: Path, folder: Path) -> Path:
-    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default
-    graph, as our store holds them.
-    """
+def unpack(dumps: Path, folder: Path) -> list[Path]:
+    """Write our dumps into *folder*, not compressed: the named graphs, and their merge."""
     files = []
     for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
         files.append(folder / packed.name.removesuffix(".gz"))
         with gzip.open(packed) as source, files[-1].open("wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
+    return files
+
+
+def loaded(dumps: Path, folder: Path) -> Path:
+    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default
+    graph, as our store holds them.
+    """
+    files = unpack(dumps, folder)
     store = folder / "oxigraph"
     subprocess.run(
         oxigraph("load", "--lenient", "--location", store, "--file", *files),

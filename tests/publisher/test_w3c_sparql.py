@@ -171,8 +171,7 @@ async def forced(
 ) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("publisher.store.query_service.COLUMN_READER", "forced_reader")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setattr("publisher.store.query_service.COLUMN_READER", "benchmarks.forced_reader")
         async with open_endpoint(tmp_path_factory.mktemp("forced") / "data", columns) as opened:
             yield opened
 
