@@ -135,6 +135,16 @@ class File(NamedTuple):
     checksum: Checksum | None = None
 
 
+class Contact(NamedTuple):
+    """How to reach an organization: an e-mail address, and the web address of a page. Persons'
+    contacts are not published.
+    """
+
+    names: tuple[Text, ...]
+    email: str | None = None
+    page: str | None = None
+
+
 class Period(NamedTuple):
     """The time that a resource is about, which is not the time of a project."""
 
@@ -202,6 +212,7 @@ class Resource:
     access_rights: str | None = None
     frequency: str | None = None  # how often the resource is updated: an IRI, or the source's text
     files: tuple[File, ...] = ()
+    contacts: tuple[Contact, ...] = ()
     picture: Picture | None = None
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key

@@ -24,6 +24,7 @@ from harvesters.payloads.value_parsing import (
     normalize_inline,
     parse_checksum,
     parse_date,
+    parse_email,
     parse_interval,
     parse_language,
     parse_languages,
@@ -38,6 +39,7 @@ from harvesters.payloads.value_parsing import (
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
+    Contact,
     Document,
     Event,
     File,
@@ -75,6 +77,13 @@ _PLACE_IRIS = ("spatial_uri",)
 _THEMES, _STANDARDS = ("theme", "themes"), ("conforms_to",)
 _RIGHTS = ("access_rights", "access_constraints")
 _FREQUENCY = ("frequency", "accrual_periodicity", "frequency_of_update")
+# Fields with a name, an e-mail address and a page of a contact. It may be a person's.
+_CONTACTS = (
+    ("contact_name", "contact_email", "contact_uri"),
+    ("maintainer", "maintainer_email", "maintainer_url"),
+    ("publisher_name", "publisher_email", "publisher_url"),
+)
+_CONTACT_LISTS = ("contact", "contact_point")  # of objects with name, email and url
 _POINTS = ("spatial_centroid", "spatial")
 _ISSUED, _MODIFIED = ("issued", "dcat_issued"), ("modified", "dcat_modified")
 _DATES = "dataset_reference_date"  # of ISO 19115, each with its type
@@ -87,6 +96,7 @@ _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
 _KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator", _DATES)).union(
+    _CONTACT_LISTS, *_CONTACTS,
     _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS, _FREQUENCY,
     _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _CREATED, _CHANGED,
     _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES, _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
@@ -123,6 +133,7 @@ def _map_package(
     themes = list(_texts(fields, _THEMES))
     subjects = _subjects(fields, [*tags, *_groups(package)], themes, lexicon)
     kind = fixed or _kind(fields, lexicon)
+    parties = _parties(package, fields, lexicon)
     return kind(
         key=record.key,
         titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
@@ -134,7 +145,7 @@ def _map_package(
         issued=_date(fields, _ISSUED, "publication", _CREATED),
         modified=_date(fields, _MODIFIED, "revision", _CHANGED),
         countries=_countries(fields, lexicon),
-        parties=_parties(package, fields, lexicon),
+        parties=parties,
         action_lines=subjects.lines,
         goals=subjects.goals,
         targets=subjects.targets,
@@ -145,6 +156,7 @@ def _map_package(
         access_rights=_first_text(fields, _RIGHTS) or None,
         frequency=_first_text(fields, _FREQUENCY) or None,
         files=tuple(_files(package, tag)),
+        contacts=tuple(_contacts(fields, parties)),
         **_class_fields(kind, fields, lexicon),
     )
 
@@ -457,6 +469,27 @@ def _parties(package: Row, fields: Fields, lexicon: CrosswalkLookup) -> tuple[Pa
     for role, keys in _ROLES:
         parties += [Party(role, parse_name(name)) for name in _texts(fields, keys)]
     return tuple(parties)
+
+
+def _contacts(fields: Fields, parties: Iterable[Party]) -> Iterator[Contact]:
+    """Yield the contacts that have the name of one of *parties*; others may be persons."""
+    known = {party.name.value.casefold(): party.name for party in parties}
+    rows = [tuple(fields.get(name) for name in names) for names in _CONTACTS]
+    rows += [
+        (item.get("name"), item.get("email"), item.get("url"))
+        for name in _CONTACT_LISTS
+        for item in _objects(fields.get(name))
+    ]
+    contacts = dict[Text, Contact]()
+    for row in rows:
+        name, email, page = map(normalize_inline, row)
+        if (called := known.get(name.casefold())) is not None:
+            before = contacts.get(called, Contact((called,)))
+            address = before.email or parse_email(email)
+            contacts[called] = Contact(
+                (called,), address, before.page or (page if is_web(page) else None)
+            )
+    yield from (contact for contact in contacts.values() if contact.email or contact.page)
 
 
 def _class_fields(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup) -> dict[str, Any]:

@@ -118,6 +118,7 @@ def _map_record(
         for theme in unique_urls(graph_reader.links(*_THEMES))
         if not lexicon.goal(theme) and not lexicon.target(theme)
     ]
+    parties = _parties(graph_reader)
     subjects = _subjects(graph_reader, themes, lexicon, crosswalks)
     tags = dict(graph_reader.texts(*_WORDS))
     return kind(
@@ -131,21 +132,29 @@ def _map_record(
         issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
         modified=graph_reader.date(iri("dct:modified")),
         countries=graph_reader.countries(lexicon, *_SPATIAL),
-        parties=_parties(graph_reader),
+        parties=parties,
         action_lines=subjects.lines,
         goals=subjects.goals,
         targets=subjects.targets,
         subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
         themes=tuple(themes),
-        periods=tuple(_periods(graph_reader)),
-        conforms_to=tuple(graph_reader.words(iri("dct:conformsTo"))),
-        access_rights=graph_reader.first(iri("dct:accessRights")),
-        frequency=graph_reader.first(iri("dct:accrualPeriodicity")),
         files=tuple(_files(graph_reader)),
+        contacts=tuple(graph_reader.contacts(parties, iri("dcat:contactPoint"))),
         related=unique_urls(graph_reader.links(*_RELATED)),
         part_of=unique_urls(graph_reader.links(*_WHOLES)),
+        **_coverage_and_use(graph_reader),
         **_class_fields(kind, graph_reader),
     )
+
+
+def _coverage_and_use(graph_reader: GraphReader) -> dict[str, Any]:
+    """Return what a resource is about, and how it may be used."""
+    return {
+        "periods": tuple(_periods(graph_reader)),
+        "conforms_to": tuple(graph_reader.words(iri("dct:conformsTo"))),
+        "access_rights": graph_reader.first(iri("dct:accessRights")),
+        "frequency": graph_reader.first(iri("dct:accrualPeriodicity")),
+    }
 
 
 def _no_resource(record: Record[Graph]) -> ParseError:

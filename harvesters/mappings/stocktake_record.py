@@ -23,6 +23,7 @@ from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,
     parse_amount,
+    parse_email,
     parse_name,
     parse_number,
     parse_size,
@@ -36,6 +37,7 @@ from vocab.initiative import (
     Checksum,
     Claim,
     Coded,
+    Contact,
     Detection,
     Document,
     Event,
@@ -53,7 +55,22 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import KINDS, Iris, is_web, slug
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, SPDX, VIVO, WGS
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    FOAF,
+    ORG,
+    PROV,
+    RDFS,
+    SCHEMA,
+    SIOC,
+    SKOS,
+    SPDX,
+    VCARD,
+    VIVO,
+    WGS,
+)
 
 _KEYWORDS = (f"{DCAT}keyword", f"{DCT}subject")  # the second one in older records
 OPTIONS: Mapping[str, Option] = {}
@@ -194,6 +211,7 @@ class RecordMapper:
             "access_rights": remote.first(f"{DCT}accessRights"),
             "frequency": remote.first(f"{DCT}accrualPeriodicity"),
             "files": tuple(self._files()),
+            "contacts": tuple(self._contacts()),
             "picture": self._picture(),
             "related": remote.values(f"{DCT}relation"),
             "last_reviewed": remote.first(f"{SCHEMA}lastReviewed"),
@@ -321,6 +339,14 @@ class RecordMapper:
                 parse_size(remote.first(f"{DCAT}byteSize", term)),
                 self._checksum(term),
             )
+
+    def _contacts(self) -> Iterator[Contact]:
+        for term in self._parts(f"{DCAT}contactPoint"):
+            email, page = (
+                self.remote.first(f"{VCARD}has{name}", term) for name in ("Email", "URL")
+            )
+            names = self.remote.texts(f"{VCARD}fn", node=term)
+            yield Contact(names, parse_email(email or ""), page)
 
     def _checksum(self, file: Term) -> Checksum | None:
         for node in self.remote.all(f"{SPDX}checksum", file):

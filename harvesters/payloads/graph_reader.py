@@ -5,7 +5,7 @@ places.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -18,13 +18,16 @@ from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.value_parsing import (
     normalize_inline,
     parse_date,
+    parse_email,
     parse_language,
     parse_name,
     parse_number,
+    parse_titles,
     unique_non_contact,
+    unique_urls,
 )
 from vocab.identifiers import parse_identifier
-from vocab.initiative import Party, Place, Role
+from vocab.initiative import Contact, Party, Place, Role
 from vocab.iris import is_web
 
 LABELS = tuple(
@@ -43,6 +46,14 @@ LABELS = tuple(
     )
 )
 _PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
+_ORGANIZATIONS = frozenset(
+    map(
+        iri,
+        ("vcard:Organization", "org:Organization", "foaf:Organization", "schema:Organization"),
+    )
+)
+_EMAILS = tuple(map(iri, ("vcard:hasEmail", "vcard:email")))
+_CONTACT_PAGES = tuple(map(iri, ("vcard:hasURL", "vcard:url")))
 _POINT = re.compile(
     r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE
 )
@@ -157,6 +168,30 @@ class GraphReader:
                     page=pages[0] if pages else None,
                     identifiers=self._assigned(term),
                 )
+
+    def contacts(self, parties: Iterable[Party], *names: str) -> Iterator[Contact]:
+        """Yield the contacts of these properties that are an organization's: by their class, or by
+        the name of one of *parties*. Others may be persons and are left out, as are contacts
+        without an address.
+        """
+        known = {party.name.value.casefold() for party in parties}
+        for term in self.graph.all(self.graph.subject, *names):
+            if isinstance(term, Literal) or (types := self.graph.types(term)) & _PERSONS:
+                continue
+            texts = parse_titles(self.texts(*self._label_property(term), node=term))
+            is_known = any(text.value.casefold() in known for text in texts)
+            if not texts or not (is_known or types & _ORGANIZATIONS):
+                continue
+            email = next(filter(None, map(parse_email, self._emails(term))), None)
+            page = next(iter(unique_urls(self.links(*_CONTACT_PAGES, node=term))), None)
+            if email or page:
+                yield Contact(texts, email, page)
+
+    def _emails(self, term: Term) -> Iterator[str]:
+        """Yield the e-mail addresses of a contact: IRIs, texts, or nodes with a value."""
+        for value in self.graph.all(term, *_EMAILS):
+            values = self.graph.all(value, iri("vcard:value")) or (value,)
+            yield from (item.value for item in values if isinstance(item, NamedNode | Literal))
 
     def _assigned(self, term: Term) -> tuple[str, ...]:
         """Return the identifiers of an organization in other registries: its own IRI, and what it

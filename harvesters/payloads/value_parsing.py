@@ -129,6 +129,16 @@ def unique_non_contact(texts: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def parse_email(text: str) -> str | None:
+    """Return the e-mail address that *text* is, with ``mailto:`` or without, or None.
+
+    >>> parse_email("mailto:info@example.org"), parse_email("info at example.org")
+    ('info@example.org', None)
+    """
+    address = text.strip().removeprefix("mailto:")
+    return address if "%" not in address and _MAIL.fullmatch(address) else None
+
+
 def as_list(value: Any) -> list[Any]:
     """Return a list unchanged, None as an empty list, and anything else as a list of one."""
     return value if isinstance(value, list) else [] if value is None else [value]

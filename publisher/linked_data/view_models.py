@@ -94,6 +94,7 @@ class ThingView:
     periods: tuple[tuple[Term | None, Term | None], ...] = ()  # of the activity: start and end
     outcomes: tuple[str, ...] = ()  # IRIs of their nodes
     files: tuple[str, ...] = ()  # IRIs of their nodes
+    contacts: tuple[str, ...] = ()  # IRIs of their nodes
 
 
 def build_view(description: Description, record: str) -> ThingView:
@@ -134,6 +135,7 @@ def build_view(description: Description, record: str) -> ThingView:
         ),
         outcomes=_parts(description, "wsis:projectOutcome"),
         files=_parts(description, "dcat:distribution"),
+        contacts=_parts(description, "dcat:contactPoint"),
     )
 
 

@@ -32,6 +32,7 @@ from vocab.terms import (
     SKOS,
     SPDX,
     SSSOM,
+    VCARD,
     VIVO,
     WGS,
 )
@@ -63,6 +64,7 @@ NAMESPACES = {
     "skos": SKOS,
     "spdx": SPDX,
     "sssom": SSSOM,
+    "vcard": VCARD,
     "vivo": VIVO,
     "void": "http://rdfs.org/ns/void#",
     "wgs": WGS,

@@ -12,6 +12,7 @@ import replay
 from rdf_terms import value
 
 from harvesters.errors import ParseError
+from harvesters.mappings.dcat import build_mapper
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
@@ -19,6 +20,8 @@ from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.pod import collect
 from harvesters.source import Source
 from harvesters.stored_response import Validator
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Contact, Text
 
 from .conftest import DefineSource, Registry, ScriptedRegistry
 
@@ -57,6 +60,40 @@ def test_a_dataset_is_a_graph_of_dcat(source: Callable[..., Source], registry: R
         "https://registry.example/w.csv"
     ]
     assert at_path(record, "dcat:landingPage") == ["https://registry.example/w"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "published"),
+    [
+        (
+            {"@type": "vcard:Contact", "fn": "Water", "hasEmail": "mailto:info@water.example"},
+            [Contact((Text("Water", "en"),), "info@water.example")],
+        ),
+        (
+            {"@type": "vcard:Organization", "fn": "Office", "hasEmail": "office@water.example"},
+            [Contact((Text("Office", "en"),), "office@water.example")],
+        ),
+        ({"@type": "vcard:Contact", "fn": "Jane Doe", "hasEmail": "mailto:jane@water.example"}, []),
+        ({"@type": "vcard:Individual", "fn": "Water", "hasEmail": "mailto:w@water.example"}, []),
+        ({"@type": "vcard:Organization", "fn": "Office", "hasEmail": "not an address"}, []),
+        ({"@type": "vcard:Organization", "fn": "Office"}, []),
+        ({"@type": "vcard:Organization", "hasEmail": "mailto:office@water.example"}, []),
+    ],
+)
+def test_the_contact_of_an_organization_is_published(
+    contact: dict[str, str],
+    published: list[Contact],
+    define_source: DefineSource,
+    registry: Registry,
+    words: Crosswalks,
+) -> None:
+    row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "contactPoint": contact,
+           "publisher": {"@type": "org:Organization", "name": "Water"}}  # fmt: skip
+    source = define_source("pod", mapping="dcat", language="en")
+
+    (record,) = harvest(registry({"": inventory(row)}), source)
+
+    assert list(build_mapper(source, words)(record).contacts) == published
 
 
 def test_dcat_us_3_brings_series_services_and_catalogues_within(

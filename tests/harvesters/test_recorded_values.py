@@ -70,6 +70,25 @@ def test_a_file_keeps_its_names_descriptions_size_and_checksum(words: Any) -> No
     }
 
 
+def test_the_contact_of_an_organization_is_kept(words: Any) -> None:
+    (rostock,) = documents("dcat-germany", words)
+
+    (contact,) = rostock.contacts
+
+    assert contact.names[0].value.startswith("Hanse- und Universitätsstadt Rostock")
+    assert (contact.email, contact.page) == ("geodienste@rostock.de", None)
+
+
+def test_the_contact_of_a_person_is_not_kept(words: Any) -> None:
+    packages = documents("ckan-samples", words)
+    inventory = documents("pod-inventory", words)
+
+    assert {
+        name.value for item in packages for contact in item.contacts for name in contact.names
+    } == {"Test Publisher"}  # John Doe and Michael Binzen are authors
+    assert [item.contacts for item in inventory] == [()] * 6  # LaShann Freeman
+
+
 def test_a_checksum_without_its_algorithm_is_not_published(words: Any, define_source: Any) -> None:
     resource = {"url": "https://k.example/a", "hash": "c157a79031e1c40f85931829bc5fc552"}
     read = build_mapper(define_source("ckan", "ckan_package"), words)

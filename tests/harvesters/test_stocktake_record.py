@@ -20,6 +20,7 @@ from vocab.initiative import (
     Basis,
     Checksum,
     Claim,
+    Contact,
     Detection,
     Document,
     Event,
@@ -93,6 +94,10 @@ def common(iris: Iris) -> dict[str, Any]:
         "access_rights": "Open to all",
         "frequency": "R/P1Y",
         "files": (FILE,),
+        "contacts": (
+            Contact((Text("Office", "en"), Text("Guichet", "fr")), "office@k.example"),
+            Contact((Text("Ministry"),), None, "https://k.example/ask"),
+        ),
         "picture": Picture("https://peer.example/picture/a.webp", Text("A well", "en")),
         "part_of": ("https://k.example/whole",),
         "subjects": (Text("water", "en"),),

@@ -638,7 +638,7 @@ async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(
     )
 
 
-async def test_a_document_shows_its_files_and_the_time_that_it_covers(
+async def test_a_document_shows_its_files_contact_and_the_time_that_it_covers(
     client: httpx.AsyncClient,
 ) -> None:
     text = await page(client, "/page/document/demo/file.ttl.html")
@@ -650,6 +650,8 @@ async def test_a_document_shows_its_files_and_the_time_that_it_covers(
         "1990",
         "1999",
         "Open to all",
+        "Registry office",
+        'href="mailto:office@example.org"',
     ):
         assert words in text
 

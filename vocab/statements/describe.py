@@ -18,6 +18,7 @@ from vocab.initiative import (
     Basis,
     Claim,
     Coded,
+    Contact,
     Detection,
     Document,
     Event,
@@ -45,6 +46,7 @@ from vocab.terms import (
     SCHEMA,
     SIOC,
     SPDX,
+    VCARD,
     VIVO,
     date_literal,
     decimal,
@@ -319,6 +321,8 @@ def _coverage(
         parts.append(_period(tails, f"<{context.record}#period-{number}> ", period))
     for number, file in enumerate(resource.files, 1):
         parts += _file(tails, f"{context.record}#file-{number}", file)
+    for number, contact in enumerate(resource.contacts, 1):
+        parts.append(_contact(tails, f"<{context.record}#contact-{number}> ", contact))
 
 
 def _period(tails: Tails, prefix: str, period: Period) -> Part:
@@ -326,6 +330,15 @@ def _period(tails: Tails, prefix: str, period: Period) -> Part:
     part = [f"{prefix}{p.TYPE}<{DCT}PeriodOfTime>"]
     part += [f"{prefix}{p.PERIOD_END}{date_literal(period.end)}"] if period.end else []
     part += [f"{prefix}{p.PERIOD_START}{date_literal(period.start)}"] if period.start else []
+    return sorted(part)
+
+
+def _contact(tails: Tails, prefix: str, contact: Contact) -> Part:
+    tails.append(p.CONTACT + prefix[:-1])
+    part = [f"{prefix}{p.TYPE}<{VCARD}Organization>"]
+    part += [f"{prefix}{p.FULL_NAME}{literal(*text)}" for text in contact.names]
+    part += [f"{prefix}{p.EMAIL}<mailto:{contact.email}>"] if contact.email else []
+    part += [f"{prefix}{p.WEB}{iri_or_literal(contact.page)}"] if contact.page else []
     return sorted(part)
 
 

@@ -20,6 +20,7 @@ from vocab.terms import (
     SIOC,
     SKOS,
     SPDX,
+    VCARD,
     VIVO,
     WGS,
 )
@@ -54,6 +55,8 @@ ASSIGNED, NOTATION, AGENCY = f"<{ADMS}identifier> ", f"<{SKOS}notation> ", f"<{A
 SAME_AS = "<http://www.w3.org/2002/07/owl#sameAs> "
 THEME = f"<{DCAT}theme> "
 DISTRIBUTION = f"<{DCAT}distribution> "
+CONTACT = f"<{DCAT}contactPoint> "
+FULL_NAME, EMAIL, WEB = f"<{VCARD}fn> ", f"<{VCARD}hasEmail> ", f"<{VCARD}hasURL> "
 ACCESS = f"<{DCAT}accessURL> "
 DOWNLOAD = f"<{DCAT}downloadURL> "
 BYTES = f"<{DCAT}byteSize> "

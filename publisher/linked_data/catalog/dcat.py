@@ -16,13 +16,13 @@ from publisher.linked_data.catalog.dataset import (
     DatasetKind,
     Distribution,
 )
-from publisher.linked_data.catalog.ranges import AUTHORITY, DCATAP, VCARD, with_types
+from publisher.linked_data.catalog.ranges import AUTHORITY, DCATAP, with_types
 from publisher.linked_data.catalog.services import Service
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Statement
 from vocab.countries import AREA
 from vocab.iris import is_web
-from vocab.terms import DCAT, DCT, FOAF, PROV, RDF, SKOS, SPDX, XSD
+from vocab.terms import DCAT, DCT, FOAF, PROV, RDF, SKOS, SPDX, VCARD, XSD
 
 _THEME = f"{AUTHORITY}data-theme/TECH"
 _STABLE = f"{AUTHORITY}planned-availability/STABLE"

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Statement
-from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX
+from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX, VCARD
 
-VCARD = "http://www.w3.org/2006/vcard/ns#"
 DCATAP = "http://data.europa.eu/r5r/"
 AUTHORITY = "http://publications.europa.eu/resource/authority/"
 
