@@ -179,6 +179,7 @@ THINGS: tuple[Resource, ...] = (
                 (Text("As PDF", "en"),),
                 "application/pdf",
             ),
+            File(f"https://example.org/download/{'report' * 20}.csv"),
         ),
         contacts=(Contact((Text("Registry office", "en"),), "office@example.org"),),
         access_rights="Open to all",

@@ -33,6 +33,7 @@ PAGES = {
     "registries": "/registries",
     "join": "/join?kind=json&title=A&url=https://x.example&licence=https://x.example/l&key=id&name=name",
     "initiative": "/page/initiative/demo/a%2F1",
+    "document": "/page/document/demo/file.ttl.html",
     "organization": "/page/organization/demo/ministry-of-health",
     "country": "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404",
     "line": "/scheme/action-line/C4",
