@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.projections.statement_source import Properties, Subjects
+from publisher.projections.statement_source import Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
 from publisher.store.columns.terms import TERM_TEXT, TermKind, term_id
@@ -23,16 +23,22 @@ from vocab.terms import RDF, XSD
 
 _PAGE = 20_000  # numbers whose names are looked up at once: 2 MB
 
-# the statements of the table ``selected (place, s, p, o)``, with the texts of their terms
-_READ = f"""
-, texts AS MATERIALIZED (
-    SELECT id, kind, lexical, language, datatype, {TERM_TEXT} AS text
-    FROM terms t SEMI JOIN (SELECT s AS id FROM selected UNION SELECT o FROM selected) USING (id)
-)
-SELECT place, s.lexical, p, o.lexical, o.kind = {TermKind.IRI:d}, nullif(o.language, ''),
-    CASE WHEN o.datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN o.datatype END
+# The terms of the table ``selected (place, s, p, o)``, numbered in the order of their N-Triples.
+_TEXTS = f"""
+CREATE OR REPLACE TEMP TABLE texts AS
+SELECT (row_number() OVER (ORDER BY {TERM_TEXT}) - 1)::INTEGER AS number,
+    id, kind, lexical, language, datatype
+FROM terms t SEMI JOIN (SELECT s AS id FROM selected UNION SELECT o FROM selected) USING (id)
+"""
+_VALUES = f"""
+SELECT lexical, kind = {TermKind.IRI:d}, nullif(language, ''),
+    CASE WHEN datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN datatype END
+FROM texts ORDER BY number
+"""
+_ROWS = """
+SELECT place, s.number AS s, p, o.number AS o
 FROM selected JOIN texts s ON s.id = selected.s JOIN texts o ON o.id = selected.o
-ORDER BY place, selected.s, p, o.text
+ORDER BY ALL
 """
 
 
@@ -86,14 +92,20 @@ class ColumnStatements:
         places, properties = (
             {_number(name): name for name in iris} for iris in (results, predicates)
         )
-        query = f"""WITH selected AS MATERIALIZED (
-            SELECT {place} AS place, s, p, o FROM {table}
-            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))
-        ) {_READ}"""
-        rows = self._run(query, {"places": list(places)}).fetchall()
-        for number, subject, predicate, *value in rows:
-            statements: Properties = results[places[number]].setdefault(subject, {})
-            statements.setdefault(properties[predicate], []).append(Value(*value))
+        self._run(
+            f"""CREATE OR REPLACE TEMP TABLE selected AS SELECT {place} AS place, s, p, o FROM {table}
+            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))""",
+            {"places": list(places)},
+        )
+        self._run(_TEXTS, {})
+        # each term once, since most are repeated
+        values = [Value(*row) for row in self._run(_VALUES, {}).fetchall()]
+        columns = self._run(_ROWS, {}).fetchnumpy()
+        self._run("DROP TABLE selected; DROP TABLE texts", {})
+        rows = zip(*(columns[name].tolist() for name in ("place", "s", "p", "o")), strict=True)
+        for number, subject, predicate, value in rows:
+            statements = results[places[number]].setdefault(values[subject].text, {})
+            statements.setdefault(properties[predicate], []).append(values[value])
         return results
 
     def _names(self, query: str, parameters: dict[str, object]) -> Iterator[str]:
