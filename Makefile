@@ -42,7 +42,7 @@ install: $(INSTALLED)
 
 test: $(INSTALLED)
 	@.ci/packages $(TEST_PACKAGES) || echo "Continuing without them: the tests that need them are skipped, with the reason."
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 nightly: $(INSTALLED)
 	$(BIN)/python -m pytest -m nightly -n 0 -o faulthandler_timeout=0 $(ARGS)
