@@ -81,6 +81,13 @@ class DatabaseProjection(Generic[DatabaseT]):
         """Close the file."""
         self._database.close()
 
+    def _start_over(self) -> None:
+        """Delete the file, so that it is built anew; what is published stays until then."""
+        self._database.close()
+        for file in self._folder.glob(f"{WORK}*"):
+            file.unlink()
+        self._database, self.checkpoint = self._open_file(self._work), 0
+
     @property
     def _work(self) -> Path:
         return self._folder / WORK

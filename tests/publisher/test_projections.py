@@ -13,6 +13,7 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.history.updater import HistoryUpdater
+from publisher.projections import journal_reader
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
@@ -36,6 +37,19 @@ def commit(data: Path, *keys: str) -> None:
 @pytest.fixture
 def reader(tmp_path: Path) -> JournalReader:
     return JournalReader(Journal(tmp_path / "journal"), BASE)
+
+
+def test_large_entries_after_a_position_are_mostly_new(
+    tmp_path: Path, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(tmp_path, "a")
+    commit(tmp_path, *(f"b{number}" for number in range(500)))
+    commit(tmp_path, "c")
+    assert not reader.is_mostly_new(1)  # they are small
+
+    monkeypatch.setattr(journal_reader, "SMALL", 0)
+
+    assert [reader.is_mostly_new(after) for after in (0, 1, 2, 3)] == [True, True, False, False]
 
 
 class BrokenIndex:

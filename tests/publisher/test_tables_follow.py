@@ -16,13 +16,17 @@ from column_store import write_columns
 from conftest import CHANGED, IRIS, RICH, SEEN, THINGS, plain, record_rows
 
 from journal.journal import Journal
+from publisher.projections import journal_reader
 from publisher.projections.facets import updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.facets.record_rows import Graph, create_record, parse_record
 from publisher.projections.facets.thing_rows import thing_properties, thing_row
+from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.search.searcher import Searcher
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
@@ -137,6 +141,29 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
         line.iri
         for line in tables.list_things(make_filter(stakeholder="civil-society"), "newest", 10)
     ]
+
+
+def test_indexes_of_which_most_would_change_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_reader, "SMALL", 0)  # so that these entries count as large
+    for updated in (FacetUpdater, SearchUpdater):
+        monkeypatch.setattr(updated, "_apply_entries", None)
+    journal = Journal(tmp_path / "journal")
+    journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)
+    before = level(follower(tmp_path))
+    rows = [row for item in FIRST for row in record_rows("demo", item)]
+    journal.append(
+        sorted(set(rows) - set(record_rows("demo", plain(0)))), run="run-2", time=CHANGED
+    )
+
+    after = level(follower(tmp_path))
+
+    assert len(read_tables(before)["things"]) < len(read_tables(after)["things"])
+    assert read_tables(after) == read_tables(level(follower(tmp_path, "anew")))
+    searcher = Searcher(Path(after) / "text")
+    (entry,) = searcher.entries([f"{IRIS.base}id/initiative/demo/turns"])
+    assert entry is not None
 
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])

@@ -18,10 +18,14 @@ from waiting import wait_until
 
 from journal.file_lock import SharedLock
 from journal.journal import Journal
+from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
+from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import await_indexes, rewrite
+from publisher.store import runner
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
@@ -160,7 +164,12 @@ def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -
     assert [entry.titles[0][0] for entry in hits.entries] == ["One", "Two"]
 
 
-def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: Start) -> None:
+def test_a_change_is_shown_in_store_and_index_at_once(
+    tmp_path: Path, follower: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SLICE", 60.0)  # on a busy machine too
+    for updated in (ColumnUpdater, FacetUpdater, SearchUpdater):
+        monkeypatch.setattr(updated, "snapshot_wait", 60.0)
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
     latest(following)

@@ -58,8 +58,12 @@ class FacetUpdater(DatabaseProjection[Database]):
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the position of the source; yield between batches.
 
-        New tables are built from all things in the source.
+        New tables are built from all things in the source, and so are those of which most would
+        change.
         """
+        if self.checkpoint and self._reader.is_mostly_new(self.checkpoint):
+            self._wait_for_bitmaps()
+            self._start_over()
         self._database.begin()
         if self.checkpoint:
             yield from self._apply_entries(position)

@@ -109,9 +109,10 @@ class SearchUpdater:
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Commit the changes up to *position*, the position of the source; yield between batches.
 
-        A new index is built from all things in the source.
+        A new index is built from all things in the source, and so is one of which most would
+        change.
         """
-        if self.checkpoint:
+        if self.checkpoint and not self._reader.is_mostly_new(self.checkpoint):
             yield from self._apply_entries(position)
             return
         log.info("building search index", position=position)
