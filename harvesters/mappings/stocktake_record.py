@@ -346,7 +346,9 @@ class RecordMapper:
                 self.remote.first(f"{VCARD}has{name}", term) for name in ("Email", "URL")
             )
             names = self.remote.texts(f"{VCARD}fn", node=term)
-            yield Contact(names, parse_email(email or ""), page)
+            address, page = parse_email(email or ""), page if is_web(page or "") else None
+            if names and (address or page):
+                yield Contact(names, address, page)
 
     def _checksum(self, file: Term) -> Checksum | None:
         for node in self.remote.all(f"{SPDX}checksum", file):

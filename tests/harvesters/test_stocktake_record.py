@@ -234,6 +234,18 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read: Callable[...
     ]
 
 
+def test_a_contact_without_a_name_or_an_address_is_left_out(read: Callable[..., Any]) -> None:
+    names = (Text("Office", "en"),)
+    contacts = (
+        Contact(names),
+        Contact((), "office@k.example"),
+        Contact(names, "no-address"),
+        Contact(names, None, "javascript:alert(1)"),
+    )
+
+    assert read(brought(Document(key="1", titles=names, contacts=contacts))).contacts == ()
+
+
 def test_a_record_without_a_licence_has_its_registrys(read: Callable[..., Any]) -> None:
     result = read(brought(replace(things(THEIRS)["document"], licences=())))
 
