@@ -182,16 +182,17 @@ def demo(
     settings: Settings = context.obj
     if port is not None:
         _check_port(host, port)
-    if registries_port is not None:
-        _check_port("127.0.0.1", registries_port)
+    else:
+        port = next_free(host, PORT)
     if registries_port is None:
-        registries_port = REGISTRIES_PORT if is_free("127.0.0.1", REGISTRIES_PORT) else 0
-    _run_demo(
-        _demo_settings(settings),
-        host,
-        next_free(host, PORT) if port is None else port,
-        partial(Demo, size=size, seed=seed, port=registries_port),
-    )
+        is_usable = port != REGISTRIES_PORT and is_free("127.0.0.1", REGISTRIES_PORT)
+        registries_port = REGISTRIES_PORT if is_usable else 0
+    elif registries_port == port != 0:
+        raise typer.BadParameter(f"portal and registries cannot both use port {port}")
+    else:
+        _check_port("127.0.0.1", registries_port)
+    registries = partial(Demo, size=size, seed=seed, port=registries_port)
+    _run_demo(_demo_settings(settings), host, port, registries)
 
 
 def _demo_settings(settings: Settings) -> Settings:

@@ -16,6 +16,7 @@ from pytest_demo import RunningDemo
 from typer.testing import CliRunner
 from waiting import WITHIN
 
+from command_line import services
 from demo.folder import is_free, next_free
 from stocktake import app
 
@@ -99,6 +100,30 @@ def test_the_command_that_lists_withheld_records_can_be_run_as_printed(
 
     assert completed.returncode == 0, completed.stderr
     assert "withheld" in completed.stdout
+
+
+def test_the_portal_may_have_the_usual_port_of_the_registries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        services,
+        "_run_demo",
+        lambda _settings, _host, port, registries: ports.append(
+            (port, registries.keywords["port"])
+        ),
+    )
+    monkeypatch.setattr(services, "is_free", lambda _host, _port: True)
+    usual = str(services.REGISTRIES_PORT)
+
+    alone, both = (
+        CliRunner().invoke(app, ["--data", str(tmp_path), "demo", "--port", usual, *more])
+        for more in ((), ("--registries-port", usual))
+    )
+
+    assert (alone.exit_code, ports) == (0, [(services.REGISTRIES_PORT, 0)])
+    assert both.exit_code == 2
+    assert f"cannot both use port {usual}" in " ".join(both.output.split())
 
 
 def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(
