@@ -76,7 +76,7 @@ class FirstStart:
         attempted = sum("lastAttempt" in item.properties for item in active)
         position = snapshot.position if snapshot else 0
         is_current = bool(snapshot and position and not service.behind)
-        has_indexes = bool(snapshot and position and snapshot.text == snapshot.tables == position)
+        has_indexes = bool(snapshot and position and snapshot.is_indexed)
         released = release_numbers(service.data / "releases")
         reported = any((service.data / "reports").glob("release-*"))
         harvested = bool(active) and attempted == len(active)

@@ -245,13 +245,7 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
     return how many. It blocks.
     """
     snapshot = service.snapshot
-    tables = open_facet_index(snapshot.path) if snapshot else None
-    if (
-        snapshot is None
-        or tables is None
-        or not service.is_consistent
-        or snapshot.text != snapshot.position
-    ):
+    if snapshot is None or snapshot.applying or not snapshot.is_indexed:
         return 0
     due = store.due(snapshot.position)
     for item in due:

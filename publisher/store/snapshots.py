@@ -75,6 +75,11 @@ class Snapshot:
     applying: int = 0
 
     @property
+    def is_indexed(self) -> bool:
+        """Return whether the search index and the facet tables have the same entries as the store."""
+        return self.position == self.text == self.tables
+
+    @property
     def version(self) -> str:
         """Return an identifier of the published data: two states with the same version contain the
         same quads.

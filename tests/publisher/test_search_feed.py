@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,7 @@ async def following(
 
 async def is_shown(service: QueryService, entry: int) -> bool:
     snapshot = service.snapshot
-    if snapshot is None or snapshot.position < entry or snapshot.text != snapshot.position:
+    if snapshot is None or snapshot.position < entry or not snapshot.is_indexed:
         return False
     return service.follower.projections.get("history", {}).get("position") == entry
 
@@ -199,6 +200,19 @@ async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
     assert 0 < len(atom["q=network&goal=4"]) < len(atom["q=network"]) < len(atom[""])
     assert atom["kind=event"] == {}
     assert max(followers.named) <= 4  # an entry changes so many records
+
+
+async def test_nothing_is_compared_before_each_index_has_the_entry(following: Any) -> None:
+    _registry, service, _client = following
+    await wait_until_async(lambda: is_shown(service, 1), "the first entry to be shown", output=str)
+    complete, followers = service.snapshot, Followers()
+
+    counts = []
+    for behind in ({"text": 0}, {"tables": 0}, {"tables": -1}, {"applying": 2}, {}):
+        service.snapshot = replace(complete, **behind)
+        counts.append(settle_due(service, followers))  # type: ignore[arg-type]
+
+    assert counts == [0, 0, 0, 0, len(SEARCHES)]
 
 
 async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any) -> None:

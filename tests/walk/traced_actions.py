@@ -168,10 +168,7 @@ def _is_current(snapshot: Snapshot | None) -> bool:
     """Return whether tables, texts and columns are snapshot for the same entry as the store: on a
     busy machine they come later.
     """
-    return (
-        snapshot is not None
-        and snapshot.text == snapshot.tables == snapshot.columns == snapshot.position
-    )
+    return snapshot is not None and snapshot.is_indexed and snapshot.columns == snapshot.position
 
 
 def release(home: Path, action: str) -> None:
