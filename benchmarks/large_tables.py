@@ -153,7 +153,7 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
         connection.execute(
             f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})"
         )
-    database = Database(work)
+    database = Database(work, IRIS)
     database.begin()
     database.commit(position, entry)
     created = newest_snapshot(data / "store" / "snapshots")

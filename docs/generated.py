@@ -27,7 +27,7 @@ from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
 from publisher.limits import Limits as QueryLimits
-from publisher.projections.facets.schema import TABLES
+from publisher.releases.tables.schema import TABLES
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from publisher.rdf.ntriples_terms import Value
@@ -10,6 +11,9 @@ from publisher.rdf.ntriples_terms import Value
 # by predicate, in the order of their N-Triples
 Properties = dict[str, list[Value]]
 Subjects = dict[str, Properties]
+# names of Parquet files: statements with the columns owner (the graph or subject that was asked for), subject, property
+# (its name) and object; texts with the columns id (of an owner, subject or object), text, is_iri, and language, NULL if none
+STATEMENTS, TEXTS = "statements.parquet", "texts.parquet"
 
 
 class StatementSource(Protocol):
@@ -25,6 +29,20 @@ class StatementSource(Protocol):
     def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
         """Return the statements of the default graph about each of *names* with one of
         *predicates*; a subject without any is empty.
+        """
+
+    def write_graphs(
+        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+    ) -> None:
+        """Write the statements of each of the graphs *names* with one of *properties*, which are
+        IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
+        """
+
+    def write_subjects(
+        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+    ) -> None:
+        """Write the statements of the default graph about each of *names*, as ``write_graphs``
+        does.
         """
 
     def graph_names(self, prefix: str) -> Iterator[str]:

@@ -23,8 +23,6 @@ from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.formats import GRAPHS
-from publisher.projections.facets.files import write_tables
-from publisher.projections.facets.schema import TABLES
 from publisher.releases import citation
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads
@@ -37,8 +35,8 @@ from publisher.releases.export_passes import (
 from publisher.releases.signature import load_key, public_key_text, sign
 from publisher.releases.sorting import Sorter
 from publisher.releases.tables import codebook
-from publisher.releases.tables.facet_rows import FacetRowWriter
-from publisher.releases.tables.release_tables import store_rows
+from publisher.releases.tables.files import write_tables
+from publisher.releases.tables.schema import TABLES
 from publisher.releases.tables.table_metadata import croissant, csvw, data_package, ro_crate
 from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
@@ -97,8 +95,6 @@ def build_release(
         release = _export_data(release, journal, iris, part, work, report_step)
         release = _add_metadata(release, before, releases, part, iris.base, report_step)
         _sign(release, data / "signing", part, report_step)
-        # useless without the release; the next release with this number replaces them
-        store_rows(work / "things", data, release)
         shutil.rmtree(work)
         _publish(part, releases / str(number), report_step)
         return release
@@ -122,15 +118,12 @@ def _export_data(
     counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
     report_step("Writing the dumps")
     with write_tables(part, work / "tables") as tables:
-        writers = ExportWriters(
-            tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs")
-        )
+        writers = ExportWriters(tables, Sorter(work / "graphs"))
         export_by_subject(
             canonical_quads(journal, release.position, work), part, name, iris, writers, counts
         )
         report_step("Writing the rows of the tables")
         export_by_graph(part / "gone.csv.gz", iris, writers, counts)
-        writers.things.close()
         shutil.rmtree(work / "graphs")
         report_step("Writing the tables as CSV and Parquet")
     files = [*_dump_files(part, name), *_table_files(part, tables.rows)]

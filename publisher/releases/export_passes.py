@@ -12,19 +12,18 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from publisher.projections.facets.files import TableWriter
-from publisher.projections.facets.record_rows import (
+from publisher.rdf.gzip_files import gzip_writer
+from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
+from publisher.releases.deletions import deletion_rows
+from publisher.releases.sorting import Sorter
+from publisher.releases.tables.files import TableWriter
+from publisher.releases.tables.record_rows import (
     Row,
     organization_row,
     parse_graph,
     parse_record,
     record_rows,
 )
-from publisher.rdf.gzip_files import gzip_writer
-from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
-from publisher.releases.deletions import deletion_rows
-from publisher.releases.sorting import Sorter
-from publisher.releases.tables.facet_rows import FacetRowWriter
 from publisher.releases.void import VoidCounter
 from publisher.releases.writers import TEXT_FORMATS, Parts, TextFormat, Triples, triple
 from publisher.store.releases.manifest import ReleaseSource
@@ -63,12 +62,9 @@ class ExportCounts:
 
 
 class ExportWriters(NamedTuple):
-    """The outputs of the passes: rows of the public tables, rows of the facet tables, and the quads
-    for the second pass.
-    """
+    """The outputs of the passes: rows of the tables, and the quads for the second pass."""
 
     tables: TableWriter
-    things: FacetRowWriter
     sorter: Sorter
 
 
@@ -105,13 +101,9 @@ def export_by_subject(
                 counts.counting.put(subject, parts, again=index > 0)
                 for text in texts:
                     text.put(triples, parts)
-                if index == 0 and subject.startswith(organizations):
-                    graph = parse_graph(triples)
-                    writers.things.organization(graph)
-                    if row := organization_row(graph, iris):
-                        writers.tables.put("organizations", row)
-                elif index == 0:
-                    writers.things.concept(subject, parts)
+                is_organization = index == 0 and subject.startswith(organizations)
+                if is_organization and (row := organization_row(parse_graph(triples), iris)):
+                    writers.tables.put("organizations", row)
         for text in texts:
             text.end()
 
@@ -202,7 +194,6 @@ def _record(
         deleted.writelines(islice(deletion_rows(line + end for line in triples), 1, None))
     elif record.kind:
         counts.things[record.kind] += 1
-    writers.things.record(record)
     for table, row in record_rows(record):
         writers.tables.put(table, row)
 

@@ -35,8 +35,8 @@ from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.http.endpoints import PARAMETER_ERRORS
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
-from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 from publisher.projections.facets.thing_count import ThingCount
+from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from publisher.store.workers.worker import parse_fault

@@ -23,7 +23,7 @@ from publisher.http.pages.charts.map import load_outlines
 from publisher.http.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
-from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
+from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}

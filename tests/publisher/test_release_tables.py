@@ -21,10 +21,9 @@ import pyarrow.parquet
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from publisher.projections.facets.files import write_tables
-from publisher.projections.facets.record_rows import parse_record, record_rows
-from publisher.projections.facets.schema import TABLES, CellType
-from publisher.projections.facets.thing_rows import thing_row
+from publisher.releases.tables.files import write_tables
+from publisher.releases.tables.record_rows import parse_record, record_rows
+from publisher.releases.tables.schema import TABLES, CellType
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
@@ -493,22 +492,6 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
     )
     assert (results["links"]["concept"], results["links"]["code"]) == ("C12", None)
     assert results["places"]["name"] == "Atlantis"
-
-
-@pytest.mark.parametrize(
-    ("date", "years"), [("2015-05-17", {"2015"}), ("0000-00-00", set()), ("soon", set())]
-)
-def test_a_date_without_a_year_counts_in_no_year(date: str, years: set[str]) -> None:
-    graph, thing = IRIS.record("s", "k"), IRIS.thing("initiative", "s", "k")
-    triples = [
-        f'<{thing}> <https://schema.org/startDate> "{date}"',
-        f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
-    ]
-
-    marks = thing_row(parse_record(graph, [triple.encode() for triple in triples], IRIS))["marks"]
-
-    assert isinstance(marks, list)
-    assert {code for facet, code, _ in marks if facet == "year"} == years
 
 
 def test_hostile_texts_are_kept_as_they_are(folder: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from publisher.projections.facets.schema import TABLES
 from publisher.releases.tables.codebook import table_examples
+from publisher.releases.tables.schema import TABLES
 from vocab.iris import Iris
 
 IRIS = Iris()

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from publisher.app import create_app
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
-from publisher.releases.tables.release_tables import rows_folder, tables_folder
+from publisher.releases.tables.release_tables import tables_folder
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release, write_manifest
@@ -141,15 +141,12 @@ def test_each_number_is_the_answer_to_its_query(
     assert any(numbers)
 
 
-def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(
-    data: Path, report: Report
-) -> None:
+def test_tables_are_built_and_kept_without_their_working_files(data: Path, report: Report) -> None:
     stores = data / "store" / "releases"
 
-    assert not rows_folder(data, report.release).exists()
     names = {path.name for path in tables_folder(data, report.release).iterdir()}
-    assert names >= {"about.json", "beside.json", "tables.duckdb", "marks.bin"}
-    assert not {name for name in names if "rows" in name or "spilled" in name}
+    assert names >= {"about.json", "links.json", "tables.duckdb", "marks.bin"}
+    assert not {name for name in names if name in ("columns", "statements", "spilled")}
     assert list(stores.glob(".part-*")) == []
 
 

@@ -14,8 +14,8 @@ import duckdb
 import pytest
 from snippets import ROOT, read_snippets
 
-from publisher.projections.facets.files import write_tables
-from publisher.projections.facets.schema import TABLES, CellType
+from publisher.releases.tables.files import write_tables
+from publisher.releases.tables.schema import TABLES, CellType
 
 RECIPES = ROOT / "docs" / "how-to" / "use-the-tables.md"
 # Initiatives a and b are one; c is another; e is an event.

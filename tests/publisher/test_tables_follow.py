@@ -4,7 +4,6 @@ wherever the follower is stopped.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,16 @@ from typing import Any
 import duckdb
 import pytest
 from column_store import write_columns
-from conftest import CHANGED, IRIS, RICH, SEEN, THINGS, plain, record_rows
+from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.projections import journal_reader
-from publisher.projections.facets import updater
+from publisher.projections.facets import thing_rows, updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
+from publisher.projections.facets.facets import SDG
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.facets.record_rows import Graph, create_record, parse_record
-from publisher.projections.facets.thing_rows import thing_properties, thing_row
+from publisher.projections.facets.thing_rows import FacetRows
 from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.searcher import Searcher
@@ -34,6 +33,7 @@ from publisher.store.runner import Runner
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
 from vocab.statements.describe import quads
+from vocab.terms import DCT, FOAF, SCHEMA, VIVO
 
 FUNDER = Party(
     Role.FUNDER,
@@ -171,7 +171,8 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     data: Path, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
     whole = read_tables(level(follower(data)))
-    monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
+    monkeypatch.setattr(thing_rows, "FLUSH_INTERVAL", batches)
+    monkeypatch.setattr(thing_rows, "BATCH", 5)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
     entry = next(reader.entries(0)).id
     with (
@@ -200,13 +201,17 @@ def test_a_file_that_is_spoilt_is_made_anew(data: Path) -> None:
     assert after == read_tables(level(follower(data, "anew")))
 
 
-def test_an_entry_that_replaces_no_thing_is_stored(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "work.duckdb")) as database:
+def test_an_entry_about_no_thing_is_stored(tmp_path: Path) -> None:
+    with (
+        open_statements(write_columns((), tmp_path)) as statements,
+        closing(Database(tmp_path / "tables" / "work.duckdb", IRIS)) as database,
+    ):
         database.begin()
         database.commit(1, "urn:entry:1")
         database.begin()
         before, has_rows = database.checkpoint(), database.has_rows
-        database.replace((), [])
+        rows = FacetRows(statements, IRIS)
+        rows.replace(database, {IRIS.record("demo", "x"), IRIS.thing("organization", "demo", "o")})
         database.commit(2, "urn:entry:2")
 
         assert (before, has_rows) == ((1, "urn:entry:1", BUILD_VERSION), True)
@@ -236,21 +241,90 @@ def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> N
     assert (before.position, after.position) == (1, 2)
 
 
-def test_rows_of_the_properties_that_are_read_are_those_of_whole_graphs(tmp_path: Path) -> None:
-    graphs = defaultdict[str, list[bytes]](list)
-    for item in (*THINGS, *FIRST, *SECOND):
-        for row in record_rows("demo", item):
-            triple, _, graph = row[2:-2].rpartition(" ")
-            graphs[graph[1:-1]].append(triple.encode())
-    rows = (
-        b"A %s <%s> .\n" % (triple, name.encode())
-        for name, triples in graphs.items()
-        for triple in triples
-    )
-    with open_statements(write_columns(rows, tmp_path)) as statements:
-        read = statements.graphs(graphs, thing_properties(IRIS))
+def tables_of(triples: str, folder: Path) -> dict[str, list[Any]]:
+    """Return the rows of the tables of one record, whose statements are *triples* with short names;
+    {r} is the record, {t} the initiative.
+    """
+    names = {
+        "r": IRIS.record("s", "k"), "t": IRIS.thing("initiative", "s", "k"), "o": IRIS.thing("organization", "s", "o"),
+        "dct": DCT, "schema": SCHEMA, "wsis": IRIS.ns, "vivo": VIVO, "line": f"{IRIS.scheme('action-line')}/", "sdg": SDG,
+        "prize": f"{IRIS.scheme('prize-category')}/", "topic": f"{FOAF}primaryTopic",
+    }  # fmt: skip
+    graph = IRIS.record("s", "k")
+    rows = [
+        f"A {line.strip().format(**names)} <{graph}> .\n" for line in triples.strip().split("\n")
+    ]
+    with (
+        open_statements(write_columns(map(str.encode, rows), folder)) as statements,
+        closing(Database(folder / "tables" / "tables.duckdb", IRIS)) as database,
+    ):
+        database.begin()
+        list(FacetRows(statements, IRIS).insert_all(database))
+        database.commit(1, "urn:entry:1")
+    return read_tables(str(folder))
 
-    for name, triples in graphs.items():
-        record = create_record(name, Graph(read[name]), IRIS)
-        whole = parse_record(name, sorted(set(triples)), IRIS)
-        assert thing_row(record) == thing_row(whole)
+
+def test_of_several_values_the_least_counts_and_each_code_once(tmp_path: Path) -> None:
+    tables = tables_of(
+        """
+        <{r}> <{topic}> <{t}>
+        <{r}> <{dct}modified> "2026-02-01"
+        <{t}> <{dct}title> "Zweiter"@de
+        <{t}> <{dct}title> "The second"@en
+        <{t}> <{dct}title> "A first"@en
+        <{t}> <{dct}title> "None"
+        <{t}> <{schema}startDate> "2021-05-01"
+        <{t}> <{schema}startDate> "2020"
+        <{t}> <{dct}spatial> "Atlantis"
+        <{t}> <{wsis}actionLine> <{line}C1>
+        <{t}> <{wsis}suggestedActionLine> <{line}C1>
+        <{t}> <{wsis}goal> "a word"
+        <{t}> <{dct}publisher> <{o}>
+        <{t}> <{schema}funder> <{o}>
+        <{t}> <{wsis}partner> "A name"
+        <{t}> <{vivo}relatedBy> <{t}#prize>
+        <{t}> <{vivo}relatedBy> <{t}#other>
+        <{t}#prize> <{wsis}prizeCategory> <{prize}C1>
+        <{t}#prize> <{wsis}prizeYear> "2019"
+        <{t}#stray> <{wsis}prizeYear> "2001"
+        """,
+        tmp_path,
+    )
+
+    thing, organization = IRIS.thing("initiative", "s", "k"), IRIS.thing("organization", "s", "o")
+    assert tables["things"] == [(thing, 1, "A first", "2020", "2026-02-01")]
+    assert {row[1:] for row in tables["marks"]} == {
+        ("kind", "initiative", 7), ("source", "s", 7), ("language", "de", 7), ("language", "en", 7), ("year", "2020", 7),
+        ("line", "C1", 5), ("basis", "declared", 7), ("basis", "suggested", 7), ("prize", "C1", 7), ("prizeyear", "2019", 7),
+    }  # fmt: skip
+    assert tables["parties"] == [(thing, organization, 5)]
+    assert tables["prizes"] == [(thing, "C1", None, "2019"), (thing, None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("date", "years"),
+    [("2015-05-17", {"2015"}), ("0000-00-00", set()), ("soon", set()), ("٢٠١٥", set())],
+)
+def test_a_date_without_a_year_counts_in_no_year(
+    tmp_path: Path, date: str, years: set[str]
+) -> None:
+    tables = tables_of(
+        f'<{{r}}> <{{topic}}> <{{t}}>\n<{{t}}> <{{schema}}startDate> "{date}"', tmp_path
+    )
+
+    assert {code for _, facet, code, _ in tables["marks"] if facet == "year"} == years
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "<{r}> <{topic}> <urn:elsewhere>",
+        '<{r}> <{dct}title> "Without a topic"',
+        "<{r}> <{topic}> <{o}>",
+        "<{r}> <{topic}> <{t}>\n<{r}> <http://www.w3.org/ns/adms#status> <urn:states#gone>",
+    ],
+)
+def test_a_record_without_a_published_thing_has_no_rows(tmp_path: Path, topic: str) -> None:
+    tables = tables_of(f'{topic}\n<{{t}}> <{{dct}}title> "A title"', tmp_path)
+
+    assert tables == {"things": [], "marks": [], "parties": [], "prizes": []}

@@ -18,8 +18,8 @@ from publisher.http.endpoints import get
 from publisher.http.links import origin
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.representation import Representation, build_response
-from publisher.projections.facets.schema import TABLES, TOPIC_TABLE
 from publisher.releases.tables import codebook
+from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
 from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table

@@ -7,31 +7,22 @@ read-only).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-import orjson
 
-from publisher.projections.facets.thing_rows import Row
+from publisher.projections.facets.properties import KINDS, coded_properties
+from publisher.projections.statement_source import STATEMENTS, TEXTS
+from vocab.iris import Iris
+from vocab.terms import ORG
 
-FORMAT = 7  # increase it with every change of the stored form, so that the tables are rebuilt
+FORMAT = 8  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"
-_COLUMNS = {
-    **dict.fromkeys(("iri", "source", "record", "title", "language", "begins", "ends"), "VARCHAR"),
-    **dict.fromkeys(("issued", "first_seen", "changed", "venue", "whole"), "VARCHAR"),
-    "kind": "UTINYINT",
-    "cancelled": "BOOLEAN",
-    "marks": "STRUCT(facet VARCHAR, code VARCHAR, bases UTINYINT)[]",
-    "parties": "STRUCT(organization VARCHAR, roles UTINYINT)[]",
-    "prizes": "STRUCT(category VARCHAR, stage VARCHAR, year VARCHAR)[]",
-    "classes": "VARCHAR[]",
-}
-_MAX_ROW_BYTES = 64 << 20
 
 
 @cache
@@ -41,11 +32,14 @@ def read_sql(name: str) -> str:
 
 
 class Database:
-    """The tables in the file *path*; rows to insert are written to a file beside it."""
+    """The tables in the file *path*; statements that rows are made of are in the folder *files*."""
 
-    def __init__(self, path: Path, memory: str = MEMORY) -> None:
+    def __init__(self, path: Path, iris: Iris, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._lines, self._memory = path, path.with_name("new-rows.ndjson"), memory
+        self._path, self._iris, self._memory = path, iris, memory
+        self.files = path.with_name("statements")
+        shutil.rmtree(self.files, ignore_errors=True)
+        self.files.mkdir()
         self._connection = self._connect()
         try:
             self._create_tables()
@@ -61,12 +55,18 @@ class Database:
         )
 
     def _create_tables(self) -> None:
-        """Create the tables if there are none, in one transaction."""
+        """Create the tables if there are none, in one transaction, and the temporary ones."""
         if not self._connection.execute(
             "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
         ).fetchall():
             self._connection.execute(f"BEGIN; {read_sql('schema')} COMMIT")
-        self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
+        self._connection.execute(read_sql("temporary"))
+        for name, value in (("base", self._iris.base), ("organization", f"{ORG}Organization")):
+            self._connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
+        self._connection.executemany("INSERT INTO kinds VALUES (?, ?)", list(enumerate(KINDS, 1)))
+        self._connection.executemany(
+            "INSERT INTO coded VALUES (?, ?, ?, ?, ?, ?, ?)", coded_properties(self._iris)
+        )
 
     def checkpoint(self) -> tuple[int, str, str]:
         """Return the number and id of the last journal entry, and the version that wrote the
@@ -94,31 +94,30 @@ class Database:
         """Write the new rows to disk to free memory; the checkpoint changes only by ``commit``."""
         self._connection.execute("COMMIT; BEGIN")
 
-    def replace(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
-        """Replace the rows of *iris* by *rows*."""
-        self._lines.write_bytes(b"".join(map(serialize_row, rows)))
-        if removed := list(iris):
+    def replace_records(self, iris: Collection[str]) -> None:
+        """Replace the rows of *iris*, and of the things of the records whose statements are in
+        *files*, by what these say of them.
+        """
+        self._replace("record-topics", iris)
+
+    def replace_organizations(self, iris: Collection[str]) -> None:
+        """Replace the rows of *iris* by those of the organizations whose statements are in *files*."""
+        self._replace("organization-topics", iris)
+
+    def _replace(self, topics: str, iris: Collection[str]) -> None:
+        for name in (STATEMENTS, TEXTS):
+            self._connection.read_parquet(str(self.files / name)).create_view(Path(name).stem)
+        self._connection.execute(read_sql(topics))
+        if iris:  # new tables have no rows to replace
             self._connection.execute(
-                "CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri",
-                {"iris": removed},
+                "CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri UNION SELECT iri FROM topics",
+                {"iris": list(iris)},
             )
             self._connection.execute(read_sql("delete"))
-        self.load(self._lines)
-        self._lines.unlink()
-
-    def load(self, lines: Path, max_row_bytes: int = _MAX_ROW_BYTES) -> None:
-        """Insert new rows from a file of JSON lines, compressed or not; a row has at most
-        *max_row_bytes* bytes.
-        """
-        relation = self._connection.read_json(
-            str(lines),
-            columns=_COLUMNS,
-            format="newline_delimited",
-            maximum_object_size=max_row_bytes,
-        )
-        relation.create_view("new_rows", replace=True)
         self._connection.execute(read_sql("insert"))
         self._connection.execute("INSERT INTO changed SELECT thing FROM inserted")
+        for name in (STATEMENTS, TEXTS):
+            (self.files / name).unlink()
 
     def set_regions(self, pairs: set[tuple[str, str]]) -> None:
         """Store the pairs of area and region; if they changed, recompute the facets of all things."""
@@ -164,25 +163,3 @@ class Database:
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
         self._connection.close()
-
-
-def serialize_row(row: Row) -> bytes:
-    """Return a row as a JSON line for ``load``."""
-    return orjson.dumps(_with_field_names(row), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _with_field_names(row: Row) -> Row:
-    marks, parties, prizes = row["marks"], row["parties"], row["prizes"]
-    assert isinstance(marks, list)
-    assert isinstance(parties, list)
-    assert isinstance(prizes, list)
-    return {
-        **row,
-        "marks": [{"facet": facet, "code": code, "bases": bases} for facet, code, bases in marks],
-        "parties": [
-            {"organization": organization, "roles": roles} for organization, roles in parties
-        ],
-        "prizes": [
-            {"category": category, "stage": stage, "year": year} for category, stage, year in prizes
-        ],
-    }

@@ -46,7 +46,7 @@ class Facet(NamedTuple):
             return next((kind for kind, iri in class_iris(iris).items() if iri == value), value)
         if self.name == "area":
             value = value.removeprefix(f"{iris.scheme(self.scheme)}/")
-        return value.removeprefix(self._full_prefix(iris)) if self.iri_prefix else value
+        return value.removeprefix(self.full_prefix(iris))
 
     def iri(self, code: str, iris: Iris) -> str:
         """Return the IRI of a code, "" if its values are plain texts."""
@@ -54,28 +54,31 @@ class Facet(NamedTuple):
             return class_iris(iris).get(code, code)
         if self.name == "area" and f"{BASE}scheme/{self.scheme}/{code}" in concepts(self.scheme):
             return f"{iris.scheme(self.scheme)}/{code}"
-        return (
-            "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
-        )
+        return "" if not self.iri_prefix else code if ":" in code else self.full_prefix(iris) + code
 
-    def _full_prefix(self, iris: Iris) -> str:
-        return (
-            self.iri_prefix if self.iri_prefix.startswith("http") else iris.base + self.iri_prefix
-        )
+    def full_prefix(self, iris: Iris) -> str:
+        """Return the start of a value's IRI, "" for plain texts."""
+        is_ours = self.iri_prefix and not self.iri_prefix.startswith("http")
+        return iris.base + self.iri_prefix if is_ours else self.iri_prefix
 
     def to_sparql(self, bases: Iterable[Basis], variable: str = "") -> str:
         """Return its pattern for links with one of *bases*; ?value is renamed to *variable*
         (default: the facet's name).
         """
         path = (
-            "|".join(f"wsis:{_property_name(self.link_property, basis)}" for basis in bases)
+            "|".join(f"wsis:{property_name(self.link_property, basis)}" for basis in bases)
             if self.link_property
             else ""
         )
         return self.pattern.replace("?tie", path).replace("?value", f"?{variable or self.name}")
 
 
-def _property_name(tie: str, basis: Basis) -> str:
+def property_name(tie: str, basis: Basis) -> str:
+    """Return the local name of the property that links with a basis.
+
+    >>> property_name("actionLine", Basis.CROSSWALKED)
+    'crosswalkedActionLine'
+    """
     return tie if basis is Basis.DECLARED else f"{_PREFIX[basis]}{tie[0].upper()}{tie[1:]}"
 
 
@@ -107,7 +110,7 @@ _LANGUAGE = (
     'BIND(LCASE(STRBEFORE(CONCAT(IF(LANG(?text) = "", "en", LANG(?text)), "-"), "-")) AS ?value)'
 )
 _BASIS = " UNION ".join(
-    f"{{ ?thing {'|'.join(f'wsis:{_property_name(tie, basis)}' for tie in ('actionLine', 'goal', 'target'))} ?any . FILTER(isIRI(?any)) "
+    f"{{ ?thing {'|'.join(f'wsis:{property_name(tie, basis)}' for tie in ('actionLine', 'goal', 'target'))} ?any . FILTER(isIRI(?any)) "
     f'BIND("{basis.value}" AS ?value) }}'
     for basis in Basis
 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.projections.facets.schema import TABLES, Table, TableColumn
+from publisher.releases.tables.schema import TABLES, Table, TableColumn
 from publisher.releases.typesetting import typeset
 from publisher.store.releases.manifest import Release
 

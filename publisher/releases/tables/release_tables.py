@@ -1,7 +1,6 @@
-"""Build the tables of a release, which its report counts, from rows collected during the build or
-from its N-Quads.
+"""Build the facet tables of a release, which its report counts, from its columns.
 
-No store is opened: the data is streamed in constant memory. After a crash, call it again.
+After a crash, call it again.
 """
 
 from __future__ import annotations
@@ -9,24 +8,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
-from itertools import groupby
+from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from publisher.projections.facets.bitmap_build import build_bitmaps
 from publisher.projections.facets.database import BUILD_VERSION, Database
-from publisher.projections.facets.record_rows import parse_graph, parse_record
-from publisher.rdf.gzip_files import gzip_lines
-from publisher.releases.export_passes import group_by_graph, stream_in_chunks, with_graph_first
-from publisher.releases.sorting import Sorter
-from publisher.releases.tables.facet_rows import FacetRowWriter, read_auxiliary_data, row_files
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.thing_rows import FacetRows
+from publisher.projections.statement_source import StatementSource
 from publisher.store.checksums import write_checksums
 from publisher.store.releases.manifest import Release
+from publisher.store.releases.release_stores import open_release_statements
 from vocab.iris import Iris
 
 MEMORY = "192MiB"  # limit of DuckDB; it writes more data to disk
 _ABOUT = "about.json"
+_LINKS = "links.json"
 
 
 class ReleaseTables(NamedTuple):
@@ -36,20 +37,9 @@ class ReleaseTables(NamedTuple):
     links: Mapping[tuple[str, str], str]
 
 
-def rows_folder(data: Path, number: int) -> Path:
-    """Return the folder of the rows from which the tables of a release are built."""
-    return data / "store" / "releases" / f"{number}.rows"
-
-
 def tables_folder(data: Path, number: int) -> Path:
     """Return the folder of the tables of a release."""
     return data / "store" / "releases" / f"{number}.tables"
-
-
-def store_rows(folder: Path, data: Path, release: Release) -> None:
-    """Store the rows that were collected in *folder* while *release* was built."""
-    (folder / _ABOUT).write_text(json.dumps(_metadata(release)))
-    _publish(folder, rows_folder(data, release.number))
 
 
 def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTables:
@@ -59,56 +49,40 @@ def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTabl
     folder = tables_folder(data, release.number)
     if not _is_current(folder, release):
         _build(data, release, iris, folder)
-    links = {(line, goal): status for line, goal, status in read_auxiliary_data(folder).links}
-    return ReleaseTables(folder / "tables.duckdb", links)
+    links = json.loads((folder / _LINKS).read_text())
+    return ReleaseTables(
+        folder / "tables.duckdb", {(line, goal): status for line, goal, status in links}
+    )
 
 
 def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
-    collected = rows_folder(data, release.number)
-    if not _is_current(collected, release):
-        _extract_rows(data, release, iris, collected)
     part = _part_folder(folder)
-    auxiliary = read_auxiliary_data(collected)
-    database = Database(part / "tables.duckdb", MEMORY)
-    try:
+    with (
+        open_release_statements(data, release, part / "columns") as statements,
+        closing(Database(part / "tables.duckdb", iris, MEMORY)) as database,
+    ):
+        rows = FacetRows(statements, iris)
         database.begin()
-        for file in row_files(collected):
-            database.load(file, auxiliary.longest)
-        database.set_regions(set(auxiliary.regions))
-        database.set_clusters(set(auxiliary.clusters))
+        deque(rows.insert_all(database), 0)
+        rows.set_relations(database)
         database.commit(release.position, release.entry)
-    finally:
-        database.close()
+        (part / _LINKS).write_text(json.dumps(_official_links(statements, iris)))
+        database.files.rmdir()
     build_bitmaps(part / "tables.duckdb", MEMORY)
-    (part / "beside.json").write_text(json.dumps(auxiliary))
     (part / _ABOUT).write_text(json.dumps(_metadata(release)))
     write_checksums(part, None)
     _publish(part, folder)
-    shutil.rmtree(collected, ignore_errors=True)
 
 
-def _extract_rows(data: Path, release: Release, iris: Iris, folder: Path) -> None:
-    """Collect the rows from the N-Quads of the release."""
-    part = _part_folder(folder)
-    lines = gzip_lines(
-        data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz"
+def _official_links(source: StatementSource, iris: Iris) -> list[tuple[str, str, str]]:
+    """Return the codes of linked action lines and goals, with the status of the link."""
+    properties = [f"{iris.ns}{name}" for name in ("linkLine", "linkGoal", "linkStatus")]
+    line, goal = FACETS["line"], FACETS["goal"]
+    return sorted(
+        (line.code(one.text, iris), goal.code(two.text, iris), status.text.rpartition("#")[2])
+        for values in source.subjects(list(source.subjects_with(properties)), properties).values()
+        for one, two, status in product(*(values.get(name, ()) for name in properties))
     )
-    writer, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
-    organizations = f"<{iris.base}id/organization/".encode()
-    for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-        for index, triples in enumerate(
-            stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))
-        ):
-            if index == 0 and subject.startswith(organizations):
-                writer.organization(parse_graph(triples))
-            elif index == 0:
-                writer.concept(subject, [triple.split(b" ", 2) for triple in triples])
-    for graph, triples in group_by_graph(sorter.sorted()):
-        if graph.startswith(f"{iris.base}record/"):
-            writer.record(parse_record(graph, triples, iris))
-    writer.close()
-    store_rows(part / "rows", data, release)
-    shutil.rmtree(part)
 
 
 def _metadata(release: Release) -> dict[str, object]:

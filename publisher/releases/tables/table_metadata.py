@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.projections.facets.schema import TABLES, CellType, Reference, Table, TableColumn
+from publisher.releases.tables.schema import TABLES, CellType, Reference, Table, TableColumn
 from publisher.store.releases.manifest import File, Release
 
 _CSVW = {

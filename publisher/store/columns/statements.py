@@ -6,7 +6,7 @@ wanted; so callers ask for thousands of names at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.projections.statement_source import Subjects
+from publisher.projections.statement_source import STATEMENTS, TEXTS, Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
 from publisher.store.columns.terms import TERM_TEXT, TermKind, term_id
@@ -34,6 +34,16 @@ _VALUES = f"""
 SELECT lexical, kind = {TermKind.IRI:d}, nullif(language, ''),
     CASE WHEN datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN datatype END
 FROM texts ORDER BY number
+"""
+_NAMED = """
+SELECT place AS owner, s AS subject, name AS property, o AS object
+FROM selected JOIN (VALUES {names}) AS properties (p, name) USING (p)
+"""
+_NAMED_TEXTS = f"""
+SELECT id, lexical AS text, kind = {TermKind.IRI:d} AS is_iri, nullif(language, '') AS language
+FROM terms SEMI JOIN (
+    SELECT place AS id FROM selected UNION SELECT s FROM selected UNION SELECT o FROM selected
+) USING (id)
 """
 _ROWS = """
 SELECT place, s.number AS s, p, o.number AS o
@@ -62,6 +72,22 @@ class ColumnStatements:
         """
         read = self._read("triples", "s", names, predicates)
         return {name: subjects.get(name, {}) for name, subjects in read.items()}
+
+    def write_graphs(
+        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+    ) -> None:
+        """Write the statements of each of the graphs *names* with one of *properties*, which are
+        IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
+        """
+        self._write("quads", "g", names, properties, folder)
+
+    def write_subjects(
+        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+    ) -> None:
+        """Write the statements of the default graph about each of *names*, as ``write_graphs``
+        does.
+        """
+        self._write("triples", "s", names, properties, folder)
 
     def graph_names(self, prefix: str) -> Iterator[str]:
         """Yield the named graphs whose IRIs begin with *prefix*."""
@@ -92,11 +118,7 @@ class ColumnStatements:
         places, properties = (
             {_number(name): name for name in iris} for iris in (results, predicates)
         )
-        self._run(
-            f"""CREATE OR REPLACE TEMP TABLE selected AS SELECT {place} AS place, s, p, o FROM {table}
-            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))""",
-            {"places": list(places)},
-        )
+        self._select(table, place, places, predicates)
         self._run(_TEXTS, {})
         # each term once, since most are repeated
         values = [Value(*row) for row in self._run(_VALUES, {}).fetchall()]
@@ -107,6 +129,32 @@ class ColumnStatements:
             statements = results[places[number]].setdefault(values[subject].text, {})
             statements.setdefault(properties[predicate], []).append(values[value])
         return results
+
+    def _write(
+        self,
+        table: str,
+        place: str,
+        names: Collection[str],
+        properties: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        self._select(table, place, map(_number, names), properties.values())
+        numbers = ", ".join(f"({_number(iri)}, '{name}')" for name, iri in properties.items())
+        self._run(_copy(_NAMED.format(names=numbers), folder / STATEMENTS), {})
+        self._run(_copy(_NAMED_TEXTS, folder / TEXTS), {})
+        self._run("DROP TABLE selected", {})
+
+    def _select(
+        self, table: str, place: str, places: Iterable[int], predicates: Collection[str]
+    ) -> None:
+        """Create the table ``selected`` of statements by the graph or subject, as the column *place*
+        says.
+        """
+        self._run(
+            f"""CREATE OR REPLACE TEMP TABLE selected AS SELECT {place} AS place, s, p, o FROM {table}
+            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))""",
+            {"places": list(places)},
+        )
 
     def _names(self, query: str, parameters: dict[str, object]) -> Iterator[str]:
         """Yield the IRIs of the numbers that *query* selects, in their order; only the numbers are
@@ -132,6 +180,11 @@ def open_statements(path: Path) -> Iterator[ColumnStatements]:
     }
     with duckdb.connect(str(path), read_only=True, config=config) as connection:
         yield ColumnStatements(lambda query, values: connection.execute(query, dict(values)))
+
+
+def _copy(query: str, path: Path) -> str:
+    quoted = str(path).replace("'", "''")
+    return f"COPY ({query}) TO '{quoted}' (FORMAT parquet)"
 
 
 def _number(iri: str) -> int:

@@ -14,9 +14,9 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -37,7 +37,7 @@ from publisher.rdf.gzip_files import gzip_lines
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
-from publisher.store.columns.statements import open_statements
+from publisher.store.columns.statements import ColumnStatements, open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
@@ -140,15 +140,7 @@ def _create_columns(part: Path, data: Path, release: Release) -> None:
     """
     work = part / ".columns"
     (part / COLUMNS).mkdir()
-    with closing(ColumnDatabase(work / FILE)) as database:
-        if database.checkpoint()[:2] == (release.position, release.entry):
-            database.replace_status(())
-        else:
-            database.begin()
-            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
-            database.commit(release.position, release.entry)
-        fault = database.fault
-        database.copy(part / COLUMNS / FILE)
+    fault = _write_columns(work / FILE, part / COLUMNS / FILE, data, release)
     if fault:
         log.error(
             "columns cannot hold the release; its store answers",
@@ -158,6 +150,36 @@ def _create_columns(part: Path, data: Path, release: Release) -> None:
     else:
         write_position(part / COLUMNS, release.position)
     shutil.rmtree(work)
+
+
+def _write_columns(work: Path, path: Path, data: Path, release: Release) -> str:
+    """Write the columns of a release as the file *path*, from those in the file *work* if they are
+    of its entry; return why queries must not be answered from them, "" if they may be.
+    """
+    with closing(ColumnDatabase(work)) as database:
+        if database.checkpoint()[:2] == (release.position, release.entry):
+            database.replace_status(())
+        else:
+            database.begin()
+            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
+            database.commit(release.position, release.entry)
+        fault = database.fault
+        database.copy(path)
+    return fault
+
+
+@contextmanager
+def open_release_statements(data: Path, release: Release, work: Path) -> Iterator[ColumnStatements]:
+    """Open the columns of a release; without a store they are written from its N-Quads to the folder
+    *work*, which is removed.
+    """
+    path = store_folder(data, release.number) / COLUMNS / FILE
+    if find_store(data, release) is None:
+        path = work / FILE
+        _write_columns(work / "loaded" / FILE, path, data, release)
+    with open_statements(path) as statements:
+        yield statements
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:

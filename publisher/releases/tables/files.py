@@ -11,9 +11,9 @@ from typing import BinaryIO
 import duckdb
 import orjson
 
-from publisher.projections.facets.record_rows import Row
-from publisher.projections.facets.schema import TABLES, CellType, Table, TableColumn
 from publisher.rdf.gzip_files import gzip_writer
+from publisher.releases.tables.record_rows import Row
+from publisher.releases.tables.schema import TABLES, CellType, Table, TableColumn
 
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 _DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum

@@ -1,7 +1,6 @@
 """Convert the named graph of a record to rows of the release tables.
 
-A row depends only on its graph, so a projection can follow the journal graph by graph: it replaces
-the rows of changed graphs.
+A row depends only on its graph, so the rows are written while the graphs are read.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ _ROLES = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "f
 
 class Graph(NamedTuple):
     """The statements of a graph by subject and property, their number, and the SHA-256 digest of
-    the sorted N-Triples; 0 and "" if only some properties were read.
+    the sorted N-Triples.
     """
 
     properties: Mapping[str, Properties]
-    statements: int = 0
-    digest: str = ""
+    statements: int
+    digest: str
 
     def all(self, subject: str, predicate: str) -> Sequence[Value]:
         """Return the values of a property."""
@@ -123,11 +122,7 @@ class Record(NamedTuple):
 
 def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
     """Parse the graph of the record *graph*."""
-    return create_record(graph, parse_graph(triples), iris)
-
-
-def create_record(graph: str, parsed: Graph, iris: Iris) -> Record:
-    """Return the record *graph*, whose graph is *parsed*."""
+    parsed = parse_graph(triples)
     source = graph.removeprefix(f"{iris.base}record/").partition("/")[0]
     thing = parsed.one(graph, f"{FOAF}primaryTopic") or ""
     kind = thing.removeprefix(f"{iris.base}id/").partition("/")[0]
