@@ -262,6 +262,7 @@ class QueryGenerator:
         return self._random.choice(
             [
                 "COUNT(*)",
+                "COUNT(DISTINCT *)",
                 *distinct,
                 *of_name,
                 self._random.choice(computed),

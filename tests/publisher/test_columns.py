@@ -462,6 +462,8 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("SELECT (1.5e0 * ?o AS ?x) { ?s ?p ?o }", "the literal"),
         ("CONSTRUCT { ?s <x:p> 1.5 } { ?s ?p ?o }", "a template with a decimal"),
         ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
+        ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s ?p [] }", "blank nodes or paths"),
+        ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s <x:p>/<x:q> ?o }", "blank nodes or paths"),
         ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
         ("SELECT (CONCAT() AS ?x) { ?s ?p ?o }", "CONCAT of nothing"),
         ("SELECT (REPLACE(?o, '(a)', '$1') AS ?x) { ?s ?p ?o }", "REPLACE"),

@@ -18,8 +18,10 @@ from publisher.store.columns.algebra import (
     all_variables,
     alternatives,
     conjunction,
+    counts_distinct_solutions,
     existences_of,
     has_existence,
+    has_unnamed_nodes,
     ignores_doubles,
     is_grouped,
     is_substitutable,
@@ -550,6 +552,9 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
+        if any(map(counts_distinct_solutions, node.A)) and has_unnamed_nodes(group.p):
+            # the RDF store counts them as variables
+            raise NotCompiled("COUNT(DISTINCT *) with blank nodes or paths")
         before, self._patterns.counts_doubles = (
             self._patterns.counts_doubles,
             not all(map(ignores_doubles, node.A)),
@@ -605,9 +610,10 @@ class _Compiler:
         self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]
     ) -> tuple[VariableColumn, str]:
         if operand == "*":
-            if expression.distinct:  # the RDF store counts blank nodes of the query too
-                raise NotCompiled("COUNT(DISTINCT *)")
-            return VariableColumn(ColumnType.INTEGER), "count(*)"
+            names = [self._names[name] for name in relation.columns if not name.startswith(" ")]
+            solution = f"({', '.join(names)})" if names else "1"
+            counted = f"DISTINCT {solution}" if expression.distinct else "*"
+            return VariableColumn(ColumnType.INTEGER), f"count({counted})"
         column, name = relation.columns[operand], self._names[operand]
         if expression.name == "Aggregate_Sample" and operand in keys:
             self._keys[str(expression.res)] = operand
