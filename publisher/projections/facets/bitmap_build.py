@@ -36,7 +36,7 @@ _FILES: dict[tuple[str, ...], str] = {
     (
         "pair",
         "paired",
-    ): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs",
+    ): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs ORDER BY pair, paired",
     ("member", "cluster"): read_sql("groups"),
     **{
         (f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index"
@@ -45,6 +45,7 @@ _FILES: dict[tuple[str, ...], str] = {
     **{(f"key-{name}",): _SORTED.replace("$key", KEYS[name]) for name in ("title", "newest")},
 }
 _MARKS_PER_FETCH = 2_000_000
+_INDEX_BITS = 32  # of the pairs of a mark and an index that marked.sql selects
 
 Array = NDArray[Any]
 
@@ -82,7 +83,7 @@ def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
     """
     spilled = str(tables.with_name("spilled"))
     with duckdb.connect(
-        str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}
+        str(tables), config={"memory_limit": memory, "threads": 2, "temp_directory": spilled}
     ) as connection:
         connection.execute(read_sql("thing_index"))
         connection.execute(read_sql("organizations"))
@@ -102,8 +103,8 @@ def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
             columns = connection.execute(
                 read_sql("marked"), {"bits": BITS, "first": first, "last": last}
             ).fetchnumpy()
-            marks = np.asarray(columns["mark"])
-            indexes = np.asarray(columns["index"], dtype=np.uint32)
+            pairs = np.sort(np.asarray(columns["mark"], dtype=np.uint64))
+            marks, indexes = (pairs >> _INDEX_BITS) + (first << BITS), pairs.astype(np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
                 bits = BitMap(array("I", indexes[start:end].tobytes()))

@@ -1,3 +1,3 @@
-SELECT value::UBIGINT << $bits | bases AS mark, index FROM marks JOIN thing_index USING (thing)
+-- Each mark, counted from the first, and in its lower 32 bits the index of a thing that has it.
+SELECT ((value - $first)::UBIGINT << $bits | bases) << 32 | index AS mark FROM marks JOIN thing_index USING (thing)
 WHERE value BETWEEN $first AND $last
-ORDER BY mark, index
