@@ -155,6 +155,23 @@ class JournalCursor:
         self._seen = token if time.time_ns() - token > SETTLED else None
 
 
+def in_batches(rows: Iterable[bytes], count: int, size: int) -> Iterator[list[bytes]]:
+    """Yield *rows* in batches, each of which ends with *count* rows or *size* bytes.
+
+    >>> list(in_batches([b"one", b"two", b"three", b"four"], 2, 5))
+    [[b'one', b'two'], [b'three'], [b'four']]
+    """
+    batch, length = list[bytes](), 0
+    for row in rows:
+        batch.append(row)
+        length += len(row)
+        if len(batch) == count or length >= size:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
 def rows_of(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of a patch that are additions or deletions."""
     return (line for line in lines if line[:2] in (b"A ", b"D "))

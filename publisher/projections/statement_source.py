@@ -8,7 +8,7 @@ from typing import Protocol
 
 from publisher.rdf.ntriples_terms import Value
 
-# by predicate, in the order of their N-Triples
+# by predicate, in no order
 Properties = dict[str, list[Value]]
 Subjects = dict[str, Properties]
 # names of Parquet files: statements with the columns owner (the graph or subject that was asked for), subject, property
@@ -32,14 +32,24 @@ class StatementSource(Protocol):
         """
 
     def write_graphs(
-        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+        self,
+        names: Collection[str],
+        properties: Mapping[str, str],
+        folder: Path,
+        untexted: Collection[str] = (),
     ) -> None:
         """Write the statements of each of the graphs *names* with one of *properties*, which are
         IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
+
+        Values of the properties *untexted* are written without their texts, which may be long.
         """
 
     def write_subjects(
-        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+        self,
+        names: Collection[str],
+        properties: Mapping[str, str],
+        folder: Path,
+        untexted: Collection[str] = (),
     ) -> None:
         """Write the statements of the default graph about each of *names*, as ``write_graphs``
         does.

@@ -15,7 +15,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,11 +23,11 @@ from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.atomic_file import replace_file
 from journal.journal import Journal
+from publisher.projections.journal_reader import in_batches
 from publisher.releases.deletions import deletion_rows
-from publisher.releases.sorting import MAX_MERGED, merge_files
+from publisher.releases.sorting import MAX_MERGED, RUN_BYTES, RUN_LENGTH, merge_files
 from publisher.store.workers.reader import PREFIXES
 
-RUN_LENGTH = 100_000  # rows sorted in memory at once: about 50 MB
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
 # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 SUFFIX_LENGTH = 9
@@ -87,14 +87,12 @@ def canonical_quads(
                 yield line + b"\n"
 
 
-def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
+def _sorted_files(rows: Iterable[bytes], folder: Path) -> Iterator[Path]:
     """Write sorted files. Each has only the last operation on a quad; later operations are in files
     with higher numbers.
     """
-    for number in range(1_000_000):
-        last = {row[2:-1]: row[:1] for row in islice(rows, RUN_LENGTH)}
-        if not last:
-            return
+    for number, batch in enumerate(in_batches(rows, RUN_LENGTH, RUN_BYTES)):
+        last = {row[2:-1]: row[:1] for row in batch}
         path = folder / f"{number}"
         with path.open("wb") as file:
             file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))

@@ -91,7 +91,7 @@ def export_by_subject(
 
         def take(chunk: list[bytes]) -> None:
             quads.writelines(chunk)
-            writers.sorter.add(map(with_graph_first, chunk))
+            writers.sorter.add(map(_with_graph_first, chunk))
             counts.statements += len(chunk)
 
         for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
@@ -130,7 +130,7 @@ def stream_in_chunks(
         yield triples
 
 
-def with_graph_first(line: bytes) -> bytes:
+def _with_graph_first(line: bytes) -> bytes:
     """Return the line with the graph in front of the triple, separated by a tab, which no term
     contains.
     """
@@ -162,7 +162,7 @@ def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: Expo
     """
     with gzip_writer(gone) as deleted:
         deleted.writelines(islice(deletion_rows([]), 1))
-        for graph, triples in group_by_graph(writers.sorter.sorted()):
+        for graph, triples in _group_by_graph(writers.sorter.sorted()):
             counts.graphs += 1
             if graph.startswith(f"{iris.base}record/"):
                 _record(graph, triples, iris, writers, counts, deleted)
@@ -173,7 +173,7 @@ def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: Expo
                     writers.tables.put("merged", row)
 
 
-def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+def _group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
     """Yield each graph with its triples."""
     for graph, group in groupby(lines, key=lambda line: line[: line.index(b"\t")]):
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]

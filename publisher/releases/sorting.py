@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
-RUN_LENGTH = 100_000  # lines sorted in memory at once: about 50 MB
+# lines sorted in memory at once, and their bytes from which no more are added
+RUN_LENGTH, RUN_BYTES = 100_000, 50_000_000
 MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 
 
@@ -21,12 +22,15 @@ class Sorter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._run_length, self._max_merged = folder, run_length, max_merged
         self._lines: list[bytes] = []
+        self._bytes = 0
         self._files: list[Path] = []
 
     def add(self, lines: Iterable[bytes]) -> None:
         """Add lines."""
+        before = len(self._lines)
         self._lines += lines
-        if len(self._lines) >= self._run_length:
+        self._bytes += sum(map(len, self._lines[before:]))
+        if len(self._lines) >= self._run_length or self._bytes >= RUN_BYTES:
             self._write()
 
     def sorted(self) -> Iterator[bytes]:
@@ -42,7 +46,7 @@ class Sorter:
         with path.open("wb") as file:
             file.writelines(self._lines)
         self._files.append(path)
-        self._lines = []
+        self._lines, self._bytes = [], 0
 
 
 def merge_files(files: list[Path], folder: Path, max_merged: int) -> list[Path]:

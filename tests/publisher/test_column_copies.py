@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.columns import database, snapshot_columns
+from publisher.store.columns import database, snapshot_columns, staging
 from publisher.store.columns.database import ColumnDatabase, log_file
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
@@ -102,6 +102,44 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
         assert updater.checkpoint == 0
         with closing(ColumnEngine(level(updater, reader))) as columns:
             assert len(values(columns)) == 200
+
+
+def test_texts_larger_than_the_memory_are_stored_and_sorted(tmp_path: Path) -> None:
+    rows = (
+        row(number, f"{number} {'long text ' * 400}").encode() + b"\n" for number in range(50_000)
+    )
+    with closing(ColumnDatabase(tmp_path / "work.duckdb", memory="100MiB")) as columns:
+        columns.begin()
+        list(columns.apply(rows))
+        columns.commit(1, "entry")
+        columns.copy(tmp_path / "copy.duckdb")
+
+    with closing(duckdb.connect(str(tmp_path / "copy.duckdb"))) as copy:
+        ((count, size, is_sorted),) = copy.execute(
+            """SELECT count(*), sum(strlen(lexical)), bool_and(id > before)
+            FROM (SELECT id, lexical, lag(id) OVER (ORDER BY rowid) AS before FROM terms)"""
+        ).fetchall()
+    assert (count, is_sorted) == (50_000 * 3 + 7, True)
+    assert size > 200_000_000
+
+
+def test_long_terms_that_are_repeated_are_stored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "CACHED_LENGTH", 10)
+    monkeypatch.setattr(database, "BATCH_BYTES", 1_000)
+    monkeypatch.setattr(database, "MAX_STAGED_TEXT", 1_000)
+    texts = ["a long text", "a\\nlong text", "01", 'a "long" text']
+    rows = [row(number, value.replace('"', '\\"')) for number in range(50) for value in texts]
+    with closing(ColumnDatabase(tmp_path / "work.duckdb")) as columns:
+        columns.begin()
+        list(columns.apply(f"{text}\n".encode() for text in rows))
+        columns.commit(1, "entry")
+        columns.copy(tmp_path / "copy.duckdb")
+
+    with closing(ColumnEngine(tmp_path / "copy.duckdb")) as engine:
+        answered = values(engine)
+    assert len(answered) == 50 * len(texts)
 
 
 def test_an_entry_is_published_as_a_log_on_the_same_base(

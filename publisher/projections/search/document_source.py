@@ -123,10 +123,10 @@ def _records(things: Iterable[str], base: str) -> Iterator[str]:
 
 
 def _seconds(times: Iterable[Value]) -> int:
-    """Return the first of *times* in seconds since 1970, 0 if none can be read."""
-    for time in times:
+    """Return the least of *times* in seconds since 1970, 0 if none can be read."""
+    for text in sorted(time.text for time in times):
         with suppress(ValueError, OverflowError):
-            return int(datetime.fromisoformat(time.text).astimezone(UTC).timestamp())
+            return int(datetime.fromisoformat(text).astimezone(UTC).timestamp())
     return 0
 
 

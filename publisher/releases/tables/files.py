@@ -12,18 +12,26 @@ import duckdb
 import orjson
 
 from publisher.rdf.gzip_files import gzip_writer
+from publisher.releases.sorting import Sorter
 from publisher.releases.tables.record_rows import Row
 from publisher.releases.tables.schema import TABLES, CellType, Table, TableColumn
 
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 _DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum
-# rows of a group; a reader skips a group if its statistics exclude the condition
-_ROW_GROUP = 20_000
+# rows of a group, which DuckDB holds in memory while it writes them, if they have at most so many
+# bytes; a reader skips a group if its statistics exclude the condition
+_ROW_GROUP, _ROW_GROUP_BYTES = 20_000, 24 << 20
 _TYPES = {
     CellType.NUMBER: "BIGINT",
     CellType.DECIMAL: "DOUBLE",
     CellType.IRIS: "VARCHAR[]",
     CellType.WORDS: "VARCHAR[]",
+}
+# JSON lines of rows are sorted: by these columns first, then by all, so a release that is made again
+# has the same bytes
+_SORTED_NAMES = {
+    name: list(dict.fromkeys([*table.order, *(column.name for column in table.columns)]))
+    for name, table in TABLES.items()
 }
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 
@@ -40,22 +48,19 @@ class _TextWriter:
 
 
 class TableWriter:
-    """Writes rows to CSV files in *folder*, and to JSON lines in *work_folder* for the conversion
-    to Parquet.
+    """Writes rows to CSV files in *folder*, and sorts them as JSON lines in *work_folder* for the
+    conversion to Parquet.
     """
 
     def __init__(self, folder: Path, work_folder: Path, opened: ExitStack) -> None:
         work_folder.mkdir(parents=True, exist_ok=True)
-        self._work_folder = work_folder
         self._csv = {
             name: csv.writer(
                 _TextWriter(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))
             )
             for name in TABLES
         }
-        self._lines: dict[str, BinaryIO] = {
-            name: opened.enter_context(rows_path(work_folder, name).open("wb")) for name in TABLES
-        }
+        self._sorters = {name: Sorter(work_folder / name) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.max_row_bytes = _DEFAULT_ROW_BYTES
         for name, table in TABLES.items():
@@ -63,16 +68,23 @@ class TableWriter:
 
     def put(self, table: str, row: Row) -> None:
         """Write a row."""
-        cells = [row[name] for name in _NAMES[table]]
         line = orjson.dumps(
-            dict(zip(_NAMES[table], cells, strict=True)), option=orjson.OPT_APPEND_NEWLINE
+            {name: row[name] for name in _SORTED_NAMES[table]}, option=orjson.OPT_APPEND_NEWLINE
         )
-        self._lines[table].write(line)
+        self._sorters[table].add([line])
+        cells = [row[name] for name in _NAMES[table]]
         self._csv[table].writerow(
             [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
         )
         self.rows[table] += 1
         self.max_row_bytes = max(self.max_row_bytes, len(line))
+
+    def write_sorted(self, table: str, path: Path) -> None:
+        """Write the rows of a table as JSON lines, in the order of the table's columns for that, to
+        the file *path*; no row can be written afterwards.
+        """
+        with path.open("wb") as file:
+            file.writelines(self._sorters[table].sorted())
 
 
 @contextmanager
@@ -84,17 +96,13 @@ def write_tables(folder: Path, work_folder: Path) -> Iterator[TableWriter]:
         writer = TableWriter(folder, work_folder, opened)
         yield writer
     for name, table in TABLES.items():
-        _parquet(
-            table, rows_path(work_folder, name), folder / f"{name}.parquet", writer.max_row_bytes
-        )
+        lines = work_folder / f"{name}.ndjson"
+        writer.write_sorted(name, lines)
+        _parquet(table, lines, folder / f"{name}.parquet", writer.rows[name], writer.max_row_bytes)
+        lines.unlink()
 
 
-def rows_path(work_folder: Path, table: str) -> Path:
-    """Return the path of the JSON lines of a table."""
-    return work_folder / f"{table}.ndjson"
-
-
-def _parquet(table: Table, lines: Path, path: Path, max_row_bytes: int) -> None:
+def _parquet(table: Table, lines: Path, path: Path, row_count: int, max_row_bytes: int) -> None:
     columns = {column.name: _TYPES.get(column.kind, "VARCHAR") for column in table.columns}
     with duckdb.connect(
         config={
@@ -110,11 +118,10 @@ def _parquet(table: Table, lines: Path, path: Path, max_row_bytes: int) -> None:
             format="newline_delimited",
             maximum_object_size=max_row_bytes,
         )
-        rest = [column.name for column in table.columns if column.name not in table.order]
-        # all: a release made again has the same bytes
-        ordered = rows.order(", ".join(f'"{name}"' for name in (*table.order, *rest)))
-        selected = ordered.select(", ".join(map(_select_expression, table.columns)))
-        selected.write_parquet(str(path), compression="zstd", row_group_size=_ROW_GROUP)
+        selected = rows.select(", ".join(map(_select_expression, table.columns)))
+        row_bytes = lines.stat().st_size // max(1, row_count) + 1
+        row_group = max(1, min(_ROW_GROUP, _ROW_GROUP_BYTES // row_bytes))
+        selected.write_parquet(str(path), compression="zstd", row_group_size=row_group)
 
 
 def _select_expression(column: TableColumn) -> str:

@@ -70,13 +70,13 @@ def preferred_text(texts: Iterable[Value]) -> Value | None:
     )
 
 
-def concept_code(concept: Value) -> str:
+def _concept_code(concept: Value) -> str:
     """Return the last segment of a concept's IRI; a text is returned unchanged."""
     return concept.text.rpartition("/")[2] if concept.iri else concept.text
 
 
 def _codes(values: Iterable[Value]) -> list[str]:
-    return [concept_code(value) for value in values if value.iri]
+    return [_concept_code(value) for value in values if value.iri]
 
 
 def _addresses(values: Iterable[Value]) -> list[str]:
@@ -195,8 +195,8 @@ def _initiative(record: Record) -> Row:
         "end_date": end,
         "start_year": _year(start),
         "end_year": _year(end),
-        "coverage": next(map(concept_code, values(f"{ns}coverage")), None),
-        "status": next(map(concept_code, values(f"{ns}status")), None),
+        "coverage": next(map(_concept_code, values(f"{ns}coverage")), None),
+        "status": next(map(_concept_code, values(f"{ns}status")), None),
         "activity_types": _codes(values(f"{ns}activityType")),
         "countries": _codes(values(f"{DCT}spatial")),
         "action_lines": _codes(record.claims("action-line")),
@@ -218,7 +218,7 @@ def _prize(record: Record, prize: str) -> str:
         next(iter(record.graph.all(prize, record.iris.ns + name)), None)
         for name in ("prizeCategory", "prizeStage", "prizeYear")
     )
-    return "-".join(concept_code(part).replace(" ", "_") for part in parts if part)
+    return "-".join(_concept_code(part).replace(" ", "_") for part in parts if part)
 
 
 def _parties(record: Record) -> Iterator[Row]:
@@ -244,7 +244,7 @@ def _links(record: Record) -> Iterator[Row]:
                 yield {
                     "scheme": scheme,
                     "concept": concept.text,
-                    "code": concept_code(concept) if concept.iri else None,
+                    "code": _concept_code(concept) if concept.iri else None,
                     "basis": basis,
                     "word": record.graph.one(part, f"{record.iris.ns}sourceWord"),
                     "confidence": float(confidence) if confidence else None,
@@ -255,7 +255,7 @@ def _places(record: Record) -> Iterator[Row]:
     empty = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
     for area in record.thing_values(f"{DCT}spatial"):
         yield empty | (
-            {"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text}
+            {"area": area.text, "code": _concept_code(area)} if area.iri else {"name": area.text}
         )
     for place in record.thing_values(f"{SCHEMA}location"):
         name = preferred_text(record.graph.all(place.text, f"{RDFS}label"))
@@ -284,7 +284,9 @@ def organization_row(graph: Graph, iris: Iris) -> Row | None:
         "source": own.partition("/")[0],
         "name": name.text if name else None,
         "name_language": name.language if name else None,
-        "classification": next(map(concept_code, graph.all(subject, f"{ORG}classification")), None),
+        "classification": next(
+            map(_concept_code, graph.all(subject, f"{ORG}classification")), None
+        ),
         "countries": _codes(graph.all(subject, f"{DCT}spatial")),
         "homepage": graph.one(subject, f"{FOAF}homepage"),
     }

@@ -13,18 +13,19 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import duckdb
 
+from publisher.projections.journal_reader import in_batches
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
 
 FORMAT = 8  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
-BATCH = 50_000  # rows encoded at once: about 50 MB
+# rows encoded at once, and their bytes from which no more are added: about 50 MB
+BATCH, BATCH_BYTES = 50_000, 16 << 20
 # staged rows are applied at this number, or at a share of the quads, so that many entries take
 # linear time
 MIN_APPLIED = 500_000
@@ -32,11 +33,16 @@ STAGED_SHARE = 4  # one quarter of the quads
 # a predicate with so many triples for each object has common terms for its objects
 COMMON = 10
 SHORT = 12  # characters of a literal of another type, such as a year, that is a common term too
+# bytes of new terms that are stored before the quads: DuckDB holds texts in memory, beyond its limit,
+# until they are committed to the file
+MAX_STAGED_TEXT = 64 << 20
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 # DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
 # row group of 122,880; a row of the journal adds at most four terms
 MAX_LOGGED = 30_000
 MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
+# bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory
+SORTED_TEXT = 32 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = """
@@ -82,8 +88,14 @@ INSERT INTO quads
 INSERT INTO triples
     SELECT DISTINCT s, p, o FROM change ANTI JOIN triples USING (s, p, o) WHERE added;
 """
+# the highest number of each part of the terms whose texts have about SORTED_TEXT bytes
+_TERM_PARTS = """
+WITH lengths AS MATERIALIZED (SELECT id, strlen(lexical) AS length FROM terms)
+SELECT max(id) FROM (
+    SELECT id, sum(length) OVER (ORDER BY id) // $size AS part FROM lengths
+) GROUP BY part ORDER BY part
+"""
 _SORT = """
-INSERT INTO sorted.terms FROM terms ORDER BY id;
 INSERT INTO sorted.quads FROM quads ORDER BY p, s, o, g;
 INSERT INTO sorted.triples FROM triples ORDER BY p, o, s;
 INSERT INTO sorted.checkpoint FROM checkpoint;
@@ -172,12 +184,14 @@ class ColumnDatabase:
         so once it is committed. Many rows are committed in parts, without a checkpoint. Raises
         ValueError if one is not a row.
         """
-        rest = iter(rows)
-        while batch := list(islice(rest, BATCH)):
+        for batch in in_batches(rows, BATCH, BATCH_BYTES):
             self._stage.add(batch)
             self._applied += len(batch)
             if self._stage.rows >= max(MIN_APPLIED, self._count("quads") // STAGED_SHARE):
                 self._apply()
+                self._commit_part()
+            elif self._stage.text_bytes >= MAX_STAGED_TEXT:
+                self._stage.insert_terms()
                 self._commit_part()
             yield
         self._apply()
@@ -250,6 +264,14 @@ class ColumnDatabase:
         self._connection.execute("CHECKPOINT")  # the log, which would not fit the other file
         self._connection.execute("ATTACH ? AS sorted", [str(part)])
         self._connection.execute(f"USE sorted; {TABLES} USE {self._path.stem}; {_SORT}")
+        after = -1
+        parts = self._connection.execute(_TERM_PARTS, {"size": SORTED_TEXT}).fetchall()
+        for (last,) in parts:
+            self._connection.execute(
+                "INSERT INTO sorted.terms FROM terms WHERE id > $after AND id <= $last ORDER BY id",
+                {"after": after, "last": last},
+            )
+            after = last
         self._connection.execute("CHECKPOINT sorted; DETACH sorted")
         self.close()
         log_file(self._path).unlink(missing_ok=True)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, digest, is_unchanged, stored_rows
 from vocab.terms import RDF, XSD
 
-CACHED_TERMS = 500_000  # about 100 MB
+# remembered numbers of terms that are no longer than CACHED_LENGTH bytes: about 100 MB
+CACHED_TERMS, CACHED_LENGTH = 500_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
 _TABLES = """
@@ -50,8 +51,8 @@ DELETE FROM staged_terms;
 
 
 class _Numbers(dict[bytes, int]):
-    """The numbers of terms by their N-Triples forms. New terms are added to *arrived*, with their
-    *hashes*.
+    """The numbers of terms by their N-Triples forms; those of long terms are not kept. New terms are
+    added to *arrived*, with their *hashes*.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,9 @@ class _Numbers(dict[bytes, int]):
         value = digest(text)
         self.arrived.append(text)
         self.hashes.append(value)
-        number = self[text] = int.from_bytes(value[:8], "little")
+        number = int.from_bytes(value[:8], "little")
+        if len(text) <= CACHED_LENGTH:
+            self[text] = number
         return number
 
 
@@ -79,6 +82,7 @@ class Stage:
         self._connection, self.fault = connection, fault
         self._numbers = _Numbers()
         self.rows = 0  # number of rows in ``staged``
+        self.text_bytes = 0  # of the N-Triples forms of ``staged_terms``
         connection.execute(_TABLES)
 
     def add(self, rows: Sequence[bytes]) -> None:
@@ -113,6 +117,7 @@ class Stage:
         if self._connection.execute(_COLLISIONS).fetchall():
             self.fault = self.fault or "two terms have the same 64-bit hash"
         self._connection.execute(_INSERT_TERMS)
+        self.text_bytes = 0
 
     def clear(self) -> None:
         """Remove the staged rows."""
@@ -126,6 +131,7 @@ class Stage:
         texts = self._numbers.arrived
         hashes = np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
         self._numbers.arrived, self._numbers.hashes = [], []
+        self.text_bytes += sum(map(len, texts))
         special = [index for index, text in enumerate(texts) if not is_unchanged(text)]
         if special:
             self._stage_special([texts[index] for index in special], hashes["id"][special], encoded)
@@ -147,7 +153,11 @@ class Stage:
     ) -> None:
         rows = stored_rows(texts)
         stored = np.fromiter((row.id for row in rows), np.uint64, len(rows))
-        self._numbers.update(zip(texts, stored.tolist(), strict=True))
+        self._numbers.update(
+            (text, number)
+            for text, number in zip(texts, stored.tolist(), strict=True)
+            if len(text) <= CACHED_LENGTH
+        )
         for column in encoded.values():
             _replace(column, numbers, stored)
         hashes = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)

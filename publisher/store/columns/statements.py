@@ -18,37 +18,41 @@ from numpy.typing import NDArray
 from publisher.projections.statement_source import STATEMENTS, TEXTS, Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
-from publisher.store.columns.terms import TERM_TEXT, TermKind, term_id
+from publisher.store.columns.terms import TermKind, term_id
 from vocab.terms import RDF, XSD
 
+_ROW_GROUP = 8_192  # rows of a file that DuckDB holds in memory while it writes them
 _PAGE = 20_000  # numbers whose names are looked up at once: 2 MB
 
-# The terms of the table ``selected (place, s, p, o)``, numbered in the order of their N-Triples.
-_TEXTS = f"""
+# The terms of the table ``selected (place, s, p, o)``. They are not sorted, since texts may be long;
+# a new table is read in the order of its rows: https://duckdb.org/docs/stable/sql/dialect/order_preservation
+_TEXTS = """
 CREATE OR REPLACE TEMP TABLE texts AS
-SELECT (row_number() OVER (ORDER BY {TERM_TEXT}) - 1)::INTEGER AS number,
-    id, kind, lexical, language, datatype
-FROM terms t SEMI JOIN (SELECT s AS id FROM selected UNION SELECT o FROM selected) USING (id)
+SELECT id, kind, lexical, language, datatype
+FROM terms SEMI JOIN (SELECT s AS id FROM selected UNION SELECT o FROM selected) USING (id)
 """
 _VALUES = f"""
 SELECT lexical, kind = {TermKind.IRI:d}, nullif(language, ''),
     CASE WHEN datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN datatype END
-FROM texts ORDER BY number
+FROM texts
 """
 _NAMED = """
 SELECT place AS owner, s AS subject, name AS property, o AS object
 FROM selected JOIN (VALUES {names}) AS properties (p, name) USING (p)
 """
 _NAMED_TEXTS = f"""
-SELECT id, lexical AS text, kind = {TermKind.IRI:d} AS is_iri, nullif(language, '') AS language
-FROM terms SEMI JOIN (
-    SELECT place AS id FROM selected UNION SELECT s FROM selected UNION SELECT o FROM selected
+SELECT id, CASE WHEN has_text THEN lexical END AS text, kind = {TermKind.IRI:d} AS is_iri,
+    nullif(language, '') AS language
+FROM terms JOIN (
+    SELECT id, bool_or(has_text) AS has_text FROM (
+        SELECT place AS id, true AS has_text FROM selected UNION SELECT s, true FROM selected
+        UNION SELECT o, p NOT IN ({{untexted}}) FROM selected
+    ) GROUP BY id
 ) USING (id)
 """
 _ROWS = """
-SELECT place, s.number AS s, p, o.number AS o
+SELECT place, s.rowid AS s, p, o.rowid AS o
 FROM selected JOIN texts s ON s.id = selected.s JOIN texts o ON o.id = selected.o
-ORDER BY ALL
 """
 
 
@@ -74,20 +78,30 @@ class ColumnStatements:
         return {name: subjects.get(name, {}) for name, subjects in read.items()}
 
     def write_graphs(
-        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+        self,
+        names: Collection[str],
+        properties: Mapping[str, str],
+        folder: Path,
+        untexted: Collection[str] = (),
     ) -> None:
         """Write the statements of each of the graphs *names* with one of *properties*, which are
         IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
+
+        Values of the properties *untexted* are written without their texts, which may be long.
         """
-        self._write("quads", "g", names, properties, folder)
+        self._write("quads", "g", names, properties, folder, untexted)
 
     def write_subjects(
-        self, names: Collection[str], properties: Mapping[str, str], folder: Path
+        self,
+        names: Collection[str],
+        properties: Mapping[str, str],
+        folder: Path,
+        untexted: Collection[str] = (),
     ) -> None:
         """Write the statements of the default graph about each of *names*, as ``write_graphs``
         does.
         """
-        self._write("triples", "s", names, properties, folder)
+        self._write("triples", "s", names, properties, folder, untexted)
 
     def graph_names(self, prefix: str) -> Iterator[str]:
         """Yield the named graphs whose IRIs begin with *prefix*."""
@@ -137,11 +151,13 @@ class ColumnStatements:
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
+        untexted: Collection[str],
     ) -> None:
         self._select(table, place, map(_number, names), properties.values())
         numbers = ", ".join(f"({_number(iri)}, '{name}')" for name, iri in properties.items())
         self._run(_copy(_NAMED.format(names=numbers), folder / STATEMENTS), {})
-        self._run(_copy(_NAMED_TEXTS, folder / TEXTS), {})
+        without = _numbers_sql([properties[name] for name in untexted]) or "NULL"
+        self._run(_copy(_NAMED_TEXTS.format(untexted=without), folder / TEXTS), {})
         self._run("DROP TABLE selected", {})
 
     def _select(
@@ -184,7 +200,7 @@ def open_statements(path: Path) -> Iterator[ColumnStatements]:
 
 def _copy(query: str, path: Path) -> str:
     quoted = str(path).replace("'", "''")
-    return f"COPY ({query}) TO '{quoted}' (FORMAT parquet)"
+    return f"COPY ({query}) TO '{quoted}' (FORMAT parquet, ROW_GROUP_SIZE {_ROW_GROUP})"
 
 
 def _number(iri: str) -> int:

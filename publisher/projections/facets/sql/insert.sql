@@ -2,8 +2,7 @@
 CREATE OR REPLACE TEMP TABLE inserted AS SELECT nextval('ids')::UINTEGER AS thing, * FROM topics WHERE kind IS NOT NULL;
 -- What is about a thing: its own statements, those of its record, and those of its prizes and of the remarks on it.
 CREATE OR REPLACE TEMP TABLE facts AS
-    SELECT thing, kind, about, subject, property, object, is_iri, language,
-        CASE WHEN property NOT IN ('description', 'content') THEN text END AS text
+    SELECT thing, kind, about, subject, property, object, text, is_iri, language
     FROM (
         SELECT thing, kind, owner, subject, 'thing' AS about FROM inserted
         UNION ALL SELECT thing, kind, owner, owner, 'record' FROM inserted WHERE record IS NOT NULL
