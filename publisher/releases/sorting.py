@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 # lines sorted in memory at once, and their bytes from which no more are added
-RUN_LENGTH, RUN_BYTES = 100_000, 50_000_000
+RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
 MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 
 
