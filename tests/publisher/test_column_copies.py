@@ -104,7 +104,10 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
             assert len(values(columns)) == 200
 
 
-def test_texts_larger_than_the_memory_are_stored_and_sorted(tmp_path: Path) -> None:
+def test_texts_larger_than_the_memory_are_stored_and_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SORTED_TEXT", 24 << 20)
     rows = (
         row(number, f"{number} {'long text ' * 400}").encode() + b"\n" for number in range(50_000)
     )

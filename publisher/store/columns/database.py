@@ -42,7 +42,7 @@ MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are
 MAX_LOGGED = 30_000
 MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
 # bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory
-SORTED_TEXT = 32 << 20
+SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = """
