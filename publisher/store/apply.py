@@ -16,13 +16,15 @@ from typing import NamedTuple
 
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat, Store, parse
 
+from publisher.projections.journal_reader import in_batches
 from publisher.store.thread_priority import lower_merge_priority
 
 # quads per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
 BATCH = 1_000
 LARGE = 50_000  # consecutive additions from which a bulk load is faster
-# quads per bulk load: 270 MB on two executor; a million at once took 900 MB and a third longer
-BULK = 80_000
+# quads per bulk load, and their bytes from which no more are added: 270 MB on two threads; a million
+# quads at once took 900 MB and a third longer
+BULK, BULK_BYTES = 80_000, 24 << 20
 THREADS = 2  # concurrent bulk loads: a third faster than one
 
 _DEFAULT = DefaultGraph()
@@ -72,13 +74,13 @@ def _extend(store: Store, quads: Iterable[Quad]) -> int:
     return len(new)
 
 
-def _load(store: Store, lines: Iterator[bytes]) -> int:
+def _load(store: Store, lines: Iterable[bytes]) -> int:
     def load(text: bytes) -> None:
         store.bulk_load(text, RdfFormat.N_QUADS, lenient=True)
 
     loaded, running = 0, deque[Future[None]]()
     with ThreadPoolExecutor(THREADS) as executor:
-        while batch := list(islice(lines, BULK)):
+        for batch in in_batches(lines, BULK, BULK_BYTES):
             loaded += len(batch)
             for text in (
                 b"".join(batch),
@@ -90,7 +92,7 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
             lower_merge_priority()
         while running:
             running.popleft().result()
-    lower_merge_priority()  # the last load may have started new executor
+    lower_merge_priority()  # the last load may have started new threads
     return loaded
 
 

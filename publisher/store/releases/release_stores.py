@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 import pyoxigraph
@@ -27,14 +26,14 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.journal_reader import JournalReader, in_batches
 from publisher.projections.position import read_position, write_position
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.apply import BULK, THREADS, replace_graph
+from publisher.store.apply import BULK, BULK_BYTES, THREADS, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements, open_statements
@@ -187,9 +186,8 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
     does.
     """
     running, before = deque[Future[None]](), b""
-    rest = iter(lines)
     with ThreadPoolExecutor(THREADS) as threads:
-        while batch := list(islice(rest, BULK)):
+        for batch in in_batches(lines, BULK, BULK_BYTES):
             triples = list(dict.fromkeys(line[: line.rindex(b" <")] for line in batch))
             merged = b"".join(triple + b" .\n" for triple in triples if triple != before)
             before = triples[-1]
