@@ -36,12 +36,12 @@ class StatementSource(Protocol):
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
-        untexted: Collection[str] = (),
+        without_texts: Collection[str] = (),
     ) -> None:
         """Write the statements of each of the graphs *names* with one of *properties*, which are
         IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
 
-        Values of the properties *untexted* are written without their texts, which may be long.
+        Values of the properties *without_texts* are written without their texts, which may be long.
         """
 
     def write_subjects(
@@ -49,7 +49,7 @@ class StatementSource(Protocol):
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
-        untexted: Collection[str] = (),
+        without_texts: Collection[str] = (),
     ) -> None:
         """Write the statements of the default graph about each of *names*, as ``write_graphs``
         does.

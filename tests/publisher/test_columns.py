@@ -12,7 +12,7 @@ from random import Random
 import duckdb
 import httpx
 import pytest
-from column_store import columns_of, comparable, merged_store, rows, solutions
+from column_store import columns_of, comparable, merged_store, rows, solutions, write_columns
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from event_loops import session_loop
@@ -30,6 +30,7 @@ from random_queries import (
 )
 
 from journal.journal import Journal
+from publisher.projections import statement_source
 from publisher.projections.journal_reader import JournalReader
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.compiler import CompiledQuery
@@ -38,6 +39,7 @@ from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns
 from publisher.store.columns.staging import Stage
+from publisher.store.columns.statements import open_statements
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
@@ -410,6 +412,30 @@ def test_a_quoted_triple_is_left_out_and_the_columns_are_not_published(
             assert stated == {
                 GRAPHS[0].value: {NODES[0].value: {PREDICATES[0].value: [Value("<<")]}}
             }
+
+
+@pytest.mark.parametrize(("without_texts", "text"), [((), "A text"), (("title",), None)])
+def test_statements_are_written_with_the_names_of_their_properties(
+    tmp_path: Path, without_texts: tuple[str, ...], text: str | None
+) -> None:
+    subject, graph = (f"urn:{name}'s" for name in ("subject", "graph"))
+    added = [
+        f'A <{subject}> <urn:p:title> "A text"@en <{graph}> .\n',
+        f'A <{subject}> <urn:p:other> "not read" <{graph}> .\n',
+        f'A <{subject}> <urn:p:title> "of another graph"@en <urn:other> .\n',
+    ]
+    with open_statements(write_columns(map(str.encode, added), tmp_path)) as source:
+        source.write_graphs([graph, "urn:none"], {"title": "urn:p:title"}, tmp_path, without_texts)
+
+    names = (statement_source.STATEMENTS, statement_source.TEXTS)
+    stated, texts = (f"read_parquet('{tmp_path / name}')" for name in names)
+    with duckdb.connect() as connection:
+        written = connection.execute(
+            f"""SELECT g.text, s.text, property, o.text, o.is_iri, o.language
+            FROM {stated} JOIN {texts} g ON g.id = owner
+            JOIN {texts} s ON s.id = subject JOIN {texts} o ON o.id = object"""
+        ).fetchall()
+    assert written == [(graph, subject, "title", text, False, "en")]
 
 
 def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> None:

@@ -20,7 +20,7 @@ _TEXTS = {
     "description": f"{DCT}description",
     "content": f"{SIOC}content",
 }
-UNTEXTED = ("description", "content")  # of their values only the languages count
+WITHOUT_TEXTS = ("description", "content")  # of their values only the languages count
 ORGANIZATION_PROPERTIES = _TEXTS | {
     "class": f"{RDF}type",
     "classification": f"{ORG}classification",

@@ -10,7 +10,7 @@ from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.properties import (
     KINDS,
     ORGANIZATION_PROPERTIES,
-    UNTEXTED,
+    WITHOUT_TEXTS,
     record_properties,
 )
 from publisher.projections.search.document_source import parse_thing_iri
@@ -63,13 +63,13 @@ class FacetRows:
     def _records(
         self, database: Database, names: Collection[str], replaced: Collection[str]
     ) -> None:
-        self._source.write_graphs(names, self._properties, database.files, UNTEXTED)
+        self._source.write_graphs(names, self._properties, database.files, WITHOUT_TEXTS)
         database.replace_records(replaced)
 
     def _organizations(
         self, database: Database, names: Collection[str], replaced: Collection[str]
     ) -> None:
-        self._source.write_subjects(names, ORGANIZATION_PROPERTIES, database.files, UNTEXTED)
+        self._source.write_subjects(names, ORGANIZATION_PROPERTIES, database.files, WITHOUT_TEXTS)
         database.replace_organizations(replaced)
 
     def set_relations(self, database: Database) -> None:

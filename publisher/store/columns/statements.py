@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from publisher.projections.statement_source import STATEMENTS, TEXTS, Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
-from publisher.store.columns.terms import TermKind, term_id
+from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
 from vocab.terms import RDF, XSD
 
 _ROW_GROUP = 8_192  # rows of a file that DuckDB holds in memory while it writes them
@@ -46,7 +46,7 @@ SELECT id, CASE WHEN has_text THEN lexical END AS text, kind = {TermKind.IRI:d} 
 FROM terms JOIN (
     SELECT id, bool_or(has_text) AS has_text FROM (
         SELECT place AS id, true AS has_text FROM selected UNION SELECT s, true FROM selected
-        UNION SELECT o, p NOT IN ({{untexted}}) FROM selected
+        UNION SELECT o, p NOT IN ({{without_texts}}) FROM selected
     ) GROUP BY id
 ) USING (id)
 """
@@ -82,26 +82,26 @@ class ColumnStatements:
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
-        untexted: Collection[str] = (),
+        without_texts: Collection[str] = (),
     ) -> None:
         """Write the statements of each of the graphs *names* with one of *properties*, which are
         IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
 
-        Values of the properties *untexted* are written without their texts, which may be long.
+        Values of the properties *without_texts* are written without their texts, which may be long.
         """
-        self._write("quads", "g", names, properties, folder, untexted)
+        self._write("quads", "g", names, properties, folder, without_texts)
 
     def write_subjects(
         self,
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
-        untexted: Collection[str] = (),
+        without_texts: Collection[str] = (),
     ) -> None:
         """Write the statements of the default graph about each of *names*, as ``write_graphs``
         does.
         """
-        self._write("triples", "s", names, properties, folder, untexted)
+        self._write("triples", "s", names, properties, folder, without_texts)
 
     def graph_names(self, prefix: str) -> Iterator[str]:
         """Yield the named graphs whose IRIs begin with *prefix*."""
@@ -151,13 +151,14 @@ class ColumnStatements:
         names: Collection[str],
         properties: Mapping[str, str],
         folder: Path,
-        untexted: Collection[str],
+        without_texts: Collection[str],
     ) -> None:
         self._select(table, place, map(_number, names), properties.values())
         numbers = ", ".join(f"({_number(iri)}, '{name}')" for name, iri in properties.items())
         self._run(_copy(_NAMED.format(names=numbers), folder / STATEMENTS), {})
-        without = _numbers_sql([properties[name] for name in untexted]) or "NULL"
-        self._run(_copy(_NAMED_TEXTS.format(untexted=without), folder / TEXTS), {})
+        # no predicate has the number of the default graph
+        without = _numbers_sql([properties[name] for name in without_texts]) or str(DEFAULT_GRAPH)
+        self._run(_copy(_NAMED_TEXTS.format(without_texts=without), folder / TEXTS), {})
         self._run("DROP TABLE selected", {})
 
     def _select(
