@@ -186,6 +186,27 @@ def test_statistics_exclude_most_rows_of_a_large_table(large_links: Path) -> Non
     assert 1 <= sum(bool(may_match) for _, may_match in groups) <= len(groups) / 2
 
 
+def test_rows_larger_than_the_memory_are_written_in_order(tmp_path: Path) -> None:
+    names = [column.name for column in TABLES["initiatives"].columns]
+    text, count = "long text " * 800, 30_000
+    assert len(text) * count > 192 << 20  # what DuckDB may use
+    with write_tables(tmp_path, tmp_path / "work") as tables:
+        for number in range(count):
+            row = {"initiative": f"urn:{number * 7919 % count}", "description": f"{number} {text}"}
+            tables.put("initiatives", {name: row.get(name) for name in names})
+
+    path = tmp_path / "initiatives.parquet"
+    ((size, is_sorted),) = rows_of(
+        f"""SELECT sum(length), bool_and(initiative > before) FROM (
+            SELECT length, initiative, lag(initiative) OVER (ORDER BY file_row_number) AS before
+            FROM (SELECT initiative, strlen(description[:8000]) AS length, file_row_number
+                FROM read_parquet('{path}', file_row_number = true)))"""
+    )
+    groups = rows_of(f"SELECT DISTINCT row_group_id FROM parquet_metadata('{path}')")
+    assert (size, is_sorted) == (len(text) * count, True)
+    assert len(groups) >= 6  # one of 20,000 rows would hold too much in memory
+
+
 class CountingFile(io.FileIO):
     """A file that counts the bytes that are read, each as a request for a range would."""
 

@@ -8,6 +8,7 @@ import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
 from publisher.rdf.ntriples_terms import parse_term, split_triple
+from publisher.releases import sorting
 from publisher.releases.export_passes import stream_in_chunks
 from publisher.releases.sorting import Sorter
 from publisher.releases.writers import TEXT_FORMATS
@@ -87,10 +88,15 @@ def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
     assert [len(part) for part in stream_in_chunks(lines, lambda _: None, 10)] == [3]
 
 
-def test_more_lines_than_memory_holds_are_sorted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("run_length", "run_bytes"), [(10, 1_000_000), (1_000_000, 40)])
+def test_more_lines_than_memory_holds_are_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_length: int, run_bytes: int
+) -> None:
+    monkeypatch.setattr(sorting, "RUN_BYTES", run_bytes)
     lines = [b"%d\n" % (number * 7919 % 1000) for number in range(1000)]
-    sorter = Sorter(tmp_path, run_length=10, max_merged=3)
+    sorter = Sorter(tmp_path, run_length=run_length, max_merged=3)
     for start in range(0, 1000, 5):
         sorter.add(lines[start : start + 5])
 
+    assert len(list(tmp_path.iterdir())) > 50
     assert list(sorter.sorted()) == sorted(lines)
