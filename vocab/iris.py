@@ -9,6 +9,7 @@ from functools import lru_cache
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 
+# of things, in the order of their numbers in the facet tables, from 1
 KINDS = ("initiative", "event", "document", "post", "organization")
 
 # RFC 3987, restricted to http(s) with a registered name or IPv4 host; other values stay literals.

@@ -23,12 +23,12 @@ from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
 from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.properties import KINDS
 from publisher.projections.facets.queries import LAST, open_facet_index
 from publisher.rdf.results import Row, Term, iri, literal
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
+from vocab.iris import KINDS
 
 PAGE_SIZE = 50  # things on a page
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from publisher.projections.facets.properties import KINDS, coded_properties
+from publisher.projections.facets.properties import coded_properties
 from publisher.projections.statement_source import STATEMENTS, TEXTS
-from vocab.iris import Iris
+from vocab.iris import KINDS, Iris
 from vocab.terms import ORG
 
 FORMAT = 8  # increase it with every change of the stored form, so that the tables are rebuilt

@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 from publisher.projections.facets.facets import BITS, FACETS, property_name
 from vocab.initiative import Basis
-from vocab.iris import Iris
+from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
 
-# in the order of their numbers in the tables, from 1
-KINDS = ("initiative", "event", "document", "post", "organization")
 _ALL = sum(BITS.values())  # of a mark without a basis
-_LINKS = {"line": "actionLine", "goal": "goal", "target": "target"}
 _TEXTS = {
     "title": f"{DCT}title",
     "name": f"{SKOS}prefLabel",
@@ -45,7 +42,7 @@ class CodedProperty(NamedTuple):
 
 
 def kind_number(kind: str) -> int:
-    """Return the number of a kind."""
+    """Return the number of a kind in the tables."""
     return KINDS.index(kind) + 1
 
 
@@ -105,6 +102,7 @@ def coded_properties(iris: Iris) -> list[CodedProperty]:
 
 def _link_properties() -> Iterator[tuple[str, str, Basis, str]]:
     """Yield name, facet, basis and local name of the properties that link to concepts."""
-    for facet, link in _LINKS.items():
-        for basis in Basis:
-            yield f"{facet}-{basis.value}", facet, basis, property_name(link, basis)
+    for facet in FACETS.values():
+        for basis in Basis if facet.link_property else ():
+            local = property_name(facet.link_property, basis)
+            yield f"{facet.name}-{basis.value}", facet.name, basis, local

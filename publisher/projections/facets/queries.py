@@ -21,8 +21,9 @@ from publisher.projections.facets.bitmap_index import BitmapIndex, CountCodes, C
 from publisher.projections.facets.database import read_sql
 from publisher.projections.facets.facets import BITS, FACETS, KEYS, ORDERS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.properties import KINDS, kind_number
+from publisher.projections.facets.properties import kind_number
 from publisher.projections.facets.thing_count import ThingCount
+from vocab.iris import KINDS
 
 CACHED_RESULTS = 2_000
 CACHED_BITMAPS = 32  # sets of indexes, a fifth of a megabyte each on a million things

@@ -8,14 +8,13 @@ from itertools import islice
 from publisher.projections.facets.database import Database
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.properties import (
-    KINDS,
     ORGANIZATION_PROPERTIES,
     WITHOUT_TEXTS,
     record_properties,
 )
 from publisher.projections.search.document_source import parse_thing_iri
 from publisher.projections.statement_source import StatementSource
-from vocab.iris import Iris
+from vocab.iris import KINDS, Iris
 from vocab.terms import ORG, PROV, RDF
 
 BATCH = 10_000  # graphs or organizations between two checks of the time: about 0.7 s
