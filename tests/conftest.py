@@ -19,10 +19,10 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # json
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
-HOUSE = "tests/house/"
+ARCHITECTURE = "tests/architecture/"
 PUBLISHERS = "tests/publisher/"
 FEEDS = f"{PUBLISHERS}feeds/"
-DEMO = ("tests/snippets/test_snippets.py", "tests/walk/test_demo_command.py")
+DEMO = ("tests/snippets/test_snippets.py", "tests/runs/test_demo_command.py")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers,
 # other programs as clients. All else is fast.
 SLOW = {
@@ -30,7 +30,7 @@ SLOW = {
     "setup",
     "snippets",
     "support",
-    "walk",
+    "runs",
     "workers",
     "test_admin_alerts.py",
     "test_admin_api.py",
@@ -155,7 +155,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kills",
         type=int,
         default=8,
-        help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)",
+        help="points of a seed at which it is killed (tests/runs/test_kill_anywhere.py)",
     )
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")
     parser.addoption(
@@ -174,8 +174,8 @@ class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no typ
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
-        if file.startswith(HOUSE):
-            return HOUSE
+        if file.startswith(ARCHITECTURE):
+            return ARCHITECTURE
         if file in DEMO:
             return DEMO[0]
         if _leaves_out_slow(self.config) and file.startswith(PUBLISHERS):

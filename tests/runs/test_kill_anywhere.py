@@ -1,7 +1,7 @@
 """After kill -9 before any system call that changes a file, a restart ends in the same bytes as an
 undisturbed run.
 
-``python -m pytest tests/walk/test_kill_anywhere.py --kills 500 --kill-seed 7`` kills at more
+``python -m pytest tests/runs/test_kill_anywhere.py --kills 500 --kill-seed 7`` kills at more
 points, or other ones.
 """
 
