@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -327,18 +328,41 @@ def _commits_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _dump_database(url: str, path: Path) -> None:
-    if shutil.which("pg_dump") is None:
-        _fail(
-            "the ledger is in PostgreSQL, and pg_dump is not installed: install the PostgreSQL client, of the server's version"
-        )
+    import psycopg  # an extra
+
     plain = url.replace("+psycopg", "", 1)
+    with psycopg.connect(plain) as connection:
+        server = connection.info.server_version // 10_000
     process = subprocess.run(
-        ["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"],
+        [_pg_dump(server), "--format=custom", f"--file={path}", f"--dbname={plain}"],
         capture_output=True,
         text=True,
     )
     if process.returncode:
         _fail(f"pg_dump: {process.stderr.strip()}")
+
+
+def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
+    """Return the oldest pg_dump that is not older than the *server* (its major version).
+
+    Debian keeps each version in a folder of its own; its pg_dump of the PATH takes one of them by a
+    rule of its own, so it is asked last.
+    """
+    found = dict[int, str]()
+    for command in [*map(str, debian.glob("*/bin/pg_dump")), shutil.which("pg_dump")]:
+        if command is None:
+            continue
+        answer = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
+        if match := re.search(r"\(PostgreSQL\) (\d+)", answer):
+            found.setdefault(int(match[1]), command)
+    if new := [version for version in found if version >= server]:
+        return found[min(new)]
+    others = ", ".join(map(str, sorted(found)))
+    _fail(
+        f"the ledger is in PostgreSQL {server}, and "
+        + (f"pg_dump is only here in version {others}" if found else "pg_dump is not installed")
+        + f": install the PostgreSQL client in version {server} or newer"
+    )
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:

@@ -14,6 +14,7 @@ import boto3
 import httpx
 import pyrage
 import pytest
+import typer
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner, Result
 
@@ -337,3 +338,34 @@ def test_a_store_that_does_not_answer_is_named(
     assert (missing.exit_code, unknown.exit_code) == (1, 1)
     assert "s3://no-such-bucket/stocktake" in missing.output
     assert "nothing://somewhere cannot be used" in unknown.output
+
+
+def test_the_pg_dump_that_fits_the_server_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Debian keeps each version in a folder of its own; an older pg_dump refuses a newer server."""
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    with pytest.raises(typer.Exit):
+        backup._pg_dump(17, tmp_path)
+    assert "pg_dump is not installed" in capsys.readouterr().err
+    commands = {
+        15: tmp_path / "path" / "pg_dump",
+        17: tmp_path / "17" / "bin" / "pg_dump",
+        18: tmp_path / "18" / "bin" / "pg_dump",
+    }
+    for version, command in commands.items():
+        command.parent.mkdir(parents=True)
+        command.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.2 (Debian)'\n")
+        command.chmod(0o755)
+
+    found = {server: backup._pg_dump(server, tmp_path) for server in (14, 15, 16, 17, 18)}
+    with pytest.raises(typer.Exit):
+        backup._pg_dump(19, tmp_path)
+
+    assert found == {
+        server: str(commands[version])
+        for server, version in {14: 15, 15: 15, 16: 17, 17: 17, 18: 18}.items()
+    }
+    message = " ".join(capsys.readouterr().err.split())
+    assert "the ledger is in PostgreSQL 19" in message
+    assert "version 15, 17, 18: install the PostgreSQL client in version 19 or newer" in message

@@ -19,7 +19,8 @@ from processes import Process, bound_to_parent, free_port
 from waiting import wait_until
 
 
-def _binaries() -> Path | None:
+def binaries() -> Path | None:
+    """Return the folder with the programs of the newest version that Debian keeps here."""
     results = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4])
     )
@@ -66,7 +67,7 @@ class Cluster:
 
 def missing() -> str:
     """Return why no cluster can be started here, "" if one can."""
-    if _binaries() is None:
+    if binaries() is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
     if os.geteuid() == 0 and not _known("postgres"):
         return "PostgreSQL does not run as root, and there is no user postgres"
@@ -76,8 +77,8 @@ def missing() -> str:
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Create a cluster in a folder of its own, start its server, and remove both at the end."""
-    binaries = _binaries()
-    assert binaries, missing()
+    programs = binaries()
+    assert programs, missing()
     root = os.geteuid() == 0
     # not below pytest's, which only who runs it may enter
     folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))
@@ -90,7 +91,7 @@ def running_cluster() -> Iterator[Cluster]:
         else []
     )
     created: list[str | Path] = [
-        binaries / "initdb",
+        programs / "initdb",
         "-D",
         folder / "data",
         "-U",
@@ -105,7 +106,7 @@ def running_cluster() -> Iterator[Cluster]:
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/16 trust\n")
     command = [
-        binaries / "postgres",
+        programs / "postgres",
         "-D",
         folder / "data",
         "-p",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgresql import Cluster
+from postgresql import Cluster, binaries
 from processes import free_port
 from queued import BEAT, committed, put
 from waiting import WITHIN
@@ -319,8 +318,8 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
     """The drill of docs/how-to/back-up.md: another data directory, another database, and the next
     harvest finds nothing new.
     """
-    if not shutil.which("pg_dump"):
-        pytest.skip("no pg_dump: apt-get install postgresql-client")
+    programs = binaries()
+    assert programs
     house.define_source("a")
     assert house.start("harvest", "a").wait(WITHIN) == 0
     saved, other = house.folder / "saved", house.folder / "other"
@@ -333,7 +332,7 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
         admin.execute(f"CREATE DATABASE {database}_restored")
     url = cluster.url(f"{database}_restored")
     words = [
-        "pg_restore",
+        str(programs / "pg_restore"),
         "--clean",
         "--if-exists",
         f"--dbname={url.replace('+psycopg', '')}",
