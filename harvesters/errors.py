@@ -2,16 +2,14 @@
 
 HarvestError
 ├── SourceDefinitionError  an invalid source definition: the message names file, key and remedy
-├── FetchError             a request failed; ``Fetch.outcome_counts`` counts it by its class's
-``outcome``
+├── FetchError             a request failed, counted by the ``outcome`` of its class
 │   ├── RefusedError           an address that is not requested: a private one
 │   │   └── InvalidURLError        not an http or https URL
 │   ├── TooManyRedirectsError  more redirects than are followed
 │   ├── TooLargeError          a response over the size limit, as received or decoded
 │   ├── ForbiddenError         401, 403
 │   │   └── NotFoundError          404, 410: the URL is wrong
-│   ├── BotProtectionError     bot protection answers instead of the registry; the message says how
-to allow us
+│   ├── BotProtectionError     bot protection answers; the message says how to allow us
 │   ├── RobotsError            robots.txt forbids the request; the message quotes the line
 │   ├── QuietHoursError        the registry's quiet hours; the run continues after them
 │   └── TemporaryFetchError    no response now; the classes below are retried, except the last
@@ -32,11 +30,9 @@ to allow us
 │   ├── RepeatedPageError      a page with the records of an earlier one
 │   └── PaginationLoopError    a list without an end: a repeated token, or too many empty pages
 ├── MirrorError            another Stocktake cannot be mirrored here
-├── DeliveryError          a message was not delivered: ``is_permanent`` says that no second attempt
-helps
+├── DeliveryError          a message was not delivered; ``is_permanent``: no second attempt helps
 ├── IdentityError          a pair or a table of decisions about duplicates cannot be used
-├── PrizeError             an edition of the prizes is not valid: the message names file, key and
-remedy
+├── PrizeError             an edition of the prizes is not valid: the message has file, key, remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written

@@ -1,11 +1,14 @@
 """Exceptions of the publisher.
 
-PublisherError ├── QueryError           the query is wrong: QuerySyntaxError (line, column),
-FederationRefused (LoadRefused), NoFormat ├── LimitError           a limit was reached: TimeLimit,
-MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries ├── ReleaseError         a
-release cannot be made or read: ReleaseNotFound, DamagedRelease, Withdrawn ├── ReportError          a report cannot
-be made └── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull),
-DamagedFiles, StoreFailure
+PublisherError
+├── QueryError     the query is wrong: QuerySyntaxError (line, column), NoFormat,
+│                  FederationRefused (LoadRefused)
+├── LimitError     a limit was reached: TimeLimit, MemoryLimit, RowLimit; by the client:
+│                  QuotaExceeded, TooManyQueries
+├── ReleaseError   a release cannot be made or read: ReleaseNotFound, DamagedRelease, Withdrawn
+├── ReportError    a report cannot be made
+└── StoreError     the store cannot answer: NotReady, StoreBusy (ScratchFull), DamagedFiles,
+                   StoreFailure
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
 """Define the admin app's errors, each with its HTTP status (RFC 9110).
 
-HTTPProblem              reported to the client as a problem (RFC 9457) ├── Unauthenticated
-401: no key, or no valid one │   └── SessionRequired  401: no session; the page asks for the key ├──
-InsufficientScope    403: the key's scope does not allow this ├── CSRFError            403: the form
-was not sent by a page of this session ├── NotFound             404: no such source, plan, run or
-request │   └── KeyNotFound ├── InvalidValue         422: a value is not allowed ├── RateLimited
-429: too many invalid keys from one client ├── DatabaseUnavailable  503: in place of the harvester's
-LedgerError, which may name hosts and files ├── DefinitionChanged    409: another person saved the
-source definition meanwhile └── (409)                the harvester's own PlanError and
-SourceLockedError, see ``problems``
+HTTPProblem              reported to the client as a problem (RFC 9457)
+├── Unauthenticated      401: no key, or no valid one
+│   └── SessionRequired  401: no session; the page asks for the key
+├── InsufficientScope    403: the key's scope does not allow this
+├── CSRFError            403: the form was not sent by a page of this session
+├── NotFound             404: no such source, plan, run or request
+│   └── KeyNotFound
+├── InvalidValue         422: a value is not allowed
+├── RateLimited          429: too many invalid keys from one client
+├── DatabaseUnavailable  503: in place of LedgerError, which may name hosts and files
+├── DefinitionChanged    409: another person saved the source definition meanwhile
+└── (409)                the harvester's own PlanError and SourceLockedError, see ``problems``
 """
 
 from __future__ import annotations

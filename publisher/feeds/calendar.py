@@ -90,7 +90,7 @@ def _start(term: Term | None) -> date | datetime | None:
 
 
 def _end(term: Term | None, instant: bool) -> date | datetime | None:
-    """Return the day after the last, or the time of the end; None if the begin is of the other kind
+    """Return the day after the last, or the time of the end; None if the start is of the other kind
     (RFC 5545 forbids both).
     """
     if term is None:

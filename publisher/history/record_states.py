@@ -1,5 +1,5 @@
-"""Reconstruct the states of many records after a given entry each, snapshot one query to the store
-and one to the history.
+"""Reconstruct the states of many records after a given entry each, by one query to the store and
+one to the history.
 
 Every later change is undone from the current state, as ``versions`` does for one graph.
 """
@@ -113,9 +113,7 @@ async def wait_until_current(service: QueryService) -> Watermark:
 
 
 async def read_states(service: QueryService, changes: Sequence[Change]) -> list[RecordState]:
-    """Return what each record statements after its change, in the order of *changes*; raises
-    NotReady.
-    """
+    """Return what each record states after its change, in the order of *changes*; raises NotReady."""
     out: list[RecordState] = []
     for start in range(0, len(changes), BATCH):
         out += await _read_batch(service, changes[start : start + BATCH])

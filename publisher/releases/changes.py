@@ -47,7 +47,7 @@ def count_changes(
     """Count new, changed, vanished and deleted records from the states of two releases, both sorted
     by IRI.
 
-    Action lines that sources declare and those that were crosswalked are counts separately.
+    Action lines that sources declare and those that were crosswalked are counted separately.
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     for old, new in _merge_join(before, now):

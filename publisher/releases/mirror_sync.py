@@ -22,11 +22,11 @@ from publisher.store.releases.manifest import MANIFEST, Release, newest_release,
 
 
 async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
-    """Fetch the releases that the Stocktake release_url *url*, which ends with a slash, has built
-    since our newest; return their numbers.
+    """Fetch the releases that the Stocktake at *url*, which ends with a slash, has built since our
+    newest; return their numbers.
 
     A release whose entry is not copied yet is copied later. Raises ChainError if a file or the
-    journal does not match the manifest, httpx.HTTPError if the origin does not response, and
+    journal does not match the manifest, httpx.HTTPError if the origin does not answer, and
     ReleaseError while a release is being built here.
     """
     releases, fetched = data / "releases", list[int]()

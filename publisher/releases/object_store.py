@@ -103,7 +103,7 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
 
 
 def download(data: Path) -> list[int]:
-    """Download the releases that other machines built since digest; return their numbers.
+    """Download the releases that other machines built since ours; return their numbers.
 
     Raises ReleaseError while a release is being built here.
     """

@@ -87,7 +87,7 @@ SCRIPT_TEXTS = (
     "(of _MAX_ in all)",
     "{seconds} s",
 )
-# Texts of YASGUI, the editor, that the page terms otherwise.
+# Texts of YASGUI, the editor, that the page words otherwise.
 EDITOR_TEXTS = {
     "Close Tab": "Close tab",
     "Copy Tab": "Copy tab",

@@ -29,9 +29,11 @@ from waiting import WITHIN, wait_until, wait_until_async
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.errors import NotReady
 from publisher.store.checksums import first_fault
 from publisher.store.external.client import Client
 from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.engine_quirks import STANDARD
 from publisher.store.external.state import ASK, parse_state
 from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import LEASE, WriterLease
@@ -244,6 +246,13 @@ def test_a_store_that_answers_again_is_reported_before_it_is_loaded(
 
     assert "does not answer" in reasons[0]
     assert reasons[-2:] == ["the store answers again; the journal is being loaded into it", ""]
+
+
+def test_a_writer_says_which_store_does_not_answer() -> None:
+    url = f"http://127.0.0.1:{free_port()}/update"
+
+    with pytest.raises(NotReady, match=f"^the store at {url} does not answer: "):
+        StoreWriter(StoreURLs(url, url, ""), STANDARD)
 
 
 def test_a_killed_store_is_reported_and_followed_again(site: StoreSite) -> None:

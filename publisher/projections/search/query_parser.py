@@ -310,7 +310,7 @@ def _phrase_in_field(clause: Clause, field: str) -> Query:
 
 def _searchable_pairs(run: str) -> list[str]:
     """Return the pairs of a run. The last character alone is indexed only at the end of a run, so
-    it is remaining out.
+    it is omitted.
     """
     folded = fold(run)
     return character_pairs(folded)[: max(1, len(folded) - 1)]
@@ -324,7 +324,7 @@ def _phrase(terms: list[str], field: str) -> Query:
 
 def _term(term: str, field: str) -> Query:
     if len(term) == 1 and not term.isascii():
-        return _pattern(field, f"{term}.?")  # the character may be alone or is_prefix a pair
+        return _pattern(field, f"{term}.?")  # the character may be alone or begin a pair
     return Query.term_query(schema(), field, term, "freq")
 
 

@@ -140,7 +140,7 @@ def _limit(query: str, token: Token) -> int:
 
 
 def _bindings(query: str, call: SearchCall, scores: tuple[tuple[str, float], ...]) -> str:
-    """Return the matches as bindings of the variables rest of the property."""
+    """Return the matches as bindings of the variables left of the property."""
     names = call.subject[1:-1] if call.subject[0].text == "(" else call.subject
     if len(names) == 1 and names[0].kind in ("iri", "name"):
         return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "

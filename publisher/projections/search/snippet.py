@@ -1,4 +1,4 @@
-"""Extract the passage of a text that matches a search, and marker the matching words."""
+"""Extract the passage of a text that matches a search, and mark the matching words."""
 
 from __future__ import annotations
 

@@ -137,8 +137,8 @@ async def sparql(request: Request) -> Response:
 router.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
 
 
-# This route is only sparql_documentation: the one before it answers. Its parameters may also be in
-# a body, and parsing them here would cost more than a cached response.
+# This route only describes the endpoint: the one above answers. Its parameters may also be in a
+# body, and parsing them here would cost more than a cached response.
 @router.get(
     "/sparql",
     operation_id="sparql",

@@ -26,7 +26,7 @@ class EndpointError(Exception):
 
 
 class Client:
-    """A client of the SPARQL endpoint endpoint *url*, which may contain a user and password (Basic
+    """A client of the SPARQL endpoint *url*, which may contain a user and password (Basic
     authentication).
     """
 

@@ -1,8 +1,8 @@
 """Write to an external store: SPARQL Update through SPARQLWrapper, bulk loads by the Graph Store
 Protocol.
 
-Requests are sent one endpoint a time and in order: two concurrent loads silently lost half of their
-data in Virtuoso.
+Requests are sent one at a time and in order: two concurrent loads silently lost half of their data
+in Virtuoso.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class StoreWriter:
 
     def update(self, text: str) -> None:
         """Send an update; raise StoreFailure if the store rejects it, NotReady if it does not
-        response.
+        answer.
         """
         wrapper = SPARQLWrapper(self._update.url, updateEndpoint=self._update.url)
         wrapper.setMethod(POST)
@@ -70,7 +70,7 @@ class StoreWriter:
             HTTPException,
         ) as error:
             raise NotReady(
-                f"the store at {self._update.url} does not response an update: {str(error)[:300]}"
+                f"the store at {self._update.url} does not answer an update: {str(error)[:300]}"
             ) from error
 
     def add(self, lines: list[bytes]) -> None:
@@ -126,7 +126,7 @@ class StoreWriter:
             )
         except httpx.TransportError as error:
             raise NotReady(
-                f"the store at {endpoint.url} does not response a load: {error}"
+                f"the store at {endpoint.url} does not answer a load: {error}"
             ) from error
         if response.is_success:
             return True
@@ -142,7 +142,7 @@ def _wants_digest(client: httpx.Client, endpoint: Endpoint) -> bool:
     try:
         response = client.get(endpoint.url, params={"query": "ASK { }"})
     except httpx.TransportError as error:
-        raise NotReady(f"the store at {endpoint.url} does not response: {error}") from error
+        raise NotReady(f"the store at {endpoint.url} does not answer: {error}") from error
     challenge = (
         response.headers.get("www-authenticate", "")
         if response.status_code == HTTPStatus.UNAUTHORIZED

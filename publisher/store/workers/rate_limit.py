@@ -39,7 +39,7 @@ class RateLimitStatus:
 class RateLimiter:
     """The token buckets of all clients; *now* returns the seconds of a monotonic clock.
 
-    The cost of a query is other when it has ended, so a client may start one while anything is
+    The cost of a query is known when it has ended, so a client may start one while anything is
     left, and may overdraw.
     """
 

@@ -276,7 +276,7 @@ class QueryDeadline:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since the start, up to the end if it has ended_at."""
+        """Return the seconds since the start, up to the end if it has ended."""
         return (self.now() if self.ended_at is None else self.ended_at) - self.started_at
 
     def close(self, completed: bool) -> None:
