@@ -409,18 +409,7 @@ TEXTS: Mapping[str, str] = {
         "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s"
     ),
     "no_sheet": "%(subject)s has no sheet %(sheet)s, only %(available)s",
-    "sheet_too_large": (
-        "%(subject)s has a sheet of %(rows)s rows and %(columns)s columns, which is too large"
-    ),
     "not_spreadsheet": "%(subject)s is not a readable spreadsheet",
-    "sparse_sheet": (
-        "%(subject)s: %(sheet)s spans %(size)s cells, of which %(count)s have a value; remove the "
-        "cells far away"
-    ),
-    "spreadsheet_bomb": (
-        "%(subject)s: unfolds to %(size)s bytes, more than the %(limit)s that a spreadsheet may "
-        "have"
-    ),
     "no_header": "%(source)s: %(url)s has no header line",
     "no_header_because": "%(source)s: %(url)s has no header line: %(error)s",
     "no_column": (

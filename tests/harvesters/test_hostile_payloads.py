@@ -16,7 +16,6 @@ import httpx
 import orjson
 import pytest
 from pyoxigraph import RdfFormat
-from python_calamine import CalamineWorkbook
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -24,10 +23,11 @@ from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
-from harvesters.payloads.workbook_area import check_areas
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.ical.event import time_zones
+from harvesters.protocols.tables.spreadsheet import read_sheet
 
 from .conftest import DefineSource
 
@@ -35,13 +35,7 @@ URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 HEAD = f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dcat="http://www.w3.org/ns/dcat#" xmlns:dct="http://purl.org/dc/terms/">'
 DATASET = '<dcat:Dataset rdf:about="https://a.example/{0}"><dct:title>Wells {0}</dct:title>{1}</dcat:Dataset>'
-WIDE = 't:number-columns-repeated="%d"'
 SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
-ODS = (
-    '<o:document-content xmlns:o="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
-    ' xmlns:t="urn:oasis:names:tc:opendocument:xmlns:table:1.0">'
-    '<t:table t:name="S">{}</t:table></o:document-content>'
-)
 
 
 def answer(content: bytes, **headers: str) -> Reply:
@@ -225,12 +219,6 @@ def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(
     ]
 
 
-def xlsx(rows: str) -> bytes:
-    return packed(
-        {"xl/workbook.xml": "<workbook/>", "xl/worksheets/sheet1.xml": SHEET.format(rows)}
-    )
-
-
 def packed(files: dict[str, str | bytes]) -> bytes:
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as package:
         for name, content in files.items():
@@ -238,114 +226,79 @@ def packed(files: dict[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def xlsb(*records: tuple[int, int]) -> bytes:
-    return packed(
-        {
-            "xl/worksheets/sheet1.bin": b"".join(
-                bytes((kind, 8)) + struct.pack("<II", number, 0) for kind, number in records
-            )
-        }
-    )
-
-
-def ods(rows: str) -> bytes:
-    return packed({"content.xml": ODS.format(rows)})
-
-
-def row(cells: str, repeated: int = 1) -> str:
-    return f'<t:table-row t:number-rows-repeated="{repeated}">{cells}</t:table-row>'
-
-
 def cell(address: str) -> str:
     return f'<c r="{address}"><v>1</v></c>'
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{cell("XFD1048576")}</row>'),
-        xlsx(f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ4294967295")}</row>'),
-        xlsx(f'<row r="1">{cell("A1")}{cell("B" + "3" * 50)}</row>'),
-        xlsx(f'<row r="1">{cell("A1")}{cell("B" * 50 + "3")}</row>'),
-        xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{"<c><v>1</v></c>" * 5000}</row>'),
-        xlsb((0, 0), (2, 0), (0, 1_048_575), (2, 16_383)),
-        ods(row(f'<t:table-cell {WIDE % 16384} a="1"/>', 1_048_576)),
-        ods(row(f'<t:table-cell {WIDE % 1_000_000_000}/><t:table-cell a="1"/>')),
-    ],
-    ids=["far cell", "beyond all columns", "long row", "long column", "cells without addresses", "xlsb", "ods rows", "ods columns"],
-)  # fmt: skip
-def test_a_workbook_whose_cells_span_too_much_is_refused(content: bytes) -> None:
-    with pytest.raises(ParseError, match=r"spans [\d,]+ cells"):
-        check_areas(content, "a")
+def workbook(rows: str, names: int = 0) -> bytes:
+    """Return a workbook with one sheet, S, and as many defined names."""
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    defined = "".join(f'<definedName name="n{name}">S!$A$1</definedName>' for name in range(names))
+    book = (
+        f'<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{kind}">'
+        '<sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets>'
+        f"<definedNames>{defined}</definedNames></workbook>"
+    )
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{kind}/{{}}" Target="{{}}"/></Relationships>'
+    )
+    types = (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.xml"'
+        ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>'
+    )
+    return packed({
+        "[Content_Types].xml": types, "xl/workbook.xml": book,
+        "_rels/.rels": relations.format("officeDocument", "xl/workbook.xml"),
+        "xl/_rels/workbook.xml.rels": relations.format("worksheet", "worksheets/sheet1.xml"),
+        "xl/worksheets/sheet1.xml": SHEET.format(rows),
+    })  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        xlsx("".join(f'<row r="{row}">{cell(f"A{row}")}{cell(f"Z{row}")}</row>' for row in range(1, 2000))),
-        ods(row(f'<t:table-cell a="1"/><t:table-cell {WIDE % 16383}/>') + row(f"<t:table-cell {WIDE % 16384}/>", 1_048_575)),
-    ],
-    ids=["sparse", "ods as LibreOffice fills it"],
-)  # fmt: skip
-def test_a_workbook_of_people_is_let_through(content: bytes) -> None:
-    check_areas(content, "a")
+def rows_of(content: bytes) -> list[list[str]]:
+    return list(read_sheet(content, "a"))
 
 
-def compound(**header: int) -> bytes:
+def compound() -> bytes:
     """Return a compound file of [MS-CFB] 2 whose FAT, in sector 0, leads its directory, in sector
-    1, to itself; *header* has numbers of sectors by the name of their field.
+    1, to itself.
     """
-    counts = {"directory": 0, "fat": 1, "mini_fat": 0, "difat": 0} | header
     end, fat = 0xFFFFFFFE, 0xFFFFFFFD
     head = (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         + bytes(16)
         + struct.pack("<HHHHH6x", 62, 3, 0xFFFE, 9, 6)
     )
-    head += struct.pack("<IIIII", counts["directory"], counts["fat"], 1, 0, 4096)
-    head += struct.pack("<IIII", end, counts["mini_fat"], end, counts["difat"])
-    head += struct.pack("<I", 0) + struct.pack("<I", 0xFFFFFFFF) * 108
+    head += struct.pack("<IIIIIIIIII", 0, 1, 1, 0, 4096, end, 0, end, 0, 0)
+    head += struct.pack("<I", 0xFFFFFFFF) * 108
     return head + struct.pack("<II", fat, 1) + struct.pack("<I", 0xFFFFFFFF) * 126 + bytes(512)
 
 
 @pytest.mark.parametrize(
-    ("header", "reason"),
-    [({}, "sector 1 of the file follows itself"), ({"fat": 1 << 30}, "declares 549,755,813,888 bytes"),
-     ({"mini_fat": 1 << 31}, "declares 1,099,511,627,776 bytes")],
+    "content",
+    [workbook(f'<row r="1">{cell("A1")}</row><row r="1048576">{cell("XFD1048576")}</row>'), compound()],
+    ids=["far value", "circle of sectors"],
 )  # fmt: skip
-def test_a_compound_file_that_is_larger_than_its_bytes_is_refused(
-    header: dict[str, int], reason: str
+def test_a_workbook_beyond_the_memory_ends_its_own_process_only(
+    content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ParseError, match=f"^a is not a readable spreadsheet: .*{reason}"):
-        check_areas(compound(**header), "a")
+    with pytest.raises(BoundedCallError, match="memory"):
+        call_bounded(rows_of, content, limits=ProcessLimits(memory=256 << 20))
+
+
+def test_defined_names_of_a_workbook_cost_this_process_nothing() -> None:
+    content = workbook(f'<row r="1">{cell("A1")}</row>', names=20_000)
+
+    assert call_bounded(rows_of, content) == [["1"]]
 
 
 def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd: pytest.CaptureFixture[str]) -> None:
-    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    workbook = (
-        f'<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{kind}">'
-        '<sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>'
+    content = workbook(
+        f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ99999999999")}</row>'
     )
-    relations = (
-        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-        f'<Relationship Id="r1" Type="{kind}/{{}}" Target="{{}}"/></Relationships>'
-    )
-    rows = f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ99999999999")}</row>'
-    types = (
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.xml"'
-        ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>'
-    )
-    root = relations.format("officeDocument", "xl/workbook.xml")
-    sheet = relations.format("worksheet", "worksheets/sheet1.xml")
-    parts = {
-        "_rels/.rels": root,
-        "xl/_rels/workbook.xml.rels": sheet,
-        "xl/worksheets/sheet1.xml": SHEET.format(rows),
-    }
-    content = packed({"[Content_Types].xml": types, "xl/workbook.xml": workbook, **parts})
 
-    with pytest.raises(ParseError, match="a: capacity overflow"), parser_errors("a"):
-        CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_name("S")
+    with pytest.raises(ParseError, match="a is not a readable spreadsheet: capacity overflow"):
+        rows_of(content)
 
 
 EVENT = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:a\nBEGIN:VEVENT\nUID:1\nSUMMARY:A\n{}\nEND:VEVENT\nEND:VCALENDAR\n"

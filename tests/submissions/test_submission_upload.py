@@ -317,15 +317,6 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(
     assert titles == {"Safe", "Turned round"}
 
 
-async def test_a_workbook_that_unfolds_is_refused(client: httpx.AsyncClient) -> None:
-    bomb = with_sheet(workbook(["type"]), "<sheetData>", "<sheetData>" + " " * (80 * 1024 * 1024))
-
-    answer = await post(client, bomb, XLSX)
-
-    assert answer.status_code == 422
-    assert "more than the 67,108,864" in answer.json()["detail"]
-
-
 async def test_no_more_than_the_limit_of_a_submitter_is_stored(
     client: httpx.AsyncClient, world: SubmissionWorld
 ) -> None:

@@ -24,7 +24,6 @@ from harvesters.definition_faults import suggestion
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
-from harvesters.payloads.workbook_area import TooManyRowsError
 from harvesters.protocols.tables.csv_dialect import SAMPLE, detect_dialect
 from harvesters.protocols.tables.spreadsheet import read_sheet
 from harvesters.protocols.tables.table_rows import name_columns
@@ -34,7 +33,6 @@ CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_ROWS = 500  # of a table, without the header
 MAX_FILE = 4 * 1024 * 1024  # bytes
-_MAX_UNPACKED = 64 * 1024 * 1024  # bytes of a workbook
 _SUBJECT = "The file"
 _COLUMN = re.compile(
     r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII
@@ -81,13 +79,7 @@ def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """
     if media_type not in (CSV, XLSX):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
-    try:
-        lines = _csv_lines(body) if media_type == CSV else _sheet_lines(body)
-        return list(_rows(lines))
-    except TooManyRowsError as error:
-        raise TooLarge(
-            "The file has more than %(count)s rows. Divide it into several files.", count=MAX_ROWS
-        ) from error
+    return list(_rows(_csv_lines(body) if media_type == CSV else _sheet_lines(body)))
 
 
 def parse_column(name: str) -> Column | None:
@@ -129,7 +121,10 @@ def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:
         (line for line in lines if line[2] or any(cell.strip() for cell in line[1])), 1
     ):
         if count > MAX_ROWS:
-            raise TooManyRowsError(f"{_SUBJECT}: more than {MAX_ROWS} rows")
+            raise TooLarge(
+                "The file has more than %(count)s rows. Divide it into several files.",
+                count=MAX_ROWS,
+            )
         yield _row(number, cells, fault, columns)
 
 
@@ -234,12 +229,14 @@ def _known_columns(lines: list[list[str]]) -> int:
 
 
 def _sheet_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
-    rows = read_sheet(body, _SUBJECT, max_rows=MAX_ROWS + 1, max_unpacked=_MAX_UNPACKED)
+    broken: dict[int, list[int]] = {}
     for row, column in _broken_cells(body):
-        if row < len(rows) and column < len(rows[row]):
-            rows[row][column] = "="  # reported with the row, as a formula in a text is
-    for number, cells in enumerate(rows, 1):
-        yield number, cells, ""
+        broken.setdefault(row, []).append(column)
+    for number, cells in enumerate(read_sheet(body, _SUBJECT)):
+        for column in broken.get(number, ()):
+            # reported with the row, as a formula in a text is
+            cells[column : column + 1] = ["="] * len(cells[column : column + 1])
+        yield number + 1, cells, ""
 
 
 def _broken_cells(body: bytes) -> Iterator[tuple[int, int]]:

@@ -58,7 +58,10 @@ def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
     >>> merge_rows([{"id": "1", "place": "a", "note": ""}, {"id": "1", "place": "b", "note": "x"}])
     {'id': '1', 'place': ['a', 'b'], 'note': 'x'}
     """
-    values = {name: list(dict.fromkeys(row[name] for row in rows if row[name])) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {
+        name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for name in names
+    }
     return {
         name: cells if len(cells) > 1 else cells[0] if cells else ""
         for name, cells in values.items()

@@ -7,7 +7,8 @@ https://www.iso.org/standard/71691.html
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -21,7 +22,6 @@ from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Payload, Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.workbook_area import MAX_CELLS, MAX_UNPACKED, check_areas
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.table_rows import Line
@@ -70,42 +70,39 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
     skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
     content = refuse_html(reply, "a spreadsheet")
     rows = read_sheet(content, f"{source.name}: {reply.url}", wanted)
-    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
+    yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
 
 
-def read_sheet(
-    content: bytes,
-    subject: str,
-    wanted: int | str = 1,
-    *,
-    max_rows: int | None = None,
-    max_unpacked: int = MAX_UNPACKED,
-) -> list[list[str]]:
-    """Return the texts of a sheet's cells, row by row from the first; *wanted* is its name or its
+def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[list[str]]:
+    """Yield the texts of a sheet's cells, row by row from the first; *wanted* is its name or its
     number.
 
     All merged cells have the value of the first. Raises ParseError, with *subject* first, if this
-    is no workbook, or has no such sheet, or too large ones; TooManyRowsError if a sheet has more
-    than *max_rows* rows, before they are read.
+    is no workbook, or has no such sheet. A hostile workbook can end the process at its limits: call
+    this in a bounded process.
     """
     with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
-        check_areas(content, subject, max_rows=max_rows, max_unpacked=max_unpacked)
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         sheet = _find_sheet(book, subject, wanted)
-        if sheet.height * sheet.width > MAX_CELLS:
-            values: dict[str, Value] = {
-                "subject": subject,
-                "rows": sheet.height,
-                "columns": sheet.width,
-            }
-            raise ParseError(Reason("sheet_too_large", values))
-        rows = [
-            [_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)
-        ]
-        for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
-            for row in rows[top : bottom + 1]:
-                row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
-    return rows
+        before = [""] * (sheet.start[1] if sheet.start else 0)
+        rows = (before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows())
+        yield from _fill_merged(rows, sorted(sheet.merged_cell_ranges or ()))
+
+
+def _fill_merged(
+    rows: Iterable[list[str]], ranges: list[tuple[tuple[int, int], tuple[int, int]]]
+) -> Iterator[list[str]]:
+    """Yield the rows; *ranges* are merged cells, from the topmost on."""
+    following = deque(ranges)
+    filled: list[tuple[int, slice, str]] = []  # last row, columns, text
+    for number, row in enumerate(rows):
+        filled = [item for item in filled if item[0] >= number]
+        while following and following[0][0][0] <= number:
+            (_, left), (bottom, right) = following.popleft()
+            filled.append((bottom, slice(left, right + 1), "".join(row[left : left + 1])))
+        for _, columns, text in filled:
+            row[columns] = [text] * len(row[columns])
+        yield row
 
 
 def _find_sheet(

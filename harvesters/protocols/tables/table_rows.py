@@ -61,9 +61,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """A table's columns and how keys are built."""
+    """A table's columns, how many there are up to the last one with a name, and how keys are built."""
 
     columns: tuple[str, ...]
+    named: int
     key: Callable[[Row], str]
     modified: str | None
 
@@ -113,7 +114,7 @@ def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) 
     header = find_header(source, first_lines)
     if header is None:
         raise _header_error(source, url, first_lines)
-    table = _build_layout(source, name_columns(header.cells))
+    table = _build_layout(source, header)
     for line in first_lines[first_lines.index(header) + 1 :]:
         yield from _parse_line(table, line)
     for line in remaining:
@@ -177,15 +178,16 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
     return ParseError(Reason("no_key_column", {**values, "field": source.fields["key"]}))
 
 
-def _build_layout(source: Source, named: tuple[str, ...]) -> TableLayout:
+def _build_layout(source: Source, header: Line) -> TableLayout:
+    columns = name_columns(header.cells)
+    named = max(number for number, cell in enumerate(header.cells, 1) if cell.strip())
     modified = get_option(source, OPTIONS, "modified")
     if not _key_columns(source):
         find = compile_jmespath(source.fields["key"], source.name)
-        return TableLayout(named, lambda row: str(find(row) or "").strip(), modified)
+        return TableLayout(columns, named, lambda row: str(find(row) or "").strip(), modified)
     digest = option_names(source, OPTIONS, "digest")
-    return TableLayout(
-        named, _digest_key(digest) if digest else _join_key(_key_columns(source)), modified
-    )
+    key = _digest_key(digest) if digest else _join_key(_key_columns(source))
+    return TableLayout(columns, named, key, modified)
 
 
 def _cell(row: Row, name: str) -> str:
@@ -216,7 +218,12 @@ def _parse_line(table: TableLayout, line: Line | InvalidRecord) -> Iterator[Item
 
 
 def _parse_row(table: TableLayout, cells: list[str], line: int) -> Item:
-    row = dict(zip(table.columns, cells, strict=False))
+    # Columns behind the last one with a name are as many as a sheet is wide: empty cells are left out.
+    row = {
+        name: cell
+        for number, (name, cell) in enumerate(zip(table.columns, cells, strict=False))
+        if cell or number < table.named
+    }
     key = table.key(row) or None
     if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
         return InvalidRecord(
