@@ -83,7 +83,7 @@ class TimedLedger(Ledger):
         with self._clock.part("ledger: keys looked up"):
             return super().stored_records(source, keys)
 
-    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
+    def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
         """Return which keys were met."""
         with self._clock.part("ledger: keys looked up"):
             return super().already_staged(run, keys)

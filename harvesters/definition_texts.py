@@ -84,6 +84,8 @@ DEFINITION_TEXTS: Mapping[str, str] = {
         "these fields of the definition match nothing in the records: %(fields)s; the records "
         "have the fields %(names)s"
     ),
+    "would_repeat": "%(count)s of the %(total)s records read would not be published: %(reason)s",
+    "would_be_incomplete": "a run would be incomplete: %(reason)s",
     # tables of curators
     "at_line": "%(file)s, line %(line)s",
     "columns_missing": "no column %(missing)s; the columns are %(columns)s, separated by tabs",

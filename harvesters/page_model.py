@@ -103,7 +103,8 @@ class Page(Generic[P]):
     records of this run (after an expired token, or a page read in parts), which then are not
     duplicates; *incomplete_reason*: why this run cannot be a full harvest, or None; *moves*: the
     list is requested page by page and may change between requests, so that records may be repeated
-    or missed.
+    or missed; *composed_key*: the option, as TOML, by which rows with one key would have different
+    ones, "" if none is known.
     """
 
     items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]
@@ -114,6 +115,7 @@ class Page(Generic[P]):
     again: bool = False
     incomplete_reason: Reason | None = None
     moves: bool = False
+    composed_key: str = ""
 
     def __post_init__(self) -> None:
         """Drop a total that no ledger can store."""

@@ -34,6 +34,7 @@ TEXTS: Mapping[str, str] = {
     "withheld": (
         "%(count)s of %(total)s records could not be published (%(share)s); the limit is %(limit)s"
     ),
+    "keys_repeated": "of these, %(count)s: %(reason)s",
     "on_hold": "%(by)s holds the source since %(since)s UTC",
     "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
     "planned_clear": "%(by)s asks to remove all records of the source: %(count)s",
@@ -515,7 +516,15 @@ TEXTS: Mapping[str, str] = {
     "mapping_failed": (
         "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report it"
     ),
-    "key_repeated": "the key %(key)s occurred before in this run; the first record with it counts",
+    "record_repeated": "the same record occurred before in this run",
+    "key_repeated": (
+        "its key occurred before in this run, in a record with other content; the first record "
+        "with it counts"
+    ),
+    "key_repeated_in_table": (
+        "its key occurred before in this run, in a row with other content; the first row with it "
+        "counts; to publish both, set the option %(key)s"
+    ),
     "listed_under_other_key": "its source lists the same record under another key",
     "lost": "not found at its source in %(count)s full harvests since %(since)s",
     "not_seen": "not seen since %(since)s UTC; still served",

@@ -144,11 +144,7 @@ def _report_results(
 
 
 def _needs_attention(result: Plan | FailedRun) -> bool:
-    return (
-        isinstance(result, FailedRun)
-        or bool(result.hold_reason)
-        or result.run.state is State.INCOMPLETE
-    )
+    return isinstance(result, FailedRun) or bool(result.hold_reason) or bool(result.run.reasons)
 
 
 def _confirm_superseding(

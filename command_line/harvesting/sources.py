@@ -31,6 +31,7 @@ from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, local
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
 from languages.request_locale import LANGUAGES, use_language
+from vocab.field_changes import field_views
 
 app = typer.Typer()
 _Name = Annotated[str, typer.Argument(help="The source.")]
@@ -145,7 +146,11 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
         document = {**asdict(result), "notes": notes}
         del document["error_reason"]
         for record in document["records"]:
-            del record["reasons"], record["mapped"]  # for tables and pages
+            del record["reasons"]  # for pages
+            record["mapped"] = [
+                {"field": field.label, "values": field.added}
+                for field in field_views((), record["mapped"], base, "en", str)
+            ]
         print(orjson.dumps(document).decode())
         return
     print_rows(terminal_output.preview_list(result, base), "Records", json)

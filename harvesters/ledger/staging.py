@@ -24,13 +24,17 @@ from harvesters.ledger.row_mapping import (
     batches,
     description_rows,
     row_to_staged,
+    staged_reasons,
     staged_row,
     unchanged_row,
 )
 from harvesters.ledger.runs import Runs
+from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
 _BATCH_SIZE = 500  # records whose descriptions are read at once
+# codes of the reasons of duplicates that lose a record
+KEY_CONFLICTS = ("key_repeated", "key_repeated_in_table")
 _NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
 
 
@@ -81,11 +85,15 @@ class Staging(Runs):
                 return
             last = rows[-1].key
 
-    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        """Return those of these keys that this run has staged already."""
-        query = sa.select(t.staged.c.key).where(t.staged.c.run == run.id, t.staged.c.key.in_(keys))
+    def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return those of these keys that this run has staged already, with the digest of the
+        first record.
+        """
+        s = t.staged.c
+        of_run = sa.and_(s.run == run.id, s.key.in_(keys), s.outcome != Outcome.DUPLICATE.value)
         with self._begin() as connection:
-            return set(connection.scalars(query))
+            rows = connection.execute(sa.select(s.key, s.digest).where(of_run)).all()
+        return {row.key: row.digest for row in rows}
 
     def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
         """Write a page's records, numbered from *first*, and the run's checkpoint in one
@@ -243,10 +251,10 @@ class Staging(Runs):
         return list(self.staged_records(run, _NOT_PUBLISHED))
 
     def failure_reasons(self, run: Run) -> dict[str, int]:
-        """Count the reasons for which records were withheld or unreadable, the commonest first."""
+        """Count the reasons for which records were not published, the commonest first."""
         s = t.staged.c
         of_run = sa.and_(
-            s.run == run.id, s.outcome.in_([Outcome.WITHHELD.value, Outcome.UNREADABLE.value])
+            s.run == run.id, s.outcome.in_([outcome.value for outcome in _NOT_PUBLISHED])
         )
         count = sa.func.count().label("count")
         query = (
@@ -257,3 +265,25 @@ class Staging(Runs):
         )
         with self._begin() as connection:
             return {reason or "": number for reason, number in connection.execute(query).all()}
+
+    def key_conflicts(self, run: Run) -> list[tuple[Reason, int]]:
+        """Count the records that repeat the key of a record with other content, by reason, the
+        commonest first.
+        """
+        s = t.staged
+        of_run = sa.and_(s.c.run == run.id, s.c.outcome == Outcome.DUPLICATE.value)
+        count = sa.func.count()
+        query = (
+            sa.select(s.c.reason, s.c.reasons, count.label("number"))
+            .where(of_run)
+            .group_by(s.c.reason, s.c.reasons)
+            .order_by(count.desc(), s.c.reason)
+        )
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return [
+            (reason, row.number)
+            for row in rows
+            for reason in staged_reasons(row)
+            if reason.code in KEY_CONFLICTS
+        ]

@@ -181,8 +181,8 @@ class _LedgerProxy:
         count: int = self.calls.call("count_staged", run)
         return count
 
-    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        staged_keys: set[str] = self.calls.call("already_staged", run, keys)
+    def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
+        staged_keys: dict[str, str | None] = self.calls.call("already_staged", run, keys)
         return staged_keys
 
     def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:

@@ -51,13 +51,13 @@ class PageProcessor:
         self,
         page: Page[Any],
         stored: Mapping[str, StoredRecord],
-        seen_keys: set[str],
+        seen_keys: dict[str, str | None],
         current_descriptions: Mapping[str, bytes] | None = None,
     ) -> PendingPage:
         """Decide at once on records that are known, and submit the others to the pool.
 
-        The page's keys are added to *seen_keys*, those of the run so far. *current_descriptions*
-        are those of published records, for a re-mapping.
+        The page's keys are added to *seen_keys*, those of the run so far, each with the digest of
+        its first record. *current_descriptions* are those of published records, for a re-mapping.
         """
         staged: list[StagedRecord | None] = []
         inputs: list[RecordInput] = []
@@ -70,13 +70,16 @@ class PageProcessor:
         for item in page.items:
             if page.again and item.key in seen_keys:
                 continue
-            result = self._classify(item, stored, seen_keys, page.at, current_descriptions)
+            digest = self.digest(item)
+            result = _repeated(item, digest, seen_keys, page) or self._classify(
+                item, digest, stored, page.at, current_descriptions
+            )
             if isinstance(result, RecordInput):
                 inputs.append(result)
             if result is not None:
                 staged.append(None if isinstance(result, RecordInput) else result)
             if item.key is not None:
-                seen_keys.add(item.key)
+                seen_keys.setdefault(item.key, digest)
         return PendingPage(
             page,
             staged,
@@ -85,11 +88,18 @@ class PageProcessor:
             listed_twice if page.moves else 0,
         )
 
+    def digest(self, item: Item) -> str | None:
+        """Return the digest of a record's bytes under the run's rules; None if it is no record."""
+        if not isinstance(item, Record):
+            return None
+        rules = self.processor.task.run.rules.encode()[:64]
+        return blake2b(item.digested, key=rules, digest_size=DIGEST_SIZE).hexdigest()
+
     def _classify(
         self,
         item: Item,
+        digest: str | None,
         stored: Mapping[str, StoredRecord],
-        seen_keys: set[str],
         position: SourcePosition | None,
         current_descriptions: Mapping[str, bytes] | None,
     ) -> StagedRecord | RecordInput | None:
@@ -97,9 +107,6 @@ class PageProcessor:
         leave the record as it is.
         """
         key, task = item.key, self.processor.task
-        if key is not None and key in seen_keys:
-            reason = Reason("key_repeated", {"key": repr(key)})
-            return StagedRecord(key, Outcome.DUPLICATE, reasons=(reason,), position=position)
         known = stored.get(key) if key is not None else None
         if task.is_remap and (
             isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)
@@ -115,9 +122,7 @@ class PageProcessor:
             return StagedRecord(
                 key, outcome, first_seen=known.first_seen if known else None, position=position
             )
-        digest = blake2b(
-            item.digested, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE
-        ).hexdigest()
+        assert digest is not None
         if known and known.digest == digest and not known.is_deleted and not task.is_remap:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
         if digest in self.rejected:
@@ -137,6 +142,27 @@ class PageProcessor:
         except ValidationCrashError as error:
             raise ValidationCrashError(f"{self.processor.task.source.name}: {error}") from error
         return [record or next(processed) for record in pending_page.staged]
+
+
+def _repeated(
+    item: Item, digest: str | None, seen_keys: Mapping[str, str | None], page: Page[Any]
+) -> StagedRecord | None:
+    """Return the result for an item whose key was seen before in the run, None for any other."""
+    if item.key is None or item.key not in seen_keys:
+        return None
+    reason = repeat_reason(item, digest, seen_keys[item.key], page.composed_key)
+    return StagedRecord(item.key, Outcome.DUPLICATE, reasons=(reason,), position=page.at)
+
+
+def repeat_reason(item: Item, digest: str | None, first: str | None, composed_key: str) -> Reason:
+    """Return why a record whose key was seen before is a duplicate; *first* is the digest of the
+    first record with its key, *composed_key* as in ``Page``.
+    """
+    if isinstance(item, DeletedRecord) or (digest is not None and digest == first):
+        return Reason("record_repeated")
+    if composed_key:
+        return Reason("key_repeated_in_table", {"key": composed_key})
+    return Reason("key_repeated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +204,8 @@ class StagingLedger(Protocol):
     def count_staged(self, run: Run) -> int:
         """Count the records received in the run so far."""
 
-    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        """Return those of these keys that this run has staged already."""
+    def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return those of these keys that this run has staged already, with the record's digest."""
 
     def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
         """Return the stored state of these keys."""
@@ -226,12 +252,11 @@ class StagingQueue:
             self.run = replace(self.run, is_full=False)
         keys = [item.key for item in page.items if item.key is not None]
         seen_keys = self.ledger.already_staged(self.run, keys)
-        seen_keys.update(
-            item.key
-            for pending, _ in self._pending
-            for item in pending.page.items
-            if item.key is not None
-        )
+        wanted = set(keys)
+        for pending, _ in self._pending:
+            for item in pending.page.items:
+                if item.key is not None and item.key in wanted:
+                    seen_keys.setdefault(item.key, self.processor.digest(item))
         is_remap = self.processor.processor.task.is_remap
         current_descriptions = (
             self.ledger.current_descriptions(self.run.source, keys) if is_remap else None

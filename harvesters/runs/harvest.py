@@ -18,7 +18,12 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
 from harvesters.runs.page_collection import collect_pages
 from harvesters.runs.plans.guard import GuardResult, check_limits
-from harvesters.runs.plans.plan import Plan, compute_plan, load_plan
+from harvesters.runs.plans.plan import (
+    Plan,
+    compute_plan,
+    incompleteness_reasons,
+    load_plan,
+)
 from harvesters.runs.run_start import SUCCESSFUL, fail, last_rules_digest, start_run
 from harvesters.runs.schedule.due_times import next_due
 from harvesters.source import Source
@@ -120,8 +125,7 @@ def finalize(
     """
     plan, result = plan_run(source, context, run)
     if dry_run:
-        context.ledger.delete_run(run)
-        return replace(plan, hold_reasons=result.hold_reasons)
+        return _end_dry_run(replace(plan, hold_reasons=result.hold_reasons), context)
     _supersede(run, context)
     if result.hold_reasons:
         return hold_plan(replace(plan, hold_reasons=result.hold_reasons), context)
@@ -148,6 +152,14 @@ def finalize(
     if committed.state in SUCCESSFUL:  # an incomplete run does not show what is unchanged
         context.ledger.graphs.set_validators(source.name, validators)
     return replace(plan, run=committed)
+
+
+def _end_dry_run(plan: Plan, context: HarvestContext) -> Plan:
+    """Delete a dry run; return its plan with all that the run would say."""
+    failures = tuple(context.ledger.failures(plan.run))
+    context.ledger.delete_run(plan.run)
+    reasons = () if plan.hold_reasons else incompleteness_reasons(plan.run)
+    return replace(plan, run=replace(plan.run, reasons=reasons), failures=failures)
 
 
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:

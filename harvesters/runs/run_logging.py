@@ -10,6 +10,7 @@ import structlog
 
 from harvesters.errors import LockLostError
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
+from harvesters.runs import run_report
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
@@ -127,7 +128,7 @@ def _log_failures(
     run_log: RunLog, watch: ProgressCallback | None, plan: Plan, context: HarvestContext
 ) -> None:
     """Log the commonest reasons why records were not published, with the number of records."""
-    reasons = context.ledger.failure_reasons(plan.run)
+    reasons = run_report.failure_reasons(plan, context.ledger)
     for reason, count in islice(reasons.items(), _MAX_REASONS):
         _log_event(run_log, watch, "records not published", records=count, reason=reason)
 

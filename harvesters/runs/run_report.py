@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,15 +141,20 @@ def plan_row(plan: Plan) -> Row:
 
 
 def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
-    """Return a plan as a row, with each record that was not published and why. A dry run stores no
-    records.
-    """
+    """Return a plan as a row, with each record that was not published and why."""
     row = {**plan_row(plan), "dry_run": dry_run, "outcome": describe_outcome(plan, dry_run=dry_run)}
     not_published = [
         {"key": staged.key, "outcome": staged.outcome.value, "reason": staged.reason}
-        for staged in ledger.failures(plan.run)
+        for staged in plan.failures or ledger.failures(plan.run)
     ]
     return {**row, "not_published": not_published}
+
+
+def failure_reasons(plan: Plan, ledger: Ledger) -> dict[str, int]:
+    """Count the reasons for which records were not published, the commonest first."""
+    if plan.failures:
+        return dict(Counter(staged.reason or "" for staged in plan.failures).most_common())
+    return ledger.failure_reasons(plan.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +200,6 @@ def describe_outcome(plan: Plan, *, dry_run: bool) -> str:
     """
     if not dry_run:
         return plan.run.state.value
-    return "would be held" if plan.hold_reason else "would commit"
+    if plan.hold_reason:
+        return "would be held"
+    return "would be incomplete" if plan.run.reasons else "would commit"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -19,8 +20,9 @@ from harvesters.mappings.fields import fields_without_values
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.page_model import DeletedRecord, Page, Record
 from harvesters.pipeline.field_tracing import fields_of
+from harvesters.pipeline.page_processor import Item, repeat_reason
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     ProcessingTask,
@@ -58,7 +60,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason*
+    """The result for one record: *outcome* is published, withheld, unreadable, duplicate or deleted; *reason*
     is why it is not published, *reasons* the codes and values of that text, *mapped* the statements
     about what the record describes, without those about the record itself.
     """
@@ -134,27 +136,92 @@ def preview_source(
     """
     protocol, _ = check_compatible(source)
     processor = _create_processor(source, base, engine)
-    previews: list[RecordPreview] = []
-    seen: list[Record[Any]] = []
-    reported_total, has_more, deadline = None, False, clock() + TIME_LIMIT
+    read, deadline = _PagesRead(), clock() + TIME_LIMIT
     try:
         with _open_client(source, network) as client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
-                if page.reported_total is not None:
-                    reported_total = page.reported_total
-                items = page.items[: records - len(previews)]
-                previews += _preview_items(items, processor.process)
-                seen += (item for item in items if isinstance(item, Record))
-                if len(previews) >= records or clock() > deadline:
-                    has_more = len(page.items) > len(items) or page.cursor is not None
+                read.add(page, records, processor.process)
+                if len(read.previews) >= records or clock() > deadline:
                     break
     except HarvestError as error:
         return PreviewResult(
-            tuple(previews), reported_total, False, error.outcome, str(error), error.reason
+            tuple(read.previews),
+            read.reported_total,
+            False,
+            error.outcome,
+            str(error),
+            error.reason,
+            read.notes(),
         )
-    notes = _notes(source, seen)
-    return PreviewResult(tuple(previews), reported_total, has_more, notes=notes)
+    notes = (*_notes(source, read.records), *read.notes())
+    return PreviewResult(tuple(read.previews), read.reported_total, read.has_more, notes=notes)
+
+
+@dataclass(slots=True)
+class _PagesRead:
+    """What the pages of a preview hold: *previews* and *records* of the first records, and what a
+    run would say of all of them.
+    """
+
+    previews: list[RecordPreview] = field(default_factory=list)
+    records: list[Record[Any]] = field(default_factory=list)
+    reported_total: int | None = None
+    has_more: bool = False
+    _count: int = 0
+    _digests: dict[str, str | None] = field(default_factory=dict)  # of the first record of each key
+    _duplicates: list[Reason] = field(default_factory=list)
+    _incomplete: Reason | None = None
+
+    def add(
+        self,
+        page: Page[Any],
+        most: int,
+        process: Callable[[list[RecordInput]], list[StagedRecord]],
+    ) -> None:
+        """Preview the records of a page until *most* are previewed, and look for duplicates in all."""
+        if page.reported_total is not None:
+            self.reported_total = page.reported_total
+        self._incomplete = self._incomplete or page.incomplete_reason
+        repeats = [self._repeat_reason(item, page) for item in page.items]
+        left = most - len(self.previews)
+        items = page.items[:left]
+        self.previews += _preview_items(items, repeats[:left], process)
+        self.records += (item for item in items if isinstance(item, Record))
+        self._count += len(page.items)
+        self._duplicates += filter(None, repeats)
+        self.has_more = len(page.items) > len(items) or page.cursor is not None
+
+    def _repeat_reason(self, item: Item, page: Page[Any]) -> Reason | None:
+        """Return why an item would be a duplicate, None if its key is new."""
+        digest = _digest(item) if isinstance(item, Record) else None
+        if item.key is None:
+            return None
+        if item.key in self._digests:
+            first = self._digests[item.key]
+            return None if page.again else repeat_reason(item, digest, first, page.composed_key)
+        self._digests[item.key] = digest
+        return None
+
+    def notes(self) -> tuple[Reason, ...]:
+        """Return what a run would say of the records together: duplicates, an incomplete list."""
+        notes = [
+            Reason("would_repeat", {"count": count, "total": self._count, "reason": reason})
+            for reason, count in _count_reasons(self._duplicates)
+        ]
+        incomplete = self._incomplete
+        if not self.has_more and self._count < (self.reported_total or 0):
+            numbers = {"reported": str(self.reported_total), "fetched": str(self._count)}
+            incomplete = incomplete or Reason("short", numbers)
+        if incomplete:
+            notes.append(Reason("would_be_incomplete", {"reason": incomplete}))
+        return tuple(notes)
+
+
+def _count_reasons(reasons: Sequence[Reason]) -> list[tuple[Reason, int]]:
+    texts = {reason.text: reason for reason in reasons}
+    counts = Counter(reason.text for reason in reasons)
+    return [(texts[text], count) for text, count in counts.most_common()]
 
 
 def _open_client(source: Source, network: NetworkSettings) -> Fetch:
@@ -193,22 +260,29 @@ def _create_processor(source: Source, base: str, engine: EngineName) -> RecordPr
 
 
 def _preview_items(
-    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...],
+    items: Sequence[Item],
+    repeats: Sequence[Reason | None],
     process: Callable[[list[RecordInput]], list[StagedRecord]],
 ) -> list[RecordPreview]:
-    """Return a result for each item of a page, in order."""
+    """Return a result for each item of a page, in order; *repeats* are why they are duplicates."""
     staged_records = iter(
         process(
             [
                 RecordInput(item, _digest(item), None, None)
-                for item in items
-                if isinstance(item, Record)
+                for item, repeat in zip(items, repeats, strict=True)
+                if isinstance(item, Record) and not repeat
             ]
         )
     )
     previews = []
-    for item in items:
-        if isinstance(item, Record):
+    for item, repeat in zip(items, repeats, strict=True):
+        if repeat:
+            previews.append(
+                RecordPreview(
+                    item.key or "", Outcome.DUPLICATE.value, reason=repeat.text, reasons=(repeat,)
+                )
+            )
+        elif isinstance(item, Record):
             previews.append(_record_preview(next(staged_records)))
         elif isinstance(item, DeletedRecord):
             previews.append(RecordPreview(item.key, Outcome.DELETED.value))

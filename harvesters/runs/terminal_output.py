@@ -61,9 +61,9 @@ def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> 
 
 def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
     """Return lines with the reasons why records were not published, at most five, and the command
-    that lists them, which begins with *program*. A dry run stores none.
+    that lists them, which begins with *program*. A dry run stores none, so it has no command.
     """
-    reasons = list(ledger.failure_reasons(plan.run).items())
+    reasons = list(run_report.failure_reasons(plan, ledger).items())
     lines = [
         f"{source}: {count:,} {'record' if count == 1 else 'records'} not published: "
         f"{escape(reason)}"
@@ -73,8 +73,8 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
         lines.append(
             f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
         )
-    if not lines:
-        return []
+    if not lines or plan.failures:
+        return lines
     return [*lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 

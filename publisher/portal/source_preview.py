@@ -30,9 +30,12 @@ _OUTPUTS = 100  # outputs of a command that are remembered
 _LARGEST = 1 << 20  # bytes of output that are read
 
 
+_SHOWN = ("key", "outcome", "title", "reason", "statements")  # of a record, beside its warnings
+
+
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """The result for one record: *outcome* is published, withheld, unreadable or deleted."""
+    """The result for one record: *outcome* is published, withheld, unreadable, duplicate or deleted."""
 
     key: str
     outcome: str
@@ -187,7 +190,7 @@ def parse_outcome(answer: bytes) -> PreviewOutcome:
     try:
         output = orjson.loads(answer[:_LARGEST])
         records = tuple(
-            RecordPreview(**{**item, "warnings": tuple(item["warnings"])})
+            RecordPreview(**{name: item[name] for name in _SHOWN}, warnings=tuple(item["warnings"]))
             for item in output.pop("records")
         )
         return PreviewOutcome(records, **{**output, "notes": tuple(output.get("notes", ()))})

@@ -276,3 +276,38 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(SourceDefinitionError, match=message):
         check(table(define_source, **options))
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        (
+            ["Kenya,1,Wells,a", "Kenya,2,Roads,b", "Peru,1,Wells,c"],
+            {},
+            'key = ["country", "number"]',
+        ),
+        (
+            ["Kenya,1,Wells,a", "Peru,1,Roads,b", "Kenya,1,Wells,a"],
+            {},
+            'key = ["country", "number"]',
+        ),
+        (["Kenya,1,Wells,a", "Kenya,1,Wells,a"], {}, ""),
+        (["Kenya,1,Wells,", "Kenya,1,Wells,b"], {}, ""),
+        (["Kenya,1,Wells,a", "Peru,1,Roads,b"], {"group": True}, ""),
+    ],
+    ids=["restarts", "same row", "same rows", "no column", "grouped"],
+)
+def test_a_key_of_more_columns_is_proposed_where_rows_share_one(
+    rows: list[str],
+    options: dict[str, Any],
+    expected: str,
+    define_source: DefineSource,
+    registry: Registry,
+) -> None:
+    source = table(define_source, key="number", **options)
+    server = registry({"": "\n".join(["country,number,kind,note", *rows]).encode()})
+
+    with server.open_client() as fetch:
+        (page,) = collect(source, fetch, None)
+
+    assert page.composed_key == expected

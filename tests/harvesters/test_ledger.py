@@ -198,7 +198,7 @@ def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) ->
 
     assert ledger.open_run("s") == run
     assert ledger.count_staged(run) == 2
-    assert ledger.already_staged(run, ["a", "b"]) == {"a"}
+    assert ledger.already_staged(run, ["a", "b"]) == {"a": "digest of a"}
 
 
 def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
@@ -381,7 +381,11 @@ def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:
 
     run = commit_run(ledger, *withheld, *others)
 
-    assert list(ledger.failure_reasons(run).items()) == [("no title", 2), ("cut", 1)]
+    assert list(ledger.failure_reasons(run).items()) == [
+        ("no title", 2),
+        ("cut", 1),
+        ("twice", 1),
+    ]
 
 
 def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:

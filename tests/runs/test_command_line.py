@@ -444,6 +444,7 @@ def test_a_source_is_checked_and_previewed_by_its_name(
 
     assert named.exit_code == 0
     assert ("demo-ckan" if command == "check" else '"reported_total":60') in named.stdout
+    assert ('"mapped":[{"field":"Title","values":[' in named.stdout) == (command == "preview")
     assert unknown.exit_code == 2
     assert "demo-ckan" in " ".join(unknown.stderr.split())
 

@@ -20,7 +20,7 @@ from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.guard import find_violations
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.plans.record_changes import diff_rows
-from harvesters.runs.run_report import run_details
+from harvesters.runs.run_report import failure_reasons, run_details
 from harvesters.source import Limits, Source, parse
 
 Project = Callable[..., dict[str, Any]]
@@ -481,6 +481,29 @@ def test_too_many_changed_or_withheld_records_are_held(
 
     assert (plan.run.state, entries(context)) == (State.HELD, 1)
     assert "40 of 40" in (plan.hold_reason or "")
+
+
+def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    registry.projects += [{**project, "name": "Another"} for project in registry.projects[5:25]]
+    options = {name: item for name, item in source.options.items() if name != "total"}
+    source = replace(source, options=options)
+
+    tried = harvest(source, context, dry_run=True)
+    plan = harvest(source, context)
+    registry.projects[40:] = registry.projects[5:25]
+    same = harvest(source, context)
+
+    assert (plan.run.state, same.run.state, same.run.counts["duplicate"]) == (
+        State.HELD,
+        State.INCOMPLETE,
+        20,
+    )
+    assert tried.hold_reason == plan.hold_reason
+    assert "20 of 60 records could not be published" in (plan.hold_reason or "")
+    assert "of these, 20: its key occurred before" in (plan.hold_reason or "")
+    assert failure_reasons(tried, context.ledger) == context.ledger.failure_reasons(plan.run)
 
 
 def test_a_single_record_never_holds_a_plan(

@@ -44,7 +44,7 @@ def refined_by(pool: WorkerPool) -> PageProcessor:
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
-        staged_records = processor.results(processor.submit(Page(items, None), {}, set()))
+        staged_records = processor.results(processor.submit(Page(items, None), {}, {}))
     return {staged.key: (staged.outcome, staged.reason) for staged in staged_records}
 
 
@@ -73,7 +73,7 @@ def test_deletions_and_unreadable_records_are_distinguished() -> None:
 def sifted(page: Page[Any], seen: set[str]) -> tuple[list[str | None], bool]:
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
-        batch = processor.submit(page, {}, seen)
+        batch = processor.submit(page, {}, dict.fromkeys(seen))
         return [staged.key for staged in processor.results(batch)], batch.is_repeat
 
 
@@ -90,6 +90,23 @@ def test_a_page_of_known_records_counts_as_repeated() -> None:
     assert sifted(page, {"a"}) == (["a", "b"], False)
 
 
+def test_a_repeated_key_says_whether_its_record_is_lost() -> None:
+    with WorkerPool(BASE, workers=0) as pool:
+        processor = refined_by(pool)
+        page = Page(
+            (row("a", title="A"), row("a", title="A"), Record("a", {"title": "B"}, b"other")),
+            None,
+            composed_key='key = ["b", "a"]',
+        )
+        staged = processor.results(processor.submit(page, {}, {}))
+
+    assert [reason.code for record in staged for reason in record.reasons] == [
+        "record_repeated",
+        "key_repeated_in_table",
+    ]
+    assert 'set the option key = ["b", "a"]' in (staged[2].reason or "")
+
+
 def test_unchanged_record_is_not_parsed() -> None:
     parses: list[str] = []
 
@@ -100,12 +117,12 @@ def test_unchanged_record_is_not_parsed() -> None:
     record = Record("a", Unparsed(parse_title), b"a")
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
-        (new,) = processor.results(processor.submit(Page((record,), None), {}, set()))
+        (new,) = processor.results(processor.submit(Page((record,), None), {}, {}))
         assert (new.outcome, parses) == (Outcome.NEW, ["a"])
         stored = StoredRecord(
             new.digest or "", new.content or "", RUN.started, RecordState.PUBLISHED
         )
-        (same,) = processor.results(processor.submit(Page((record,), None), {"a": stored}, set()))
+        (same,) = processor.results(processor.submit(Page((record,), None), {"a": stored}, {}))
 
     assert (same.outcome, parses) == (Outcome.UNCHANGED, ["a"])
 
@@ -138,8 +155,8 @@ class StagedPages:
     def count_staged(self, _: Run) -> int:
         return 0
 
-    def already_staged(self, _: Run, __: Sequence[str]) -> set[str]:
-        return set()
+    def already_staged(self, _: Run, __: Sequence[str]) -> dict[str, str | None]:
+        return {}
 
     def stored_records(self, _: str, __: Sequence[str]) -> dict[str, StoredRecord]:
         return {}

@@ -65,6 +65,22 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(
     assert tried(source, registry).notes == ()
 
 
+def test_a_preview_says_what_a_run_would_not_publish(
+    source: Source, registry: ProjectRegistry, project: Callable[..., dict[str, Any]]
+) -> None:
+    registry.projects = [project(1), project(1, "Another"), project(2)]
+    registry.total = 9
+
+    result = tried(source, registry, records=3)
+    short = tried(source, registry)
+
+    assert [record.outcome for record in result.records] == ["published", "duplicate", "published"]
+    assert "its key occurred before" in result.records[1].reason
+    assert [note.code for note in short.notes] == ["would_repeat", "would_be_incomplete"]
+    assert short.notes[0].text.startswith("1 of the 3 records read would not be published: ")
+    assert "reported 9 records but returned 3" in short.notes[1].text
+
+
 def test_a_preview_error_comes_with_the_records_before_it(
     source: Source, registry: ProjectRegistry
 ) -> None:

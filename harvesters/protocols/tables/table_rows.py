@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import itemgetter
 
 import orjson
 
@@ -16,7 +17,7 @@ from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
-from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.paged_document import MAX_BYTES, paginate
 from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
@@ -40,6 +41,8 @@ OPTIONS: Mapping[str, Option] = {
 }
 # lines searched for the header: hand-made tables have titles, notes and empty lines before it
 MAX_HEADER_LINE = 100
+# records compared to find a column that tells rows with one key apart
+_MAX_SAMPLE = 2000
 
 _SEPARATOR = "\x1f"  # the unit separator, which no cell contains
 
@@ -83,11 +86,48 @@ def make_pages(
     """Yield the pages of a table, its rows grouped if the source says so. Raises ParseError as
     ``parse_rows``.
     """
-    items = parse_rows(source, reply.url, lines)
-    for page in paginate(
-        group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
-    ):
-        yield replace(page, incomplete_reason=_incomplete_reason(page))
+    sample: list[Record[Row]] = []
+    items = _keep_sample(parse_rows(source, reply.url, lines), sample)
+    is_grouped = get_option(source, OPTIONS, "group")
+    compared, composed_key = 0, ""
+    for page in paginate(group_rows(items) if is_grouped else items, reply, cursor):
+        if compared < len(sample) and not is_grouped:
+            compared, composed_key = len(sample), _composed_key(source, sample)
+        yield replace(page, incomplete_reason=_incomplete_reason(page), composed_key=composed_key)
+
+
+def _keep_sample(items: Iterable[Item], sample: list[Record[Row]]) -> Iterator[Item]:
+    """Yield the items, and keep the first records in *sample*."""
+    size = 0
+    for item in items:
+        if isinstance(item, Record) and len(sample) < _MAX_SAMPLE and size < MAX_BYTES:
+            sample.append(item)
+            size += len(item.raw)
+        yield item
+
+
+def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
+    """Return the option, as TOML, by which the different records of *sample* have different keys:
+    the columns of today's key, and the one with the fewest values that tells them apart.
+
+    Return "" if no key is repeated, or if no column is enough.
+    """
+    columns = _key_columns(source)
+    records = list({record.raw: record for record in sample}.values())
+    if not columns or len({record.key for record in records}) == len(records):
+        return ""
+    candidates = []
+    for name in records[0].payload:
+        cells = [_cell(record.payload, name) for record in records]
+        keys = {(record.key, cell) for record, cell in zip(records, cells, strict=True)}
+        if name not in columns and all(cells) and len(keys) == len(records):
+            candidates.append((len(set(cells)), name))
+    if not candidates:
+        return ""
+    _, chosen = min(candidates, key=itemgetter(0))
+    names = [name for name in records[0].payload if name in (*columns, chosen)]
+    option = "digest" if option_names(source, OPTIONS, "digest") else "key"
+    return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
 
 
 def _incomplete_reason(page: Page[Row]) -> Reason | None:

@@ -52,7 +52,8 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
     missing = counts[Outcome.VANISHED] + (0 if has_grace_period else counts[Outcome.LOST])
     deleted = counts[Outcome.DELETED]
     changed = 0 if rules_changed else counts[Outcome.CHANGED]
-    unpublished = counts[Outcome.WITHHELD] + counts[Outcome.UNREADABLE]
+    lost = sum(count for _, count in plan.key_conflicts)
+    unpublished = counts[Outcome.WITHHELD] + counts[Outcome.UNREADABLE] + lost
     rekeyed = counts[Outcome.REIDENTIFIED]
     checks = [
         ("vanished", missing + deleted, before, _missing_code(missing, deleted)),
@@ -71,6 +72,9 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
                 **shares,
             }
             yield LimitViolation(name, Reason(code, values))
+            if name == "withheld" and lost:
+                conflict: dict[str, Value] = {"count": lost, "reason": plan.key_conflicts[0][0]}
+                yield LimitViolation(name, Reason("keys_repeated", conflict))
 
 
 def _missing_code(missed: int, deleted: int) -> str:

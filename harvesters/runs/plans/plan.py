@@ -33,13 +33,17 @@ class Plan:
 
     *outcomes* counts the records seen and, after a complete full harvest, those not seen.
     *published_before* counts the records published now. *hold_reasons* are why the plan needs
-    approval; empty if the run may commit.
+    approval; empty if the run may commit. *key_conflicts* counts the records whose key another
+    record of the run has, by reason, the commonest first. *failures* are the records that a dry run
+    would not publish; those of any other run are in the ledger.
     """
 
     run: Run
     outcomes: Mapping[Outcome, int]
     published_before: int
     hold_reasons: tuple[Reason, ...] = ()
+    key_conflicts: tuple[tuple[Reason, int], ...] = ()
+    failures: tuple[StagedRecord, ...] = ()
 
     @property
     def hold_reason(self) -> str | None:
@@ -155,7 +159,13 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:
     """Return a plan as it was computed."""
-    return Plan(run, ledger.outcomes(run), ledger.count_published(run.source), run.reasons)
+    return Plan(
+        run,
+        ledger.outcomes(run),
+        ledger.count_published(run.source),
+        run.reasons,
+        tuple(ledger.key_conflicts(run)),
+    )
 
 
 def _missing_records(
