@@ -63,6 +63,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         tables.events_between, filters, f"{today}", "9999", COMING + len(lines)
     )
     coming = [line for line in after if line not in lines][:COMING]
+    past = await asyncio.to_thread(tables.past_events, filters, f"{today}", COMING)
     text = listing(filters, service.iris)
     whole = (
         await asyncio.to_thread(tables.events_between, filters, "0000", "9999")
@@ -77,7 +78,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             name=month_names()[month.number],
             lines=lines,
             coming=coming,
-            last=tables.list_things(filters, "ends", COMING),
+            past=past,
             today=today,
             forms=format_links(request),
             query=query_page_url(text),

@@ -223,5 +223,4 @@ ORDERS = {
     "newest": "changed DESC NULLS LAST",
     "title": "lower(title) NULLS LAST",
     "begins": "begins NULLS LAST",
-    "ends": "begins DESC NULLS LAST",
 }

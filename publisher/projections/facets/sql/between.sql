@@ -1,5 +1,5 @@
 SELECT index FROM spans
-WHERE kind IN (SELECT unnest($kinds)) AND first <= $last AND last >= $first
+WHERE kind IN (SELECT unnest($kinds)) AND first <= $last AND last >= $first AND ($ended_before IS NULL OR last < $ended_before)
 -- narrowed
-ORDER BY begins, index
+ORDER BY CASE WHEN $ended_before IS NOT NULL THEN last END DESC, begins, index
 LIMIT $limit
