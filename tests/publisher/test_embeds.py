@@ -16,9 +16,12 @@ import pytest
 from event_loops import session_loop
 
 from languages.request_locale import LANGUAGES
+from publisher.app import SiteOptions, create_app
+from publisher.http.pages.branding import Branding
 from publisher.http.pages.static_files import static_url
 from publisher.portal.embeds import BY_FACET, KINDS
 from publisher.routes import ROUTERS
+from publisher.store.query_service import QueryService
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}
@@ -78,6 +81,19 @@ async def test_an_embed_is_small_and_stores_nothing(
         for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))
     ]
     assert sum(sizes) < MOST
+
+
+async def test_an_embed_of_demonstration_data_says_so(
+    service: QueryService, inside: httpx.AsyncClient
+) -> None:
+    app = create_app(service, site=SiteOptions(Branding(demo=True)))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as demo:
+        marked = [(await demo.get(path, headers=HTML)).text for path in ADDRESSES]
+
+    assert [text.count("<b>Demonstration data</b>") for text in marked] == [1] * len(ADDRESSES)
+    assert "Demonstration" not in (await inside.get(ADDRESSES[0], headers=HTML)).text
 
 
 @pytest.mark.parametrize(
