@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
+from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import APIRouter, Path, Query
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -22,7 +25,9 @@ from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from publisher.formats import JSON, Format
+from publisher.http.negotiation import wants_html
 from publisher.http.problems import MEDIA as PROBLEM_MEDIA
+from publisher.http.problems import HTTPProblem
 from vocab.iris import KINDS
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -157,6 +162,46 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
         return endpoint
 
     return register
+
+
+def declared_parameters(request: Request) -> set[str]:
+    """Return the names of the parameters that the route of *request* declares, and of those that
+    every route has.
+    """
+    route = request.scope["route"]
+    declared = get_flat_params(route.dependant)
+    described = (route.openapi_extra or {}).get("parameters", ())
+    return {
+        "format",
+        "lang",
+        *(field.alias for field in declared),
+        *(row["name"] for row in described),
+    }
+
+
+def known_parameters(request: Request) -> None:
+    """Raise HTTPProblem if a request for data has a parameter that its route does not declare: it
+    would be answered as if the parameter had not been sent. Pages ignore such parameters, since
+    other sites add some to links.
+    """
+    sent, known = request.query_params.keys(), declared_parameters(request)
+    is_page = "." not in request.scope["route"].path and "format" not in sent
+    if is_page and wants_html(request.headers.get("accept"), (JSON,)):
+        return
+    for name in sorted(sent - known):
+        near = get_close_matches(name, known, n=1)
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "There is no parameter {name}; did you mean {near}?", name=name[:40], near=near[0]
+            )
+            if near
+            else TranslatableText(
+                "There is no parameter {name}; there are {names}",
+                name=name[:40],
+                names=", ".join(sorted(known)),
+            ),
+        )
 
 
 def allowed_methods(request: Request) -> list[str]:

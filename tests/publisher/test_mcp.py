@@ -264,7 +264,13 @@ async def test_the_answer_names_how_links_were_made(
         ("query", {"sparql": "ASK {}" + " " * 40_000}, "at most 32000 characters"),
         ("search", {"words": "zzqqxx"}, "nothing found in release 1"),
         ("search", {"words": " "}, "words must have"),
-        ("count", {"by": "gaol"}, "unknown facet 'gaol'; nearest: goal"),
+        ("count", {"by": "gaol"}, "unknown facet 'gaol'; did you mean goal?"),
+        (
+            "count",
+            {"by": "goal", "country": ["Kenya"]},
+            r"count has no argument 'country'; write filters=\{'country': \[...\]\}",
+        ),
+        ("search", {"words": "water", "ofset": 3}, "no argument 'ofset'; did you mean offset?"),
         (
             "count",
             {"filters": {"country": ["Kenyaa"]}},

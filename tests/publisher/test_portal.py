@@ -521,6 +521,32 @@ async def test_what_cannot_be_shown_is_refused(client: httpx.AsyncClient, path: 
 
 
 @pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/search?contry=404&format=json", "country"),
+        ("/map.csv?lin=C1", "line"),
+        ("/trends.json?gaol=3", "goal"),
+        ("/things.json?concpt=x", "concept"),
+        ("/figures/goal/3.json?bases=declared", "basis"),
+        ("/feeds/search.json?contry=404", "country"),
+        ("/compare/records?from=1&onlly=new", "only"),
+    ],
+)
+async def test_data_are_refused_for_a_parameter_that_there_is_not(
+    client: httpx.AsyncClient, path: str, near: str
+) -> None:
+    reply = await client.get(path)
+
+    assert (reply.status_code, f"did you mean {near}?" in reply.text) == (400, True)
+
+
+async def test_a_page_ignores_what_other_sites_add_to_its_link(client: httpx.AsyncClient) -> None:
+    text = await page(client, "/map?utm_source=mail&goal=3")
+
+    assert 'href="/map.json?goal=3"' in text
+
+
+@pytest.mark.parametrize(
     "path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"]
 )
 async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(

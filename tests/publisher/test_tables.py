@@ -233,11 +233,18 @@ async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(
         and (item.ends or item.begins)[:10] >= "2024-06-01"
     ]
     assert result
-    assert tables.past_events(make_filter(kind="initiative"), "2024-06-01", 5) == sorted(
-        (item for item in every if item.begins and (item.ends or item.begins)[:10] < "2024-06-01"),
-        key=lambda item: (item.ends or item.begins or "")[:10],
-        reverse=True,
-    )[:5]
+    assert (
+        tables.past_events(make_filter(kind="initiative"), "2024-06-01", 5)
+        == sorted(
+            (
+                item
+                for item in every
+                if item.begins and (item.ends or item.begins)[:10] < "2024-06-01"
+            ),
+            key=lambda item: (item.ends or item.begins or "")[:10],
+            reverse=True,
+        )[:5]
+    )
     assert tables.events_between(
         make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3
     ) == tables.list_things(make_filter(kind="initiative", goal="17"), "begins", 3)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import Field
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
@@ -73,11 +74,32 @@ Words = Annotated[str, Field(description="Search words, in any language", max_le
 Offset = Annotated[int, Field(ge=0, le=10_000)]
 
 
+class _Server(MCPServer[Any]):
+    """A server that refuses arguments that a tool does not have; the SDK ignores them."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool. Raises ToolError with the nearest argument, or all of them."""
+        tool = self._tool_manager.get_tool(name)
+        known = list(tool.parameters["properties"]) if tool else []
+        unknown = [argument for argument in arguments if tool and argument not in known]
+        if unknown:
+            near = get_close_matches(unknown[0], known, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            in_filters = unknown[0] in FACETS and "filters" in known
+            raise ToolError(
+                f"{name} has no argument {unknown[0][:40]!r}; "
+                + (f"write filters={{'{unknown[0]}': [...]}}" if in_filters else hint)
+            )
+        return await super().call_tool(name, arguments, context)
+
+
 def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
     """Return a server over *service*. Links begin with *host*; "": with the address that the
     request names.
     """
-    server: MCPServer[Any] = MCPServer(
+    server = _Server(
         NAME,
         title="Stocktake",
         instructions=INSTRUCTIONS,
@@ -97,6 +119,8 @@ def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
     _add_resources(server, service)
     _add_examples(server, service)
     _add_prompts(server, service)
+    for tool in server._tool_manager.list_tools():
+        tool.parameters["additionalProperties"] = False
     return server
 
 

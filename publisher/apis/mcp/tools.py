@@ -245,7 +245,7 @@ def _facet(name: str) -> str:
     if name not in FACETS:
         nearest = get_close_matches(name, FACETS, NEAREST, 0.5)
         raise QueryError(
-            f"unknown facet {name[:40]!r}; {'nearest: ' + ', '.join(nearest) if nearest else 'facets: ' + ', '.join(FACETS)}"
+            f"unknown facet {name[:40]!r}; {f'did you mean {nearest[0]}?' if nearest else 'facets: ' + ', '.join(FACETS)}"
         )
     return name
 

@@ -16,7 +16,14 @@ from starlette.responses import Response
 from languages.translations import TranslatableText
 from publisher.errors import NotReady
 from publisher.formats import HTML, Format
-from publisher.http.endpoints import EndpointT, get, other_contents, problems
+from publisher.http.endpoints import (
+    EndpointT,
+    declared_parameters,
+    get,
+    known_parameters,
+    other_contents,
+    problems,
+)
 from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.charts.data_table import (
@@ -48,10 +55,9 @@ def require_facet_index(service: QueryService) -> FacetIndex:
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
     """Return the other formats of a page: label and URL."""
     stem = _stem(request)
+    names = declared_parameters(request) - {"format", "lang"}
     parameters = {
-        name: value
-        for name, value in request.query_params.items()
-        if name not in ("format", "lang") and value
+        name: value for name, value in request.query_params.items() if name in names and value
     }
     tail = f"?{urlencode(parameters)}" if parameters else ""
     return [
@@ -109,18 +115,19 @@ def register_dataset(
     formats = (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
 
     def register(endpoint: EndpointT) -> EndpointT:
-        get(router, path, include_in_schema=False)(endpoint)
+        described = {"parameters": list(parameters)}
+        get(router, path, include_in_schema=False, openapi_extra=described)(endpoint)
         get(
             router,
             f"{HOME if path == '/' else path}.{{suffix}}",
             operation_id=operation_id,
             summary=summary,
             tags=["find"],
-            dependencies=[Depends(suffix_parameter)],
+            dependencies=[Depends(suffix_parameter), Depends(known_parameters)],
             response_model=FiguresJson,
             response_description="The numbers",
             responses=other_contents(formats) | problems(400, 404, 406, 503),
-            openapi_extra={"parameters": list(parameters)},
+            openapi_extra=described,
         )(endpoint)
         return endpoint
 

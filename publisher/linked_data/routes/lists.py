@@ -13,7 +13,7 @@ from typing import Annotated, NotRequired
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -21,7 +21,14 @@ from typing_extensions import TypedDict
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.formats import HTML, JSON, Format
-from publisher.http.endpoints import EndpointT, Instant, WebAddress, get, problems
+from publisher.http.endpoints import (
+    EndpointT,
+    Instant,
+    WebAddress,
+    get,
+    known_parameters,
+    problems,
+)
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -94,6 +101,7 @@ def register_list(name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
             router,
             f"/{name}.json",
             operation_id=name,
+            dependencies=[Depends(known_parameters)],
             summary=summary,
             tags=["find"],
             response_model=ListJson,

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,7 +25,14 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
-from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
+from publisher.http.endpoints import (
+    blank_as,
+    contents,
+    get,
+    known_parameters,
+    problems,
+    whole_number,
+)
 from publisher.http.pages.charts.data_table import DataTable
 from publisher.http.pages.dataset_response import (
     dataset_response,
@@ -147,6 +154,7 @@ async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep
     router,
     "/compare/records",
     operation_id="comparedRecords",
+    dependencies=[Depends(known_parameters)],
     summary="List the records that a number of a comparison counts",
     tags=["find"],
     response_class=Response,

@@ -7,12 +7,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.http.endpoints import get, other_contents, problems, redirects
+from publisher.http.endpoints import get, known_parameters, other_contents, problems, redirects
 from publisher.http.negotiation import wants_html
 from publisher.http.pages.charts.data_table import TABLE_FORMATS, FiguresJson
 from publisher.http.pages.dataset_response import dataset_response, require_facet_index
@@ -39,6 +39,7 @@ router = APIRouter()
     router,
     "/figures/{rest:path}",
     operation_id="figures",
+    dependencies=[Depends(known_parameters)],
     summary="Return the numbers of a concept, an organization or a registry",
     tags=["find"],
     response_model=FiguresJson,

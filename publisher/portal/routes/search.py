@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from publisher.http.endpoints import (
     blank_as,
     format_parameter,
     get,
+    known_parameters,
     other_contents,
     problems,
     whole_number,
@@ -100,6 +101,7 @@ router = APIRouter()
     router,
     "/search",
     operation_id="search",
+    dependencies=[Depends(known_parameters)],
     summary="Search the words of titles, descriptions and labels, in any language",
     tags=["find"],
     response_model=SearchResultsJson,

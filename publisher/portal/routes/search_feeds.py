@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +17,7 @@ from languages.request_locale import current_locale, use_language
 from publisher.feeds.xml_writing import clean
 from publisher.history import change_reader
 from publisher.history.record_states import wait_until_current
-from publisher.http.endpoints import get, other_contents, problems
+from publisher.http.endpoints import get, known_parameters, other_contents, problems
 from publisher.http.links import Link, origin
 from publisher.http.pages.dataset_response import require_facet_index
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -58,6 +58,17 @@ Suffix = Annotated[
     ),
 ]
 
+# A feed takes the address of any search.
+_OF_SEARCH: list[dict[str, object]] = [
+    {
+        "name": name,
+        "in": "query",
+        "description": "A parameter of /search; a feed ignores it",
+        "schema": {"type": "string"},
+    }
+    for name in ("sort", "page", "per", "view")
+]
+
 router = APIRouter()
 
 
@@ -65,12 +76,13 @@ router = APIRouter()
     router,
     "/feeds/search.{suffix}",
     operation_id="feedOfSearch",
+    dependencies=[Depends(known_parameters)],
     summary="Follow a search: its newest results, and what is no longer among them",
     tags=["watch"],
     response_class=Response,
     response_description="A feed",
     responses=other_contents(FEED_FORMATS.values()) | problems(400, 404, 503),
-    openapi_extra={"parameters": facet_parameters()},
+    openapi_extra={"parameters": [*facet_parameters(), *_OF_SEARCH]},
 )
 async def search_feed(
     request: Request,
