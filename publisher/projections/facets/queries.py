@@ -193,11 +193,11 @@ class FacetIndex:
         """List the things that take place between the days *first* and *last*, ordered by their
         start.
         """
-        return self._between(filters, limit, first=first, last=last, ended_before=None)
+        return self._list_within(filters, limit, first=first, last=last, ended_before=None)
 
     def past_events(self, filters: Filter, day: str, limit: int) -> list[ListItem]:
         """List the things that ended before a day, the latest first."""
-        return self._between(filters, limit, first="0000", last="9999", ended_before=day)
+        return self._list_within(filters, limit, first="0000", last="9999", ended_before=day)
 
     def related(self, thing: str, limit: int) -> list[ListItem]:
         """List the things that share the most action lines, goals, targets, countries and activity
@@ -311,7 +311,7 @@ class FacetIndex:
     def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
         return self._bitmaps.count_codes("source", self._covered(filters, facet), _bits(filters))
 
-    def _between(self, filters: Filter, limit: int, **days: str | None) -> list[ListItem]:
+    def _list_within(self, filters: Filter, limit: int, **days: str | None) -> list[ListItem]:
         kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]
         without_kind = filters.with_codes("kind")
         return self._cached(
