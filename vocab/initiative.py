@@ -217,6 +217,7 @@ class Resource:
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key
     detected: tuple[Detection, ...] = ()  # languages detected in texts
+    markup: tuple[str, ...] = ()  # title, description: fields from which HTML was removed
     # IRIs of the original records at other installations, the oldest first
     lineage: tuple[str, ...] = ()
     credit: str | None = None  # attribution, if the source obtained it from another

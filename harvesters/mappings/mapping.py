@@ -3,26 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
+from harvesters.payloads.html_to_text import html_to_text
+from harvesters.payloads.value_parsing import normalize_inline, parse_titles
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Resource
+from vocab.initiative import Post, Resource, Text
+
+# the fields whose texts are freed of HTML, and their names in remarks
+_TEXTS = {"titles": "title", "descriptions": "description"}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordMapping:
-    """A metadata schema. *prepare* returns the function that maps a source's records; *accepts* are
+    """A metadata schema. *build* returns the function that maps a source's records; *accepts* are
     the payload types that it reads.
 
     *kind* is the class of its records, unless the option ``kind`` or the field of that name says
     otherwise.
     """
 
-    prepare: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
+    build: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
     accepts: frozenset[Payload]
     kind: str = "initiative"
     options: Mapping[str, Option] = field(default_factory=dict)
+
+    def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
+        """Return the function that maps the source's records, with titles and descriptions in plain
+        text.
+        """
+        map_record = self.build(source, crosswalks)
+        return lambda record: remove_markup(map_record(record))
+
+
+def remove_markup(resource: Resource) -> Resource:
+    """Return the resource without the HTML in its titles and descriptions, those of its files and
+    results, and the content of a post; ``markup`` names its own fields that had any.
+    """
+    changed = _plain_fields(resource)
+    if changed:
+        changed["markup"] = resource.markup + tuple(_TEXTS[name] for name in changed)
+    for name in ("files", "outcomes"):
+        parts = getattr(resource, name, ())
+        plain = tuple(part._replace(**_plain_fields(part)) for part in parts)
+        if plain != parts:
+            changed[name] = plain
+    if isinstance(resource, Post) and resource.content:
+        changed["content"] = next(iter(_plain_texts((resource.content,), html_to_text)), None)
+    return replace(resource, **changed) if changed else resource
+
+
+def _plain_fields(resource: Any) -> dict[str, Any]:
+    """Return the titles and descriptions that had HTML, without it."""
+    changed: dict[str, Any] = {}
+    for name in _TEXTS:
+        texts = getattr(resource, name)
+        form = _plain_line if name == "titles" else html_to_text
+        if (plain := _plain_texts(texts, form)) != texts:
+            changed[name] = plain
+    return changed
+
+
+def _plain_line(text: str) -> str:
+    return normalize_inline(html_to_text(text))
+
+
+def _plain_texts(texts: tuple[Text, ...], form: Callable[[str], str]) -> tuple[Text, ...]:
+    if not any("<" in text.value or "&" in text.value for text in texts):
+        return texts
+    return parse_titles((form(text.value), text.language) for text in texts)

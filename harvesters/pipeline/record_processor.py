@@ -28,6 +28,7 @@ from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
 from harvesters.stored_response import SourcePosition
 from shapes.result import Result, Severity
+from shapes.rules import rules
 from shapes.validate import EngineName, validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Resource
@@ -40,6 +41,7 @@ from vocab.statements.provenance import (
     describe_record,
     describe_results,
 )
+from vocab.terms import DCT
 
 RecordMapper = Callable[[Record[Any]], Resource]
 # called before each record is mapped, and with None before the batch is validated
@@ -173,11 +175,13 @@ class RecordProcessor:
         except ParseError as error:
             return _unreadable(item, error.reason)
         except MAPPING_ERRORS as error:
-            failure = f"{type(error).__name__}: {error}"
-            failed = {"mapping": self.task.source.mapping, "error": failure}
+            failed = {
+                "mapping": self.task.source.mapping,
+                "error": f"{type(error).__name__}: {error}",
+            }
             return _unreadable(item, Reason("mapping_failed", failed))
         text = "\n".join(statements)
-        content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
+        content = _content_digest(text, resource)
         same = stored and stored.content == content and not stored.is_deleted
         if self.task.rules_unchanged and stored and same:
             return StagedRecord(
@@ -205,6 +209,22 @@ class RecordProcessor:
             fingerprint=content_fingerprint(statements, thing, record_iri, run.source, record.key),
             page=page_fingerprint(text),
             current_description=item.current_description,
+            markup=tuple(self._markup_result(thing, field) for field in resource.markup),
+        )
+
+    def _markup_result(self, thing: str, field: str) -> Result:
+        """Return the remark on HTML that was removed from the texts of a field, which validation no
+        longer sees.
+        """
+        rule = rules(self.task.base)[f"{self.task.base}shapes#ResourceMarkup"]
+        return Result(
+            thing,
+            f"{DCT}{field}",
+            "NotConstraintComponent",
+            rule.severity,
+            None,
+            rule.message,
+            rule.iri,
         )
 
     def _finish(self, item: _UnvalidatedRecord, results: Sequence[Result]) -> StagedRecord:
@@ -217,7 +237,8 @@ class RecordProcessor:
                 item.key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
             )
         source = item.provenance.source
-        described = describe_results(item.key, self.iris, source, _validation_notes(results))
+        notes = _validation_notes((*item.markup, *results))
+        described = describe_results(item.key, self.iris, source, notes)
         statements = sorted(item.statements + described)
         if item.current_description is not None and self._equals_current(item, statements):
             return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)
@@ -250,6 +271,15 @@ class RecordProcessor:
         return new_lines == current_lines
 
 
+def _content_digest(text: str, resource: Resource) -> str:
+    """Return the digest of a description and of its remarks on markup: a record whose markup ends
+    has the same description, but one remark less.
+    """
+    return blake2b(
+        "\n".join((text, *resource.markup)).encode(), digest_size=DIGEST_SIZE
+    ).hexdigest()
+
+
 def _unreadable(item: RecordInput, reason: Reason) -> StagedRecord:
     return StagedRecord(
         item.record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
@@ -267,6 +297,7 @@ class _UnvalidatedRecord:
     fingerprint: int
     page: int | None
     current_description: bytes | None
+    markup: tuple[Result, ...]
 
 
 def _local_name(path: str | None) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from harvesters.mappings.mapping import remove_markup
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
     normalize_date,
     parse_language,
@@ -15,7 +17,7 @@ from harvesters.payloads.value_parsing import (
     unique_non_contact,
 )
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim
+from vocab.initiative import Basis, Claim, Document, File, Text
 
 
 @pytest.mark.parametrize(
@@ -169,3 +171,37 @@ def test_a_bare_number_is_a_goal_where_goals_are_declared(words: Crosswalks) -> 
     assert [claim.concept.rpartition("/")[2] for claim in declared.goals] == ["4", "6"]
     assert [claim.concept.rpartition("/")[2] for claim in declared.targets] == ["5.b", "4.4"]
     assert declared.unmatched == ("moon", "x")
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("&lt;p&gt;One&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;", "One\n\nTwo"),
+        ("&amp;lt;b&amp;gt;One&amp;lt;/b&amp;gt; &amp;amp;amp; two", "One & two"),
+        ("<jats:p>One</jats:p><o:p/>", "One"), ('One <a href="https://a.example/', "One"),
+        ("<unk>One</unk>", "One"), ("<p hidden>One</p>", "One"),
+        ("caf&eacute;&nbsp;&#8211; &quot;bar&quot;", 'café – "bar"'), ("<p>5 < 7 & R&D</p>", "5 < 7 & R&D"), ("<!-- a --><br>One", "One"),
+        ("5 &lt; 7", "5 < 7"), ("x<y and z>3", "x<y and z>3"), ("a<b and c>d", "a<b and c>d"),
+        ("a<b>c", "a<b>c"), ("Hello <name>", "Hello <name>"),
+        ("AT&T; R&D", "AT&T; R&D"), ("https://a.example/?a=1&copy=2", "https://a.example/?a=1&copy=2"),
+        ("One\n\ntwo &amp; three", "One\n\ntwo & three"),
+    ],
+)  # fmt: skip
+def test_tags_and_entities_are_removed_and_comparisons_stay(sent: str, text: str) -> None:
+    assert html_to_text(sent) == text
+
+
+def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -> None:
+    resource = remove_markup(
+        Document(
+            key="1",
+            titles=(Text("Skills &amp; <i>jobs</i>", "en"), Text("5 < 7", "fr")),
+            descriptions=(Text("&lt;p&gt;Ask jane&#64;a.example&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;"),),
+            files=(File("https://a.example/a", titles=(Text("A &amp; B"),)),),
+        )
+    )
+
+    assert resource.titles == (Text("Skills & jobs", "en"), Text("5 < 7", "fr"))
+    assert resource.descriptions == (Text("Ask […]\n\nTwo"),)
+    assert resource.files[0].titles == (Text("A & B"),)
+    assert resource.markup == ("title", "description")

@@ -112,9 +112,7 @@ def _register() -> None:
     for name, protocol in PROTOCOLS.items():
         protocols[name] = replace(protocol, collect=_collect(protocol.collect))
     fields = MAPPINGS["fields"]
-    mappings["fields"] = replace(
-        fields, prepare=lambda *arguments: _read(fields.prepare(*arguments))
-    )
+    mappings["fields"] = replace(fields, build=lambda *arguments: _read(fields.build(*arguments)))
 
 
 def _collect(real: Callable[..., Any]) -> Callable[..., Any]:

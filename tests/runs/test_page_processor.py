@@ -12,7 +12,12 @@ import pytest
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, State, StoredRecord
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row, Unparsed
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor
+from harvesters.pipeline.record_processor import (
+    ProcessingTask,
+    RecordInput,
+    RecordProcessor,
+    create_processor,
+)
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text
@@ -125,6 +130,23 @@ def test_unchanged_record_is_not_parsed() -> None:
         (same,) = processor.results(processor.submit(Page((record,), None), {"a": stored}, {}))
 
     assert (same.outcome, parses) == (Outcome.UNCHANGED, ["a"])
+
+
+def test_markup_is_removed_with_a_remark_that_ends_when_the_source_sends_plain_text() -> None:
+    processor = create_processor(ProcessingTask(RUN, SOURCE, BASE, "rust", True))
+
+    def staged(name: str, stored: StoredRecord | None = None) -> StagedRecord:
+        record = Record("a", {"id": "a", "name": name}, name.encode())
+        return processor.process([RecordInput(record, name.encode().hex(), stored, None)])[0]
+
+    sent = staged("&lt;b&gt;Skills&lt;/b&gt; &amp;amp; jobs")
+    stored = StoredRecord(sent.digest or "", sent.content or "", RUN.started, RecordState.PUBLISHED)
+    plain = staged("Skills & jobs", stored)
+
+    assert '<http://purl.org/dc/terms/title> "Skills & jobs"@en' in (sent.description or "")
+    assert f"<{BASE}shapes#ResourceMarkup>" in (sent.description or "")
+    assert plain.outcome is Outcome.CHANGED
+    assert f"<{BASE}shapes#ResourceMarkup>" not in (plain.description or "")
 
 
 class BusyResults:
