@@ -175,10 +175,8 @@ class RecordProcessor:
         except ParseError as error:
             return _unreadable(item, error.reason)
         except MAPPING_ERRORS as error:
-            failed = {
-                "mapping": self.task.source.mapping,
-                "error": f"{type(error).__name__}: {error}",
-            }
+            failure = f"{type(error).__name__}: {error}"
+            failed = {"mapping": self.task.source.mapping, "error": failure}
             return _unreadable(item, Reason("mapping_failed", failed))
         text = "\n".join(statements)
         content = _content_digest(text, resource)
@@ -187,18 +185,9 @@ class RecordProcessor:
             return StagedRecord(
                 record.key, UNCHANGED_OUTCOMES[stored.state], item.digest, position=item.position
             )
-        first_seen = stored.first_seen if stored else run.started
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         record_iri = self.iris.record(run.source, record.key)
-        provenance = Provenance(
-            run.source,
-            run.id,
-            self.task.source.mapping,
-            item.digest,
-            first_seen,
-            run.started,
-            datestamp=record.modified if self.task.source.protocol == _OAI else None,
-        )
+        provenance = self._provenance(item)
         return _UnvalidatedRecord(
             key=record.key,
             outcome=Outcome.CHANGED if stored and not stored.is_deleted else Outcome.NEW,
@@ -210,6 +199,18 @@ class RecordProcessor:
             page=page_fingerprint(text),
             current_description=item.current_description,
             markup=tuple(self._markup_result(thing, field) for field in resource.markup),
+        )
+
+    def _provenance(self, item: RecordInput) -> Provenance:
+        run, stored, source = self.task.run, item.stored, self.task.source
+        return Provenance(
+            run.source,
+            run.id,
+            source.mapping,
+            item.digest,
+            stored.first_seen if stored else run.started,
+            run.started,
+            datestamp=item.record.modified if source.protocol == _OAI else None,
         )
 
     def _markup_result(self, thing: str, field: str) -> Result:
