@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad
@@ -70,55 +70,56 @@ ODD = [
     typed("5", "byte"),
     Literal("x", datatype=NamedNode("http://example.org/type")),
 ]
-FUNCTIONS = [
-    *("LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"),
-    *(
-        "SUBSTR(STR(?{}), 2)",
-        "SUBSTR(?{}, 1, 3)",
-        'IF(?{} = ?{}, "same", "other")',
-        "COALESCE(STR(?{}), STR(?{}))",
-    ),
-    *(
-        "?{} + 1",
-        "?{} - ?{}",
-        "-?{}",
-        "?{} * 3 / 7",
-        "ROUND(?{} / 4)",
-        "FLOOR(?{} / -3) + 1",
-        "CEIL(STRLEN(?{}) / 2)",
-        "ABS(?{})",
-    ),
-    *(
-        "COALESCE(STRLEN(?{}), 0)",
-        'CONCAT(STR(?{}), "-", LANG(?{}))',
-        "IF(BOUND(?{}), 1, STRLEN(?{}))",
-        f"<{XSD}integer>(?{{}})",
-    ),
-    *(
-        "CONCAT(?{}, ?{})",
-        'CONCAT(?{}, "x", LANG(?{}))',
-        'REPLACE(?{}, "[^A-Za-z]", "_")',
-        'REPLACE(STR(?{}), "ken", "", "i")',
-        'STRBEFORE(?{}, "n")',
-        'STRAFTER(?{}, "en")',
-        "IRI(?{})",
-        'IRI(CONCAT("http://example.org/", STR(?{})))',
-        'STRLANG(STR(?{}), "en-GB")',
-        'STRLANG(?{}, "fr")',
-        f"STRDT(?{{}}, <{XSD}string>)",
-        "LCASE(?{})",
-    ),
-    *("MONTH(?{})", "DAY(?{})", "HOURS(?{})", "MINUTES(?{})", "TZ(?{})", "UCASE(?{})"),
-    *("ENCODE_FOR_URI(?{})", "MD5(?{})", "SHA1(STR(?{}))", "SHA256(LCASE(?{}))"),
-    *(f"<{XSD}string>(?{{}})", "isNUMERIC(?{})", "IF(isNUMERIC(?{0}), ?{0}, 0)"),
-    *(
-        'IF(?{0} = ?{1}, ?{0}, "x")',
-        "IF(isIRI(?{0}), STR(?{0}), ?{0})",
-        "IF(BOUND(?{}), true, ?{})",
-        'COALESCE(?{}, "none")',
-        'COALESCE(?{} / 2, ?{} + 1, "none"@en)',
-        "IF(?{} > 1, true, BOUND(?{}))",
-    ),
+# Arguments of the right types for each function whose result is a boolean, and for each other one.
+TESTS: dict[str, Sequence[tuple[str, ...]]] = {
+    "BOUND": [("?{}",)],
+    "CONTAINS": [("LCASE(?{})", '"kenya"'), ("LCASE(?{})", '"é"'), ("?{}", '""'), ("?{}", '"a"')],
+    "LANGMATCHES": [("LANG(?{})", tag) for tag in ('"en"', '"*"', '"EN-gb"')],
+    "REGEX": [
+        ("STR(?{})", '"^https?://(example[.]org|x)/n1"'),
+        ("STR(?{})", '"^(K|a)[a-z]*$"'),
+        ("STR(?{})", '"[0-9-]+$"'),
+        *(("?{}", f'"{pattern}"', flags) for pattern in ("Ken", "ken") for flags in ('"i"', '""')),
+        ("?{}", '"a"'),
+    ],
+    "STRENDS": [("?{}", '"a"'), ("STR(?{})", '""')],
+    "STRSTARTS": [("STR(?{})", '"http://example.org/n1"'), ("STR(?{})", '"K"'), ("?{}", '""')],
+    **{name: [("?{}",)] for name in ("isIRI", "isURI", "isBLANK", "isLITERAL", "isNUMERIC")},
+}
+CALLS: dict[str, Sequence[tuple[str, ...]]] = {
+    "COALESCE": [("?{}",), ("?{}", '"none"'), ("STR(?{})", "STR(?{})"), ("STRLEN(?{})", "0")],
+    "CONCAT": [("?{}", "?{}"), ("STR(?{})", '"-"', "LANG(?{})"), ("?{}", '"x"', "LANG(?{})")],
+    "IF": [("?{} = ?{}", '"same"', '"other"'), ("BOUND(?{})", "1", "STRLEN(?{})")],
+    "IRI": [("?{}",), ('CONCAT("http://example.org/", STR(?{}))',)],
+    "URI": [("STR(?{})",)],
+    "REPLACE": [("?{}", '"[^A-Za-z]"', '"_"'), ("STR(?{})", '"ken"', '""', '"i"')],
+    "SHA256": [("LCASE(?{})",)],
+    "STRAFTER": [("?{}", '"en"'), ("STR(?{})", '"a"')],
+    "STRBEFORE": [("?{}", '"n"'), ("LANG(?{})", '"-"')],
+    "STRDT": [("?{}", f"<{XSD}string>"), ("STR(?{})", f"<{XSD}string>")],
+    "STRLANG": [("STR(?{})", '"en-GB"'), ("?{}", '"fr"')],
+    "SUBSTR": [("STR(?{})", "2"), ("?{}", "1", "3")],
+    **{name: [("?{}",), ("STRLEN(?{})",)] for name in ("-", "ABS")},
+    **{name: [("?{} / 4",), ("?{} / -3",), ("?{}",)] for name in ("CEIL", "FLOOR", "ROUND")},
+    **{name: [("?{}",)] for name in ("YEAR", "MONTH", "DAY", "HOURS", "MINUTES", "TZ")},
+    **{name: [("?{}",)] for name in ("STR", "LANG", "DATATYPE", "LCASE", "UCASE", "STRLEN")},
+    **{name: [("?{}",), ("STR(?{})",)] for name in ("ENCODE_FOR_URI", "MD5", "SHA1")},
+    **{f"<{XSD}{name}>": [("?{}",), ("STR(?{})",)] for name in ("integer", "string")},
+}
+UNBOUND = "?i"  # its name is one of the flags of REGEX
+EXPRESSIONS = [
+    "?{}",
+    "?{} + 1",
+    "?{} - ?{}",
+    "?{} * 3 / 7",
+    "FLOOR(?{} / -3) + 1",
+    "CEIL(STRLEN(?{}) / 2)",
+    "IF(isNUMERIC(?{0}), ?{0}, 0)",
+    'IF(?{0} = ?{1}, ?{0}, "x")',
+    "IF(isIRI(?{0}), STR(?{0}), ?{0})",
+    "IF(BOUND(?{}), true, ?{})",
+    'COALESCE(?{} / 2, ?{} + 1, "none"@en)',
+    "IF(?{} > 1, true, BOUND(?{}))",
 ]
 ORDERS = [
     *("STRLEN(STR(?{}))", f"DESC(<{XSD}integer>(?{{}}))", "LCASE(?{})", "DESC(LCASE(STR(?{})))"),
@@ -196,6 +197,8 @@ class QueryGenerator:
                 "group",
                 "order",
                 "nested",
+                "projected",
+                "having",
                 "concatenated",
                 "ask",
                 "construct",
@@ -231,6 +234,14 @@ class QueryGenerator:
             having = random.choice(["", "", " HAVING (COUNT(*) > 1)"])
             end = self._order([one, "n"]) or random.choice(["", "", " LIMIT 40", " LIMIT 3"])
             return f"SELECT ?{one} ({self._aggregate(two)} AS ?n) {pattern} GROUP BY ?{one}{having}{end}"
+        if shape == "projected":
+            value = random.choice([self._chosen(), self._expression(one, two)])
+            return f"SELECT DISTINCT ?{one} ({value} AS ?n) {pattern}"
+        if shape == "having":
+            value = random.choice([self._chosen(), self._expression(one, two)])
+            having = random.choice([self._chosen(), self._condition(1)])
+            selected = f"?{one} (COUNT(?{two}) AS ?n) ({value} AS ?m)"
+            return f"SELECT {selected} {pattern} GROUP BY ?{one} HAVING ({having})"
         if shape == "order":
             return f"SELECT ?{one} ?{two} {pattern}{self._order([one, two], always=True)}"
         if shape == "nested":
@@ -322,7 +333,7 @@ class QueryGenerator:
             case "bind":
                 if random.random() < 0.25:
                     return f"BIND({self._chosen()} AS ?x{random.randrange(9)})"
-                return f"BIND({random.choice(FUNCTIONS).format(self._name(), self._name())} AS ?x{random.randrange(9)})"
+                return f"BIND({self._expression(self._name(), self._name())} AS ?x{random.randrange(9)})"
             case "computed":
                 return self._computed()
             case "values":
@@ -352,19 +363,47 @@ class QueryGenerator:
         """Return a BIND and what uses its value."""
         random = self._random
         name, other = f"x{random.randrange(9)}", self._name()
-        value = random.choice(FUNCTIONS).format(self._name(), self._name())
+        value = self._expression(self._name(), self._name())
         sign = random.choice(["=", "!=", "<", ">", "<=", ">="])
         use = random.choice(
             [
                 f"FILTER(?{name} {sign} {self._term()})",
                 f"FILTER(?{name} {sign} ?{other})",
                 f"FILTER({self._condition(0).replace(f'?{self._name()}', f'?{name}')})",
-                f"BIND({random.choice(FUNCTIONS).format(name, other)} AS ?y{random.randrange(9)})",
-                f"BIND({random.choice(FUNCTIONS).format(other, name)} AS ?y{random.randrange(9)})",
+                f"BIND({self._expression(name, other)} AS ?y{random.randrange(9)})",
+                f"BIND({self._expression(other, name)} AS ?y{random.randrange(9)})",
                 f"OPTIONAL {{ {self._triple()} FILTER(?{name} {sign} ?{other}) }}",
             ]
         )
         return f"BIND({value} AS ?{name}) {use}"
+
+    def _expression(self, *names: str) -> str:
+        """Return an expression that mostly uses the variables *names*."""
+        if self._random.random() < 0.3:
+            return self._random.choice(EXPRESSIONS).format(*names)
+        return self._call(self._random.choice([TESTS, CALLS, CALLS, CALLS]), names)
+
+    def _call(
+        self, functions: Mapping[str, Sequence[tuple[str, ...]]], names: Sequence[str]
+    ) -> str:
+        """Return the call of one of *functions*, in which an argument may be of a wrong type."""
+        random = self._random
+        function = random.choice(list(functions))
+        arguments = [
+            argument.format(*random.choices(names, k=2))
+            for argument in random.choice(functions[function])
+        ]
+        if random.random() < 0.5 and function != "BOUND":
+            arguments[random.randrange(len(arguments))] = self._argument()
+        return f"{function}({', '.join(arguments)})"
+
+    def _argument(self) -> str:
+        """Return an argument of any type, or one that is unbound or has an error."""
+        random, name = self._random, self._name()
+        parts = [UNBOUND, f"?{name}", f"LANG(?{name})", f"STRLEN(?{name})", f"BOUND(?{name})"]
+        text = random.choice(['"i"', '"en"', '"a"', '"2"', f'"{XSD}string"'])
+        parts += [f"{text}@en", f"{text}^^<{XSD}string>", f"STR({text})", f"{self._term()} + 1"]
+        return random.choice([*parts, text, *(self._term() for _ in range(6))])
 
     def _chosen(self) -> str:
         """Return an expression that chooses a term, or depends on what exists."""
@@ -386,15 +425,9 @@ class QueryGenerator:
             f"?{name} {random.choice(['=', '!=', '<', '>', '<=', '>='])} {self._term()}",
             f"?{name} {random.choice(['=', '!=', '<'])} ?{self._name()}",
             f"?{name} {random.choice(['IN', 'NOT IN'])} ({self._term()}, {self._term()})",
-            f"BOUND(?{name})",
+            *(self._call(TESTS, [name]) for _ in range(8)),
+            f"{self._call(CALLS, [name])} {random.choice(['=', '!=', '<'])} {self._term()}",
             f'LANG(?{name}) = "{random.choice(["en", "fr", ""])}"',
-            f'LANGMATCHES(LANG(?{name}), "{random.choice(["en", "*", "EN-gb"])}")',
-            f'CONTAINS(LCASE(?{name}), "{random.choice(["kenya", "", "é", "a"])}")',
-            f'STRSTARTS(STR(?{name}), "{random.choice(["http://example.org/n1", "K", ""])}")',
-            f'STRENDS(?{name}, "a")',
-            f'REGEX(STR(?{name}), "{random.choice(["^https?://(example[.]org|x)/n1", "^(K|a)[a-z]*$", "[0-9-]+$"])}")',
-            f'REGEX(?{name}, "{random.choice(["Ken", "ken", "a"])}"{random.choice(["", ", " + chr(34) + "i" + chr(34)])})',
-            f"{random.choice(['isIRI', 'isBLANK', 'isLITERAL'])}(?{name})",
             f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>",
             f"YEAR(?{name}) > 2020",
             f"?{name} / 2 {random.choice(['=', '<', '>=', '!='])} ?{self._name()}",

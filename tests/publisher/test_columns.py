@@ -19,10 +19,12 @@ from event_loops import session_loop
 from publish_fixture import copy_data
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad, Store
 from random_queries import (
+    CALLS,
     GRAPHS,
     INTEGERS,
     NODES,
     PREDICATES,
+    TESTS,
     TEXTS,
     QueryGenerator,
     random_quads,
@@ -36,6 +38,7 @@ from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.expressions import _FUNCTIONS
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns
 from publisher.store.columns.staging import Stage
@@ -622,6 +625,10 @@ def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
         "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(COALESCE(?t, ?o) AS ?x) }",
         "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(IF(BOUND(?t), ?t, ?o) AS ?x) }",
         "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 4",
+        "SELECT DISTINCT ?s (EXISTS { ?s <x:q> ?t } AS ?x) { GRAPH ?g { ?s <x:p> ?o } }",
+        "SELECT DISTINCT ?s (EXISTS { ?s <x:p>/<x:p> <x:a> } AS ?x) { ?s <x:p> ?o }",
+        "SELECT ?s (NOT EXISTS { ?s <x:q> <x:a> } AS ?x) (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s",
+        "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s HAVING (EXISTS { ?s <x:p> <x:b> })",
     ],
 )
 def test_choice_of_terms_and_existence_are_values(query: str, shared: Shared) -> None:
@@ -674,6 +681,8 @@ _COMPUTED = [
     'STRBEFORE(?o, "n")',
     'STRAFTER(?o, "en")',
     'STRAFTER(?o, "é")',
+    'STRAFTER(STR(?none), "é")',
+    'STRBEFORE(STR(?none), "n")',
     "IRI(?o)",
     "URI(STR(?s))",
     'STRLANG(STR(?o), "en-GB")',
@@ -710,6 +719,35 @@ def test_computed_term_is_that_of_the_store(
     assert _answer(shared(*stored), query) == _in_order(
         query, solutions(merged_store(stored).query(query))
     )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(f"REGEX(STR(?o), {rest})" for rest in ("'a', ?i", "'a', 'i'@en", "'a'@en", "5", "?ken")),
+        *(f"REPLACE(?o, {rest}) = 'x'" for rest in ("'.*'@en, 'x'", "'a', 'x', ?i", "'a', 'x'@en")),
+        *(f"LANGMATCHES(LANG(?o), {tag})" for tag in ("'en'@en", "'*'@en", "5", "<x:en>")),
+        *(f"{name}(?o, 'n'@fr) = 'Ke'" for name in ("STRBEFORE", "STRAFTER")),
+        f"STRDT(STR(?o), '{XSD}string') = 'Kenya'",
+        "STRLANG(STR(?o), 'en'@en) = 'Kenya'@en",
+        "SUBSTR(?o, '1') = 'Kenya'",
+        "CONTAINS(?o, ?none)",
+    ],
+)
+def test_argument_of_another_type_has_the_error_of_the_store(call: str, shared: Shared) -> None:
+    texts = [*map(Literal, ("Kenya", "a5", "i")), Literal("Kenya", language="en")]
+    stored = [Quad(NODES[0], PREDICATES[0], text, GRAPHS[0]) for text in texts]
+    query = f"SELECT ?o {{ ?s ?p ?o FILTER({call}) }}"
+
+    assert solutions(merged_store(stored).query(query)) == []
+    with pytest.raises(NotCompiled):
+        _answer(shared(*stored), query)
+
+
+def test_random_queries_call_every_function_that_is_compiled() -> None:
+    named = {name.removeprefix("Builtin_") for name in _FUNCTIONS} - {"UnaryMinus", "Function"}
+
+    assert named <= {*CALLS, *TESTS}
 
 
 @pytest.mark.parametrize("text", ["a", "http://example.org/a/../b", "http://e x", "HTTP://A/"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rdflib.plugins.sparql.algebra import translateGroupGraphPattern
+from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
@@ -382,7 +382,8 @@ class _Compiler:
         inner = (
             expression.graph
             if expression.graph.name in _TRANSLATED
-            else translateGroupGraphPattern(expression.graph)
+            # The parser has not read the paths of one outside WHERE: in a projection, or in HAVING.
+            else translateGroupGraphPattern(traverse(expression.graph, visitPost=translatePath))
         )
         inner = without_optional(inner)
         negated = expression.name == "Builtin_NOTEXISTS"

@@ -49,7 +49,7 @@ from publisher.store.columns.strings import (
     with_datatype,
     with_language,
 )
-from publisher.store.columns.terms import TermKind, TermRow
+from publisher.store.columns.terms import TermKind
 from vocab.terms import XSD
 
 _LONGEST = 20_000  # characters of the SQL of a value
@@ -312,16 +312,15 @@ class Expressions:
 
     def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
-        text, flags = self.operand(expression.text), str(expression.flags or "")
-        _check_pattern(expression.pattern, flags)
-        matches = f"regexp_matches({text.lexical}, '{expression.pattern}', '{flags or 'c'}')"
+        text, (pattern, flags) = self.operand(expression.text), _pattern(expression)
+        matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
         return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {matches} END)")
 
     def lang_matches(self, expression: CompValue) -> Condition:
         """Return LANGMATCHES with a constant range."""
-        tag, wanted = self.operand(expression.arg1), str(expression.arg2)
-        if not isinstance(expression.arg2, ParsedLiteral) or tag.static is not TermKind.STRING:
-            raise NotCompiled("LANGMATCHES with a computed range")
+        tag, wanted = self.operand(expression.arg1), _constant_string(expression.arg2)
+        if tag.static is not TermKind.STRING:
+            raise NotCompiled("LANGMATCHES of what may be no string")
         if wanted == "*":
             return Condition(f"({tag.lexical} <> '')")
         if not _RANGE.fullmatch(wanted):
@@ -428,10 +427,8 @@ class Expressions:
 
     def replace(self, expression: CompValue) -> Operand:
         """Return REPLACE of a simple pattern by a constant."""
-        text, pattern = self.operand(expression.arg), expression.pattern
-        new, flags = _constant_string(expression.replacement), str(expression.flags or "")
-        _check_pattern(pattern, flags)
-        return replaced(text, str(pattern), new.lexical, flags)
+        text, (pattern, flags) = self.operand(expression.arg), _pattern(expression)
+        return replaced(text, pattern, _constant_string(expression.replacement), flags)
 
     def before(self, expression: CompValue) -> Operand:
         """Return STRBEFORE."""
@@ -449,11 +446,12 @@ class Expressions:
 
     def with_language(self, expression: CompValue) -> Operand:
         """Return STRLANG."""
-        language = _constant_string(expression.arg2)
-        return with_language(self.operand(expression.arg1), language.lexical)
+        return with_language(self.operand(expression.arg1), _constant_string(expression.arg2))
 
     def with_datatype(self, expression: CompValue) -> Operand:
         """Return STRDT."""
+        if not isinstance(expression.arg2, URIRef):
+            raise NotCompiled("STRDT with what may be no IRI")
         return with_datatype(self.operand(expression.arg1), str(expression.arg2))
 
     def call(self, expression: CompValue) -> Operand:
@@ -479,19 +477,26 @@ def _odd_letters(known: str) -> str:
     return f"strlen({{0}}) <> length({{0}}) AND NOT regexp_full_match({{0}}, '{pattern}', 's')"
 
 
-def _check_pattern(pattern: object, flags: str) -> None:
-    """Raise NotCompiled unless *pattern* is a constant that means the same in each dialect."""
+def _pattern(expression: CompValue) -> tuple[str, str]:
+    """Return the pattern and the flags of REGEX or REPLACE. Raises NotCompiled unless they are
+    constants that mean the same in each dialect.
+    """
+    pattern = _constant_string(expression.pattern)
+    flags = "" if expression.flags is None else _constant_string(expression.flags)
     allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
-    if not isinstance(pattern, ParsedLiteral) or not allowed or not allowed.fullmatch(pattern):
+    if not allowed or not allowed.fullmatch(pattern):
         raise NotCompiled("REGEX with a pattern that dialects may read differently")
+    return pattern, flags
 
 
-def _constant_string(term: object) -> TermRow:
-    """Return a constant string without language. Raises NotCompiled."""
+def _constant_string(term: object) -> str:
+    """Return the text of a simple literal: of a variable or another term, which SPARQL may have an
+    error for, it raises NotCompiled.
+    """
     row = constant(term)
     if row.kind is not TermKind.STRING:
         raise NotCompiled("a string function of another constant than a string")
-    return row
+    return row.lexical
 
 
 def _one_of(choices: list[tuple[str, Value]]) -> Value:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from publisher.store.columns.operands import STRINGS, Operand, quote, string
 from publisher.store.columns.relations import NotCompiled, fallback
-from publisher.store.columns.terms import TermKind, TermRow
+from publisher.store.columns.terms import TermKind
 from vocab.terms import XSD
 
 # IRIs that the RDF store neither rejects nor changes
@@ -61,23 +61,23 @@ def replaced(text: Operand, pattern: str, replacement: str, flags: str) -> Opera
     return like(text, fallback(f"regexp_matches('', '{pattern}')", value))
 
 
-def around(text: Operand, separator: TermRow, *, is_before: bool) -> Operand:
+def around(text: Operand, separator: str, *, is_before: bool) -> Operand:
     """Return STRBEFORE or STRAFTER of a constant *separator*; the empty string without a language
     where *text* does not contain it.
     """
-    if separator.kind is not TermKind.STRING or not separator.lexical:
-        raise NotCompiled("STRBEFORE or STRAFTER with an empty text or a language")
-    quoted = quote(separator.lexical)
+    if not separator:
+        raise NotCompiled("STRBEFORE or STRAFTER with an empty text")
+    quoted = quote(separator)
     before = f"split_part({text.lexical}, {quoted}, 1)"
     part = before
     if not is_before:
-        part = f"substr({text.lexical}, length({before}) + {len(separator.lexical) + 1})"
+        part = f"substr({text.lexical}, length({before}) + {len(separator) + 1})"
     is_there = f"contains({text.lexical}, {quoted})"
     is_string = f"{text.kind} IN {STRINGS}"
     kind = f"CASE WHEN {is_there} THEN {text.kind} ELSE {TermKind.STRING:d} END"
     return Operand(
         f"(CASE WHEN {is_string} THEN {kind} END)",
-        f"(CASE WHEN NOT ({is_string}) THEN NULL WHEN {is_there} THEN {part} ELSE '' END)",
+        f"(CASE WHEN {is_string} THEN CASE WHEN {is_there} THEN {part} ELSE '' END END)",
         TermKind.STRING if text.static is TermKind.STRING else None,
         None,
         f"(CASE WHEN {is_there} THEN {text.language} ELSE '' END)",
