@@ -129,7 +129,10 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     if any(start in text for start in (_STRING, _IRI, _LOCAL)):
         raise NotCompiled("a name that stands for constants")
     shape = shape_of(text)
-    algebra = _replaced(_parsed(shape.text, base), shape.constants)
+    parsed = _parsed(shape.text, base)
+    if isinstance(parsed, str):
+        raise NotCompiled(parsed)
+    algebra = _replaced(parsed, shape.constants)
     assert isinstance(algebra, CompValue)
     if algebra.name not in {form.value for form in Form}:
         raise NotCompiled(f"the form {algebra.name}")
@@ -138,18 +141,18 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
 
 
 @lru_cache(CACHED)
-def _parsed(shape: str, base: str | None) -> CompValue:
-    """Return the algebra of a shape, which must not be changed."""
+def _parsed(shape: str, base: str | None) -> CompValue | str:
+    """Return the algebra of a shape, which must not be changed, or why the parser rejects it."""
     try:
         algebra: CompValue = translateQuery(
             _GRAMMAR.parse_string(shape, parse_all=True), base=base
         ).algebra
     except ParseException as error:
-        raise NotCompiled(f"not a query for the parser: {error}") from error
+        return f"not a query for the parser: {error}"
     except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
         if isinstance(error, MemoryError):
             raise
-        raise NotCompiled(f"the parser rejects it: {error}") from error
+        return f"the parser rejects it: {error}"
     return algebra
 
 

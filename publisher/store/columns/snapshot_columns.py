@@ -9,14 +9,13 @@ from itertools import islice
 from pathlib import Path
 
 import duckdb
-from cachetools import LRUCache
 from pyoxigraph import QueryBoolean, Store
 
 from publisher.projections.position import read_position
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
-from publisher.store.columns.query_parser import parse, shape_of
+from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE, read_status
 from publisher.store.workers.query_request import QueryRequest
@@ -26,9 +25,6 @@ SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as
 # one triple of the store in this number may be visited too: the columns read all terms to look up
 # one
 SHARE = 1_000
-MAX_SHAPES = 1_000  # remembered shapes of queries
-# every 20th query that differs only by constants from one left to the RDF store is parsed again
-RETRY_EVERY = 20
 
 # After these errors the RDF store answers.
 _FAILURES = (
@@ -56,8 +52,6 @@ class SnapshotColumns:
 
     def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
         self.engine, self._fixed = engine, small
-        # consecutive queries of a shape that were left to the RDF store
-        self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)
 
     @property
     def _small(self) -> float:
@@ -74,31 +68,16 @@ class SnapshotColumns:
             return None
 
     def _answer(self, query_request: QueryRequest) -> Answer | None:
-        shape = shape_of(query_request.text).text
-        if self.engine.triples < min(self._small, SMALL) or self._leave_to_store(shape):
+        if self.engine.triples < min(self._small, SMALL):
             return None
         try:
             text = in_written_order(query_request.text, query_request.base)
             query = self.engine.compile(text, query_request.base, query_request.bindings)
             if query.cost >= self._small and (query.is_blocking or self._small == 0):
-                answer = self.engine.answer(query)
-                self._left_to_store.pop(shape, None)
-                return answer
-            if query_request.bindings:
-                return None  # it may visit much with other bindings, and is not parsed again
+                return self.engine.answer(query)
         except (NotCompiled, SyntaxError):
             pass
-        self._left_to_store.setdefault(shape, 1)
         return None
-
-    def _leave_to_store(self, shape: str) -> bool:
-        """Return whether to leave a query to the RDF store without parsing it, because the last
-        query of its shape was left to it.
-        """
-        if shape not in self._left_to_store:
-            return False
-        self._left_to_store[shape] += 1
-        return self._left_to_store[shape] % RETRY_EVERY != 0
 
     def explain(self, query_request: QueryRequest) -> dict[str, object]:
         """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
