@@ -417,6 +417,10 @@ TEXTS: Mapping[str, str] = {
         "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option 'key' "
         "to the key's column, or 'digest' to columns that identify records"
     ),
+    "no_carried_columns": (
+        "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; headings "
+        "can fill one such column"
+    ),
     "no_key_column": (
         "%(source)s: %(url)s has no column that the field 'key' (%(field)s) names, only "
         "%(available)s; set the option 'key' to the key's column, or 'digest' to columns that "
@@ -545,6 +549,11 @@ TEXTS: Mapping[str, str] = {
     "listed_record": "the record at %(position)s of the list: %(error)s",
     "this_file_unreadable": "the file cannot be read: %(error)s",
     "row_cells": "line %(line)s: %(count)s cells where the header has %(expected)s",
+    "row_key_control": (
+        "line %(line)s: the key has the control character %(character)s; set the option 'charset' "
+        "to that of the text"
+    ),
+    "joined_row_alone": "sheet %(sheet)s: no record has the key %(key)s",
     "row_without_key": "line %(line)s: the key is empty",
     "line_unreadable": "line %(line)s: %(error)s",
     "activity_not_object": "an activity that is not an object: %(text)s",

@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from harvesters.definition_faults import located, not_one_of, suggestion
+from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload
@@ -26,14 +26,25 @@ from vocab.initiative import Document, Event, Initiative, Post, Resource
 from vocab.schemes import crosswalks as crosswalk_names
 
 OPTIONS: Mapping[str, Option] = {
-    "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
+    "split": Option(
+        (str, dict),
+        None,
+        "The separator of values in one text, e.g. `;` or a line break, or a table of one for each field.",
+    ),
+    "nothing": Option(
+        list,
+        (),
+        "Further words that stand for no value, beside N/A, None, not available and the like.",
+    ),
     "crosswalk": Option(
         (str, list),
         None,
         "The crosswalk, or a list of them, that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
     ),
     "dates": Option(
-        (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
+        (str, list),
+        None,
+        "The registry's date format or formats, if not ISO 8601 (strptime, or `milliseconds` since 1970).",
     ),
     "initiatives_of": Option(
         str,
@@ -143,6 +154,7 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
                 source.name,
                 Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}),
             )
+    yield from _split_faults(source, known)
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:
@@ -166,6 +178,19 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
                 compile_field(source, name, text, payload_type)
             except SourceDefinitionError as error:
                 yield from error.faults
+
+
+def _split_faults(source: Source, known: frozenset[str]) -> Iterator[Reason]:
+    split = get_option(source, OPTIONS, "split")
+    for name, mark in split.items() if isinstance(split, dict) else ():
+        where = f"split.{name}"
+        if name not in known:
+            near = suggestion(name, known)
+            yield located(
+                source.name, Reason("unknown_field", {"name": repr(where), "suggestion": near})
+            )
+        elif not isinstance(mark, str):
+            yield located(source.name, expected(where, mark, "kind_text"))
 
 
 def _field_named(name: str) -> Reason:

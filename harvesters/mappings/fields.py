@@ -32,15 +32,17 @@ from harvesters.payloads.crosswalk_lookup import (
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.value_parsing import (
     as_list,
+    is_nothing,
     normalize_block,
     normalize_inline,
     parse_amount,
     parse_date,
+    parse_interval,
     parse_language,
     parse_name,
     parse_number,
     parse_titles,
-    split_values,
+    read_editor,
     split_words,
     unique_non_contact,
 )
@@ -137,15 +139,40 @@ class FieldTable:
             get_option(source, OPTIONS, "initiatives_of") or source.name,
         )
         self.language = source.language
-        self.separator = get_option(source, OPTIONS, "split")
+        self.split = get_option(source, OPTIONS, "split")
+        self.nothing = frozenset(
+            word.casefold().rstrip(".") for word in option_names(source, OPTIONS, "nothing")
+        )
         self.date_formats = option_names(source, OPTIONS, "dates")
         self.finds: dict[str, list[tuple[Find, str | None]]] = {}
         for name, text in source.fields.items():
             match = FIELD_NAME.match(name)
             if match and name not in {"kind", "key"}:
                 self.finds.setdefault(match[1], []).append(
-                    (compile_field(source, name, text, payload_type), match[2])
+                    (self._valued(compile_field(source, name, text, payload_type)), match[2])
                 )
+
+    def _valued(self, find: Find) -> Find:
+        """Return *find* without what stands for no value, and with an editor's JSON as text."""
+
+        def read(row: Any) -> Any:
+            value = find(row)
+            if isinstance(value, list):
+                return [item for item in map(read_editor, value) if not self._is_nothing(item)]
+            value = read_editor(value)
+            return None if self._is_nothing(value) else value
+
+        return read
+
+    def _is_nothing(self, value: Any) -> bool:
+        text = value.text if isinstance(value, _Element) and not len(value) else value
+        text = text.value if isinstance(text, Literal) else text
+        return isinstance(text, str) and is_nothing(text, self.nothing)
+
+    def separator(self, name: str) -> str | None:
+        """Return what separates the values of a field's texts."""
+        mark = self.split.get(name) if isinstance(self.split, dict) else self.split
+        return mark or None
 
     def texts(
         self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline
@@ -180,15 +207,22 @@ class FieldTable:
 
     def words(self, row: Any, name: str) -> Sequence[str]:
         """Return the values of a field that takes several."""
-        finds = self.finds.get(name, ())
-        if len(finds) == 1:
-            return self._split(finds[0][0](row))
-        return [word for find, _ in finds for word in self._split(find(row))]
+        mark = self.separator(name)
+        return [
+            word for find, _ in self.finds.get(name, ()) for word in self._split(find(row), mark)
+        ]
 
-    def _split(self, value: Any) -> tuple[str, ...]:
-        if value is None or isinstance(value, str):
-            return split_words(value, self.separator)
-        return split_words([_text(item) for item in as_list(value)], self.separator)
+    def _split(self, value: Any, mark: str | None) -> Sequence[str]:
+        if value is not None and not isinstance(value, str):
+            value = [_text(item) for item in as_list(value)]
+        words = split_words(value, mark)
+        return [word for word in words if not is_nothing(word, self.nothing)] if mark else words
+
+    def _subject_words(self, row: Any) -> Iterator[tuple[str, str | None]]:
+        """Yield the words of the field ``subjects`` with their languages."""
+        mark = self.separator("subjects")
+        for text, tag in self.texts(row, "subjects", lambda value: value):
+            yield from ((word, tag) for word in self._split(text, mark))
 
     def word(self, row: Any, name: str) -> str | None:
         """Return the first value of a field that takes one."""
@@ -216,6 +250,15 @@ class FieldTable:
     def date(self, row: Any, name: str) -> str | None:
         """Return a field's date."""
         return parse_date(word, self.date_formats) if (word := self.word(row, name)) else None
+
+    def period(self, row: Any, start: str, end: str) -> tuple[str | None, str | None]:
+        """Return the dates of two fields; a period in one of them, such as 2006-2010, has both ends."""
+        first, last = self.date(row, start), self.date(row, end)
+        begun, ended = (parse_interval(date or "") for date in (first, last))
+        return (
+            begun[0] if begun else first or (ended[0] if ended else None),
+            ended[1] if ended else last or (begun[1] if begun else None),
+        )
 
     def lookup(self, row: Any, name: str, look: Callable[[str], T]) -> T | None:
         """Return the concept for a field's value, or the value if there is none."""
@@ -266,8 +309,7 @@ class FieldTable:
         """Return the concepts that a curator or the source's crosswalks have for its subjects; the
         words stay subjects.
         """
-        texts = (text for text, _ in self.texts(row, "subjects"))
-        words = [part for text in texts for part in split_values([text], self.separator)]
+        words = [word for word, _ in self._subject_words(row)]
         curated = self.lexicon.parse_subjects(filter(self.crosswalks.is_curated, words))
         result = curated
         for scheme in self.schemes:
@@ -277,12 +319,7 @@ class FieldTable:
         return result._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
-        texts = [
-            parse_name(part, tag)
-            for text, tag in self.texts(row, "subjects")
-            for part in split_values([text], self.separator)
-            if part
-        ]
+        texts = [parse_name(word, tag) for word, tag in self._subject_words(row)]
         return tuple(
             dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]])
         )
@@ -347,7 +384,8 @@ class FieldTable:
             if latitude is not None and longitude is not None
             else ()
         )
-        return {"start": self.date(row, "start"), "end": self.date(row, "end"), "places": places}
+        start, end = self.period(row, "start", "end")
+        return {"start": start, "end": end, "places": places}
 
     def prizes(self, row: Any) -> tuple[Prize, ...]:
         """Return the prize, if the record has one."""
@@ -371,10 +409,11 @@ class FieldTable:
 
 
 def _initiative_fields(table: FieldTable, row: Any) -> dict[str, Any]:
+    planned_start, planned_end = table.period(row, "planned_start", "planned_end")
     return {
         **table.dates_and_places(row),
-        "planned_start": table.date(row, "planned_start"),
-        "planned_end": table.date(row, "planned_end"),
+        "planned_start": planned_start,
+        "planned_end": planned_end,
         "developed_in": tuple(map(table.lexicon.country, table.words(row, "developed_in"))),
         "amounts": tuple(table.amounts(row)),
         "coverage": table.lookup(row, "coverage", table.lexicon.coverage),

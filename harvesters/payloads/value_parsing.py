@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import pycountry
 
+from harvesters.errors import ParseError
+from harvesters.parsing import parser_errors
 from vocab.initiative import Checksum, Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import is_web
 from vocab.terms import SPDX
@@ -23,6 +26,16 @@ KINDS: Mapping[str, type[Resource]] = {
     "document": Document,
     "post": Post,
 }
+
+# What tables write where there is no value. NA is Namibia, and "unknown" is a status.
+NOTHING = frozenset((
+    "-", "--", "–", "—", "n/a", "n.a", "#n/a", "n/d", "none", "null", "nil", "nan", "not available", "not applicable", "no information",
+    "no information available", "information not available", "no data", "not specified", "not provided", "non disponible", "sans objet",
+    "no disponible", "no aplica", "ninguno", "нет данных", "غير متوفر", "不适用", "无",
+))  # fmt: skip
+_MAX_NOTHING_LENGTH = 60  # characters; longer ones are texts
+MILLISECONDS = "milliseconds"  # among the formats of dates
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # At most 64 characters before the @ (RFC 5321), begun only where a word begins: a long word must
 # not be tried at each of its letters.
@@ -39,6 +52,12 @@ _DAY_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
 )
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
+_BRACKET = re.compile("[][()（）]")
+_YEARS = re.compile(r"([12]\d{3})\s*[-–—]\s*([12]\d{3})\Z", re.ASCII)
+_MILLISECONDS = re.compile(r"-?\d{1,14}\Z", re.ASCII)
+# thirteen digits are no other date: 2001-09-09 to 2100
+_MODERN = range(10**12, 4_102_444_800_000)
+_EDITOR = re.compile(r'\s*\{\s*"ops"\s*:\s*\[')
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
@@ -67,6 +86,39 @@ def normalize_inline(value: Any) -> str:
     if isinstance(value, str):
         return " ".join(value.split())
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def read_editor(value: Any) -> Any:
+    """Return the text of an editor's JSON (Quill's Delta, https://quilljs.com/docs/delta/); anything
+    else unchanged.
+
+    >>> read_editor('{"ops":[{"insert":"Wells "},{"insert":{"image":"a"}},{"insert":"for all"}]}')
+    'Wells for all'
+    """
+    delta = value
+    if isinstance(value, str) and _EDITOR.match(value):
+        try:
+            with parser_errors("an editor's JSON"):
+                delta = orjson.loads(value)
+        except ParseError:
+            return value
+    steps = delta.get("ops") if isinstance(delta, dict) else None
+    if not isinstance(steps, list):
+        return value
+    inserted = (step.get("insert") for step in steps if isinstance(step, dict))
+    return "".join(text for text in inserted if isinstance(text, str))
+
+
+def is_nothing(text: str, further: Collection[str] = ()) -> bool:
+    """Return whether a text stands for no value, in NOTHING or *further*, whatever its case.
+
+    >>> is_nothing("N/A"), is_nothing(" None. "), is_nothing("NA"), is_nothing("tbc", {"tbc"})
+    (True, True, False, True)
+    """
+    if len(text) > _MAX_NOTHING_LENGTH:
+        return False
+    word = " ".join(text.split()).rstrip(".").casefold()
+    return word in NOTHING or word in further
 
 
 def normalize_block(value: Any) -> str:
@@ -145,18 +197,34 @@ def as_list(value: Any) -> list[Any]:
 
 
 def split_values(texts: Iterable[str], mark: str | None) -> list[str]:
-    """Split texts at *mark*, if given.
+    """Split texts at *mark*, if given, except inside brackets.
 
-
-    >>> split_values(["a; b;", "c"], ";")
-    ['a', 'b', 'c']
+    >>> split_values(["a; b;", "c"], ";"), split_values(["Health (all, also rural), (water, soil"], ",")
+    (['a', 'b', 'c'], ['Health (all, also rural)', '(water', 'soil'])
     """
     if not mark:
         return list(texts)
-    return [part for text in texts for part in map(str.strip, text.split(mark)) if part]
+    return [part for text in texts for part in map(str.strip, _split_outside(text, mark)) if part]
+
+
+def _split_outside(text: str, mark: str) -> list[str]:
+    """Split a text where no bracket is open; one that is never closed holds nothing together."""
+    pieces = text.split(mark)
+    if len(pieces) == 1 or not _BRACKET.search(text):
+        return pieces
+    parts, open_parts, depth = [], list[str](), 0
+    for piece in pieces:
+        open_parts.append(piece)
+        depth += sum(1 if sign in "([（" else -1 for sign in _BRACKET.findall(piece))
+        if depth <= 0:
+            parts.append(mark.join(open_parts))
+            open_parts, depth = [], 0
+    return parts + open_parts
 
 
 def _split(text: str, mark: str | None) -> tuple[str, ...]:
+    if mark and "\n" in mark:  # before lines become one
+        return tuple(filter(None, map(normalize_inline, split_values([text], mark))))
     whole = normalize_inline(text)
     return tuple(split_values([whole], mark)) if whole else ()
 
@@ -173,21 +241,22 @@ def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         return (_cached_split if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
-    words = [text for item in as_list(value) if (text := normalize_inline(item))]
-    return tuple(split_values(words, mark))
+    texts = (item if isinstance(item, str) else normalize_inline(item) for item in as_list(value))
+    return tuple(word for text in texts for word in _split(text, mark))
 
 
 def normalize_date(value: Any, forms: Sequence[str] = ()) -> str | None:
     """Return a date as ISO 8601 if it is unambiguous, else unchanged; None for nothing.
 
-    *forms* (strptime) are the source's formats. Midnight without a zone, as databases write a day,
-    is that day.
-
+    *forms* (strptime, or MILLISECONDS) are the source's formats. Thirteen digits are milliseconds
+    since 1970. Midnight without a zone, as databases write a day, is that day.
 
     >>> normalize_date("2024-09-13 00:00:00.0"), normalize_date("2024/05/01"), normalize_date("3/4/2026"), normalize_date(2015)
     ('2024-09-13', '2024-05-01', '3/4/2026', '2015')
     >>> normalize_date("3/31/2026 12:00:00 AM", ["%m/%d/%Y %I:%M:%S %p"])
     '2026-03-31'
+    >>> normalize_date(1583020800000), normalize_date(1583020801000), normalize_date("86400000", [MILLISECONDS])
+    ('2020-03-01', '2020-03-01T00:00:01Z', '1970-01-02')
     """
     return parse_date(normalize_inline(value), forms)
 
@@ -203,7 +272,13 @@ def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
         return f"{day}T{time}{(fraction or '')[:7] if time.count(':') == 2 else ''}{zone or ''}"
     if _SLASHED.match(text):
         return text.replace("/", "-")
+    if len(text) == 13 and text.isdecimal() and int(text) in _MODERN:
+        return _parse_milliseconds(text)
     for form in forms:
+        if form == MILLISECONDS:
+            if _MILLISECONDS.match(text):
+                return _parse_milliseconds(text)
+            continue
         try:
             return normalize_date(datetime.strptime(text, form).isoformat())
         except ValueError:
@@ -211,9 +286,23 @@ def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
     return text or None
 
 
+def _parse_milliseconds(text: str) -> str:
+    """Return the time so many milliseconds after 1970; midnight, as databases write a day, is that
+    day.
+    """
+    moment = _EPOCH + timedelta(milliseconds=int(text))
+    written = moment.replace(tzinfo=None).isoformat(timespec="seconds")
+    return written.removesuffix("T00:00:00") if written.endswith("T00:00:00") else f"{written}Z"
+
+
 def parse_interval(text: str) -> tuple[str, str] | None:
-    """Parse an ISO 8601 interval, e.g. 2019/2021 or 2019-01-01/2021-12-31; None if there is none."""
-    match = _INTERVAL.match(text) if "/" in text else None
+    """Parse an ISO 8601 interval, e.g. 2019/2021 or 2019-01-01/2021-12-31, or years with a dash;
+    None if there is none.
+
+    >>> parse_interval("2019/2021"), parse_interval("2006 – 2010"), parse_interval("2006-12")
+    (('2019', '2021'), ('2006', '2010'), None)
+    """
+    match = _INTERVAL.match(text) if "/" in text else _YEARS.match(text)
     return (match[1], match[2]) if match else None
 
 

@@ -311,3 +311,112 @@ def test_a_key_of_more_columns_is_proposed_where_rows_share_one(
         (page,) = collect(source, fetch, None)
 
     assert page.composed_key == expected
+
+
+def payloads(content: str, define_source: DefineSource, registry: Registry, **options: Any) -> Any:
+    items = harvest(registry({"": content.encode()}), table(define_source, **options))
+    return [getattr(item, "payload", getattr(item, "cause", None)) for item in items]
+
+
+def test_a_header_that_repeats_is_no_record(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    rows = payloads("id,n\n1,a\n id ,n\n2,b\n", define_source, registry)
+
+    assert rows == [{"id": "1", "n": "a"}, {"id": "2", "n": "b"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "country,id,n\nChad,1,a\n,2,b\nMali,1,c\n",
+        "country,id,n\nChad,,\n,1,a\n,2,b\nMali,,\n,1,c\n",
+        "id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n",
+        "id,n\nChad\n1,a\n2,b\nMali\n1,c\n",
+    ],
+    ids=["empty cells", "a heading in its column", "a heading in any column", "short lines"],
+)
+def test_a_heading_is_carried_into_the_rows_below(
+    content: str, define_source: DefineSource, registry: Registry
+) -> None:
+    rows = payloads(content, define_source, registry, key=["country", "id"], carry="country")
+
+    assert [(row["country"], row["id"], row["n"]) for row in rows] == [
+        ("Chad", "1", "a"), ("Chad", "2", "b"), ("Mali", "1", "c"),
+    ]  # fmt: skip
+
+
+def test_a_new_heading_ends_what_later_columns_carry(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    content = "region,country,id,n\nAfrica,Chad,1,a\n,,2,b\nAsia,,3,c\n"
+
+    rows = payloads(content, define_source, registry, carry=["region", "country"])
+
+    assert [row["country"] for row in rows] == ["Chad", "Chad", ""]
+
+
+def test_headings_fill_one_column_that_the_table_lacks(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    with pytest.raises(ParseError, match="has no columns 'region', 'country', which the option"):
+        payloads("id,n\n1,a\n", define_source, registry, carry=["region", "country"])
+
+
+def test_a_row_without_a_key_continues_the_one_above(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    content = "id,n,partner\n,lost,\n1,a,x\n,,y\n,,z\n2,b,x\n,too,many,cells\n,,w\n"
+
+    rows = payloads(content, define_source, registry, continued=True)
+
+    assert rows == [
+        Reason("row_without_key", {"line": 2}),
+        {"id": "1", "n": "a", "partner": ["x", "y", "z"]},
+        {"id": "2", "n": "b", "partner": "x"},
+        Reason("row_cells", {"line": 7, "count": 4, "expected": 3}),
+        Reason("row_without_key", {"line": 8}),
+    ]
+
+
+def test_a_heading_of_rows_that_continue_is_in_the_first_column(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    content = "id,n\nChad,\n1,a\n,b\nMali,\n1,c\n"
+
+    rows = payloads(
+        content, define_source, registry, key=["country", "id"], carry="country", continued=True
+    )
+
+    assert [(row["country"], row["n"]) for row in rows] == [("Chad", ["a", "b"]), ("Mali", "c")]
+
+
+@pytest.mark.parametrize("options", [{}, {"charset": "latin-1"}])
+def test_text_called_latin_1_that_leaves_control_characters_is_windows_1252(
+    options: dict[str, Any], define_source: DefineSource, registry: Registry
+) -> None:
+    content = "id,n\n1,“é”".encode("cp1252")
+    reply = httpx.Response(
+        200, content=content, headers={"Content-Type": "text/csv; charset=ISO-8859-1"}
+    )
+
+    (record,) = harvest(registry({"": reply}), table(define_source, **options))
+
+    assert record.payload["n"] == "“é”"
+
+
+def test_a_charset_that_leaves_control_characters_is_refused(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    server = registry({"": "id,n\n“1”,a".encode("cp1252")})
+
+    with pytest.raises(ParseError, match=r"has the control character U\+0093; set the option"):
+        harvest(server, table(define_source, charset="iso-8859-15"))
+
+
+def test_a_key_with_a_control_character_is_no_key(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    rows = payloads("id,n\nA\x851,a\n", define_source, registry)
+
+    assert rows == [Reason("row_key_control", {"line": 2, "character": "U+0085"})]

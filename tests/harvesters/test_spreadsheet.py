@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -53,10 +53,15 @@ def packed(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def xlsx(rows: list[list[str]], merged: str = "", more: str = "") -> bytes:
-    """Write a workbook with an empty sheet, and *rows* and *more* in the second one."""
+def xlsx(
+    rows: list[list[str]],
+    merged: str = "",
+    more: str = "",
+    first: Sequence[list[str]] = (),
+) -> bytes:
+    """Write a workbook with *first* in its first sheet, and *rows* and *more* in the second one."""
 
-    def sheet(lines: list[list[str]]) -> str:
+    def sheet(lines: Sequence[list[str]]) -> str:
         cells = (
             f'<row r="{y}">' + "".join(
                 f'<c r="{chr(64 + x)}{y}"><v>{cell}</v></c>' if cell.isdigit()
@@ -74,7 +79,7 @@ def xlsx(rows: list[list[str]], merged: str = "", more: str = "") -> bytes:
     )
     return packed({
         "[Content_Types].xml": _TYPES, "_rels/.rels": root, "xl/workbook.xml": _BOOK, "xl/_rels/workbook.xml.rels": _RELATIONS,
-        "xl/worksheets/1.xml": sheet([]), "xl/worksheets/2.xml": sheet(rows),
+        "xl/worksheets/1.xml": sheet(first), "xl/worksheets/2.xml": sheet(rows),
     })  # fmt: skip
 
 
@@ -226,3 +231,31 @@ def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(
 def test_sheets_are_numbered_from_one(define_source: DefineSource) -> None:
     with pytest.raises(SourceDefinitionError, match="a number from 1"):
         check(define_source("spreadsheet", options={"sheet": 0}))
+
+
+def test_rows_of_another_sheet_are_joined_by_their_key(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    partners = [["project", "partner"], ["1", "UNICEF"], ["1", "WHO"], ["7", "ITU"]]
+
+    items = harvest(
+        xlsx(ROWS[:4], first=partners), define_source, registry, join={"Notes": "project"}
+    )
+
+    assert [[row["partner"] for row in item.payload["Notes"]] for item in items[:2]] == [["UNICEF", "WHO"], []]  # fmt: skip
+    assert items[2:] == [InvalidRecord(None, Reason("joined_row_alone", {"sheet": "Notes", "key": "7"}))]  # fmt: skip
+
+
+def test_a_merged_heading_is_carried_into_the_rows_below(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    rows = [["id", "name"], ["Chad"], ["1", "A"], ["2", "B"]]
+
+    items = harvest(xlsx(rows, merged="A2:B2"), define_source, registry, carry="country")
+
+    assert [item.payload["country"] for item in items] == ["Chad", "Chad"]
+
+
+def test_a_sheet_is_joined_by_columns(define_source: DefineSource) -> None:
+    with pytest.raises(SourceDefinitionError, match=r"join.Notes is 3; write text or a list"):
+        check(define_source("spreadsheet", options={"join": {"Notes": 3}}))

@@ -28,6 +28,7 @@ _MAX_SAMPLE_BYTES = 256 * 1024  # bytes of non-ASCII lines from which a charset 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_CONTROL = re.compile("[\x80-\x9f]")
 _QUOTED = re.compile(r"'[^'\"]*'\Z")
 
 log = structlog.get_logger()
@@ -57,9 +58,13 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         if named
         else ["utf-8", *([declared.group(1).lower()] if declared else [])]
     )
+    # A text that is called ISO-8859-1 is windows-1252 for all browsers: https://encoding.spec.whatwg.org/#names-and-labels
+    names += ["cp1252"] if any(_is_latin_1(name) for name in names) else []
     faults: list[str] = []
     for name in dict.fromkeys(names):
         if (fault := _decoding_error(reply.path, name)) is None:
+            if faults and name == "cp1252":
+                log.warning("charset is windows-1252", url=reply.url, fault=faults[-1])
             return name
         faults.append(fault)
     looks = None if marked or named else _guess_charset(reply.path)
@@ -76,23 +81,32 @@ def detect_charset(reply: Reply, named: str | None) -> str:
     return looks
 
 
+def _is_latin_1(name: str) -> bool:
+    return is_charset(name) and codecs.lookup(name).name == "iso8859-1"
+
+
 def _decoding_error(path: Path, name: str) -> str | None:
-    """Return where a file is not in a charset; None if it is."""
+    """Return where a file is not in a charset; None if it is. One of a byte a character is the
+    wrong one too where it leaves control characters of C1, which texts do not have.
+    """
     if not is_charset(name):
         return f"in {name!r}, which is not a charset"
     decoder = codecs.getincrementaldecoder(name)()
+    wide = codecs.lookup(name).name.startswith("utf")
     passed = 0
     with path.open("rb") as file:
         while True:
             part = file.read(_CHUNK_BYTES)
             try:
-                decoder.decode(part, final=not part)
+                text = decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
                 # the sequence may begin in the previous chunk
                 offset = passed + len(part) - len(error.object) + error.start
                 return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
             except UnicodeError as error:
                 return f"not {name} behind byte {passed} ({error})"
+            if not wide and (control := _CONTROL.search(text)):
+                return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
             if not part:
                 return None
             passed += len(part)
@@ -111,11 +125,9 @@ def _guess_charset(path: Path) -> str | None:
                     break
     with parser_errors(f"{path.name}: its charset cannot be guessed"):
         best = charset_normalizer.from_bytes(b"".join(lines)).best()
-    return (
-        best.encoding
-        if best is not None and best.coherence > 0 and best.encoding != "ascii"
-        else None
-    )
+    if best is None or best.coherence <= 0 or best.encoding == "ascii":
+        return None
+    return best.encoding if _decoding_error(path, best.encoding) is None else None
 
 
 def detect_dialect(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -31,6 +32,12 @@ from harvesters.source import Source
 OPTIONS: Mapping[str, Option] = {
     **table_rows.OPTIONS,
     "sheet": Option((str, int), 1, "The sheet to read, by its name or its number."),
+    "join": Option(
+        dict,
+        None,
+        "Further sheets by name, each with the column or columns of the key: "
+        '`join = {Partners = "project"}` gives each record the list `Partners` of the rows with its key.',
+    ),
 }
 
 _ACCEPT = (
@@ -40,13 +47,19 @@ _ACCEPT = (
 
 
 def check(source: Source) -> None:
-    """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
+    """Raise SourceDefinitionError for a sheet numbered 0, one joined by no column, and two kinds of
+    key.
+    """
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
         raise SourceDefinitionError(
             located(
                 source.name, expected(option_named("sheet"), source.options["sheet"], "kind_sheet")
             )
         )
+    for name, key in (source.options.get("join") or {}).items():
+        if not key or not isinstance(key, str | list):
+            kind = Reason("kind_or", {"first": Reason("kind_text"), "second": Reason("kind_list")})
+            raise SourceDefinitionError(located(source.name, expected(f"join.{name}", key, kind)))
     table_rows.check(source)
 
 
@@ -63,13 +76,20 @@ def collect(
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    yield from table_rows.make_pages(source, reply, _read_lines(source, reply), cursor)
+    lines = _read_lines(source, reply, get_option(source, OPTIONS, "sheet"))
+    joined = {
+        name: table_rows.parse_rows(
+            replace(source, options={"key": key}), reply.url, _read_lines(source, reply, name)
+        )
+        for name, key in (get_option(source, OPTIONS, "join") or {}).items()
+    }
+    yield from table_rows.make_pages(source, reply, lines, cursor, joined)
 
 
-def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
-    skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
+def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
+    skip = get_option(source, OPTIONS, "skip")
     content = refuse_html(reply, "a spreadsheet")
-    rows = read_sheet(content, f"{source.name}: {reply.url}", wanted)
+    rows = read_sheet(content, f"{source.name}: {reply.url}", sheet)
     yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
 
 

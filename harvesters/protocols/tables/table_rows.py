@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from operator import itemgetter
 
 import orjson
@@ -18,8 +19,8 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.protocols.paged_document import MAX_BYTES, paginate
-from harvesters.protocols.tables.row_grouping import group_rows
-from harvesters.reasons import Reason, as_reason
+from harvesters.protocols.tables.row_grouping import group_rows, merge_rows
+from harvesters.reasons import Reason, Value, as_reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -35,6 +36,17 @@ OPTIONS: Mapping[str, Option] = {
         False,
         "Merge rows with the same key into one record; a column that differs among them becomes a list.",
     ),
+    "carry": Option(
+        (str, list),
+        None,
+        "The columns whose empty cells have the value above. "
+        "A heading over a group of rows gives it too, also to one column that the table lacks.",
+    ),
+    "continued": Option(
+        bool,
+        False,
+        "A row whose key is empty continues the record above; a column that differs becomes a list.",
+    ),
     "skip": Option(
         int, 0, "The number of lines to skip; the header is searched in the next hundred."
     ),
@@ -44,6 +56,8 @@ MAX_HEADER_LINE = 100
 # records compared to find a column that tells rows with one key apart
 _MAX_SAMPLE = 2000
 
+# C0 and C1 controls without the white space of RFC 4180's lines: what a wrong charset leaves
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SEPARATOR = "\x1f"  # the unit separator, which no cell contains
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -64,12 +78,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """A table's columns, how many there are up to the last one with a name, and how keys are built."""
+    """A table's columns, how many there are up to the last one with a name, its header, and how
+    rows become records: *keys* are the columns of the key, *carried* those whose empty cells have
+    the value above, *lacking* is the one of them that only headings have.
+    """
 
     columns: tuple[str, ...]
     named: int
+    header: tuple[str, ...]
+    keys: tuple[str, ...]
     key: Callable[[Row], str]
     modified: str | None
+    carried: tuple[str, ...]
+    lacking: str | None
+    continued: bool
 
 
 def check(source: Source) -> None:
@@ -81,16 +103,21 @@ def check(source: Source) -> None:
 
 
 def make_pages(
-    source: Source, reply: Reply, lines: Iterable[Line | InvalidRecord], cursor: str | None
+    source: Source,
+    reply: Reply,
+    lines: Iterable[Line | InvalidRecord],
+    cursor: str | None,
+    joined: Mapping[str, Iterable[Item]] | None = None,
 ) -> Iterator[Page[Row]]:
-    """Yield the pages of a table, its rows grouped if the source says so. Raises ParseError as
-    ``parse_rows``.
+    """Yield the pages of a table, its rows grouped if the source says so, with the records of the
+    tables in *joined* by name. Raises ParseError as ``parse_rows``.
     """
     sample: list[Record[Row]] = []
     items = _keep_sample(parse_rows(source, reply.url, lines), sample)
     is_grouped = get_option(source, OPTIONS, "group")
     compared, composed_key = 0, ""
-    for page in paginate(group_rows(items) if is_grouped else items, reply, cursor):
+    items = group_rows(items) if is_grouped else items
+    for page in paginate(_join(items, joined) if joined else items, reply, cursor):
         if compared < len(sample) and not is_grouped:
             compared, composed_key = len(sample), _composed_key(source, sample)
         yield replace(page, incomplete_reason=_incomplete_reason(page), composed_key=composed_key)
@@ -130,6 +157,31 @@ def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
     return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
 
 
+def _join(items: Iterable[Item], joined: Mapping[str, Iterable[Item]]) -> Iterator[Item]:
+    """Yield the records with the rows of the *joined* tables that have their key, as a list by the
+    table's name, then the rows that no record has.
+    """
+    tables: dict[str, dict[str, list[Row]]] = {name: {} for name in joined}
+    for name, others in joined.items():
+        for item in others:
+            if isinstance(item, Record):
+                tables[name].setdefault(item.key, []).append(item.payload)
+            else:
+                yield item
+    matched = set[str]()
+    for item in items:
+        if isinstance(item, Record):
+            matched.add(item.key)
+            more = {name: rows.get(item.key, []) for name, rows in tables.items()}
+            row = {**item.payload, **more}
+            yield Record(item.key, row, orjson.dumps(row), item.modified)
+        else:
+            yield item
+    for name, rows in tables.items():
+        for key in sorted(rows.keys() - matched):
+            yield InvalidRecord(None, Reason("joined_row_alone", {"sheet": name, "key": key}))
+
+
 def _incomplete_reason(page: Page[Row]) -> Reason | None:
     """Return why a page leaves the full harvest incomplete: a row whose key cannot be read may be
     any record that seems missing.
@@ -140,7 +192,7 @@ def _incomplete_reason(page: Page[Row]) -> Reason | None:
             for item in page.items
             if isinstance(item, InvalidRecord)
             and item.key is None
-            and as_reason(item.cause).code != "row_without_key"
+            and as_reason(item.cause).code not in {"row_without_key", "joined_row_alone"}
         ),
         None,
     )
@@ -154,11 +206,9 @@ def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) 
     header = find_header(source, first_lines)
     if header is None:
         raise _header_error(source, url, first_lines)
-    table = _build_layout(source, header)
-    for line in first_lines[first_lines.index(header) + 1 :]:
-        yield from _parse_line(table, line)
-    for line in remaining:
-        yield from _parse_line(table, line)
+    table = _build_layout(source, url, header)
+    below = chain(first_lines[first_lines.index(header) + 1 :], remaining)
+    return _build_records(table, _read_rows(table, below))
 
 
 def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
@@ -193,7 +243,8 @@ def _key_columns(source: Source) -> tuple[str, ...]:
 
 def _header_test(source: Source) -> Callable[[tuple[str, ...]], bool]:
     modified = get_option(source, OPTIONS, "modified")
-    needed = {*_key_columns(source), *([modified] if modified else [])}
+    headings = option_names(source, OPTIONS, "carry")  # may be no columns
+    needed = {*_key_columns(source), *([modified] if modified else [])} - {*headings}
     find = compile_jmespath(source.fields["key"], source.name) if not _key_columns(source) else None
 
     def wanted(named: tuple[str, ...]) -> bool:
@@ -218,16 +269,32 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
     return ParseError(Reason("no_key_column", {**values, "field": source.fields["key"]}))
 
 
-def _build_layout(source: Source, header: Line) -> TableLayout:
+def _build_layout(source: Source, url: str, header: Line) -> TableLayout:
     columns = name_columns(header.cells)
-    named = max(number for number, cell in enumerate(header.cells, 1) if cell.strip())
-    modified = get_option(source, OPTIONS, "modified")
-    if not _key_columns(source):
-        find = compile_jmespath(source.fields["key"], source.name)
-        return TableLayout(columns, named, lambda row: str(find(row) or "").strip(), modified)
-    digest = option_names(source, OPTIONS, "digest")
-    key = _digest_key(digest) if digest else _join_key(_key_columns(source))
-    return TableLayout(columns, named, key, modified)
+    carried = option_names(source, OPTIONS, "carry")
+    lacking = tuple(name for name in carried if name not in columns)
+    if len(lacking) > 1:
+        names = ", ".join(map(repr, lacking))
+        raise ParseError(
+            Reason("no_carried_columns", {"source": source.name, "url": url, "names": names})
+        )
+    keys, digest = _key_columns(source), option_names(source, OPTIONS, "digest")
+    return TableLayout(
+        columns,
+        max((number for number, cell in enumerate(header.cells, 1) if cell.strip()), default=0),
+        tuple(" ".join(cell.split()) for cell in header.cells),
+        keys,
+        _digest_key(digest) if digest else _join_key(keys) if keys else _find_key(source),
+        get_option(source, OPTIONS, "modified"),
+        carried,
+        lacking[0] if lacking else None,
+        get_option(source, OPTIONS, "continued"),
+    )
+
+
+def _find_key(source: Source) -> Callable[[Row], str]:
+    find = compile_jmespath(source.fields["key"], source.name)
+    return lambda row: str(find(row) or "").strip()
 
 
 def _cell(row: Row, name: str) -> str:
@@ -250,29 +317,109 @@ def _digest_key(keys: tuple[str, ...]) -> Callable[[Row], str]:
     return key
 
 
-def _parse_line(table: TableLayout, line: Line | InvalidRecord) -> Iterator[Item]:
-    if isinstance(line, InvalidRecord):
-        yield line
-    elif not line.is_empty:
-        yield _parse_row(table, line.cells, line.number)
+def _read_rows(
+    table: TableLayout, lines: Iterable[Line | InvalidRecord]
+) -> Iterator[tuple[int, Row] | InvalidRecord]:
+    """Yield the rows with the numbers of their lines, without headers that repeat and headings of
+    groups.
+    """
+    above: dict[str, str] = {}  # what is carried into the rows below
+    for line in lines:
+        if isinstance(line, InvalidRecord):
+            yield line
+            continue
+        if line.is_empty or _is_header(table, line.cells):
+            continue
+        row = _row(table, line.cells)
+        if table.carried and _carry(table, row, above):
+            continue
+        if len(line.cells) < len(table.columns) or any(line.cells[len(table.columns) :]):
+            values: dict[str, Value] = {"line": line.number, "count": len(line.cells)}
+            reason = Reason("row_cells", {**values, "expected": len(table.columns)})
+            yield InvalidRecord(table.key(row) or None, reason)
+        else:
+            yield line.number, row
 
 
-def _parse_row(table: TableLayout, cells: list[str], line: int) -> Item:
-    # Columns behind the last one with a name are as many as a sheet is wide: empty cells are left out.
-    row = {
+def _is_header(table: TableLayout, cells: list[str]) -> bool:
+    pairs = zip_longest(cells, table.header, fillvalue="")
+    return all(" ".join(cell.split()) == text for cell, text in pairs)
+
+
+def _row(table: TableLayout, cells: list[str]) -> dict[str, str]:
+    """Return a row's cells by column; behind the last column with a name only those with a text,
+    since there are as many as a sheet is wide.
+    """
+    return {
         name: cell
         for number, (name, cell) in enumerate(zip(table.columns, cells, strict=False))
         if cell or number < table.named
     }
-    key = table.key(row) or None
-    if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
-        return InvalidRecord(
-            key,
-            Reason(
-                "row_cells", {"line": line, "count": len(cells), "expected": len(table.columns)}
-            ),
-        )
-    if key is None:
-        return InvalidRecord(None, Reason("row_without_key", {"line": line}))
-    modified = row[table.modified].strip() if table.modified else ""
-    return Record(key, row, orjson.dumps(row), modified or None)
+
+
+def _carry(table: TableLayout, row: dict[str, str], above: dict[str, str]) -> bool:
+    """Fill the empty cells of the carried columns from *above*, and keep theirs there; return
+    whether the row is a heading. A new text ends what later columns carried.
+
+    A heading has texts in carried columns alone, or one text: repeated, as in merged cells, or in
+    any column where the table lacks a carried one; in the first, where rows may be continued.
+    """
+    filled = [name for name, cell in row.items() if cell.strip()]
+    texts = {row[name].strip() for name in filled}
+    named = zip(table.columns, table.header, strict=True)
+    first = next((name for name, text in named if text), None)
+    alone = bool(table.lacking) and (not table.continued or filled[:1] == [first])
+    is_single = len(texts) == 1 and (alone or len(filled) > 1)
+    is_heading = is_single or set(filled) <= set(table.carried)
+    given = {name: row[name] for name in filled if name in table.carried}
+    if is_single:
+        name = table.lacking or next(iter(given), table.carried[-1])
+        given = {name: texts.pop()}
+    changed = False
+    for name in table.carried:
+        if name in given:
+            changed = changed or above.get(name) != given[name]
+            above[name] = given[name]
+        elif changed:
+            above.pop(name, None)
+        row[name] = given.get(name, above.get(name, ""))
+    return is_heading
+
+
+def _build_records(
+    table: TableLayout, rows: Iterable[tuple[int, Row] | InvalidRecord]
+) -> Iterator[Item]:
+    """Yield the records; one that rows below may continue waits for them."""
+    waiting: list[Row] = []
+    for item in rows:
+        key = "" if isinstance(item, InvalidRecord) else table.key(item[1])
+        if waiting and table.continued and not isinstance(item, InvalidRecord) and not key:
+            waiting.append(item[1])
+            continue
+        if waiting:
+            yield _record(table, waiting)
+            waiting = []
+        if isinstance(item, InvalidRecord):
+            yield item
+        elif fault := _key_fault(table, *item, key):
+            yield InvalidRecord(None, fault)
+        else:
+            waiting = [item[1]]
+    if waiting:
+        yield _record(table, waiting)
+
+
+def _key_fault(table: TableLayout, line: int, row: Row, key: str) -> Reason | None:
+    if not key:
+        return Reason("row_without_key", {"line": line})
+    texts = [str(row.get(name, "")) for name in table.keys] or [key]
+    if control := next(filter(None, map(_CONTROL.search, texts)), None):
+        character = f"U+{ord(control[0]):04X}"
+        return Reason("row_key_control", {"line": line, "character": character})
+    return None
+
+
+def _record(table: TableLayout, rows: list[Row]) -> Record[Row]:
+    row = rows[0] if len(rows) == 1 else merge_rows(rows)
+    modified = rows[0][table.modified].strip() if table.modified else ""
+    return Record(table.key(rows[0]), row, orjson.dumps(row), modified or None)
