@@ -11,7 +11,7 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
 from shapes.result import Severity
 from vocab.iris import BASE
-from vocab.terms import RDFS, SH
+from vocab.terms import OWL, RDFS, SH
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,21 @@ def triples(base: str = BASE) -> tuple[Triple, ...]:
     """Parse the shapes."""
     return tuple(
         quad.triple for quad in parse(turtle(base), format=RdfFormat.TURTLE, base_iri=base)
+    )
+
+
+@lru_cache(maxsize=4)
+def version(base: str = BASE) -> str:
+    """Return the version of the shapes.
+
+    >>> version()
+    '0.1.0'
+    """
+    header, name = NamedNode(f"{base}shapes"), f"{OWL}versionInfo"
+    return next(
+        t.object.value
+        for t in triples(base)
+        if t.subject == header and t.predicate.value == name and isinstance(t.object, Literal)
     )
 
 

@@ -123,6 +123,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/ns.{suffix}": ("/ns.ttl",),
     "/shapes": ("/shapes",),
     "/shapes.{suffix}": ("/shapes.ttl",),
+    "/shapes/{version}": ("/shapes/0.1.0",),
     "/ns/{version}": ("/ns/0.1.0",),
     "/operations": ("/operations",),
     "/operations.{suffix}": ("/operations.ttl",),

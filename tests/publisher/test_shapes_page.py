@@ -39,6 +39,25 @@ async def test_shapes_have_messages_in_six_languages_in_every_format(
     assert languages == {"en", "fr", "es", "ar", "zh", "ru"}
 
 
+async def test_the_shapes_have_a_header_whose_version_is_served(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/shapes.ttl")
+    header = {
+        quad.predicate.value.replace("#", "/").rpartition("/")[2]: str(quad.object.value)
+        for quad in parse(answer.content, RdfFormat.TURTLE)
+        if quad.subject == NamedNode(f"{BASE}shapes")
+        and isinstance(quad.object, Literal | NamedNode)
+    }
+    version = await client.get(
+        "/" + header["versionIRI"].removeprefix(BASE), headers={"Accept": "text/turtle"}
+    )
+    other = await client.get("/shapes/9.9.9")
+
+    assert header["versionIRI"] == f"{BASE}shapes/{header['versionInfo']}"
+    assert header["license"] == "https://www.apache.org/licenses/LICENSE-2.0"
+    assert (version.status_code, version.content) == (200, answer.content)
+    assert (other.status_code, header["versionIRI"] in other.text) == (404, True)
+
+
 async def test_the_page_of_the_rules_has_an_anchor_for_each(client: httpx.AsyncClient) -> None:
     page = (await client.get("/shapes", headers={"Accept": "text/html"})).text
 

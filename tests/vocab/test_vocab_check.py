@@ -15,15 +15,15 @@ from vocab.schemes import read_files
 SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .
 @prefix skos: <http://www.w3.org/2004/02/skos/core#> .
 
-<scheme/x> a skos:ConceptScheme ;
-    dct:source <https://example.org/list> .
+<scheme/x> a skos:ConceptScheme ; skos:hasTopConcept <scheme/x/one>, <scheme/x/two> ;
+    dct:source <https://example.org/list> ; dct:license <https://example.org/licence> .
 
 <scheme/x/one> a skos:Concept ;
-    skos:inScheme <scheme/x> ; dct:source <https://example.org/list#one> ;
+    skos:inScheme <scheme/x> ; skos:topConceptOf <scheme/x> ; dct:source <https://example.org/list#one> ;
     skos:prefLabel "Number of countries that had a strategy in 2015"@en .
 
 <scheme/x/two> a skos:Concept ;
-    skos:inScheme <scheme/x> ; dct:source <https://example.org/list#two> ;
+    skos:inScheme <scheme/x> ; skos:topConceptOf <scheme/x> ; dct:source <https://example.org/list#two> ;
     skos:prefLabel {label} .
 """
 GOOD = SCHEME.format(label='"Two"@en')
@@ -50,16 +50,35 @@ def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None
     assert problem.remedy.startswith("add dct:source with the address of its text")
 
 
-def test_a_concept_that_says_it_is_ours_needs_no_source() -> None:
-    assert (
-        check(
-            GOOD.replace(
-                "dct:source <https://example.org/list#one>",
-                "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>",
-            )
-        )
-        == []
+@pytest.mark.parametrize(
+    ("whole", "part", "line", "message"),
+    [
+        (' ;\n    skos:prefLabel "Two"@en', "", 11, "scheme/x/two: no label"),
+        ("inScheme <scheme/x> ; skos:topConceptOf <scheme/x> ; dct:source <https://example.org/list#two>",
+         "note 2 ; dct:source <https://example.org/list#two>", 11, "scheme/x/two: no scheme"),
+        (", <scheme/x/two>", "", 11, "scheme/x/two: neither a top concept nor below one"),
+        (" ; dct:license <https://example.org/licence>", "", 4, "scheme/x: no licence"),
+        ("dct:license <https://example.org/licence>", 'dct:license "free"', 4, "scheme/x: no licence"),
+        ("<https://example.org/licence> .", '<urn:x> ; dct:publisher "We" .', 4, "scheme/x: dct:publisher is a text"),
+        ("<https://example.org/licence> .", '<urn:x> ; dct:accrualPeriodicity "daily" .', 4,
+         "scheme/x: dct:accrualPeriodicity is a text"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_or_a_text_is_reported_at_its_line(
+    whole: str, part: str, line: int, message: str
+) -> None:
+    assert check(GOOD.replace(whole, part, 1)) == [(line, message)]
+
+
+def test_a_concept_below_a_top_concept_and_a_deprecated_one_need_not_be_one() -> None:
+    below = GOOD.replace(", <scheme/x/two>", "").replace(
+        '"Two"@en', '"Two"@en ; skos:broader <scheme/x/one>'
     )
+    deprecated = GOOD.replace(", <scheme/x/two>", "").replace(
+        '"Two"@en', '"Two"@en ; <http://www.w3.org/2002/07/owl#deprecated> true'
+    )
+
+    assert (check(below), check(deprecated)) == ([], [])
 
 
 def test_an_undefined_broader_concept_is_reported() -> None:
@@ -97,6 +116,9 @@ def test_an_undefined_broader_concept_is_reported() -> None:
         ('"Правительство"@en', "letters that do not belong to the language (Cyrillic)"),
         ('"Government"@ru', "no letters of the language"),
         ('"開發國"@zh', "characters that are not Simplified Chinese (開發國)"),
+        ('"la coordination and domestic material"@fr', "words of another language (and)"),
+        ('"политика of the states"@ru', "words of another language (of, the)"),
+        ('"Nombre de los países"@fr', "words of another language (los)"),
     ],
 )
 def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None:
@@ -116,7 +138,8 @@ def test_a_translation_with_other_years_is_reported() -> None:
 
 def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
     rows = (
-        f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; dct:source <https://example.org/list> ; "
+        f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; skos:broader <scheme/x/one> ; "
+        f"dct:source <https://example.org/list> ; "
         f'skos:prefLabel "Number {n} of countries that have a national strategy"@en, "{french} {n}"@fr .'
         for n, french in enumerate(
             ["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10
@@ -179,8 +202,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
 @prefix dct: <http://purl.org/dc/terms/> .
-<scheme/x> a skos:ConceptScheme ; dct:source <https://example.org/> .
-<scheme/x/1> a skos:Concept ; skos:inScheme <scheme/x> ; dct:source <https://example.org/> ;
+<scheme/x> a skos:ConceptScheme ; skos:hasTopConcept <scheme/x/1> ; dct:license <https://example.org/licence> .
+<scheme/x/1> a skos:Concept ; skos:prefLabel "1"@en ; skos:topConceptOf <scheme/x> ; skos:inScheme <scheme/x> ; dct:source <urn:x> ;
     skos:definition %s .
 """
 
@@ -196,7 +219,7 @@ DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
             "use one of en, fr, es, ar, zh, ru",
         ),
         (
-            '"One and two."@ru',
+            '"Definition."@ru',
             "no letters of the language",
             "correct the definition, or leave it out",
         ),

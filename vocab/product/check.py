@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse
 
@@ -38,11 +38,15 @@ _DEFINITIONS = (
     NamedNode("http://www.w3.org/2000/01/rdf-schema#comment"),
 )
 _SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
-_DEFINED_BY = NamedNode("http://www.w3.org/2000/01/rdf-schema#isDefinedBy")
 _HIERARCHY = tuple(
     NamedNode(f"{SKOS}{name}")
     for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme")
 )
+_BROADER, _, _TOP_OF, _HAS_TOP, _IN_SCHEME = _HIERARCHY
+_LICENCE = NamedNode(f"{DCT}license")
+_NO_TEXTS = tuple(NamedNode(f"{DCT}{name}") for name in ("publisher", "accrualPeriodicity"))
+# DCMI Metadata Terms gives both a range of things, not of texts:
+# https://www.dublincore.org/specifications/dublin-core/dcmi-terms/
 
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _RESIDUES = (
@@ -68,6 +72,32 @@ _SCRIPTS = {
     "es": "LATIN",
 }
 _LATIN_ALSO = frozenset(("ar", "zh", "ru"))  # their texts contain abbreviations in Latin letters
+# Small words that are frequent in one language and no words of the other two.
+_OWN_WORDS = {
+    "en": frozenset(
+        [
+            "and",
+            "the",
+            "of",
+            "with",
+            "which",
+            "their",
+            "from",
+            "its",
+            "that",
+            "these",
+            "those",
+            "by",
+            "including",
+        ]
+    ),
+    "fr": frozenset(["et", "des", "dans", "aux", "avec", "pour", "leurs", "ainsi", "sont"]),
+    "es": frozenset(["los", "las", "para", "con", "del", "sobre", "sus"]),
+}
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+_Graph: TypeAlias = dict[object, dict[object, set[object]]]
 
 
 class Problem(NamedTuple):
@@ -140,51 +170,83 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
             problems.append(
                 Problem(name, error.lineno or 1, f"not Turtle: {message}", "correct the syntax")
             )
-    defined = {
-        triple.subject.value
-        for file in parsed
-        for triple in file.triples
-        if isinstance(triple.subject, NamedNode)
-    }
+    graph: _Graph = {}
     for file in parsed:
-        problems += _check_structure(file, defined, base)
-        problems += _check_sources(file, base)
+        for triple in file.triples:
+            if isinstance(triple.subject, NamedNode):
+                about = graph.setdefault(triple.subject, {})
+                about.setdefault(triple.predicate, set()).add(triple.object)
+    for file in parsed:
+        problems += _check_structure(file, graph, base)
+        problems += _check_completeness(file, graph, base)
         problems += _check_labels(file)
         problems += _check_definitions(file)
     return sorted(set(problems))
 
 
-def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Problem]:
+def _check_structure(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
     for subject, predicate, value in file.triples:
         if isinstance(subject, BlankNode) or isinstance(value, BlankNode):
             yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
-        elif (
-            predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in defined
-        ):
+        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value not in graph:
             line = file.line_of_subject(str(getattr(subject, "value", "")), base)
             name = predicate.value.removeprefix(SKOS)
             yield Problem(file.name, line, f"{_short(subject, base)}: skos:{name} leads to {value.value}, which no file defines",
                           "define that concept, or correct its IRI")  # fmt: skip
 
 
-def _check_sources(file: _File, base: str) -> Iterator[Problem]:
-    """Yield each concept that has no source of its own and does not say that it is ours
-    (rdfs:isDefinedBy).
+def _check_completeness(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
+    """Yield what each concept, scheme and ontology of the file lacks, in all files together, and
+    each text in place of a thing.
 
     A source of the scheme is not one of its concepts: who checks a line must not search for its
-    text. A file without concepts needs one at its scheme or ontology.
+    text. A deprecated concept needs no place below a top concept.
     """
-    sourced = {
-        triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)
-    }
-    whole = [
-        t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)
-    ]
-    concepts = [t.subject for t in file.triples if t.predicate == _TYPE and t.object == _CONCEPT]
-    for subject in concepts or whole:
-        if subject not in sourced and isinstance(subject, NamedNode):
-            yield Problem(file.name, file.line_of_subject(subject.value, base), f"{_short(subject, base)}: no source",
-                          "add dct:source with the address of its text, or rdfs:isDefinedBy <ns> if it is ours")  # fmt: skip
+
+    def problem(subject: object, message: str, remedy: str) -> Problem:
+        line = file.line_of_subject(str(getattr(subject, "value", subject)), base)
+        return Problem(file.name, line, f"{_short(subject, base)}: {message}", remedy)
+
+    types = [(t.subject, t.object) for t in file.triples if t.predicate == _TYPE]
+    for subject in (s for s, kind in types if kind == _CONCEPT and isinstance(s, NamedNode)):
+        about = graph[subject]
+        if _PREFERRED not in about:
+            yield problem(subject, "no label", "add skos:prefLabel")
+        if _IN_SCHEME not in about:
+            yield problem(subject, "no scheme", "add skos:inScheme")
+        elif not _is_below_top(subject, graph) and not _is_true(about.get(_DEPRECATED, ())):
+            yield problem(subject, "neither a top concept nor below one",
+                          "add skos:topConceptOf or skos:broader")  # fmt: skip
+        if _SOURCE not in about:
+            yield problem(subject, "no source", "add dct:source with the address of its text, or <ns> if it is ours")  # fmt: skip
+    wholes = {s for s, kind in types if kind in (_SCHEME, _ONTOLOGY) and isinstance(s, NamedNode)}
+    for subject in wholes:
+        about = graph[subject]
+        if not any(isinstance(value, NamedNode) for value in about.get(_LICENCE, ())):
+            yield problem(subject, "no licence", "add dct:license with the licence's address")
+        if _SOURCE not in about and not any(kind == _CONCEPT for _, kind in types):
+            yield problem(subject, "no source", "add dct:source with the address of its text")
+    for t in file.triples:
+        if t.predicate in _NO_TEXTS and isinstance(t.object, Literal):
+            yield problem(t.subject, f"dct:{t.predicate.value.removeprefix(DCT)} is a text", "name a thing by its IRI")  # fmt: skip
+
+
+def _is_below_top(concept: NamedNode, graph: _Graph) -> bool:
+    """Return whether a concept is a top concept of a scheme, or has one among its broader ones."""
+    waiting, seen = list[object]([concept]), set[object]()
+    while waiting:
+        about = graph.get(node := waiting.pop(), {})
+        if any(
+            node in graph.get(scheme, {}).get(_HAS_TOP, ()) for scheme in about.get(_TOP_OF, ())
+        ):
+            return True
+        seen.add(node)
+        waiting += [broader for broader in about.get(_BROADER, ()) if broader not in seen]
+    return False
+
+
+def _is_true(values: Iterable[object]) -> bool:
+    return any(getattr(value, "value", "") in ("true", "1") for value in values)
 
 
 def _short(subject: object, base: str) -> str:
@@ -272,7 +334,7 @@ def _deprecated(file: _File) -> set[object]:
     return {
         triple.subject
         for triple in file.triples
-        if triple.predicate == _DEPRECATED and getattr(triple.object, "value", "") in ("true", "1")
+        if triple.predicate == _DEPRECATED and _is_true((triple.object,))
     }
 
 
@@ -290,8 +352,21 @@ def _faults(text: str, language: str) -> Iterator[str]:
     yield from _script_faults(text, language)
 
 
+def _foreign_words(text: str, language: str) -> Iterator[str]:
+    """Yield the small words of another language in a text, which show that a part of it is foreign.
+
+    >>> list(_foreign_words("la coordination et la and domestic material consumption", "fr"))
+    ['words of another language (and)']
+    """
+    foreign = set().union(*(words for name, words in _OWN_WORDS.items() if name != language))
+    words = sorted(foreign.intersection(_WORD.findall(text)))
+    if words:
+        yield f"words of another language ({', '.join(words)})"
+
+
 def _script_faults(text: str, language: str) -> Iterator[str]:
-    """Yield the description of each wrong script in a label or definition."""
+    """Yield the description of each wrong script in a label or definition, and of foreign words."""
+    yield from _foreign_words(text, language)
     letters = [char for char in text if char.isalpha()]
     scripts = {unicodedata.name(char, "").split("-")[0].split()[0] for char in letters}
     expected = _SCRIPTS[language]

@@ -22,7 +22,7 @@ class SchemeSummary(NamedTuple):
     """The counts of a scheme, or of the terms of an ontology under its name.
 
     *languages* are those in which every concept has a preferred label, *defined* those in which
-    every one has a definition. *sourced* counts the concepts with a dct:source of their own, *ours*
+    every one has a definition. *sourced* counts the concepts with a dct:source other than us, *ours*
     those that say that they are ours (rdfs:isDefinedBy). *unverified* counts the concepts with a
     note that says so, or all concepts if the scheme has the note.
     """
@@ -61,7 +61,8 @@ def _summary(
 ) -> SchemeSummary:
     labels: dict[str, set[str]] = {iri: set() for iri in members}
     definitions: dict[str, set[str]] = {iri: set() for iri in members}
-    sourced, ours, unverified = set[str](), set[str](), set[str]()
+    sources, owners = set[tuple[str, object]](), set[tuple[str, object]]()
+    unverified = set[str]()
     for triple in triples:
         if not isinstance(triple.subject, NamedNode):
             continue
@@ -81,9 +82,9 @@ def _summary(
         ):
             definitions[iri].add(value.language)
         elif predicate == f"{DCT}source":
-            sourced.add(iri)
+            sources.add((iri, value))
         elif predicate == f"{RDFS}isDefinedBy":
-            ours.add(iri)
+            owners.add((iri, value))
         elif (
             predicate in _NOTES
             and isinstance(value, Literal)
@@ -95,8 +96,8 @@ def _summary(
         len(members),
         _complete(labels),
         _complete(definitions),
-        len(sourced & set(members)),
-        len(ours & set(members)),
+        len({iri for iri, _ in sources - owners} & set(members)),
+        len({iri for iri, _ in owners} & set(members)),
         len(members) if scheme in unverified else len(unverified & set(members)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from http import HTTPStatus
 
 import orjson
 from fastapi import APIRouter
@@ -11,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, GRAPHS, HTML, Format
 from publisher.http.endpoints import get
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
+from publisher.http.problems import HTTPProblem
 from publisher.http.representation import (
     Representation,
     ResourceURLs,
@@ -23,7 +26,7 @@ from publisher.http.representation import (
     negotiate_format,
 )
 from publisher.linked_data.content_response import other_formats
-from shapes.rules import message, published_turtle, remedy, rule_groups
+from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.product.check import LANGUAGES
 from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 
@@ -36,11 +39,22 @@ _PREFIXES = {
 router = APIRouter()
 
 
+@get(router, "/shapes/{version}", include_in_schema=False)
 @get(router, "/shapes.{suffix}", include_in_schema=False)
 @get(router, "/shapes", include_in_schema=False)
 async def shapes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return the rules as a page, or their SHACL shapes in the format of the request."""
-    suffix = request.path_params.get("suffix")
+    """Return the rules as a page, or their SHACL shapes in the format of the request; a version by
+    its owl:versionIRI, of which there is one so far.
+    """
+    wanted, suffix = request.path_params.get("version"), request.path_params.get("suffix")
+    if wanted not in (None, version(service.iris.base)):
+        current = f"{service.iris.base}shapes/{version(service.iris.base)}"
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This version isn't served here. Available: {formats}", formats=current
+            ),
+        )
     data_format = negotiate_format(request, URLS, suffix)
     negotiated = is_negotiated(request, suffix)
     base = service.iris.base
