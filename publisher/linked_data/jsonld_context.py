@@ -214,7 +214,7 @@ TERMS = (
     TermDefinition("endpoint", "dcat:endpointURL", L),
     TermDefinition("landingPage", "dcat:landingPage", LS),
     TermDefinition("protocol", "ops:protocol", ValueKind.STRING),
-    TermDefinition("frequency", "dct:accrualPeriodicity", ValueKind.STRING),
+    TermDefinition("schedule", "ops:schedule", ValueKind.STRING),
     TermDefinition("used", "prov:used", LS),
     TermDefinition("agent", "prov:wasAssociatedWith", LS),
     TermDefinition("outcome", "ops:outcome", ValueKind.STRING),

@@ -31,7 +31,7 @@ from vocab.initiative import (
     Role,
     Text,
 )
-from vocab.iris import Iris
+from vocab.iris import BASE, Iris
 from vocab.schemes import ONTOLOGIES, statements
 from vocab.statements.describe import describe, quads
 from vocab.statements.provenance import (
@@ -45,7 +45,7 @@ from vocab.statements.provenance import (
 )
 from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
-from vocab.terms import RDFS, literal
+from vocab.terms import DCT, FOAF, RDFS, literal
 
 IRIS = Iris("https://example.org/")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -311,3 +311,21 @@ def test_every_term_of_ours_that_is_written_is_declared_with_label_and_comment()
     assert used
     assert used - results["label"] == set()
     assert results["label"] == results["comment"] == results["isDefinedBy"]
+
+
+def test_the_publisher_and_the_frequency_of_a_source_are_things() -> None:
+    registry = Registry(
+        "kenya", "ICT projects", "Ministry of ICT", "https://x.example/", "https://x.example/l",
+        "oai", "dublin_core", "0 4 * * 0",
+    )  # fmt: skip
+    source = f"{BASE}source/kenya"
+
+    lines = describe_source(registry, Iris(BASE))
+
+    assert f"<{source}> <{DCT}publisher> <{source}#publisher>" in lines
+    assert f'<{source}#publisher> <{FOAF}name> "Ministry of ICT"' in lines
+    assert (
+        f"<{source}> <{DCT}accrualPeriodicity> <http://publications.europa.eu/resource/authority/frequency/WEEKLY>"
+        in lines
+    )
+    assert f'<{source}> <{BASE}operations#schedule> "0 4 * * 0"' in lines

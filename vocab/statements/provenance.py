@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from vocab.terms import (
     ADMS,
     DCAT,
     DCT,
+    FOAF,
     RDF,
     SH,
     date_literal,
@@ -104,6 +106,19 @@ class SourceStatus:
     hold: str | None = None
 
 
+_FREQUENCIES = {
+    r"\d+ \* \* \* \*": "HOURLY",
+    r"\d+ \d+ \* \* \*": "DAILY",
+    r"\d+ \d+,\d+ \* \* \*": "DAILY_2",
+    r"\d+ \d+ \* \* \w+": "WEEKLY",
+    r"\d+ \d+ \* \* \w+,\w+": "WEEKLY_2",
+    r"\d+ \d+ \* \* \w+,\w+,\w+": "WEEKLY_3",
+    r"\d+ \d+ \d+ \* \*": "MONTHLY",
+    r"\d+ \d+ \d+,\d+ \* \*": "MONTHLY_2",
+    r"\d+ \d+ \d+ (\*/3|\w+,\w+,\w+,\w+) \*": "QUARTERLY",
+    r"\d+ \d+ \d+ \w+,\w+ \*": "ANNUAL_2",
+    r"\d+ \d+ \d+ \w+ \*": "ANNUAL",
+}
 _COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
 _TIMES = (
     "lastAttempt",
@@ -212,15 +227,34 @@ def describe_source(registry: Registry, iris: Iris) -> list[str]:
         f"{source} <{DCT}title> {literal(registry.title, 'en')}",
         f"{source} <{DCT}license> {iri_or_literal(registry.licence)}",
         f"{source} <{DCAT}endpointURL> {iri_or_literal(registry.url)}",
-        f"{source} <{DCT}accrualPeriodicity> {literal(registry.every)}",
+        f"{source} <{DCT}accrualPeriodicity> <{frequency(registry.every)}>",
+        f"{source} <{iris.operations}schedule> {literal(registry.every)}",
         f"{source} <{iris.operations}protocol> {literal(registry.protocol)}",
         f"{source} <{iris.operations}mapping> {literal(registry.mapping)}",
     ]
     if registry.publisher:
-        out.append(f"{source} <{DCT}publisher> {literal(registry.publisher)}")
+        publisher = f"<{iris.source(registry.name)}#publisher>"
+        out += [
+            f"{source} <{DCT}publisher> {publisher}",
+            f"{publisher} {_TYPE} <{FOAF}Agent>",
+            f"{publisher} <{FOAF}name> {literal(registry.publisher)}",
+        ]
     if registry.is_retired:
         out.append(f"{source} <{ADMS}status> <{iris.operations}retired>")
     return sorted(out)
+
+
+def frequency(every: str) -> str:
+    """Return the IRI of how often a cron line is due, OTHER if the European Union's list has no
+    concept for it.
+
+    Source: http://publications.europa.eu/resource/authority/frequency
+
+    >>> [frequency(line).rpartition("/")[2] for line in ("15 3 * * *", "0 0 * * mon", "0 0 1 * *", "*/7 * * * *")]
+    ['DAILY', 'WEEKLY', 'MONTHLY', 'OTHER']
+    """
+    name = next((name for form, name in _FREQUENCIES.items() if re.fullmatch(form, every)), "OTHER")
+    return f"http://publications.europa.eu/resource/authority/frequency/{name}"
 
 
 def describe_source_statuses(

@@ -21,7 +21,7 @@ TOPIC = f"{FOAF}primaryTopic"
 LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f"{SCHEMA}creditText"
 # other statements about a record are the peer's bookkeeping
 _OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))
-_OF_REGISTRY = frozenset((f"{DCT}title", f"{DCT}publisher", f"{DCT}license"))
+_OF_REGISTRY = frozenset((f"{DCT}title", f"{DCT}publisher", f"{FOAF}name", f"{DCT}license"))
 _STATUS, _TIMES = f"{ADMS}status", (f"{PROV}invalidatedAtTime", f"{DCT}modified")
 
 
