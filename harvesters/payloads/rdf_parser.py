@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urldefrag
 
 from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, message, parser_errors
+from harvesters.payloads.graph import MEMBERS, PREFIXES
 from harvesters.reasons import Reason
+from vocab.iris import is_web
 
 # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
 # known
@@ -39,6 +43,16 @@ _SUBJECT = re.compile(
     rb"(?:\s|#[^\r\n]*+)*+(?:<(?P<iri>[^<>]*+)>|(?P<blank>_:[^\s<>\"]++)|(?P<prefix>[^\s:<>\"{}\[\]()]*+):(?P<local>[^\s<>\"]++))"
 )
 
+# In the base of a document that may hold empty references, so that they can be told from its
+# address written in full.
+_EMPTY_REFERENCE = "empty-reference"
+_STRUCTURES = (
+    PREFIXES["hydra"],
+    PREFIXES["ldp"],
+    "https://w3id.org/tree#",
+    "https://w3id.org/ldes#",
+)
+
 
 def parse_quads(
     content: bytes,
@@ -53,9 +67,53 @@ def parse_quads(
     nodes new names.
 
     With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
-    subjects are added to *broken* with the reason. Raises ParseError at any other invalid content,
-    and at triple terms nested more than 100 deep.
+    subjects are added to *broken* with the reason. An empty reference as a value, such as
+    ``"license": ""``, is no value: only properties that join pages and members lead to the document
+    itself. Raises ParseError at any other invalid content, and at triple terms nested more than 100
+    deep.
     """
+    address = urldefrag(base).url if base else ""
+    if is_web(address) and any(empty in content for empty in (b'""', b"''", b"<>")):
+        marked = f"{address}{'&' if '?' in address else '?'}{_EMPTY_REFERENCE}"
+        quads = _parse(content, syntax, subject, marked, broken, rename)
+        return _without_empty_references(quads, marked, address)
+    return _parse(content, syntax, subject, base, broken, rename)
+
+
+def _without_empty_references(quads: Iterator[Quad], marked: str, base: str) -> Iterator[Quad]:
+    """Yield the quads without those whose value is the *marked* base, which is replaced by *base*
+    elsewhere.
+    """
+
+    def restore(term: Any) -> Any:
+        if not (isinstance(term, NamedNode) and term.value.startswith(marked)):
+            return term
+        try:
+            return NamedNode(base + term.value[len(marked) :])
+        except ValueError:  # the lenient parser keeps what is no IRI
+            return term
+
+    for quad in quads:
+        name, value = quad.predicate.value, quad.object
+        if (
+            isinstance(value, NamedNode)
+            and value.value == marked
+            and not (name in MEMBERS or name.startswith(_STRUCTURES))
+        ):
+            continue
+        yield Quad(
+            restore(quad.subject), restore(quad.predicate), restore(value), restore(quad.graph_name)
+        )
+
+
+def _parse(
+    content: bytes,
+    syntax: RdfFormat,
+    subject: str | Reason,
+    base: str | None,
+    broken: NodeErrors | None,
+    rename: bool,
+) -> Iterator[Quad]:
     nested = content.count(b"<<") > MAX_DEPTH
     if nested and syntax in _TEXT_FORMATS:
         _check_depth(content, subject)
@@ -135,7 +193,8 @@ class _Statements:
         if match["blank"]:
             return match["blank"].decode("utf-8", "replace")
         if match["iri"] is not None:
-            return str(NamedNode(join_url(base or "", match["iri"].decode("utf-8", "replace"))))
+            node = join_url(base or "", match["iri"].decode("utf-8", "replace"))
+            return str(NamedNode(re.sub(f"[?&]{_EMPTY_REFERENCE}(?=#|$)", "", node)))
         prefix = match["prefix"].decode("utf-8", "replace")
         local = match["local"].decode("utf-8", "replace")
         return str(NamedNode(prefixes[prefix] + local)) if prefix in prefixes else ""

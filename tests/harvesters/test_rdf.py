@@ -21,6 +21,7 @@ from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf.harvest import collect
 from harvesters.source import Source
 from harvesters.stored_response import Validator
+from vocab.crosswalks import Crosswalks
 
 from .conftest import DefineSource, Handler, Registry, ScriptedRegistry
 
@@ -121,6 +122,58 @@ def test_a_document_says_the_same_in_any_syntax(
         [Literal("Water")],
         [Literal("CSV")],
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (
+            json.dumps(
+                {
+                    "@context": {
+                        "dcat": "http://www.w3.org/ns/dcat#",
+                        "dct": "http://purl.org/dc/terms/",
+                        "license": {"@id": "dct:license", "@type": "@id"},
+                    },
+                    "@id": "d",
+                    "@type": "dcat:Dataset",
+                    "dct:title": "Wells",
+                    "license": "",
+                    "dct:relation": {"@id": ""},
+                    "dcat:landingPage": {"@id": URL},
+                }
+            ),
+            "application/ld+json",
+        ),
+        (
+            f'{HEAD}<d> a dcat:Dataset ; dct:title "Wells" ; dct:license <> ; dcat:landingPage <{URL}> .',
+            "text/turtle",
+        ),
+        (
+            '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/"'
+            ' xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset rdf:about="d"><dct:title>Wells</dct:title>'
+            f'<dct:license rdf:resource=""/><dcat:landingPage rdf:resource="{URL}"/></dcat:Dataset></rdf:RDF>',
+            "application/rdf+xml",
+        ),
+    ],
+)
+def test_an_empty_address_is_no_value_and_the_address_of_the_document_is_one(
+    content: str,
+    media_type: str,
+    define_source: DefineSource,
+    registry: Registry,
+    words: Crosswalks,
+) -> None:
+    source = define_source("rdf", "dcat")
+    server = registry(
+        lambda _: httpx.Response(200, content=content, headers={"content-type": media_type})
+    )
+
+    (record,) = items(harvest(server, source))
+    dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
+
+    assert record.key == "https://registry.example/d"
+    assert (dataset.licences, dataset.related, dataset.pages) == ((), (), (URL,))
 
 
 def test_a_syntax_that_the_definition_names_is_taken(

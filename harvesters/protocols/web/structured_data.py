@@ -29,13 +29,15 @@ from vocab.iris import is_web
 
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*+=\s*+[\"']?\s*+([\w.:-]++)", re.IGNORECASE)
 _TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+# of microdata and RDFa: an empty address is resolved to that of the page
+_EMPTY_ADDRESS = re.compile(r"""\s(?:href|src)\s*+=\s*+(?:""|'')""", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
 
 
 def parse_page(reply: Reply) -> tuple[Store, list[str]]:
     """Return all structured data of a page as a store, and the errors of what could not be parsed."""
     store, errors = Store(), list[str]()
-    text = _text(reply).encode("utf-8", "replace")
+    text = _EMPTY_ADDRESS.sub("", _text(reply)).encode("utf-8", "replace")
     for kind, extract in (("JSON-LD", _json_ld), ("microdata", _microdata), ("RDFa", _rdfa)):
         try:
             with parser_errors(f"its {kind} cannot be read"):
