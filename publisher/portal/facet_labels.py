@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,8 @@ from vocab.schemes import Label, concepts, label
 
 # whose preferred label is a sentence, and whose first alternative label is short
 _SHORT = ("goal",)
+# "By 2030, " at the beginning of a target, in the languages of the United Nations
+_DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году,?)\s*(?=.)")
 
 
 def facet_title(name: str) -> str:
@@ -120,8 +123,13 @@ class FacetLabels:
         return label or code
 
     def short(self, facet: str, code: str) -> str:
-        """Return the label of a code, after the code itself where people know it."""
+        """Return the label of a code, after the code itself where people know it. Half of the
+        targets begin with the same date, so that a list would show nothing else of them; it is
+        left out.
+        """
         name = self.name(facet, code)
+        if facet == "target" and (date := _DATE.match(name)):
+            name = name[date.end()].upper() + name[date.end() + 1 :]
         return (
             f"{code} {name}"
             if facet in ("line", "target") and name != code

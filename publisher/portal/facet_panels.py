@@ -18,8 +18,11 @@ from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
 
 SPARSE = 20  # a panel that covers less than one thing in this number comes last
-MAX_BARS = 12  # bars of a panel; its table has all
-_NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # sorted by code, not by count
+MAX_BARS = 12  # bars of a short list
+CLEAR = 2  # times as many initiatives as the next code has make the largest one a finding
+_NO_FINDING = ("status", "coverage", "language")  # what most initiatives have says little
+_YEARS = ("year", "prizeyear")
+_NUMBERED = ("line", "goal", "target", *_YEARS)  # sorted by code, not by count
 
 
 class FacetBar(NamedTuple):
@@ -32,8 +35,8 @@ class FacetBar(NamedTuple):
 
 
 class FacetPanel(NamedTuple):
-    """The counts of a facet: *bars* are the first of *all* codes, *query* is the URL of the query
-    behind them.
+    """The counts of a facet: *bars* are those of all codes, *query* is the URL of the query behind
+    them.
 
     *coverage* is None if it says nothing or was not requested.
     """
@@ -41,12 +44,23 @@ class FacetPanel(NamedTuple):
     facet: str
     title: str
     bars: tuple[FacetBar, ...]
-    code_count: int
     query: str
     table: DataTable
     coverage: Coverage | None = None
     embed: str = ""  # the path of its embed, "" if there is none
     finding: str = ""  # which code has the most initiatives, "" if the things are others
+
+    @property
+    def short(self) -> Sequence[FacetBar]:
+        """Return the bars of a short list."""
+        return self.bars if self.facet in _NUMBERED else self.bars[:MAX_BARS]
+
+    @property
+    def ranked(self) -> Sequence[FacetBar]:
+        """Return the bars as a figure shows them: the largest first, years the newest first."""
+        if self.facet in _YEARS:
+            return self.bars[::-1]
+        return sorted(self.bars, key=lambda bar: -bar.value)
 
     @property
     def largest(self) -> int:
@@ -85,10 +99,9 @@ def facet_panel(
 ) -> FacetPanel:
     """Return the panel of one facet. Its table counts records, as its query does."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
-    visible = ranked if facet in _NUMBERED else ranked[:MAX_BARS]
     bars = tuple(
         FacetBar(code, names.short(facet, code), things, names.page(facet, code))
-        for code, things in visible
+        for code, things in ranked
     )
     text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
@@ -99,18 +112,16 @@ def facet_panel(
     )
     table = count_table(facet, title, (facet,), records, text)
     embed = embed_path("bars", facet, filters) if initiatives else ""
-    finding = largest_bar(bars) if initiatives else ""
-    return FacetPanel(
-        facet, title, bars, len(ranked), query_page_url(text), table, embed=embed, finding=finding
-    )
+    finding = largest_bar(bars) if initiatives and facet not in _NO_FINDING else ""
+    return FacetPanel(facet, title, bars, query_page_url(text), table, embed=embed, finding=finding)
 
 
 def largest_bar(bars: Sequence[FacetBar]) -> str:
-    """Return which of *bars* has the most initiatives; "" if several have the same number, and for
-    fewer than two bars.
+    """Return which of *bars* has the most initiatives; "" unless it has CLEAR times as many as the
+    next one, and for fewer than two bars.
     """
     ranked = sorted(bars, key=lambda bar: -bar.value)
-    if len(ranked) < 2 or ranked[0].value == ranked[1].value:
+    if len(ranked) < 2 or ranked[0].value < CLEAR * ranked[1].value:
         return ""
     first = ranked[0]
     return _("{name} has the most initiatives ({count})").format(

@@ -26,6 +26,7 @@ from publisher.projections.facets.filter_query import make_filter, total
 from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
 from vocab.iris import Iris
 
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 HTML = {"Accept": "text/html"}
 PAGES = [
     "/",
@@ -157,6 +158,53 @@ async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_miss
         client, "/concept?iri=http://metadata.un.org/sdg/3"
     )
     assert 'href="/compare?one=line%2FC4"' in text
+
+
+async def test_a_topic_shows_the_first_of_each_list_and_all_others_behind_a_summary(
+    client: httpx.AsyncClient,
+) -> None:
+    text = await page(client, f"/concept?iri={KENYA}")
+
+    shown = re.sub(r"(?s)<details.*?</details>", "", text)
+    panels = re.findall(r'(?s)<section class="card panel".*?</section>', shown)
+    rows = [panel.count("<tr>") for panel in panels]
+    assert rows
+    assert [count for count in rows if not 1 < count <= 8] == []
+    assert shown.count('<li>\n<a href="/page/') <= 6
+    assert "(122)</summary>" in text or "(50)</summary>" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "address"),
+    [
+        ("/country/kenya", 301, f"/concept?iri={KENYA}"),
+        ("/country/404", 301, f"/concept?iri={KENYA}"),
+        (
+            "/country/united-kingdom",
+            301,
+            "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/826",
+        ),
+        ("/goal/3", 301, "/concept?iri=http://metadata.un.org/sdg/3"),
+        ("/target/3.8", 301, "/concept?iri=http://metadata.un.org/sdg/3.8"),
+        ("/action-line/c7-ehea", 301, "/scheme/action-line/C7-ehea"),
+        ("/country/congo", 300, ""),
+        ("/country/atlantis", 404, ""),
+    ],
+)
+async def test_an_address_that_people_write_leads_to_the_page_of_its_topic(
+    client: httpx.AsyncClient, path: str, status: int, address: str
+) -> None:
+    reply = await client.get(path, headers={"Accept": "text/html"})
+
+    assert (reply.status_code, reply.headers.get("location", "")) == (status, address)
+    if status == 300:
+        assert re.findall("geoArea/(178|180)", reply.text) == ["178", "180"]
+
+
+async def test_a_country_is_headed_by_its_name_alone(client: httpx.AsyncClient) -> None:
+    text = await page(client, f"/concept?iri={KENYA}")
+
+    assert re.findall("(?s)<h1>(.*?)</h1>", text) == ['<span lang="en" dir="auto">Kenya</span>']
 
 
 async def test_two_topics_are_compared_side_by_side(client: httpx.AsyncClient) -> None:

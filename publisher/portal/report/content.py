@@ -252,7 +252,7 @@ def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabe
     panel = facet_panel(
         facet, report_data.tables.counts_once(filters).get(facet, {}), filters, names
     )
-    drawn = [bar for bar in panel.bars if bar.value][:_BARS]
+    drawn = [bar for bar in panel.short if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
     drawing = (
         bar_chart(

@@ -5,13 +5,15 @@ concept.
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
@@ -41,13 +43,18 @@ from publisher.rdf.results import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from vocab.countries import country
 from vocab.initiative import Basis
-from vocab.iris import is_web
+from vocab.iris import Iris, is_web, slug
 from vocab.product.mapping_sets import mapped_schemes, sssom_table
+from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
 
 _TSV = "text/tab-separated-values; charset=utf-8"
 _ORDERED_BY = ("notation", "broader")
+_SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
+# what an English name of a country has beside its short name
+_GOVERNMENT = re.compile(r"\s*\(.*\)|.*\bRepublic of (?:the )?")
 ConceptIri = Annotated[str, Query(description="The IRI of the concept")]
 FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
@@ -116,6 +123,54 @@ async def scheme(
     document = await find_document(request, service, describe_graph, 2)
     whole = document.description.iri
     return await _respond_scheme(request, service, pages, document, whole, whole)
+
+
+@get(router, "/country/{code}", include_in_schema=False)
+@get(router, "/goal/{code}", include_in_schema=False)
+@get(router, "/target/{code}", include_in_schema=False)
+@get(router, "/action-line/{code}", include_in_schema=False)
+async def short_address(
+    request: Request, service: ServiceDep, pages: PagesDep, code: str
+) -> Response:
+    """Redirect an address that people write, /country/kenya or /goal/3, to the page of the concept.
+    Countries that have the same short name are listed.
+    """
+    facet = _SHORT_ADDRESSES[request.url.path.split("/")[-2]]
+    codes = codes_by_slug(facet, service.iris).get(slug(code), ())
+    if not codes and facet == "country" and (address := country(code.replace("-", " "))):
+        codes = (FACETS[facet].code(address, service.iris),)
+    names = FacetLabels(service.iris)
+    if len(codes) == 1:
+        return RedirectResponse(names.page(facet, codes[0]), HTTPStatus.MOVED_PERMANENTLY)
+    if codes:
+        choices = [(names.name(facet, one), names.page(facet, one)) for one in codes]
+        return pages.page("choices.html", HTTPStatus.MULTIPLE_CHOICES, name=code, choices=choices)
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=code)
+    )
+
+
+@lru_cache
+def codes_by_slug(facet: str, iris: Iris) -> dict[str, tuple[str, ...]]:
+    """Return the codes of a facet by their slugs, of countries also by those of their English
+    names: the whole name, and without brackets and the form of government.
+
+    >>> codes = codes_by_slug("country", Iris())
+    >>> codes["kenya"], codes["404"], codes["iran"], codes["congo"]
+    (('404',), ('404',), ('364',), ('178', '180'))
+    >>> codes_by_slug("line", Iris())["c7-ehea"]
+    ('C7-ehea',)
+    """
+    by_slug: dict[str, set[str]] = {}
+    for address in concepts(FACETS[facet].scheme, iris.base):
+        if (named := facet_of_concept(address, iris)) and named[0] == facet:
+            code = named[1]
+            names = {code}
+            if facet == "country" and (name := label(address, "en", iris.base)):
+                names |= {name, _GOVERNMENT.sub("", name)}
+            for one in names:
+                by_slug.setdefault(slug(one), set()).add(code)
+    return {name: tuple(sorted(codes)) for name, codes in by_slug.items()}
 
 
 async def _respond_scheme(
