@@ -93,7 +93,7 @@ lock: $(INSTALLED)
 	printf '%s\n' pypdf roc-validator | $(COMPILE) - --no-annotate --output-file tests/validators.lock
 
 # Without npm, the query page is a plain form.
-$(INSTALLED): requirements.lock tests/data.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip
+$(INSTALLED): requirements.lock tests/data.lock pyproject.toml hatch_build.py .ci/install .ci/data $(QUERY_PAGE) | $(BIN)/pip
 	@command -v npm >/dev/null || .ci/packages nodejs npm || echo "Continuing without npm: the query page will be a plain form."
 	.ci/install
 	@touch $@

@@ -348,19 +348,19 @@ def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
     Debian keeps each version in a folder of its own; its pg_dump of the PATH takes one of them by a
     rule of its own, so it is asked last.
     """
-    found = dict[int, str]()
+    versions = dict[int, str]()
     for command in [*map(str, debian.glob("*/bin/pg_dump")), shutil.which("pg_dump")]:
         if command is None:
             continue
         answer = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
         if match := re.search(r"\(PostgreSQL\) (\d+)", answer):
-            found.setdefault(int(match[1]), command)
-    if new := [version for version in found if version >= server]:
-        return found[min(new)]
-    others = ", ".join(map(str, sorted(found)))
+            versions.setdefault(int(match[1]), command)
+    if new := [version for version in versions if version >= server]:
+        return versions[min(new)]
+    others = ", ".join(map(str, sorted(versions)))
     _fail(
         f"the ledger is in PostgreSQL {server}, and "
-        + (f"pg_dump is only here in version {others}" if found else "pg_dump is not installed")
+        + (f"pg_dump is only here in version {others}" if versions else "pg_dump is not installed")
         + f": install the PostgreSQL client in version {server} or newer"
     )
 

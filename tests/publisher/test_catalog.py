@@ -19,6 +19,7 @@ from app_client import served
 from publish_fixture import copy_data
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
+from suites import folder
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
@@ -36,7 +37,7 @@ from vocab.iris import Iris
 IRIS = Iris()
 BASE = IRIS.base
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
-SHAPES = Path(__file__).parents[3] / "shared/suites/dcat-ap-3"
+SHAPES = folder("dcat-ap-3")
 DCAT = "http://www.w3.org/ns/dcat#"
 PREFIXES = f"PREFIX dcat: <{DCAT}> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/> "
 

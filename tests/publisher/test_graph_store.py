@@ -34,11 +34,8 @@ pytestmark = pytest.mark.every_store
 
 PLACE = "/rdf-graph-store"
 GRAPH = f"{BASE}record/demo/1"
-EXCHANGES = (
-    list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl"))
-    if SUITE.exists()
-    else []
-)
+MANIFEST = SUITE / "graph-store-protocol" / "manifest-indirect.ttl"
+EXCHANGES = list(exchanges(MANIFEST)) if MANIFEST.exists() else []
 
 
 async def get(
@@ -228,8 +225,8 @@ async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wri
 
 
 async def test_each_of_the_suites_exchanges_is_run() -> None:
-    if not SUITE.exists():
-        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+    if not MANIFEST.exists():
+        pytest.skip(f"no tests of W3C's Graph Store Protocol at {MANIFEST}")
 
     assert len(EXCHANGES) == 9
 

@@ -24,7 +24,8 @@ from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"
-ALL = list(exchanges(MANIFEST)) if SUITE.exists() else []
+# older sets describe the requests in comments
+ALL = [item for item in exchanges(MANIFEST) if item.steps] if SUITE.exists() else []
 UPDATES = [item for item in ALL if "update" in item.name]
 QUERIES = [item for item in ALL if "update" not in item.name]
 KINDS = {
@@ -65,8 +66,8 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
 
 
 async def test_each_of_the_manifests_tests_is_run() -> None:
-    if not SUITE.exists():
-        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+    if not ALL:
+        pytest.skip(f"no W3C SPARQL suite with requests at {SUITE}")
 
     assert (len(QUERIES), len(UPDATES)) == (20, 14)
 

@@ -26,10 +26,11 @@ from pyoxigraph import (
     parse,
     parse_query_results,
 )
+from suites import folder
 
 Node = NamedNode | BlankNode | Literal | Triple
 
-SUITE = Path(__file__).parents[3] / "shared" / "suites" / "w3c-sparql11"
+SUITE = folder("w3c-sparql11")
 MF = "http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#"
 QT = "http://www.w3.org/2001/sw/DataAccess/tests/test-query#"
 RS = "http://www.w3.org/2001/sw/DataAccess/tests/result-set#"
@@ -45,7 +46,7 @@ class Facts:
 
     def __init__(self, file: Path) -> None:
         self._store = Store()
-        self._store.extend(parse(path=str(file), format=RdfFormat.TURTLE, base_iri=file.as_uri()))
+        self._store.extend(parse(path=str(file), base_iri=file.as_uri()))
 
     def all(self, subject: Node, predicate: str) -> list[Node]:
         assert not isinstance(subject, Literal)

@@ -358,11 +358,11 @@ def test_the_pg_dump_that_fits_the_server_is_found(
         command.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.2 (Debian)'\n")
         command.chmod(0o755)
 
-    found = {server: backup._pg_dump(server, tmp_path) for server in (14, 15, 16, 17, 18)}
+    chosen = {server: backup._pg_dump(server, tmp_path) for server in (14, 15, 16, 17, 18)}
     with pytest.raises(typer.Exit):
         backup._pg_dump(19, tmp_path)
 
-    assert found == {
+    assert chosen == {
         server: str(commands[version])
         for server, version in {14: 15, 15: 15, 16: 17, 17: 17, 18: 18}.items()
     }

@@ -16,13 +16,14 @@ from pyshacl.errors import ReportableRuntimeError
 from rdflib import BNode, Graph, Literal, URIRef
 from rdflib.namespace import SH, Namespace
 from rdflib.term import Node
+from suites import folder
 
 from shapes.engines.engine import EngineError
 from shapes.engines.reference import graph
 from shapes.result import Result
 from shapes.validate import EngineName, compile_shapes
 
-SUITE = Path(__file__).parents[3] / "shared" / "suites" / "w3c-shacl"
+SUITE = folder("w3c-shacl")
 MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
 SHT = Namespace("http://www.w3.org/ns/shacl-test#")
 

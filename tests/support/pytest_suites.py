@@ -1,5 +1,5 @@
 """A plugin of pytest: the run fails where a conformance suite is missing, and its report says how
-many cases of each suite ran.
+many cases of which set of each suite ran.
 
 ``@pytest.mark.suite("w3c-shacl")`` marks the tests whose cases come from a suite.
 """
@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from suites import SHARED, SUITES, missing
+from suites import SHARED, SUITES, missing, origin
 
 PROPERTY = "suite"
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
@@ -49,6 +49,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         result = counts.get(suite, Counter())
         ran = result.total() - result["skipped"]
         rest = ", ".join(f"{result[outcome]} {outcome}" for outcome in OUTCOMES if result[outcome])
-        terminalreporter.write_line(
-            f"{suite}: {ran} cases ran ({rest})" if rest else f"{suite}: 0 cases ran"
-        )
+        cases = f"{ran} cases ran ({rest})" if rest else "0 cases ran"
+        terminalreporter.write_line(f"{suite} ({origin(suite)}): {cases}")

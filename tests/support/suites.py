@@ -1,16 +1,21 @@
-"""The conformance suites of others, which lie beside the project."""
+"""The conformance suites of others: beside the project, in ``../shared``, or in source distributions
+that ``.ci/data`` unpacks. What lies beside the project comes first.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 SHARED = Path(__file__).parents[3] / "shared"
-SUITES = {  # each with the file that its tests begin with
-    "w3c-sparql11": "manifest-all.ttl",
-    "w3c-shacl": "manifest.ttl",
-    "oai-pmh-xsd": "oai-all.xsd",
-    "dcat-ap-3": "shapes.ttl",
-    "tree-shacl": "tree-common.ttl",
+DATA = Path(sys.prefix) / "data"
+SUITES = {  # each with the file that its tests begin with in ../shared, and its folder in DATA
+    "w3c-sparql11": ("manifest-all.ttl", "rdflib-7.1.4/test/data/suites/w3c/sparql11"),
+    "w3c-rdf": ("", "rdflib-7.1.4/test/data/suites/w3c"),
+    "w3c-shacl": ("manifest.ttl", "pyshacl-0.40.1/test/resources/sht_tests"),
+    "oai-pmh-xsd": ("OAI-PMH.xsd", "pyoai-2.5.0/src/oaipmh/tests"),
+    "dcat-ap-3": ("shapes.ttl", ""),
+    "tree-shacl": ("tree-common.ttl", ""),
 }
 
 
@@ -19,7 +24,26 @@ def missing(shared: Path) -> list[str]:
     as in a copy of the project alone.
     """
     return (
-        [name for name, first in SUITES.items() if not (shared / "suites" / name / first).is_file()]
+        [
+            name
+            for name, (first, _) in SUITES.items()
+            if first and not (shared / "suites" / name / first).is_file()
+        ]
         if shared.is_dir()
         else []
     )
+
+
+def folder(name: str) -> Path:
+    """Return where the suite is, or would be."""
+    _, fetched = SUITES[name]
+    beside = SHARED / "suites" / name
+    return beside if not fetched or beside.is_dir() else DATA / fetched
+
+
+def origin(name: str) -> str:
+    """Say which set of the suite is here."""
+    place = folder(name)
+    if not place.is_dir():
+        return "not here"
+    return "../shared" if place.is_relative_to(SHARED) else place.relative_to(DATA).parts[0]

@@ -2,16 +2,16 @@
 text is about it.
 
 Source: https://github.com/SDGClassification/benchmark, version 1.0.0 (MIT). ``make install``
-installs its package without dependencies, since it needs an older pandas. No classifier is trained
-on it.
+unpacks its package as data. No classifier is trained on it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from importlib.metadata import PackageNotFoundError, files
 from typing import NamedTuple
+
+from suites import DATA
 
 
 class LabelledText(NamedTuple):
@@ -23,12 +23,9 @@ class LabelledText(NamedTuple):
 
 
 def benchmark_texts() -> list[LabelledText]:
-    """Return all texts in the order of the file, none if the package is not installed."""
-    try:
-        names = files("sdgclassification-benchmark") or []
-    except PackageNotFoundError:
-        return []
-    table = next(name for name in names if name.name == "benchmark.csv").read_text("utf-8")
+    """Return all texts in the order of the file, none if the package is not here."""
+    tables = DATA.glob("sdgclassification-benchmark-*/sdgclassification/**/benchmark.csv")
+    table = next((file.read_text("utf-8") for file in tables), "")
     return [
         LabelledText(row["text"], row["sdg"], row["label"] == "True")
         for row in csv.DictReader(io.StringIO(table, newline=""))

@@ -228,7 +228,7 @@ def test_the_model_of_the_vectors_is_installed_and_whole() -> None:
 def test_suggestions_for_the_benchmark_are_as_right_as_promised(step: int) -> None:
     texts = benchmark_texts()[::step]
     if not texts:
-        pytest.skip("the package sdgclassification-benchmark is not installed; run make install")
+        pytest.skip("the package sdgclassification-benchmark is not here; run make install")
     model = load(SHIPPED)
 
     probabilities = model.probabilities(embed([item.text for item in texts]))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live_server import ROOT
 from mutating_source import FIRST, IRIS, plain, read_graphs
 from pyoxigraph import DefaultGraph, NamedNode, Quad, RdfFormat, parse
 from pyshacl import validate
 from rdf_terms import value
 from rdflib import Graph
+from suites import folder
 
-SHAPES = ROOT.parent / "shared" / "suites" / "tree-shacl"
+SHAPES = folder("tree-shacl")
 TREE = "https://w3id.org/tree#"
 LDES = "https://w3id.org/ldes#"
 A = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
