@@ -113,13 +113,13 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     name = get_option(source, OPTIONS, "kind")
     fixed = KINDS[name] if name else None
 
-    return partial(_map_package, lexicon=lexicon, language=source.language, fixed=fixed)
+    return partial(_map_package, lexicon=lexicon, tag=source.language, fixed=fixed)
 
 
 def _map_package(
     record: Record[Row],
     lexicon: CrosswalkLookup,
-    language: str | None,
+    tag: str | None,
     fixed: type[Resource] | None,
 ) -> Resource:
     package = record.payload
@@ -128,7 +128,6 @@ def _map_package(
             f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}"
         )
     fields = _fields(package)
-    tag = _single_language(fields) or language
     tags, tagged = _tags(package)
     themes = list(_texts(fields, _THEMES))
     subjects = _subjects(fields, [*tags, *_groups(package)], themes, lexicon)
@@ -371,12 +370,6 @@ def _identifiers(key: str, package: Row, fields: Fields) -> tuple[str, ...]:
             if text != key
         ]
     )
-
-
-def _single_language(fields: Fields) -> str | None:
-    """Return the package's language if it names exactly one."""
-    tags = parse_languages(_texts(fields, ("language",)))
-    return parse_language(tags[0]) if len(tags) == 1 else None
 
 
 def _translated(

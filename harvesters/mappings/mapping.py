@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.html_to_text import html_to_text
-from harvesters.payloads.value_parsing import normalize_inline, parse_titles
+from harvesters.payloads.value_parsing import normalize_inline, parse_language, parse_titles
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Post, Resource, Text
 
 # the fields whose texts are freed of HTML, and their names in remarks
 _TEXTS = {"titles": "title", "descriptions": "description"}
+
+# of ISO 639: several, uncoded, undetermined and none
+_NO_LANGUAGES = frozenset(("mul", "mis", "und", "zxx"))
+_LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,35 @@ class RecordMapping:
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
-        """Return the function that maps the source's records, with titles and descriptions in plain
-        text.
+        """Return the function that maps the source's records: texts without a language have that of
+        their record, else the source definition's; titles and descriptions are plain text.
         """
-        map_record = self.build(source, crosswalks)
-        return lambda record: remove_markup(map_record(record))
+
+        @lru_cache(_LANGUAGE_CACHE_SIZE)
+        def mapper(tag: str | None) -> Callable[[Record[Any]], Resource]:
+            return self.build(replace(source, language=tag), crosswalks)
+
+        def map_record(record: Record[Any]) -> Resource:
+            resource = mapper(source.language)(record)
+            tag = _stated_language(resource, source.language)
+            return remove_markup(resource if tag == source.language else mapper(tag)(record))
+
+        return map_record
+
+
+def _stated_language(resource: Resource, default: str | None) -> str | None:
+    """Return the one language that a resource states, if a title or description has the *default*
+    for lack of its own; else the default.
+    """
+    if all(text.language != default for text in (*resource.titles, *resource.descriptions)):
+        return default
+    tags = {parse_language(word) for word in resource.languages}
+    tag = tags.pop() if len(tags) == 1 else None
+    if tag is None or tag in _NO_LANGUAGES:
+        return default
+    # "en_US" of a repository's software is no other language than the "en" of the definition
+    is_same = default is not None and tag.partition("-")[0] == default.partition("-")[0]
+    return default if is_same else tag
 
 
 def remove_markup(resource: Resource) -> Resource:

@@ -502,7 +502,9 @@ class RecordMapper:
         """Return the credit line: the peer's, else the title and publisher of its registry."""
         remote = self.remote
         title = remote.first(f"{DCT}title", self.registry)
-        publisher = remote.first(f"{FOAF}name", NamedNode(f"{self.registry.value}#publisher"))
+        publisher = remote.first(
+            f"{FOAF}name", NamedNode(f"{self.registry.value}#publisher")
+        ) or remote.first(f"{DCT}publisher", self.registry)  # a text in older releases
         credit = remote.first(f"{SCHEMA}creditText", NamedNode(self.record))
         return (
             credit or ", ".join(dict.fromkeys(name for name in (title, publisher) if name)) or None

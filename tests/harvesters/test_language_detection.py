@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from lxml import etree
+
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.page_model import Record
 from harvesters.payloads.language_detection import detect_languages
+from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
+
+from .conftest import DefineSource
 
 TEXTS = {
     "en": "Forty schools in the countryside are connected to the internet, and their teachers learn how to teach with it.",
@@ -77,3 +85,40 @@ def test_what_was_detected_is_marked_in_the_data(resource: Resource, property_: 
     )
     assert f"{detection} <https://w3id.org/wsis-stocktaking/ns#detectedIn> <{property_}>" in lines
     assert f'{detection} <http://purl.org/dc/terms/language> "es"' in lines
+
+
+@pytest.mark.parametrize(
+    ("languages", "default", "tag"),
+    [
+        (["fre"], None, "fr"),
+        (["fr"], "en", "fr"),
+        (["en_US"], "en", "en"),
+        (["fr", "en"], "es", "es"),
+        (["mul"], "es", "es"),
+        ([], "es", "es"),
+    ],
+)
+@pytest.mark.parametrize("mapping", ["fields", "oai_dc", "ckan_package"])
+def test_texts_have_the_one_language_that_their_record_states(
+    mapping: str,
+    languages: list[str],
+    default: str | None,
+    tag: str,
+    define_source: DefineSource,
+    words: Crosswalks,
+) -> None:
+    fields = {"title": "title", "description": "notes", "languages": "language"}
+    source = define_source(
+        mapping=mapping, language=default, **({"fields": fields} if mapping == "fields" else {})
+    )
+    row: dict[str, Any] = {"title": "Puits", "notes": "Eau", "language": languages}
+    stated = "".join(f"<language>{language}</language>" for language in languages)
+    element = etree.fromstring(
+        '<dc xmlns="http://purl.org/dc/elements/1.1/"><title>Puits</title>'
+        f"<description>Eau</description>{stated}</dc>"
+    )
+
+    read = MAPPINGS[mapping].prepare(source, words)
+    resource = read(Record("1", element if mapping == "oai_dc" else row, b""))
+
+    assert [text.language for text in (*resource.titles, *resource.descriptions)] == [tag, tag]
