@@ -4,7 +4,10 @@ that they have reached in the journal.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pyoxigraph import Store
@@ -32,8 +35,8 @@ def working_faults(
     one, which is sound.
 
     The engines of the store and of the search index check what they read; files that they share
-    with the snapshot are compared with it. The store is opened and DuckDB files are read to the
-    end, unless a server has them open. Bytes that no row uses may differ.
+    with the snapshot are compared with it. The store is opened, unless a server has it open, and
+    DuckDB files are read to the end. Bytes that no row uses may differ.
     """
     yield from _position_faults(store, snapshot, reader, remedy)
     for name, pattern in _IMMUTABLE.items():
@@ -41,16 +44,35 @@ def working_faults(
         if name == "text" and not _is_index_published(store, snapshot):
             files = [path for path in files if path.name != TOPICS]  # it may be a newer one
         yield from copy_faults(Path(snapshot.path), name, files, remedy)
-    if is_locked(store / "lock"):
-        return
+    is_open = is_locked(store / "lock")
+    for path in (folder.with_name(WORK) for folder in ProjectionPaths.below(store)):
+        reason = _reason_of_copy(path) if is_open else path.exists() and unreadable_reason(path)
+        if reason:
+            yield Fault(f"store/{path.relative_to(store)}", f"cannot be read: {reason}", remedy)
     try:
-        Store.read_only(str(store / "store"))
+        if not is_open:
+            Store.read_only(str(store / "store"))
     except (OSError, RuntimeError, ValueError) as error:
         yield Fault("store/store", f"cannot be opened: {error}", remedy)
-    for folder in ProjectionPaths.below(store):
-        path = folder.with_name(WORK)
-        if path.exists() and (reason := unreadable_reason(path)):
-            yield Fault(f"store/{path.relative_to(store)}", f"cannot be read: {reason}", remedy)
+
+
+def _reason_of_copy(path: Path) -> str:
+    """Return why a copy of the DuckDB file *path* cannot be read, "" if it can, or if the file
+    changes while it is copied. A server could not open the file itself while it is read.
+    """
+    with suppress(FileNotFoundError), tempfile.TemporaryDirectory(dir=path.parents[1]) as folder:
+        before = _file_states(path)
+        for file in before:
+            shutil.copyfile(file, Path(folder) / file.name)
+        reason = unreadable_reason(Path(folder) / path.name) if before else ""
+        return reason if _file_states(path) == before else ""
+    return ""
+
+
+def _file_states(path: Path) -> dict[Path, tuple[int, int]]:
+    """Return the time and the size of a DuckDB file and its log."""
+    stats = {file: file.stat() for file in path.parent.glob(f"{path.name}*")}
+    return {file: (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}
 
 
 def _is_index_published(store: Path, snapshot: Snapshot) -> bool:

@@ -743,6 +743,21 @@ def test_argument_of_another_type_has_the_error_of_the_store(call: str, shared: 
         _answer(shared(*stored), query)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT * FROM read_text('{__file__}')",
+        "ATTACH 'other.duckdb' AS other",
+        "COPY (SELECT 1) TO 'copied.csv'",
+        "SET enable_external_access = true",
+        "SET memory_limit = '9GB'",
+    ],
+)
+def test_columns_are_read_without_access_to_other_files(sql: str, shared: Shared) -> None:
+    with pytest.raises(duckdb.Error, match=r"disabled|locked"):
+        shared().connection.execute(sql)
+
+
 def test_random_queries_call_every_function_that_is_compiled() -> None:
     named = {name.removeprefix("Builtin_") for name in _FUNCTIONS} - {"UnaryMinus", "Function"}
 

@@ -331,6 +331,17 @@ def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
     assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
 
 
+def test_damaged_working_files_are_found_while_a_server_has_them_open(filled: Path) -> None:
+    damaged = [filled / "store" / name / "work.duckdb" for name in ("columns", "tables")]
+    for path in damaged:
+        _damage(path)
+
+    with FileLock(filled / "store" / "lock"):
+        faults = list(files.store_faults(filled, IRIS, lambda _: None))
+
+    assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+
+
 def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot_links_them(
     filled: Path,
 ) -> None:
