@@ -14,6 +14,10 @@ AREA = "http://metadata.un.org/sdg/codes/geoArea/"
 
 _COUNTRY = f"{AREA}co"
 _CODE = re.compile(r"[A-Z]{2,3}\Z")
+# a name and another of the same country: "Czechia (Czech Republic)", 'Eswatini (fmr. "Swaziland")'
+_TWO_NAMES = re.compile(
+    r"([^()]++)\((?:(?:fmr|formerly|former)\b\.?)?+([^()]++)\)\Z", re.IGNORECASE
+)
 _NUMBER = re.compile(r"[0-9]{1,3}\Z")
 
 
@@ -61,6 +65,8 @@ def country(text: str | int) -> str | None:
     True
     >>> country("KENYA"), country("no") is None, country("Africa") is None
     ('http://metadata.un.org/sdg/codes/geoArea/404', True, True)
+    >>> country('Eswatini (fmr. "Swaziland")') == country("Eswatini"), country("Kenya (Uganda)")
+    (True, None)
     """
     value = str(text)
     return _country(value) if len(value) <= MAX_LENGTH else None
@@ -75,7 +81,15 @@ def _country(text: str) -> str | None:
         return _find_number(stripped, _countries())
     if stripped in _countries():
         return stripped
-    return _names().find(fold(stripped))
+    return _names().find(fold(stripped)) or _named_twice(stripped)
+
+
+def _named_twice(text: str) -> str | None:
+    """Return the country that both names of *text* name, the second in parentheses."""
+    if not (match := _TWO_NAMES.match(text)):
+        return None
+    first, second = (_names().find(fold(name)) for name in match.groups())
+    return first if first == second else None
 
 
 def area(text: str | int) -> str | None:

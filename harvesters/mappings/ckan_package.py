@@ -95,7 +95,8 @@ _LICENCES = ("license_url", "license", "license_id", "license_title")
 _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
-_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator", _DATES)).union(
+_ADDITIONS = "solr_additions"  # of HDX: JSON with the names of countries
+_KNOWN_KEYS = frozenset((_ADDITIONS, "publisher", "lead_country", "status", "coverage", "author", "creator", _DATES)).union(
     _CONTACT_LISTS, *_CONTACTS,
     _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS, _FREQUENCY,
     _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _CREATED, _CHANGED,
@@ -130,7 +131,10 @@ def _map_package(
     fields = _fields(package)
     tags, tagged = _tags(package)
     themes = list(_texts(fields, _THEMES))
-    subjects = _subjects(fields, [*tags, *_groups(package)], themes, lexicon)
+    groups = _groups(package)
+    places = [group for group in groups if lexicon.find_country(group)]
+    words = [*tags, *(group for group in groups if group not in places)]
+    subjects = _subjects(fields, words, themes, lexicon)
     kind = fixed or _kind(fields, lexicon)
     parties = _parties(package, fields, lexicon)
     return kind(
@@ -143,7 +147,7 @@ def _map_package(
         licences=_licences(fields),
         issued=_date(fields, _ISSUED, "publication", _CREATED),
         modified=_date(fields, _MODIFIED, "revision", _CHANGED),
-        countries=_countries(fields, lexicon),
+        countries=_countries(fields, places, lexicon),
         parties=parties,
         action_lines=subjects.lines,
         goals=subjects.goals,
@@ -197,21 +201,30 @@ def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
     return bool(lexicon.goal(theme) or lexicon.target(theme))
 
 
-def _countries(fields: Fields, lexicon: CrosswalkLookup) -> tuple[str, ...]:
+def _countries(fields: Fields, groups: Iterable[str], lexicon: CrosswalkLookup) -> tuple[str, ...]:
     """Return the countries of the places, by IRI or name, else the package's country if no place
-    has a name.
+    has a name, else those of its *groups*.
     """
     codes = (text.rstrip("/#").rpartition("/")[2].upper() for text in _texts(fields, _PLACE_IRIS))
-    countries = [
+    by_code = [
         country for code in codes if code.isalpha() and (country := lexicon.find_country(code))
     ]
-    places = [text for name in _PLACES if name in fields for text in _place_names(fields[name])]
-    if not countries:
-        countries = [country for text in places for country in lexicon.countries(text)]
-    if not countries:
-        countries = [
-            country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)
-        ]
+    added = _decode_json(fields.get(_ADDITIONS))
+    added = added.get("countries") if isinstance(added, dict) else None
+    names: tuple[Iterable[str], ...] = (
+        [text for name in _PLACES if name in fields for text in _place_names(fields[name])],
+        _texts(fields, _COUNTRIES),
+        split_words(added, None),
+        groups,
+    )
+    countries = by_code or next(
+        (
+            listed
+            for texts in names
+            if (listed := [country for text in texts for country in lexicon.countries(text)])
+        ),
+        [],
+    )
     return tuple(dict.fromkeys(countries))
 
 

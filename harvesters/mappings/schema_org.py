@@ -28,6 +28,7 @@ from harvesters.payloads.value_parsing import (
     split_values,
     unique_non_contact,
     unique_urls,
+    without_local_time,
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -133,8 +134,8 @@ def _map_record(
         languages=_languages(graph_reader),
         licences=unique_urls(graph_reader.links(*_iris("license")))
         or tuple(graph_reader.words(*_iris("license"))[:1]),
-        issued=graph_reader.date(*_iris("datePublished", "dateCreated", "foundingDate")),
-        modified=graph_reader.date(*_iris("dateModified")),
+        issued=_date(graph_reader, *_iris("datePublished", "dateCreated", "foundingDate")),
+        modified=_date(graph_reader, *_iris("dateModified")),
         countries=_countries(graph_reader, lexicon),
         parties=_parties(graph_reader),
         action_lines=subjects.lines,
@@ -146,6 +147,13 @@ def _map_record(
         related=_related(graph_reader, source, crosswalks),
         **_class_fields(kind, graph_reader, classes, lexicon),
     )
+
+
+def _date(graph_reader: GraphReader, *names: str) -> str | None:
+    """Return the date in one of these properties: authors of pages write local times, as calendars
+    do.
+    """
+    return without_local_time(graph_reader.date(*names))
 
 
 def _descriptions(graph_reader: GraphReader) -> tuple[Text, ...]:
@@ -251,8 +259,8 @@ def _class_fields(
             "kind": next((_NAMESPACE + name for name in classes), None),
             "creators": parse_titles(graph_reader.texts(*_iris("author", "creator"))),
         }
-    start = graph_reader.date(*_iris("startDate", "foundingDate"))
-    end = graph_reader.date(*_iris("endDate", "dissolutionDate"))
+    start = _date(graph_reader, *_iris("startDate", "foundingDate"))
+    end = _date(graph_reader, *_iris("endDate", "dissolutionDate"))
     own: dict[str, Any] = {
         "start": start,
         "end": end,

@@ -295,6 +295,17 @@ def _parse_milliseconds(text: str) -> str:
     return written.removesuffix("T00:00:00") if written.endswith("T00:00:00") else f"{written}Z"
 
 
+def without_local_time(text: str | None) -> str | None:
+    """Return a time that has no zone as its day, since the hour is unknown elsewhere; anything else
+    unchanged.
+
+    >>> without_local_time("2026-05-01T19:00"), without_local_time("2026-05-01T19:00Z")
+    ('2026-05-01', '2026-05-01T19:00Z')
+    """
+    match = _DAY_TIME.match(text) if text else None
+    return match[1] if match and match[4] is None else text
+
+
 def parse_interval(text: str) -> tuple[str, str] | None:
     """Parse an ISO 8601 interval, e.g. 2019/2021 or 2019-01-01/2021-12-31, or years with a dash;
     None if there is none.

@@ -220,3 +220,11 @@ def test_a_term_that_is_no_iri_is_kept_as_it_is() -> None:
         == [quad.predicate.value for quad in quads]
         == ["https://schema.org/na me"]
     )
+
+
+def test_a_time_without_a_zone_is_its_day_as_in_calendars(read: Callable[..., Any]) -> None:
+    text = '<it> a s:Event ; s:name "A" ; s:startDate "2026-05-01T09:00" ; s:endDate "2026-05-01T17:00+03:00" .'
+
+    event = read(schema_org, text)
+
+    assert (event.start, event.end) == ("2026-05-01", "2026-05-01T17:00+03:00")

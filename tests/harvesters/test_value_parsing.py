@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from harvesters.mappings.mapping import remove_markup
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
@@ -18,6 +20,8 @@ from harvesters.payloads.value_parsing import (
 )
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Document, File, Text
+
+from .conftest import DefineSource
 
 
 @pytest.mark.parametrize(
@@ -205,3 +209,40 @@ def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -
     assert resource.descriptions == (Text("Ask […]\n\nTwo"),)
     assert resource.files[0].titles == (Text("A & B"),)
     assert resource.markup == ("title", "description")
+
+
+@pytest.mark.parametrize(
+    ("word", "area"),
+    [
+        ("Congo (Congo-Brazzaville)", "178"),
+        ("Czechia (Czech Republic)", "203"),
+        ('Eswatini (fmr. "Swaziland")', "748"),
+        ("Micronesia (Federated States of)", "583"),
+        ("Congo (Congo-Kinshasa)", None),
+        ("Kenya (Nairobi)", None),
+    ],
+)
+def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
+    word: str, area: str | None, words: Crosswalks
+) -> None:
+    iri = f"http://metadata.un.org/sdg/codes/geoArea/{area}" if area else None
+
+    assert words.country(word) == iri
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"groups": [{"name": "ken", "title": "Kenya"}, {"name": "water", "title": "Water"}]},
+        {"solr_additions": '{"countries": ["Kenya"]}', "groups": [{"title": "Water"}]},
+    ],
+)
+def test_countries_of_hdx_are_its_groups_and_additions(
+    places: dict[str, Any], define_source: DefineSource, words: Crosswalks
+) -> None:
+    read = MAPPINGS["ckan_package"].prepare(define_source(mapping="ckan_package"), words)
+
+    resource = read(Record("1", {"title": "Wells", **places}, b""))
+
+    assert resource.countries == ("http://metadata.un.org/sdg/codes/geoArea/404",)
+    assert [subject.value for subject in resource.subjects] == ["Water"]
