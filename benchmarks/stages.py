@@ -88,10 +88,17 @@ class TimedLedger(Ledger):
         with self._clock.part("ledger: keys looked up"):
             return super().already_staged(run, keys)
 
-    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
+    def stage(
+        self,
+        run: Run,
+        staged_records: Sequence[StagedRecord],
+        first: int,
+        *,
+        is_checkpoint: bool = True,
+    ) -> None:
         """Keep a page's staged records."""
         with self._clock.part("ledger: staged_records kept"):
-            super().stage(run, staged_records, first)
+            super().stage(run, staged_records, first, is_checkpoint=is_checkpoint)
 
     def count_published(self, source: str) -> int:
         """Count what is published: a plan begins with it."""

@@ -35,6 +35,18 @@ TEXTS: Mapping[str, str] = {
         "%(count)s of %(total)s records could not be published (%(share)s); the limit is %(limit)s"
     ),
     "keys_repeated": "of these, %(count)s: %(reason)s",
+    "too_many_statements": (
+        "the record %(key)s has %(count)s statements; the limit is %(limit)s (statements in "
+        "[limits] of the source definition)"
+    ),
+    "too_many_dates": (
+        "the recurring events of the file have %(count)s dates; the limit is %(limit)s (dates in "
+        "[limits] of the source definition)"
+    ),
+    "journal_too_large": (
+        "the journal would grow by %(size)s bytes for %(received)s bytes received, %(ratio)s for "
+        "each; the limit is %(limit)s (journal in [limits] of the source definition)"
+    ),
     "on_hold": "%(by)s holds the source since %(since)s UTC",
     "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
     "planned_clear": "%(by)s asks to remove all records of the source: %(count)s",

@@ -38,6 +38,8 @@ class Limits:
     *reidentified* are the maximum shares of the published records, *withheld* that of the received
     ones. A vanished record is deleted by a full harvest that does not see it if *misses* full
     harvests after the first did not see it, or if *grace* days have passed, whichever comes first.
+    *statements* is the maximum number of statements of a record, *dates* that of the dates of a
+    file's recurring events, *journal* that of the journal's bytes for each byte received.
     """
 
     expect: float = 1
@@ -47,6 +49,9 @@ class Limits:
     withheld: float = 0.25
     misses: int = 2
     grace: float = 7.0
+    statements: float = 10_000
+    dates: float = 10_000
+    journal: float = 20
 
 
 @dataclass(frozen=True, slots=True)

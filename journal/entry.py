@@ -22,7 +22,7 @@ from isal import igzip, isal_zlib
 from journal.errors import ChainError, JournalError
 
 SUFFIX = ".rdfp.gz"
-_LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
+COMPRESSION_LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
 _BLOCK = 1 << 20  # bytes compressed at once
 _HEADER = re.compile(r'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\]*)") \.\n\Z', re.ASCII)
 # a path segment of the run's IRI that needs no encoding
@@ -155,7 +155,7 @@ def _write_body(
     time: datetime,
 ) -> None:
     with igzip.IGzipFile(
-        filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0
+        filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0
     ) as packed:
         for data in _gathered(_lines(blocks, previous, run, time)):
             digest.update(data)
@@ -187,4 +187,4 @@ def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 def _member(data: bytes) -> bytes:
-    return bytes(igzip.compress(data, compresslevel=_LEVEL, mtime=0))
+    return bytes(igzip.compress(data, compresslevel=COMPRESSION_LEVEL, mtime=0))

@@ -15,7 +15,7 @@ _CAUSES: dict[str, tuple[Outcome, ...]] = {
     "deleted": (Outcome.DELETED,),
     "missing": (Outcome.VANISHED, Outcome.LOST),
     "too_few_records": (Outcome.VANISHED, Outcome.MISSING),
-    "withheld": (Outcome.WITHHELD, Outcome.UNREADABLE),
+    "withheld": (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE),
     "reidentified": (Outcome.REIDENTIFIED,),
     "changed": (Outcome.CHANGED,),
 }

@@ -39,6 +39,9 @@ LIMITS: Mapping[str, str] = {
     "withheld": "Withheld records (share)",
     "misses": "Full harvests before removal",
     "grace": "Days before removal",
+    "statements": "Statements of a record (at most)",
+    "dates": "Dates of the recurring events of a file (at most)",
+    "journal": "Journal bytes for each byte received (at most)",
 }
 # The parts of the portal that follow the journal, by their names in /health.
 PARTS: Mapping[str, str] = {

@@ -180,9 +180,9 @@ def _collect(
         unchanged = run.rules == last_rules_digest(source, context)
         task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
 
-        def page() -> tuple[int, Mapping[str, int]]:
+        def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
             check_time()
-            return archive.length, client.outcome_counts
+            return archive.length, client.outcome_counts, client.responses
 
         reader = page_reader(
             context, task, check_compatible(source)[0], client, None, page, lambda _: None

@@ -121,8 +121,10 @@ def row_to_staged(row: Any, description: str = "") -> StagedRecord:
     )
 
 
-def unchanged_row(run: Run, staged_records: Sequence[StagedRecord]) -> dict[str, object] | None:
-    """Return the unchanged records of a run's last page as one row, or None."""
+def unchanged_row(
+    run: Run, staged_records: Sequence[StagedRecord], first: int
+) -> dict[str, object] | None:
+    """Return the unchanged ones of records numbered from *first* as one row, or None."""
     unchanged = [staged for staged in staged_records if staged.outcome is Outcome.UNCHANGED]
     if not unchanged:
         return None
@@ -134,7 +136,7 @@ def unchanged_row(run: Run, staged_records: Sequence[StagedRecord]) -> dict[str,
     )
     return {
         "run": run.id,
-        "page": run.pages,
+        "page": first,
         **columns,
         "count": len(unchanged),
         "keys": compress(keys),

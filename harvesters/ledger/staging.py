@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
+from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -95,9 +96,16 @@ class Staging(Runs):
             rows = connection.execute(sa.select(s.key, s.digest).where(of_run)).all()
         return {row.key: row.digest for row in rows}
 
-    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
+    def stage(
+        self,
+        run: Run,
+        staged_records: Sequence[StagedRecord],
+        first: int,
+        *,
+        is_checkpoint: bool = True,
+    ) -> None:
         """Write a page's records, numbered from *first*, and the run's checkpoint in one
-        transaction.
+        transaction. Without *is_checkpoint* they are a part of a page, and the rest follows.
         """
         rows = [
             staged_row(run, number, staged) for number, staged in enumerate(staged_records, first)
@@ -107,19 +115,22 @@ class Staging(Runs):
                 connection.execute(sa.insert(t.staged), rows)
             if texts := description_rows(run, staged_records, first):
                 connection.execute(sa.insert(t.description), texts)
-            if unchanged := unchanged_row(run, staged_records):
+            if unchanged := unchanged_row(run, staged_records, first):
                 connection.execute(sa.insert(t.unchanged), unchanged)
-            self._save(connection, run)
+            if is_checkpoint:
+                self._save(connection, run)
 
-    def count_staged(self, run: Run) -> int:
-        """Count the records received in the run so far."""
+    def discard_part(self, run: Run) -> None:
+        """Delete what was staged of a page since the run's last checkpoint: the page is read again."""
         with self._begin() as connection:
-            query = (
-                sa.select(sa.func.count())
-                .select_from(t.staged)
-                .where(t.staged.c.run == run.id, t.staged.c.seq >= 0)
-            )
-            return connection.scalar(query) or 0
+            for table, number in (
+                (t.staged, t.staged.c.seq),
+                (t.description, t.description.c.seq),
+                (t.unchanged, t.unchanged.c.page),
+            ):
+                connection.execute(
+                    sa.delete(table).where(table.c.run == run.id, number >= run.fetched)
+                )
 
     def outcomes(self, run: Run) -> dict[Outcome, int]:
         """Count the run's outcomes, also those of a finished run."""
@@ -287,3 +298,26 @@ class Staging(Runs):
             for reason in staged_reasons(row)
             if reason.code in KEY_CONFLICTS
         ]
+
+    def largest_description(self, run: Run, most: int) -> tuple[str, int] | None:
+        """Return the key of the new or changed record with the most statements, and their number;
+        None if none has more than *most*.
+        """
+        s, d = t.staged.c, t.description.c
+        join = t.staged.join(t.description, sa.and_(d.run == s.run, d.seq == s.seq))
+        # A statement takes more than a byte, also compressed.
+        large = sa.and_(s.run == run.id, sa.func.length(d.statements) > most)
+        query = sa.select(s.key, d.statements).select_from(join).where(large).order_by(s.seq)
+        counts = (
+            (key or "", decompress(statements).count("\n") + 1)
+            for key, statements in self.stream(query)
+        )
+        largest = max(counts, key=itemgetter(1), default=("", 0))
+        return largest if largest[1] > most else None
+
+    def description_bytes(self, run: Run) -> int:
+        """Return the compressed size of the run's new and changed descriptions."""
+        d = t.description.c
+        query = sa.select(sa.func.sum(sa.func.length(d.statements))).where(d.run == run.id)
+        with self._begin() as connection:
+            return int(connection.scalar(query) or 0)

@@ -110,7 +110,8 @@ staged = Table(
     sqlite_with_rowid=False,
 )
 
-# The unchanged records of one page in one row, to save rows.
+# The unchanged records of one page, or part of one, in one row, to save rows; "page" is the number
+# of the first staged record of that page.
 unchanged = Table(
     "unchanged",
     metadata,

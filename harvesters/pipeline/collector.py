@@ -177,9 +177,8 @@ class _LedgerProxy:
 
     calls: Calls
 
-    def count_staged(self, run: Run) -> int:
-        count: int = self.calls.call("count_staged", run)
-        return count
+    def discard_part(self, run: Run) -> None:
+        self.calls.call("discard_part", run)
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
         staged_keys: dict[str, str | None] = self.calls.call("already_staged", run, keys)
@@ -193,8 +192,16 @@ class _LedgerProxy:
         descriptions: dict[str, bytes] = self.calls.call("current_descriptions", source, keys)
         return descriptions
 
-    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
-        self.calls.call("stage", run, [pack_result(staged) for staged in staged_records], first)
+    def stage(
+        self,
+        run: Run,
+        staged_records: Sequence[StagedRecord],
+        first: int,
+        *,
+        is_checkpoint: bool = True,
+    ) -> None:
+        packed = [pack_result(staged) for staged in staged_records]
+        self.calls.call("stage", run, packed, first, is_checkpoint)
 
 
 @dataclass(slots=True)

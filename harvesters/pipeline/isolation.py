@@ -36,7 +36,7 @@ from harvesters.pipeline.collector_processes import (
     Collectors,
     Process,
 )
-from harvesters.pipeline.page_processor import Progress, ProgressCallback
+from harvesters.pipeline.page_processor import PageCallback, Progress, ProgressCallback
 from harvesters.pipeline.process_limits import Phase
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
@@ -108,7 +108,7 @@ class IsolatedPageReader:
         ledger: Ledger,
         client: Fetch,
         task: ProcessingTask,
-        page: Callable[[], tuple[int, Mapping[str, int]]],
+        page: PageCallback,
         watch: ProgressCallback,
         since: datetime | None,
     ) -> None:
@@ -137,7 +137,7 @@ class IsolatedPageReader:
         self._calls: Mapping[str, Callable[..., Any]] = {
             "get": self._get, "post": self._post, "get_range": self._get_range, "download": self._download, "close_file": self._close_file,
             "validator": client.validator, "forget": client.forget, "now": client.now,
-            "count_staged": ledger.count_staged, "already_staged": ledger.already_staged,
+            "discard_part": ledger.discard_part, "already_staged": ledger.already_staged,
             "stored_records": ledger.stored_records, "current_descriptions": ledger.current_descriptions,
             "stage": self._stage, "page": self._next_page,
             "executor": self._describe_executor, "submit": self._submit, "result": self._result,
@@ -316,14 +316,18 @@ class IsolatedPageReader:
     def _close_file(self, number: int) -> None:
         self._files.pop(number).close()
 
-    def _next_page(self) -> tuple[int, Mapping[str, int]]:
-        archived, requests = self._on_page()
+    def _next_page(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
+        archived, requests, responses = self._on_page()
         self._read_pages += 1
         self._requests = Counter(requests)
-        return archived, dict(requests)
+        return archived, dict(requests), dict(responses)
 
     def _stage(
-        self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int
+        self,
+        run: Run,
+        packed: Sequence[tuple[Any, ...] | ResultReference],
+        first: int,
+        is_checkpoint: bool,
     ) -> None:
         staged_records = [
             self._results[item.number][item.position]
@@ -333,14 +337,16 @@ class IsolatedPageReader:
         ]
         for number in {item.number for item in packed if isinstance(item, ResultReference)}:
             del self._results[number]
-        self._ledger.stage(run, staged_records, first)
+        self._ledger.stage(run, staged_records, first, is_checkpoint=is_checkpoint)
+        self._pool.record_count += sum(1 for staged in staged_records if staged.description)
+        if not is_checkpoint:
+            return
         self.run, self._staged_pages, self._staged_requests = (
             run,
             self._staged_pages + 1,
             self._requests,
         )
         self._reply_cache.forget_staged(self._staged_pages)
-        self._pool.record_count += sum(1 for staged in staged_records if staged.description)
         self._on_progress(
             Progress(run.source, run.pages, first + len(staged_records), run.reported_total)
         )

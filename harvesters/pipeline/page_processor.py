@@ -32,6 +32,9 @@ Item = Record[Any] | DeletedRecord | InvalidRecord
 RESUMED = "resumed"
 # likewise: how many records were on two pages of a list that changed while it was read
 LISTED_TWICE = "twice"
+# likewise: how many records were dates of recurring events
+DATES = "dates"
+MAX_PART = 1000  # records staged at once, however many a page has
 # records read ahead of the first page for each worker: its current and its next chunk
 _PENDING_RECORDS = 400
 
@@ -171,7 +174,8 @@ class PendingPage:
     is pending.
 
     *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on
-    earlier pages of a list that changes.
+    earlier pages of a list that changes. Of a page in parts, all but the last have *is_part*, and
+    the last has these values for the whole page.
     """
 
     page: Page[Any]
@@ -179,6 +183,7 @@ class PendingPage:
     pending: PendingResults
     is_repeat: bool = False
     listed_twice: int = 0
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +206,8 @@ class StagingLedger(Protocol):
     load no database libraries.
     """
 
-    def count_staged(self, run: Run) -> int:
-        """Count the records received in the run so far."""
+    def discard_part(self, run: Run) -> None:
+        """Delete what was staged of a page since the run's last checkpoint."""
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
         """Return those of these keys that this run has staged already, with the record's digest."""
@@ -213,8 +218,17 @@ class StagingLedger(Protocol):
     def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the current descriptions of these keys, compressed."""
 
-    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
-        """Write a page's records, numbered from *first*, and the run's checkpoint."""
+    def stage(
+        self,
+        run: Run,
+        staged_records: Sequence[StagedRecord],
+        first: int,
+        *,
+        is_checkpoint: bool = True,
+    ) -> None:
+        """Write a page's records, numbered from *first*, and the run's checkpoint if they are its
+        last ones.
+        """
 
 
 @dataclass(slots=True)
@@ -234,22 +248,50 @@ class StagingQueue:
     irregularities: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Count what an interrupted run has staged."""
-        self._staged_count = self.ledger.count_staged(self.run)
+        """Go on behind the last checkpoint of an interrupted run."""
+        self.ledger.discard_part(self.run)
+        self._staged_count = self.run.fetched
         self._earlier_requests = Counter(self.run.network)
 
-    def submit_page(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
+    def submit_page(
+        self,
+        page: Page[Any],
+        archived: int,
+        network: Mapping[str, int],
+        responses: Mapping[str, int],
+    ) -> None:
         """Process a page, and stage the pages that are ready.
 
         *archived* is the length of the archive after the page was read, *network* the outcomes of
-        the requests up to it.
+        the requests up to it, *responses* the run's responses as in ``Run``.
         """
-        self.run = replace(
-            self.run, network=dict(self._earlier_requests + Counter(network) + self.irregularities)
-        )
+        network = dict(self._earlier_requests + Counter(network) + self.irregularities)
+        self.run = replace(self.run, network=network, responses=dict(responses))
         # the source reports no change: nothing is missing, and this is not a full harvest
         if page.unchanged:
             self.run = replace(self.run, is_full=False)
+        parts = [
+            replace(page, items=page.items[first : first + MAX_PART])
+            for first in range(0, len(page.items), MAX_PART)
+        ] or [page]
+        is_repeat, listed_twice = True, 0
+        for number, part in enumerate(parts, 1):
+            pending = self._submit_part(part)
+            is_repeat, listed_twice = (
+                is_repeat and pending.is_repeat,
+                listed_twice + pending.listed_twice,
+            )
+            whole = replace(
+                pending,
+                is_repeat=is_repeat,
+                listed_twice=listed_twice,
+                is_part=number < len(parts),
+            )
+            self._pending.append((whole, archived))
+            while self._pending and (self._pending[0][0].pending.is_ready or self._is_full()):
+                self._stage(*self._pending.popleft())
+
+    def _submit_part(self, page: Page[Any]) -> PendingPage:
         keys = [item.key for item in page.items if item.key is not None]
         seen_keys = self.ledger.already_staged(self.run, keys)
         wanted = set(keys)
@@ -262,11 +304,7 @@ class StagingQueue:
             self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
         )
         stored = self.ledger.stored_records(self.run.source, keys)
-        self._pending.append(
-            (self.processor.submit(page, stored, seen_keys, current_descriptions), archived)
-        )
-        while self._pending and (self._pending[0][0].pending.is_ready or self._is_full()):
-            self._stage(*self._pending.popleft())
+        return self.processor.submit(page, stored, seen_keys, current_descriptions)
 
     def _is_full(self) -> bool:
         """Return whether reading must wait for the first page: those behind it are enough for the
@@ -282,6 +320,10 @@ class StagingQueue:
 
     def _stage(self, pending: PendingPage, archived: int) -> None:
         staged, page, run = self.processor.results(pending), pending.page, self.run
+        first, self._staged_count = self._staged_count, self._staged_count + len(staged)
+        if pending.is_part:
+            self.ledger.stage(run, staged, first, is_checkpoint=False)
+            return
         reported_total = max(
             (number for number in (page.reported_total, run.reported_total) if number is not None),
             default=None,
@@ -294,6 +336,7 @@ class StagingQueue:
         counts = {
             **run.counts,
             LISTED_TWICE: run.counts.get(LISTED_TWICE, 0) + pending.listed_twice,
+            DATES: run.counts.get(DATES, 0) + page.dates,
             RESUMED: 0,
         }
         self.run = replace(
@@ -304,11 +347,10 @@ class StagingQueue:
             reported_total=reported_total,
             archived=archived,
             counts=counts,
-            fetched=run.fetched + len(staged),
+            fetched=self._staged_count,
             incomplete_reason=incomplete_reason,
         )
-        self.ledger.stage(self.run, staged, self._staged_count)
-        self._staged_count += len(staged)
+        self.ledger.stage(self.run, staged, first)
         self.on_progress(Progress(run.source, self.run.pages, self._staged_count, reported_total))
 
 
@@ -324,6 +366,7 @@ def archived_page(page: Page[Any]) -> Page[Any]:
         again=True,
         incomplete_reason=None,
         moves=False,
+        dates=0,
     )
 
 
@@ -351,7 +394,7 @@ def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
     return None
 
 
-PageCallback = Callable[[], tuple[int, Mapping[str, int]]]
+PageCallback = Callable[[], tuple[int, Mapping[str, int], Mapping[str, int]]]
 
 
 class PageReader(Protocol):
@@ -390,8 +433,5 @@ class LocalPageReader:
         """Stage every page; raise HarvestError as the protocol does."""
         task = self.queue.processor.processor.task
         for page in self.protocol.collect(task.source, self.client, self.since, self.run.cursor):
-            archived, requests = self.on_page()
-            self.queue.submit_page(
-                archived_page(page) if task.is_remap else page, archived, requests
-            )
+            self.queue.submit_page(archived_page(page) if task.is_remap else page, *self.on_page())
         self.queue.flush()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from isal import isal_zlib
+
 from harvesters.errors import HarvestError, LedgerError, LockLostError, error_reason
 from harvesters.ledger.models import (
     ERASED,
@@ -28,9 +30,9 @@ from harvesters.runs.locks import journal_lock
 from harvesters.runs.plans.plan import Plan, incompleteness_reasons
 from harvesters.runs.quad_counts import QuadCount, cumulative_quads, inconsistencies
 from harvesters.runs.reported_problems import close_fixed_problems
-from harvesters.source import Source
+from harvesters.source import Limits, Source
 from journal import mirror_origin
-from journal.entry import Entry
+from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError
 from vocab.iris import Iris
 from vocab.statements.provenance import Registry, describe_source
@@ -38,6 +40,7 @@ from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.statements.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
 
 _OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
+_SMALL_ENTRY = 1 << 20  # bytes: an entry that no limit concerns, however little was received
 _STILL_LISTED = tuple(
     outcome for outcome in SEEN if outcome not in (*UPSERTED, Outcome.DELETED, Outcome.ABSENT)
 )
@@ -72,6 +75,23 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         context.ledger.save(run)
         return _write_entry(run, source, context)
+
+
+def measure_size(plan: Plan, limits: Limits, context: HarvestContext) -> Plan:
+    """Return the plan with the size of what it would publish.
+
+    The journal's bytes are counted only if the ledger's, which are more, are over the limit.
+    """
+    run, ledger = plan.run, context.ledger
+    plan = replace(plan, largest=ledger.largest_description(run, int(limits.statements)))
+    size, received = ledger.description_bytes(run), run.responses.get("bytes", 0)
+    if size <= _SMALL_ENTRY or size <= limits.journal * received:
+        return plan
+    compressor, size = isal_zlib.compressobj(COMPRESSION_LEVEL), 0
+    for key, new, old in ledger.changed_descriptions(run):
+        for block in diff_block(old, new, context.iris.record(run.source, key)):
+            size += len(compressor.compress(block.encode()))
+    return replace(plan, journal_bytes=size + len(compressor.flush()))
 
 
 def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:

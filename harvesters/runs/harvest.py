@@ -13,7 +13,13 @@ from harvesters.errors import HarvestError, LockLostError, PlanError, QuietHours
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import REVIEW, Reason, without_review
-from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
+from harvesters.runs.commit import (
+    check_ledger_matches_journal,
+    commit,
+    defer,
+    finish_commit,
+    measure_size,
+)
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
 from harvesters.runs.page_collection import collect_pages
@@ -164,7 +170,7 @@ def _end_dry_run(plan: Plan, context: HarvestContext) -> Plan:
 
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
     """Return the plan of a run whose pages are staged, and whether its limits permit it."""
-    plan = compute_plan(run, context.ledger, source.limits)
+    plan = measure_size(compute_plan(run, context.ledger, source.limits), source.limits, context)
     overrides = context.ledger.operators.overrides(source.name)
     hold = context.ledger.operators.holds().get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)

@@ -50,9 +50,7 @@ def collect_pages(
     *,
     full: bool,
 ) -> tuple[Run, dict[str, Validator]]:
-    """Stage every page; return the run after the last page, and the validators for the next
-    conditional requests.
-    """
+    """Stage every page; return the run after the last one, and the validators for the next run."""
     if run.pages and run.cursor is None:
         return run, {}
     archive = Archive(
@@ -69,10 +67,11 @@ def collect_pages(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
 
-        def page() -> tuple[int, Mapping[str, int]]:
+        def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
             context.check_lock()
             archive.publish_file()
-            return archive.length, client.outcome_counts
+            responses = merge_responses(run.responses, client.responses)
+            return archive.length, client.outcome_counts, responses
 
         reader = page_reader(context, task, protocol, client, run.since, page, watch)
         try:
@@ -84,8 +83,8 @@ def collect_pages(
                 run, Counter(client.outcome_counts) + reader.irregularities, error, client, context
             )
             raise
-    run = reader.run
-    return replace(run, responses=merge_responses(run.responses, client.responses)), client.seen
+    responses = merge_responses(run.responses, client.responses)
+    return replace(reader.run, responses=responses), client.seen
 
 
 def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
@@ -140,7 +139,7 @@ def _save_network_counts(
     ):
         outcome_counts[error.outcome] += 1
     network = dict(Counter(run.network) + outcome_counts)
-    responses = merge_responses(stored.responses, client.responses)
+    responses = merge_responses(run.responses, client.responses)
     context.ledger.save(replace(stored, network=network, responses=responses))
 
 
@@ -156,8 +155,8 @@ def page_reader(
     """Return a reader that collects the pages of *task* with *client*, in a collector process if
     there are any.
 
-    *page* is called before each page is staged. It returns the length of the archive in bytes and
-    the outcome counts of the requests so far.
+    *page* is called before each page is staged. It returns the length of the archive in bytes, the
+    outcome counts of the requests so far, and the run's responses so far.
     """
     if context.collectors:
         return IsolatedPageReader(

@@ -127,9 +127,9 @@ def _collect(
     counts.
     """
 
-    def page() -> tuple[int, Mapping[str, int]]:
+    def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
         context.check_lock()
-        return 0, {}
+        return 0, {}, {}
 
     for archived_run in archived_runs:
         log.debug("re-mapping the archived responses", source=source.name, run=archived_run.id)

@@ -123,6 +123,7 @@ def fail(run: Run, context: HarvestContext, reason: Reason) -> None:
     stored = context.ledger.run(run.id) or run
     if stored.state is State.COMMITTING:
         return
+    context.ledger.discard_part(stored)
     counts = {
         "fetched": stored.fetched,
         **{outcome.value: count for outcome, count in context.ledger.outcomes(stored).items()},

@@ -90,6 +90,16 @@ def test_times_without_a_zone_have_that_of_the_calendar_or_the_definition(
     assert row["start"] == "2026-05-01T09:00:00+06:00"
 
 
+def test_dates_of_recurring_events_are_counted(define_source: DefineSource) -> None:
+    content = calendar(
+        "UID:1\nDTSTART:20260501T090000Z\nRRULE:FREQ=DAILY;COUNT=3", "UID:2\nDTSTART:20260501"
+    )
+
+    (page,) = pages(content, define_source)
+
+    assert (len(page.items), page.dates) == (4, 3)
+
+
 def test_a_zone_that_the_calendar_defines_itself_is_kept(define_source: DefineSource) -> None:
     standard = "BEGIN:STANDARD\nDTSTART:20200101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\nEND:STANDARD\n"
     zone = f"BEGIN:VTIMEZONE\nTZID:Ours\n{standard}END:VTIMEZONE\n"

@@ -197,7 +197,6 @@ def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) ->
     )
 
     assert ledger.open_run("s") == run
-    assert ledger.count_staged(run) == 2
     assert ledger.already_staged(run, ["a", "b"]) == {"a": "digest of a"}
 
 
@@ -395,7 +394,21 @@ def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:
     ledger.delete_run(run)
 
     assert ledger.runs() == []
-    assert ledger.count_staged(run) == 0
+    assert ledger.already_staged(run, ["a"]) == {}
+
+
+def test_a_part_of_a_page_is_discarded_and_the_checkpoint_stays(ledger: Ledger) -> None:
+    same = StagedRecord("c", Outcome.UNCHANGED, "digest of c")
+    run = replace(start_run(ledger), fetched=1, pages=1)
+    ledger.stage(run, [new("a")], 0)
+    ledger.stage(run, [new("b"), same], 1, is_checkpoint=False)
+
+    ledger.discard_part(run)
+
+    assert ledger.already_staged(run, ["a", "b", "c"]) == {"a": "digest of a"}
+    assert ledger.outcomes(run)[Outcome.UNCHANGED] == 0
+    assert [key for key, _, _ in ledger.changed_descriptions(run)] == ["a"]
+    assert ledger.run(run.id) == run
 
 
 def test_validators_are_replaced_whole(ledger: Ledger) -> None:

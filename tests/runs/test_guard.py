@@ -779,6 +779,44 @@ def test_an_empty_or_short_list_has_one_reason(
     assert [violation.reason.code for violation in violations] == codes
 
 
+@pytest.mark.parametrize(
+    ("limits", "codes"),
+    [
+        (Limits(), []),
+        (Limits(statements=10), ["too_many_statements"]),
+        (Limits(journal=1), ["journal_too_large"]),
+    ],
+)
+def test_a_large_publication_from_a_small_answer_is_held(
+    source: Source,
+    context: HarvestContext,
+    registry: Any,
+    project: Project,
+    limits: Limits,
+    codes: list[str],
+) -> None:
+    registry.size = 1200
+    registry.projects = [project(number) for number in range(1200)]
+
+    plan = harvest(replace(source, limits=limits), context)
+
+    assert [reason.code for reason in plan.hold_reasons] == codes
+    assert plan.run.state is (State.HELD if codes else State.COMMITTED)
+
+
+def test_many_dates_of_recurring_events_are_held_and_many_records_are_not(
+    context: HarvestContext,
+) -> None:
+    run = context.ledger.create_run("s", context.now(), "", is_full=True, since=None)
+    outcomes = dict.fromkeys(Outcome, 0) | {Outcome.NEW: 100_000}
+    dated = replace(run, counts={"dates": 10_001})
+
+    assert find_violations(Plan(run, outcomes, 0), Limits()) == []
+    (violation,) = find_violations(Plan(dated, outcomes, 0), Limits())
+    assert violation.reason.text.startswith("the recurring events of the file have 10,001 dates")
+    assert find_violations(Plan(dated, outcomes, 0), Limits(dates=20_000)) == []
+
+
 def test_a_source_with_a_second_approver_needs_two_people(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:

@@ -170,12 +170,15 @@ class BusyPool:
 
 @dataclass(slots=True)
 class StagedPages:
-    """The part of the ledger that stages pages; *sizes* are theirs."""
+    """The part of the ledger that stages pages; *sizes* are theirs, *checkpoints* whether the run
+    can go on behind each.
+    """
 
     sizes: list[int] = field(default_factory=list)
+    checkpoints: list[bool] = field(default_factory=list)
 
-    def count_staged(self, _: Run) -> int:
-        return 0
+    def discard_part(self, _: Run) -> None:
+        return
 
     def already_staged(self, _: Run, __: Sequence[str]) -> dict[str, str | None]:
         return {}
@@ -183,8 +186,11 @@ class StagedPages:
     def stored_records(self, _: str, __: Sequence[str]) -> dict[str, StoredRecord]:
         return {}
 
-    def stage(self, _: Run, staged: Sequence[StagedRecord], __: int) -> None:
+    def stage(
+        self, _: Run, staged: Sequence[StagedRecord], __: int, *, is_checkpoint: bool = True
+    ) -> None:
         self.sizes.append(len(staged))
+        self.checkpoints.append(is_checkpoint)
 
 
 @pytest.mark.parametrize(("size", "pending"), [(500, 1), (300, 2), (10, 41)])
@@ -200,8 +206,26 @@ def test_pages_wait_until_those_behind_them_are_enough_for_the_workers(
 
     for number in range(50):
         page = Page(tuple(row(f"{number}-{item}", title="A") for item in range(size)), None)
-        queue.submit_page(page, 0, {})
+        queue.submit_page(page, 0, {}, {})
 
     assert len(ledger.sizes) == 50 - pending
     queue.flush()
     assert ledger.sizes == [size] * 50
+
+
+def test_a_large_page_is_staged_in_parts_of_a_thousand_with_one_checkpoint() -> None:
+    ledger = StagedPages()
+    processor: Any = PageProcessor(
+        RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()),
+        BusyPool(),  # type: ignore[arg-type]
+    )
+    queue = StagingQueue(ledger, processor, RUN, lambda _: None)  # type: ignore[arg-type]
+    items = tuple(row(str(number), title="A") for number in range(2500))
+
+    queue.submit_page(Page(items, "next", dates=7), 0, {}, {"bytes": 9})
+    queue.flush()
+
+    assert ledger.sizes == [1000, 1000, 500]
+    assert ledger.checkpoints == [False, False, True]
+    assert (queue.run.pages, queue.run.fetched, queue.run.cursor) == (1, 2500, "next")
+    assert (queue.run.counts["dates"], queue.run.responses) == (7, {"bytes": 9})

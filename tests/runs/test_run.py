@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,8 @@ import pytest
 from command_line.harvesting.runs import print_run
 from harvesters.errors import HarvestError, ParseError, PlanError
 from harvesters.ledger.finalize import LISTED_RUNS
-from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Limits, Source
@@ -408,3 +410,39 @@ def test_an_old_run_no_longer_lists_its_records(
         f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are."
         in result
     )
+
+
+class InterruptedLedger(Ledger):
+    """A ledger whose process ends before a checkpoint."""
+
+    def stage(
+        self,
+        run: Run,
+        staged_records: Sequence[StagedRecord],
+        first: int,
+        *,
+        is_checkpoint: bool = True,
+    ) -> None:
+        if is_checkpoint:
+            raise KeyboardInterrupt
+        super().stage(run, staged_records, first, is_checkpoint=False)
+
+
+def test_a_run_interrupted_within_a_page_reads_the_page_again(
+    source: Source, context: HarvestContext, registry: Any, project: Project, tmp_path: Path
+) -> None:
+    registry.size = 1200
+    registry.projects = [project(number) for number in range(1200)]
+    ledger = InterruptedLedger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with pytest.raises(KeyboardInterrupt):
+        harvest(source, replace(context, ledger=ledger))
+    ledger.close()
+
+    plan = harvest(source, context)
+
+    assert (plan.run.state, plan.counts["new"], plan.counts["fetched"]) == (
+        State.COMMITTED,
+        1200,
+        1200,
+    )
+    assert plan.run.responses["count"] == 2

@@ -6,6 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc5545
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,13 +65,14 @@ def collect(
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    yield from paginate(
-        _parse_events(
-            source, reply, fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))
-        ),
-        reply,
-        cursor,
-    )
+    until = fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))
+    for page in paginate(_parse_events(source, reply, until), reply, cursor):
+        yield replace(page, dates=sum(map(_is_date, page.items)))
+
+
+def _is_date(item: Item) -> bool:
+    """Return whether an item is a date of a recurring event."""
+    return isinstance(item, Record) and item.key != " ".join(item.payload["uid"].split())
 
 
 def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from harvesters.ledger.models import Outcome
+from harvesters.ledger.models import UPSERTED, Outcome
 from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
+from harvesters.pipeline.page_processor import DATES
 from harvesters.reasons import Reason, Value
 from harvesters.runs.plans.plan import Plan, incompleteness_reasons
 from harvesters.source import Limits
@@ -33,7 +34,11 @@ def find_violations(
     With *rules_changed* (our mapping or shapes changed since the last run), changed records are not
     counted: we changed them.
     """
-    return [*_check_count(plan, limits), *_check_shares(plan, limits, rules_changed=rules_changed)]
+    return [
+        *_check_count(plan, limits),
+        *_check_shares(plan, limits, rules_changed=rules_changed),
+        *_check_size(plan, limits),
+    ]
 
 
 def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
@@ -75,6 +80,27 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
             if name == "withheld" and lost:
                 conflict: dict[str, Value] = {"count": lost, "reason": plan.key_conflicts[0][0]}
                 yield LimitViolation(name, Reason("keys_repeated", conflict))
+
+
+def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
+    """Yield why a plan would publish far more than was received. The number of records is none."""
+    if plan.largest:
+        key, count = plan.largest
+        values: dict[str, Value] = {"key": key, "count": count, "limit": int(limits.statements)}
+        yield LimitViolation(None, Reason("too_many_statements", values))
+    dates = plan.run.counts.get(DATES, 0)
+    if dates > limits.dates and any(plan.outcomes[outcome] for outcome in UPSERTED):
+        values = {"count": dates, "limit": int(limits.dates)}
+        yield LimitViolation(None, Reason("too_many_dates", values))
+    received = plan.run.responses.get("bytes", 0)
+    if received and plan.journal_bytes > limits.journal * received:
+        values = {
+            "size": plan.journal_bytes,
+            "received": received,
+            "ratio": round(plan.journal_bytes / received),
+            "limit": f"{limits.journal:g}",
+        }
+        yield LimitViolation(None, Reason("journal_too_large", values))
 
 
 def _missing_code(missed: int, deleted: int) -> str:

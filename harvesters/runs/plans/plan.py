@@ -35,7 +35,9 @@ class Plan:
     *published_before* counts the records published now. *hold_reasons* are why the plan needs
     approval; empty if the run may commit. *key_conflicts* counts the records whose key another
     record of the run has, by reason, the commonest first. *failures* are the records that a dry run
-    would not publish; those of any other run are in the ledger.
+    would not publish; those of any other run are in the ledger. *largest* is the key and the number
+    of statements of the largest record over the limit, *journal_bytes* what the commit adds to the
+    journal, 0 if that is little.
     """
 
     run: Run
@@ -44,6 +46,8 @@ class Plan:
     hold_reasons: tuple[Reason, ...] = ()
     key_conflicts: tuple[tuple[Reason, int], ...] = ()
     failures: tuple[StagedRecord, ...] = ()
+    largest: tuple[str, int] | None = None
+    journal_bytes: int = 0
 
     @property
     def hold_reason(self) -> str | None:
