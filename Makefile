@@ -1,7 +1,8 @@
 # make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
-# make check    linters, types and the fast tests
-# make test     all tests            make lint    the linters and the types
-# make nightly  what make test has in one form or by sample, in all: 10,000 random queries, 20,000 mutated payloads, 4,000 records, every kill point; chaos
+# make check    linters, types, and the fast tests of what was changed
+# make test     the tests that run in process, the conformance suites, and one of each kind that starts a program
+# make nightly  all other tests, in three parts of half an hour: PART=1, 2 or 3 for one of them
+# make lint     the linters and the types
 # make chaos    kills, full disks, cut networks, flipped bytes and clocks that jump, for MINUTES=60, chosen by SEED=1
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
@@ -13,6 +14,7 @@ HOST ?= 127.0.0.1
 PORT ?=
 MINUTES ?= 60
 SEED ?= 1
+PART ?= 123
 
 # Hundreds of processes of the tests would compile every module anew.
 export PYTHONDONTWRITEBYTECODE =
@@ -28,6 +30,9 @@ SITE := publisher/static/docs/index.html
 PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/releases/tables/schema.py harvesters/source.py \
 	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+PROGRAM := vocab shapes journal languages harvesters publisher demo command_line stocktake.py
+
 # Sources of the query page's scripts.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
@@ -42,17 +47,21 @@ install: $(INSTALLED)
 
 test: $(INSTALLED)
 	@.ci/packages $(TEST_PACKAGES) || echo "Continuing without them: the tests that need them are skipped, with the reason."
-	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS)
 
 nightly: $(INSTALLED)
-	$(BIN)/python -m pytest -m nightly -n 0 -o faulthandler_timeout=0 $(ARGS)
+	@.ci/packages $(TEST_PACKAGES) || echo "Continuing without them: the tests that need them are skipped, with the reason."
+	$(PYTEST) -m nightly -o faulthandler_timeout=0 --part "$(PART)" $(ARGS)
 
 chaos: $(INSTALLED)
 	@.ci/packages postgresql libfaketime || echo "Continuing without them: no workers are disturbed, or no clocks."
 	PYTHONPATH=.:tests/support $(BIN)/python tests/chaos/chaos.py --minutes $(MINUTES) --seed $(SEED)
 
-check: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not nightly" $(ARGS)
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PROGRAM)
+	$(PYTEST) --changed $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -67,13 +67,20 @@ log = structlog.get_logger()
 
 def serve(settings: Settings, url: str, host: str, port: int) -> None:
     """Serve at *host* and *port*, which the public reaches at *url*, until SIGINT or SIGTERM."""
-    admin_context = create_admin_context(settings, url)
     if host in ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning(
             "no public URL is set; absolute links begin with the listening address",
             url=url,
             action="set STOCKTAKE_PUBLIC_URL",
         )
+    site = create_site(settings, url)
+    log.info("server started", url=f"{url}/")
+    run(create_config(site, host, port, settings.proxies))
+
+
+def create_site(settings: Settings, url: str) -> Starlette:
+    """Return the whole application, which the public reaches at *url*."""
+    admin_context = create_admin_context(settings, url)
     public = build_site(
         settings,
         url,
@@ -83,7 +90,6 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
     )
     admin_context.positions = partial(portal_positions, public)
     admin_context.suggest_fields = suggest_fields
-    log.info("server started", url=f"{url}/")
     context_of_submissions = submission_context(
         settings, url, DuplicateFinder(partial(find_duplicates, public))
     )
@@ -94,8 +100,7 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
         context_of_submissions.is_open,
     )
     public.state.comments = partial(shown_comments, context_of_submissions)
-    combined = combine_apps(public, admin_context, context_of_submissions)
-    run(create_config(combined, host, port, settings.proxies))
+    return combine_apps(public, admin_context, context_of_submissions)
 
 
 def build_site(

@@ -54,12 +54,14 @@ def _tracked() -> set[str]:
     return {name for name in completed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
+@pytest.mark.smoke
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     missing = _tracked() - set(wheel.namelist())
 
     assert missing == set()
 
 
+@pytest.mark.smoke
 def test_nothing_else_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     prefixes = (*(f"{package}/" for package in PACKAGES), "stocktake.py", "stocktake-")
     foreign = {name for name in wheel.namelist() if not name.startswith(prefixes)}
@@ -67,6 +69,7 @@ def test_nothing_else_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert foreign == set()
 
 
+@pytest.mark.smoke
 def test_the_wheel_contains_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entries,) = (
         wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt")
@@ -76,6 +79,7 @@ def test_the_wheel_contains_the_command_and_the_licence(wheel: zipfile.ZipFile) 
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
+@pytest.mark.smoke
 def test_no_symbolic_link_is_committed() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "--stage", "-z"], cwd=ROOT, check=True, capture_output=True, text=True

@@ -64,6 +64,7 @@ def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> 
     assert (_LATE | _HELP) & set(result.stdout.splitlines()[-1].split()) == set()
 
 
+@pytest.mark.smoke
 def test_a_collector_imports_no_database_library() -> None:
     code = "import sys, harvesters.pipeline.collector; print(*sys.modules)"
 

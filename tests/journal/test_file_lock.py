@@ -29,6 +29,7 @@ def test_a_second_lock_names_the_process_that_holds_the_first(tmp_path: Path) ->
     FileLock(path, wait=False).close()
 
 
+@pytest.mark.smoke
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(

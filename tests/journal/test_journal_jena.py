@@ -57,6 +57,7 @@ NO_JENA = not list(JARS.glob("jena-rdfpatch*.jar"))
 @pytest.mark.skipif(
     shutil.which("java") is None or NO_JENA, reason="needs java and libapache-jena-java"
 )
+@pytest.mark.smoke
 def test_jena_reads_every_row_that_we_write(tmp_path: Path) -> None:
     iris = Iris()
     hostile = Initiative(

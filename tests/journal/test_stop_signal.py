@@ -74,6 +74,7 @@ def test_a_signal_at_any_moment_of_a_wait_does_not_stop_the_process() -> None:
     assert int(process.text().rpartition(" ")[2]) > 1
 
 
+@pytest.mark.smoke
 def test_a_service_ends_with_0_on_sigterm() -> None:
     code = "import time\nfrom journal.stop_signal import exit_on_sigterm\nexit_on_sigterm()\nprint('ready', flush=True)\ntime.sleep(60)"
     process = Process([sys.executable, "-c", code])

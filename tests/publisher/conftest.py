@@ -4,12 +4,14 @@ texts.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -57,9 +59,10 @@ from vocab.statements.tombstone import Deletion, write_tombstone
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
+from in_process import InProcess, reading, running
 from live_server import served
-from publish_fixture import STORES, copy_data, published, visiting
-from waiting import wait_until_async
+from prebuilt import prebuilt
+from publish_fixture import STORES, copy_data, derive, published, visiting
 
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -307,12 +310,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def level(world: Path) -> Path:
+def level(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data folder of the world, with a store, indexes and a history that are level with
-    its journal; copy it to open it.
+    its journal; read it, copy it to change it.
     """
-    damaged_files.build(world, IRIS)
-    return world
+    folder = prebuilt(pytestconfig, "world", [Path(__file__)], build_level)
+    return shutil.copytree(folder, tmp_path_factory.mktemp("level") / "data")
+
+
+def build_level(data: Path) -> None:
+    """Write a world with all that the publisher derives from its journal."""
+    build(data)
+    derive(data)
 
 
 @pytest.fixture(scope="session")
@@ -341,34 +350,10 @@ async def service(level: Path) -> AsyncIterator[QueryService]:
     """Yield the open store of the world, which no longer changes; tests that ask it have the mark
     `session_loop`.
     """
-    async with QueryService(level, IRIS, readers=1) as building:
-        positions = building.follower.projections
-        await wait_until_async(
-            lambda: _is_complete(building),
-            "all projections of the world",
-            output=lambda: f"{positions}",
-        )
     async with QueryService(
         level, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False
     ) as opened:
         yield opened
-
-
-def _is_complete(service: QueryService) -> bool:
-    """Return whether the snapshot that *service* shows has all indexes at the last entry, and
-    whether the history has it too.
-    """
-    snapshot, head = service.snapshot, service.journal.head
-    known = service.follower.projections.get("history", {}).get("position")
-    if snapshot is None or head is None:
-        return False
-    return {
-        snapshot.position,
-        snapshot.text,
-        snapshot.tables,
-        snapshot.columns,
-        known,
-    } == {head.number}
 
 
 @pytest.fixture(scope="module")
@@ -417,10 +402,26 @@ def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield f"{url}/sparql"
 
 
+@pytest.fixture(scope="package")
+def reader(level: Path) -> Iterator[InProcess]:
+    """Yield the publisher of the world over a store of our own, in this process."""
+    with running(reading(level)) as publisher:
+        yield publisher
+
+
 @pytest.fixture
-async def client(store: str, publishers: Callable[[str], str]) -> AsyncIterator[httpx.AsyncClient]:
+def publisher(store: str, request: pytest.FixtureRequest) -> str | InProcess:
+    """Return the publisher of the world over the store: in this process, or at a URL."""
+    if store == STORES[0]:
+        return cast(InProcess, request.getfixturevalue("reader"))
+    # by name: only a test over another store starts programs
+    return str(request.getfixturevalue("publishers")(store))
+
+
+@pytest.fixture
+async def client(publisher: str | InProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of a publisher of the world over the store; it follows no redirect."""
-    async with visiting(publishers(store)) as opened:
+    async with visiting(publisher) as opened:
         yield opened
 
 

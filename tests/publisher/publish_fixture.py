@@ -4,9 +4,11 @@ tests that only read.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +16,17 @@ import httpx
 import pytest
 from live_server import PATIENCE, served
 from processes import Process
-from waiting import wait_until
+from waiting import wait_until, wait_until_async
 
 from benchmarks.engines import missing, started
+from publisher import damaged_files
+from publisher.history.graph_changes import NAME
+from publisher.store.query_service import QueryService
+from vocab.iris import Iris
 
 STORES = ("own", "oxigraph", "virtuoso")
 HOST = "stocktake.test"
+IRIS = Iris()
 
 
 def copy_data(data: Path, folder: Path, *more: str) -> Path:
@@ -31,6 +38,41 @@ def copy_data(data: Path, folder: Path, *more: str) -> Path:
     if (data / "status.nq").exists():
         shutil.copy(data / "status.nq", folder)
     return folder
+
+
+def derive(data: Path) -> None:
+    """Make all that the publisher derives from the journal of *data*: store, indexes, history."""
+    damaged_files.build(data, IRIS)
+    asyncio.run(_completed(data))
+    with closing(sqlite3.connect(data / "store" / "history" / NAME)) as history:
+        history.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def _completed(data: Path) -> None:
+    async with QueryService(data, IRIS, readers=1) as building:
+        positions = building.follower.projections
+        await wait_until_async(
+            lambda: _is_complete(building),
+            "all projections of the world",
+            output=lambda: f"{positions}",
+        )
+
+
+def _is_complete(service: QueryService) -> bool:
+    """Return whether the snapshot that *service* shows has all indexes at the last entry, and
+    whether the history has it too.
+    """
+    snapshot, head = service.snapshot, service.journal.head
+    known = service.follower.projections.get("history", {}).get("position")
+    if snapshot is None or head is None:
+        return False
+    return {
+        snapshot.position,
+        snapshot.text,
+        snapshot.tables,
+        snapshot.columns,
+        known,
+    } == {head.number}
 
 
 @contextmanager
@@ -98,9 +140,10 @@ class Toward(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def visiting(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client of the publisher at *url* that follows no redirect."""
+async def visiting(publisher: str | httpx.AsyncBaseTransport) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of a publisher, at a URL or in this process, that follows no redirect."""
+    transport = Toward(publisher) if isinstance(publisher, str) else publisher
     async with httpx.AsyncClient(
-        transport=Toward(url), base_url=f"http://{HOST}", timeout=PATIENCE
+        transport=transport, base_url=f"http://{HOST}", timeout=PATIENCE
     ) as client:
         yield client

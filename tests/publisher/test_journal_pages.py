@@ -49,6 +49,7 @@ def journal(world: Path) -> Journal:
     return Journal(world / "journal")
 
 
+@pytest.mark.smoke
 async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_sort(
     client: httpx.AsyncClient, journal: Journal, tmp_path: Path
 ) -> None:

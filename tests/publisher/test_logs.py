@@ -185,6 +185,7 @@ def test_an_exception_is_rendered_where_it_is_passed() -> None:
     assert text == "level=error event=x\n    ValueError: wrong"
 
 
+@pytest.mark.smoke
 def test_logs_of_libraries_come_once_although_the_program_configures_twice() -> None:
     code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 

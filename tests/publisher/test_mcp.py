@@ -10,12 +10,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
-from live_server import ROOT, served
+from in_process import listening, reading
+from live_server import ROOT
 from mcp import Client, StdioServerParameters
 from publish_fixture import copy_data
 
@@ -105,7 +107,7 @@ def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(released: Path) -> Iterator[str]:
-    with served(released, {"STOCKTAKE_QUERY_LIMITS": "budget=0,wait=240,seconds=240"}) as address:
+    with listening(partial(reading, released)) as address:
         yield address
 
 
@@ -365,6 +367,7 @@ async def test_prompts_hold_the_examples(url: str) -> None:
         assert all(name in str(getattr(written, "text", "")) for name in TEXTS)
 
 
+@pytest.mark.smoke
 async def test_standard_streams_answer_like_http(url: str, released: Path) -> None:
     async with asked_over_http(url) as client:
         arguments = {"by": "goal", "filters": {"kind": ["initiative"]}}
@@ -442,9 +445,8 @@ async def test_a_client_has_the_budget_of_the_endpoint(small: Path, tmp_path: Pa
     data = copy_data(small, tmp_path, "store")
     build_release(data, IRIS, NOW)
     endless = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-    with served(
-        data, {"STOCKTAKE_QUERY_LIMITS": "budget=1,window=86400,seconds=2,wait=240"}
-    ) as address:
+    limits = "budget=1,window=86400,seconds=2,wait=240"
+    with listening(partial(reading, data, limits=limits)) as address:
         async with asked_over_http(address) as client:
             stopped = await error(client, "query", sparql=endless)
             refused = await error(client, "count", by="goal")

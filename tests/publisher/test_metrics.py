@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 from conftest import IRIS
+from in_process import SITE, InProcess, running, serving
 from prometheus_client.parser import text_string_to_metric_families
+from publish_fixture import copy_data
+from waiting import wait_until
 
 from harvesters.admin.api import metrics
 from publisher.app import create_app
@@ -17,6 +22,18 @@ from publisher.store.query_service import QueryService
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "compose" / "prometheus-rules.yml"
+
+
+@pytest.fixture(scope="module")
+def publisher(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """Yield a publisher that follows its journal: it has the metrics of its follower too."""
+    data = copy_data(level, tmp_path_factory.mktemp("metrics"), "store")
+    with (
+        running(serving(data)) as following,
+        httpx.Client(transport=following, base_url=SITE) as client,
+    ):
+        wait_until(lambda: "projection_failed" in client.get("/metrics").text, "the follower")
+        yield following
 
 
 async def samples(client: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -100,6 +100,7 @@ def both(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
             yield here, there
 
 
+@pytest.mark.smoke
 def test_a_mirror_answers_as_its_origin(both: tuple[str, str]) -> None:
     theirs, ours = (ask(address, "/sparql", query=ALL, format="tsv") for address in both)
 

@@ -78,6 +78,20 @@ PAGES = {
 }
 
 
+WALK = (
+    "home",
+    "search",
+    "map",
+    "matrix",
+    "trends",
+    "events",
+    "initiative",
+    "line",
+    "source",
+    "join",
+)
+
+
 @pytest.fixture(scope="module")
 def host(endpoint: str) -> str:
     """Return where a real server answers, once its numbers and texts are there."""
@@ -122,6 +136,19 @@ def test_axe_finds_no_fault_and_a_small_telephone_shows_all_of_a_page(
     assert browser.run("document.documentElement.lang") == language
     browser.resize(320)
     assert browser.run("document.documentElement.scrollWidth") <= 320
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_a_walk_through_ten_pages_meets_no_fault_that_axe_finds(
+    host: str, browser: Browser, packages: Path, language: str
+) -> None:
+    faults = {}
+    for name in WALK:
+        browser.open(address(host, name, language))
+        faults[name] = browser.faults(packages)
+
+    assert {name: listed for name, listed in faults.items() if listed} == {}
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ def test_an_error_goes_when_another_query_runs(host: str, page: Browser) -> None
     assert left == [0, ""]
 
 
+@pytest.mark.smoke
 def test_an_example_runs_when_it_is_clicked(host: str, page: Browser) -> None:
     page.open(f"{host}/sparql")
 

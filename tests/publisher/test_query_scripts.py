@@ -75,6 +75,7 @@ def test_first_rows_of_a_table_are_kept_and_all_are_counted(
 
 
 @pytest.mark.parametrize("most", [7, 100])
+@pytest.mark.smoke
 def test_table_that_fits_is_kept_whole(most: int) -> None:
     result = read("Table", json.dumps(DOCUMENT), most, 50)
 

@@ -147,6 +147,7 @@ def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None
     assert {f"{name}.minisig" for name in (*results, "release.json", "SHA256SUMS")} <= sums.keys()
 
 
+@pytest.mark.smoke
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
     process = subprocess.run(
         ["sha256sum", "--check", "--strict", "SHA256SUMS"],

@@ -68,6 +68,7 @@ def test_the_comment_is_signed_too(signed: Path) -> None:
 @pytest.mark.skipif(
     shutil.which("minisign") is None, reason="the program minisign is not installed"
 )
+@pytest.mark.smoke
 def test_a_signature_is_verified_by_minisign_itself(signed: Path) -> None:
     public = signed.parent / "signing/stocktake.pub"
 

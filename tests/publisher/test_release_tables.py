@@ -291,6 +291,7 @@ def validate_package(folder: Path) -> list[dict[str, Any]]:
     return tasks
 
 
+@pytest.mark.smoke
 def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
     tasks = validate_package(folder)
 
@@ -424,6 +425,7 @@ def load_record_set(folder: Path, name: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.smoke
 def test_croissant_loads_each_record_set(folder: Path) -> None:
     for name in ("initiatives", "records"):
         loaded = load_record_set(folder, name)

@@ -148,6 +148,7 @@ def changed_crate(
     return copy
 
 
+@pytest.mark.smoke
 def test_the_crate_fulfils_requirements_and_recommendations(
     validate: Callable[[Path], dict[str, Any]], folder: Path
 ) -> None:

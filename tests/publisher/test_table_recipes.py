@@ -140,6 +140,7 @@ def test_points_of_initiatives_have_their_titles(release: Path) -> None:
     ) == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
 
 
+@pytest.mark.smoke
 def test_r_counts_a_cluster_once_and_declared_lines_only(release: Path) -> None:
     if (program := shutil.which("Rscript")) is None:
         pytest.skip("Rscript is not installed")

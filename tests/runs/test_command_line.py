@@ -70,6 +70,7 @@ def test_help_has_each_command_below_one_heading() -> None:
     ]
 
 
+@pytest.mark.smoke
 def test_help_and_version_import_no_large_library() -> None:
     large = {
         "fastapi",

@@ -32,6 +32,7 @@ def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> h
     )
 
 
+@pytest.mark.smoke
 def test_the_endpoint_returns_the_harvested_data(running_demo: RunningDemo) -> None:
     counted = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }"
 
@@ -75,6 +76,7 @@ def test_every_page_says_that_the_data_are_simulated(running_demo: RunningDemo) 
     assert ["<b>Demonstration data</b>" in page.text for page in pages] == [True] * len(pages)
 
 
+@pytest.mark.smoke
 def test_the_terminal_shows_the_url_and_the_next_steps(running_demo: RunningDemo) -> None:
     text = running_demo.process.text()
 
@@ -143,6 +145,7 @@ def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(
     assert running_demo.base in completed.stderr.replace("\n", "").replace("│", "").replace(" ", "")
 
 
+@pytest.mark.smoke
 def test_an_interrupt_ends_all_processes(running_demo: RunningDemo) -> None:
     process = running_demo.process
 

@@ -393,6 +393,7 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(
     assert context.ledger.runs("projects")[0].state is State.FAILED
 
 
+@pytest.mark.smoke
 def test_output_to_a_full_disk_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(

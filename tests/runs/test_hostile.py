@@ -403,6 +403,7 @@ async def test_hostile_text_breaks_no_header_and_no_log_line(
 
 
 @pytest.mark.parametrize("hostile", ["a\nb\r\nc", "red \x1b[31m", "a\u2028b\x85c"], ids=ascii)
+@pytest.mark.smoke
 def test_a_log_event_stays_one_line(hostile: str) -> None:
     line = [sys.executable, "-c", LOGGING, hostile]
 

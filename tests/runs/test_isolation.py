@@ -152,6 +152,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
     "kind",
     [pytest.param(kind, marks=pytest.mark.nightly) if kind == "loop" else kind for kind in KINDS],
 )
+@pytest.mark.smoke
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
     kind: str, isolated: HarvestContext, registry: PagedRegistry
 ) -> None:
@@ -458,6 +459,7 @@ def server() -> Iterator[str]:
         site.shutdown()
 
 
+@pytest.mark.smoke
 def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(
     server: str, tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("stages", [BY_DAY, pytest.param(STAGES, marks=pytest.mark.nightly)])
+@pytest.mark.smoke
 def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(
     tmp_path: Path, definition: str, stages: list[str]
 ) -> None:

@@ -345,6 +345,7 @@ def test_private_address_is_refused(run: Callable[..., Any]) -> None:
 
 @pytest.mark.skipif(not BROKEN.is_dir(), reason=f"no broken feeds at {BROKEN}")
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.smoke
 def test_every_broken_feed_has_a_finding_with_place_and_remedy(
     run: Callable[..., Any], step: int
 ) -> None:

@@ -227,6 +227,7 @@ def test_every_path_that_is_copied_is_sent_to_the_builder() -> None:
     ] == []
 
 
+@pytest.mark.smoke
 def test_the_builder_receives_no_bundle_and_no_tests() -> None:
     context = _context()
 

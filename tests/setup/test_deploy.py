@@ -19,6 +19,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.smoke
 def test_the_service_is_sandboxed() -> None:
     result = run(
         "systemd-analyze",

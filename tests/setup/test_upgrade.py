@@ -120,6 +120,7 @@ def test_an_upgraded_directory_is_sound_and_keeps_its_runs(data: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", KILLED_STEPS)
+@pytest.mark.smoke
 def test_an_upgrade_that_is_killed_continues_at_its_next_step(data: Path, revision: str) -> None:
     line = [sys.executable, "-c", _KILLED, ledger_url(data), revision]
     killed = subprocess.run(

@@ -81,6 +81,7 @@ def approved(address: str, provider: str, claims: dict[str, object], sub: str = 
 JANE: dict[str, object] = {"email": "Jane@example.org", "email_verified": True}
 
 
+@pytest.mark.smoke
 async def test_a_draft_is_sent_by_a_person_who_signed_in(
     world: SubmissionWorld, browser: httpx.AsyncClient, provider: str
 ) -> None:

@@ -304,6 +304,7 @@ def send_form(
         pytest.param("ar", True, marks=pytest.mark.nightly),
     ],
 )
+@pytest.mark.smoke("ar-False")
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     site: Site, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
 ) -> None:

@@ -24,6 +24,7 @@ import httpx
 from waiting import wait_until
 
 STOP = 60.0  # seconds for an orderly end
+ELSEWHERE = ("oxigraph", "virtuoso")  # stores that tests start, as their parameters name them
 TAIL = 20_000  # characters of output that a report shows
 _SET_PDEATHSIG = 1
 _FIRST_OF_CONNECTIONS = 32_768  # https://docs.kernel.org/networking/ip-sysctl.html

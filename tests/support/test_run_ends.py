@@ -139,6 +139,7 @@ def test_a_run_that_is_ended_leaves_no_process_behind(
     pytest_run.discard()
 
 
+@pytest.mark.smoke
 def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None:
     pytest_run = run(
         tmp_path,

@@ -101,6 +101,7 @@ def harvested(folder: Path, dask: str, **more: Any) -> dict[str, str]:
     return digests
 
 
+@pytest.mark.smoke
 def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path: Path) -> None:
     killed: list[int] = []
 

@@ -25,6 +25,7 @@ def books(ledger: str) -> Iterator[list[Ledger]]:
         other_file.close()
 
 
+@pytest.mark.smoke
 def test_a_lock_has_one_holder(books: list[Ledger]) -> None:
     with (
         books[0].advisory_lock("source a", wait=False) as first,

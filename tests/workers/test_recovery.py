@@ -312,6 +312,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
     )
 
 
+@pytest.mark.smoke
 def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
     house: House, cluster: Cluster, database: str, ledger: str, tmp_path: Path
 ) -> None:

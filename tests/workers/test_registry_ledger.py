@@ -266,6 +266,7 @@ def test_a_notification_is_stored_once(ledger: str) -> None:
     opened.close()
 
 
+@pytest.mark.smoke
 def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(
     source: Source, context: HarvestContext
 ) -> None:

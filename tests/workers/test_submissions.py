@@ -72,6 +72,7 @@ def jane(context: SubmissionContext) -> Submitter:
     )
 
 
+@pytest.mark.smoke
 def test_a_submission_is_published_confirmed_and_withdrawn(
     context: SubmissionContext, jane: Submitter, times: list[datetime]
 ) -> None:

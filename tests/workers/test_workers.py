@@ -94,6 +94,7 @@ def test_after_the_clock_was_set_back_due_runs_are_executed(
     assert len(registry.request_log) == 2 * before
 
 
+@pytest.mark.smoke
 def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> None:
     house.define_source("a")
     house.define_source("b")
@@ -134,6 +135,7 @@ def test_a_stopped_worker_finishes_its_run(
     assert settled(house, ["a"])
 
 
+@pytest.mark.smoke
 def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(
     house: House, ledger: str, registry: GatedRegistry
 ) -> None:

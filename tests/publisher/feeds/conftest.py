@@ -12,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import httpx
+import mutating_source
 import npm
 import pytest
 from feed_clients import (
@@ -30,10 +32,12 @@ from feed_clients import (
     take_items,
     wait,
 )
+from in_process import SITE, reading, running
 from live_server import PATIENCE, ROOT, served
 from mutating_source import begin, move, read_graphs
+from prebuilt import prebuilt
 from processes import Process
-from publish_fixture import published
+from publish_fixture import STORES, derive, published
 
 CLIENT = ROOT / "tests" / "clients" / "ldes"
 
@@ -123,24 +127,44 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
 Still = tuple[Path, httpx.Client]
 
 
+@pytest.fixture(scope="session")
+def still_data(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data folder of the world as it is after the commit; read it, do not change it."""
+
+    def make(data: Path) -> None:
+        begin(data, whole=True)
+        move(data)
+        derive(data)
+
+    folder = prebuilt(pytestconfig, "still", [Path(mutating_source.__file__)], make)
+    return Path(shutil.copytree(folder, tmp_path_factory.mktemp("still") / "data"))
+
+
 @pytest.fixture(scope="package")
-def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Still]]:
-    """Yield what serves the world as it is after the commit, over a store, once: its folder and a
-    client of it.
-    """
-    data = tmp_path_factory.mktemp("still")
-    begin(data, whole=True)
-    move(data)
+def still_inside(still_data: Path) -> Iterator[Still]:
+    """Yield the world after the commit: its folder, and a client of the app in this process."""
+    with (
+        running(reading(still_data, url="", contact="help@example.org")) as transport,
+        httpx.Client(transport=transport, base_url=SITE) as client,
+    ):
+        yield still_data, client
+
+
+@pytest.fixture(scope="package")
+def stills(
+    still_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Still]]:
+    """Yield what serves the world after the commit over a store, once."""
     with ExitStack() as open_ones:
 
         def opened(store: str) -> Still:
             # the address that it listens on
             contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}
             url = open_ones.enter_context(
-                published(store, data, tmp_path_factory.mktemp(store), contact)
+                published(store, still_data, tmp_path_factory.mktemp(store), contact)
             )
             wait(lambda: shown_count(url) == 466)
-            return data, open_ones.enter_context(
+            return still_data, open_ones.enter_context(
                 httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
             )
 
@@ -148,6 +172,9 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
 
 @pytest.fixture
-def still(store: str, stills: Callable[[str], Still]) -> Still:
-    """Return the world as it is after the commit, served over the store."""
-    return stills(store)
+def still(store: str, request: pytest.FixtureRequest) -> Still:
+    """Return the world as it is after the commit, over the store."""
+    if store == STORES[0]:
+        return cast(Still, request.getfixturevalue("still_inside"))
+    # by name: only a test over another store starts programs
+    return cast(Still, request.getfixturevalue("stills")(store))
