@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from command_line.harvesting.terminal import load_source, network_settings
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import failure
-from harvesters.inspection.preflight import PreflightLimits, check_feed
+from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
 from harvesters.inspection.preflight_output import WRITERS, is_failure
 from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
 from harvesters.inspection.scratch import has_ledger
@@ -37,10 +38,13 @@ _UNKNOWN = Finding(
     "feed-format", Level.ERROR, "The format of this feed is not recognized.",
     f"Name it with --as ({', '.join(FORMATS)}), or name a source definition with --definition.", line=1,
 )  # fmt: skip
-_NO_FIELDS = Finding(
-    "feed-fields", Level.ERROR, "No field was recognized as the title or the key of a record.",
+_NO_RECORDS = Finding(
+    "feed-fields", Level.ERROR, "No record was recognized: neither a list of objects nor a table with a header.",
     "Name a source definition that says where they are with --definition; the page /join writes one.", line=1,
 )  # fmt: skip
+_MAX_NAMES = 40  # columns or fields that a finding lists
+# what a record needs, by the names of the form and of the definition's fields
+_NEEDED = {"key": "key", "name": "title"}
 _MEBIBYTE = 1 << 20
 _Definition = Annotated[
     Path | None,
@@ -131,7 +135,9 @@ def _report(
     except HarvestError as error:
         return _single(feed, failure(error))
     try:
-        chosen = named or _recognize(upload, feed, kind, settings.base)
+        chosen = named or _recognize(upload, feed, kind, settings.base, limits)
+    except HarvestError as error:
+        return _single(feed, failure(error, feed))
     except _UnrecognizedError as error:
         return _single(upload.name if upload else feed, error.finding)
     if is_web(feed):
@@ -177,9 +183,11 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
     return Upload(name if feed == _STDIN else feed, content)
 
 
-def _recognize(upload: Upload | None, feed: str, kind: str, base: str) -> Source:
+def _recognize(
+    upload: Upload | None, feed: str, kind: str, base: str, limits: PreflightLimits
+) -> Source:
     """Return a definition for a feed that has none: as the page /join would write it. Raises
-    _UnrecognizedError.
+    _UnrecognizedError, and HarvestError for a workbook that cannot be read.
     """
     assert upload is not None
     format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
@@ -196,10 +204,27 @@ def _recognize(upload: Upload | None, feed: str, kind: str, base: str) -> Source
         },
     )
     if format_.fields:
-        state = with_suggestion(state, suggest_fields(upload.content))
-        if not (state.values["key"] and state.values["name"]):
-            raise _UnrecognizedError(_NO_FIELDS)
+        suggestion = suggest_fields(sample_of(upload, format_.protocol, limits.process))
+        state = with_suggestion(state, suggestion)
+        missing = [title for name, title in _NEEDED.items() if not state.values[name]]
+        if missing:
+            raise _UnrecognizedError(_missing(missing, suggestion.paths))
     return parse("preflight", tomllib.loads(source_toml(state)), "feed")
+
+
+def _missing(titles: list[str], names: Sequence[str]) -> Finding:
+    """Return the finding of fields that were not recognized among those with *names*."""
+    if not names:
+        return _NO_RECORDS
+    needed, listed = " and no ".join(titles), ", ".join(names[:_MAX_NAMES])
+    return Finding(
+        "feed-fields",
+        Level.ERROR,
+        f"The feed has no {needed} that is recognized: which of these fields is it? {listed}",
+        f"Write {' and '.join(f'`{title} = ...`' for title in titles)} below [fields] in a source "
+        "definition, and name it with --definition; the page /join writes one.",
+        line=1,
+    )
 
 
 def _single(feed: str, finding: Finding) -> PreflightReport:

@@ -556,6 +556,7 @@ TEXTS: Mapping[str, str] = {
         "%(members)s"
     ),
     "record_without_identifier": "a record without an identifier, titled %(title)s",
+    "activity_unreadable": "%(url)s: the activity %(key)s cannot be read",
     "activity_without_identifier": "an activity without an iati-identifier, titled %(title)s",
     "feed_entry_without_key": ("an entry with neither an identifier nor a link, titled %(title)s"),
     "listed_record": "the record at %(position)s of the list: %(error)s",

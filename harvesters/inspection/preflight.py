@@ -4,6 +4,8 @@ wrong and what would change.
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -33,6 +35,7 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
+from harvesters.protocols.tables.spreadsheet import read_sheet
 from harvesters.reasons import other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import plan_run
@@ -43,6 +46,7 @@ from harvesters.runs.run_start import last_rules_digest, rules_digest
 from harvesters.source import Source
 from shapes.validate import EngineName
 
+_SAMPLE_ROWS = 200  # of a sheet, in which its fields are recognized
 _SHOWN = 20  # keys of a plan that are listed, by outcome
 _TOO_LONG = "The check stopped after %s seconds; the rest of the feed was not read"
 _EMPTY = Finding(
@@ -98,6 +102,7 @@ def check_feed(
     With *ledger*, the plan compares with what it has of the source. Nothing is kept. Raises
     SourceDefinitionError if the definition is invalid; errors while reading are findings.
     """
+    source = _as_file(source, upload)
     check_compatible(source)
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
@@ -121,6 +126,29 @@ def check_feed(
         tuple(findings.listed),
         changes,
     )
+
+
+def sample_of(upload: Upload, protocol: str, limits: ProcessLimits) -> bytes:
+    """Return the beginning of an upload as text: that of a workbook is its first sheet as CSV.
+
+    Raises HarvestError if it is no workbook, or needs more than *limits*.
+    """
+    if protocol != "spreadsheet":
+        return upload.content
+    return call_bounded(_first_rows, upload.content, upload.name, limits=limits)
+
+
+def _first_rows(content: bytes, name: str) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(islice(read_sheet(content, name), _SAMPLE_ROWS))
+    return text.getvalue().encode()
+
+
+def _as_file(source: Source, upload: Upload | None) -> Source:
+    """Return a source of IATI as one file where *upload* is one, and not the registry's list."""
+    if upload is None or source.protocol != "iati" or upload.content.lstrip()[:1] in b"{[":
+        return source
+    return replace(source, options={**source.options, "file": True})
 
 
 def _fields(

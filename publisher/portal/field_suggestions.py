@@ -4,11 +4,12 @@ stored here.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from xml.parsers import expat
 MAX_SAMPLE = 2 << 20  # bytes of a sample
 # records that are read; levels of objects in them; values visited in a sample
 _RECORDS, _DEPTH, _NODES = 25, 4, 20_000
+_HEADER_LINES = 100  # lines that a table is recognized by, and its header is searched in
 _XML_DEPTH = 60  # levels of a sample in XML
 
 # Patterns of field names, in the languages of the portal, best first; and of their values.
@@ -115,10 +117,19 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
     >>> suggested.kind, suggested.records, suggested.fields["key"], suggested.fields["name"], suggested.fields["countries"]
     ('json', 'results', 'id', 'title', 'country')
     """
-    text = sample[:MAX_SAMPLE].decode("utf-8-sig", "replace").strip()
+    text = _decode(sample[:MAX_SAMPLE]).strip()
     if text.startswith(("{", "[")):
         return _from_json(text)
     return _from_xml(text) if text.startswith("<") else _from_csv(text)
+
+
+def _decode(sample: bytes) -> str:
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return sample.decode("utf-16", "replace")
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(sample)  # may end in a character
+    except UnicodeDecodeError:
+        return sample.decode("cp1252", "replace")
 
 
 def _from_json(text: str) -> FieldSuggestions:
@@ -134,24 +145,32 @@ def _from_json(text: str) -> FieldSuggestions:
 
 
 def _record_list(document: Any) -> tuple[str, list[Any]]:
-    """Return the path and the items of the longest list of objects, the outermost of equals."""
+    """Return the path and the items of the longest list of objects, the outermost of equals; an
+    object by keys counts as a list where no list is as far out.
+    """
     best: tuple[str, list[Any]] = ("", [])
+    keyed: tuple[str, list[Any]] | None = None
+    keyed_depth = _DEPTH
     queue, visited = deque([("", document, 0)]), 0
     while queue and visited < _NODES:
         path, node, depth = queue.popleft()
         visited += 1
+        if depth > keyed_depth:
+            break
         if isinstance(node, list):
             objects = [item for item in node if isinstance(item, dict)]
             if len(objects) > len(best[1]) and (not best[1] or not path.startswith(f"{best[0]}[")):
                 best = (path, objects)
         elif isinstance(node, dict) and depth < _DEPTH:
-            if _is_keyed_list(node) and len(node) > len(best[1]):
-                return path, list(node.values())
+            if keyed is None and _is_keyed_list(node) and len(node) > len(best[1]):
+                keyed, keyed_depth = (path, list(node.values())), depth
             queue.extend(
                 (f"{path}.{_step(key)}" if path else _step(key), value, depth + 1)
                 for key, value in node.items()
             )
-    return best if best[1] or not isinstance(document, dict) or not document else ("", [document])
+    if best[1] or keyed:
+        return best if best[1] else keyed or best
+    return ("", [document]) if isinstance(document, dict) and document else best
 
 
 def _is_keyed_list(node: Mapping[str, Any]) -> bool:
@@ -185,25 +204,42 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
 
 
 def _from_csv(text: str) -> FieldSuggestions:
-    lines = text.splitlines()
-    if len(lines) < 2:
-        return FieldSuggestions()
-    delimiter = max(",;\t|", key=lines[0].count)
-    if not lines[0].count(delimiter):
-        return FieldSuggestions()
-    try:
-        table = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-    except csv.Error:
-        return FieldSuggestions()
-    rows = [
-        {
-            _step(name): value
-            for name, value in row.items()
-            if isinstance(name, str) and name and isinstance(value, str) and value
-        }
-        for row in table[:_RECORDS]
+    rows = table_rows(text)
+    header = _header(rows)
+    names = [" ".join(cell.split()) for cell in rows[header]] if rows else []
+    records = [
+        {_step(name): cell for name, cell in zip(names, row, strict=False) if name and cell}
+        for row in rows[header + 1 :]
     ]
-    return _suggestion("csv", "", rows, len(table))
+    return (
+        _suggestion("csv", "", records[:_RECORDS], len(records)) if records else FieldSuggestions()
+    )
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Return the rows of a table in text by the delimiter that most rows agree on; none if it is no
+    table.
+    """
+    best: tuple[int, list[list[str]]] = (0, [])
+    for delimiter in ",;\t|":
+        try:
+            read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            rows = [row for row in read if any(cell.strip() for cell in row)]
+        except csv.Error:
+            continue
+        widths = Counter(map(len, rows[:_HEADER_LINES]))
+        width, count = max(widths.items(), key=lambda item: item[0] * item[1], default=(0, 0))
+        if width > 1 and count > 1 and width * count > best[0]:
+            best = (width * count, rows)
+    return best[1]
+
+
+def _header(rows: list[list[str]]) -> int:
+    """Return the number of the header: the first row with half as many cells as any, since titles
+    and notes stand before it.
+    """
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows[:_HEADER_LINES]]
+    return next((number for number, count in enumerate(filled) if 2 * count >= max(filled)), 0)
 
 
 def _from_xml(text: str) -> FieldSuggestions:

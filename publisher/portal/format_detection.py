@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import re
 
+from publisher.portal.field_suggestions import table_rows
 from publisher.portal.source_wizard import SOURCE_FORMATS, SourceFormat
 from vocab.iris import BASE
 
@@ -14,11 +15,12 @@ _HEAD = 256 << 10  # bytes that are read
 _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
 _TURTLE = re.compile(
-    r"(?im)^[ \t]*(?:@prefix|@base|prefix|base)[ \t]|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
+    r"(?im)^[ \t]*@?(?:prefix[ \t]+[^\s:<>,;\"']*:|base)[ \t]*<|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
 )
 _ROOTS = {
     "OAI-PMH": "oai-pmh",
     "iati-activities": "iati",
+    "iati-organisations": "iati",  # its reader explains why it refuses them
     "rss": "feed",
     "feed": "feed",
     "html": "web",
@@ -65,8 +67,7 @@ def _format_name(head: bytes, base: str) -> str | None:
         return "ical"
     if _TURTLE.search(text):
         return _rdf_format(text, base)
-    first, *rest = text.splitlines() or [""]
-    return "csv" if rest and any(mark in first for mark in ",;\t|") else None
+    return "csv" if table_rows(text) else None
 
 
 def _decode(head: bytes) -> str:

@@ -130,6 +130,46 @@ def test_what_stands_before_a_fault_in_a_file_is_kept(define_source: DefineSourc
     assert "not well-formed XML" in str(result[-1].incomplete_reason)
 
 
+NO_ID = "<iati-activity><title><narrative>Wells</narrative></title></iati-activity>"
+TWICE = "<iati-activity><iati-identifier>A-2</iati-identifier>"
+
+
+@pytest.mark.parametrize(
+    ("bad", "key", "fault"),
+    [
+        (activity("A-2", more="<a>Health & water</a>"), "A-2", "the activity 'A-2' cannot be read: xmlParseEntityRef"),
+        (activity("A-2", more="<b>"), "A-2", "the activity 'A-2' cannot be read: Opening and ending tag mismatch"),
+        (TWICE, "A-2", "the activity 'A-2' cannot be read"),
+        (NO_ID, None, "an activity without an iati-identifier, titled 'Wells'"),
+    ],
+    ids=["a sign", "a tag", "no end", "no identifier"],
+)  # fmt: skip
+def test_a_bad_activity_costs_one_activity(
+    bad: str, key: str | None, fault: str, define_source: DefineSource
+) -> None:
+    comment = f"<!-- {activity('A-0')} -->"
+    content = file(activity("A-1"), bad, comment, activity("A-3"), activity("A-4"))
+
+    result = pages(
+        lambda request: httpx.Response(200, content=content), define_source, url=f"{ROOT}/a.xml"
+    )
+
+    assert keys(result) == ["A-1", key, "A-3", "A-4"]
+    (reason,) = [item.reason for item in result[0].items if isinstance(item, InvalidRecord)]
+    assert reason.startswith(f"{ROOT}/a.xml: {fault}")
+
+
+def test_a_bad_activity_without_a_key_leaves_the_harvest_incomplete(
+    define_source: DefineSource,
+) -> None:
+    content = file(activity("A-1"), "<iati-activity><title>&</title></iati-activity>", activity("A-3"))  # fmt: skip
+
+    result = pages(IatiPortal({"a": content}), define_source)
+
+    assert keys(result) == ["A-1", None, "A-3", None]
+    assert "not well-formed XML" in str(result[-1].incomplete_reason)
+
+
 def test_a_registry_that_cannot_be_read_ends_the_run(define_source: DefineSource) -> None:
     with pytest.raises(ParseError, match="not a package_search response"):
         pages(

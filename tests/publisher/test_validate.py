@@ -204,7 +204,10 @@ async def test_nothing_of_an_upload_is_kept(
     [(b"PK\x03\x04rest", "spreadsheet"), (b'{"help": "x", "success": true, "result": []}', "ckan"), (b"BEGIN:VCALENDAR\n", "ical"),
      (b'<?xml version="1.0"?>\n<OAI-PMH xmlns="x">', "oai-pmh"), (b"<iati-activities>", "iati"), (b"<!DOCTYPE html><html>", "web"),
      (b"@prefix dcat: <http://www.w3.org/ns/dcat#> .", "dcat"), (b'{"@context": "https://schema.org"}', "schema"),
-     (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None)],
+     (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None),
+     (b"<iati-organisations>", "iati"), (b'Identifier,Title\n1,"Camps\nbase camp of all"\n2,b', "csv"),
+     (b"Projects of 2026\n\nid;title\n1;a\n2;b", "csv"),
+     (b"BASE <https://a.example/>\nPREFIX dcat: <http://www.w3.org/ns/dcat#>", "dcat")],
 )  # fmt: skip
 def test_format_is_recognized(sample: bytes, name: str | None) -> None:
     result = detect_format(sample)

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+import xlsxwriter
 from lxml import etree
 from typer.testing import CliRunner
 
@@ -300,6 +301,66 @@ def test_format_and_fields_of_a_feed_are_recognized(
         "secret": False,
     }
     assert not (tmp_path / "data").exists()
+
+
+RELIEFWEB = {
+    "href": "https://api.example/v1/reports",
+    "links": {"self": {"href": "https://api.example/v1/reports"}, "next": {"href": "https://api.example/v1/reports?offset=10"}},
+    "totalCount": 1,
+    "data": [{"id": "3670885", "score": 1, "fields": {"title": "Nepal makes progress", "source": [{"id": 1, "name": "World Bank"}]}}],
+}  # fmt: skip
+GRANTS: list[list[Any]] = [
+    ["Grants of 2026"],
+    [],
+    ["Identifier", "Title", "Amount Awarded", "Recipient Org:Identifier"],
+    ["360G-1", "Community garden", 5000, "GB-CHC-1"],
+]
+IATI = b"""<iati-activities version="2.03">
+<iati-activity><iati-identifier>A-1</iati-identifier><title><narrative>Wells & soil</narrative></title></iati-activity>
+<iati-activity><iati-identifier>A-2</iati-identifier><title><narrative>Wells</narrative></title></iati-activity>
+</iati-activities>"""
+
+
+def workbook(rows: list[list[Any]]) -> bytes:
+    with xlsxwriter.Workbook(content := io.BytesIO()) as file:
+        sheet = file.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "protocol", "counts"),
+    [
+        ("reports.json", json.dumps(RELIEFWEB).encode(), "json", {"publishable": 1}),
+        ("grants.xlsx", workbook(GRANTS), "spreadsheet", {"publishable": 1}),
+        ("activities", IATI, "iati", {"publishable": 1, "unreadable": 1}),
+    ],
+)
+def test_feeds_of_well_known_kinds_are_recognized(
+    name: str, content: bytes, protocol: str, counts: dict[str, int], run: Callable[..., Any]
+) -> None:
+    completed = run("-", "--name", name, "--format", "json", input=content)
+
+    report = json.loads(completed.stdout)
+    assert (report["protocol"], report["counts"]) == (protocol, counts)
+
+
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [
+        (b"No;Intervention;Town\n1;Wells;Kano\n2;Schools;Kano\n", "no key and no title"),
+        (b"id;Intervention;Town\n1;Wells;Kano\n2;Schools;Kano\n", "no title"),
+    ],
+)
+def test_missing_field_is_named_with_those_that_it_may_be(
+    content: bytes, missing: str, run: Callable[..., Any]
+) -> None:
+    completed = run("-", "--name", "list.csv", "--format", "json", input=content)
+
+    (finding,) = json.loads(completed.stdout)["findings"]
+    assert f"The feed has {missing} that is recognized: which of these" in finding["message"]
+    assert "Intervention, Town" in finding["message"]
 
 
 def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable[..., Any]) -> None:
