@@ -386,15 +386,25 @@ def _classify(
             if node.tag == "sector":
                 sectors.setdefault((claim.concept, claim.basis), []).append(node)
         if not node_claims and not is_marker:
-            left |= {
-                parse_name(normalize_inline(text), language_tag): None
+            words = [
+                parse_name(normalize_inline(text), language_tag)
                 for text, language_tag in _narratives(node, tag)
-            }
+            ]
+            left |= dict.fromkeys(words or _purpose_words(node))
     with_shares = (
         claim._replace(percentage=_sector_percentage(sectors.get((claim.concept, claim.basis), [])))
         for claim in claims.values()
     )
     return list(with_shares), list(left)
+
+
+def _purpose_words(node: _Element) -> Iterator[Text]:
+    """Yield the purpose code of a sector without a text, as claims name it, so that it is seen as a
+    word that no crosswalk translates.
+    """
+    code = normalize_inline(node.get("code"))
+    if node.tag == "sector" and code and normalize_inline(node.get("vocabulary")) in _PURPOSES:
+        yield parse_name(f"DAC {code}")
 
 
 def _sector_percentage(nodes: list[_Element]) -> float | None:

@@ -10,10 +10,16 @@ from typing import Any
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.html_to_text import html_to_text
-from harvesters.payloads.value_parsing import normalize_inline, parse_language, parse_titles
+from harvesters.payloads.value_parsing import (
+    normalize_inline,
+    parse_language,
+    parse_titles,
+    strip_contacts,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Post, Resource, Text
+from vocab.iris import is_web
 
 # the fields whose texts are freed of HTML, and their names in remarks
 _TEXTS = {"titles": "title", "descriptions": "description"}
@@ -81,6 +87,10 @@ def remove_markup(resource: Resource) -> Resource:
         plain = tuple(part._replace(**_plain_fields(part)) for part in parts)
         if plain != parts:
             changed[name] = plain
+    if any(character in text for text in resource.licences for character in "<&@"):
+        changed["licences"] = tuple(
+            dict.fromkeys(filter(None, map(_plain_licence, resource.licences)))
+        )
     if isinstance(resource, Post) and resource.content:
         changed["content"] = next(iter(_plain_texts((resource.content,), html_to_text)), None)
     return replace(resource, **changed) if changed else resource
@@ -95,6 +105,11 @@ def _plain_fields(resource: Any) -> dict[str, Any]:
         if (plain := _plain_texts(texts, form)) != texts:
             changed[name] = plain
     return changed
+
+
+def _plain_licence(text: str) -> str:
+    """Return a licence without HTML and contacts, which would withhold the record."""
+    return text if is_web(text) else strip_contacts(_plain_line(text))
 
 
 def _plain_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,14 @@ PREFIXES: Mapping[str, str] = {
 TYPE = PREFIXES["rdf"] + "type"
 # triples of a record: real ones have some hundred; a hub that all point to has millions
 _MAX_TRIPLES = 10_000
+# names of blank nodes that servers write as IRIs (RDF 1.1, section 3.5, and Virtuoso) or as texts
+_BLANK_NAME = re.compile(r"_:[\w.-]++\Z|nodeID://|https?://[^/]++/\.well-known/genid/")
+# whose invalid values are left out, while those of others make the record invalid
+_LICENCES = (
+    "http://purl.org/dc/terms/license",
+    "http://purl.org/dc/terms/rights",
+    "http://schema.org/license",
+)
 _REFUSED = frozenset(' <>"{}|\\^`')  # what no IRI holds (RFC 3987)
 
 
@@ -58,6 +67,15 @@ def iri(name: str) -> str:
     """
     prefix, _, local = name.partition(":")
     return PREFIXES[prefix] + local if prefix in PREFIXES and not local.startswith("//") else name
+
+
+def is_blank_name(text: str) -> bool:
+    """Return whether an IRI or a text is the name of a blank node, which has no meaning elsewhere.
+
+    >>> is_blank_name("_:b0"), is_blank_name("nodeID://b10"), is_blank_name("https://a.example/b")
+    (True, True, False)
+    """
+    return _BLANK_NAME.match(text) is not None
 
 
 MEMBERS = frozenset(map(iri, (
@@ -169,12 +187,16 @@ def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Ter
             raise ValueError(
                 f"more than {_MAX_TRIPLES} statements of one node, too many for a record"
             )
-        for term in (quad.predicate, quad.object):
-            if isinstance(term, NamedNode) and (
-                not term.value.isprintable() or not _REFUSED.isdisjoint(term.value)
-            ):
-                raise ValueError(f"<{term.value[:200]}>, which is no IRI")
-        values.setdefault(name, []).append(quad.object)
+        invalid = [
+            term.value
+            for term in (quad.predicate, quad.object)
+            if isinstance(term, NamedNode)
+            and (not term.value.isprintable() or not _REFUSED.isdisjoint(term.value))
+        ]
+        if invalid and name not in _LICENCES:
+            raise ValueError(f"<{invalid[0][:200]}>, which is no IRI")
+        if not invalid:
+            values.setdefault(name, []).append(quad.object)
     return {name: tuple(terms) for name, terms in sorted(values.items())}
 
 

@@ -14,7 +14,7 @@ from pyoxigraph import BlankNode, Literal, NamedNode
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
-from harvesters.payloads.graph import Graph, Term, iri
+from harvesters.payloads.graph import Graph, Term, iri, is_blank_name
 from harvesters.payloads.value_parsing import (
     normalize_inline,
     parse_date,
@@ -57,6 +57,7 @@ _CONTACT_PAGES = tuple(map(iri, ("vcard:hasURL", "vcard:url")))
 _POINT = re.compile(
     r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE
 )
+_PERSON = re.compile(r"https?://orcid\.org/")
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
 _IDENTIFIERS = tuple(map(iri, ("schema:identifier", "dct:identifier", "adms:identifier")))
 _NOTATIONS = tuple(map(iri, ("skos:notation", "schema:value")))
@@ -109,7 +110,8 @@ class GraphReader:
     def word(self, term: Term) -> str:
         """Return the text or label of a value; empty for a blank node without a label."""
         if isinstance(term, Literal):
-            return normalize_inline(term.value)
+            text = normalize_inline(term.value)
+            return "" if is_blank_name(text) else text
         label = next(
             (
                 normalize_inline(name.value)
@@ -118,7 +120,9 @@ class GraphReader:
             ),
             "",
         )
-        return label or (term.value if isinstance(term, NamedNode) else "")
+        if label or not isinstance(term, NamedNode):
+            return label
+        return "" if is_blank_name(term.value) else term.value
 
     def first(self, *names: str) -> str | None:
         """Return the first word of the first of these properties that has one."""
@@ -130,7 +134,9 @@ class GraphReader:
         return [
             term.value.strip()
             for term in terms
-            if isinstance(term, NamedNode | Literal) and is_web(term.value.strip())
+            if isinstance(term, NamedNode | Literal)
+            and is_web(term.value.strip())
+            and not is_blank_name(term.value.strip())
         ]
 
     def date(self, *names: str, node: Term | None = None) -> str | None:
@@ -148,7 +154,7 @@ class GraphReader:
 
     def parties(self, role: Role, *names: str, node: Term | None = None) -> Iterator[Party]:
         """Yield the organizations of these properties; persons and parties without a name are left
-        out.
+        out. A lead that is only an IRI is named by it.
         """
         for term in self.graph.all(node or self.graph.subject, *names):
             if self.graph.types(term) & _PERSONS:
@@ -158,6 +164,8 @@ class GraphReader:
                 if not isinstance(term, Literal)
                 else self._literal_text(term)
             )
+            if not name and role is Role.LEAD and (address := self._address(term)):
+                name = (address, None)
             if name and name[0]:
                 pages = unique_non_contact(
                     self.links(iri("foaf:homepage"), iri("schema:url"), node=term)
@@ -168,6 +176,11 @@ class GraphReader:
                     page=pages[0] if pages else None,
                     identifiers=self._assigned(term),
                 )
+
+    def _address(self, term: Term) -> str:
+        """Return the web address of a node without a name, unless it is a person's."""
+        word = self.word(term)
+        return word if is_web(word) and not _PERSON.match(word) else ""
 
     def contacts(self, parties: Iterable[Party], *names: str) -> Iterator[Contact]:
         """Yield the contacts of these properties that are an organization's: by their class, or by
@@ -252,7 +265,7 @@ class GraphReader:
         return isinstance(term, BlankNode) and not self.word(term)
 
     def _literal_text(self, term: Literal) -> tuple[str, str | None]:
-        return normalize_inline(term.value), (
+        return self.word(term), (
             parse_language(term.language) or term.language
         ) if term.language else self.tag
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Store
 
-from harvesters.payloads.graph import MEMBERS, TYPE, Node, Term, iri
+from harvesters.payloads.graph import MEMBERS, TYPE, Node, Term, iri, is_blank_name
 from vocab.iris import is_web
 
 CATALOGUES = frozenset(map(iri, (
@@ -79,7 +79,7 @@ def find_records(
     for node in sorted(chosen, key=lambda node: (isinstance(node, BlankNode), node.value)):
         key = (
             node.value
-            if isinstance(node, NamedNode)
+            if isinstance(node, NamedNode) and not is_blank_name(node.value)
             else find_key(store, node) or (page if len(chosen) == 1 else None)
         )
         if key and key not in named:

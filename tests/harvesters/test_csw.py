@@ -292,3 +292,23 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source: Callable[..., So
 def test_another_method_is_refused(source: Callable[..., Source]) -> None:
     with pytest.raises(SourceDefinitionError, match="'method' is 'put'; use one of get, post"):
         check_compatible(source(method="put"))
+
+
+def test_a_record_in_dcat_is_known_by_its_identifier_or_its_iri(
+    define_source: DefineSource, registry: Registry
+) -> None:
+    record = (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset'
+        ' rdf:about="https://a.example/{0}">{1}<dct:modified>2026-01-01</dct:modified></dcat:Dataset></rdf:RDF>'
+    )
+    body = record.format(1, "<dct:identifier>one</dct:identifier>") + record.format(2, "")
+    text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="2">{body}</csw:SearchResults></csw:GetRecordsResponse>'
+    source = define_source("csw", fields={"title": ".//dct:title"})
+
+    with registry(lambda _: httpx.Response(200, content=text.encode())).open_client() as fetch:
+        records = [item for page in collect(source, fetch, None) for item in page.items]
+
+    assert [(item.key, getattr(item, "modified", "")) for item in records] == [
+        ("one", "2026-01-01"),
+        ("https://a.example/2", "2026-01-01"),
+    ]

@@ -228,3 +228,42 @@ def test_a_time_without_a_zone_is_its_day_as_in_calendars(read: Callable[..., An
     event = read(schema_org, text)
 
     assert (event.start, event.end) == ("2026-05-01", "2026-05-01T17:00+03:00")
+
+
+def test_a_publisher_that_is_only_an_address_is_named_by_it(read: Callable[..., Any]) -> None:
+    item = read(
+        dcat,
+        '<it> dct:title "A" ; dct:publisher <https://a.example/org/7> ; dct:creator <https://a.example/p/1> .',
+    )
+    person = read(dcat, '<it> dct:title "A" ; dct:publisher <https://orcid.org/0000-0001> .')
+
+    assert [(party.name.value, party.role) for party in item.parties] == [
+        ("https://a.example/org/7", Role.LEAD)
+    ]
+    assert person.parties == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '"_:b0"',
+        "<nodeID://b10023>",
+        "<https://a.example/.well-known/genid/b0>",
+        "[]",
+    ],
+)
+def test_the_name_of_a_blank_node_is_no_value(name: str, read: Callable[..., Any]) -> None:
+    names = [
+        "dct:publisher",
+        "dct:license",
+        "dcat:keyword",
+        "dct:relation",
+        "dcat:landingPage",
+        "dct:type",
+    ]
+    text = f'<it> dct:title "A" {"".join(f"; {property_} {name} " for property_ in names)} .'
+
+    item = read(dcat, text)
+
+    assert (item.parties, item.licences, item.subjects) == ((), (), ())
+    assert (item.related, item.pages, item.kind) == ((), (), None)

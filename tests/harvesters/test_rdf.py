@@ -424,6 +424,35 @@ def test_an_iri_that_is_none_spoils_only_its_record(
     assert "no IRI" in result[1].reason
 
 
+@pytest.mark.parametrize(
+    ("licence", "licences"),
+    [
+        ('rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()),
+        (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",)),
+    ],
+)
+def test_html_in_a_licence_does_not_cost_the_record(
+    licence: str,
+    licences: tuple[str, ...],
+    define_source: DefineSource,
+    registry: Registry,
+    words: Crosswalks,
+) -> None:
+    content = (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/"'
+        ' xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset rdf:about="https://registry.example/d">'
+        f"<dct:title>Wells</dct:title><dct:license {licence}</dcat:Dataset></rdf:RDF>"
+    ).replace("<dct:license >", "<dct:license>")
+    source = define_source("rdf", "dcat")
+    server = registry(lambda _: httpx.Response(200, content=content))
+
+    (record,) = items(harvest(server, source))
+
+    assert isinstance(record, Record)
+    dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
+    assert (dataset.titles[0].value, dataset.licences) == ("Wells", licences)
+
+
 def test_contexts_come_from_us_or_from_where_the_definition_says(
     define_source: DefineSource, registry: Registry
 ) -> None:

@@ -21,7 +21,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.mappings import field_definitions
 from harvesters.page_model import Record
 from harvesters.source import load
-from vocab.initiative import Basis, Initiative, Resource
+from vocab.initiative import Basis, Initiative, Resource, Role
 
 CARDS = sorted((Path(__file__).parents[2] / "sources").glob("*.toml"))
 PARTNERS = replay.SHARED / "facts" / "partners"
@@ -197,6 +197,29 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
     assert [(project.start, project.issued, project.modified) for project in projects] == [
         ("2025-01-15T00:00:00Z", "2024-07-29T00:00:00Z", "2025-03-01T00:00:00Z"),
         (None, "2024-07-29T00:00:00Z", "2024-09-13"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "issued"),
+    [("Active", "2024-07-29"), ("Pipeline", "2023-01-10"), ("Dropped", "2023-01-10")],
+)
+def test_a_board_that_did_not_approve_a_world_bank_project_did_not_issue_it(
+    status: str, issued: str, words: Any
+) -> None:
+    source = load(ROOT / "sources" / "world-bank.toml")
+    row = {
+        "id": "P1", "project_name": "Roads", "status": status, "boardapprovaldate": "2024-07-29", "public_disclosure_date": "2023-01-10",
+        "impagency": "State Roads Agency", "borrower": "Ministry of Finance",
+    }  # fmt: skip
+
+    project = check_compatible(source)[1].prepare(source, words)(Record("P1", row, b""))
+
+    assert project.issued == issued
+    assert [(party.name.value, party.role) for party in project.parties] == [
+        ("State Roads Agency", Role.LEAD),
+        ("Ministry of Finance", Role.PARTNER),
+        ("World Bank", Role.FUNDER),
     ]
 
 

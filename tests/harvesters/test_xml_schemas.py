@@ -89,3 +89,19 @@ def test_dates_of_a_kind_go_before_others(define_source: DefineSource, words: Cr
     )
 
     assert (item.issued, item.modified) == ("2021", "2022")
+
+
+def test_a_purpose_code_without_a_text_is_a_word(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
+    sectors = "<sector code='99999'/><sector vocabulary='1' code='11220'/><sector vocabulary='99' code='7'/>"
+
+    item = read(
+        "iati_activity",
+        f"<iati-activity><title><narrative>T</narrative></title>{sectors}</iati-activity>",
+        define_source,
+        words,
+    )
+
+    assert [text.value for text in item.subjects] == ["DAC 99999"]
+    assert [claim.word for claim in (*item.goals, *item.targets)] == ["DAC 11220"]

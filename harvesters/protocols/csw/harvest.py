@@ -58,6 +58,10 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 Item = Record[_Element] | InvalidRecord
+_ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
+_DCAT = tuple(
+    f"{{http://www.w3.org/ns/dcat#}}{name}" for name in ("Dataset", "DataService", "DatasetSeries")
+)
 _CSW, _OGC = "http://www.opengis.net/cat/csw/2.0.2", "http://www.opengis.net/ogc"
 _ACCEPT = "application/xml, text/xml"
 
@@ -280,15 +284,20 @@ def _number(text: str | None) -> int | None:
 
 
 def _parse_record(node: _Element) -> Item:
-    """Parse one record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier."""
-    key = next(
-        (text for name in ("fileIdentifier", "identifier") if (text := _text(node, name))), None
-    )
+    """Parse one record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier, DCAT by the
+    identifier or the IRI of the resource.
+    """
+    resources = [node, *node.iter(*_DCAT)]
+    names = ("fileIdentifier", "identifier")
+    keys = [_text(resource, name) for name in names for resource in resources]
+    keys += [resource.get(_ABOUT) or "" for resource in resources]
+    key = next(filter(None, keys), None)
     if key is None:
         return InvalidRecord(
             None, f"a record without an identifier, <{etree.QName(node).localname}>"
         )
-    stamp = next((text for name in ("modified", "dateStamp") if (text := _text(node, name))), None)
+    stamps = (_text(each, name) for name in ("modified", "dateStamp") for each in resources)
+    stamp = next(filter(None, stamps), None)
     return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False), stamp)
 
 
