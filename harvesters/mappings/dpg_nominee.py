@@ -6,13 +6,12 @@ Source: https://github.com/DPGAlliance/publicgoods-candidates (nominee-schema.js
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
+from harvesters.mappings.mapping import RecordMapping, parse_licence
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.crosswalk_lookup import (
@@ -38,7 +37,6 @@ from vocab.schemes import concepts
 
 OPTIONS: Mapping[str, Option] = {}
 
-_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*\Z")
 # maintainers, implementers and others are partners
 _ROLES = {
     "owner": Role.LEAD,
@@ -164,12 +162,14 @@ def _pages(nomination: Row) -> tuple[str, ...]:
 
 def _licences(nomination: Row) -> Iterator[str]:
     """Yield the SPDX address of each licence, else the page or the name that the nomination has for
-    it.
+    it; some nominations have a text.
     """
-    for licence in _objects(nomination.get("license")):
+    for item in as_list(nomination.get("license")):
+        licence = item if isinstance(item, dict) else {"spdx": item}
         name = normalize_inline(licence.get("spdx"))
-        page = next(iter(unique_urls([normalize_inline(licence.get("licenseURL"))])), None)
-        if word := f"https://spdx.org/licenses/{name}" if _SPDX.match(name) else page or name:
+        address = parse_licence(name)
+        pages = unique_urls([address, normalize_inline(licence.get("licenseURL"))])
+        if word := next(iter(pages), address):
             yield word
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
@@ -18,7 +21,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Post, Resource, Text
+from vocab.initiative import Party, Post, Resource, Role, Text
 from vocab.iris import is_web
 
 # the fields whose texts are freed of HTML, and their names in remarks
@@ -26,6 +29,9 @@ _TEXTS = {"titles": "title", "descriptions": "description"}
 
 # of ISO 639: several, uncoded, undetermined and none
 _NO_LANGUAGES = frozenset(("mul", "mis", "und", "zxx"))
+# one identifier, no expression and no reference to another document
+_SPDX = re.compile(r"(?!LicenseRef)[A-Za-z0-9][A-Za-z0-9.-]*\Z")
+_LICENCE_CACHE_SIZE = 1024  # licences of registries, which have a few
 _LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
 
 
@@ -55,7 +61,7 @@ class RecordMapping:
         def map_record(record: Record[Any]) -> Resource:
             resource = mapper(source.language)(record)
             tag = _stated_language(resource, source.language)
-            return remove_markup(resource if tag == source.language else mapper(tag)(record))
+            return normalize_resource(resource if tag == source.language else mapper(tag)(record))
 
         return map_record
 
@@ -75,9 +81,12 @@ def _stated_language(resource: Resource, default: str | None) -> str | None:
     return default if is_same else tag
 
 
-def remove_markup(resource: Resource) -> Resource:
-    """Return the resource without the HTML in its titles and descriptions, those of its files and
-    results, and the content of a post; ``markup`` names its own fields that had any.
+def normalize_resource(resource: Resource) -> Resource:
+    """Return the resource by the rules that all mappings share.
+
+    Titles and descriptions, those of files and results, and the content of a post have no HTML;
+    ``markup`` names the resource's own fields that had any. Licences of SPDX are addresses, and a
+    partner is one organization.
     """
     changed = _plain_fields(resource)
     if changed:
@@ -87,13 +96,24 @@ def remove_markup(resource: Resource) -> Resource:
         plain = tuple(part._replace(**_plain_fields(part)) for part in parts)
         if plain != parts:
             changed[name] = plain
-    if any(character in text for text in resource.licences for character in "<&@"):
-        changed["licences"] = tuple(
-            dict.fromkeys(filter(None, map(_plain_licence, resource.licences)))
-        )
+    licences = tuple(dict.fromkeys(filter(None, map(parse_licence, resource.licences))))
+    if licences != resource.licences:
+        changed["licences"] = licences
+    parties = tuple(part for party in resource.parties for part in _divided(party))
+    if parties != resource.parties:
+        changed["parties"] = parties
     if isinstance(resource, Post) and resource.content:
         changed["content"] = next(iter(_plain_texts((resource.content,), html_to_text)), None)
     return replace(resource, **changed) if changed else resource
+
+
+def _divided(party: Party) -> Iterator[Party]:
+    """Yield the partners whose names a table or form has in one cell, with bars between them."""
+    names = [name for part in party.name.value.split("|") if (name := part.strip())]
+    if party.role is not Role.PARTNER or len(names) < 2 or party.key or party.page:
+        yield party
+        return
+    yield from (party._replace(name=party.name._replace(value=name)) for name in names)
 
 
 def _plain_fields(resource: Any) -> dict[str, Any]:
@@ -107,9 +127,24 @@ def _plain_fields(resource: Any) -> dict[str, Any]:
     return changed
 
 
-def _plain_licence(text: str) -> str:
-    """Return a licence without HTML and contacts, which would withhold the record."""
-    return text if is_web(text) else strip_contacts(_plain_line(text))
+@lru_cache(_LICENCE_CACHE_SIZE)
+def parse_licence(text: str) -> str:
+    """Return the address of a licence that is an identifier of SPDX, else the text without HTML and
+    contacts, which would withhold the record.
+
+    Source: https://spdx.org/licenses/
+
+    >>> parse_licence("mpl-2.0"), parse_licence("<b>Own</b> licence")
+    ('https://spdx.org/licenses/MPL-2.0', 'Own licence')
+    """
+    if is_web(text):
+        return text
+    plain = strip_contacts(_plain_line(text))
+    try:
+        name = canonicalize_license_expression(plain) if _SPDX.match(plain) else ""
+    except InvalidLicenseExpression:
+        name = ""
+    return f"https://spdx.org/licenses/{name}" if name else plain
 
 
 def _plain_line(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harvesters.mappings.mapping import remove_markup
+from harvesters.mappings.mapping import normalize_resource
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
@@ -196,7 +196,7 @@ def test_tags_and_entities_are_removed_and_comparisons_stay(sent: str, text: str
 
 
 def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -> None:
-    resource = remove_markup(
+    resource = normalize_resource(
         Document(
             key="1",
             titles=(Text("Skills &amp; <i>jobs</i>", "en"), Text("5 < 7", "fr")),
@@ -246,3 +246,35 @@ def test_countries_of_hdx_are_its_groups_and_additions(
 
     assert resource.countries == ("http://metadata.un.org/sdg/codes/geoArea/404",)
     assert [subject.value for subject in resource.subjects] == ["Water"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "record"),
+    [
+        ("dpg_nominee", {"license": "MPL-2.0"}),
+        ("dpg_nominee", {"license": ["mpl-2.0"]}),
+        ("dpg_nominee", {"license": [{"spdx": "MPL-2.0", "licenseURL": "https://a.example/"}]}),
+        ("fields", {"licence": "MPL-2.0"}),
+        ("ckan_package", {"license_id": "MPL-2.0"}),
+    ],
+)
+def test_a_licence_of_spdx_is_its_address(
+    mapping: str, record: dict[str, Any], define_source: DefineSource, words: Crosswalks
+) -> None:
+    more = {"fields": {"title": "name", "licence": "licence"}} if mapping == "fields" else {}
+    read = MAPPINGS[mapping].prepare(define_source(mapping=mapping, **more), words)
+
+    resource = read(Record("1", {"name": "Wells", **record}, b""))
+
+    assert resource.licences == ("https://spdx.org/licenses/MPL-2.0",)
+
+
+def test_a_partner_with_a_bar_is_two_and_an_owner_is_one(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
+    fields = {"title": "name", "lead": "lead", "partners": "partners"}
+    read = MAPPINGS["fields"].prepare(define_source(fields=fields), words)
+
+    resource = read(Record("1", {"name": "Wells", "lead": "A | B", "partners": "C | D|"}, b""))
+
+    assert [party.name.value for party in resource.parties] == ["A | B", "C", "D"]
