@@ -27,7 +27,10 @@ from harvesters.errors import (
 from harvesters.network.download import discard, download_resumable, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
+from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.pipeline.bounded_call import call_bounded, preload
+from harvesters.pipeline.process_limits import UPLOAD_LIMITS
 from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.atomic_file import replace_file
@@ -92,6 +95,7 @@ def sync(mirror: Mirror) -> int:
     again. Raises MirrorError, ForkError or ChainError if the origin is not the one mirrored here,
     and FetchError if it cannot be requested.
     """
+    preload(status_quads)
     with _mirror_lock(mirror.data):
         known = _check_journal(mirror)
         try:
@@ -335,26 +339,33 @@ def _download_status(mirror: Mirror, base: str) -> None:
     """Download the status of the origin's sources, which is in no entry; on failure the last one
     stays.
     """
-    graph, file = Iris(base).status, mirror.data / "status.nq"
+    file = mirror.data / "status.nq"
     try:
         reply = mirror.client.get(
             f"{mirror.url}status", {"format": "nt"}, accept="application/n-triples"
         )
-        # refuses deep nesting, which crashes the strict parser
-        for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):
-            pass
-        quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
+        text = call_bounded(status_quads, reply.content, reply.url, base, limits=UPLOAD_LIMITS)
+    except HarvestError as error:
+        log.warning("origin status not fetched", origin=mirror.url, reason=str(error))
+        return
+    if not file.exists() or file.read_bytes() != text:
+        replace_file(file, text)
+
+
+def status_quads(content: bytes, url: str, base: str) -> bytes:
+    """Return an origin's status as N-Quads; raise ParseError if it is not what a Stocktake serves."""
+    # refuses deep nesting, which crashes the strict parser
+    for _ in parse_quads(content, RdfFormat.N_TRIPLES, url):
+        pass
+    with parser_errors(url):
+        quads = list(parse(content, RdfFormat.N_TRIPLES))
         if any(
             isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)
         ):
-            raise ParseError(f"{reply.url}: has blank nodes")
+            raise ParseError(f"{url}: has blank nodes")
         _check_status(quads, Iris(base).operations)
-    except (HarvestError, SyntaxError, ValueError) as error:
-        log.warning("origin status not fetched", origin=mirror.url, reason=str(error))
-        return
-    text = "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
-    if not file.exists() or file.read_bytes() != text:
-        replace_file(file, text)
+    graph = Iris(base).status
+    return "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
 
 
 def _check_status(quads: Iterable[Quad], ns: str) -> None:

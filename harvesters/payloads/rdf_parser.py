@@ -16,6 +16,7 @@ from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, message, parser_errors
+from harvesters.payloads.contexts import check_contexts
 from harvesters.payloads.graph import MEMBERS, PREFIXES
 from harvesters.reasons import Reason
 from vocab.iris import is_web
@@ -31,12 +32,14 @@ _TEXT_FORMATS = frozenset(
     (RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS)
 )
 
-# A token at which depth or statement may change, or one that hides such a token. Nothing is tried
-# twice (*+).
+# A token at which depth or statement may change, or one that hides such a token, as the lenient
+# parser reads them: its strings and IRIs may have line breaks, short ones too, and each string ends
+# with its first delimiter. N-Triples has fewer kinds of strings, and fails at the others. Nothing is
+# tried twice (*+).
 _TOKEN = re.compile(
     rb"(?P<open><<)|(?P<close>>>)|(?P<end>\.(?=[\s#<]|\Z)|[{}])|\\.|\#[^\r\n]*+|<[^>]*+>?+"
-    rb'|"""(?:"{0,2}+(?:[^"\\]|\\.))*+(?:""")?+|"(?!"")(?:[^"\\\r\n]|\\.)*+"?+'
-    rb"|'''(?:'{0,2}+(?:[^'\\]|\\.))*+(?:''')?+|'(?!'')(?:[^'\\\r\n]|\\.)*+'?+",
+    rb'|"""(?:"{0,2}+(?:[^"\\]|\\.))*+(?:""")?+|"(?!"")(?:[^"\\]|\\.)*+"?+'
+    rb"|'''(?:'{0,2}+(?:[^'\\]|\\.))*+(?:''')?+|'(?!'')(?:[^'\\]|\\.)*+'?+",
     re.DOTALL,
 )
 _SUBJECT = re.compile(
@@ -69,8 +72,8 @@ def parse_quads(
     With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
     subjects are added to *broken* with the reason. An empty reference as a value, such as
     ``"license": ""``, is no value: only properties that join pages and members lead to the document
-    itself. Raises ParseError at any other invalid content, and at triple terms nested more than 100
-    deep.
+    itself. Raises ParseError at any other invalid content, at triple terms nested more than 100
+    deep, and at the contexts that ``check_contexts`` refuses.
     """
     address = urldefrag(base).url if base else ""
     if is_web(address) and any(empty in content for empty in (b'""', b"''", b"<>")):
@@ -117,6 +120,9 @@ def _parse(
     nested = content.count(b"<<") > MAX_DEPTH
     if nested and syntax in _TEXT_FORMATS:
         _check_depth(content, subject)
+    if syntax == RdfFormat.JSON_LD:
+        with parser_errors(subject):
+            check_contexts(content)
     with parser_errors(subject):
         quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
     # Behind a fault, the library's tokens may differ from those whose depth was checked.

@@ -59,6 +59,10 @@ class ProcessLimits:
         return self.silence + 5 * size / _MEBIBYTE
 
 
+# For what a stranger sends to the server: the largest pictures need 300 to 500 MiB, and 2 s.
+UPLOAD_LIMITS = ProcessLimits(memory=512 << 20, seconds=10.0, silence=30.0)
+
+
 class Phase(IntEnum):
     """What the process is doing."""
 

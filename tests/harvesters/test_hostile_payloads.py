@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import io
+import signal
 import struct
 import zipfile
 import zlib
@@ -85,6 +86,86 @@ def test_deeply_nested_triple_terms_are_refused(
 
     with pytest.raises(ParseError, match="nested more than 100 deep"):
         harvest(content, define_source, "rdf", "dcat", kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("text/turtle", '"two\nlines"'),
+        ("text/turtle", '\'two\n"""lines\''),
+        ("application/n-triples", '"two\nlines"'),
+        ("application/n-quads", "\"two\n'''lines\""),
+    ],
+)
+def test_triple_terms_are_not_hidden_by_a_short_string_of_several_lines(
+    kind: str, text: str, define_source: DefineSource
+) -> None:
+    content = f"<a:s> <a:p> {text} .\n<a:s> <a:p> {nested(60_000)} .".encode()
+
+    with pytest.raises(ParseError, match="nested more than 100 deep"):
+        harvest(content, define_source, "rdf", "dcat", kind)
+
+
+def in_context(terms: dict[str, Any], value: object = "a") -> bytes:
+    return orjson.dumps({"@context": terms, "p": value})
+
+
+def chain(length: int) -> dict[str, Any]:
+    terms = {f"t{number}": f"t{number + 1}:a" for number in range(1, length)}
+    return {"p": "t1:a"} | terms | {f"t{length}": "https://a.example/"}
+
+
+def chain_of_types(length: int) -> dict[str, Any]:
+    terms = [{"@id": f"a:{number}", "@type": f"t{number + 1}"} for number in range(length)]
+    return {f"t{number}": term for number, term in enumerate(terms)} | {f"t{length}": "a:b"}
+
+
+def scoped(count: int) -> dict[str, Any]:
+    terms = {f"t{number}": f"https://a.example/{number}" for number in range(count)}
+    return {"p": {"@id": "https://a.example/p", "@context": terms}}
+
+
+def within(count: int) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    for _ in range(count):
+        context = {"p": {"@id": "https://a.example/p", "@context": context}}
+    return context
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (in_context(chain(18_000)), "defined by each other"),
+        (in_context(chain_of_types(18_000)), "defined by each other"),
+        (b'{"@context":%s,"\\u0040context":{},"p":"a"}' % orjson.dumps(chain(18_000)), "defined twice"),
+        (in_context(scoped(500), ["a"] * 20_000), "definitions of terms"),
+        (in_context({"p": "a:b"}, [{"@context": {f"t{number}": "a:b"}} for number in range(8_000)]), "definitions of terms"),
+        (in_context(within(50)), "contexts are nested"),
+        (b'{"a:p":' * 20_000 + b'"a"' + b"}" * 20_000, "recursion"),
+    ],
+    ids=["chain", "chain of types", "second context", "scoped", "own contexts", "nested contexts", "nested nodes"],
+)  # fmt: skip
+def test_json_ld_that_costs_its_parser_too_much_is_refused(content: bytes, fault: str) -> None:
+    with pytest.raises(ParseError, match=f"^a.jsonld: .*{fault}"):
+        list(parse_quads(content, RdfFormat.JSON_LD, "a.jsonld"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        in_context(chain(99)),
+        in_context(scoped(100), ["a"] * 1_000),
+        orjson.dumps([{"@context": chain(5), "p": "a"}] * 5_000),
+    ],
+    ids=["chain", "scoped", "a context each"],
+)
+def test_contexts_as_people_write_them_are_read(content: bytes) -> None:
+    assert list(parse_quads(content, RdfFormat.JSON_LD, "a.jsonld"))
+
+
+def test_a_call_that_ends_its_process_is_an_error() -> None:
+    with pytest.raises(BoundedCallError, match=r"^ends its process by SIGSEGV$"):
+        call_bounded(signal.raise_signal, signal.SIGSEGV)
 
 
 def test_triple_terms_side_by_side_are_no_depth() -> None:

@@ -662,8 +662,16 @@ def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, origin: Origin
             200,
             text="<x:s> <x:p> " + "<<( <x:s> <x:p> " * 60_000 + "<x:o>" + " )>>" * 60_000 + " .",
         ),
+        httpx.Response(
+            200,
+            text="<x:s> <x:p> \"a\n'''\" .\n<x:s> <x:p> "
+            + "<<( <x:s> <x:p> " * 60_000
+            + "<x:o>"
+            + " )>>" * 60_000
+            + " .",
+        ),
     ],
-    ids=["500", "nonsense", "blank node", "deep nesting"],
+    ids=["500", "nonsense", "blank node", "deep nesting", "deep nesting behind a line break"],
 )
 def test_a_status_that_cannot_be_had_leaves_the_last_one(
     tmp_path: Path, origin: Origin, answer: httpx.Response

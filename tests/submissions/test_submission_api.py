@@ -186,6 +186,36 @@ async def test_a_body_of_ten_megabytes_is_413(client: httpx.AsyncClient) -> None
     assert answer.status_code == 413
 
 
+NESTED = '<a> <b> "two\nlines" , ' + "<<(<a><a>" * 21_500 + "<a>" + ")>>" * 21_500 + " ."
+CHAIN = {"p": "t1:a"} | {f"t{n}": f"t{n + 1}:" for n in range(12_000)} | {"t12000": "http://a/"}
+SCOPED = {"p": {"@id": "http://a/p", "@context": {f"t{n}": f"http://a/{n}" for n in range(3_000)}}}
+# a name of 100,000 characters, which would be written 20,000 times
+REPEATED = (
+    f"{TURTLE} ; wsis:partner {', '.join(['_:b'] * 20_000)} . _:b foaf:name '{'a' * 100_000}' ."
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "reason"),
+    [
+        (NESTED.encode(), "text/turtle", "triple terms are nested more than 100 deep"),
+        (orjson.dumps({"@context": CHAIN, "p": "a"}), "application/ld+json", "defined by each other"),
+        (orjson.dumps({"@context": SCOPED, "p": ["a"] * 9_000}), "application/ld+json", "definitions of terms"),
+        (b"[" * 900 + b"]" * 900, "application/json", "nested more than 254 deep"),
+        (REPEATED.replace("C4> . ;", "C4> ;").encode(), "text/turtle", "0.5 GiB"),
+    ],
+    ids=["triple terms", "chain of contexts", "scoped context", "lists", "memory"],
+)  # fmt: skip
+async def test_a_document_that_costs_too_much_is_400_and_ends_nothing(
+    body: bytes, media: str, reason: str, client: httpx.AsyncClient
+) -> None:
+    refused = await client.post("/submissions/check", content=body, headers={"Content-Type": media})
+    after = await client.post("/submissions/check", json=INITIATIVE)
+
+    assert (refused.status_code, after.status_code) == (400, 200)
+    assert reason in refused.json()["detail"]
+
+
 async def test_another_media_type_is_415(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/submissions", content=b"<rdf/>", headers={"Content-Type": "application/rdf+xml"}

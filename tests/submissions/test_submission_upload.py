@@ -14,6 +14,7 @@ import httpx
 import pytest
 import xlsxwriter
 
+from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.submissions.app import create_submissions
@@ -315,6 +316,13 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(
         item.title for item in submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
     }
     assert titles == {"Safe", "Turned round"}
+
+
+def test_a_text_that_a_workbook_repeats_without_end_is_refused() -> None:
+    content = workbook(["title@en"] * 400, ["a" * 32_000] * 400)
+
+    with pytest.raises(ParseError, match="cells have more than 8,388,608 characters"):
+        read_table(content, XLSX)
 
 
 async def test_no_more_than_the_limit_of_a_submitter_is_stored(

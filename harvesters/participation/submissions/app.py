@@ -8,7 +8,9 @@ from fastapi import APIRouter, FastAPI
 
 from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.problems import install_error_handlers
+from harvesters.participation.submissions.documents import parse_members
 from harvesters.participation.submissions.pages import POLICY, submission_pages
+from harvesters.participation.submissions.pictures import encode_webp
 from harvesters.participation.submissions.routes import api
 from harvesters.participation.submissions.routes import check as check_routes
 from harvesters.participation.submissions.routes import form as form_routes
@@ -20,7 +22,8 @@ from harvesters.participation.submissions.routes import sign_in as sign_in_route
 from harvesters.participation.submissions.routes import transfers as transfer_routes
 from harvesters.participation.submissions.routes import uploads as upload_routes
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.participation.submissions.tables import MAX_FILE
+from harvesters.participation.submissions.tables import MAX_FILE, read_lines
+from harvesters.pipeline.bounded_call import preload
 from languages.request_locale import LocaleMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
@@ -43,6 +46,7 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
         docs_url=None,
         redoc_url=None,
     )
+    preload(parse_members, read_lines, encode_webp)
     app.state.context, app.state.submissions = context.admin, context
     app.state.pages = submission_pages(demo=context.admin.demo, provider=context.provider_name)
     routers = (

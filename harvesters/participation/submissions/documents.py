@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
-from harvesters.errors import ParseError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation.submissions import Content
+from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import (
@@ -21,43 +22,78 @@ from harvesters.participation.submissions.members import (
 )
 from harvesters.payloads.contexts import builtin_context, inline_contexts
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import UPLOAD_LIMITS
 from languages.translations import gettext
 from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
 
 JSON, JSON_LD, TURTLE = "application/json", "application/ld+json", "text/turtle"
 _NOTHING = "urn:x-stocktake:submission"  # resolves relative IRIs, so that a document may use <>
 _SUBJECT = "It cannot be read"
+_LARGEST = (
+    1 << 20
+)  # bytes of the members as JSON: a node that many name is written for each of them
+
+
+class _NotOneResourceError(HarvestError):
+    """A document describes no resource of our types, or several; the message has the types."""
 
 
 def read_document(body: bytes, media_type: str, base: str, language: str | None) -> Content:
-    """Return the members of a submission in the form that is stored.
+    """Return the members of a submission in the form that is stored; the body is parsed in a
+    process of its own.
 
     JSON-LD with the register's own context, or without one, is our own JSON. Raises ParseError if
     the body cannot be parsed, InvalidMembersError, and UnsupportedMedia for another media type.
     """
-    if media_type == TURTLE:
-        quads = parse_quads(body, RdfFormat.TURTLE, _SUBJECT, _NOTHING)
-        return normalize(_members(list(quads), base), base, language)
-    if media_type not in (JSON, JSON_LD):
+    if media_type not in (JSON, JSON_LD, TURTLE):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((JSON, JSON_LD, TURTLE)))
+    try:
+        members = call_bounded(parse_members, body, media_type, base, limits=UPLOAD_LIMITS)
+    except BoundedCallError as error:
+        raise ParseError(f"{_SUBJECT}: reading it {error}") from error
+    except _NotOneResourceError as error:
+        text = gettext("Describe one resource with one of these types: %(names)s.")
+        raise InvalidMembersError({"type": text % {"names": error}}) from error
+    return normalize(members, base, language)
+
+
+def parse_members(body: bytes, media_type: str, base: str) -> Any:
+    """Return the members that a body has, as they are before they are normalized."""
+    if media_type == TURTLE:
+        members = _members(list(parse_quads(body, RdfFormat.TURTLE, _SUBJECT, _NOTHING)), base)
+    else:
+        members = _parse_json(body, media_type, base)
+    if len(_dump(members)) > _LARGEST:
+        raise ParseError(f"{_SUBJECT}: it names the same nodes too often")
+    return members
+
+
+def _parse_json(body: bytes, media_type: str, base: str) -> Any:
     with parser_errors(_SUBJECT):
         document = orjson.loads(body)
+    _dump(document)  # or the recursion below would have no bound
     if (
         media_type == JSON
         or not isinstance(document, dict)
         or document.get("@context") in (None, f"{base}context.jsonld")
     ):
-        return normalize(document, base, language)
+        return document
     try:
-        document = inline_contexts(document, builtin_context)
+        content = _dump(inline_contexts(document, builtin_context))
     except LookupError as error:
         raise ParseError(
             f"{_SUBJECT}: the context {error.args[0]} is not built in; write its terms into the document"
         ) from error
-    except RecursionError as error:
-        raise ParseError(f"{_SUBJECT}: it is nested too deeply") from error
-    quads = parse_quads(orjson.dumps(document), RdfFormat.JSON_LD, _SUBJECT, _NOTHING)
-    return normalize(_members(list(quads), base), base, language)
+    return _members(list(parse_quads(content, RdfFormat.JSON_LD, _SUBJECT, _NOTHING)), base)
+
+
+def _dump(value: Any) -> bytes:
+    """Return a value as JSON; raise ParseError if it is nested too deeply."""
+    try:
+        return dump_json(value)
+    except ValueError as error:
+        raise ParseError(f"{_SUBJECT}: {error}") from error
 
 
 def property_iri(name: str, base: str) -> str:
@@ -77,12 +113,7 @@ def _members(quads: list[Quad], base: str) -> dict[str, Any]:
         and quad.object.value in types
     }
     if len(typed) != 1:
-        raise InvalidMembersError(
-            {
-                "type": gettext("Describe one resource with one of these types: %(names)s.")
-                % {"names": ", ".join(types)}
-            }
-        )
+        raise _NotOneResourceError(", ".join(types))
     subject, kind = next(iter(typed.values()))
     graph: dict[str, dict[str, list[Any]]] = {}
     for quad in quads:

@@ -19,6 +19,8 @@ from starlette.responses import Response
 from harvesters.admin.errors import InvalidValue
 from harvesters.ledger.participation.pictures import Picture
 from harvesters.participation.submissions.errors import TooLarge
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import UPLOAD_LIMITS
 
 MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 ENCODED = "image/webp"
@@ -29,7 +31,7 @@ SIDE = 1_600  # pixels of what is stored, at most
 _QUALITY = 82
 # Of a picture: nothing in it is ever run, whatever a browser takes it for.
 _POLICY = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-_DECODING = Lock()  # one picture at a time: a large one takes 100 MB
+_DECODING = Lock()  # one picture at a time: a large one takes 500 MB
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -45,7 +47,7 @@ _UNREADABLE = (
 
 def encode_picture(content: bytes) -> Picture:
     """Return the first picture of a file as WebP, upright, without metadata, and at most SIDE
-    pixels wide and high.
+    pixels wide and high; it is decoded in a process of its own.
 
     Its name is the SHA-256 of what is stored. Raises TooLarge for a file with too many bytes or
     pixels, InvalidValue for one that is no JPEG, PNG, WebP or GIF, or is damaged.
@@ -56,7 +58,16 @@ def encode_picture(content: bytes) -> Picture:
             count=len(content),
             limit=MAX_FILE,
         )
-    with _DECODING, _reading():
+    try:
+        with _DECODING:
+            return call_bounded(encode_webp, content, limits=UPLOAD_LIMITS)
+    except BoundedCallError as error:
+        raise _unreadable() from error
+
+
+def encode_webp(content: bytes) -> Picture:
+    """Decode a picture in this process, and encode it as ``encode_picture`` says."""
+    with _reading():
         source = Image.open(BytesIO(content), formats=tuple(MEDIA_TYPES.values()))
         _check_size(source.size)
         source.draft("RGB", (SIDE, SIDE))  # a large JPEG is decoded smaller
@@ -90,14 +101,16 @@ def _reading() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except _UNREADABLE as error:
-        raise InvalidValue(
-            "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
-        ) from error
+        raise _unreadable() from error
 
 
 def _check_size(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS or max(size) > MAX_SIDE:
         raise _too_many_pixels()
+
+
+def _unreadable() -> InvalidValue:
+    return InvalidValue("This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file.")
 
 
 def _too_many_pixels() -> TooLarge:

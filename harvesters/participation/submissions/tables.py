@@ -15,15 +15,18 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from lxml import etree
 
 from harvesters.admin.errors import InvalidValue
 from harvesters.definition_faults import suggestion
+from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import UPLOAD_LIMITS
 from harvesters.protocols.tables.csv_dialect import SAMPLE, detect_dialect
 from harvesters.protocols.tables.spreadsheet import read_sheet
 from harvesters.protocols.tables.table_rows import name_columns
@@ -33,6 +36,7 @@ CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_ROWS = 500  # of a table, without the header
 MAX_FILE = 4 * 1024 * 1024  # bytes
+_MAX_CHARACTERS = 8 * 1024 * 1024  # of all cells: a workbook may repeat one text in each of them
 _SUBJECT = "The file"
 _COLUMN = re.compile(
     r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII
@@ -48,6 +52,9 @@ _TEXTS = (Kind.TITLE, Kind.TEXT, Kind.REASONS)
 _TEXT_PARTS = ("label", "caption")  # by language
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+# a line of a file: its number, its cells, and what is wrong with it
+Line: TypeAlias = tuple[int, list[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +81,34 @@ class TableRow:
 def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """Return the rows of a table that are not empty.
 
-    Raises UnsupportedMedia, TooLarge for too many rows, InvalidValue if the file cannot be read or
-    has an unknown column, and ParseError if it is no workbook.
+    The file is parsed in a process of its own. Raises UnsupportedMedia, TooLarge for too many rows,
+    InvalidValue if the file cannot be read or has an unknown column, and ParseError if it is no
+    workbook, or ends that process.
     """
     if media_type not in (CSV, XLSX):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
-    return list(_rows(_csv_lines(body) if media_type == CSV else _sheet_lines(body)))
+    try:
+        return list(_rows(iter(call_bounded(read_lines, body, media_type, limits=UPLOAD_LIMITS))))
+    except BoundedCallError as error:
+        raise ParseError(f"{_SUBJECT}: reading it {error}") from error
+
+
+def read_lines(body: bytes, media_type: str) -> list[Line]:
+    """Return the lines of a file that are not empty: the header, and at most one row too many."""
+    lines = _csv_lines(body) if media_type == CSV else _sheet_lines(body)
+    read: list[Line] = []
+    count = 0
+    for number, cells, fault in lines:
+        trimmed = _trimmed(cells)
+        if not (trimmed or fault):
+            continue
+        read.append((number, trimmed, fault))
+        count += sum(len(cell) + 1 for cell in trimmed)
+        if count > _MAX_CHARACTERS:
+            raise ParseError(f"{_SUBJECT}: its cells have more than {_MAX_CHARACTERS:,} characters")
+        if len(read) > MAX_ROWS + 1:
+            break
+    return read
 
 
 def parse_column(name: str) -> Column | None:
@@ -104,22 +133,14 @@ def parse_column(name: str) -> Column | None:
 _BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS)}
 
 
-def _rows(lines: Iterator[tuple[int, list[str], str]]) -> Iterator[TableRow]:
-    """Yield the rows of the lines, each with its number, its cells, and what is wrong with the
-    line.
-    """
-    header = next(
-        (cells for _, cells, fault in lines if not fault and any(cell.strip() for cell in cells)),
-        None,
-    )
+def _rows(lines: Iterator[Line]) -> Iterator[TableRow]:
+    header = next((cells for _, cells, fault in lines if not fault), None)
     if header is None:
         raise InvalidValue(
             "The file has no line with the names of the columns. Download the template."
         )
-    columns = [_column(name) for name in name_columns(_trimmed(header))]
-    for count, (number, cells, fault) in enumerate(
-        (line for line in lines if line[2] or any(cell.strip() for cell in line[1])), 1
-    ):
+    columns = [_column(name) for name in name_columns(header)]
+    for count, (number, cells, fault) in enumerate(lines, 1):
         if count > MAX_ROWS:
             raise TooLarge(
                 "The file has more than %(count)s rows. Divide it into several files.",
@@ -156,7 +177,7 @@ def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> Ta
         return TableRow(number, {}, {"record": fault})
     members: dict[str, Any] = {}
     faults: dict[str, str] = {}
-    if len(_trimmed(cells)) > len(columns):
+    if len(cells) > len(columns):
         faults["record"] = gettext("The row has more cells than the header.")
     for column, cell in zip(columns, cells, strict=False):
         text = cell.strip()
@@ -188,7 +209,7 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
         members[column.member] = text
 
 
-def _csv_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
+def _csv_lines(body: bytes) -> Iterator[Line]:
     text = _decoded(body)
     dialect = detect_dialect(text[:SAMPLE], None, None, _known_columns)
     lines = csv.reader(
@@ -228,7 +249,7 @@ def _known_columns(lines: list[list[str]]) -> int:
     return sum(parse_column(cell) is not None for cell in header)
 
 
-def _sheet_lines(body: bytes) -> Iterator[tuple[int, list[str], str]]:
+def _sheet_lines(body: bytes) -> Iterator[Line]:
     broken: dict[int, list[int]] = {}
     for row, column in _broken_cells(body):
         broken.setdefault(row, []).append(column)

@@ -85,3 +85,95 @@ def _named(value: Any) -> bool:
     return isinstance(value, str) or (
         any(map(_named, value)) if isinstance(value, list) else has_remote_context(value)
     )
+
+
+# Of terms that are each defined by the next, and of contexts within each other: pyoxigraph overflows
+# the stack at some thousand, and real ones have 3.
+_MAX_CHAIN, _MAX_NESTING = 100, 10
+# Definitions of terms that a document may cost, and more for each byte: 4 µs each. A large catalogue
+# whose terms have contexts of 100 terms needs half of it.
+_DEFINITIONS, _DEFINITIONS_PER_BYTE = 100_000, 5
+
+
+def check_contexts(content: bytes) -> None:
+    """Raise ValueError where the contexts of a JSON-LD document would cost its parser the stack, or
+    far more time than documents of this size need.
+
+    A term may be defined by another one, and the context of a term is processed again for each of
+    its values (https://www.w3.org/TR/json-ld11/#scoped-contexts). A node with a context of its own
+    copies the terms around it, which takes a tenth of the time.
+    """
+    document = json.loads(content, object_pairs_hook=_unique_context, parse_int=str)
+    values, contexts = _count_values(document)
+    terms = {term for context in contexts for term in context}
+    scoped = [
+        sum(map(len, _count_values(definition)[1]))
+        for context in contexts
+        for definition in context.values()
+        if isinstance(definition, dict) and "@context" in definition
+    ]
+    for context in contexts:
+        _check_chain(context)
+    work = max(scoped, default=0) * values + len(terms) * len(contexts) // 10
+    if work > _DEFINITIONS + _DEFINITIONS_PER_BYTE * len(content):
+        raise ValueError(f"its contexts have {work:,} definitions of terms to process")
+
+
+def _unique_context(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; its second context, which would replace the first here, is refused."""
+    members = dict(pairs)
+    if len(members) < len(pairs) and sum(name == "@context" for name, _ in pairs) > 1:
+        raise ValueError("@context is defined twice")
+    return members
+
+
+def _count_values(document: Any) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of values of a document, and its contexts; raise ValueError where these are
+    nested too deeply.
+    """
+    count, contexts = 0, []
+    stack = [(document, False, 0)]
+    while stack:
+        value, is_context, nesting = stack.pop()
+        count += 1
+        if isinstance(value, list):
+            stack.extend((item, is_context, nesting) for item in value)
+        elif isinstance(value, dict):
+            if is_context:
+                contexts.append(value)
+                nesting += 1
+            if nesting > _MAX_NESTING:
+                raise ValueError(f"its contexts are nested more than {_MAX_NESTING} deep")
+            stack.extend((element, name == "@context", nesting) for name, element in value.items())
+    return count, contexts
+
+
+def _check_chain(context: Mapping[str, Any]) -> None:
+    """Raise ValueError where too many terms are defined each by the next, or some by themselves."""
+    defined_by = {term: _defined_by(context, term) for term in context}
+    users: dict[str, list[str]] = {term: [] for term in context}
+    for term, others in defined_by.items():
+        for other in others:
+            users[other].append(term)
+    ready, length = [term for term, others in defined_by.items() if not others], 0
+    while ready and length < _MAX_CHAIN:
+        done, ready, length = ready, [], length + 1
+        for term in done:
+            for user in users[term]:
+                defined_by[user].discard(term)
+                if not defined_by[user]:
+                    ready.append(user)
+    if any(defined_by.values()):
+        raise ValueError(
+            f"terms of its context are defined by each other more than {_MAX_CHAIN} deep"
+        )
+
+
+def _defined_by(context: Mapping[str, Any], term: str) -> set[str]:
+    """Return the other terms of a context that the definition of *term* names."""
+    definition = context[term]
+    members = definition if isinstance(definition, dict) else {"@id": definition}
+    values = (term, *map(members.get, ("@id", "@type", "@reverse", "@index")))
+    names = [value for value in values if isinstance(value, str)]
+    others = {other for name in names for other in (name, name.partition(":")[0])}
+    return (others & context.keys()) - {term}
