@@ -27,9 +27,7 @@ COPY command_line command_line
 COPY docs docs
 COPY CHANGELOG.md ./
 COPY --from=scripts /bundle publisher/static/query
-# The pages contain tables that are generated from the program, so its dependencies must be importable.
-RUN PYTHONPATH=$(/stocktake/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-    /tools/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir /tmp/doctrees docs publisher/static/docs
+RUN /tools/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir /tmp/doctrees docs publisher/static/docs
 RUN /tools/bin/hatchling build --target wheel --directory dist \
     && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --no-deps dist/*.whl
 

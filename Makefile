@@ -5,6 +5,7 @@
 # make lint     the linters and the types
 # make chaos    kills, full disks, cut networks, flipped bytes and clocks that jump, for MINUTES=60, chosen by SEED=1
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
+# make tables   the tables of docs/reference that the program knows, written again
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests
 # make install  the virtual environment .venv, with all that is locked
@@ -38,7 +39,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly chaos lint audit dist bench docs lock
+.PHONY: run install check test nightly chaos lint audit dist bench tables docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -84,9 +85,12 @@ dist: $(SITE)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+tables: $(INSTALLED)
+	$(BIN)/python -m docs.generated
+
 docs: $(SITE)
 
-# Strict: a warning is an error, and so is a link to nothing. Tables of the reference are generated from the program (docs/generated.py).
+# Strict: a warning is an error, and so is a link to nothing.
 $(SITE): $(PAGES) | $(INSTALLED)
 	@echo "Building the documentation ..."
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs

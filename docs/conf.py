@@ -4,16 +4,10 @@ too.
 
 from __future__ import annotations
 
-import logging
-import sys
 import tomllib
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # `generated`, and the program that it reads
-
-# the program's commands are imported, and Alembic logs that
-logging.getLogger("alembic").setLevel(logging.WARNING)
 
 project = "Stocktake"
 copyright = "the Stocktake contributors"
@@ -21,7 +15,7 @@ version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(enc
     "project"
 ]["version"]
 
-extensions = ["myst_parser", "generated"]
+extensions = ["myst_parser"]
 exclude_patterns = ["clients", "images", "site"]
 nitpicky = True
 myst_enable_extensions = ["colon_fence"]

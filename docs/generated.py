@@ -1,9 +1,9 @@
-"""A Sphinx extension that writes reference tables from the program, so that they cannot be wrong.
+"""Write into the pages what the program knows, so that it cannot be wrong: ``make tables``.
 
-A page says where: ``<!-- generated: NAME -->`` on a line of its own is replaced by a table, ``<!--
-default -->`` in a table's row by the default of the key that the row begins with. Below a heading
-that names a command or a setting, its help text and options are inserted. A page that names
-something unknown, or leaves something out, ends the build.
+A page says where: ``<!-- generated: NAME -->`` on a line of its own is followed by a table and
+``<!-- end -->``, and ``<!-- default -->`` in a table's row by the default of the key that the row
+begins with before it. Below a heading that names a command or a setting stand its help text and
+options. A page that names something unknown, or leaves something out, is an error. A test compares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from sphinx.application import Sphinx
 
 from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
@@ -35,8 +34,13 @@ from vocab.schemes import ontology_triples
 from vocab.terms import RDFS
 
 DOCS = Path(__file__).parent
-_MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
-_DEFAULT = re.compile(r"^(\| `(\w+)` \|.*)<!-- default -->", re.MULTILINE)
+_END = "<!-- end -->"
+_WRITTEN = rf"(?:\n(?:(?!<!-- generated: ).)*?^{_END}$)?"  # what stands there from before
+_FLAGS = re.MULTILINE | re.DOTALL
+_MARK = re.compile(rf"^<!-- generated: ([^\n]+?) -->${_WRITTEN}", _FLAGS)
+_HELP = "<!-- generated: help -->"
+_HEADING = re.compile(rf"^## `([^`\n]+)`$(?:\n\n{_HELP}{_WRITTEN})?", _FLAGS)
+_DEFAULT = re.compile(r"^(\| `(\w+)` \|(?:[^\n]*\|)?)[^|\n]*<!-- default -->", re.MULTILINE)
 _DECISION = re.compile(r"# (\d+)\. (.+)\n+(\d{4}-\d\d-\d\d), (.+?)\.?\n")
 _PREFIXED = re.compile(r"\b((?:wsis|ops|dct|adms|foaf|org):\w+)")
 _PAYLOADS = {Payload.ROW: "rows", Payload.XML: "XML elements", Payload.GRAPH: "graphs"}
@@ -251,25 +255,24 @@ def _insert(source: str, page: str, texts: Mapping[str, str]) -> str:
     """Insert each of *texts* below the heading that names it in backticks; raises PageError if
     headings and texts differ.
     """
-    named = re.findall(r"^## `([^`]+)`$", source, re.MULTILINE)
+    named = _HEADING.findall(source)
     if missing := sorted(set(named) ^ set(texts)):
         raise PageError(f"{page}: unknown or missing headings: {', '.join(missing)}")
-    return re.sub(
-        r"^## `([^`]+)`$",
-        lambda match: f"{match[0]}\n\n{texts[match[1]]}",
-        source,
-        flags=re.MULTILINE,
+    return _HEADING.sub(
+        lambda match: f"## `{match[1]}`\n\n{_HELP}\n\n{texts[match[1]]}\n\n{_END}", source
     )
 
 
 def _fill_defaults(source: str, page: str, defaults: Mapping[str, object]) -> str:
-    """Replace ``<!-- default -->`` in the row of each key; raises PageError if a key has no such
+    """Write the default before ``<!-- default -->`` in the row of each key; raises PageError if a key has no such
     row.
     """
     filled = {match[2] for match in _DEFAULT.finditer(source)}
     if missing := sorted(filled ^ set(defaults)):
         raise PageError(f"{page}: unknown or missing rows with a default: {', '.join(missing)}")
-    return _DEFAULT.sub(lambda match: match[1] + code(defaults[match[2]]), source)
+    return _DEFAULT.sub(
+        lambda match: f"{match[1]} {code(defaults[match[2]])} <!-- default -->", source
+    )
 
 
 def _defaults(*kinds: Any) -> dict[str, object]:
@@ -363,14 +366,28 @@ def generate(page: str, source: str) -> str:
             rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))
         ]:
             raise PageError(f"{page}: no table has the rules {', '.join(left)}")
-    return _MARK.sub(lambda match: _generated(match[1], page), source)
+    return _MARK.sub(lambda match: _block(match, page), source)
 
 
-def _read(sphinx: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = generate(page, source[0])
+def _block(match: re.Match[str], page: str) -> str:
+    mark = f"<!-- generated: {match[1]} -->"
+    return match[0] if mark == _HELP else f"{mark}\n\n{_generated(match[1], page)}\n\n{_END}"
 
 
-def setup(sphinx: Sphinx) -> dict[str, bool]:
-    """Register the function that runs before a page is read."""
-    sphinx.connect("source-read", _read)
-    return {"parallel_read_safe": True}
+def pages() -> Iterator[tuple[Path, str, str]]:
+    """Yield each page's file, its text, and its text with all that is generated."""
+    for file in sorted(DOCS.rglob("*.md")):
+        text = file.read_text(encoding="utf-8")
+        yield file, text, generate(file.relative_to(DOCS).with_suffix("").as_posix(), text)
+
+
+def write() -> None:
+    """Write the pages that have changed."""
+    for file, before, after in pages():
+        if after != before:
+            file.write_text(after, encoding="utf-8")
+            print(file)
+
+
+if __name__ == "__main__":
+    write()
