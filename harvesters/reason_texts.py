@@ -306,6 +306,9 @@ TEXTS: Mapping[str, str] = {
     "not_search_count": (
         "%(source)s: %(url)s is not a package_search response: results or count are missing"
     ),
+    "not_dataset_index": (
+        "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing"
+    ),
     "empty_package_page": (
         "%(source)s: %(url)s is an empty page after %(start)s of %(total)s packages"
     ),

@@ -18,6 +18,7 @@ from pyoxigraph import RdfFormat, Store, parse
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
+from harvesters.errors import ParseError
 from harvesters.mappings import field_definitions
 from harvesters.page_model import Record
 from harvesters.source import load
@@ -78,6 +79,63 @@ def _atlas(_: httpx.Request) -> bytes:
     return text.getvalue().encode()
 
 
+def _bulk(request: httpx.Request) -> bytes:
+    """Return an index of the bulk data service, by its source code, and the copies that it names."""
+    names = {"a-activities": "a", "a-organisation": "a", "b-activities": "b"}
+    if request.url.path == "/datasets-minimal":
+        root = "https://bulk-data.iatistandard.org"
+        datasets = [
+            {"short_name": name, "reporting_org_short_name": publisher, "source_url": f"https://{publisher}.example/",
+             "last_known_good_dataset": {"cached_dataset_url_xml": f"{root}/{publisher}/{name}.xml", "hash": "0"}}
+            for name, publisher in names.items()
+        ]  # fmt: skip
+        lost = {
+            "short_name": "b-lost",
+            "reporting_org_short_name": "b",
+            "last_known_good_dataset": {"cached_dataset_url_xml": None},
+        }
+        index = {"index_created": "2026-06-01 00:00:00+00:00", "datasets": [*datasets, lost]}
+        return json.dumps(index).encode()
+    if request.url.path.endswith("organisation.xml"):
+        return b'<iati-organisations version="2.03"/>'
+    example = Path(replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
+    return (
+        example.replace(b"AA-AAA-123456789-ABC123", b"B-1")
+        if "/b/" in str(request.url)
+        else example
+    )
+
+
+def _graph(request: httpx.Request) -> bytes:
+    """Return two pages of projects and the empty one behind them, by the documentation of the Graph
+    API.
+    """
+    project = {
+        "id": "corda__h2020::70ea22400fd890c5033cb31642c4ae68", "code": "777541", "acronym": "OpenAIRE-Advance",
+        "title": "OpenAIRE Advancing Open Scholarship", "websiteUrl": "https://www.openaire.eu/advance/", "startDate": "2018-01-01",
+        "endDate": "2021-02-28", "callIdentifier": "H2020-EINFRA-2017", "keywords": "Open Access,Open Data",
+        "subjects": ["e-infrastructures"], "summary": "OpenAIRE-Advance continues the mission of OpenAIRE.",
+        "fundings": [{"fundingStream": {"id": "EC::H2020::RIA", "description": "H2020"}, "jurisdiction": "EU",
+                      "name": "European Commission", "shortName": "EC"}],
+        "granted": {"currency": "EUR", "fundedAmount": 1.0e7, "totalCost": 0.0},
+    }  # fmt: skip
+    pages = {
+        "*": ([project], "AoI/1=="),
+        "AoI/1==": ([{**project, "id": "fwf_________::8b1f", "keywords": None}], "AoI/2=="),
+        "AoI/2==": ([], "AoI/2=="),
+    }
+    results, following = pages[request.url.params["cursor"]]
+    assert request.url.params["pageSize"] == "100"
+    header = {
+        "numFound": 2,
+        "maxScore": 1,
+        "queryTime": 21,
+        "pageSize": 100,
+        "nextCursor": following,
+    }
+    return json.dumps({"header": header, "results": results}).encode()
+
+
 def _iati(request: httpx.Request) -> bytes:
     if not request.url.path.endswith("package_search"):
         return Path(replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
@@ -115,9 +173,9 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
     "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
     "digital-impact-exchange": (_dial, 2, "Project 1"),
     "dpga": (_file(PARTNERS / "dpga" / "all_nominees_2024-08-19.json"), 228, "Aajeevika"),
-    "iati": (_iati, 1, "Activity title"),
+    "iati": (_bulk, 2, "Activity title"),
     "kohesio": (_endpoint(KOHESIO), 1, "Gottsunda växer"),
-    "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 2, "Village telecentres"),
+    "openaire": (_graph, 2, "OpenAIRE Advancing Open Scholarship"),
     "prizes": (lambda _: json.dumps(PRIZES).encode(), 2, "WSIS Prizes 2027"),
     "submissions": (_file(REPLIES / "submission" / "reply.json"), 4, "Village telecentres"),
     "undp": (_iati, 1, "Activity title"),
@@ -305,3 +363,53 @@ def test_the_nominations_of_2015_name_their_edition_and_day(words: Any) -> None:
     assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {
         (2015, "2015-03-13", edition)
     }
+
+
+def test_copies_of_the_bulk_data_service_are_read_whole_and_by_publisher(words: Any) -> None:
+    source = load(ROOT / "sources" / "iati.toml")
+    collect = check_compatible(source)[0].collect
+
+    def keys(publishers: str | None) -> tuple[list[str | None], object]:
+        chosen = replace(source, options={"publishers": publishers} if publishers else {})
+        with open_client(lambda request: httpx.Response(200, content=_bulk(request))) as fetch:
+            pages = list(collect(chosen, fetch, None))
+        return [item.key for page in pages for item in page.items], pages[-1].incomplete_reason
+
+    assert keys(None) == (["AA-AAA-123456789-ABC123", "B-1"], None)
+    assert keys("b") == (["B-1"], None)
+
+
+def test_what_is_no_index_of_the_bulk_data_service_is_reported() -> None:
+    source = load(ROOT / "sources" / "iati.toml")
+
+    with (
+        open_client(lambda _: httpx.Response(200, content=b"{}")) as fetch,
+        pytest.raises(ParseError, match="is not an index of the bulk data service"),
+    ):
+        list(check_compatible(source)[0].collect(source, fetch, None))
+
+
+def test_projects_of_openaire_keep_funder_dates_and_amount(words: Any) -> None:
+    project = cast(Initiative, harvested(ROOT / "sources" / "openaire.toml", words)[0])
+
+    assert (project.key, project.identifiers) == (
+        "corda__h2020::70ea22400fd890c5033cb31642c4ae68",
+        ("777541",),
+    )
+    assert (project.start, project.end) == ("2018-01-01", "2021-02-28")
+    assert [(party.name.value, party.role) for party in project.parties] == [
+        ("European Commission", Role.FUNDER)
+    ]
+    assert [text.value for text in project.subjects] == [
+        "e-infrastructures",
+        "Open Access",
+        "Open Data",
+    ]
+    assert [(amount.value, amount.currency) for amount in project.amounts] == [(1.0e7, "EUR")]
+
+
+@pytest.mark.parametrize("name", ["iati", "openaire"])
+def test_a_definition_that_was_never_run_says_so(name: str) -> None:
+    text = (ROOT / "sources" / f"{name}.toml").read_text(encoding="utf-8")
+
+    assert "it was never run against the service" in text

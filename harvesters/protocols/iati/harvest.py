@@ -1,7 +1,7 @@
-"""IATI: the activity files of each publisher in the registry, or one file.
+"""IATI: the activity files of each publisher in the registry or the bulk data service, or one file.
 
 Source: https://iatistandard.org/en/guidance/publishing-data/registering-and-registry/ (the registry
-is a CKAN portal)
+is a CKAN portal) and https://github.com/IATI/bulk-data-service (the index of copies of all files)
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.protocols.ckan.search import unwrap_result
@@ -34,7 +35,11 @@ OPTIONS: Mapping[str, Option] = {
     "publishers": Option(
         (str, list), None, "The publishers to read, by their names in the registry; without it all."
     ),
-    "fq": Option(str, None, "A filter query that limits the harvest, e.g. `extras_country:KE`."),
+    "fq": Option(
+        str,
+        None,
+        "A filter query for the registry that limits the harvest, e.g. `extras_country:KE`.",
+    ),
     "secondary": Option(
         bool, False, "Read secondary publishers' reports on the activities of others too."
     ),
@@ -44,6 +49,8 @@ OPTIONS: Mapping[str, Option] = {
     "file": Option(bool, False, "The url is one activity file, even if it does not end in `.xml`."),
 }
 
+_INDEXES = ("datasets-minimal", "datasets-full")  # of the bulk data service
+_ORGANISATIONS = "iati-organisations"  # the root of files that have no activities
 _SEARCH = "/api/3/action/package_search"
 _ROWS = 500  # packages per page of the list
 _YES = frozenset(("1", "true"))
@@ -66,8 +73,10 @@ class IatiCursor(ListCursorMethods):
 
 
 def is_incremental(source: Source) -> bool:
-    """Return whether the registry can be asked which files have changed; a single file cannot."""
-    return not _is_single_file(source)
+    """Return whether the registry can be asked which files have changed; a single file and an index
+    cannot.
+    """
+    return not _is_single_file(source) and not _is_index(source)
 
 
 def collect(
@@ -82,7 +91,7 @@ def collect(
     if _is_single_file(source):
         yield from _harvest_file(source, fetch, cursor)
         return
-    listed = _list_files(source, fetch, since)
+    listed = _list_copies(source, fetch) if _is_index(source) else _list_files(source, fetch, since)
     state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
     position = next(
         (number for number, url in enumerate(listed) if url == state.url), state.position
@@ -104,6 +113,10 @@ def collect(
 
 def _is_single_file(source: Source) -> bool:
     return bool(get_option(source, OPTIONS, "file")) or urlsplit(source.url).path.endswith(".xml")
+
+
+def _is_index(source: Source) -> bool:
+    return urlsplit(source.url).path.rpartition("/")[2] in _INDEXES
 
 
 def _harvest_file(source: Source, fetch: Fetch, cursor: str | None) -> Pages[_Element]:
@@ -144,8 +157,11 @@ def _read_file(
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
-        items = (InvalidRecord(None, Reason("activity_file_unreadable", {"error": error.reason})),)
-        state = state.mark_incomplete(Reason("some_file_unreadable", {"error": error.reason}))
+        items = ()
+        if error.reason.values.get("element") != _ORGANISATIONS:  # which an index lists too
+            failure = {"error": error.reason}
+            items = (InvalidRecord(None, Reason("activity_file_unreadable", failure)),)
+            state = state.mark_incomplete(Reason("some_file_unreadable", failure))
     after = (
         IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
         if following
@@ -236,6 +252,34 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
                 address for package in result["results"] for address in _file_urls(source, package)
             )
         )
+    return list(addresses)
+
+
+def _list_copies(source: Source, fetch: Fetch) -> list[str]:
+    """Return the addresses of the last good copies of all datasets, or of those of the chosen
+    publishers, in the order of the index.
+    """
+    reply = fetch.get(source.url, accept="application/json")
+    index = load_json(reply)
+    datasets = index.get("datasets") if isinstance(index, dict) else None
+    if not isinstance(datasets, list):
+        raise ParseError(Reason("not_dataset_index", {"source": source.name, "url": reply.url}))
+    chosen = option_names(source, OPTIONS, "publishers")
+    addresses: dict[str, None] = {}
+    for dataset in datasets:
+        if not isinstance(dataset, dict):
+            continue
+        if chosen and dataset.get("reporting_org_short_name") not in chosen:
+            continue
+        copy = dataset.get("last_known_good_dataset")
+        copy = copy if isinstance(copy, dict) else {}
+        url = copy.get("cached_dataset_xml_url") or copy.get("cached_dataset_url_xml")
+        if isinstance(url, str) and is_web(url):
+            addresses[url] = None
+        else:
+            log.info(
+                "dataset without a copy", source=source.name, dataset=dataset.get("short_name")
+            )
     return list(addresses)
 
 
