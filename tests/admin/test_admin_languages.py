@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rows import each
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -205,7 +206,7 @@ async def test_a_refused_decision_says_why_in_the_language_of_the_request(
     assert f"{run.id} : n’attend pas d’approbation (état : rejected)" in answer.text
 
 
-@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+@each("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_reason_has_a_text_in_every_language(language: str) -> None:
     english = {
         code: text

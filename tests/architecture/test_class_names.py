@@ -6,8 +6,8 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from codebase import parse_file
+from rows import each
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
@@ -35,6 +35,6 @@ def repeated_classes(package: str) -> set[str]:
     return {name for name, number in count.items() if number > 1}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@each("package", PACKAGES)
 def test_class_name_is_defined_once_in_a_package(package: str) -> None:
     assert repeated_classes(package) == set()

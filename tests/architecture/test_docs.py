@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from generated import PageError, generate, pages
+from rows import each
 
 from benchmarks.__main__ import NAMES as BENCHMARKS
 from command_line.settings import Settings
@@ -76,8 +77,8 @@ def test_a_changed_option_default_and_help_are_written_again() -> None:
     assert again == texts
 
 
-@pytest.mark.parametrize(
-    ("page", "old", "new"),
+@each(
+    "page, old, new",
     [
         ("reference/commands", "## `stocktake dump`\n", ""),
         ("reference/settings", "STOCKTAKE_HUB", "STOCKTAKE_HUT"),
@@ -119,9 +120,9 @@ def test_every_protocol_and_mapping_has_its_page(folder: str) -> None:
     assert [name for name, text in pages.items() if not text.startswith(f"# `{name}`\n")] == []
 
 
-@pytest.mark.parametrize(
+@each(
     "file", [DOCS / "reference" / "protocols" / f"{name}.md" for name, row in PROTOCOLS.items() if row.options]
-    + [DOCS / "reference" / "mappings" / f"{name}.md" for name, row in MAPPINGS.items() if row.options], ids=lambda file: file.stem
+    + [DOCS / "reference" / "mappings" / f"{name}.md" for name, row in MAPPINGS.items() if row.options]
 )  # fmt: skip
 def test_every_page_of_an_entry_with_options_lists_them(file: Path) -> None:
     assert "<!-- generated: options -->" in file.read_text(encoding="utf-8")
@@ -175,7 +176,7 @@ def test_every_outcome_of_a_request_has_its_row() -> None:
     assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 
 
-@pytest.mark.parametrize("name", ROUTERS)
+@each("name", ROUTERS)
 def test_every_router_has_its_heading(name: str) -> None:
     assert re.search(rf"^#+ `{re.escape(name)}`", _text("reference/endpoints.md"), re.MULTILINE)
 
@@ -202,7 +203,7 @@ def test_every_operation_of_the_admin_api_has_its_row(tmp_path: Path) -> None:
     assert names - _rows("reference/admin.md") == set()
 
 
-@pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)
+@each("row", [*GRAPHS.values(), *TABLES.values()])
 def test_every_format_has_its_row(row: Any) -> None:
     assert row.media.partition(";")[0] in _rows("reference/endpoints.md")
 

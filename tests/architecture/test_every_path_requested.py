@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from fastapi import APIRouter
+from rows import each
 
 from publisher.routes import ROUTERS
 
 TESTS = Path(__file__).parents[1] / "publisher"
 
 
-@pytest.mark.parametrize("name", ROUTERS)
+@each("name", ROUTERS)
 def test_every_path_of_a_router_is_requested_by_a_test(name: str) -> None:
     routes = ROUTERS[name].routes
     paths = {str(getattr(route, "path", "")).partition("{")[0] for route in routes}

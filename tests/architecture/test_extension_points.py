@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rows import each
 
 from demo.source_definitions import write_sources
 from harvesters.compatibility import check_compatible
@@ -28,12 +29,12 @@ def _accepts_payload(file: Path) -> bool:
     return protocol.payload_type in mapping.accepts
 
 
-@pytest.mark.parametrize("file", DEFINITIONS, ids=lambda file: file.stem)
+@each("file", DEFINITIONS)
 def test_every_source_definition_is_valid(file: Path) -> None:
     assert _accepts_payload(file)
 
 
-@pytest.mark.parametrize("file", TEST_DEFINITIONS, ids=lambda file: file.stem)
+@each("file", TEST_DEFINITIONS)
 def test_every_source_definition_has_its_test(file: Path) -> None:
     texts = "\n".join(
         module.read_text(encoding="utf-8")
@@ -56,12 +57,12 @@ def test_every_protocol_is_used_by_the_demo_or_by_recorded_responses(
     assert name in {load(file).protocol for file in [*_demo_definitions(tmp_path), *DEFINITIONS]}
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@each("name", PROTOCOLS)
 def test_every_protocol_has_its_test_module(name: str) -> None:
     assert (TESTS / "harvesters" / f"test_{name.replace('-', '_')}.py").exists()
 
 
-@pytest.mark.parametrize("name", MAPPINGS)
+@each("name", MAPPINGS)
 def test_every_mapping_has_a_recorded_reply_with_its_expected_output(name: str) -> None:
     folder = TESTS / "harvesters" / "replies" / name
 
@@ -69,6 +70,6 @@ def test_every_mapping_has_a_recorded_reply_with_its_expected_output(name: str) 
     assert (folder / "expected.nt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", MAPPINGS)
+@each("name", MAPPINGS)
 def test_every_mapping_is_used_by_a_source_definition(name: str) -> None:
     assert name in {load(file).mapping for file in DEFINITIONS}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rows import each
 
 _LATE = {
     *("alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "mcp", "numpy"),
@@ -53,9 +54,7 @@ def test_a_listing_imports_no_library_that_it_does_not_use(
     assert late & set(result.stdout.splitlines()[-1].split()) == set()
 
 
-@pytest.mark.parametrize(
-    "words", [("harvest",), ("remap",), ("sources",), ("runs",), ("plans",)], ids=" ".join
-)
+@each("words", [("harvest",), ("remap",), ("sources",), ("runs",), ("plans",)])
 def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> None:
     run = [sys.executable, "-c", _SCRIPT, *words, "--help"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from codebase import parse_file
 from jinja2 import Environment, nodes
+from rows import each
 from starlette.datastructures import QueryParams
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def defined() -> set[str]:
     return {name for file in files for name in _defined(parse_file(file))} | BUILT_IN
 
 
-@pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: str(file.relative_to(ROOT)))
+@each("file", TEMPLATES)
 def test_every_attribute_in_a_template_is_defined_in_code(file: Path, defined: set[str]) -> None:
     tree = Environment(extensions=["jinja2.ext.i18n"]).parse(file.read_text(encoding="utf-8"))
 

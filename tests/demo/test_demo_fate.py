@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from rows import each
 
 from demo.scenario import (
     Fault,
@@ -104,7 +105,7 @@ def test_without_faults_nothing_is_wrong_and_nothing_deleted() -> None:
     )
 
 
-@pytest.mark.parametrize("fault", [Fault.TITLES, Fault.DATES, Fault.COUNTRIES, Fault.DELETIONS])
+@each("fault", [Fault.TITLES, Fault.DATES, Fault.COUNTRIES, Fault.DELETIONS])
 def test_a_fault_strikes_about_one_record_in_fifty(fault: Fault) -> None:
     counts = expected_counts(1000, 1, faults=[fault], only=["ckan"])["ckan"]
 

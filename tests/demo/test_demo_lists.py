@@ -8,7 +8,7 @@ import csv
 import io
 from typing import Any
 
-import pytest
+from rows import each
 
 from demo.scenario import Fault, expected_counts
 
@@ -84,8 +84,8 @@ WAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("version", [1, 2])
+@each("name", WAYS)
+@each("version", [1, 2])
 def test_each_way_of_paging_brings_each_record_once(opened: Any, name: str, version: int) -> None:
     result = WAYS[name](opened(version=version))
 
@@ -93,7 +93,7 @@ def test_each_way_of_paging_brings_each_record_once(opened: Any, name: str, vers
     assert len(result) == len(keys) == expected_counts(600, 3, version)[name].records
 
 
-@pytest.mark.parametrize("name", ["projects", "offset", "cursor", "next", "all", "files"])
+@each("name", ["projects", "offset", "cursor", "next", "all", "files"])
 def test_records_without_a_title_are_as_many_as_the_truth_says(opened: Any, name: str) -> None:
     result = WAYS[name](opened())
 
@@ -139,7 +139,7 @@ def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> Non
     assert posted.json() == registry.ask("/ckan/api/3/action/package_search?rows=3").json()
 
 
-@pytest.mark.parametrize("query", ["rows=many", "sort=colour asc", "fq=organization:x", "start=-1"])
+@each("query", ["rows=many", "sort=colour asc", "fq=organization:x", "start=-1"])
 def test_a_wrong_search_is_a_validation_error(opened: Any, query: str) -> None:
     reply = opened().ask(f"/ckan/api/3/action/package_search?{query}")
 
@@ -180,9 +180,7 @@ def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
     assert registry.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"]
-)
+@each("path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"])
 def test_what_the_client_has_is_not_sent_again(opened: Any, path: str) -> None:
     registry = opened()
     first = registry.ask(path)

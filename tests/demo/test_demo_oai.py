@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lxml import etree
 from oaipmh_scythe import Scythe
+from rows import each
 from sickle import Sickle
 
 from demo.registries import Demo
@@ -159,8 +160,8 @@ def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
+@each(
+    "query, expected",
     [
         ("", "badVerb"),
         ("verb=Harvest", "badVerb"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rows import each
 
 from demo.publications import DOCUMENTS, EVENTS, POSTS, PRIZES, PUBLICATIONS
 from demo.registries import Demo
@@ -66,7 +67,7 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
         assert sum(event.cancelled for event in events) == EVENTS // 40
 
 
-@pytest.mark.parametrize("name", PUBLICATIONS)
+@each("name", PUBLICATIONS)
 def test_the_same_seed_has_the_same_bytes_and_a_current_copy_is_not_sent_again(
     demo: Demo, name: str
 ) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
+from harvesters.page_model import Page
+from harvesters.protocols.registry import PROTOCOLS
+from harvesters.source import Source
 
 FORMS = {
     "day": ("YYYY-MM-DD", "%Y-%m-%d"),
@@ -29,6 +33,43 @@ def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
         pause=0,
         robots=False,
     )
+
+
+class Site:
+    """A host of *pages* by path: texts, bytes, responses, values for JSON, and numbers, which are
+    statuses.
+    """
+
+    def __init__(self, pages: Mapping[str, Any]) -> None:
+        self.pages = pages
+        self.request_log: list[str] = []
+
+    def name(self, request: httpx.Request) -> str:
+        return request.url.path.removeprefix("/")
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        name = self.name(request)
+        self.request_log.append(name)
+        element = self.pages.get(name, 404)
+        if isinstance(element, httpx.Response):
+            return element
+        if isinstance(element, int):
+            return httpx.Response(element)
+        return httpx.Response(
+            200, content=element if isinstance(element, bytes | str) else json.dumps(element)
+        )
+
+
+def harvest(
+    registry: Site, source: Source, since: datetime | None = None, cursor: str | None = None
+) -> list[Page[Any]]:
+    """Return the pages that the protocol of *source* collects."""
+    with open_client(registry) as fetch:
+        return list(PROTOCOLS[source.protocol].collect(source, fetch, since, cursor))
+
+
+def items(pages: Iterable[Page[Any]]) -> list[Any]:
+    return [item for page in pages for item in page.items]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +11,11 @@ import pytest
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
-from harvesters.protocols.activitystreams import collect
 from harvesters.source import Source
 
 from .conftest import DefineSource
+from .simulated import Site, harvest
 
 HOST = "https://registry.example"
 
@@ -53,30 +49,8 @@ COLLECTION = {
 }
 
 
-class ActivitySite:
-    def __init__(self, pages: dict[str, object]) -> None:
-        self.pages = pages
-        self.request_log: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        name = request.url.path.removeprefix("/")
-        self.request_log.append(name)
-        element = self.pages.get(name, 404)
-        content = element if isinstance(element, bytes) else json.dumps(element).encode()
-        return (
-            httpx.Response(element)
-            if isinstance(element, int)
-            else httpx.Response(200, content=content)
-        )
-
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
-        )
+class ActivitySite(Site):
+    """A host of pages by their names."""
 
 
 @pytest.fixture
@@ -84,13 +58,6 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda **options: define_source(
         "activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options
     )
-
-
-def harvest(
-    registry: ActivitySite, source: Source, since: datetime | None = None, cursor: str | None = None
-) -> list[Page[Any]]:
-    with registry.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
 
 
 def summary(pages: Iterable[Page[Any]]) -> list[tuple[str, Any]]:

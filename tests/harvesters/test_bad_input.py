@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import replay
+from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
@@ -196,8 +197,8 @@ def test_a_doctype_in_another_charset_is_refused_too(
     assert len(reasons) == 1
 
 
-@pytest.mark.parametrize("content", [*NONSENSE, *SLOW], ids=lambda content: repr(content[:8]))
-@pytest.mark.parametrize("protocol", ALL)
+@each("content", [*NONSENSE, *SLOW])
+@each("protocol", ALL)
 def test_nothing_and_nonsense_are_reported(
     protocol: Any, content: bytes, define_source: DefineSource, words: Crosswalks
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from rows import each
 
 from harvesters.errors import (
     BotProtectionError,
@@ -42,8 +43,8 @@ def ask(
     return client
 
 
-@pytest.mark.parametrize(
-    ("name", "status", "headers", "content"),
+@each(
+    "name, status, headers, content",
     [
         ("Cloudflare", 403, {"cf-mitigated": "challenge"}, b""),
         ("Cloudflare", 503, {"server": "cloudflare"}, CHALLENGE),
@@ -92,8 +93,8 @@ def test_a_wall_is_known_by_what_it_sends(
         ask(status, headers, content)
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "headers", "content"),
+@each(
+    "error, status, headers, content",
     [
         (ForbiddenError, 403, {}, b'{"error": "no key"}'),
         (

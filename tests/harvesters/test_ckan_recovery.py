@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rows import each
 from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError
@@ -97,8 +98,8 @@ def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
     return {item.key: type(item) for page in pages for item in page.items}
 
 
-@pytest.mark.parametrize(
-    ("count", "rows", "poison"),
+@each(
+    "count, rows, poison",
     [
         (1, 10, [0]),
         (2, 2, [1]),
@@ -110,7 +111,7 @@ def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
         (23, 10, [0, 9, 10, 22]),
     ],
 )
-@pytest.mark.parametrize("spoil", [broken, crashed])
+@each("spoil", [broken, crashed])
 def test_one_poison_package_costs_one_package(
     count: int, rows: int, poison: list[int], spoil: Any
 ) -> None:
@@ -186,8 +187,8 @@ def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run() -> N
         harvest(registry)
 
 
-@pytest.mark.parametrize("poison", [[], [3, 17, 18]])
-@pytest.mark.parametrize("deepest", [10**9, 11])
+@each("poison", [[], [3, 17, 18]])
+@each("deepest", [10**9, 11])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(
     poison: list[int], deepest: int
 ) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from rows import each
 
 from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
@@ -24,8 +25,8 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source: DefineS
     assert reader is MAPPINGS["fields"]
 
 
-@pytest.mark.parametrize(
-    ("definition", "message"),
+@each(
+    "definition, message",
     [
         ({"protocol": "oai"}, "protocol 'oai' is unknown; did you mean 'oai-pmh'?"),
         ({"mapping": "dc"}, "mapping 'dc' is unknown; known are "),
@@ -96,8 +97,8 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source: DefineSo
     ]
 
 
-@pytest.mark.parametrize(
-    ("definition", "incremental"),
+@each(
+    "definition, incremental",
     [
         ({"protocol": "oai-pmh", "mapping": "oai_dc"}, True),
         ({"protocol": "ckan", "mapping": "ckan_package"}, True),

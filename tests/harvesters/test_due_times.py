@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rows import each
 
 from harvesters.runs.schedule.due_times import frozen_after, last_due, late_after, next_due
 
@@ -13,8 +14,8 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("every", "success", "late"),
+@each(
+    "every, success, late",
     [
         ("15 3 * * *", "2026-03-01 03:20", "2026-03-03 03:20"),  # daily
         ("15 3 * * *", "2026-03-01 03:15", "2026-03-03 03:15"),  # on the dot
@@ -37,8 +38,8 @@ def test_a_source_is_late_when_two_due_times_brought_nothing(
     assert late_after(every, at(success)) == at(late)
 
 
-@pytest.mark.parametrize("every", ["15 3 * * *", "0 * * * *", "0 4 * * sun"])
-@pytest.mark.parametrize("delay", [0, 1, 17, 59])
+@each("every", ["15 3 * * *", "0 * * * *", "0 4 * * sun"])
+@each("delay", [0, 1, 17, 59])
 def test_an_even_schedule_is_late_after_exactly_twice_its_period(every: str, delay: int) -> None:
     due = next_due(every, at("2026-05-05 05:05"))
     assert due is not None
@@ -64,8 +65,8 @@ def test_the_next_due_time_is_never_now() -> None:
     assert next_due("15 3 * * *", at("2026-03-01 03:15")) == at("2026-03-02 03:15")
 
 
-@pytest.mark.parametrize(
-    ("every", "now", "last"),
+@each(
+    "every, now, last",
     [
         ("15 3 * * *", "2026-03-01 03:15", "2026-03-01 03:15"),
         ("15 3 * * *", "2026-03-01 03:14", "2026-02-28 03:15"),

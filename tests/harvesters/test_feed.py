@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import replay
+from rows import each
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -177,8 +178,8 @@ def test_a_record_without_a_distinct_key_is_unreadable(define_source: DefineSour
     assert page.items == (InvalidRecord(None, Reason("feed_entry_without_key", {"title": "'a'"})),)
 
 
-@pytest.mark.parametrize(
-    ("message", "text"),
+@each(
+    "message, text",
     [
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><feed/>", "DOCTYPE, which is refused"),
         (b"<html><title>Back soon</title></html>", "an HTML page"),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import stamina
 from fetch_client import fetch_with
+from rows import each
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
@@ -112,7 +113,7 @@ def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
     assert len(requests) == 3
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
+@each("status", [401, 403, 404, 410])
 def test_a_denial_is_not_asked_again(status: int) -> None:
     handler, requests = answers(httpx.Response(status))
 
@@ -172,7 +173,7 @@ def test_a_redirect_off_the_web_is_refused() -> None:
         fetch.get(URL)
 
 
-@pytest.mark.parametrize(
+@each(
     "address",
     [
         "http://127.0.0.1:1/",
@@ -195,8 +196,8 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
         fetch.get("http://127.0.0.1:1/")
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
+@each(
+    "error, message",
     [
         (
             httpx.ConnectError("[Errno 111] Connection refused"),
@@ -267,8 +268,8 @@ def test_validators_are_gathered_for_the_next_run() -> None:
     assert fetch.seen == {URL: Validator('"v2"', None)}
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
+@each(
+    "value, seconds",
     [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:

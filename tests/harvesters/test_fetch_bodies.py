@@ -16,6 +16,7 @@ import httpcore
 import httpx
 import pytest
 import zstandard
+from rows import each
 
 from harvesters.archive import Archive
 from harvesters.errors import (
@@ -75,7 +76,7 @@ def ask(content: bytes, encoding: str, **patience: int) -> bytes:
         return client.get(URL).content
 
 
-@pytest.mark.parametrize("encoding", BODIES)
+@each("encoding", BODIES)
 def test_a_body_is_unpacked(encoding: str) -> None:
     assert ask(BODIES[encoding], encoding) == TEXT
 
@@ -89,8 +90,8 @@ def test_what_real_servers_send_is_unpacked_too() -> None:
     assert ask(b"", "gzip") == b""
 
 
-@pytest.mark.parametrize("encoding", BODIES)
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@each("encoding", BODIES)
+@each("share", [0.1, 0.5, 0.9])
 def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(
     encoding: str, share: float
 ) -> None:
@@ -100,15 +101,13 @@ def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(
         ask(content[: int(len(content) * share)], encoding)
 
 
-@pytest.mark.parametrize(
-    "encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"]
-)
+@each("encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"])
 def test_what_is_not_as_it_is_declared_or_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(UndecodableError, match="encod"):
         ask(TEXT, encoding)
 
 
-@pytest.mark.parametrize("encoding", BOMBS)
+@each("encoding", BOMBS)
 def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
     tracemalloc.start()
 

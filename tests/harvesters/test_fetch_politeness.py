@@ -10,6 +10,7 @@ from threading import Barrier, Thread
 import httpx
 import pytest
 from fetch_client import fetch_with
+from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import (
@@ -66,8 +67,8 @@ def open_client(host: Handler, **settings: object) -> Fetch:
 # ---- robots.txt
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
+@each(
+    "text, line",
     [
         ("User-agent: *\nDisallow: /", 'line 2, "Disallow: /"'),
         (
@@ -101,7 +102,7 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
     assert fetch.outcome_counts == {"sent": 1, "answered": 1, "robots": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -122,13 +123,13 @@ def test_what_robots_txt_allows_is_asked(text: str) -> None:
     assert host.request_log == ["registry.example/robots.txt", "registry.example/api/records"]
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+@each("status", [400, 401, 403, 404, 410, 451])
 def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
     with open_client(Host(status)) as fetch:
         assert fetch.get(URL).status == 200
 
 
-@pytest.mark.parametrize("status", [429, 500, 501, 503, 505, 520])
+@each("status", [429, 500, 501, 503, 505, 520])
 def test_while_robots_txt_is_unknown_nothing_is_asked(status: int) -> None:
     host = Host(status)
 
@@ -213,8 +214,8 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
     assert slept == [7.0]
 
 
-@pytest.mark.parametrize(
-    ("text", "delay"),
+@each(
+    "text, delay",
     [
         ("Crawl-delay: 3", 3),
         ("Crawl-delay: 0.5", 2),
@@ -352,7 +353,7 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
     assert fetch.outcome_counts == {"quiet_hours": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "22-06",
@@ -392,7 +393,7 @@ def test_a_location_that_is_no_address_fails_the_request() -> None:
         fetch.get(URL)
 
 
-@pytest.mark.parametrize("status", [204, 206, 300, 400, 418, 422, 501])
+@each("status", [204, 206, 300, 400, 418, 422, 501])
 def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> None:
     host = Host(answer=lambda _: httpx.Response(status))
 

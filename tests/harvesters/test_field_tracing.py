@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from lxml import etree
 from pyoxigraph import Literal, NamedNode
+from rows import each
 
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
@@ -69,6 +69,6 @@ def test_properties_of_a_graph_are_named_by_their_prefixes() -> None:
     assert fields_of(graph) == {"dct:title": ["Clinics"]}
 
 
-@pytest.mark.parametrize("value", [None, "", [], {}])
+@each("value", [None, "", [], {}])
 def test_field_without_a_value_is_no_field(value: object) -> None:
     assert fields_of({"a": value}) == {}

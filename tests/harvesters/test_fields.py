@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from rows import each
 
 from harvesters.mappings.field_definitions import faults
 from harvesters.mappings.fields import build_mapper
@@ -53,7 +54,7 @@ def test_brackets_are_not_split(define_source: DefineSource, words: Crosswalks) 
     assert names(resource) == ["Ministry (health, education)", "WHO [Geneva, Cairo]"]
 
 
-@pytest.mark.parametrize("text", ["N/A", "n/a", "None", "Information not available.", "-"])
+@each("text", ["N/A", "n/a", "None", "Information not available.", "-"])
 def test_what_stands_for_no_value_is_none(
     text: str, define_source: DefineSource, words: Crosswalks
 ) -> None:
@@ -103,8 +104,8 @@ def test_milliseconds_are_a_date(
     assert mapped({"years": value}, define_source, words, **options).start == date
 
 
-@pytest.mark.parametrize(
-    ("row", "period"),
+@each(
+    "row, period",
     [
         ({"years": "2006-2010"}, ("2006", "2010")),
         ({"years": "2006 – 2010", "until": "2011-05-01"}, ("2006", "2011-05-01")),

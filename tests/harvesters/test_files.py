@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,14 +13,11 @@ import replay
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
-from harvesters.protocols.files.harvest import collect
 from harvesters.source import Source
 
 from .conftest import DefineSource
+from .simulated import Site, harvest, items
 
 HOST = "https://registry.example"
 APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
@@ -52,38 +48,9 @@ SUB = """<html><title>Index</title><pre><a href="../">../</a>
 <a href="read.txt">read.txt</a></pre></html>"""
 
 
-class Folder:
-    """A host of *files* by path; a number is a status."""
-
-    def __init__(self, files: dict[str, object]) -> None:
-        self.files = files
-        self.request_log: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.raw_path.decode()
-        self.request_log.append(path)
-        element = self.files.get(path, 404)
-        content = (
-            element.encode()
-            if isinstance(element, str)
-            else element
-            if isinstance(element, bytes)
-            else json.dumps(element).encode()
-        )
-        return (
-            httpx.Response(element)
-            if isinstance(element, int)
-            else httpx.Response(200, content=content)
-        )
-
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
-        )
+class Folder(Site):
+    def name(self, request: httpx.Request) -> str:
+        return request.url.raw_path.decode()
 
 
 @pytest.fixture
@@ -91,17 +58,6 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/f/", **options: define_source(
         "files", url=HOST + url, fields={"title": "name"}, options=options
     )
-
-
-def harvest(
-    registry: Folder, source: Source, since: datetime | None = None, cursor: str | None = None
-) -> list[Page[Any]]:
-    with registry.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
-
-
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
 
 
 def keys(pages: Iterable[Page[Any]]) -> list[Any]:
@@ -207,7 +163,7 @@ def test_a_folder_that_goes_away_ends_the_harvest(source: Callable[..., Source])
             return super().__call__(request) if len(self.request_log) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(FailingFolder(folder().files), source())
+        harvest(FailingFolder(folder().pages), source())
 
 
 def test_folders_without_end_are_reported(source: Callable[..., Source]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from rows import each
 
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
 from vocab.initiative import Initiative, Party, Role, Text
@@ -25,7 +25,7 @@ def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: Any) -
     )
 
 
-@pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])
+@each("key", ["q", "another-key", "http://x.example/1", "a b"])
 def test_a_key_does_not_count(key: str) -> None:
     assert fingerprint_of(key) == fingerprint_of("p1")
 

@@ -17,6 +17,7 @@ import httpx
 import orjson
 import pytest
 from pyoxigraph import RdfFormat
+from rows import each
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -73,10 +74,8 @@ def nested(count: int) -> str:
     return "<<( <a:s> <a:p> " * count + "<a:o>" + " )>>" * count
 
 
-@pytest.mark.parametrize(
-    "kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"]
-)
-@pytest.mark.parametrize(
+@each("kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"])
+@each(
     "hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "]
 )
 def test_deeply_nested_triple_terms_are_refused(
@@ -178,8 +177,8 @@ def test_triple_terms_side_by_side_are_no_depth() -> None:
     assert len(quads) == 3 * MAX_DEPTH
 
 
-@pytest.mark.parametrize(
-    ("before", "inside"),
+@each(
+    "before, inside",
     [
         ('<!DOCTYPE a [<!ENTITY e "x">]>', ""),
         ('<!doctype a [<!ENTITY e "x">]>', ""),
@@ -187,7 +186,7 @@ def test_triple_terms_side_by_side_are_no_depth() -> None:
         ("<!-- a -->\n<!DocType a>", ""),
     ],
 )
-@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+@each("charset", ["utf-8", "utf-16"])
 def test_rdf_xml_with_a_doctype_anywhere_is_refused(
     before: str, inside: str, charset: str, define_source: DefineSource
 ) -> None:
@@ -224,7 +223,7 @@ def test_deeply_nested_rdf_xml_is_refused(define_source: DefineSource) -> None:
         harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
 
-@pytest.mark.parametrize(
+@each(
     "broken",
     ["<dct:description>a</dct:description>stray", "<dcat:distribution><dcat:Distribution>stray</dcat:Distribution></dcat:distribution>",
      '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>', '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>'],
@@ -258,11 +257,11 @@ def test_stray_text_between_records_is_reported_beside_them(define_source: Defin
     assert "'stray'" in items[-1].reason
 
 
-@pytest.mark.parametrize(
+@each(
     "iri",
     ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'],
 )
-@pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples"])
+@each("kind", ["text/turtle", "application/n-triples"])
 def test_html_in_an_iri_costs_one_record_of_turtle(
     iri: str, kind: str, define_source: DefineSource
 ) -> None:
@@ -461,10 +460,8 @@ def test_the_time_zones_of_the_system_are_listed_once() -> None:
     assert time_zones() is time_zones()
 
 
-@pytest.mark.parametrize("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
-@pytest.mark.parametrize(
-    ("protocol", "options"), [("csv", {"key": "id"}), ("json", {"records": "@"})]
-)
+@each("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
+@each("protocol, options", [("csv", {"key": "id"}), ("json", {"records": "@"})])
 def test_a_compression_or_notation_is_no_charset(
     charset: str, protocol: str, options: dict[str, str], define_source: DefineSource
 ) -> None:
@@ -476,9 +473,9 @@ def test_a_compression_or_notation_is_no_charset(
         )
 
 
-@pytest.mark.parametrize("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
-@pytest.mark.parametrize(
-    ("protocol", "document"),
+@each("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
+@each(
+    "protocol, document",
     [
         ("activitystreams", '{"type": "OrderedCollection", "last": "%s"}'),
         ("json", '{"items": [{"id": 1}], "next": "%s"}'),

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rows import each
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -228,8 +229,8 @@ def test_one_file_that_has_not_changed_is_not_read_again(define_source: DefineSo
     assert [page.unchanged for page in result] == [True]
 
 
-@pytest.mark.parametrize(
-    ("message", "text"),
+@each(
+    "message, text",
     [
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
         (

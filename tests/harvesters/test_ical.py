@@ -9,6 +9,7 @@ import httpx
 import icalendar
 import pytest
 import replay
+from rows import each
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -54,8 +55,8 @@ def rows(content: bytes, define_source: Any, **options: Any) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("times", "message"),
+@each(
+    "times, message",
     [
         (
             "DTSTART:20260501T090000Z\nDTEND:20260501T100000Z",
@@ -236,7 +237,7 @@ def test_a_calendar_that_has_not_changed_is_not_read_again(define_source: Define
     assert [page.unchanged for page in pages(b"", define_source, status=304)] == [True]
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [
         b"",

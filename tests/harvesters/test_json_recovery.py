@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rows import each
 from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
@@ -107,10 +108,10 @@ def truth(registry: Lister) -> list[str | None]:
     return [None if row["id"] in registry.poison else row["id"] for row in registry.rows]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("total", [True, False])
-@pytest.mark.parametrize(
-    ("count", "size", "poison"),
+@each("way", WAYS)
+@each("total", [True, False])
+@each(
+    "count, size, poison",
     [
         (1, 10, [0]),
         (2, 2, [1]),
@@ -194,7 +195,7 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run() -> None:
         harvest(stubborn, definition(page="page"))
 
 
-@pytest.mark.parametrize("place", range(10, 60, 10))
+@each("place", range(10, 60, 10))
 def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(
     place: int,
 ) -> None:
@@ -248,10 +249,8 @@ def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run() -> None
         harvest(registry, definition(cursor="after", next="next"))
 
 
-@pytest.mark.parametrize(
-    "way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}]
-)
-@pytest.mark.parametrize("poison", [[], [3, 17, 18]])
+@each("way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}])
+@each("poison", [[], [3, 17, 18]])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
     way: dict[str, Any], poison: list[int]
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lxml import etree
+from rows import each
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
@@ -29,7 +30,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("language", TEXTS)
+@each("language", TEXTS)
 def test_a_missing_language_is_detected(language: str) -> None:
     item = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
 
@@ -55,7 +56,7 @@ def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
     assert [text.language for text in (*item.titles, *item.descriptions)] == ["fr", "fr"]
 
 
-@pytest.mark.parametrize("text", ["QUANTOP", "2024", "ICT4D e-Gov 2.0", "HelloMAMA WASH"])
+@each("text", ["QUANTOP", "2024", "ICT4D e-Gov 2.0", "HelloMAMA WASH"])
 def test_no_language_is_given_where_none_is_detected(text: str) -> None:
     initiative = Initiative(key="1", titles=(Text(text),))
 

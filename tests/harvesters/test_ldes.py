@@ -14,7 +14,6 @@ from rdf_terms import value
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
@@ -23,6 +22,7 @@ from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
 from .conftest import DefineSource
+from .simulated import Site, harvest, items
 
 HOST = "https://registry.example"
 HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -46,32 +46,15 @@ def link(page: str, target: str, below: int = 0, kind: str = "LessThanRelation")
     return f":{page} tree:relation [ {bound} tree:node :{target} ] .\n"
 
 
-class StreamSite:
-    """A host of *pages* by path."""
+class StreamSite(Site):
+    """A host of *pages*; those in Turtle have the prefixes of HEAD."""
 
     def __init__(self, **pages: str | int) -> None:
-        self.pages = pages
-        self.request_log: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        name = request.url.path.removeprefix("/")
-        self.request_log.append(name)
-        element = self.pages.get(name, 404)
-        return (
-            httpx.Response(element)
-            if isinstance(element, int)
-            else httpx.Response(
-                200, content=(element if element.startswith("<") else HEAD + element).encode()
-            )
-        )
-
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
+        super().__init__(
+            {
+                name: page if isinstance(page, int) or page.startswith("<") else HEAD + page
+                for name, page in pages.items()
+            }
         )
 
 
@@ -80,17 +63,6 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/s", **options: define_source(
         "ldes", url=HOST + url, fields={"title": "dct:title"}, options=options
     )
-
-
-def harvest(
-    registry: StreamSite, source: Source, since: datetime | None = None, cursor: str | None = None
-) -> list[Page[Any]]:
-    with registry.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
-
-
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
 
 
 def summary(pages: Iterable[Page[Any]]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import replay
+from rows import each
 
 from benchmarks.mapping_fields import claims, fields_of, without_each_field
 from harvesters.compatibility import check_compatible
@@ -62,7 +62,7 @@ def tables(mapping: str) -> tuple[str, str]:
     return mapped, dropped
 
 
-@pytest.mark.parametrize("mapping", NAMED)
+@each("mapping", NAMED)
 def test_every_field_that_changes_a_description_is_in_the_table(mapping: str) -> None:
     mapped, _ = tables(mapping)
     named = {
@@ -80,7 +80,7 @@ def test_every_field_that_changes_a_description_is_in_the_table(mapping: str) ->
     assert unknown == set()
 
 
-@pytest.mark.parametrize("mapping", sorted(MAPPINGS))
+@each("mapping", sorted(MAPPINGS))
 def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_dropped(
     mapping: str,
 ) -> None:

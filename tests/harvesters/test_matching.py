@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rows import each
 
 from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
@@ -82,8 +83,8 @@ def table(*lines: tuple[str, ...]) -> str:
     return "".join("\t".join(line) + "\n" for line in (COLUMNS, *lines))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
+@each(
+    "one, other",
     [
         ("Kenya ICT Action Network", "KENYA ICT ACTION NETWORK, Ltd."),
         ("Société Générale de Télécommunication S.A.", "Societe Generale de Telecommunication"),
@@ -95,7 +96,7 @@ def test_spellings_of_one_name_have_the_same_words(one: str, other: str) -> None
     assert name_words(one) == name_words(other)
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         "",
@@ -370,8 +371,8 @@ def test_a_table_with_an_unknown_record_is_refused_with_its_lines() -> None:
     assert "nothing was stored" in faults[3]
 
 
-@pytest.mark.parametrize(
-    ("text", "part"),
+@each(
+    "text, part",
     [
         ("", "line 1: no column object_id, subject_id"),
         ("a,b\n", "line 1: no column"),
@@ -388,8 +389,8 @@ def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
     assert part in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("address", "normal"),
+@each(
+    "address, normal",
     [
         ("http://WWW.example.org:80/a/?q#f", "example.org/a"),
         ("https://[broken", ""),

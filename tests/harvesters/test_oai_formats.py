@@ -10,6 +10,7 @@ import httpx
 import pytest
 import replay
 from rdf_terms import value
+from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
@@ -63,7 +64,7 @@ def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 
 
-@pytest.mark.parametrize("prefix", METADATA)
+@each("prefix", METADATA)
 def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(
     prefix: str, define_source: DefineSource, words: Crosswalks
 ) -> None:
@@ -338,7 +339,7 @@ def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) ->
     assert chain == ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
 
 
-@pytest.mark.parametrize(
+@each(
     "container",
     [
         "",

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from rows import each
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
@@ -69,9 +70,9 @@ def shuffled(items: Sequence[SimulatedRecord], seed: int = 1) -> list[SimulatedR
     return random.Random(seed).sample(items, len(items))
 
 
-@pytest.mark.parametrize("order", [list, shuffled])
-@pytest.mark.parametrize(
-    ("count", "page", "places"),
+@each("order", [list, shuffled])
+@each(
+    "count, page, places",
     [
         (1, 10, [0]),
         (2, 10, [0, 1]),
@@ -101,10 +102,8 @@ def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil: Any
     assert "registry.example" in result["k0012"].reason
 
 
-@pytest.mark.parametrize("granularity", ["day", "second"])
-@pytest.mark.parametrize(
-    "apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)]
-)
+@each("granularity", ["day", "second"])
+@each("apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)])
 def test_windows_are_cut_in_the_repositorys_granularity(granularity: str, apart: timedelta) -> None:
     respond = Oai(
         records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"}
@@ -125,7 +124,7 @@ def test_the_order_in_which_records_come_is_the_same_each_time() -> None:
     ]
 
 
-@pytest.mark.parametrize("place", [0, 50, 99, 137])
+@each("place", [0, 50, 99, 137])
 def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place: int) -> None:
     sound, respond = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
     harvest(sound)
@@ -200,8 +199,8 @@ def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out() -> None:
     assert pages[-1].reported_total == 50
 
 
-@pytest.mark.parametrize("offset", range(10, 60, 10))
-@pytest.mark.parametrize("order", [list, shuffled])
+@each("offset", range(10, 60, 10))
+@each("order", [list, shuffled])
 def test_a_token_that_has_expired_loses_no_record(offset: int, order: Any) -> None:
     respond = Oai(
         order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10
@@ -386,9 +385,7 @@ def test_other_ways_to_count_the_cursor_are_no_jump(places: tuple[int, int, int]
     assert pages[-1].incomplete_reason is None
 
 
-@pytest.mark.parametrize(
-    "cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}']
-)
+@each("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
     respond = Oai(records(15))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rows import each
 
 from harvesters.errors import CharsetError, ParseError
 from harvesters.parsing import parser_errors
@@ -70,7 +71,7 @@ def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours() -> Non
     assert results == []
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [
         RecursionError("deep"),
@@ -91,9 +92,7 @@ def test_whatever_a_library_raises_becomes_a_parse_error(error: Any) -> None:
     assert caught.value.__cause__ is error
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")]
-)
+@each("error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")])
 def test_what_is_no_fault_of_a_library_passes(error: Any) -> None:
     with pytest.raises(type(error)) as caught, parser_errors("a.json"):
         raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jmespath
 import pytest
+from rows import each
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.payloads.jmespath_compiler import compile_jmespath
@@ -25,7 +26,7 @@ PATHS = ["a", "a.b", "a.b.c", "a[0]", "a[-1]", "a[5]", "a[0].b", "a[].b", "a[*].
          "'text'", "`3`", '"two words"', "a[].b[]", "a[*].b[0]", "a[?b==`1`].b", "length(@)", "[a, d]", "{x: a}", "a | b", "*"]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_a_compiled_path_finds_what_jmespath_finds(path: str) -> None:
     find = compile_jmespath(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import BlankNode, Literal, NamedNode
 from rdf_terms import value
+from rows import each
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
@@ -28,8 +29,8 @@ GRAPH = Graph(
 )
 
 
-@pytest.mark.parametrize(
-    ("path", "values"),
+@each(
+    "path, values",
     [
         ("dct:title", ["Wells", "Puits"]),
         ("dct:publisher/foaf:name", ["Water"]),
@@ -51,8 +52,8 @@ def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
     ] == values
 
 
-@pytest.mark.parametrize(
-    ("path", "why"),
+@each(
+    "path, why",
     [
         ("", "a property is missing at the end"),
         ("dct:title/", "a property is missing at the end"),

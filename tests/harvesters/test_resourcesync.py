@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from harvesters.protocols.resourcesync.harvest import collect
 from harvesters.source import Source
 
 from .conftest import DefineSource
+from .simulated import Site, harvest
 
 HOST = "https://registry.example"
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)
@@ -39,30 +39,9 @@ def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
     return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{content}/></{part}>"
 
 
-class ResourceSite:
+class ResourceSite(Site):
     def __init__(self, **pages: object) -> None:
-        self.pages = pages
-        self.request_log: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        name = request.url.path.removeprefix("/")
-        self.request_log.append(name)
-        element = self.pages.get(name, 404)
-        content = element if isinstance(element, bytes) else json.dumps(element).encode()
-        return (
-            httpx.Response(element)
-            if isinstance(element, int)
-            else httpx.Response(200, content=content)
-        )
-
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
-        )
+        super().__init__(pages)
 
 
 @pytest.fixture
@@ -70,13 +49,6 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="desc", **options: define_source(
         "resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options
     )
-
-
-def harvest(
-    registry: ResourceSite, source: Source, since: datetime | None = None, cursor: str | None = None
-) -> list[Page[Any]]:
-    with registry.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
 
 
 def summary(pages: Iterable[Page[Any]]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import replay
 from pyoxigraph import RdfFormat, Store, parse
+from rows import each
 from simulated import open_client
 
 from harvesters.compatibility import check_compatible
@@ -227,7 +228,7 @@ def test_each_shipped_definition_finds_more_than_titles(definition: Path, words:
     assert len(filled) >= 2, filled
 
 
-@pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
+@each("definition", CARDS)
 def test_no_shipped_definition_runs_by_itself_and_each_names_its_owner(definition: Path) -> None:
     source = load(definition)
 

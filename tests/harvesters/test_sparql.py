@@ -13,6 +13,7 @@ import pytest
 import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
+from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import (
@@ -380,8 +381,8 @@ def test_what_is_no_table_is_reported(
         harvest(registry(lambda _: httpx.Response(200, content=content)), source())
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
+@each(
+    "options, why",
     [
         ({}, "set either the option 'types' or the option 'pattern'"),
         ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "which selects the records"),

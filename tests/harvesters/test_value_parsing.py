@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from rows import each
 
 from harvesters.mappings.mapping import normalize_resource
 from harvesters.mappings.registry import MAPPINGS
@@ -24,8 +24,8 @@ from vocab.initiative import Basis, Claim, Document, File, Text
 from .conftest import DefineSource
 
 
-@pytest.mark.parametrize(
-    ("value", "read"),
+@each(
+    "value, read",
     [
         ("2024", "2024"), ("2024-05", "2024-05"), ("2024-05-01", "2024-05-01"), (" 2024-05-01 ", "2024-05-01"),
         ("2024-05-01 00:00:00", "2024-05-01"), ("2024-05-01T00:00:00Z", "2024-05-01T00:00:00Z"),
@@ -45,8 +45,8 @@ def test_a_definition_can_say_how_dates_are_written() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("value", "read"),
+@each(
+    "value, read",
     [
         ("1.5", 1.5),
         (2, 2.0),
@@ -63,8 +63,8 @@ def test_a_number_is_finite_and_has_a_point(
     assert parse_number(value) == read
 
 
-@pytest.mark.parametrize(
-    ("value", "left"),
+@each(
+    "value, left",
     [
         ("write to jane.doe+x@mail.example.org!", "write to […]!"),
         ("mailto:info@example.org", "[…]"),
@@ -94,8 +94,8 @@ def test_a_text_that_is_only_a_mail_address_is_not_kept() -> None:
     assert unique_non_contact(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
 
 
-@pytest.mark.parametrize(
-    ("word", "tag"),
+@each(
+    "word, tag",
     [
         ("pt-BR", "pt-BR"),
         ("zh_Hans", "zh-Hans"),
@@ -121,8 +121,8 @@ def test_free_words_declare_only_what_they_name(words: Crosswalks) -> None:
     assert subjects.unmatched == ("4", "education")
 
 
-@pytest.mark.parametrize(
-    ("word", "place", "end"),
+@each(
+    "word, place, end",
     [
         ("Media", "lines", "/C9"),
         ("Capacity building", "lines", "/C4"),
@@ -147,7 +147,7 @@ def test_a_keyword_that_is_the_iri_of_a_goal_declares_it(words: Crosswalks) -> N
     assert claim.basis is Basis.DECLARED
 
 
-@pytest.mark.parametrize("word", ["C2", "\u0421 4", "4", "4.4", "4.b", "2030", "c05"])
+@each("word", ["C2", "\u0421 4", "4", "4.4", "4.b", "2030", "c05"])
 def test_a_bare_code_among_keywords_stays_a_word(words: Crosswalks, word: str) -> None:
     assert CrosswalkLookup(words).parse_subjects([word]) == ((), (), (), (word,))
 
@@ -177,8 +177,8 @@ def test_a_bare_number_is_a_goal_where_goals_are_declared(words: Crosswalks) -> 
     assert declared.unmatched == ("moon", "x")
 
 
-@pytest.mark.parametrize(
-    ("sent", "text"),
+@each(
+    "sent, text",
     [
         ("&lt;p&gt;One&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;", "One\n\nTwo"),
         ("&amp;lt;b&amp;gt;One&amp;lt;/b&amp;gt; &amp;amp;amp; two", "One & two"),
@@ -211,8 +211,8 @@ def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -
     assert resource.markup == ("title", "description")
 
 
-@pytest.mark.parametrize(
-    ("word", "area"),
+@each(
+    "word, area",
     [
         ("Congo (Congo-Brazzaville)", "178"),
         ("Czechia (Czech Republic)", "203"),
@@ -230,7 +230,7 @@ def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
     assert words.country(word) == iri
 
 
-@pytest.mark.parametrize(
+@each(
     "places",
     [
         {"groups": [{"name": "ken", "title": "Kenya"}, {"name": "water", "title": "Water"}]},
@@ -248,8 +248,8 @@ def test_countries_of_hdx_are_its_groups_and_additions(
     assert [subject.value for subject in resource.subjects] == ["Water"]
 
 
-@pytest.mark.parametrize(
-    ("mapping", "record"),
+@each(
+    "mapping, record",
     [
         ("dpg_nominee", {"license": "MPL-2.0"}),
         ("dpg_nominee", {"license": ["mpl-2.0"]}),

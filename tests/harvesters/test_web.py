@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,15 +15,12 @@ from rdf_terms import value
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
-from harvesters.protocols.web.harvest import collect
 from harvesters.source import Source
 
 from .conftest import DefineSource
+from .simulated import Site, harvest, items
 
 HOST = "https://registry.example"
 JSON_LD = '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
@@ -42,33 +39,9 @@ def sitemap(*pages: str, kind: str = "url", stamps: dict[str, str] | None = None
     return f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{text}</{root}>'.encode()
 
 
-class Website:
-    """A site of *pages* by path; a number is a status."""
-
-    def __init__(self, pages: Mapping[str, Any]) -> None:
-        self.pages = pages
-        self.request_log: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.request_log.append(request.url.path)
-        element = self.pages.get(request.url.path, 404)
-        if isinstance(element, httpx.Response):
-            return element
-        content = element.encode() if isinstance(element, str) else element
-        return (
-            httpx.Response(element)
-            if isinstance(element, int)
-            else httpx.Response(200, content=content)
-        )
-
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
-        )
+class Website(Site):
+    def name(self, request: httpx.Request) -> str:
+        return request.url.path
 
 
 @pytest.fixture
@@ -76,17 +49,6 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
     return lambda url="/sitemap.xml", **options: define_source(
         "web", url=HOST + url, fields={"title": "schema:name"}, options=options
     )
-
-
-def harvest(
-    registry: Website, source: Source, since: datetime | None = None, cursor: str | None = None
-) -> list[Page[Any]]:
-    with registry.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
-
-
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
 
 
 def paths(pages: Iterable[Page[Any]]) -> list[str]:

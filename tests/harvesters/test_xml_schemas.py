@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lxml import etree
+from rows import each
 
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
@@ -23,10 +24,8 @@ def read(mapping: str, xml: str, define_source: Any, words: Any, **options: Any)
     return MAPPINGS[mapping].prepare(source, words)(Record("k", etree.fromstring(xml), b""))
 
 
-@pytest.mark.parametrize("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
-@pytest.mark.parametrize(
-    "xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"]
-)
+@each("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
+@each("xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"])
 def test_an_element_of_another_schema_is_reported(
     mapping: str, xml: str, define_source: DefineSource, words: Crosswalks
 ) -> None:
@@ -56,8 +55,8 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(
     ]
 
 
-@pytest.mark.parametrize(
-    ("field", "name"),
+@each(
+    "field, name",
     [
         ('element="title"', "titles"),
         ('element="description" qualifier="abstract"', "descriptions"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
 from pyoxigraph import Store
+from rows import each
 
 from publisher.http.conditional import evaluate_conditions, last_modified
 from publisher.store.cache import Cache, Entry, digest
@@ -22,8 +22,8 @@ def test_a_date_that_is_not_over_is_left_out() -> None:
     assert (last_modified(SHOWN), last_modified(future)) == (DATE, None)
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
+@each(
+    "headers, status",
     [
         ({"if-modified-since": DATE}, 304),
         ({"if-modified-since": "Tue, 14 Nov 2023 22:13:19 GMT"}, None),

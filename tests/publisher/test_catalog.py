@@ -19,6 +19,7 @@ from app_client import served
 from publish_fixture import copy_data
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
+from rows import each
 from suites import folder
 
 from harvesters.network.fetch import Fetch
@@ -417,8 +418,8 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(
     assert quads["hash"].startswith("sha256:")
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
+@each(
+    "path, status",
     [
         ("/api/3/action/package_show?id=none", 404),
         ("/api/3/action/package_delete", 404),

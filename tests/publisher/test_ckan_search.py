@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from rows import each
 
 from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
 
 
-@pytest.mark.parametrize(
-    ("package_search", "names"),
+@each(
+    "package_search, names",
     [
         (PackageSearch(q="*:*", rows=1), ["b"]),
         (PackageSearch(q="*:*", rows=1, start=1), ["c"]),

@@ -20,6 +20,7 @@ from conftest import CHANGED, IRIS, KENYA, _registry, record_rows
 from in_process import listening, serving
 from publish_fixture import settle, visiting
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from journal.journal import Journal
 from languages.request_locale import use_language
@@ -160,7 +161,7 @@ async def test_the_page_says_why_and_escapes_the_reason(client: httpx.AsyncClien
     assert "the country, the name" in page
 
 
-@pytest.mark.parametrize("language", ["ar", "es", "fr", "ru", "zh"])
+@each("language", ["ar", "es", "fr", "ru", "zh"])
 async def test_the_page_speaks_six_languages(client: httpx.AsyncClient, language: str) -> None:
     page = (await client.get(CLUSTER, headers=HTML, params={"lang": language})).text
 
@@ -209,7 +210,7 @@ async def test_a_dissolved_cluster_is_gone_and_names_its_member(client: httpx.As
     assert DISSOLVED in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/cluster/initiative/demo/5",

@@ -30,6 +30,7 @@ from random_queries import (
     random_quads,
     typed,
 )
+from rows import each
 
 from journal.journal import Journal
 from publisher.projections import statement_source
@@ -155,8 +156,8 @@ def _of_store(
     return result
 
 
-@pytest.mark.parametrize(
-    ("query", "number"),
+@each(
+    "query, number",
     [
         ("ASK { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } }", 1),
         ("SELECT ?s { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } } ORDER BY ?s LIMIT 2", 2),
@@ -177,8 +178,8 @@ def test_limit_and_existence_hold_over_an_optional_part_that_cannot_match(
     assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
 
 
-@pytest.mark.parametrize(
-    ("path", "is_compiled"),
+@each(
+    "path, is_compiled",
     [
         ("<x:p>|<x:q>", True),
         ("<x:p>|^<x:q>", True),
@@ -207,8 +208,8 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
             _answer(columns, count)
 
 
-@pytest.mark.parametrize(
-    ("query", "is_compiled"),
+@each(
+    "query, is_compiled",
     [
         ("SELECT ?x ?s { ?s <x:q> ?x }", True),
         ("SELECT ?x (COUNT(*) AS ?n) { ?s <x:q> ?x } GROUP BY ?x", True),
@@ -245,8 +246,8 @@ def test_binding_replaces_a_variable_that_every_solution_has(
             columns.compile(query, None, bindings)
 
 
-@pytest.mark.parametrize(
-    ("inside", "expected"),
+@each(
+    "inside, expected",
     [
         ("?s <x:p> ?o OPTIONAL { ?o <x:q> ?x }", [("0", "a", None), ("1", "a", "d")]),
         ("?s <x:p> ?o FILTER EXISTS { ?o <x:q> ?x }", [("1", "a", None)]),
@@ -269,9 +270,9 @@ def test_pattern_in_graph_is_of_one_graph_at_a_time(
     assert answer == sorted(_of_store(merged_store(stored), query, {}), key=repr)
 
 
-@pytest.mark.parametrize("group", ["GRAPH ?g", f"GRAPH {GRAPHS[0]}", ""])
-@pytest.mark.parametrize(
-    ("before", "inside", "expected"),
+@each("group", ["GRAPH ?g", f"GRAPH {GRAPHS[0]}", ""])
+@each(
+    "before, inside, expected",
     [
         ("?s <x:p> ?x", "?s <x:q> ?o FILTER EXISTS { ?x <x:p> ?y }", [("<x:a>", "<x:b>")]),
         (
@@ -519,7 +520,7 @@ def _path_data() -> list[Quad]:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "SELECT ?o { <x:a> <x:p>+ ?o }",
@@ -583,7 +584,7 @@ def test_triple_of_two_graphs_in_from_is_counted_once(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "DESCRIBE ?o { <x:a> <x:p> ?o }",
@@ -614,7 +615,7 @@ def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
     assert answer or "COUNT" in query
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "SELECT ?s ?x { ?s <x:p> ?o BIND(EXISTS { ?t <x:q> ?o } AS ?x) }",
@@ -643,8 +644,8 @@ def test_groups_that_a_limit_cuts_are_left_to_the_store(shared: Shared) -> None:
         _answer(shared(*_path_data()), query)
 
 
-@pytest.mark.parametrize(
-    ("expression", "text"),
+@each(
+    "expression, text",
     [
         ("2 / 3", "0.666666666666666666"),
         ("-2 / 3", "-0.666666666666666666"),
@@ -700,8 +701,8 @@ _COMPUTED = [
 ]
 
 
-@pytest.mark.parametrize("expression", _COMPUTED)
-@pytest.mark.parametrize("variables", ["?o ?x", "DISTINCT ?x", "?x (COUNT(*) AS ?n)"])
+@each("expression", _COMPUTED)
+@each("variables", ["?o ?x", "DISTINCT ?x", "?x (COUNT(*) AS ?n)"])
 def test_computed_term_is_that_of_the_store(
     expression: str, variables: str, shared: Shared
 ) -> None:
@@ -720,7 +721,7 @@ def test_computed_term_is_that_of_the_store(
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "call",
     [
         *(f"REGEX(STR(?o), {rest})" for rest in ("'a', ?i", "'a', 'i'@en", "'a'@en", "5", "?ken")),
@@ -764,7 +765,7 @@ def test_random_queries_call_every_function_that_is_compiled() -> None:
     assert named <= {*CALLS, *TESTS}
 
 
-@pytest.mark.parametrize("text", ["a", "http://example.org/a/../b", "http://e x", "HTTP://A/"])
+@each("text", ["a", "http://example.org/a/../b", "http://e x", "HTTP://A/"])
 def test_odd_iri_is_left_to_the_store(text: str, shared: Shared) -> None:
     columns = shared(Quad(NODES[0], PREDICATES[0], Literal(text), GRAPHS[0]))
 
@@ -784,7 +785,7 @@ def test_sum_of_chosen_decimals_and_empty_match_are_left_to_the_store(
         _answer(columns, f"SELECT ({expression} AS ?x) {{ ?s ?p ?o }}")
 
 
-@pytest.mark.parametrize(
+@each(
     "use",
     [
         "FILTER(?x > 1)",
@@ -917,7 +918,7 @@ def test_tabs_and_signs_of_comments_in_texts_are_kept(query: str, tmp_path: Path
     assert answer
 
 
-@pytest.mark.parametrize("end", ["} {", "# }", "} {#>", "'# }", "<# }"])
+@each("end", ["} {", "# }", "} {#>", "'# }", "<# }"])
 def test_query_without_an_end_is_not_compiled(end: str, shared: Shared) -> None:
     with pytest.raises(NotCompiled, match="not a query for the parser"):
         _answer(shared(), f"SELECT ?s {{ ?s ?p ?o {end}")
@@ -1271,8 +1272,8 @@ def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
         return _answer(columns, COUNT)
 
 
-@pytest.mark.parametrize("end", ["LIMIT 0", "LIMIT 1", "LIMIT 4", "LIMIT 3 OFFSET 5", "LIMIT 20"])
-@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@each("end", ["LIMIT 0", "LIMIT 1", "LIMIT 4", "LIMIT 3 OFFSET 5", "LIMIT 20"])
+@each("direction", ["ASC", "DESC"])
 def test_part_of_an_order_by_two_keys_is_that_of_the_store(
     direction: str, end: str, shared: Shared
 ) -> None:

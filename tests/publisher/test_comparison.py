@@ -21,6 +21,7 @@ import httpx
 import pytest
 from app_client import served
 from live_server import ROOT
+from rows import each
 
 from journal.journal import Journal
 from publisher.history import set_ranges
@@ -177,7 +178,7 @@ def between(data: Path, history: Path, one: int, other: int, *within: str) -> Co
     return compare(history, before, after, parse_within([*within]))
 
 
-@pytest.mark.parametrize("seed", range(100))
+@each("seed", range(100))
 def test_a_random_pair_equals_the_arithmetic_of_the_journal(
     data: Path, history: Path, states: list[State], seed: int
 ) -> None:
@@ -202,7 +203,7 @@ def test_a_random_pair_equals_the_arithmetic_of_the_journal(
     assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
 
 
-@pytest.mark.parametrize("seed", range(10))
+@each("seed", range(10))
 def test_a_set_has_the_numbers_of_its_row(
     data: Path, history: Path, states: list[State], seed: int
 ) -> None:
@@ -215,7 +216,7 @@ def test_a_set_has_the_numbers_of_its_row(
             assert between(data, history, one, other, f"{facet}:{code}").total == numbers
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_two_sets_have_the_records_that_are_in_both(
     data: Path, history: Path, states: list[State], seed: int
 ) -> None:
@@ -240,9 +241,7 @@ def test_two_sets_have_the_records_that_are_in_both(
     assert between(data, history, one, other, "country:404", "country:999").total == Numbers()
 
 
-@pytest.mark.parametrize(
-    ("first", "last"), [(0, 0), (1, 1), (0, 255), (3, 17), (5, 100), (64, 127), (1, 4095)]
-)
+@each("first, last", [(0, 0), (1, 1), (0, 255), (3, 17), (5, 100), (64, 127), (1, 4095)])
 def test_ranges_cover_each_entry_once_and_in_order(first: int, last: int) -> None:
     parts = [*set_ranges._parts(first, last, 5000)]
 
@@ -279,7 +278,7 @@ def test_an_entry_in_two_parts_changes_a_record_once(tmp_path: Path) -> None:
     assert compare(tmp_path, second, third).by_facet["country"] == {"404": Numbers(1, 0, 0, 1, 0)}
 
 
-@pytest.mark.parametrize("only", CHANGES)
+@each("only", CHANGES)
 def test_a_number_counts_the_records_of_its_list(
     data: Path, history: Path, states: list[State], only: str
 ) -> None:
@@ -291,8 +290,8 @@ def test_a_number_counts_the_records_of_its_list(
         assert len(set(listed)) == len(listed)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
+@each(
+    "text, message",
     [
         (
             "2025-12-31",
@@ -324,7 +323,7 @@ def test_a_date_is_its_end(data: Path, history: Path) -> None:
     assert find_moment(data, history, "now", 7).entry == 7
 
 
-@pytest.mark.parametrize("text", ["colour:red", "country:", "source:a b", "line:C1:guessed", "all"])
+@each("text", ["colour:red", "country:", "source:a b", "line:C1:guessed", "all"])
 def test_a_set_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Exception, match="is no set; name one as source:demo"):
         parse_within([text])

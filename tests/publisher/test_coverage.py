@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from event_loops import session_loop
 from fastapi import FastAPI
+from rows import each
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -93,8 +94,8 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("path", "sentence"),
+@each(
+    "path, sentence",
     [
         ("/", "121 of 122 have a country"),
         ("/map", "121 of 122 have a country"),
@@ -197,9 +198,7 @@ async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncCli
 
 
 @session_loop
-@pytest.mark.parametrize(
-    "path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"]
-)
+@each("path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"])
 async def test_numbers_are_isolated_in_arabic(inside: httpx.AsyncClient, path: str) -> None:
     page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")
 

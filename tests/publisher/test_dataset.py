@@ -7,6 +7,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from pyoxigraph import QuerySolutions, Store
+from rows import each
 
 from publisher.store.workers.dataset import _clauses
 from publisher.store.workers.query_request import QueryRequest
@@ -40,8 +41,8 @@ def ask(
     return [row[0].value.removeprefix("http://x/") for row in result]
 
 
-@pytest.mark.parametrize(
-    ("clauses", "values"),
+@each(
+    "clauses, values",
     [
         ("", "1 2 3"),
         ("FROM <a>", "1 2"),
@@ -66,8 +67,8 @@ def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> No
     ) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize(
-    ("clauses", "names"),
+@each(
+    "clauses, names",
     [
         ("", "a b c"),
         ("FROM <a>", ""),
@@ -91,8 +92,8 @@ def test_the_protocols_dataset_takes_the_place_of_the_querys(filled: Store, clau
 NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
 
 
-@pytest.mark.parametrize(
-    ("clauses", "names"),
+@each(
+    "clauses, names",
     [
         ("FROM <a>", ""),  # one FROM and no FROM NAMED: there are no named graphs (13.2)
         ("FROM <a> FROM <b>", ""),
@@ -108,8 +109,8 @@ def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its
     assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
 
 
-@pytest.mark.parametrize(
-    ("default", "named", "names"),
+@each(
+    "default, named, names",
     [
         (("http://x/a",), (), ""),
         ((), ("http://x/b",), ""),

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rows import each
 
 import publisher
 from publisher.http.pages.templating import DOCUMENTATION
@@ -58,7 +59,7 @@ async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_bu
     ) == DOCUMENTATION.is_dir()
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
+@each("path", sorted(TEMPLATES.rglob("*.html")))
 def test_pages_link_to_the_documentation_only_where_it_was_built(path: Any) -> None:
     text = path.read_text()
     conditional = re.sub(r"{% if documented %}.*?{% endif %}", "", text, flags=re.DOTALL)

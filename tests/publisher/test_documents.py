@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import httpx
-import pytest
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 PATHS = [
@@ -21,7 +21,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 async def test_a_document_describes_itself_in_rdf(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/turtle"})
 
@@ -31,16 +31,14 @@ async def test_a_document_describes_itself_in_rdf(client: httpx.AsyncClient, pat
     assert BASE + path[1:] in subjects
 
 
-@pytest.mark.parametrize(
-    "path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"]
-)
+@each("path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"])
 async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/html"})
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/record/demo/none",

@@ -31,6 +31,7 @@ from libzim.search import Query, Searcher
 from live_server import ROOT, served
 from processes import Process, free_port, started, wait_for_url
 from publish_fixture import copy_data
+from rows import each
 from typer.testing import CliRunner
 from waiting import wait_until
 
@@ -269,7 +270,7 @@ def results(browser: Browser, url: str) -> tuple[int, list[str]]:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     ["q=network&kind=initiative", "q=clinics&line=C7-ehea", "q=telemedicine", "q=Télémédecine"],
 )
@@ -294,7 +295,7 @@ def test_the_search_finds_all_that_the_portal_finds(
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "goal=3&kind=initiative",
@@ -389,7 +390,7 @@ def test_a_wrong_query_shows_its_error(browser: Browser, exported: Exported) -> 
     assert "expected" in browser.run("document.querySelector('#state').textContent")
 
 
-@pytest.mark.parametrize("page", ["index", "search", "query", "needs-server"])
+@each("page", ["index", "search", "query", "needs-server"])
 def test_pages_of_the_edition_have_no_fault_that_axe_finds(
     browser: Browser, site: str, packages: Path, page: str
 ) -> None:
@@ -400,8 +401,8 @@ def test_pages_of_the_edition_have_no_fault_that_axe_finds(
         assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize(
-    ("href", "file"),
+@each(
+    "href, file",
     [
         ("/page/initiative/demo/a%2F1", "en/page/initiative/demo/a-1~773232abe9.html"),
         ("/?lang=ar", "ar/index.html"),
@@ -439,7 +440,7 @@ def test_no_two_addresses_share_a_file() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "href",
     [
         "/sparql?query=ASK{}",

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from event_loops import session_loop
+from rows import each
 
 from languages.request_locale import LANGUAGES
 from publisher.app import SiteOptions, create_app
@@ -54,8 +55,8 @@ async def test_there_is_an_address_of_each_kind() -> None:
     }
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("address", ADDRESSES)
+@each("language", LANGUAGES)
+@each("address", ADDRESSES)
 async def test_an_embed_is_small_and_stores_nothing(
     inside: httpx.AsyncClient, address: str, language: str
 ) -> None:
@@ -110,7 +111,7 @@ async def test_dark_colours_are_those_of_the_theme(
     )
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@each("address", ADDRESSES)
 async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, address: str) -> None:
     reply = await inside.get(address, headers=HTML)
 
@@ -119,7 +120,7 @@ async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, addres
     assert "x-frame-options" not in reply.headers
 
 
-@pytest.mark.parametrize(
+@each(
     "address",
     [
         "/",
@@ -149,10 +150,8 @@ async def test_embeds_are_in_their_folder_only() -> None:
     assert {path for path in paths if path.startswith("/embed")} == {"/embed/{rest:path}"}
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize(
-    "name", ["country", "goal", "source", "year", "theme", "lang", "format", "unknown"]
-)
+@each("hostile", HOSTILE)
+@each("name", ["country", "goal", "source", "year", "theme", "lang", "format", "unknown"])
 async def test_hostile_parameters_are_escaped_or_refused(
     inside: httpx.AsyncClient, name: str, hostile: str
 ) -> None:
@@ -164,7 +163,7 @@ async def test_hostile_parameters_are_escaped_or_refused(
     assert "set-cookie" not in reply.headers
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "",
@@ -209,7 +208,7 @@ async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.Async
     assert (await inside.get("/embed/count?format=svg")).status_code == 404
 
 
-@pytest.mark.parametrize("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])
+@each("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])
 async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, address: str) -> None:
     page = await inside.get(address, headers=HTML)
     [link] = re.findall(
@@ -225,8 +224,8 @@ async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, addre
     assert (await inside.get(html.unescape(source), headers=HTML)).text == page.text
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
+@each(
+    "query, status",
     [
         ("", 400),
         ("url=http://other.example/embed/map", 404),
@@ -273,9 +272,7 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
             assert (await inside.get(html.unescape(source), headers=HTML)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "page", ["/map", "/trends", "/matrix", "/matrix?basis=crosswalked", "/map?region=africa"]
-)
+@each("page", ["/map", "/trends", "/matrix", "/matrix?basis=crosswalked", "/map?region=africa"])
 async def test_a_page_with_a_figure_names_its_description_for_editors(
     inside: httpx.AsyncClient, page: str
 ) -> None:

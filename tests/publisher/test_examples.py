@@ -13,6 +13,7 @@ import httpx
 import pytest
 from event_loops import session_loop
 from pyoxigraph import NamedNode, RdfFormat, parse
+from rows import each
 from typer.testing import CliRunner
 
 from languages.request_locale import LANGUAGES
@@ -35,7 +36,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own() -> None:
 
 
 @session_loop
-@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
+@each("item", THEM)
 async def test_an_example_answers_something(item: Any, service: QueryService) -> None:
     (outcome,) = [outcome async for outcome in run_examples(service, [item])]
 
@@ -43,7 +44,7 @@ async def test_an_example_answers_something(item: Any, service: QueryService) ->
     assert outcome.rows > 0
 
 
-@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
+@each("item", THEM)
 def test_an_example_says_what_it_does_and_declares_what_it_uses(item: Any) -> None:
     body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
@@ -55,14 +56,14 @@ def test_an_example_says_what_it_does_and_declares_what_it_uses(item: Any) -> No
     assert declared == used
 
 
-@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
+@each("item", THEM)
 def test_an_example_has_a_title_and_a_description_in_each_language(item: Any) -> None:
     for texts in (item.titles, item.comments):
         assert sorted(language for language, _ in texts) == sorted(LANGUAGES)
         assert len({text for _, text in texts}) == len(LANGUAGES)
 
 
-@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
+@each("item", THEM)
 def test_how_a_claim_came_to_be_is_never_mixed_unasked(item: Any) -> None:
     named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 

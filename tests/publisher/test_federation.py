@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from pyoxigraph import Store
+from rows import each
 
 from publisher.store.workers.service_detection import uses_service
 
@@ -43,19 +43,19 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("query", REAL)
+@each("query", REAL)
 def test_a_service_clause_is_found(query: str) -> None:
     assert uses_service(query)
 
 
-@pytest.mark.parametrize("query", HARMLESS)
+@each("query", HARMLESS)
 def test_what_only_looks_like_one_is_let_pass(query: str) -> None:
     Store().query(query)  # it is SPARQL
 
     assert not uses_service(query)
 
 
-@pytest.mark.parametrize(
+@each(
     "part",
     [
         "service",

@@ -6,6 +6,7 @@ import re
 
 import httpx
 import pytest
+from rows import each
 
 from languages.request_locale import LANGUAGES, use_language
 from publisher.portal.facet_panels import FacetBar, largest_bar
@@ -33,7 +34,7 @@ def test_near_numbers_and_single_bars_are_no_finding(bars: list[FacetBar]) -> No
     assert largest_bar(bars) == ""
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_a_finding_names_its_code_and_count_in_every_language(language: str) -> None:
     with use_language(language):
         text = largest_bar([bar("Kenya", 7), bar("Chad", 1)])

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from event_loops import session_loop
+from rows import each
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal import following
@@ -79,8 +80,8 @@ def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("page", "link"),
+@each(
+    "page, link",
     [
         ("/search?q=clinics&goal=3", "/follow?q=clinics&amp;goal=3"),
         ("/page/initiative/demo/a%2F1", "/follow?thing=initiative%2Fdemo%2Fa%252F1"),
@@ -176,8 +177,8 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service: QuerySer
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("change", "status"),
+@each(
+    "change, status",
     [
         ({"address": "nobody"}, 422),
         ({"channel": "fax"}, 422),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from processes import children
+from rows import each
 from test_pool import COUNT, readers, snapshot, text
 from waiting import WITHIN, wait_until_async
 
@@ -116,8 +117,8 @@ async def test_a_cancelled_start_leaves_no_worker_behind(
     await first.stop()
 
 
-@pytest.mark.parametrize("is_cancelled", [False, True])
-@pytest.mark.parametrize("steps", [0, 1, 2, 4, 8, 16])
+@each("is_cancelled", [False, True])
+@each("steps", [0, 1, 2, 4, 8, 16])
 async def test_a_fork_server_that_is_closed_while_it_starts_has_ended(
     steps: int, is_cancelled: bool
 ) -> None:

@@ -22,6 +22,7 @@ from pyoxigraph import (
     Store,
     parse,
 )
+from rows import each
 from w3c_suite import SUITE, graph
 
 from publisher.app import create_app
@@ -44,9 +45,7 @@ async def get(
     return await client.request(method, PLACE, params=parameters, headers={"Accept": accept})
 
 
-@pytest.mark.parametrize(
-    "form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD]
-)
+@each("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
 async def test_a_named_graph_comes_whole_in_every_format(
     client: httpx.AsyncClient, form: RdfFormat
 ) -> None:
@@ -90,14 +89,14 @@ async def test_a_graph_that_the_client_holds_is_not_sent_again(client: httpx.Asy
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@each("method", ["GET", "HEAD"])
 async def test_a_graph_that_is_not_there_is_not_found(
     client: httpx.AsyncClient, method: str
 ) -> None:
     assert (await get(client, method, graph="urn:no:graph")).status_code == 404
 
 
-@pytest.mark.parametrize(
+@each(
     "parameters",
     [
         {},
@@ -121,8 +120,8 @@ async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.Asyn
     assert (await get(client, graph=GRAPH, accept="image/png")).status_code == 406
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
-@pytest.mark.parametrize(
+@each("method", ["PUT", "POST", "DELETE", "PATCH"])
+@each(
     "place", [f"{PLACE}?default", f"{PLACE}?graph={GRAPH}", PLACE, "/record/demo/1", "/source/demo"]
 )
 async def test_writing_is_not_allowed(client: httpx.AsyncClient, method: str, place: str) -> None:
@@ -136,7 +135,7 @@ async def test_writing_is_not_allowed(client: httpx.AsyncClient, method: str, pl
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "place",
     [
         "/record/demo/1",

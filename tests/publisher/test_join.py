@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 from event_loops import session_loop
+from rows import each
 
 from command_line.settings import Settings
 from command_line.site import preview_runner
@@ -102,8 +103,8 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service: QueryService)
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("kind", "text"),
+@each(
+    "kind, text",
     [
         ("refused", "not on the public internet"),
         ("late", "too long"),
@@ -291,7 +292,7 @@ UNREADABLE = (
 
 
 @session_loop
-@pytest.mark.parametrize("sample", UNREADABLE)
+@each("sample", UNREADABLE)
 async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
     service: QueryService, sample: bytes
 ) -> None:
@@ -306,9 +307,7 @@ async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
 
 
 @session_loop
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"]
-)
+@each("url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"])
 async def test_a_sample_is_fetched_from_public_addresses_only(
     service: QueryService, url: str
 ) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from journal.journal import Journal
 from publisher.releases.dump import canonical_quads
@@ -149,8 +150,8 @@ async def test_a_head_matches_get(client: httpx.AsyncClient) -> None:
     assert head.headers["content-length"] == whole.headers["content-length"]
 
 
-@pytest.mark.parametrize("byte_range", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
-@pytest.mark.parametrize("path", ["/journal/3", "/journal/3.gz"])
+@each("byte_range", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
+@each("path", ["/journal/3", "/journal/3.gz"])
 async def test_a_part_of_an_entry_is_sent(
     client: httpx.AsyncClient, path: str, byte_range: str
 ) -> None:
@@ -168,8 +169,8 @@ async def test_a_part_of_an_entry_is_sent(
     assert part.headers["content-range"] == f"bytes {start}-{min(end, len(whole)) - 1}/{len(whole)}"
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
+@each(
+    "headers, status",
     [
         ({"Range": "bytes=99999999-"}, 416),
         ({"Range": "bytes=0-3", "If-Range": '"another"'}, 200),
@@ -186,7 +187,7 @@ async def test_a_range_that_does_not_fit_is_refused_or_passed_over(
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["0", "4", "4.gz", "01", "-1", "999999999999", "head.gz", "..%2Fstatus.nq", "1.rdfp", "٣"],
 )
@@ -256,9 +257,7 @@ async def test_a_browser_gets_a_page(client: httpx.AsyncClient) -> None:
     assert 'href="/journal/3"' in answer.text
 
 
-@pytest.mark.parametrize(
-    "params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}]
-)
+@each("params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}])
 async def test_a_page_that_is_none_is_a_bad_request(
     client: httpx.AsyncClient, params: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 from event_loops import session_loop
 from rdf_terms import value
+from rows import each
 
 from harvesters.admin import labels
 from harvesters.admin.access.keys import Scope
@@ -167,7 +168,7 @@ OTHER_MEANINGS = {
 }
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_no_catalogue_translates_a_label_of_the_vocabulary(language: str) -> None:
     kinds = {f"{SKOS}prefLabel", f"{RDFS}label"}
     labels = {
@@ -191,7 +192,7 @@ def test_other_meanings_are_words_of_the_catalogues() -> None:
     assert OTHER_MEANINGS.keys() - texts == set()
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_facets_and_their_codes_are_named_by_the_vocabulary(language: str) -> None:
     names = FacetLabels(Iris())
     facets = ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear")
@@ -218,7 +219,7 @@ def test_facets_and_their_codes_are_named_by_the_vocabulary(language: str) -> No
     assert codes == [label(f"{BASE}scheme/{concept}", language) for concept in concepts]
 
 
-@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+@each("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_word_of_the_pages_is_there_in_every_language(language: Any, words: set[str]) -> None:
     with (FOLDER / f"{language}.po").open("rb") as file:
         messages = [
@@ -264,8 +265,8 @@ def test_values_of_the_data_have_plain_english_labels(value: str, label: str) ->
     assert load_translations("en").gettext(value) == label
 
 
-@pytest.mark.parametrize(
-    ("language", "one", "many"),
+@each(
+    "language, one, many",
     [
         ("en", "1 initiative in 1 country or area.", "582 initiatives in 54 countries and areas."),
         ("ar", "1 مبادرة في 1 بلد أو منطقة.", "582 مبادرة في 54 بلدًا ومنطقة."),
@@ -313,8 +314,8 @@ def test_a_word_that_nobody_has_translated_stays_english() -> None:
     assert load_translations("xx").gettext("Search") == "Search"
 
 
-@pytest.mark.parametrize(
-    ("query", "cookies", "accept", "language"),
+@each(
+    "query, cookies, accept, language",
     [
         ("lang=zh", "language=ru", "fr", "zh"),
         ("lang=xx", "language=ru", "fr", "ru"),
@@ -342,8 +343,8 @@ async def test_a_page_whose_key_has_a_slash_links_to_its_languages(
     assert "demo/a/1?lang" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("language", "written"),
+@each(
+    "language, written",
     [
         ("en", "1 March 2026 08:05"),
         ("ar", "1 مارس 2026 08:05"),
@@ -364,7 +365,7 @@ def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(
         ] == [written, "2024", "soon"]
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@each("language", sorted(LANGUAGES))
 def test_errors_at_the_limits_of_a_query_are_in_the_language_in_use(language: str) -> None:
     error = parse_fault(b'{"reason": "MemoryLimit", "message": ""}')
 

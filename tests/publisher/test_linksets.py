@@ -8,6 +8,7 @@ import re
 
 import httpx
 import pytest
+from rows import each
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HOST = "http://stocktake.test"
@@ -112,8 +113,8 @@ async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> 
     }
 
 
-@pytest.mark.parametrize(
-    ("accept", "media"),
+@each(
+    "accept, media",
     [
         ("*/*", "application/linkset+json"),
         ("application/linkset", "application/linkset"),
@@ -143,8 +144,8 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
     assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"),
+@each(
+    "path, kind",
     [
         ("/page/initiative/demo/a%2F1", "Project"),
         ("/page/event/demo/e1", "Event"),

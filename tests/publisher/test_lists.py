@@ -6,6 +6,7 @@ import re
 
 import httpx
 import pytest
+from rows import each
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
@@ -175,7 +176,7 @@ async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient
     assert f'<{answer.json()["next"]}>; rel="next"' in answer.headers["link"]
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/things",

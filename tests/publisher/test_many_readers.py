@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 from mutating_source import IRIS, begin, move, read_graphs
 from processes import free_port
 from pyoxigraph import RdfFormat, parse
+from rows import each
 from waiting import wait_until
 
 from journal import store
@@ -143,7 +144,7 @@ def same(publishers: Publishers, path: str) -> list[httpx.Response]:
     ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(
     publishers: Publishers, path: str
 ) -> None:

@@ -20,6 +20,7 @@ from in_process import listening, reading
 from live_server import ROOT
 from mcp import Client, StdioServerParameters
 from publish_fixture import copy_data
+from rows import each
 
 from publisher.apis.mcp.ontology_check import UnknownTerm, check_terms, used_terms
 from publisher.http.security_headers import MAX_BODY
@@ -151,10 +152,9 @@ def test_there_are_fifty_questions() -> None:
     assert len(QUESTIONS) >= 50
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments"),
+@each(
+    "tool, arguments",
     QUESTIONS,
-    ids=[f"{number}-{tool}" for number, (tool, _) in enumerate(QUESTIONS)],
 )
 async def test_each_link_returns_the_bytes_of_the_answer(
     url: str, tool: str, arguments: dict[str, Any]
@@ -224,8 +224,8 @@ async def test_the_answer_names_how_links_were_made(
         assert (await answer(client, "query", **arguments))["basis"] == basis
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "text"),
+@each(
+    "tool, arguments, text",
     [
         (
             "query",
@@ -385,8 +385,8 @@ async def test_before_the_first_release_a_tool_names_the_remedy(
         assert "there is no release yet" in await error(local, "what_is_here")
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
+@each(
+    "body, status",
     [
         (b"", 400),
         (b"{", 400),
@@ -397,17 +397,6 @@ async def test_before_the_first_release_a_tool_names_the_remedy(
         (b'{"jsonrpc":"2.0"}', 400),
         (b'{"jsonrpc":"2.0","id":1,"method":5}', 400),
         (b"x" * (MAX_BODY + 1), 413),
-    ],
-    ids=[
-        "empty",
-        "brace",
-        "bytes",
-        "list",
-        "deep list",
-        "deep object",
-        "no method",
-        "method of a wrong type",
-        "huge",
     ],
 )
 def test_rubbish_is_refused(url: str, body: bytes, status: int) -> None:
@@ -468,8 +457,8 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
     assert results == {link: 405 if link == f"{url}/mcp" else 200 for link in links}
 
 
-@pytest.mark.parametrize(
-    ("text", "properties"),
+@each(
+    "text, properties",
     [
         (
             "SELECT * { ?s <a> 'x'@en, 5 ; <b> ( 1 2 ) . ( 1 2 ) <c> [] ; <d> [ <e> 'f'^^<g> ] . [ <h> 1 ] . [ <i> 1 ] <j> 2 }",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from rows import each
 
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.negotiation import best_match, quality, wants_html
@@ -10,8 +10,8 @@ from publisher.http.negotiation import best_match, quality, wants_html
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
-@pytest.mark.parametrize(
-    ("accept", "suffix"),
+@each(
+    "accept, suffix",
     [
         (None, "json"),
         ("", "json"),
@@ -40,8 +40,8 @@ def test_the_table_that_is_wanted_most_is_chosen(accept: str | None, suffix: str
     assert (row.suffix if row else None) == suffix
 
 
-@pytest.mark.parametrize(
-    ("accept", "suffix"),
+@each(
+    "accept, suffix",
     [
         (None, "ttl"),
         ("application/ld+json", "jsonld"),
@@ -68,8 +68,8 @@ def test_the_most_precise_range_states_the_quality() -> None:
     ) == (0.7, 0.3, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("accept", "page"),
+@each(
+    "accept, page",
     [
         (BROWSER, True),
         ("text/html", True),

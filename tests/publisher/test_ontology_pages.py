@@ -14,6 +14,7 @@ import pytest_asyncio
 from app_client import served
 from lxml import html
 from publish_fixture import copy_data
+from rows import each
 
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
@@ -112,7 +113,7 @@ async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(
     assert "sourceWord" in drawn
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_terms_are_named_in_the_language_of_the_page_from_the_vocabulary(
     second: httpx.AsyncClient, language: str
 ) -> None:

@@ -18,6 +18,7 @@ from column_store import comparable, solutions
 from conftest import IRIS
 from event_loops import session_loop
 from pyoxigraph import BlankNode, Literal, NamedNode, Store, Triple, Variable
+from rows import each
 from waiting import wait_until_async
 
 from publisher import store as store_package
@@ -97,7 +98,7 @@ def small_engines(small: Path) -> Iterator[Engines]:
         yield result
 
 
-@pytest.mark.parametrize("name", [*STORED, *QUALITY])
+@each("name", [*STORED, *QUALITY])
 def test_columns_answer_a_page_query_as_the_store_does(
     name: str, engines: Engines, small_engines: Engines
 ) -> None:
@@ -111,7 +112,7 @@ def test_columns_answer_a_page_query_as_the_store_does(
     assert is_compiled == (name not in LEFT_TO_THE_STORE)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@each("name", EXAMPLES)
 def test_columns_answer_an_example_as_the_store_does(name: str, engines: Engines) -> None:
     store, columns = engines
 

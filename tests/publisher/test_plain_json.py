@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 from pyld import jsonld
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from publisher.formats import GRAPHS
 from publisher.linked_data.jsonld_context import (
@@ -123,7 +123,7 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
     assert loose(framed) == loose(results)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@each("name", FRAMES)
 def test_every_frame_is_of_a_class_that_has_a_name(name: str) -> None:
     assert jsonld_frame(name, IRIS)["@type"] in CLASSES
 
@@ -148,8 +148,8 @@ def test_no_two_names_are_alike() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
+@each(
+    "name, value",
     [
         (f"{DCT}title", Term("no language", "literal")),
         (f"{DCT}title", typed("2024", "gYear")),

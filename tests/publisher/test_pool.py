@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import children
+from rows import each
 from waiting import wait_until_async
 
 from journal.journal import Journal
@@ -66,7 +67,7 @@ async def all_settled(pool: Pool) -> None:
     await wait_until_async(lambda: not pool._tasks, "the pool's tasks to end", pause=0)
 
 
-@pytest.mark.parametrize("steps", range(8))
+@each("steps", range(8))
 async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps: int) -> None:
     before = children(os.getpid())
     starting = asyncio.ensure_future(Worker.start(0))
@@ -81,7 +82,7 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps
     assert children(os.getpid()) <= before
 
 
-@pytest.mark.parametrize("steps", range(6))
+@each("steps", range(6))
 async def test_who_gives_up_while_a_reader_is_stopped_leaves_no_process_behind(steps: int) -> None:
     worker = await Worker.start(0)
     stopping = asyncio.ensure_future(worker.stop())

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
@@ -77,7 +78,7 @@ async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
     return answer.text
 
 
-@pytest.mark.parametrize("path", [*PAGES, *ABOUT, "/page/initiative/demo/a%2F1"])
+@each("path", [*PAGES, *ABOUT, "/page/initiative/demo/a%2F1"])
 async def test_a_page_is_whole_without_scripts_and_names_its_language(
     client: httpx.AsyncClient, path: str
 ) -> None:
@@ -95,7 +96,7 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(
     assert text.count("<h1") == 1
 
 
-@pytest.mark.parametrize("path", PAGES)
+@each("path", PAGES)
 async def test_a_page_is_in_the_language_of_its_reader(
     client: httpx.AsyncClient, path: str
 ) -> None:
@@ -108,8 +109,8 @@ async def test_a_page_is_in_the_language_of_its_reader(
     assert ">Explorer</a>" in french
 
 
-@pytest.mark.parametrize(
-    ("path", "section", "entry"),
+@each(
+    "path, section, entry",
     [
         ("/map", "Explore", "Map"),
         ("/scheme/action-line/C4", "Topics", "Action lines"),
@@ -174,8 +175,8 @@ async def test_a_topic_shows_the_first_of_each_list_and_all_others_behind_a_summ
     assert "<summary>Show all (<bdi>50</bdi>)</summary>" in text
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "address"),
+@each(
+    "path, status, address",
     [
         ("/country/kenya", 301, f"/concept?iri={KENYA}"),
         ("/country/404", 301, f"/concept?iri={KENYA}"),
@@ -316,7 +317,7 @@ async def test_data_are_the_same_in_every_language(client: httpx.AsyncClient, pa
     assert "set-cookie" not in other.headers
 
 
-@pytest.mark.parametrize(
+@each(
     "stem",
     [
         "/home.",
@@ -361,7 +362,7 @@ FIGURES = {
 }
 
 
-@pytest.mark.parametrize("stem", FIGURES.values())
+@each("stem", FIGURES.values())
 async def test_each_figure_of_an_entity_is_the_answer_to_its_query(
     client: httpx.AsyncClient, stem: str
 ) -> None:
@@ -386,7 +387,7 @@ async def test_each_figure_of_an_entity_is_the_answer_to_its_query(
             } == coded
 
 
-@pytest.mark.parametrize(("path", "stem"), FIGURES.items())
+@each("path, stem", FIGURES.items())
 async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(
     client: httpx.AsyncClient, path: str, stem: str
 ) -> None:
@@ -422,7 +423,7 @@ async def test_the_figures_of_other_bases_are_other_figures(client: httpx.AsyncC
     assert "wsis:crosswalkedGoal" in crosswalked["figures"][0]["query"]
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/figures/goal/44.csv",
@@ -474,7 +475,7 @@ async def test_a_form_that_there_is_not_is_refused_with_what_there_is(
     assert "/map.csv" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/", "/map", "/trends", "/gaps", "/matrix", *ABOUT])
+@each("path", ["/", "/map", "/trends", "/gaps", "/matrix", *ABOUT])
 async def test_every_query_that_a_page_links_is_answered(
     client: httpx.AsyncClient, path: str
 ) -> None:
@@ -554,7 +555,7 @@ async def test_a_month_shows_its_events_and_leads_to_the_next(client: httpx.Asyn
     assert "May 2025" in text
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/events?month=2025-13",
@@ -568,8 +569,8 @@ async def test_what_cannot_be_shown_is_refused(client: httpx.AsyncClient, path: 
     assert (await client.get(path)).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("path", "near"),
+@each(
+    "path, near",
     [
         ("/search?contry=404&format=json", "country"),
         ("/map.csv?lin=C1", "line"),
@@ -594,9 +595,7 @@ async def test_a_page_ignores_what_other_sites_add_to_its_link(client: httpx.Asy
     assert 'href="/map.json?goal=3"' in text
 
 
-@pytest.mark.parametrize(
-    "path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"]
-)
+@each("path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"])
 async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(
     client: httpx.AsyncClient, path: str
 ) -> None:
@@ -809,8 +808,8 @@ async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client: httpx.A
     assert tip[2] in await page(client, unescape(tip[1]))
 
 
-@pytest.mark.parametrize(
-    ("path", "cells", "leads"),
+@each(
+    "path, cells, leads",
     [
         ("/source/demo", 17, "source=demo"),
         ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 17, "country=404"),
@@ -832,7 +831,7 @@ async def test_a_profile_has_its_row_of_the_matrix(
     assert [address for address in searches if leads not in address] == []
 
 
-@pytest.mark.parametrize("code", ["002", "014", "ldc", "dc"])
+@each("code", ["002", "014", "ldc", "dc"])
 async def test_an_area_counts_the_initiatives_of_the_areas_within_it(
     client: httpx.AsyncClient, code: str
 ) -> None:

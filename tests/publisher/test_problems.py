@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 import pyoxigraph as ox
-import pytest
 from event_loops import session_loop
+from rows import each
 
 from publisher.app import SiteOptions, create_app
 from publisher.portal.problems import CATEGORIES, OA, PublicProblem
@@ -92,8 +92,8 @@ async def test_a_problem_is_a_web_annotation(service: QueryService) -> None:
     assert '"fixed"' in answer.text
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
+@each(
+    "change, message",
     [
         ({"record": "https://other.example/page"}, "There is no such record or page here"),
         ({"record": "//other.example/page"}, "There is no such record or page here"),
@@ -121,8 +121,8 @@ async def test_a_faulty_form_is_shown_again_with_what_was_written(
     assert stored.filed == []
 
 
-@pytest.mark.parametrize(
-    ("path", "target"),
+@each(
+    "path, target",
     [
         ("/page/initiative/demo/a%2F1", ("demo", "a/1")),
         (f"{BASE}id/initiative/demo/a%2F1", ("demo", "a/1")),
@@ -144,9 +144,7 @@ async def test_a_problem_is_about_a_record_a_source_or_a_page(
     assert [filed[:2] for filed in stored.filed] == [target]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"]
-)
+@each("path", ["/", "/matrix", "/source/demo", "/search?q=network", "/no-such-page"])
 @session_loop
 async def test_every_page_leads_to_the_form(service: QueryService, path: str) -> None:
     async with visitor(service, ProblemsInMemory()) as client:

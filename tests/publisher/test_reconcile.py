@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import jsonschema
-import pytest
 import reconciliation_schemas as schemas
 from conftest import IRIS, KENYA
+from rows import each
 
 GOAL = "http://metadata.un.org/sdg/4"
 CLINICS = f"{IRIS.base}id/initiative/demo/a%2F1"
@@ -82,7 +82,7 @@ async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(
     assert manifest["preview"]["url"].startswith(str(client.base_url).rstrip("/"))
 
 
-@pytest.mark.parametrize(("language", "name"), COUNTRIES.items())
+@each("language, name", COUNTRIES.items())
 async def test_a_country_is_found_by_its_name_in_each_language(
     client: httpx.AsyncClient, language: str, name: str
 ) -> None:
@@ -91,7 +91,7 @@ async def test_a_country_is_found_by_its_name_in_each_language(
     assert (first["id"], first["match"], first["score"]) == (KENYA, True, 100)
 
 
-@pytest.mark.parametrize(("language", "name"), GOALS.items())
+@each("language, name", GOALS.items())
 async def test_a_goal_is_found_by_its_name_in_each_language(
     client: httpx.AsyncClient, language: str, name: str
 ) -> None:
@@ -100,8 +100,8 @@ async def test_a_goal_is_found_by_its_name_in_each_language(
     assert (first["id"], first["match"]) == (GOAL, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "iri"),
+@each(
+    "text, kind, iri",
     [
         ("KEN", "country", KENYA),
         ("kenia", "country", KENYA),
@@ -122,8 +122,8 @@ async def test_a_code_a_name_or_an_identifier_matches(
     assert (first["id"], first["match"]) == (iri, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "iri"),
+@each(
+    "text, kind, iri",
     [
         ("Keniya", "country", KENYA),
         ("Minstry of Helth", "organization", MINISTRY),
@@ -195,7 +195,7 @@ HOSTILE_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+@each("name", HOSTILE_NAMES)
 async def test_a_hostile_name_has_candidates_or_none(client: httpx.AsyncClient, name: str) -> None:
     candidates = await match(client, query=name)
 
@@ -227,8 +227,8 @@ async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(
     assert "10000 queries; send at most 1000" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "part"),
+@each(
+    "sent, part",
     [
         ('{"q0": {"query": "Kenya"', "queries is not valid JSON"),
         ("[1]", "queries must be a JSON object"),
@@ -265,8 +265,8 @@ async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(
     assert part in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "part"),
+@each(
+    "sent, part",
     [
         ({"extend": "{"}, "extend is not valid JSON"),
         ({"extend": '{"ids": "x", "properties": []}'}, 'extend needs "ids"'),
@@ -377,7 +377,7 @@ FLYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("what", "name"), FLYOUTS)
+@each("what, name", FLYOUTS)
 async def test_a_flyout_is_html_in_json(client: httpx.AsyncClient, what: str, name: str) -> None:
     answer = await fetch(client, f"/reconcile/flyout/{what}", schemas.FLYOUT, id=name)
 
@@ -403,7 +403,7 @@ async def test_the_view_of_an_entity_is_its_page(client: httpx.AsyncClient) -> N
     assert concept.headers["location"] == f"/concept?iri={KENYA}"
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import yaml
 from datacite import schema45
+from rows import each
 
 from publisher.releases import citation
 from publisher.store.releases.manifest import File, Release, ReleaseSource
@@ -52,8 +52,8 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
     assert result["references"][1]["authors"] == [{"name": "B"}]
 
 
-@pytest.mark.parametrize(
-    ("licences", "zenodo", "spdx"),
+@each(
+    "licences, zenodo, spdx",
     [
         ((BY, BY), "cc-by-4.0", "CC-BY-4.0"),
         ((BY, "https://creativecommons.org/publicdomain/zero/1.0/"), "other-open", None),

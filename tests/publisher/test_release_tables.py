@@ -20,6 +20,7 @@ import duckdb
 import pyarrow.parquet
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
+from rows import each
 
 from publisher.releases.tables.files import write_tables
 from publisher.releases.tables.record_rows import parse_record, record_rows
@@ -124,7 +125,7 @@ def test_what_is_gone_is_in_the_table_of_records_alone(folder: Path) -> None:
     assert not any("lost" in row["initiative"] for row in table(folder, "initiatives"))
 
 
-@pytest.mark.parametrize("name", TABLES)
+@each("name", TABLES)
 def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     lists = {column.name for column in TABLES[name].columns if column.kind.is_list}
     names = [
@@ -146,7 +147,7 @@ def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", TABLES)
+@each("name", TABLES)
 def test_parquet_is_sorted_by_what_queries_select_by(folder: Path, name: str) -> None:
     order = TABLES[name].order
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
+from rows import each
 
 from publisher.rdf.ntriples_terms import parse_term, split_triple
 from publisher.releases import sorting
@@ -48,7 +49,7 @@ def test_every_term_survives_every_form(form: str) -> None:
     assert read == set(triples)
 
 
-@pytest.mark.parametrize("term", [str(item).encode() for item in OBJECTS] + ODD)
+@each("term", [str(item).encode() for item in OBJECTS] + ODD)
 def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
     (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
 
@@ -66,7 +67,7 @@ def line(value: int, graph: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
+@each("most", [1, 2, 3, 7, 1000])
 def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(
     most: int,
 ) -> None:

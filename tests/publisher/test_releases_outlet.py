@@ -21,6 +21,7 @@ from minisign import PublicKey, Signature
 from publish_fixture import copy_data
 from pyoxigraph import NamedNode, RdfFormat, Store
 from rdf_terms import value
+from rows import each
 from waiting import wait_until_async
 
 from journal.journal import Journal
@@ -249,7 +250,7 @@ async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.Async
     assert "The files of this release have been withdrawn." in page.text
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/release/9",
@@ -390,7 +391,7 @@ def _columns_answer_alike(folder: Path) -> bool:
     return answered
 
 
-@pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])
+@each("number, status", [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])
 async def test_a_release_that_is_none_is_reported(
     client: httpx.AsyncClient, number: str, status: int
 ) -> None:

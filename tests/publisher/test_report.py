@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from pyoxigraph import QuerySolutions, Store
+from rows import each
 from typer.testing import CliRunner
 
 from publisher.app import create_app
@@ -126,7 +127,7 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report:
     assert files(data, report.name) == before
 
 
-@pytest.mark.parametrize("key", ["kinds", "country", "source", "remark", "basis"])
+@each("key", ["kinds", "country", "source", "remark", "basis"])
 def test_each_number_is_the_answer_to_its_query(
     data: Path, report: Report, store: Store, key: str
 ) -> None:
@@ -194,7 +195,7 @@ NARROWINGS = [
 ]
 
 
-@pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
+@each("chosen", NARROWINGS)
 def test_a_narrowed_report_has_only_matching_data(
     data: Path, store: Store, chosen: dict[str, str]
 ) -> None:
@@ -216,8 +217,8 @@ def test_a_narrowed_report_has_only_matching_data(
     assert sorted(int(row["things"].value) for row in kinds) == sorted(int(row[-1]) for row in rows)
 
 
-@pytest.mark.parametrize(
-    ("number", "language", "chosen", "kind", "message"),
+@each(
+    "number, language, chosen, kind, message",
     [
         (
             1,

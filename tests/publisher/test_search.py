@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from pyoxigraph import Store
+from rows import each
 from starlette.datastructures import QueryParams
 
 from languages.request_locale import RequestLocale, use_language
@@ -145,8 +146,8 @@ async def test_what_was_typed_is_escaped(client: httpx.AsyncClient) -> None:
     assert "<b>" not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("accept", "kind"),
+@each(
+    "accept, kind",
     [
         ("application/json", "application/json"),
         ("text/csv", "text/csv"),
@@ -175,7 +176,7 @@ async def test_csv_has_a_row_for_each_result(client: httpx.AsyncClient) -> None:
     assert rows[0]["title"].startswith("Community network")
 
 
-@pytest.mark.parametrize(
+@each(
     "parameters",
     [
         {"kind": "ship"},
@@ -187,7 +188,6 @@ async def test_csv_has_a_row_for_each_result(client: httpx.AsyncClient) -> None:
         {"page": "600", "per": "20"},
         {"q": "x" * 1001},
     ],
-    ids=str,
 )
 async def test_what_cannot_be_asked_is_refused(
     client: httpx.AsyncClient, parameters: dict[str, str]
@@ -218,7 +218,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:12])
+@each("words", HOSTILE)
 async def test_no_search_is_an_error_of_ours(client: httpx.AsyncClient, words: str) -> None:
     answers = [
         await client.get("/search", params={"q": words}, headers=headers)
@@ -237,7 +237,7 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
     return await client.post("/sparql", data={"query": SPACE + query, "format": "json"})
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         "network",

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from column_store import write_columns
 from event_loops import session_loop
+from rows import each
 
 from languages.request_locale import LANGUAGES
 from publisher.projections.search.index import IndexWriter, SearchEntry
@@ -40,7 +41,7 @@ async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict[str, 
     return result
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         "health",
@@ -148,9 +149,7 @@ async def test_a_slip_leads_to_the_word_that_was_meant(client: httpx.AsyncClient
     )
 
 
-@pytest.mark.parametrize(
-    "words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""]
-)
+@each("words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""])
 async def test_nothing_is_meant_where_words_are_found_or_like_none(
     client: httpx.AsyncClient, words: str
 ) -> None:
@@ -276,8 +275,8 @@ async def test_suggestions_are_topics_first_then_titles(client: httpx.AsyncClien
     ]
 
 
-@pytest.mark.parametrize(
-    ("typed", "language", "text"),
+@each(
+    "typed, language, text",
     [
         ("kén", "fr", "Kenya"),
         ("肯", "zh", "肯尼亚"),
@@ -316,9 +315,7 @@ async def test_suggestions_that_are_held_already_are_not_sent_again(
     assert {"Accept-Language", "Cookie"} <= {*first.headers["vary"].split(", ")}
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}]
-)
+@each("parameters", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}])
 async def test_suggestions_that_cannot_be_asked_for_are_refused(
     client: httpx.AsyncClient, parameters: dict[str, str]
 ) -> None:
@@ -350,7 +347,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("typed", HOSTILE, ids=lambda typed: ascii(typed)[:12])
+@each("typed", HOSTILE)
 async def test_nothing_that_is_typed_is_an_error_of_ours(
     client: httpx.AsyncClient, typed: str
 ) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
+from rows import each
 from w3c_suite import MF, SUITE, Facts, local
 
 from publisher.app import create_app
@@ -74,9 +75,7 @@ async def test_the_rules_of_the_suite_are_those_that_are_tested_here() -> None:
 
 
 @pytest.mark.suite("w3c-sparql11")
-@pytest.mark.parametrize(
-    "form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD]
-)
+@each("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
 async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
     answer = await client.get("/sparql", headers={"Accept": form.media_type})
 

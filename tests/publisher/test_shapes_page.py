@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
+from rows import each
 
 from publisher.http.pages.templating import Pages
 from shapes.rules import rules
@@ -13,8 +13,8 @@ from vocab.iris import BASE, Iris
 SH = "http://www.w3.org/ns/shacl#"
 
 
-@pytest.mark.parametrize(
-    ("suffix", "form"),
+@each(
+    "suffix, form",
     [
         ("ttl", RdfFormat.TURTLE),
         ("nt", RdfFormat.N_TRIPLES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rows import each
 
 from publisher.portal.similar_titles import similar_titles
 from publisher.projections.search.index import IndexWriter, SearchEntry
@@ -39,8 +40,8 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     return Searcher(folder / "shown")
 
 
-@pytest.mark.parametrize(
-    ("title", "likest"),
+@each(
+    "title, likest",
     [
         ("village TELECENTRES in Kenya", ["0", "1"]),
         ("Village telecenters in Kenya", ["0", "1"]),

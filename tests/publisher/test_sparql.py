@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 pytestmark = pytest.mark.every_store
 
@@ -45,8 +46,8 @@ async def test_head_is_answered(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("accept", "media"),
+@each(
+    "accept, media",
     [
         ("application/sparql-results+json", "application/sparql-results+json"),
         ("application/sparql-results+xml", "application/sparql-results+xml"),
@@ -63,8 +64,8 @@ async def test_a_table_comes_in_the_format_that_is_wanted(
     assert "Community network 1" in answer.text
 
 
-@pytest.mark.parametrize(
-    ("query", "columns"),
+@each(
+    "query, columns",
     [
         ("SELECT * { ?s ?p ?o } LIMIT 1", "s,p,o"),
         ("select distinct*where { ?thing a ?class . ?thing ?b ?a } LIMIT 1", "thing,class,b,a"),
@@ -92,8 +93,8 @@ async def test_csv_and_xml_are_well_formed(client: httpx.AsyncClient) -> None:
     assert ElementTree.fromstring(tree.text).tag == "{http://www.w3.org/2005/sparql-results#}sparql"
 
 
-@pytest.mark.parametrize(
-    ("accept", "form"),
+@each(
+    "accept, form",
     [
         ("text/turtle", RdfFormat.TURTLE),
         ("application/n-triples", RdfFormat.N_TRIPLES),
@@ -126,8 +127,8 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
     assert answer.headers["content-type"].startswith("text/csv")
 
 
-@pytest.mark.parametrize(
-    ("names", "table", "graph"),
+@each(
+    "names, table, graph",
     [
         (["json"], "application/sparql-results+json", "application/ld+json"),
         (["xml"], "application/sparql-results+xml", "application/rdf+xml"),
@@ -159,7 +160,7 @@ async def test_a_format_that_nobody_knows_is_a_bad_request(client: httpx.AsyncCl
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("query", [TITLE, TURTLE])
+@each("query", [TITLE, TURTLE])
 async def test_a_format_that_is_not_offered_is_not_acceptable(
     client: httpx.AsyncClient, query: str
 ) -> None:
@@ -189,16 +190,14 @@ async def test_an_unknown_prefix_is_reported(client: httpx.AsyncClient) -> None:
     assert "Prefix not found" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "query", ["LOAD <http://127.0.0.1:9/>", "INSERT DATA { <a:s> <a:p> <a:o> }", "CLEAR ALL", ""]
-)
+@each("query", ["LOAD <http://127.0.0.1:9/>", "INSERT DATA { <a:s> <a:p> <a:o> }", "CLEAR ALL", ""])
 async def test_an_update_is_no_query(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get("/sparql", params={"query": query})
 
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("silent", ["", "SILENT "])
+@each("silent", ["", "SILENT "])
 async def test_service_is_refused(client: httpx.AsyncClient, silent: str) -> None:
     answer = await client.get(
         "/sparql",
@@ -228,7 +227,7 @@ async def test_a_body_of_another_kind_is_unsupported(client: httpx.AsyncClient) 
     assert answer.status_code == 415
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+@each("method", ["PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: str) -> None:
     answer = await client.request(method, "/sparql")
 
@@ -323,7 +322,7 @@ async def test_without_a_dataset_all_graphs_are_merged_and_nothing_counts_twice(
     assert answer.text.split() == ["n", "1"]
 
 
-@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+@each("text", ["soon", "0", "-1", "nan", "inf"])
 async def test_a_time_limit_is_a_number_above_zero(client: httpx.AsyncClient, text: str) -> None:
     answer = await client.get("/sparql", params={"query": TITLE, "timeout": text})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rows import each
 
 from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, font_sheets, static_url
 
@@ -35,7 +36,7 @@ PAGES = (
 MOST = 60_000  # bytes of all scripts together, compressed; the query editor and the API page aside
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 async def test_a_name_with_the_digest_is_the_file_and_is_cached_for_ever(
     client: httpx.AsyncClient, name: str
 ) -> None:
@@ -70,7 +71,7 @@ async def test_a_current_copy_is_not_sent_again(client: httpx.AsyncClient, encod
     assert (again.status_code, again.content) == (304, b"")
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "none.css",

@@ -18,6 +18,7 @@ from event_loops import session_loop
 from publish_fixture import copy_data
 from pyoxigraph import NamedNode
 from rdf_terms import value
+from rows import each
 from waiting import wait_until
 
 from journal.journal import Journal
@@ -220,8 +221,8 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("path", "state"),
+@each(
+    "path, state",
     [
         ("/source/demo", "live"),
         ("/record/demo/a%2F1", "live"),

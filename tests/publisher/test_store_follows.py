@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from processes import Process
 from pyoxigraph import DefaultGraph, RdfFormat, Store
+from rows import each
 from waiting import wait_until
 
 from journal.journal import Journal
@@ -186,7 +187,7 @@ def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, th
     assert (completed.stderr, completed.stdout.strip()) == ("", str(then))
 
 
-@pytest.mark.parametrize("applied", [0, 1, 5, 10, 15])
+@each("applied", [0, 1, 5, 10, 15])
 def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: int) -> None:
     written = [("A", 8), ("D", 4), ("A", 3)]
     rows = [f"{op} {quad(n, n % 2)}\n".encode() for op, until in written for n in range(until)]

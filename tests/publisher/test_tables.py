@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from rows import each
 
 from publisher.projections.facets import filter_query as asking
 from publisher.projections.facets.facets import FACETS, KEYS
@@ -72,7 +73,7 @@ def code(name: str, value: str) -> str:
     return FACETS[name].code(value, IRIS) if name in FACETS else value
 
 
-@pytest.mark.parametrize("filters", WISHES)
+@each("filters", WISHES)
 async def test_a_total_is_that_of_its_query(
     service: QueryService, tables: FacetIndex, filters: str
 ) -> None:
@@ -81,7 +82,7 @@ async def test_a_total_is_that_of_its_query(
     assert tables.total(item) == (await count_by_query(service, asking.total(item, IRIS)))[()]
 
 
-@pytest.mark.parametrize("filters", WISHES)
+@each("filters", WISHES)
 async def test_the_counts_of_every_facet_are_those_of_their_queries(
     service: QueryService, tables: FacetIndex, filters: str
 ) -> None:
@@ -97,10 +98,9 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(
         )
 
 
-@pytest.mark.parametrize(
+@each(
     "pair",
     list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)),
-    ids="-".join,
 )
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(
     service: QueryService, tables: FacetIndex, pair: Any
@@ -125,7 +125,7 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
         assert pairs
 
 
-@pytest.mark.parametrize("facet", FACETS)
+@each("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(
     service: QueryService, tables: FacetIndex, facet: Any
 ) -> None:
@@ -149,8 +149,8 @@ async def test_a_list_has_the_things_of_its_query(
         ]
 
 
-@pytest.mark.parametrize("filters", ["initiatives", "a goal", "every basis", "a party", "nothing"])
-@pytest.mark.parametrize("key", KEYS)
+@each("filters", ["initiatives", "a goal", "every basis", "a party", "nothing"])
+@each("key", KEYS)
 async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(
     tables: FacetIndex, filters: str, key: Any
 ) -> None:

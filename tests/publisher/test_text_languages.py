@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import each
 
 from publisher.projections.search import query_parser
 from publisher.projections.search.index import IndexWriter, SearchEntry
@@ -64,8 +65,8 @@ def results_of(search: Searcher, words: str, **more: str) -> set[str]:
     return {thing.rpartition("/")[2] for thing, _ in hits.scores}
 
 
-@pytest.mark.parametrize(
-    ("words", "languages"),
+@each(
+    "words, languages",
     [
         ("clinic", {"en"}),
         ("CLINICS remote", {"en"}),
@@ -119,8 +120,8 @@ def test_words_find_what_has_them_and_nothing_else(
     assert results_of(search, words) == languages
 
 
-@pytest.mark.parametrize(
-    ("words", "languages"),
+@each(
+    "words, languages",
     [
         ("telemidicine", {"en", "fr"}),
         ("woman", {"en"}),
@@ -170,8 +171,8 @@ def test_no_search_is_an_error(search: Searcher, words: str) -> None:
     build_marker(words).passage("A text with some words and 水資源", "en")
 
 
-@pytest.mark.parametrize(
-    ("words", "text", "tag", "marked"),
+@each(
+    "words, text, tag, marked",
     [
         ("clinic", "Remote clinics, clinical work", "en", ["clinics", "clinical"]),
         ("telemed*", "Telemedicine", "en", ["Telemedicine"]),

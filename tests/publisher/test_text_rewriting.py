@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
+from rows import each
 
 from publisher.errors import QuerySyntaxError
 from publisher.projections.search.index import IndexWriter, SearchEntry
@@ -65,8 +66,8 @@ def answer(store: Store, query: str) -> list[str]:
     return sorted(row["s"].value.rpartition("/")[2] for row in result)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
+@each(
+    "pattern, expected",
     [
         ('?s text:query "clinic"', ["clinic", "school"]),
         ('?s text:query "clinic" .', ["clinic", "school"]),
@@ -119,7 +120,7 @@ def test_a_search_gives_what_it_finds_wherever_it_stands(
     assert rewriting.text.count("\n") == query.count("\n")
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "SELECT ?s { ?s ?p 'text:query' }",
@@ -135,8 +136,8 @@ def test_a_query_without_a_search_stays_as_it_is(search: Searcher, query: str) -
     assert rewriting.inserted == ()
 
 
-@pytest.mark.parametrize(
-    ("query", "at", "why"),
+@each(
+    "query, at, why",
     [
         ("SELECT * {\n ?s text:query ?words }", (2, 16), "write the words in quotes"),
         ("SELECT * {\n ?s text:query () }", (2, 5), "write the words in quotes"),
@@ -160,7 +161,6 @@ def test_a_query_without_a_search_stays_as_it_is(search: Searcher, query: str) -
         ("SELECT * {" + "\n ?s text:query 'x' . " * 9 + "}", (10, 5), "at most 8 searches"),
         ("SELECT * {" + "{" * 500 + "?s text:query 'x' }", (1, None), "nest at most"),
     ],
-    ids=lambda value: value[:40].replace("\n", "") if isinstance(value, str) else "",
 )  # fmt: skip
 def test_what_cannot_be_put_in_is_reported_with_its_place(
     search: Searcher, query: str, at: tuple[int | None, ...], why: str

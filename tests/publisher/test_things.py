@@ -10,6 +10,7 @@ import pytest
 from app_client import served
 from conftest import SEEN, record_rows
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from journal.journal import Journal
 from vocab.initiative import Initiative, Text
@@ -39,8 +40,8 @@ async def test_a_redirect_keeps_the_language_of_the_address(
     assert 'lang="ar"' in page.text
 
 
-@pytest.mark.parametrize(
-    ("accept", "suffix"),
+@each(
+    "accept, suffix",
     [
         ("text/turtle", "ttl"),
         ("application/ld+json", "jsonld"),
@@ -79,8 +80,8 @@ async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient)
     assert b"Good practice report" in data.content
 
 
-@pytest.mark.parametrize(
-    ("suffix", "form"),
+@each(
+    "suffix, form",
     [
         ("ttl", RdfFormat.TURTLE),
         ("nt", RdfFormat.N_TRIPLES),
@@ -106,7 +107,7 @@ async def test_the_data_is_the_records_whole_graph_in_every_format(
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/id/initiative/demo/none",

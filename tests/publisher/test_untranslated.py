@@ -17,6 +17,7 @@ import pytest_asyncio
 from app_client import served
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
+from rows import each
 
 from languages.request_locale import LANGUAGES
 from languages.translations import FOLDER
@@ -171,9 +172,7 @@ def _leaves(node: nodes.Node) -> list[nodes.Node]:
     return results
 
 
-@pytest.mark.parametrize(
-    "template", TEMPLATES, ids=lambda file: f"{file.parents[1].name}-{file.stem}"
-)
+@each("template", TEMPLATES)
 def test_a_template_holds_no_sentence_that_cannot_be_translated(template: Any) -> None:
     assert bare(template.read_text(encoding="utf-8")) == set()
 
@@ -318,8 +317,8 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(
     assert {(text, href) for text, href in results if not text.startswith(DATA)} == set()
 
 
-@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
-@pytest.mark.parametrize(
+@each("language", [language for language in LANGUAGES if language != "en"])
+@each(
     "path",
     [
         "/documents?page=x",

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from rows import each
 from starlette.requests import Request
 
 from publisher.app import create_app
@@ -285,8 +286,8 @@ async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
     await stores.close()
 
 
-@pytest.mark.parametrize(
-    ("text", "put_in"),
+@each(
+    "text, put_in",
     [
         ("INSERT DATA { <a:a> <a:b> 'WHERE' }", "INSERT DATA { <a:a> <a:b> 'WHERE' }"),
         (

@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pytest
 from event_loops import session_loop
+from rows import each
 
 from command_line.settings import Settings
 from command_line.site import preview_runner
@@ -77,8 +78,8 @@ async def test_result_is_a_page_in_the_language_of_the_visitor(service: QuerySer
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("accept", "name", "media"),
+@each(
+    "accept, name, media",
     [("application/json", "json", "application/json"), ("application/sarif+json", "sarif", "application/sarif+json"),
      ("application/xml", "junit", "application/xml"), ("*/*", "json", "application/json")],
 )  # fmt: skip
@@ -117,8 +118,8 @@ async def test_address_is_passed_on_and_never_read_as_an_option(service: QuerySe
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("query", "headers", "status"),
+@each(
+    "query, headers, status",
     [
         ("?as=docx", {}, 400),
         ("?source=nobody", {}, 400),
@@ -199,8 +200,8 @@ async def test_nothing_of_an_upload_is_kept(
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("sample", "name"),
+@each(
+    "sample, name",
     [(b"PK\x03\x04rest", "spreadsheet"), (b'{"help": "x", "success": true, "result": []}', "ckan"), (b"BEGIN:VCALENDAR\n", "ical"),
      (b'<?xml version="1.0"?>\n<OAI-PMH xmlns="x">', "oai-pmh"), (b"<iati-activities>", "iati"), (b"<!DOCTYPE html><html>", "web"),
      (b"@prefix dcat: <http://www.w3.org/ns/dcat#> .", "dcat"), (b'{"@context": "https://schema.org"}', "schema"),

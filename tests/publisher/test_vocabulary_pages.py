@@ -10,6 +10,7 @@ import pytest
 from lxml import html
 from markupsafe import escape
 from pyoxigraph import Literal, NamedNode, Triple
+from rows import each
 
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
@@ -38,7 +39,7 @@ async def test_a_version_that_is_not_served_names_the_one_that_is(
     assert "ns/0.1.0" in answer.text
 
 
-@pytest.mark.parametrize("scheme", mapped_schemes())
+@each("scheme", mapped_schemes())
 async def test_a_sssom_table_is_beside_each_scheme_with_mappings(
     client: httpx.AsyncClient, scheme: str
 ) -> None:
@@ -93,7 +94,7 @@ async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClie
     assert "plan_action_C3-fr" in answer.text
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_schemes_are_named_by_the_vocabulary_in_the_language_of_the_page(
     client: httpx.AsyncClient, language: str
 ) -> None:
@@ -119,7 +120,7 @@ def texts(triples: Iterable[Triple], subject: str, predicate: str, language: str
     ]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_a_scheme_is_described_in_the_language_of_the_page_alone(
     client: httpx.AsyncClient, language: str
 ) -> None:
@@ -139,7 +140,7 @@ async def test_a_scheme_is_described_in_the_language_of_the_page_alone(
     assert [lead.text_content() for lead in page.xpath("//p[@class='lead']")] == described
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(
     client: httpx.AsyncClient, language: str
 ) -> None:
@@ -157,7 +158,7 @@ async def test_the_deprecation_policy_is_in_the_language_of_the_page_alone(
     assert sorted(in_page) == sorted(notes)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
     client: httpx.AsyncClient, language: str
 ) -> None:
@@ -181,7 +182,7 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
     assert set(by_language[language]) <= in_page
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_a_collection_is_named_in_the_language_of_the_page(
     client: httpx.AsyncClient, language: str
 ) -> None:
@@ -196,7 +197,7 @@ async def test_a_collection_is_named_in_the_language_of_the_page(
     )
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_every_scheme_is_named_in_six_languages(scheme: str) -> None:
     titles = [
         t.object.language
@@ -207,7 +208,7 @@ def test_every_scheme_is_named_in_six_languages(scheme: str) -> None:
     assert sorted(map(str, titles)) == sorted(LANGUAGES)
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 async def test_every_scheme_answers_at_its_version_iri(
     client: httpx.AsyncClient, scheme: str
 ) -> None:

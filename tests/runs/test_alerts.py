@@ -11,6 +11,7 @@ import httpx
 import pytest
 import tomlkit
 from projects import DEFINITION
+from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
@@ -164,8 +165,8 @@ def test_a_message_is_in_the_language_of_its_rule(
     assert queued.message.subject == "Stocktake: Alerte: projects"
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
+@each(
+    "text, fault",
     [
         ("[[rule]", "alerts.toml: "),
         ("rules = 1", "unknown key 'rules'"),

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pytest
 from definitions import words_json
+from rows import each
 from typer.testing import CliRunner
 
 from harvesters.inspection.concept_vectors import SHIPPED, embed_names, read, write
@@ -114,8 +115,8 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
     }
 
 
-@pytest.mark.parametrize(
-    ("word", "code"),
+@each(
+    "word, code",
     [
         ("sea pollution", "14.1"),
         ("безопасность сетей", "C5"),

@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pytest
 from definitions import words_json
+from rows import each
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import SourceDefinitionError
@@ -170,9 +171,7 @@ def test_a_wrong_row_refuses_the_source_with_file_and_line(
     assert "more" not in file.read_text()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "word\tconcept\n", "\x00\x01", 'subject_label\tobject_id\n"' + "x" * 100_000]
-)
+@each("text", ["", "word\tconcept\n", "\x00\x01", 'subject_label\tobject_id\n"' + "x" * 100_000])
 def test_a_table_that_is_none_is_refused(text: str) -> None:
     words, faults = read_words(text)
 

@@ -22,6 +22,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from rows import each
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import Message, QueuedMessage
@@ -374,7 +375,7 @@ def test_old_messages_are_deleted_and_undelivered_ones_stay(ledger: Ledger) -> N
     assert [queued.id for queued in ledger.outbox.messages()] == [2]
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "http://mail.example?from=a@b.org",

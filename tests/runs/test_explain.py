@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from projects import ProjectRegistry
 from rdf_terms import solutions
+from rows import each
 from typer.testing import CliRunner
 
 from harvesters.archive import read_body
@@ -271,7 +272,7 @@ def test_concept_that_a_crosswalk_found_names_the_word_of_the_source_and_the_cro
         assert item.classification.word in item.value or not item.value
 
 
-@pytest.mark.parametrize(
+@each(
     "iri",
     ["https://elsewhere.example/a", f"{BASE}scheme/action-line/C1", f"{BASE}record/", "record/a"],
 )

@@ -16,6 +16,7 @@ from typing import Any
 import httpcore
 import pytest
 import stamina
+from rows import each
 from typer.testing import CliRunner
 
 from demo.registries import Demo
@@ -348,9 +349,9 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
     assert registry.published() == before
 
 
-@pytest.mark.parametrize("name", ["cursor", "oai"])
-@pytest.mark.parametrize(
-    ("fault", "reason"),
+@each("name", ["cursor", "oai"])
+@each(
+    "fault, reason",
     [
         (Fault.TOKEN, r"repeats the (cursor|resumption token) "),
         (Fault.ENDLESS, "is page 101 in a row without a record; its list does not end"),

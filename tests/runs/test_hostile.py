@@ -22,6 +22,7 @@ from lxml import etree
 from projects import NOON, ProjectRegistry, harvest_context
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
+from rows import each
 
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
@@ -234,7 +235,7 @@ XML_FEEDS = (
 
 
 @pytest.mark.asyncio(loop_scope="session")
-@pytest.mark.parametrize("path", XML_FEEDS)
+@each("path", XML_FEEDS)
 async def test_every_xml_feed_is_well_formed_and_escapes_text(
     site: httpx.AsyncClient, path: str
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from projects import DEFINITION
+from rows import each
 
 from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
@@ -271,8 +272,8 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
         problems.file("projects", "p1", "title", TEXT, "", "en")
 
 
-@pytest.mark.parametrize(
-    ("table", "fault"),
+@each(
+    "table, fault",
     [
         ({"mail": ["no address"]}, "notify.mail is 'no address'; write a mail address"),
         ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail is"),

@@ -10,6 +10,7 @@ from typing import Any
 import large_registry
 import pytest
 from lxml import etree, html
+from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import ClusterError
@@ -114,7 +115,7 @@ def test_an_xml_element_is_serialized_as_its_raw_bytes() -> None:
     assert execute(parcel) == create_processor(item).process([case])
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import product
 
 import pytest
+from rows import each
 
 from shapes.result import Result
 from shapes.rules import rules
@@ -75,7 +76,7 @@ def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(records: 
     assert all(len({result.shape for result in results}) < len(checked) / 2 for results in outcomes)
 
 
-@pytest.mark.parametrize(("earlier", "later"), list(product(DATES, DATES)))
+@each("earlier, later", list(product(DATES, DATES)))
 def test_both_engines_order_dates_alike_and_report_incomparable_ones(
     earlier: str, later: str
 ) -> None:

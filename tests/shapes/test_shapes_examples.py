@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 from generated import generate
+from rows import each
 
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
@@ -98,7 +99,7 @@ def test_each_shape_has_its_row_in_the_documentation() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "scheme",
     [
         "action-line",
@@ -137,7 +138,7 @@ def test_the_regions_of_a_rule_are_the_areas_that_are_no_countries() -> None:
     assert set(re.findall(r"area:(\d{3})", regions)) == {code for code in areas if code.isdigit()}
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_every_concept_keeps_the_rules(scheme: str) -> None:
     (lines,) = (lines for graph, lines in statements() if graph == f"{BASE}scheme/{scheme}")
 
@@ -174,14 +175,14 @@ def test_every_link_of_the_matrix_keeps_the_rules() -> None:
     assert report.results == ()
 
 
-@pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
+@each("language", ["fr", "es", "ar", "zh", "ru"])
 def test_each_rule_has_its_own_message_in_each_language(language: str) -> None:
     messages = {rule.name: message(rule.iri, language) for rule in rules().values()}
 
     assert [rule.name for rule in rules().values() if messages[rule.name] == rule.message] == []
 
 
-@pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
+@each("language", ["fr", "es", "ar", "zh", "ru"])
 def test_each_rule_has_its_own_remedy_in_each_language(language: str) -> None:
     assert [
         rule.name for rule in rules().values() if remedy(rule.iri, language) == rule.remedy
@@ -239,9 +240,9 @@ def test_a_word_that_is_no_target_has_one_result(name: EngineName) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", get_args(EngineName))
-@pytest.mark.parametrize(
-    ("kind", "predicate"),
+@each("name", get_args(EngineName))
+@each(
+    "kind, predicate",
     [
         (f"{BASE}ns#Classification", f"{BASE}ns#evidence"),
         ("https://schema.org/ImageObject", "https://schema.org/caption"),

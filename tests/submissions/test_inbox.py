@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from clocks import NOON, ManualClock
+from rows import each
 from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
@@ -115,8 +116,8 @@ async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, In
     two = InboxPeer(tmp_path / "two", empty, *reversed(urls))
     async with one.client, two.client:
         yield one, two
-    for each in (one, two):
-        each.world.context.admin.close()
+    for inbox in (one, two):
+        inbox.world.context.admin.close()
 
 
 async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
@@ -323,8 +324,8 @@ async def test_without_named_inboxes_nothing_is_taken(pair: tuple[InboxPeer, Inb
     ).status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("path", "is_open", "linked"),
+@each(
+    "path, is_open, linked",
     [
         ("/", True, True),
         ("/page/initiative/a/b", True, True),

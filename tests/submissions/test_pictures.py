@@ -18,6 +18,7 @@ import httpx
 import orjson
 import pytest
 from PIL import Image
+from rows import each
 
 from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.ledger.participation.pictures import find_picture, has_picture, prune_pictures
@@ -85,13 +86,13 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each("name", HOSTILE)
 def test_what_is_no_picture_is_refused(name: str) -> None:
     with pytest.raises(InvalidValue, match="This is no picture that can be read"):
         encode_picture(HOSTILE[name])
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_FILE + 1)],
 )
@@ -100,7 +101,7 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(content: by
         encode_picture(content)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+@each("form", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_only_the_pixels_of_a_polyglot_are_kept(form: str) -> None:
     content = picture(form=form) + SCRIPT + b"PK\x03\x04"
 
@@ -125,7 +126,7 @@ def test_metadata_are_removed_and_the_picture_is_upright() -> None:
     assert not {"exif", "icc_profile", "xmp", "comment"} & {*decoded.info}
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1", "CMYK", "I;16"])
+@each("mode", ["RGBA", "P", "L", "LA", "1", "CMYK", "I;16"])
 def test_every_kind_of_pixels_is_read_and_made_smaller(mode: str) -> None:
     output = io.BytesIO()
     Image.new(mode, (SIDE * 2, 200)).save(output, "JPEG" if mode == "CMYK" else "PNG")
@@ -135,7 +136,7 @@ def test_every_kind_of_pixels_is_read_and_made_smaller(mode: str) -> None:
     assert (encoded.width, encoded.height) == (SIDE, 100)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+@each("form", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_a_damaged_file_is_read_or_refused(form: str) -> None:
     chance, content = random.Random(4), picture(form=form, size=(120, 90))
     outcomes = set()

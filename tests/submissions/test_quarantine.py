@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import pytest
+from rows import each
 
 from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions import moderation
@@ -115,8 +115,8 @@ async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
     assert submissions.submitter_of(world.ledger, id=submitter) is None
 
 
-@pytest.mark.parametrize(
-    ("content", "seconds", "points"),
+@each(
+    "content, seconds, points",
     [
         (
             {

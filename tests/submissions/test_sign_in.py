@@ -16,6 +16,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from processes import free_port, started, wait_for_url
+from rows import each
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
@@ -338,7 +339,7 @@ async def test_another_sites_page_cannot_begin_a_sign_in(
         assert page.status_code == 403
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "https://login.example",

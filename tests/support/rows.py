@@ -22,6 +22,8 @@ def each(names: str, rows: Iterable[Any]) -> Callable[[Test], Test]:
     """
     parameters = [name.strip() for name in names.split(",")]
     all_rows = [row if len(parameters) > 1 else (row,) for row in rows]
+    wrong = [row for row in all_rows if len(row) != len(parameters)]
+    assert not wrong, f"rows of {names!r} have other lengths: {wrong[0]!r}"
 
     def decorate(test: Test) -> Test:
         signature = inspect.signature(test)

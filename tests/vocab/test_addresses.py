@@ -7,6 +7,7 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
+from rows import each
 
 from harvesters.errors import RefusedError
 from harvesters.network.ssrf_guard import safe_transport
@@ -71,17 +72,17 @@ PUBLIC = [
 ]
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@each("address", PRIVATE)
 def test_address_off_the_public_internet_is_known(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@each("address", PUBLIC)
 def test_address_of_the_public_internet_is_known(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@each("address", PRIVATE)
 def test_harvesters_do_not_connect_to_it(address: str) -> None:
     class Dial(httpcore.NetworkBackend):
         """A network that must not be used."""
@@ -95,7 +96,7 @@ def test_harvesters_do_not_connect_to_it(address: str) -> None:
         client.get("http://registry.example/")
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@each("address", PRIVATE)
 async def test_publisher_does_not_connect_to_it(address: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return [address]

@@ -4,7 +4,7 @@ stated as what they are.
 
 from __future__ import annotations
 
-import pytest
+from rows import each
 
 from shapes.validate import validate_many
 from vocab.identifiers import SCHEMES, Identifier, parse_identifier
@@ -77,14 +77,14 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "kind", "scheme", "value", "same_as"), RIGHT)
+@each("text, kind, scheme, value, same_as", RIGHT)
 def test_an_identifier_is_recognized_and_has_one_form(
     text: str, kind: str, scheme: str, value: str, same_as: str
 ) -> None:
     assert parse_identifier(text, kind) == Identifier(scheme, value, True, same_as)
 
 
-@pytest.mark.parametrize(("text", "kind"), WRONG)
+@each("text, kind", WRONG)
 def test_a_wrong_digit_or_form_is_not_valid(text: str, kind: str) -> None:
     identifier = parse_identifier(text, kind)
 
@@ -92,8 +92,8 @@ def test_a_wrong_digit_or_form_is_not_valid(text: str, kind: str) -> None:
     assert (identifier.is_valid, identifier.same_as) == (False, "")
 
 
-@pytest.mark.parametrize("text", OTHERS, ids=range(len(OTHERS)))
-@pytest.mark.parametrize("kind", ["organization", "initiative"])
+@each("text", OTHERS)
+@each("kind", ["organization", "initiative"])
 def test_another_text_is_no_identifier(text: str, kind: str) -> None:
     assert parse_identifier(text, kind) is None
 
@@ -103,7 +103,7 @@ def test_a_scheme_identifies_only_its_kinds_of_things() -> None:
     assert parse_identifier("https://cordis.europa.eu/project/id/101070000", "organization") is None
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@each("name", SCHEMES)
 def test_every_scheme_is_read_back_by_its_title(name: str) -> None:
     value, kind = next((value, kind) for _, kind, scheme, value, _ in RIGHT if scheme == name)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from pyoxigraph import Literal, NamedNode, Triple
+from rows import each
 
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
@@ -63,7 +64,7 @@ def local(term: str) -> str:
 PROPERTIES, CLASSES = typed("ObjectProperty", "DatatypeProperty"), typed("Class")
 
 
-@pytest.mark.parametrize("term", TERMS, ids=local)
+@each("term", TERMS)
 def test_p08_p34_every_term_has_a_type_a_definition_and_a_label_in_six_languages(term: str) -> None:
     labels = [t.object.language for t in TRIPLES if t.subject == NamedNode(term) and t.predicate.value == f"{RDFS}label"
               and isinstance(t.object, Literal)]  # fmt: skip
@@ -186,8 +187,8 @@ def test_disjoint_classes_have_no_common_member_or_subclass() -> None:
     assert not any(one == other for one, other in disjoint)
 
 
-@pytest.mark.parametrize("name", ONTOLOGIES)
-@pytest.mark.parametrize("predicate", [f"{RDFS}label", f"{RDFS}comment"])
+@each("name", ONTOLOGIES)
+@each("predicate", [f"{RDFS}label", f"{RDFS}comment"])
 def test_no_two_terms_of_an_ontology_have_one_label_or_definition_but_those_named(
     name: str, predicate: str
 ) -> None:
@@ -213,8 +214,8 @@ def test_no_two_terms_of_an_ontology_have_one_label_or_definition_but_those_name
     )
 
 
-@pytest.mark.parametrize("name", ONTOLOGIES)
-@pytest.mark.parametrize("predicate", [f"{DCT}title", f"{DCT}description"])
+@each("name", ONTOLOGIES)
+@each("predicate", [f"{DCT}title", f"{DCT}description"])
 def test_the_header_is_in_six_languages(name: str, predicate: str) -> None:
     texts = [
         t.object.language
@@ -225,8 +226,8 @@ def test_the_header_is_in_six_languages(name: str, predicate: str) -> None:
     assert sorted(map(str, texts)) == sorted(LANGUAGES)
 
 
-@pytest.mark.parametrize("name", ONTOLOGIES)
-@pytest.mark.parametrize(
+@each("name", ONTOLOGIES)
+@each(
     "predicate",
     [f"{DCT}{name}" for name in ("creator", "publisher", "license", "created", "issued", "modified",
                                  "bibliographicCitation")]
@@ -285,7 +286,7 @@ def texts(scheme: str) -> Iterator[tuple[str, Triple, Literal]]:
             yield name, triple, triple.object
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_qskos_labels_are_not_empty_have_a_language_and_are_of_one_kind(scheme: str) -> None:
     kinds: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
     for name, triple, text in texts(scheme):
@@ -297,7 +298,7 @@ def test_qskos_labels_are_not_empty_have_a_language_and_are_of_one_kind(scheme: 
     assert [key for key, names in kinds.items() if len(names) > 1] == []
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_qskos_no_hierarchy_has_a_cycle_and_no_top_concept_a_broader_one(scheme: str) -> None:
     links = relations(scheme)
 
@@ -314,7 +315,7 @@ def test_qskos_no_hierarchy_has_a_cycle_and_no_top_concept_a_broader_one(scheme:
     } == set()
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_qskos_no_two_relations_or_mappings_of_one_pair_clash(scheme: str) -> None:
     links = relations(scheme)
     pairs = {
@@ -336,7 +337,7 @@ def test_qskos_no_two_relations_or_mappings_of_one_pair_clash(scheme: str) -> No
     assert pairs["broadMatch"] & pairs["narrowMatch"] == set()
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_qskos_every_concept_is_connected_to_its_scheme(scheme: str) -> None:
     linked = relations(scheme)["inScheme"]
 
@@ -345,7 +346,7 @@ def test_qskos_every_concept_is_connected_to_its_scheme(scheme: str) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_qskos_only_terms_that_skos_defines_are_used(scheme: str) -> None:
     known = {
         "broader", "narrower", "related", "inScheme", "topConceptOf", "hasTopConcept", "exactMatch", "closeMatch", "broadMatch",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from pyoxigraph import NamedNode
+from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
@@ -20,7 +20,7 @@ def test_every_scheme_and_the_ontology_have_a_row() -> None:
     assert list(EVERY) == [*schemes(), "ns", "operations"]
 
 
-@pytest.mark.parametrize("name", schemes())
+@each("name", schemes())
 def test_counts_are_those_of_the_concepts(name: str) -> None:
     members = concepts(name).values()
     complete = tuple(
@@ -42,7 +42,7 @@ def test_what_is_ours_is_not_counted_as_sourced_and_a_note_of_the_scheme_counts_
     )
 
 
-@pytest.mark.parametrize("name", [*schemes(), "ns", "operations"])
+@each("name", [*schemes(), "ns", "operations"])
 def test_every_concept_has_a_source_or_says_that_it_is_ours(name: str) -> None:
     either = {
         triple.subject.value
@@ -66,7 +66,7 @@ def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None
     assert [SchemeSummary(**row) for row in read] == list(EVERY.values())
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["status", "coverage", "activity-type", "stakeholder-type", "prize-stage", "ns", "operations"],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
@@ -50,8 +50,8 @@ def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None
     assert problem.remedy.startswith("add dct:source with the address of its text")
 
 
-@pytest.mark.parametrize(
-    ("whole", "part", "line", "message"),
+@each(
+    "whole, part, line, message",
     [
         (' ;\n    skos:prefLabel "Two"@en', "", 11, "scheme/x/two: no label"),
         ("inScheme <scheme/x> ; skos:topConceptOf <scheme/x> ; dct:source <https://example.org/list#two>",
@@ -90,8 +90,8 @@ def test_an_undefined_broader_concept_is_reported() -> None:
     assert message.startswith("scheme/x/two: skos:broader leads to ")
 
 
-@pytest.mark.parametrize(
-    ("label", "message"),
+@each(
+    "label, message",
     [
         ('"Two"@en, "Second"@en', 'a second preferred label in "en"'),
         ('"Zwei"@de', 'unknown language "de"'),
@@ -208,8 +208,8 @@ DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
 """
 
 
-@pytest.mark.parametrize(
-    ("definitions", "message", "remedy"),
+@each(
+    "definitions, message, remedy",
     [
         ('"One."@en, "Another."@en', 'a second definition in "en"', "make it a skos:scopeNote"),
         ('"Eins und zwei."@de', 'unknown language "de"', "use one of en, fr, es, ar, zh, ru"),

@@ -4,8 +4,8 @@ resolves to None.
 
 from __future__ import annotations
 
-import pytest
 from pyoxigraph import NamedNode
+from rows import each
 
 from vocab.crosswalks import Crosswalks, area, country, goal, target
 from vocab.iris import BASE, Iris
@@ -240,35 +240,35 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "code"), LINES.items())
+@each("text, code", LINES.items())
 def test_an_action_line_is_found_by_what_names_it(text: str, code: str | None) -> None:
     assert WALK.action_line(text) == (code and IRIS.concept("action-line", code))
 
 
-@pytest.mark.parametrize(("text", "code"), GOALS.items())
+@each("text, code", GOALS.items())
 def test_a_goal_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
     assert goal(text) == (code and SDG + code)
 
 
-@pytest.mark.parametrize(("text", "code"), TARGETS.items())
+@each("text, code", TARGETS.items())
 def test_a_target_is_found_by_what_names_it(text: str, code: str | None) -> None:
     assert target(text) == (code and SDG + code)
 
 
-@pytest.mark.parametrize(("text", "code"), COUNTRIES.items())
+@each("text, code", COUNTRIES.items())
 def test_a_country_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
     assert country(text) == (code and AREA + code)
 
 
-@pytest.mark.parametrize(("method", "scheme", "text", "code"), NAMED)
+@each("method, scheme, text, code", NAMED)
 def test_a_concept_is_found_by_what_names_it(
     method: str, scheme: str, text: str, code: str | None
 ) -> None:
     assert getattr(WALK, method)(text) == (code and IRIS.concept(scheme, code))
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
+@each(
+    "text, code",
     [("Africa", "002"), ("Eastern Africa", "014"), ("001", "001"), ("Kenya", "404"), ("dc", None)],
 )
 def test_an_area_is_a_country_or_a_region_of_m49(text: str, code: str | None) -> None:
@@ -345,8 +345,8 @@ def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> N
     assert unmatched == beside
 
 
-@pytest.mark.parametrize(
-    ("word", "code"),
+@each(
+    "word, code",
     [
         ("Special Prize", "special"),
         ("WSIS special prizes", "special"),
@@ -366,8 +366,8 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
     assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"
 
 
-@pytest.mark.parametrize(
-    ("code", "concepts_named"),
+@each(
+    "code, concepts_named",
     [
         ("14050", ()),
         ("15190", ()),
@@ -391,9 +391,7 @@ def test_a_purpose_code_matches_what_its_own_name_names(
     assert tuple(iri.rpartition("/")[2] for iri in WALK.dac_purpose(code)) == concepts_named
 
 
-@pytest.mark.parametrize(
-    ("code", "matched"), [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())]
-)
+@each("code, matched", [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())])
 def test_a_policy_marker_matches_the_goal_that_it_names(
     code: str, matched: tuple[str, ...]
 ) -> None:
@@ -436,7 +434,7 @@ def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:
     assert [goal(value) for value in (True, 1)] == [None, f"{SDG}1"]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "SDG " * 100_000,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyoxigraph
 import pytest
+from rows import each
 
 from vocab.iris import Iris
 from vocab.schemes import schemes, statements
@@ -16,7 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md").read
 )
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_every_scheme_has_a_heading(scheme: str) -> None:
     assert f"\n### {scheme}\n" in PAGE
 

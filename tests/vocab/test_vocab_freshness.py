@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rows import each
 
 from vocab.freshness import FAILING, Freshness, FreshnessInputs, freshness, next_change
 from vocab.iris import Iris
@@ -19,8 +20,8 @@ LATE, FROZEN = NOON + timedelta(days=2), NOON + timedelta(days=90)
 MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
 
 
-@pytest.mark.parametrize(
-    ("at", "state"),
+@each(
+    "at, state",
     [
         (NOON, "live"),
         (LATE - SECOND, "live"),
@@ -42,8 +43,8 @@ def test_a_source_that_answers_and_never_changes_turns_frozen(at: datetime, stat
     )
 
 
-@pytest.mark.parametrize(
-    ("failures", "state"),
+@each(
+    "failures, state",
     [(0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing")],
 )
 def test_three_failures_in_a_row_are_failing(failures: int, state: str) -> None:

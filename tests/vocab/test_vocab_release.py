@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pyoxigraph import RdfFormat, parse
+from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
@@ -102,7 +103,7 @@ def test_the_records_for_registries_are_filled(release: Path) -> None:
     assert "[R=303,L]" in (release / "w3id" / ".htaccess").read_text()
 
 
-@pytest.mark.parametrize("scheme", mapped_schemes())
+@each("scheme", mapped_schemes())
 def test_a_sssom_table_has_a_justification_in_each_row(scheme: str) -> None:
     lines = [line for line in sssom_table(scheme).splitlines() if not line.startswith("#")]
     rows = list(csv.DictReader(io.StringIO("\n".join(lines)), delimiter="\t"))
@@ -197,8 +198,8 @@ def scheme_of(version: str, label: str) -> str:
     )
 
 
-@pytest.mark.parametrize(
-    ("after", "expected"),
+@each(
+    "after, expected",
     [
         (scheme_of("1", "A"), []),
         (scheme_of("2", "B"), []),
@@ -213,7 +214,6 @@ def scheme_of(version: str, label: str) -> str:
             ["no owl:versionIRI any more; state that of the new version"],
         ),
     ],
-    ids=["unchanged", "raised", "not raised", "lost"],
 )
 def test_a_scheme_that_changes_raises_its_own_version(after: str, expected: list[str]) -> None:
     log = compare(

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pyoxigraph
 import pytest
+from rows import each
 
 from vocab.iris import BASE, Iris
 from vocab.schemes import Concept, concepts, graph_triples, label, schemes, statements
@@ -53,7 +54,7 @@ def test_each_scheme_collection_and_ontology_is_described_in_six_languages_or_no
     assert all(len(set(by_language.values())) == len(SIX) for by_language in texts.values())
 
 
-@pytest.mark.parametrize("scheme", schemes())
+@each("scheme", schemes())
 def test_the_notes_of_each_concept_are_in_six_languages_or_not_there(scheme: str) -> None:
     members, notes = concepts(scheme), dict[str, Counter[str]]()
     for triple in graph_triples(scheme):
@@ -179,8 +180,8 @@ def test_every_country_has_its_name_in_six_languages_and_its_codes() -> None:
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("region", "count"),
+@each(
+    "region, count",
     [
         ("africa", 44),
         ("arab-states", 22),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 from topics_benchmark import benchmark_texts
 
 from harvesters.errors import HarvestError
@@ -163,8 +164,8 @@ def test_a_missing_model_is_an_error_with_its_file(tmp_path: Path) -> None:
         load(tmp_path / "none.npz")
 
 
-@pytest.mark.parametrize(
-    ("text", "language", "reason"),
+@each(
+    "text, language, reason",
     [
         ("a " * LONGEST, "en", "characters"),
         ("x", "en", "1 letter;"),
@@ -185,7 +186,7 @@ def test_an_unsuitable_text_has_no_suggestion_but_a_reason(
     assert reason in why
 
 
-@pytest.mark.parametrize("language", ["en", "fr-CA", "zh-Hans", "ar", "ru", "es"])
+@each("language", ["en", "fr-CA", "zh-Hans", "ar", "ru", "es"])
 def test_a_text_in_a_language_of_the_model_is_suitable(language: str) -> None:
     assert unsuitable(EDUCATION, language) == ""
 

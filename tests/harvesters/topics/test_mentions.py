@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from rows import each
 
 from harvesters.mappings.topics.mentions import LIKELY, LONGEST, SURE, find_mentions
 
@@ -11,8 +11,8 @@ def codes(text: str, language: str | None = None) -> list[str]:
     return [mention.concept.rpartition("/")[2] for mention in find_mentions(text, language)]
 
 
-@pytest.mark.parametrize(
-    ("text", "language", "expected"),
+@each(
+    "text, language, expected",
     [
         ("It supports SDG 4.", "en", ["4"]),
         ("#SDG13 and SDG16+", None, ["13", "16"]),
@@ -49,7 +49,7 @@ def test_a_goal_target_or_action_line_is_found_in_six_languages(
     assert codes(text, language) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "Goal 4: hire people",
@@ -109,7 +109,7 @@ def test_a_text_that_is_too_long_has_no_mention() -> None:
     assert codes("SDG 4 " + "a" * LONGEST) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["SDG " * 24_000, "SDG 4, " * 14_000, "goal " * 19_000 + "4", "C7" * 49_000, "1." * 49_000],
 )

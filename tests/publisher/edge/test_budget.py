@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from rows import each
 
 from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
@@ -214,9 +215,7 @@ def test_limits_are_read_over_the_defaults() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["second=5", "seconds=", "seconds=-1", "seconds=0", "rows=many", "memory=2TiB"]
-)
+@each("text", ["second=5", "seconds=", "seconds=-1", "seconds=0", "rows=many", "memory=2TiB"])
 def test_a_wrong_limit_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(ValueError, match=text.partition("=")[0]):
         read(text)

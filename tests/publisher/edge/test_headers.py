@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 import httpx
-import pytest
 from event_loops import session_loop
 from fastapi import FastAPI
+from rows import each
 
 TEMPLATES = Path(__file__).parents[3] / "publisher" / "templates"
 # A block of JSON-LD is data, which no browser runs.
@@ -20,7 +20,7 @@ ACTING = re.compile(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/",
@@ -74,7 +74,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda item: item[:40])
+@each("method, path", KINDS)
 async def test_every_kind_of_answer_carries_them(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
@@ -115,6 +115,6 @@ async def test_behind_tls_a_browser_gets_hsts(app: FastAPI) -> None:
     assert answer.headers["strict-transport-security"].startswith("max-age=")
 
 
-@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+@each("template", sorted(TEMPLATES.glob("*.html")))
 def test_no_template_has_a_script_or_a_style_of_its_own(template: Path) -> None:
     assert ACTING.findall(template.read_text(encoding="utf-8")) == []

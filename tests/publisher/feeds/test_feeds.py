@@ -12,6 +12,7 @@ import pytest
 from icalendar import Calendar
 from lxml import etree
 from mutating_source import IRIS
+from rows import each
 
 from publisher.feeds.xml_writing import element
 from publisher.history.change_reader import SLICE
@@ -89,7 +90,7 @@ def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Stil
     assert sizes == [100] * 4
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/feeds/line/C7-ehea",
@@ -115,7 +116,7 @@ def test_a_feed_by_line_goal_country_or_registry_has_just_that(still: Still, pat
     assert item.findtext(f"{ATOM}id") == f"{IRIS.base}{path[1:]}"
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/feeds/goal/99.atom",
@@ -145,8 +146,8 @@ def events(still: Still) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "begin", "end"),
+@each(
+    "name, begin, end",
     [
         ("e4", date(2025, 5, 1), date(2025, 5, 4)),  # to the third of May, whose end is the fourth
         ("e13", date(2025, 5, 1), date(2025, 6, 1)),  # May
@@ -251,7 +252,7 @@ def test_an_activity_states_who_did_what_to_which_and_when(still: Still) -> None
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "path", ["/activities/0", "/activities/7", "/activities/x", "/sitemap-2.xml", "/sitemap-x.xml"]
 )
 def test_a_page_that_is_none_is_not_found(still: Still, path: str) -> None:

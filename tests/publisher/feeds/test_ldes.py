@@ -11,6 +11,7 @@ from pyoxigraph import DefaultGraph, NamedNode, Quad, RdfFormat, parse
 from pyshacl import validate
 from rdf_terms import value
 from rdflib import Graph
+from rows import each
 from suites import folder
 
 SHAPES = folder("tree-shacl")
@@ -116,8 +117,8 @@ def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> No
     assert len(members(results)) == 250
 
 
-@pytest.mark.parametrize(
-    ("path", "immutable"),
+@each(
+    "path, immutable",
     [
         ("/ldes/time", False),
         ("/ldes/time/2026-03", True),
@@ -195,7 +196,7 @@ def test_each_form_says_the_same(still: Still, form: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/ldes/time/2026-02",

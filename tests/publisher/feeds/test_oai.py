@@ -11,6 +11,7 @@ import httpx
 import pytest
 from lxml import etree
 from mutating_source import IRIS, SECOND
+from rows import each
 from suites import folder
 
 from harvesters.protocols.oai.provenance import parse_chain
@@ -70,7 +71,7 @@ def schema() -> etree.XMLSchema:
 
 
 @pytest.mark.suite("oai-pmh-xsd")
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [
         {"verb": "Identify"},
@@ -96,7 +97,6 @@ def schema() -> etree.XMLSchema:
         {"verb": "ListRecords", "metadataPrefix": "<&>"},
         {},
     ],
-    ids=lambda item: "&".join(item.values()).replace("/", "_"),
 )
 def test_every_answer_is_valid_by_the_schema(
     still: Still, schema: etree.XMLSchema, arguments: dict[str, str]
@@ -153,8 +153,8 @@ def test_a_record_of_another_protocol_names_no_repository(still: Still) -> None:
     assert record.find(f"{OAI}about") is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
+@each(
+    "arguments, code",
     [
         ({}, "badVerb"),
         ({"verb": "identify"}, "badVerb"),
@@ -268,9 +268,7 @@ def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> 
     assert (names["source:demo"], names["country:404"]) == ("Registry: Registry of <demo>", "Kenya")
 
 
-@pytest.mark.parametrize(
-    "name", ["source:alpha", "line:C1", "goal:4:declared", "country:604", "kind:event", "kind"]
-)
+@each("name", ["source:alpha", "line:C1", "goal:4:declared", "country:604", "kind:event", "kind"])
 def test_a_set_has_just_the_records_whose_headers_name_it(still: Still, name: str) -> None:
     every = [
         item

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from mutating_source import IRIS, begin, move, plain, read_graphs
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
+from rows import each
 from waiting import WITHIN
 
 from journal.journal import Journal
@@ -99,7 +100,7 @@ def test_a_store_that_is_an_entry_behind_is_asked_again(
     assert f"{IRIS.base}record/demo/e91" in result
 
 
-@pytest.mark.parametrize("loaded", [0, 1, 40, 700, 10_000])
+@each("loaded", [0, 1, 40, 700, 10_000])
 def test_a_change_is_announced_while_an_external_store_loads_the_next(
     data: Path, loaded: int
 ) -> None:

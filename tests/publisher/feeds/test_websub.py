@@ -11,6 +11,7 @@ import httpx
 import pytest
 from mutating_source import IRIS, begin, move
 from publish_fixture import copy_data
+from rows import each
 from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
@@ -103,7 +104,7 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
     assert f'<link rel="hub" href="{HUB}"/>' in answer.text
 
 
-@pytest.mark.parametrize(
+@each(
     "address",
     [
         "127.0.0.1",
