@@ -35,9 +35,10 @@ from harvesters.matching.stored import (
     pair_id,
     read_entities,
 )
-from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from harvesters.runs.publish_graphs import GraphChange
 from vocab.iris import Iris
+from vocab.statements.clusters import cluster_members
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -375,7 +376,7 @@ class _ChangeRow(TypedDict):
 
 
 def _change_row(change: GraphChange) -> _ChangeRow:
-    before, after = (set(members(text)) for text in (change.before, change.after))
+    before, after = (set(cluster_members(text)) for text in (change.before, change.after))
     return {
         "cluster": change.graph,
         "change": change_kind(change),

@@ -170,7 +170,7 @@ def _difference(change: StagedDiff, run: Run, iris: Iris) -> tuple[list[str], li
     """Compare the stored description with the one the plan would store: a new one, a tombstone, or
     a mark set or removed.
     """
-    becoming = state_change(run, change, iris)
+    becoming = state_change(run, change, iris, {})
     after = (
         change.staged.description
         if change.staged.outcome in UPSERTED

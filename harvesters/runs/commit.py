@@ -5,9 +5,10 @@ After a crash between the two, the next run of the source finishes the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from urllib.parse import unquote
 
 from isal import isal_zlib
 
@@ -35,6 +36,7 @@ from journal import mirror_origin
 from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError
 from vocab.iris import Iris
+from vocab.statements.clusters import cluster_members
 from vocab.statements.provenance import Registry, describe_source
 from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.statements.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
@@ -221,21 +223,48 @@ def diff_block(before: str, after: str, graph: str) -> Iterator[str]:
         yield "\n".join(rows)
 
 
-def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None:
+def successors(run: Run, context: HarvestContext) -> dict[str, str]:
+    """Return by the key of each record that the run deletes the IRI of the record that took its
+    place in another registry: both describe members of one published cluster.
+    """
+    iris, found = context.iris, dict[str, str]()
+    gone = {record.key for record in context.ledger.staged_records(run, TOMBSTONED)}
+    for _, description in context.ledger.graphs.below(iris.clusters) if gone else ():
+        parts = [
+            iri.removeprefix(f"{iris.base}id/").split("/") for iri in cluster_members(description)
+        ]
+        records = [(source, unquote(key)) for kind, source, key in parts if kind != "organization"]
+        moved = [key for source, key in records if source == run.source and key in gone]
+        others = (name for name in records if name[0] != run.source) if moved else iter(())
+        if successor := next((name for name in others if _is_published(*name, context)), None):
+            found |= dict.fromkeys(moved, iris.record(*successor))
+    return found
+
+
+def _is_published(source: str, key: str, context: HarvestContext) -> bool:
+    stored = context.ledger.stored_records(source, [key]).get(key)
+    return stored is not None and not stored.is_deleted
+
+
+def state_change(
+    run: Run, change: StagedDiff, iris: Iris, moved: Mapping[str, str]
+) -> StateChange | None:
     """Return the state change of a record that its staged description does not contain, or None if
-    there is none.
+    there is none. *moved* are the ``successors``.
     """
     staged = change.staged
     key, before, outcome = staged.key or "", change.previous, staged.outcome
     if outcome in TOMBSTONED:
         reason = staged.reason or "its source says that it was deleted"
-        deletion = Deletion(run.id, run.planned or run.started, reason, staged.other)
+        replacement = iris.record(run.source, staged.other) if staged.other else moved.get(key)
         first_seen = staged.first_seen or run.started
         known = before.split("\n")
         if staged.reasons == ERASED:
             known = [
                 line for line in known if line.startswith(f"<{iris.record(run.source, key)}> ")
             ]
+            replacement = None
+        deletion = Deletion(run.id, run.planned or run.started, reason, replacement)
         tombstone = write_tombstone(key, run.source, deletion, first_seen, known, iris)
         return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))
     if outcome is Outcome.VANISHED:
@@ -259,12 +288,13 @@ def _returned_records(run: Run, context: HarvestContext) -> Iterator[StagedDiff]
 
 
 def _state_changes(run: Run, context: HarvestContext) -> Iterator[tuple[StagedDiff, StateChange]]:
+    moved = successors(run, context)
     for change in context.ledger.changes(run, (*TOMBSTONED, Outcome.VANISHED)):
-        if (new_state := state_change(run, change, context.iris)) is not None:
+        if (new_state := state_change(run, change, context.iris, moved)) is not None:
             yield change, new_state
     seen_keys: set[str] = set()
     for change in _returned_records(run, context):
-        new_state = state_change(run, change, context.iris)
+        new_state = state_change(run, change, context.iris, {})
         # a source may list a key twice
         if new_state is not None and new_state.key not in seen_keys:
             seen_keys.add(new_state.key)

@@ -15,10 +15,10 @@ from harvesters.matching.stored import current_decisions, read_entities, stored_
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from vocab.iris import Iris
-from vocab.statements.clusters import describe_replaced, named_member
-from vocab.terms import DCT, PROV
+from vocab.statements.clusters import cluster_members, describe_replaced, named_member
+from vocab.terms import DCT
 
-_MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "
+_REPLACED = f" <{DCT}isReplacedBy> "
 # The description of each cluster before and after, "" where there is none, and the cluster of each
 # member.
 _SCHEMA = """
@@ -85,11 +85,6 @@ def plan_clusters(
         yield ClusterChanges(database)
 
 
-def members(description: str) -> list[str]:
-    """Return the IRIs of the members in the description of a cluster."""
-    return [line.partition(_MEMBER)[2][:-1] for line in description.split("\n") if _MEMBER in line]
-
-
 def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
     """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster
     with most of its members.
@@ -98,7 +93,9 @@ def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> s
         return before
     text = "SELECT cluster FROM member WHERE iri = ?"
     replacing = [
-        cluster for member in members(before) for (cluster,) in database.execute(text, (member,))
+        cluster
+        for member in cluster_members(before)
+        for (cluster,) in database.execute(text, (member,))
     ]
     if not replacing:
         return ""

@@ -59,13 +59,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("departures")
     old = record("old", Text("Ancien", "fr"), Text("Old project", "en"))
     lost = record("lost", Text(HOSTILE))
+    moved = record("moved", Text("Moved project", "en"))
+    elsewhere = [line.replace("/demo/", "/atlas/") for line in record("a/1", Text("There", "en"))]
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
     results = [
         *rows(
             write_tombstone(
                 "old",
                 "demo",
-                Deletion("demo.2", GONE, "its content came under a new key", "new"),
+                Deletion(
+                    "demo.2", GONE, "its content came under a new key", IRIS.record("demo", "new")
+                ),
                 SEEN,
                 old,
                 IRIS,
@@ -83,6 +87,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
             "lost",
         ),
+        *rows(
+            write_tombstone(
+                "moved",
+                "demo",
+                Deletion("demo.3", GONE, "deleted", IRIS.record("atlas", "a/1")),
+                SEEN,
+                moved,
+                IRIS,
+            ),
+            "moved",
+        ),
+        *(f"A {quad}" for quad in quads(elsewhere, IRIS.record("atlas", "a/1"))),
         *rows(record("new", Text("New project", "en")), "new"),
         *rows(
             mark_vanished(
@@ -185,7 +201,7 @@ def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_
     files = {file.name: file for file in write_dumps(Journal(data / "journal"), tmp_path)}
 
     text = gzip.decompress(files["stocktake-1.gone.csv.gz"].read_bytes()).decode()
-    lost, old = csv.DictReader(text.splitlines(keepends=True))
+    lost, moved, old = csv.DictReader(text.splitlines(keepends=True))
 
     assert list(old) == list(COLUMNS)
     assert old == {
@@ -200,6 +216,7 @@ def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_
         "replaced_by": IRIS.record("demo", "new"),
     }
     assert (lost["title"], lost["replaced_by"]) == (HOSTILE, "")
+    assert moved["replaced_by"] == IRIS.record("atlas", "a/1")
 
 
 @session_loop
@@ -224,3 +241,27 @@ def test_where_nothing_is_gone_the_list_has_its_head_alone(tmp_path: Path) -> No
     *_, path, _ = write_dumps(journal, tmp_path / "dumps")
 
     assert gzip.decompress(path.read_bytes()).decode() == ",".join(COLUMNS) + "\r\n"
+
+
+@session_loop
+async def test_a_thing_that_moved_to_another_registry_redirects_and_its_record_is_gone(
+    client: httpx.AsyncClient,
+) -> None:
+    answers = [
+        await client.get(path, headers=HTML)
+        for path in (
+            "/id/initiative/demo/moved",
+            "/page/initiative/demo/moved",
+            "/data/initiative/demo/moved.ttl",
+        )
+    ]
+    tombstone = await client.get("/record/demo/moved.nt")
+
+    assert [(answer.status_code, answer.headers["location"]) for answer in answers] == [
+        (301, "/id/initiative/atlas/a%2F1"),
+        (301, "/page/initiative/atlas/a%2F1"),
+        (301, "/data/initiative/atlas/a%2F1.ttl"),
+    ]
+    assert (await client.get("/page/initiative/atlas/a%2F1", headers=HTML)).status_code == 200
+    assert tombstone.status_code == 410
+    assert f"isReplacedBy> <{IRIS.record('atlas', 'a/1')}>" in tombstone.text

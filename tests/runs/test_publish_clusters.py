@@ -25,13 +25,13 @@ from harvesters.matching.stored import Decision, add_decisions, read_entities, s
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from harvesters.runs.publish_graphs import GraphChange
 from journal.entry import Entry
 from journal.journal import Journal
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.clusters import cluster_iri
+from vocab.statements.clusters import cluster_iri, cluster_members
 from vocab.statements.describe import describe
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -115,7 +115,7 @@ def test_a_cluster_is_named_after_the_member_that_was_published_first(
     graphs = published(ready)
 
     assert list(graphs) == [cluster_iri(B, IRIS)]
-    assert members(graphs[cluster_iri(B, IRIS)]) == [A, B]
+    assert cluster_members(graphs[cluster_iri(B, IRIS)]) == [A, B]
     assert r"the same \"grant\"\nnumber" in graphs[cluster_iri(B, IRIS)]
     assert "Ngugi" not in graphs[cluster_iri(B, IRIS)]
 
@@ -152,7 +152,7 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
 
     graphs = published(ready)
 
-    assert members(graphs[cluster_iri(A, IRIS)]) == [twin, A]
+    assert cluster_members(graphs[cluster_iri(A, IRIS)]) == [twin, A]
     assert f'<{IRIS.ns}matchedBy> "identifier"' in graphs[cluster_iri(A, IRIS)]
     assert "CompositeMatching" in graphs[cluster_iri(A, IRIS)]
 
@@ -180,7 +180,7 @@ def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(
     after = published(ready)
 
     assert set(before) == {cluster_iri(B, IRIS), cluster_iri(C, IRIS)}
-    assert {cluster: members(text) for cluster, text in merged.items()} == {
+    assert {cluster: cluster_members(text) for cluster, text in merged.items()} == {
         cluster_iri(B, IRIS): [D, A, B, C]
     }
     assert after == before
@@ -198,7 +198,7 @@ def test_splitting_a_cluster_and_taking_it_back_gives_the_bytes_of_before(
     decide(ready, B, C)
     after = published(ready)
 
-    assert members(split[cluster_iri(B, IRIS)]) == [A, B]
+    assert cluster_members(split[cluster_iri(B, IRIS)]) == [A, B]
     assert after == before
 
 
@@ -289,7 +289,7 @@ def test_a_kill_while_publishing_is_recovered(
 
     graphs = published(ready)
 
-    assert {cluster: members(text) for cluster, text in graphs.items()} == {
+    assert {cluster: cluster_members(text) for cluster, text in graphs.items()} == {
         cluster_iri(B, IRIS): [A, B, C]
     }
     assert {iri: ready.ledger.graphs.graph(iri) for iri in graphs} == graphs

@@ -19,6 +19,8 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Limits, Source
+from vocab.statements.clusters import cluster_iri, describe_cluster
+from vocab.terms import DCT
 
 Project = Callable[..., dict[str, Any]]
 
@@ -262,6 +264,31 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(
         f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.operations}gone>" in result
     )
     assert not any("#type> " in line and "Initiative>" in line for line in result)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
+    source: Source, context: HarvestContext, registry: Any, is_there: bool
+) -> None:
+    harvest(source, context)
+    if is_there:
+        harvest(replace(source, name="atlas"), context)
+    one, other = (context.iris.thing("initiative", name, "p10") for name in ("projects", "atlas"))
+    cluster = cluster_iri(one, context.iris)
+    members = describe_cluster(cluster, (one, other), (), context.iris)
+    context.ledger.graphs.set_graph(cluster, "\n".join(members))
+    del registry.projects[9]
+
+    for _ in range(3):
+        harvest(source, context)
+
+    record = context.iris.record("projects", "p10")
+    replaced = f"<{record}> <{DCT}isReplacedBy> <{context.iris.record('atlas', 'p10')}>"
+    result = graphs(context)[record]
+    assert (replaced in result, any("isReplacedBy" in line for line in result)) == (
+        is_there,
+        is_there,
+    )
 
 
 def test_a_deleted_record_returns_under_its_address(

@@ -268,7 +268,7 @@ def written() -> list[str]:
         *write_tombstone(
             "1",
             "s",
-            Deletion("r", NOON, "deleted", "2"),
+            Deletion("r", NOON, "deleted", IRIS.record("s", "2")),
             NOON,
             describe_record("1", IRIS, about),
             IRIS,

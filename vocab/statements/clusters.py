@@ -14,6 +14,8 @@ from datetime import datetime
 from vocab.iris import Iris
 from vocab.terms import DCT, OWL, PROV, RDF, RDFS, SEMAPV, SKOS, SSSOM, instant, literal
 
+_MEMBER = f" <{PROV}hadMember> <"
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -75,6 +77,11 @@ def describe_cluster(
             *([f"{axiom} <{RDFS}comment> {literal(match.reason)}"] if match.reason else []),
         ]
     return sorted(set(statements))
+
+
+def cluster_members(description: str) -> list[str]:
+    """Return the IRIs of the members in the description of a cluster, one statement a line."""
+    return [line.partition(_MEMBER)[2][:-1] for line in description.split("\n") if _MEMBER in line]
 
 
 def describe_replaced(cluster: str, replacement: str, iris: Iris) -> list[str]:

@@ -19,8 +19,8 @@ _KEPT_PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """When, why and by which run a record was deleted; *replacement* is the key of the record with
-    the same content, or None.
+    """When, why and by which run a record was deleted; *replacement* is the IRI of the record that
+    has the same content, or that describes the same thing in another registry; None if there is none.
     """
 
     run: str
@@ -55,9 +55,7 @@ def write_tombstone(
         *(line for line in before if line.startswith(since)),
     ]
     if about.replacement is not None:
-        statements.append(
-            f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.replacement)}>"
-        )
+        statements.append(f"{record} <{DCT}isReplacedBy> <{about.replacement}>")
     return sorted(set(statements))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harvesters.ledger.models import UPSERTED, Outcome, Run
-from harvesters.runs.commit import diff_block, state_change
+from harvesters.runs.commit import diff_block, state_change, successors
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_report import Row, record_row
 
@@ -14,9 +14,10 @@ def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) ->
     """Yield a row for each of a held run's records with these outcomes, with its removed and added
     statements.
     """
+    moved = successors(run, context)
     for change in context.ledger.changes(run, outcomes):
         staged = change.staged
-        new_state = state_change(run, change, context.iris)
+        new_state = state_change(run, change, context.iris, moved)
         after = (
             staged.description
             if staged.outcome in UPSERTED

@@ -10,17 +10,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from languages.translations import gettext
 from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.versions import GraphChangeView, read_history, recent_changes
-from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems
+from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
 from publisher.http.pages.charts.map import point_map
@@ -64,6 +65,8 @@ router = APIRouter()
 async def identify(request: Request, service: ServiceDep) -> Response:
     """Redirect to the page of the thing or to its data."""
     document, suffix = await find_thing(service, path_segments(request))
+    if moved := await _moved(request, service, document, "id", suffix):
+        return moved
     urls = _urls(document)
     chosen = urls.form(negotiate_format(request, urls, suffix))
     return see_other(request, chosen, vary="" if suffix else "Accept")
@@ -79,11 +82,13 @@ async def identify(request: Request, service: ServiceDep) -> Response:
     dependencies=[Depends(thing_parameters)],
     response_model=DescriptionJson,
     response_description="The thing, with what all its registries say",
-    responses=GONE | problems(404, 503),
+    responses=redirects(301) | GONE | problems(404, 503),
 )
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Return the data of the thing in the format of the suffix."""
     document, suffix = await find_thing_by_suffix(service, path_segments(request))
+    if moved := await _moved(request, service, document, "data", suffix):
+        return moved
     urls = _urls(document)
     if negotiate_format(request, urls, suffix) is HTML:
         return see_other(request, urls.page, vary="" if suffix else "Accept")
@@ -97,6 +102,8 @@ async def page(
 ) -> Response:
     """Return the page of the thing, or redirect to its data."""
     document, suffix = await find_thing(service, path_segments(request))
+    if moved := await _moved(request, service, document, "page", suffix):
+        return moved
     accepts_html = quality(request.headers.get("accept"), "text/html")
     if not suffix and is_negotiated(request, suffix) and accepts_html:
         suffix = HTML.suffix
@@ -106,6 +113,23 @@ async def page(
     return await ThingPage(service, pages, document, cursor).respond(
         request, HTML.suffix, page_links
     )
+
+
+async def _moved(
+    request: Request, service: QueryService, document: ThingDocument, head: str, suffix: str | None
+) -> Response | None:
+    """Return 301 to the address, below *head*, of the thing in another registry that took the place
+    of a deleted one; None if there is none. The tombstone of its record stays where it is.
+    """
+    if not document.gone or document.record is None:
+        return None
+    source, base = document.path.split("/")[1], service.iris.base
+    for record, row in (await replacements(service, document.record)).items():
+        if "thing" in row and not record.startswith(f"{base}record/{source}/"):
+            path = row["thing"].value.removeprefix(f"{base}id/") + (f".{suffix}" if suffix else "")
+            location = f"{request.scope.get('root_path', '')}/{head}/{path}"
+            return RedirectResponse(location, HTTPStatus.MOVED_PERMANENTLY)
+    return None
 
 
 def _urls(document: ThingDocument) -> ResourceURLs:
