@@ -99,7 +99,7 @@ COMMANDS = {
         "command_line.harvesting.identity",
         "app",
         "",
-        "One initiative or organization in several registries: match, decide, undo.",
+        "One initiative, organization or document in several registries: match, decide, undo.",
     ),
     "inbox": (
         "command_line.harvesting.inbox",

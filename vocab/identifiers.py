@@ -154,7 +154,8 @@ SCHEMES: dict[str, Scheme] = {
         "[0-9]{5,9}",
     ),
     "doi": _scheme(
-        "DOI", "https://www.doi.org/", "document initiative", r"https?://(?:dx\.)?doi\.org/|doi\s*:", r"\S{1,180}",
+        "DOI", "https://www.doi.org/", "document initiative",
+        r"https?://(?:dx\.|www\.)?doi\.org/|(?:urn:|info:)?doi\s*[:/]|doi\s(?=10\.)|(?=10\.[0-9]{4,9}/)", r"\S{1,180}",
         r"10\.[0-9]{4,9}/\S{1,170}", canonical=str.lower,
     ),
 }  # fmt: skip
@@ -164,7 +165,7 @@ _DOCUMENTS = "https://doi.org/"
 
 # A text without any of these is of no scheme: one pattern is faster than ten.
 _HINT = re.compile(
-    r"ror|lei|isni|wikidata|d-?u-?n-?s|org-id|iati|d-portal|world ?bank|cordis|doi|(?-i:[A-Z]{2}-[A-Z0-9_]{2,12}-)",
+    r"ror|lei|isni|wikidata|d-?u-?n-?s|org-id|iati|d-portal|world ?bank|cordis|doi|10\.[0-9]{4,9}/|(?-i:[A-Z]{2}-[A-Z0-9_]{2,12}-)",
     re.IGNORECASE,
 )
 

@@ -42,7 +42,7 @@ from vocab.statements.clusters import cluster_members
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="One initiative or organization in several registries: match, decide, undo.",
+    help="One initiative, organization or document in several registries: match, decide, undo.",
 )
 _NO_LEDGER = "this machine has no ledger, as a mirror; match at the installation that harvests"
 _Pair = Annotated[
@@ -77,8 +77,8 @@ def match(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Compare all published initiatives and organizations, and store the pairs that may be one
-    thing. Decisions are kept.
+    """Compare all published initiatives, organizations and documents with a DOI, and store the
+    pairs that may be one thing. Decisions are kept.
     """
     settings: Settings = ctx.obj
     with (
@@ -240,7 +240,8 @@ def decide_all(
     ],
     reason: Annotated[str, typer.Option(help="Why; it is stored with each decision.")],
     kind: Annotated[
-        Literal["", "initiative", "organization"], typer.Option(help="Only pairs of this kind.")
+        Literal["", "initiative", "organization", "document"],
+        typer.Option(help="Only pairs of this kind."),
     ] = "",
     at_least: Annotated[
         float, typer.Option(metavar="BITS", help="Only pairs with this score or more.")

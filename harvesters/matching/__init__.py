@@ -1,3 +1,3 @@
-"""Find records of one initiative or organization in several registries: blocking, an explained
+"""Find records of one initiative, organization or document in several registries: blocking, an explained
 score, and people's decisions.
 """

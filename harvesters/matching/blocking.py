@@ -87,6 +87,8 @@ def keys(entity: Entity, weights: WordWeights) -> Iterator[str]:
     """Yield the blocking keys of an entity."""
     for scheme, value in entity.identifiers:
         yield f"identifier {scheme} {value}"
+    if entity.kind == "document":
+        return
     for page in entity.pages:
         yield f"page {page}"
     for origin in entity.origins:

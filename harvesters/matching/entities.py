@@ -1,14 +1,14 @@
-"""Initiatives and organizations as they are compared, read from the published descriptions of their
-records.
+"""Initiatives, organizations and documents with a DOI as they are compared, read from the published
+descriptions of their records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
@@ -18,7 +18,8 @@ from vocab.iris import Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, SCHEMA, SKOS
 from vocab.well_known import WellKnownOrganization, well_known_organizations
 
-KINDS = ("organization", "initiative")
+KINDS = ("organization", "initiative", "document")
+_DOI = "DOI"  # documents are compared by it alone: their titles are no identities
 # Hosts on which many publish: their pages say nothing about who does.
 _SHARED = (
     "bitbucket.org docs.google.com drive.google.com en.wikipedia.org facebook.com github.com gitlab.com instagram.com linkedin.com "
@@ -27,10 +28,13 @@ _SHARED = (
 SHARED_HOSTS = frozenset(_SHARED.split())
 
 
+_Rows: TypeAlias = Sequence[tuple[str, NamedNode | Literal]]
+
+
 @dataclass(slots=True)
 class Entity:
-    """An initiative or an organization of one registry, by its *iri*, with what its records say of
-    it.
+    """An initiative, an organization or a document of one registry, by its *iri*, with what its
+    records say of it.
 
     *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value,
     *pages* addresses without scheme and ``www.``, *parties* the words of the names of organizations
@@ -159,6 +163,8 @@ class EntityReader:
                 (kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)),
                 None,
             ):
+                if kind == "document" and not _has_doi(rows, about):
+                    continue
                 source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
                 read.append(subject)
                 entity = self._entities.setdefault(subject, Entity(subject, kind, source))
@@ -207,6 +213,18 @@ class EntityReader:
                 scheme, notation = values.get(f"{ADMS}schemaAgency"), values.get(f"{SKOS}notation")
                 if scheme and notation:
                     entity.identifiers.add((scheme.value, notation.value))
+
+
+def _has_doi(rows: _Rows, about: Mapping[str, _Rows]) -> bool:
+    """Return whether a thing has a DOI among its identifiers."""
+    identifiers = (
+        about.get(value.value, ()) for name, value in rows if name == f"{ADMS}identifier"
+    )
+    return any(
+        (name, value.value) == (f"{ADMS}schemaAgency", _DOI)
+        for identifier in identifiers
+        for name, value in identifier
+    )
 
 
 def add_known_names(organization: Entity) -> bool:

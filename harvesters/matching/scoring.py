@@ -67,12 +67,8 @@ FEATURES = frozenset(
 
 def score(first: Entity, second: Entity, weights: WordWeights) -> Score:
     """Return the score of a pair of entities of one kind."""
-    compared = (_COMMON, _OF_KIND[first.kind])
     features = (
-        feature
-        for functions in compared
-        for compare in functions
-        for feature in compare(first, second, weights)
+        feature for compare in _OF_KIND[first.kind] for feature in compare(first, second, weights)
     )
     return Score(tuple(sorted(features, key=lambda feature: (-abs(feature.bits), feature.name))))
 
@@ -206,6 +202,8 @@ def _origins(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Fe
 
 _COMMON: tuple[Compare, ...] = (_identifiers, _names, _countries, _pages, _registry)
 _OF_KIND: dict[str, tuple[Compare, ...]] = {
-    "organization": (_acronyms, _classes),
-    "initiative": (_dates, _parties, _origins),
+    "organization": (*_COMMON, _acronyms, _classes),
+    "initiative": (*_COMMON, _dates, _parties, _origins),
+    # a document is what its DOI says, in whatever language and format it is described
+    "document": (_identifiers, _registry),
 }

@@ -227,7 +227,7 @@ def successors(run: Run, context: HarvestContext) -> dict[str, str]:
     """Return by the key of each record that the run deletes the IRI of the record that took its
     place in another registry: both describe members of one published cluster.
     """
-    iris, found = context.iris, dict[str, str]()
+    iris, by_key = context.iris, dict[str, str]()
     gone = {record.key for record in context.ledger.staged_records(run, TOMBSTONED)}
     for _, description in context.ledger.graphs.below(iris.clusters) if gone else ():
         parts = [
@@ -237,8 +237,8 @@ def successors(run: Run, context: HarvestContext) -> dict[str, str]:
         moved = [key for source, key in records if source == run.source and key in gone]
         others = (name for name in records if name[0] != run.source) if moved else iter(())
         if successor := next((name for name in others if _is_published(*name, context)), None):
-            found |= dict.fromkeys(moved, iris.record(*successor))
-    return found
+            by_key |= dict.fromkeys(moved, iris.record(*successor))
+    return by_key
 
 
 def _is_published(source: str, key: str, context: HarvestContext) -> bool:

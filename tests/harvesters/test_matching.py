@@ -5,15 +5,18 @@ and can take it back.
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any
 
 import pytest
+from lxml import etree
 from rows import each
 
 from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
+from harvesters.mappings import datacite, mods, oai_dc
 from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.decision_table import COLUMNS, read_table, write_table
@@ -29,10 +32,13 @@ from harvesters.matching.pairs import (
     ordered,
     score_pairs,
 )
-from harvesters.matching.scoring import AUTOMATIC, Feature, Score, score
+from harvesters.matching.scoring import AUTOMATIC, QUEUED, Feature, Score, score
 from harvesters.matching.scratch import ScratchMapping, open_scratch
 from harvesters.matching.stored import Decision, StoredPair
-from vocab.initiative import Initiative, Party, Role, Text
+from harvesters.page_model import Record
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
@@ -205,6 +211,47 @@ def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
     assert pair == (IRIS.thing("initiative", "a", "1"), IRIS.thing("initiative", "b", "9"))
     assert result.features[0].name == "origin"
     assert result.bits >= AUTOMATIC
+
+
+DOI_FORMATS = {
+    oai_dc: '<dc xmlns="http://purl.org/dc/elements/1.1/"><title>A study of networks</title><type>article</type>'
+    "<identifier>10.1234/ABC</identifier></dc>",
+    datacite: '<resource xmlns="http://datacite.org/schema/kernel-4"><identifier identifierType="DOI">10.1234/abc</identifier>'
+    '<titles><title>Une étude</title></titles><resourceType resourceTypeGeneral="Text"/></resource>',
+    mods: '<mods xmlns="http://www.loc.gov/mods/v3"><titleInfo><title>Estudio</title></titleInfo><genre>article</genre>'
+    '<identifier type="doi">10.1234/abc</identifier></mods>',
+}
+
+
+def test_documents_with_one_doi_in_several_formats_are_one_document(
+    define_source: Callable[..., Source],
+) -> None:
+    entities: dict[str, Entity] = {}
+    reader = EntityReader(IRIS, entities)
+    for name, (mapping, text) in zip("abc", DOI_FORMATS.items(), strict=True):
+        element = etree.fromstring(text)
+        document = mapping.build_mapper(define_source(), Crosswalks(IRIS))(
+            Record("1", element, text.encode())
+        )
+        reader.read(IRIS.record(name, "1"), describe(document, IRIS, name))
+    other = Document(key="1", titles=(Text("A study of networks", "en"),))
+    reader.read(IRIS.record("d", "1"), describe(other, IRIS, "d"))
+
+    scores = score_all(entities.values())
+
+    documents = [IRIS.thing("document", name, "1") for name in "abc"]
+    assert [pair for pair, _ in scores] == list(combinations(documents, 2))
+    assert {result.features[0].name for _, result in scores} == {"identifier"}
+    assert all(result.bits >= AUTOMATIC for _, result in scores)
+
+
+def test_documents_with_one_doi_in_one_registry_await_a_decision() -> None:
+    one, other = (
+        Entity(IRIS.thing("document", "a", key), "document", "a", identifiers={("DOI", "10.1/a")})
+        for key in "12"
+    )
+
+    assert QUEUED <= scored(one, other).bits < AUTOMATIC
 
 
 def copies(*records: tuple[str, str, tuple[str, ...]]) -> list[tuple[Pair, Score]]:

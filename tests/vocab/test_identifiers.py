@@ -52,6 +52,16 @@ RIGHT = [
         "https://doi.org/10.5281/zenodo.123",
     ),
     ("doi:10.5281/zenodo.123", "initiative", "doi", "10.5281/zenodo.123", ""),
+    *(
+        (text, "document", "doi", "10.5281/zenodo.123", "https://doi.org/10.5281/zenodo.123")
+        for text in (
+            "10.5281/zenodo.123",
+            "DOI 10.5281/zenodo.123",
+            "urn:doi:10.5281/zenodo.123",
+            "info:doi/10.5281/zenodo.123",
+            "https://www.doi.org/10.5281/zenodo.123",
+        )
+    ),
 ]
 WRONG = [
     ("https://ror.org/03yrm5c27", "organization"),

@@ -106,19 +106,19 @@ class SourceStatus:
     hold: str | None = None
 
 
-_FREQUENCIES = {
-    r"\d+ \* \* \* \*": "HOURLY",
-    r"\d+ \d+ \* \* \*": "DAILY",
-    r"\d+ \d+,\d+ \* \* \*": "DAILY_2",
-    r"\d+ \d+ \* \* \w+": "WEEKLY",
-    r"\d+ \d+ \* \* \w+,\w+": "WEEKLY_2",
-    r"\d+ \d+ \* \* \w+,\w+,\w+": "WEEKLY_3",
-    r"\d+ \d+ \d+ \* \*": "MONTHLY",
-    r"\d+ \d+ \d+,\d+ \* \*": "MONTHLY_2",
-    r"\d+ \d+ \d+ (\*/3|\w+,\w+,\w+,\w+) \*": "QUARTERLY",
-    r"\d+ \d+ \d+ \w+,\w+ \*": "ANNUAL_2",
-    r"\d+ \d+ \d+ \w+ \*": "ANNUAL",
-}
+_FREQUENCIES = (
+    (re.compile(r"\d+ \* \* \* \*"), "HOURLY"),
+    (re.compile(r"\d+ \d+ \* \* \*"), "DAILY"),
+    (re.compile(r"\d+ \d+,\d+ \* \* \*"), "DAILY_2"),
+    (re.compile(r"\d+ \d+ \* \* \w+"), "WEEKLY"),
+    (re.compile(r"\d+ \d+ \* \* \w+,\w+"), "WEEKLY_2"),
+    (re.compile(r"\d+ \d+ \* \* \w+,\w+,\w+"), "WEEKLY_3"),
+    (re.compile(r"\d+ \d+ \d+ \* \*"), "MONTHLY"),
+    (re.compile(r"\d+ \d+ \d+,\d+ \* \*"), "MONTHLY_2"),
+    (re.compile(r"\d+ \d+ \d+ (\*/3|\w+,\w+,\w+,\w+) \*"), "QUARTERLY"),
+    (re.compile(r"\d+ \d+ \d+ \w+,\w+ \*"), "ANNUAL_2"),
+    (re.compile(r"\d+ \d+ \d+ \w+ \*"), "ANNUAL"),
+)
 _COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
 _TIMES = (
     "lastAttempt",
@@ -253,7 +253,7 @@ def frequency(every: str) -> str:
     >>> [frequency(line).rpartition("/")[2] for line in ("15 3 * * *", "0 0 * * mon", "0 0 1 * *", "*/7 * * * *")]
     ['DAILY', 'WEEKLY', 'MONTHLY', 'OTHER']
     """
-    name = next((name for form, name in _FREQUENCIES.items() if re.fullmatch(form, every)), "OTHER")
+    name = next((name for form, name in _FREQUENCIES if form.fullmatch(every)), "OTHER")
     return f"http://publications.europa.eu/resource/authority/frequency/{name}"
 
 

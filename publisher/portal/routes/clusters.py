@@ -1,4 +1,4 @@
-"""``/cluster/``: what several registries say of one initiative or organization, and why it is one."""
+"""``/cluster/``: what several registries say of one thing, and why it is one."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ router = APIRouter()
 async def identify(request: Request, service: ServiceDep) -> Response:
     """Redirect to the page of the thing or to its data."""
     document, suffix = await find_thing(service, path_segments(request))
-    if moved := await _moved(request, service, document, "id", suffix):
-        return moved
+    if redirect := await _redirect_to_successor(request, service, document, "id", suffix):
+        return redirect
     urls = _urls(document)
     chosen = urls.form(negotiate_format(request, urls, suffix))
     return see_other(request, chosen, vary="" if suffix else "Accept")
@@ -87,8 +87,8 @@ async def identify(request: Request, service: ServiceDep) -> Response:
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Return the data of the thing in the format of the suffix."""
     document, suffix = await find_thing_by_suffix(service, path_segments(request))
-    if moved := await _moved(request, service, document, "data", suffix):
-        return moved
+    if redirect := await _redirect_to_successor(request, service, document, "data", suffix):
+        return redirect
     urls = _urls(document)
     if negotiate_format(request, urls, suffix) is HTML:
         return see_other(request, urls.page, vary="" if suffix else "Accept")
@@ -102,8 +102,8 @@ async def page(
 ) -> Response:
     """Return the page of the thing, or redirect to its data."""
     document, suffix = await find_thing(service, path_segments(request))
-    if moved := await _moved(request, service, document, "page", suffix):
-        return moved
+    if redirect := await _redirect_to_successor(request, service, document, "page", suffix):
+        return redirect
     accepts_html = quality(request.headers.get("accept"), "text/html")
     if not suffix and is_negotiated(request, suffix) and accepts_html:
         suffix = HTML.suffix
@@ -115,7 +115,7 @@ async def page(
     )
 
 
-async def _moved(
+async def _redirect_to_successor(
     request: Request, service: QueryService, document: ThingDocument, head: str, suffix: str | None
 ) -> Response | None:
     """Return 301 to the address, below *head*, of the thing in another registry that took the place

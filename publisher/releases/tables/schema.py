@@ -343,12 +343,15 @@ PLACES = Table(
 
 MERGED = Table(
     "merged",
-    "an initiative or organization that is one thing with others: those of one cluster are one",
+    "an initiative, organization or document that is one thing with others: those of one cluster are one",
     (
         TableColumn(
-            "thing", CellType.IRI, "address of the initiative or organization", required=True
+            "thing",
+            CellType.IRI,
+            "address of the initiative, organization or document",
+            required=True,
         ),
-        TableColumn("kind", CellType.TEXT, "initiative or organization", required=True),
+        TableColumn("kind", CellType.TEXT, "initiative, organization or document", required=True),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn(
             "cluster", CellType.IRI, "address of the cluster, whose page says why", required=True
