@@ -10,7 +10,10 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import HarvestError
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits, describe_exit
@@ -20,6 +23,36 @@ T = TypeVar("T")
 
 class BoundedCallError(HarvestError):
     """The process ended at one of its limits; the message says at which, as the end of a sentence."""
+
+
+class LogLine(NamedTuple):
+    """A line that the process logs; its parent writes it."""
+
+    method: str  # of the logger
+    event: dict[str, int | float | str | None]
+
+
+def forward_logs(send: Callable[[str, dict[str, int | float | str | None]], object]) -> None:
+    """Have this process call *send* with the method and the event of each line that it logs, since
+    structlog would write them to standard output, which is for results.
+    """
+
+    def forward(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        send(
+            method,
+            {
+                name: value if isinstance(value, int | float | None) else str(value)
+                for name, value in event.items()
+            },
+        )
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.processors.format_exc_info, forward])
+
+
+def write_log_line(method: str, event: dict[str, Any]) -> None:
+    """Write a line that a process has logged."""
+    getattr(structlog.get_logger(), method)(event.pop("event"), **event)
 
 
 _preloaded = {"__main__": None}  # names of modules, in order
@@ -48,7 +81,8 @@ def call_bounded(
     process.start()
     theirs.close()
     try:
-        result: T | HarvestError = ours.recv()
+        while isinstance(result := ours.recv(), LogLine):
+            write_log_line(*result)
     except EOFError as error:
         process.join()
         raise BoundedCallError(describe_exit(process.exitcode or 0, limits)) from error
@@ -58,7 +92,7 @@ def call_bounded(
         process.join()
     if isinstance(result, HarvestError):
         raise result
-    return result
+    return cast(T, result)
 
 
 def _run(
@@ -67,6 +101,7 @@ def _run(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
+    forward_logs(lambda method, event: connection.send(LogLine(method, event)))
     meter = Meter(limits, alarm=True)
     meter.step()
     try:

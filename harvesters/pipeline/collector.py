@@ -20,17 +20,16 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, NoReturn, cast
-
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from harvesters import errors
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.reply import Reply
+from harvesters.pipeline.bounded_call import forward_logs
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
@@ -331,29 +330,12 @@ def _portable(error: HarvestError) -> HarvestError:
     return error if kind is type(error) else kind(error.reason)
 
 
-def _forward(calls: Calls) -> None:
-    """Send log lines to the parent, which writes them as its own."""
-
-    def send(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        calls.notify(
-            "log",
-            level,
-            {
-                name: value if isinstance(value, int | float | None) else str(value)
-                for name, value in event.items()
-            },
-        )
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[structlog.processors.format_exc_info, send])
-
-
 def run_job(connection: int, marks: int) -> None:
     """Do one job for the parent at the other end of *connection*, a file descriptor; *marks* is one
     of shared memory.
     """
     calls = Calls(Connection(connection))
-    _forward(calls)
+    forward_logs(partial(calls.notify, "log"))
     memory = Marks(marks)
     try:
         limits, tempfile.tempdir = calls.connection.recv()

@@ -25,6 +25,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
+from harvesters.pipeline.bounded_call import write_log_line
 from harvesters.pipeline.collector import (
     CollectorJob,
     ResultReference,
@@ -174,8 +175,7 @@ class IsolatedPageReader:
             name, arguments = process.receive(self._last_size if self._last_reply else 0)
             match name:
                 case "log":
-                    level, event = arguments
-                    getattr(log, level)(event.pop("event"), **event)
+                    write_log_line(*arguments)
                 case "ended":
                     self.run, irregularities = arguments
                     self.irregularities = earlier + irregularities

@@ -363,6 +363,25 @@ def test_missing_field_is_named_with_those_that_it_may_be(
     assert "Intervention, Town" in finding["message"]
 
 
+@pytest.mark.parametrize(
+    ("form", "parse"), [("json", json.loads), ("sarif", json.loads), ("junit", etree.fromstring)]
+)
+def test_output_is_whole_where_the_charset_is_guessed(
+    form: str,
+    parse: Callable[[bytes], Any],
+    run: Callable[..., Any],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    rows = [f"{n};Ação social para educação;Formação de professores em saúde" for n in range(40)]
+    content = "\n".join(["id;title;description", *rows]).encode("latin-1")
+
+    completed = run("-", "--name", "list.csv", "--format", form, input=content)
+
+    assert parse(completed.stdout.encode()) is not None
+    # what a child writes to standard output stands before the result in a pipe
+    assert capfd.readouterr().out == ""
+
+
 def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable[..., Any]) -> None:
     turtle = b"""@prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
 <urn:c> a dcat:Catalog ; dcat:dataset <urn:d> . <urn:d> a dcat:Dataset ; dct:identifier "d-1" ; dct:description "No title here"@en ."""
