@@ -132,7 +132,7 @@ def create_app(
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
     handlers = _add_error_handlers(app, pages, service, start)
-    _add_middleware(app, service, start, handlers, site.url)
+    _add_middleware(app, service, handlers, site.url)
     return app
 
 
@@ -170,16 +170,15 @@ def _add_error_handlers(
     return problems
 
 
-def _add_middleware(
-    app: FastAPI, service: QueryService, start: FirstStart, handlers: ErrorHandlers, url: str
-) -> None:
+def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers, url: str) -> None:
     """Add the middleware from the innermost to the outermost."""
 
     def cached_version() -> str:
         """Return the version under which pages are cached; "" while none may be."""
-        snapshot = service.snapshot
-        is_settled = snapshot and service.is_consistent and not start.active
-        return snapshot.version if snapshot and is_settled else ""
+        if service.snapshot is None or not service.is_consistent:
+            return ""
+        # the navigation links to submissions while they are open
+        return f"{service.snapshot.version} {app.state.submissions_open()}"
 
     app.state.request_metrics = metrics = RequestMetrics()
     app.add_middleware(ETagMiddleware)

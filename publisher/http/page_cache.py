@@ -1,8 +1,8 @@
 """Cache complete pages of the current snapshot, compressed if the client accepts it.
 
-A page depends on the snapshot, its URL, the client's language and the clock, which no page shows
-closer than a minute, so a cached page is exact. Concurrent requests for the same page share one
-rendering.
+A page depends on the version of the data, its URL and the client's language. One that shows the
+date, or what is not in the snapshot, says by ``keep_for`` how long it is kept. Concurrent requests
+for the same page share one rendering.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.4 (Content-Encoding), 12.5.3
 (Accept-Encoding) and 13 (conditions).
@@ -11,9 +11,11 @@ Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.4 (Content-Encoding), 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -29,28 +31,36 @@ from publisher.http.negotiation import accepts_gzip
 
 MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size
-MINUTE = 60  # seconds: the clock of pages
+MINUTE = 60  # seconds
 CACHED_ROUTES = frozenset(
     ("", "search", "concept", "scheme", "source", "page", "matrix", "map", "trends", "gaps", "events", "documents", "posts", "prizes",
      "registries", "organizations", "things", "compare", "embed")
 )  # fmt: skip
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 _GZIP_SUFFIX = "-gzip"  # suffix of the ETag of a compressed page: it is another representation
+_kept_seconds: ContextVar[list[float]] = ContextVar("kept_seconds")
+
+
+def keep_for(seconds: float) -> None:
+    """Keep the page that is being rendered for *seconds* at most, not as long as the data stay."""
+    if (limits := _kept_seconds.get(None)) is not None:
+        limits.append(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedPage:
-    """A response; *compressed* is None if it cannot be cached."""
+    """A response, which is kept *until* a time; *compressed* is None if it is no page."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
     compressed: bytes | None
+    until: float
 
 
 class PageCacheMiddleware:
-    """Cache the pages of *app*. *version* returns the snapshot's version, "" while there is none;
-    *now* returns seconds.
+    """Cache the pages of *app*. *version* returns that of the data, "" while there are none; *now*
+    returns seconds.
 
     *requests* counts hits and misses by the label "result".
     """
@@ -86,7 +96,6 @@ class PageCacheMiddleware:
         )
         key = (
             version,
-            int(self._now() // MINUTE),
             current_locale().language,
             headers["accept"],
             *target,
@@ -95,6 +104,7 @@ class PageCacheMiddleware:
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
         page = self._pages.get(key)
+        page = page if page and page.until > self._now() else None
         self._requests.labels("hit" if page else "miss").inc()
         if page:
             return page
@@ -114,20 +124,24 @@ class PageCacheMiddleware:
         async def send(message: Message) -> None:
             messages.append(message)
 
+        limits: list[float] = []
+        _kept_seconds.set(limits)  # the task of the rendering has a context of its own
+        began = self._now()
         headers = [(name, value) for name, value in scope["headers"] if name not in _CONDITIONS]
         await self._app({**scope, "headers": headers}, receive, send)
         start, body = messages[0], b"".join(message.get("body", b"") for message in messages[1:])
         response_headers = Headers(raw=start["headers"])
-        is_cacheable = start["status"] == HTTPStatus.OK and response_headers.get(
+        is_page = start["status"] == HTTPStatus.OK and response_headers.get(
             "content-type", ""
         ).startswith("text/html")
         page = _CachedPage(
             start["status"],
             start["headers"],
             body,
-            igzip.compress(body, COMPRESSION_LEVEL, mtime=0) if is_cacheable else None,
+            igzip.compress(body, COMPRESSION_LEVEL, mtime=0) if is_page else None,
+            began + min(limits, default=math.inf),
         )
-        if page.compressed is not None:
+        if is_page and page.until > began:
             with suppress(ValueError):  # larger than the cache
                 self._pages[key] = page
         return page

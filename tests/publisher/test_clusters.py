@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import httpx
 import pytest
 from browser import browsing
@@ -30,6 +31,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import sections
 from publisher.portal.report.report_data import open_report_data
 from publisher.portal.report.scope import Scope
+from publisher.projections.facets.database import read_sql
 from publisher.projections.facets.filter_query import make_filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.rdf.results import Term
@@ -407,6 +409,15 @@ def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]
     ]
 
     assert [item.member.source for item in sort_by_precedence(name, says)] == expected
+
+
+def test_the_family_of_an_initiative_is_found_without_a_join() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(read_sql("schema"))
+        bound = dict.fromkeys(("iri", "source", "title", "whole"), "x") | {"kind": 1, "limit": 9}
+        [(_, plan)] = connection.execute(f"EXPLAIN {read_sql('family')}", bound).fetchall()
+
+    assert "JOIN" not in plan
 
 
 async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient) -> None:

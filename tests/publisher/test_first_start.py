@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -78,6 +79,32 @@ async def test_health_says_why_the_portal_is_starting(service: QueryService) -> 
         service.follower.reason,
     )
     assert "No space left on device" in page.text
+
+
+async def test_pages_are_kept_and_compressed_while_the_first_page_shows_the_steps(
+    small: Path, tmp_path: Path
+) -> None:
+    data = Path(copytree(small, tmp_path / "data"))
+    headers, hits = HTML | {"Accept-Encoding": "gzip"}, []
+    async with QueryService(data, Iris(), readers=1, follow=False) as service:
+        app = create_app(service, site=SiteOptions(Branding(demo=True)))  # its release is missing
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://portal.example") as site:
+            answers = []
+            for path in ("/search", "/search", "/page/initiative/demo/1", "/", "/"):
+                answers.append(await site.get(path, headers=headers))
+                [metric] = app.state.request_metrics.cached_pages.collect()
+                hits.append(
+                    sum(
+                        sample.value
+                        for sample in metric.samples
+                        if sample.name.endswith("_total") and sample.labels["result"] == "hit"
+                    )
+                )
+
+    assert {answer.headers["content-encoding"] for answer in answers} == {"gzip"}
+    assert "Harvest the registries" in answers[-1].text
+    assert hits == [0, 1, 1, 1, 1]
 
 
 async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> None:

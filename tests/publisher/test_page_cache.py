@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from languages.request_locale import LocaleMiddleware
-from publisher.http.page_cache import PageCacheMiddleware
+from publisher.http.page_cache import PageCacheMiddleware, keep_for
 from publisher.http.request_metrics import RequestMetrics
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
@@ -29,6 +29,7 @@ class CountingApp:
         self.time = 0.0
         self.status = 200
         self.media = "text/html; charset=utf-8"
+        self.kept: float | None = None  # seconds, if the page says how long it is kept
         self.go = asyncio.Event()
         self.go.set()
 
@@ -36,6 +37,8 @@ class CountingApp:
         await Request(scope, receive).body()
         await self.go.wait()
         self.count += 1
+        if self.kept is not None:
+            await asyncio.to_thread(keep_for, self.kept)
         headers = {
             "ETag": f'"{self.count}"',
             "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT",
@@ -84,18 +87,31 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(
     assert (site.count, results) == (1, {"page 1 of /map?"})
 
 
-async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(
+async def test_another_state_and_another_language_have_pages_of_their_own(
     site: CountingApp, browser: httpx.AsyncClient
 ) -> None:
     await browser.get("/map")
     site.version = "2"
     await browser.get("/map")
-    site.time += 60
-    await browser.get("/map")
 
     await browser.get("/map", headers={"Accept-Language": "fr"})
 
-    assert site.count == 4
+    assert site.count == 3
+
+
+@pytest.mark.parametrize(("kept", "made"), [(None, [1, 1, 1]), (60, [1, 1, 2]), (0, [1, 2, 3])])
+async def test_a_page_is_kept_as_long_as_it_says_else_as_long_as_the_data_stay(
+    site: CountingApp, browser: httpx.AsyncClient, kept: float | None, made: list[int]
+) -> None:
+    site.kept, counts = kept, []
+    for seconds in (0, 59, 10_000):
+        site.time += seconds
+        answer = await browser.get("/map", headers={"Accept-Encoding": "gzip"})
+        counts.append(site.count)
+
+        assert answer.headers["content-encoding"] == "gzip"
+
+    assert counts == made
 
 
 @pytest.mark.parametrize(

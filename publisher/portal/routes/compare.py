@@ -33,6 +33,7 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
+from publisher.http.page_cache import MINUTE, keep_for
 from publisher.http.pages.charts.data_table import DataTable
 from publisher.http.pages.dataset_response import (
     dataset_response,
@@ -212,6 +213,7 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 async def _compare_moments(
     request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm
 ) -> Response:
+    keep_for(MINUTE)  # the history follows the snapshot
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     one, other = await asyncio.to_thread(
         find_moments, service, form.before or "entry/1", form.after

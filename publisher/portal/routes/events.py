@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText, month_names
+from publisher.http.page_cache import MINUTE, keep_for
 from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
@@ -57,6 +58,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     """`/feeds/events.ics` is the calendar to subscribe to."""
     tables = require_facet_index(service)
     filters = parse_filters(request.query_params).with_codes("kind", "event")
+    keep_for(MINUTE)  # it shows what takes place from today on
     month, today = _month(request), clock().date()
     lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
     after = await asyncio.to_thread(

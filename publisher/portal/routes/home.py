@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.http.page_cache import MINUTE, keep_for
 from publisher.http.pages.charts.data_table import Column, DataTable
 from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -45,6 +46,7 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     names = FacetLabels(service.iris, await source_titles(service))
     sources, statuses = await service.rows(query("sources")), await source_statuses(service)
     official, steps = await official_links(service), await request.app.state.start.steps()
+    keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
     tables = open_facet_index(service.current.path)  # None while it is built: no figures then
     figures = await asyncio.to_thread(_count, tables, names, official) if tables else _NOT_COUNTED
     sheets = [*(panel.table for panel in figures.counted.values()), _newest(figures.newest, names)]

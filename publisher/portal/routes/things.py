@@ -24,6 +24,7 @@ from publisher.history.versions import GraphChangeView, read_history, recent_cha
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
+from publisher.http.page_cache import MINUTE, keep_for
 from publisher.http.pages.charts.map import point_map
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
@@ -173,11 +174,10 @@ class ThingPage:
             return await self._show_withdrawn(signed.description)
         if self.document.record is None:
             return await self._show_organization(signed)
-        comments = (
-            await asyncio.to_thread(read_comments, self.document.path)
-            if signed.kind == "post"
-            else None
-        )
+        comments = None
+        if signed.kind == "post":
+            keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
+            comments = await asyncio.to_thread(read_comments, self.document.path)
         return await self._show_record(signed, self.document.record, comments)
 
     async def _show_withdrawn(self, description: Description) -> Response:
@@ -238,8 +238,10 @@ class ThingPage:
         return (await source_statuses(self.service)).get(self.document.path.split("/")[1])
 
     async def _changes(self, record: str, description: Description) -> list[GraphChangeView]:
-        versions = await read_history(self.service, record) or ()
-        return recent_changes(versions, replace(description, iri=record), self.service.iris)
+        versions = await read_history(self.service, record)
+        if versions is None:
+            keep_for(MINUTE)  # the history follows the snapshot
+        return recent_changes(versions or (), replace(description, iri=record), self.service.iris)
 
     async def _related(self) -> list[ListItem]:
         """Return the things that share the most action lines, goals and countries with this one."""

@@ -375,16 +375,24 @@ class FacetIndex:
         return self._lines(list(self._bitmaps.similar(index, kind, _SHARED, limit)))
 
     def _family(self, thing: str, limit: int) -> Family:
-        rows = self._query(read_sql("family"), thing=thing, limit=limit)
+        [index] = self._bitmaps.ids_of((thing,))
+        if index is None:
+            return Family()
+        [this] = self._query(
+            "SELECT iri, kind, source, title, whole FROM things WHERE thing = $thing",
+            thing=int(self._bitmaps.things[index]),
+        )
+        known = dict(zip(("iri", "kind", "source", "title", "whole"), this, strict=True))
+        rows = self._query(read_sql("family"), limit=limit, **known)
         indexes = self._bitmaps.ids_of([iri for _, iri in rows])
         lines = iter(self._lines([index for index in indexes if index is not None]))
-        known = [
+        members = [
             (is_whole, next(lines))
             for (is_whole, _), index in zip(rows, indexes, strict=True)
             if index is not None
         ]
         wholes, parts = (
-            [line for is_whole, line in known if is_whole is wanted] for wanted in (True, False)
+            [line for is_whole, line in members if is_whole is wanted] for wanted in (True, False)
         )
         return Family(wholes[0] if wholes else None, tuple(parts))
 

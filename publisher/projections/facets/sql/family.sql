@@ -1,11 +1,9 @@
--- The wholes and the parts of an initiative: by IRI, or by title at the same source, as groups.sql counts them.
-WITH this AS (SELECT iri, kind, source, title, whole FROM things WHERE iri = $thing)
-SELECT true AS is_whole, things.iri
-FROM things JOIN this ON things.kind = this.kind AND things.iri <> this.iri
-WHERE things.iri = this.whole OR things.source = this.source AND things.title = this.whole
+-- The wholes and the parts of an initiative: by IRI, or by title at the same source, as groups.sql counts them. What is known of the initiative
+-- are parameters: a join with it would compare all columns of every thing.
+SELECT true AS is_whole, iri FROM things
+WHERE kind = $kind AND iri <> $iri AND (iri = $whole OR source = $source AND title = $whole)
 UNION ALL
-SELECT false, things.iri
-FROM things JOIN this ON things.kind = this.kind AND things.iri <> this.iri
-WHERE things.whole = this.iri OR things.source = this.source AND things.whole = this.title
+SELECT false, iri FROM things
+WHERE kind = $kind AND iri <> $iri AND (whole = $iri OR source = $source AND whole = $title)
 ORDER BY ALL
 LIMIT $limit
