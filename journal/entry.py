@@ -24,7 +24,7 @@ from journal.errors import ChainError, JournalError
 SUFFIX = ".rdfp.gz"
 COMPRESSION_LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
 _BLOCK = 1 << 20  # bytes compressed at once
-_HEADER = re.compile(r'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\]*)") \.\n\Z', re.ASCII)
+HEADER_ROW = re.compile(rb'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\\n]*)") \.\n\Z')
 # a path segment of the run's IRI that needs no encoding
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
@@ -92,14 +92,15 @@ def read_header(path: Path, number: int | None = None) -> Entry:
     """
     values: dict[str, str] = {}
     try:
-        with igzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        with igzip.open(path, "rb") as file:
             for line in file:
-                match = _HEADER.match(line)
+                match = HEADER_ROW.match(line)
                 if match is None:
                     break
-                if match[1] in values:
-                    raise ValueError(f"the row H {match[1]} occurs twice")
-                values[match[1]] = match[2] or match[3]
+                name = match[1].decode()
+                if name in values:
+                    raise ValueError(f"the row H {name} occurs twice")
+                values[name] = (match[2] or match[3]).decode()
         if not _RUN.match(values["run"]):
             raise ValueError(f"{values['run'][:80]!r} is not the name of a run")
         if number is None:
@@ -113,8 +114,8 @@ def read_header(path: Path, number: int | None = None) -> Entry:
             path,
         )
     except (EOFError, OSError, isal_zlib.IsalError, KeyError, ValueError) as error:
-        name = path.name if number is None else number
-        raise ChainError(f"journal entry {name}: its header cannot be read: {error!r}") from error
+        label = path.name if number is None else number
+        raise ChainError(f"journal entry {label}: its header cannot be read: {error!r}") from error
 
 
 def _parse_time(text: str) -> datetime:

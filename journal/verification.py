@@ -15,13 +15,12 @@ from pathlib import Path
 from isal import igzip, isal_zlib
 from pyoxigraph import RdfFormat, parse, serialize
 
-from journal.entry import read_header
+from journal.entry import HEADER_ROW, read_header
 from journal.errors import ChainError, ForkError
 
 _BLOCK = 1 << 20  # bytes decompressed at once
 _LONGEST = 16 << 20  # bytes of a row: the longest text that the shapes accept has a hundredth of it
 _HEADERS = 32  # header rows; ours has four
-_HEADER = re.compile(rb'H (\w+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\\n]*)") \.\n\Z')
 _IRI = rb'<[^\x00-\x20<>"{}|^`\\]++>'
 _TEXT = (
     rb'"(?:[^"\\\n\r]|\\(?:[tbnrf"\'\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*+"(?:@[a-zA-Z]++(?:-[a-zA-Z0-9]++)*+|\^\^'
@@ -95,7 +94,7 @@ def _header(file: BufferedIOBase, digest: hashlib._Hash, number: int) -> dict[st
             digest.update(line)
         if line == b"TX .\n":
             return header
-        match = _HEADER.match(line)
+        match = HEADER_ROW.match(line)
         if match is None or (index == 0) != (match[1] == b"id"):
             break
         header[match[1].decode()] = (match[2] or match[3] or b"").decode("utf-8", "replace")

@@ -266,9 +266,19 @@ def _changed(entry: bytes) -> bytes:
     return gzip.compress(gzip.decompress(entry).replace(b"text 2", b"text X"))
 
 
+def _hide_previous(entry: bytes) -> bytes:
+    """Move the row of the previous entry behind one that is no row of a header."""
+    _, previous, rest = gzip.decompress(entry).split(b"\n", 2)
+    rest = rest.replace(b"TX .\n", b'H X "y" .\n' + previous + b"\nTX .\n", 1)
+    return gzip.compress(
+        f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
+        (_hide_previous, "does not begin as"),
         (_changed, "does not match its id"),
         (lambda item: item[:-20], "cannot be decompressed"),
         (lambda item: gzip.compress(gzip.decompress(item)[:-5]), "before its commit"),
