@@ -13,11 +13,11 @@ from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.participation.subscriptions import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK
-from harvesters.notifications.mail import is_mail_address
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.notifications.webhook import derive_secret
 from publisher.errors import StoreBusy
 from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription
+from vocab.addresses import is_mail_address
 from vocab.iris import is_web
 
 MAX_SUBSCRIPTIONS = 100_000  # of all

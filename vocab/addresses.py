@@ -1,5 +1,5 @@
 """Decide which IP addresses belong to the public internet, and which to one client; all clients and
-limits use these rules.
+limits use these rules. Decide which texts are mail addresses.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
 https://www.iana.org/assignments/iana-ipv6-special-registry/ and
@@ -8,6 +8,9 @@ https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
 
 from __future__ import annotations
 
+import re
+from email.errors import MessageError
+from email.headerregistry import Address
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # the only range from which addresses are assigned to hosts of the public internet
@@ -21,6 +24,24 @@ _SPECIAL = (
     IPv6Network("3ffe::/16"),  # 6bone, returned
     IPv6Network("3fff::/20"),  # documentation
 )
+# a host by its number, and encoded words and line breaks, which a mail server may decode
+_NO_MAIL = re.compile(r"[ \[]|=\?|%0[ad]|\.[0-9]+\Z", re.IGNORECASE)
+
+
+def is_mail_address(text: str) -> bool:
+    r"""Return whether *text* is one mail address, without a name or white space.
+
+    >>> is_mail_address("ops@example.org"), is_mail_address("ops@example.org\nBcc: x@y"), is_mail_address("ops")
+    (True, False, False)
+    >>> is_mail_address("a@[127.0.0.1]"), is_mail_address("a=?utf-8?q?=0A?=@b.org"), is_mail_address("a%0Ab@c.org")
+    (False, False, False)
+    """
+    try:
+        parsed = Address(addr_spec=text)
+    except (MessageError, ValueError, IndexError):
+        return False
+    is_named = bool(parsed.username and "." in parsed.domain)
+    return is_named and text.isprintable() and not _NO_MAIL.search(text)
 
 
 def is_public(address: str) -> bool:

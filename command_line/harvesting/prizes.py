@@ -15,9 +15,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.prizes import Edition, Stage
-from harvesters.notifications.mail import is_mail_address
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import read_edition
+from vocab.addresses import is_mail_address
 
 app = typer.Typer(
     no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results."

@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from harvesters.errors import DeliveryError
 from harvesters.ledger.outbox import QueuedMessage
+from vocab.addresses import is_mail_address
 
 Tls = Literal["starttls", "implicit", "none"]
 TIMEOUT_SECONDS = 20.0  # for each answer of the server
@@ -60,19 +60,6 @@ def parse_mail_server(url: str) -> MailServer:
         raise ValueError("tls has one value, none, with smtp: only")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     return MailServer(parts.hostname, parts.port or _PORTS[tls], tls, sender, user, password)
-
-
-def is_mail_address(text: str) -> bool:
-    r"""Return whether *text* is one mail address, without a name or white space.
-
-    >>> is_mail_address("ops@example.org"), is_mail_address("ops@example.org\nBcc: x@y"), is_mail_address("ops")
-    (True, False, False)
-    """
-    try:
-        parsed = Address(addr_spec=text)
-    except (MessageError, ValueError, IndexError):
-        return False
-    return bool(parsed.username and "." in parsed.domain and text.isprintable() and " " not in text)
 
 
 class MailSender:

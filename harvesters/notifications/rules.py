@@ -11,9 +11,9 @@ from typing import Any
 
 from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import HarvestError
-from harvesters.notifications.mail import is_mail_address
 from harvesters.reasons import Reason, join_reasons
 from languages.request_locale import LANGUAGES
+from vocab.addresses import is_mail_address
 from vocab.iris import is_web
 
 FILE = "alerts.toml"

@@ -14,6 +14,7 @@ from urllib.robotparser import RobotFileParser
 import httpx
 from starlette.requests import Request
 
+from publisher.http.host import check_origin
 from publisher.http.outbound_client import PrivateAddressError, create_client
 from publisher.http.problems import HTTPProblem
 from publisher.portal.field_suggestions import MAX_SAMPLE
@@ -21,8 +22,6 @@ from publisher.sparql.protocol import FORM, parse_form, read_body
 from vocab.iris import is_web
 
 MULTIPART = "multipart/form-data"
-# who may send a form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
-_OURS = ("same-origin", "none")
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
 _SECONDS = 20  # for robots.txt and the sample
 _NOT_FOUND = 404
@@ -75,12 +74,6 @@ async def read_form(request: Request, most: int, most_fields: int) -> dict[str, 
         )
     fields = parse_form(await read_body(request, most_fields))
     return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}
-
-
-def check_origin(request: Request) -> None:
-    """Raise HTTPProblem if a page of another site sends the request."""
-    if request.headers.get("sec-fetch-site", "none") not in _OURS:
-        raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
 
 
 async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> bytes:

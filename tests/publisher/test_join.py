@@ -140,6 +140,8 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
     ("headers", "status"),
     [
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Length": "70000"}, 413),
     ],

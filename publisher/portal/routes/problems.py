@@ -35,6 +35,7 @@ from publisher.portal.sample import read_form
 from publisher.portal.source_preview import PreviewRunner
 from publisher.store.descriptions import Description, namespaces, serialize_description
 from publisher.store.workers.rate_limit import client_key
+from vocab.addresses import is_mail_address
 
 _MOST = 64 * 1024  # bytes of a form
 _MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)
@@ -175,18 +176,12 @@ def _target(text: str, base: str) -> tuple[str, str] | None:
 def _fault(fields: dict[str, str]) -> str:
     """Return the name of the first field that is not valid, "" if all are."""
     address = fields.get("address", "")
-    name, _, host = address.partition("@")
     if fields.get("category") not in CATEGORIES:
         return "category"
     if not 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS:
         return "text"
-    is_mail = (
-        bool(name and host)
-        and len(address) <= _MOST_ADDRESS
-        and "@" not in host
-        and address.isprintable()
-    )
-    return "" if not address or (is_mail and not set(address) & set(" ,;<>")) else "address"
+    is_mail = len(address) <= _MOST_ADDRESS and is_mail_address(address)
+    return "" if not address or is_mail else "address"
 
 
 def _form(request: Request, pages: Pages, fields: dict[str, str], error: str) -> Response:

@@ -14,12 +14,13 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.formats import HTML, JSON, Format
 from publisher.http.endpoints import contents, get, problems
+from publisher.http.host import check_origin
 from publisher.http.negotiation import choose_format
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.portal.format_detection import FORMATS
-from publisher.portal.sample import MULTIPART, check_origin, read_form
+from publisher.portal.sample import MULTIPART, read_form
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import translated_remedy
 from publisher.portal.sources import source_titles

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from languages.translations import TranslatableText
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.endpoints import Count, Instant, get, other_contents, problems
+from publisher.http.host import check_origin
 from publisher.http.negotiation import wants_html
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
@@ -127,11 +128,12 @@ async def queue(
     status_code=HTTPStatus.ACCEPTED,
     response_model=ExportJson,
     response_description="The export is queued",
-    responses=problems(400, 406, 413, 415, 429, 503),
+    responses=problems(400, 403, 406, 413, 415, 429, 503),
     openapi_extra={"requestBody": _BODY},
 )
 async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -> Response:
     """Location is the address of the export."""
+    check_origin(request)
     params = read_parameters(request, await read_body(request))
     page = wants_html(request.headers.get("accept"), _JSON)
     query = parse_request(
@@ -186,7 +188,9 @@ async def delete(exporter: ExporterDep, export: FoundExport) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-@router.post("/exports/{name}/delete", include_in_schema=False)
+@router.post(
+    "/exports/{name}/delete", include_in_schema=False, dependencies=[Depends(check_origin)]
+)
 async def delete_from_page(exporter: ExporterDep, export: FoundExport) -> Response:
     """Delete an export, for a form."""
     exporter.delete(export)

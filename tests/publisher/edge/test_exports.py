@@ -70,6 +70,22 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     assert result.headers["content-disposition"].endswith('.csv"')
 
 
+async def test_a_form_of_another_site_queues_no_export(serve: Serve) -> None:
+    served = await serve(LIMITS)
+    foreign: tuple[dict[str, str], ...] = (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    )
+
+    codes = [
+        (await served.client.post("/exports", data={"query": ALL}, headers=headers)).status_code
+        for headers in foreign
+    ]
+
+    assert codes == [403, 403]
+    assert (await served.client.get("/exports")).json()["waiting"] == 0
+
+
 async def test_an_export_past_its_own_limit_fails_with_the_reason(serve: Serve) -> None:
     served = await serve(replace(LIMITS, export_rows=1_000))
 

@@ -18,7 +18,6 @@ from harvesters.admin.errors import CSRFError, InvalidValue, RateLimited, Unauth
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import Link, Purpose, Submitter, new_id
-from harvesters.notifications.mail import is_mail_address
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.errors import Closed, LinkInvalid
 from harvesters.participation.submissions.mails import send_confirmation
@@ -26,6 +25,7 @@ from harvesters.participation.submissions.submitters.organizations import FindOr
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
 from harvesters.source import Source, load
 from languages.request_locale import current_locale
+from vocab.addresses import is_mail_address
 
 SOURCE = "submissions"
 SESSION_AGE = timedelta(hours=12)
@@ -37,7 +37,6 @@ _WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seco
 _CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
 _CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network address, and seconds
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
-
 
 # measures a published record by its IRI, in percent
 RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]

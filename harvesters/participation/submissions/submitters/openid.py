@@ -28,9 +28,9 @@ from harvesters.admin.errors import InvalidValue
 from harvesters.errors import HarvestError
 from harvesters.network.body_reader import read_body
 from harvesters.network.ssrf_guard import Deadline, safe_transport
-from harvesters.notifications.mail import is_mail_address
 from harvesters.participation.submissions.errors import ProviderError
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
+from vocab.addresses import is_mail_address
 
 SCOPE = "openid email"
 TIMEOUT_SECONDS = 15.0  # for all requests of one sign-in together
