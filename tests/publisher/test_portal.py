@@ -166,12 +166,12 @@ async def test_a_topic_shows_the_first_of_each_list_and_all_others_behind_a_summ
 ) -> None:
     text = await page(client, f"/concept?iri={KENYA}")
 
-    shown = re.sub(r"(?s)<details.*?</details>", "", text)
-    panels = re.findall(r'(?s)<section class="card panel".*?</section>', shown)
+    visible = re.sub(r"(?s)<details.*?</details>", "", text)
+    panels = re.findall(r'(?s)<section class="card panel".*?</section>', visible)
     rows = [panel.count("<tr>") for panel in panels]
     assert rows
     assert [count for count in rows if not 1 < count <= 8] == []
-    assert shown.count('<li>\n<a href="/page/') <= 6
+    assert visible.count('<li>\n<a href="/page/') <= 6
     assert "<summary>Show all (<bdi>50</bdi>)</summary>" in text
 
 
