@@ -119,17 +119,9 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(
     run = world.add_held_plan((staged("a"),))
     good = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00Z"}
     wrong: list[dict[str, Any]] = [
-        {"limit": "misses"},
-        {"limit": "nothing"},
-        {"value": 60},
-        {"value": -0.1},
-        {"value": "much"},
-        {"until": "2026-02-01T00:00:00Z"},
-        {"until": "2026-03-08T00:00:00"},
-        {"until": "2027-03-08T00:00:00Z"},
-        {"until": "tomorrow"},
-        {"more": 1},
-    ]
+        {"limit": "misses"}, {"limit": "nothing"}, {"value": 60}, {"value": -0.1}, {"value": "much"}, {"until": "2026-02-01T00:00:00Z"},
+        {"until": "2026-03-08T00:00:00"}, {"until": "2027-03-08T00:00:00Z"}, {"until": "tomorrow"}, {"more": 1},
+    ]  # fmt: skip
 
     address = f"/admin/plans/{run.id}/approve"
     answers = [
@@ -276,14 +268,8 @@ async def _walk(client: httpx.AsyncClient, address: str, world: Any) -> list[dic
 
 @pytest.mark.parametrize(
     "address",
-    [
-        "/runs?limit=0",
-        "/runs?limit=501",
-        "/runs?state=odd",
-        "/audit-log?after=x",
-        "/audit-log?limit=-1",
-    ],
-)
+    ["/runs?limit=0", "/runs?limit=501", "/runs?state=odd", "/audit-log?after=x", "/audit-log?limit=-1"],
+)  # fmt: skip
 async def test_a_list_that_cannot_be_is_422(
     client: httpx.AsyncClient, world: Any, address: str
 ) -> None:
@@ -379,22 +365,12 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, 
 
     with capture_logs() as logs:
         answers = [
-            await client.get(f"/admin/keys/{token}", headers=bearer(token)),
-            await client.get(f"/admin/{token}", headers=bearer(token)),
-            await client.post(
-                "/admin/keys",
-                json={"name": token, "scope": token, "days": token},
-                headers=bearer(token),
-            ),
-            await client.post(
-                "/admin/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)
-            ),
-            await client.get(
-                "/admin/runs", params={"state": token, "key": token}, headers=bearer(token)
-            ),
-            await client.get("/admin/runs", headers=bearer(token[:-1])),
-            await client.post("/admin/sign-in", data={"key": token[:-1]}),
-        ]
+            await client.get(f"/admin/keys/{token}", headers=bearer(token)), await client.get(f"/admin/{token}", headers=bearer(token)),
+            await client.post("/admin/keys", json={"name": token, "scope": token, "days": token}, headers=bearer(token)),
+            await client.post("/admin/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)),
+            await client.get("/admin/runs", params={"state": token, "key": token}, headers=bearer(token)),
+            await client.get("/admin/runs", headers=bearer(token[:-1])), await client.post("/admin/sign-in", data={"key": token[:-1]}),
+        ]  # fmt: skip
 
     assert [answer.status_code for answer in answers] == [404, 404, 422, 422, 422, 401, 401]
     assert [answer.text for answer in answers if secret[:-1] in answer.text] == []

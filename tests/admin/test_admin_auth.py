@@ -40,30 +40,20 @@ class Call:
 
 
 ROUTES = [
-    Call("GET", "/sources", "read", 200),
-    Call("GET", "/sources/projects", "read", 200),
-    Call("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
-    Call("DELETE", "/sources/projects/hold", "operate", 409),
-    Call("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}),
-    Call("GET", "/run-requests", "read", 200),
-    Call("GET", "/run-requests/9", "read", 404),
-    Call("GET", "/plans", "read", 200),
-    Call("GET", "/plans/projects.1", "read", 404),
+    Call("GET", "/sources", "read", 200), Call("GET", "/sources/projects", "read", 200),
+    Call("POST", "/sources/projects/runs", "operate", 202, {"full": True}), Call("DELETE", "/sources/projects/hold", "operate", 409),
+    Call("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}), Call("GET", "/run-requests", "read", 200),
+    Call("GET", "/run-requests/9", "read", 404), Call("GET", "/plans", "read", 200), Call("GET", "/plans/projects.1", "read", 404),
     Call("GET", "/plans/projects.1/records?outcome=new", "read", 404),
     Call("POST", "/plans/projects.1/approve", "operate", 404, {"note": "looked at it"}),
     Call("POST", "/plans/projects.1/reject", "operate", 404, {"reason": "half of it is missing"}),
-    Call("POST", "/plans/projects.1/undo", "operate", 404, {"reason": "wrong source"}),
-    Call("GET", "/runs/projects.1/log", "read", 404),
-    Call("GET", "/runs", "read", 200),
-    Call("GET", "/runs/projects.1", "read", 404),
-    Call("GET", "/runs/projects.1/records?outcome=new", "read", 404),
-    Call("GET", "/audit-log", "read", 200),
-    Call("GET", "/metrics", "read", 200),
-    Call("GET", "/keys", "admin", 200),
-    Call("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
-    Call("GET", "/keys/00000000", "admin", 404),
+    Call("POST", "/plans/projects.1/undo", "operate", 404, {"reason": "wrong source"}), Call("GET", "/runs/projects.1/log", "read", 404),
+    Call("GET", "/runs", "read", 200), Call("GET", "/runs/projects.1", "read", 404),
+    Call("GET", "/runs/projects.1/records?outcome=new", "read", 404), Call("GET", "/audit-log", "read", 200),
+    Call("GET", "/metrics", "read", 200), Call("GET", "/keys", "admin", 200),
+    Call("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}), Call("GET", "/keys/00000000", "admin", 404),
     Call("DELETE", "/keys/00000000", "admin", 404),
-]
+]  # fmt: skip
 # what anyone may ask: nothing of it tells of our data
 OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}
 
@@ -225,13 +215,8 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(
 
 async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.AsyncClient) -> None:
     tokens = [
-        "stk_",
-        "x" * 10_000,
-        "stk_00000000_" + "é" * 43,
-        "' OR 1=1 --",
-        "stk_%s_short",
-        "stk_00000000_" + "A" * 44,
-    ]
+        "stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44,
+    ]  # fmt: skip
 
     answers = [
         await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()})

@@ -97,15 +97,10 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
 
 @pytest.mark.parametrize(
     ("form", "status"),
-    [
-        ({"word": "x", "concept": "sdg:99"}, 422),
-        ({"word": "x"}, 422),
-        ({"word": " ", "concept": "sdg:4"}, 422),
-        ({"word": "x", "concept": "sdg:4", "comment": "y" * 2001}, 422),
-        ({"word": "x", "concept": "sdg:4", "source": "nowhere"}, 404),
-    ],
+    [({"word": "x", "concept": "sdg:99"}, 422), ({"word": "x"}, 422), ({"word": " ", "concept": "sdg:4"}, 422),
+     ({"word": "x", "concept": "sdg:4", "comment": "y" * 2001}, 422), ({"word": "x", "concept": "sdg:4", "source": "nowhere"}, 404)],
     ids=["unknown concept", "no concept", "no word", "a long comment", "unknown source"],
-)
+)  # fmt: skip
 async def test_what_is_wrong_is_refused(
     client: httpx.AsyncClient, harvested: Any, form: dict[str, str], status: int
 ) -> None:

@@ -53,13 +53,8 @@ def matched(world: Any) -> Any:
                 key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=LEAD, start=start
             )
             row = {
-                "source": source,
-                "key": key,
-                "state": "published",
-                "first_seen": datetime(2026, 1, 1),
-                "run": "r",
-                "seq": number,
-            }
+                "source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r", "seq": number,
+            }  # fmt: skip
             connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
             text = compress("\n".join(describe(resource, IRIS, source)))
             connection.execute(
@@ -125,13 +120,9 @@ async def test_a_decision_is_stored_with_its_author_and_taken_back(
 
 @pytest.mark.parametrize(
     ("form", "status"),
-    [
-        ({"judgement": "maybe"}, 422),
-        ({}, 422),
-        ({"judgement": "positive", "reason": "x" * 2001}, 422),
-    ],
+    [({"judgement": "maybe"}, 422), ({}, 422), ({"judgement": "positive", "reason": "x" * 2001}, 422)],
     ids=["another word", "nothing", "a long reason"],
-)
+)  # fmt: skip
 async def test_what_is_no_decision_is_refused(
     client: httpx.AsyncClient, matched: Any, form: dict[str, str], status: int
 ) -> None:

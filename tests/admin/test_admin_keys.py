@@ -52,16 +52,9 @@ def test_a_key_is_made_shown_once_listed_and_ended(
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ["create", "Ada"],
-        ["create", "Ada", "--scope", "all"],
-        ["create", "", "--scope", "read"],
-        ["create", "a\nb", "--scope", "read"],
-        ["create", "a\u202eb", "--scope", "read"],
-        ["create", "Ada", "--scope", "read", "--expires", "0"],
-        ["revoke"],
-    ],
-)
+    [["create", "Ada"], ["create", "Ada", "--scope", "all"], ["create", "", "--scope", "read"], ["create", "a\nb", "--scope", "read"],
+     ["create", "a\u202eb", "--scope", "read"], ["create", "Ada", "--scope", "read", "--expires", "0"], ["revoke"]],
+)  # fmt: skip
 def test_a_key_that_cannot_be_is_wrong_use(environment: dict[str, str], words: list[str]) -> None:
     assert RUN.invoke(app, ["keys", *words], env=environment).exit_code == 2
 

@@ -23,13 +23,8 @@ from .conftest import bearer, staged
 from .test_admin_pages import PAGES, csrf, sign_in
 
 HEADINGS = {
-    "en": "Inbox",
-    "fr": "À traiter",
-    "es": "Bandeja de entrada",
-    "ar": "صندوق الوارد",
-    "zh": "待办",
-    "ru": "Входящие",
-}
+    "en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar": "صندوق الوارد", "zh": "待办", "ru": "Входящие",
+}  # fmt: skip
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sr]")
 

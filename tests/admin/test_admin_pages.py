@@ -18,51 +18,22 @@ from harvesters.ledger.models import Outcome, StagedRecord, State
 from .conftest import HOSTILE, bearer, staged
 
 CORPUS = [
-    HOSTILE,
-    '"><img src=x onerror=alert(1)>',
-    "javascript:alert(1)",
-    "\u202e\u2066\u200f",
-    'a\nb\tc\\d"e',
-    "{{ 7 * 7 }}%(x)s{x}",
-    "x" * 20_000,
-    "\ufdfd" * 500,
-    "e" + "\u0301" * 3_000,
-    "\U0001f468\u200d\U0001f469",
-    "]]> <!-- -->",
-]
+    HOSTILE, '"><img src=x onerror=alert(1)>', "javascript:alert(1)", "\u202e\u2066\u200f", 'a\nb\tc\\d"e', "{{ 7 * 7 }}%(x)s{x}",
+    "x" * 20_000, "\ufdfd" * 500, "e" + "\u0301" * 3_000, "\U0001f468\u200d\U0001f469", "]]> <!-- -->",
+]  # fmt: skip
 PAGES = (
-    "/admin/",
-    "/admin/page/sources",
-    "/admin/page/sources/projects",
-    "/admin/page/sources/projects/definition",
-    "/admin/page/new-source",
-    "/admin/page/runs",
-    "/admin/page/runs/projects.1",
-    "/admin/page/alerts",
-    "/admin/page/problems",
-    "/admin/page/identity",
-    "/admin/page/gaps",
-    "/admin/page/suggestions",
-    "/admin/page/identity/publish",
-    "/admin/page/identity/rule",
-    "/admin/page/logs",
-    "/admin/page/audit-log",
-    "/admin/page/keys",
-    "/admin/page/system",
-)
+    "/admin/", "/admin/page/sources", "/admin/page/sources/projects", "/admin/page/sources/projects/definition", "/admin/page/new-source",
+    "/admin/page/runs", "/admin/page/runs/projects.1", "/admin/page/alerts", "/admin/page/problems", "/admin/page/identity",
+    "/admin/page/gaps", "/admin/page/suggestions", "/admin/page/identity/publish", "/admin/page/identity/rule", "/admin/page/logs",
+    "/admin/page/audit-log", "/admin/page/keys", "/admin/page/system",
+)  # fmt: skip
 FORMS = {
-    "/admin/page/sources/projects/runs": "operate",
-    "/admin/page/sources/projects/hold": "operate",
-    "/admin/page/sources/projects/release": "operate",
-    "/admin/page/sources/projects/preview": "operate",
-    "/admin/page/plans/approve": "operate",
-    "/admin/page/plans/reject": "operate",
-    "/admin/page/plans/projects.1/approve": "operate",
-    "/admin/page/plans/projects.1/reject": "operate",
-    "/admin/page/definition": "admin",
-    "/admin/page/keys": "admin",
+    "/admin/page/sources/projects/runs": "operate", "/admin/page/sources/projects/hold": "operate",
+    "/admin/page/sources/projects/release": "operate", "/admin/page/sources/projects/preview": "operate",
+    "/admin/page/plans/approve": "operate", "/admin/page/plans/reject": "operate", "/admin/page/plans/projects.1/approve": "operate",
+    "/admin/page/plans/projects.1/reject": "operate", "/admin/page/definition": "admin", "/admin/page/keys": "admin",
     "/admin/page/keys/00000000/revoke": "admin",
-}
+}  # fmt: skip
 
 
 async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/admin/") -> httpx.Response:
@@ -141,14 +112,8 @@ async def test_signing_in_redirects_only_to_admin_pages(
     client: httpx.AsyncClient, world: Any
 ) -> None:
     elsewhere = [
-        "https://evil.example/",
-        "//evil.example/",
-        "/admin/..//evil",
-        "/admin/\\evil",
-        "/sparql",
-        "javascript:1",
-        "/admin/\n/x",
-    ]
+        "https://evil.example/", "//evil.example/", "/admin/..//evil", "/admin/\\evil", "/sparql", "javascript:1", "/admin/\n/x",
+    ]  # fmt: skip
 
     led = [
         (await sign_in(client, world.tokens["read"], path)).headers["Location"]
@@ -371,14 +336,8 @@ async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world:
     await sign_in(client, world.tokens["admin"])
     good = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
     wrong = [
-        {"scope": "all"},
-        {"days": "0"},
-        {"days": "-1"},
-        {"days": "9" * 30},
-        {"name": ""},
-        {"name": "\u202e"},
-        {"name": "x" * 101},
-    ]
+        {"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101},
+    ]  # fmt: skip
 
     answers = [
         (await client.post("/admin/page/keys", data={**good, **form})).status_code for form in wrong
@@ -397,13 +356,8 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     run = world.add_held_plan(staged_records, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
     paths = [
-        "/admin/",
-        "/admin/page/runs",
-        *(
-            f"/admin/page/runs/{run.id}?outcome={item}"
-            for item in ("new", "withheld", "reidentified")
-        ),
-    ]
+        "/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified")),
+    ]  # fmt: skip
 
     texts = [(await client.get(path)).text for path in paths]
 

@@ -106,24 +106,9 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(
 
 @pytest.mark.parametrize(
     ("language", "faults"),
-    [
-        (
-            "fr",
-            (
-                "la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1",
-                "dire &#39;title&#39; ?",
-                "&#39;url&#39; manque",
-            ),
-        ),
-        (
-            "es",
-            (
-                "la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero",
-                "falta &#39;url&#39;",
-            ),
-        ),
-    ],
-)
+    [("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "dire &#39;title&#39; ?", "&#39;url&#39; manque")),
+     ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;"))],
+)  # fmt: skip
 async def test_faults_of_a_definition_are_in_the_language_of_the_page(
     client: httpx.AsyncClient, world: Any, language: str, faults: tuple[str, ...]
 ) -> None:
@@ -631,17 +616,10 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
 
 @pytest.mark.parametrize(
     ("text", "status", "message"),
-    [
-        ('title = "A registry"', 200, "Write the address of the data first"),
-        ("title = ", 200, "The definition is not TOML"),
-        (
-            'url = "https://registry.example/api"',
-            500,
-            "The data cannot be fetched: https://registry.example/api: answered 500",
-        ),
-        ('url = "https://registry.example/api"', 200, "No fields can be suggested"),
-    ],
-)
+    [('title = "A registry"', 200, "Write the address of the data first"), ("title = ", 200, "The definition is not TOML"),
+     ('url = "https://registry.example/api"', 500, "The data cannot be fetched: https://registry.example/api: answered 500"),
+     ('url = "https://registry.example/api"', 200, "No fields can be suggested")],
+)  # fmt: skip
 async def test_why_no_fields_are_suggested(
     client: httpx.AsyncClient, world: Any, text: str, status: int, message: str
 ) -> None:

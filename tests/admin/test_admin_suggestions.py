@@ -77,13 +77,8 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
 ) -> None:
     await sign_in(client, suggested.tokens["operate"])
     form = {
-        "csrf": await csrf(client),
-        "source": "projects",
-        "record": "p1",
-        "concept": "sdg:5",
-        "decision": decision,
-        "comment": "read",
-    }
+        "csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": decision, "comment": "read",
+    }  # fmt: skip
 
     stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
@@ -109,15 +104,12 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
 
 @pytest.mark.parametrize(
     ("form", "status"),
-    [
-        ({"record": "p1", "concept": "sdg:99", "decision": "confirmed"}, 422),
-        ({"record": "p1", "concept": "sdg:5", "decision": "maybe"}, 422),
-        ({"record": "", "concept": "sdg:5", "decision": "refused"}, 422),
-        ({"record": "p1", "concept": "sdg:5", "decision": "refused", "comment": "x" * 2001}, 422),
-        ({"record": "p1", "concept": "sdg:5", "decision": "refused", "source": "nowhere"}, 404),
-    ],
+    [({"record": "p1", "concept": "sdg:99", "decision": "confirmed"}, 422),
+     ({"record": "p1", "concept": "sdg:5", "decision": "maybe"}, 422), ({"record": "", "concept": "sdg:5", "decision": "refused"}, 422),
+     ({"record": "p1", "concept": "sdg:5", "decision": "refused", "comment": "x" * 2001}, 422),
+     ({"record": "p1", "concept": "sdg:5", "decision": "refused", "source": "nowhere"}, 404)],
     ids=["unknown concept", "unknown decision", "no record", "long comment", "unknown source"],
-)
+)  # fmt: skip
 async def test_what_is_wrong_is_refused(
     client: httpx.AsyncClient, suggested: Any, form: dict[str, str], status: int
 ) -> None:

@@ -11,17 +11,8 @@ from rows import each
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab",
-    "shapes",
-    "journal",
-    "languages",
-    "harvesters",
-    "publisher",
-    "command_line",
-    "demo",
-    "benchmarks",
-    "tests",
-)
+    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests",
+)  # fmt: skip
 
 
 def repeated_classes(package: str) -> set[str]:

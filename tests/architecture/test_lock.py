@@ -20,15 +20,9 @@ RUN = ("postgresql", "dask", "s3", "age", "tracing")  # extras of the image
 IMAGE_TOOLS = ("cyclonedx-bom", "furo", "myst-parser", "sphinx")  # that the build of the image runs
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
-    "requirements-run.lock": [
-        *PROJECT["dependencies"],
-        *(text for name in RUN for text in EXTRAS[name]),
-    ],
-    "requirements-build.lock": [
-        *BUILD,
-        *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS)),
-    ],
-}
+    "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRAS[name])],
+    "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS))],
+}  # fmt: skip
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
 _PIN = re.compile(
     rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}"

@@ -162,36 +162,23 @@ def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
 
 @each(
     "query, expected",
-    [
-        ("", "badVerb"),
-        ("verb=Harvest", "badVerb"),
-        ("verb=Identify&verb=Identify", "badVerb"),
-        ("verb=Identify&set=a", "badArgument"),
-        ("verb=ListRecords", "badArgument"),
-        ("verb=GetRecord&metadataPrefix=oai_dc", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&set=a&set=b", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&resumptionToken=x", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&from=yesterday", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-30", "badArgument"),
-        (
-            "verb=ListRecords&metadataPrefix=oai_dc&from=2024-01-01&until=2024-01-01T00:00:00Z",
-            "badArgument",
-        ),
-        ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-01&until=2024-01-01", "badArgument"),
-        ("verb=ListRecords&metadataPrefix=marc21", "cannotDisseminateFormat"),
-        (
-            "verb=GetRecord&metadataPrefix=oai_dc&identifier=oai:demo.example.org:none",
-            "idDoesNotExist",
-        ),
-        ("verb=ListMetadataFormats&identifier=none", "idDoesNotExist"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&until=2001-01-01", "noRecordsMatch"),
-        ("verb=ListRecords&metadataPrefix=oai_dc&set=none", "noRecordsMatch"),
-        ("verb=ListRecords&resumptionToken=none", "badResumptionToken"),
-        ("verb=ListSets&resumptionToken=none", "badResumptionToken"),
-        ("verb=ListIdentifiers&resumptionToken=ListRecords~1~~~~50", "badResumptionToken"),
-        ("verb=ListRecords&resumptionToken=ListRecords~1~~~~9999", "badResumptionToken"),
-    ],
-)
+    [("", "badVerb"), ("verb=Harvest", "badVerb"), ("verb=Identify&verb=Identify", "badVerb"), ("verb=Identify&set=a", "badArgument"),
+     ("verb=ListRecords", "badArgument"), ("verb=GetRecord&metadataPrefix=oai_dc", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&set=a&set=b", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&resumptionToken=x", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&from=yesterday", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-30", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-01-01&until=2024-01-01T00:00:00Z", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&from=2024-02-01&until=2024-01-01", "badArgument"),
+     ("verb=ListRecords&metadataPrefix=marc21", "cannotDisseminateFormat"),
+     ("verb=GetRecord&metadataPrefix=oai_dc&identifier=oai:demo.example.org:none", "idDoesNotExist"),
+     ("verb=ListMetadataFormats&identifier=none", "idDoesNotExist"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&until=2001-01-01", "noRecordsMatch"),
+     ("verb=ListRecords&metadataPrefix=oai_dc&set=none", "noRecordsMatch"),
+     ("verb=ListRecords&resumptionToken=none", "badResumptionToken"), ("verb=ListSets&resumptionToken=none", "badResumptionToken"),
+     ("verb=ListIdentifiers&resumptionToken=ListRecords~1~~~~50", "badResumptionToken"),
+     ("verb=ListRecords&resumptionToken=ListRecords~1~~~~9999", "badResumptionToken")],
+)  # fmt: skip
 def test_a_wrong_request_is_answered_by_its_error_code(
     opened: Any, query: str, expected: str
 ) -> None:

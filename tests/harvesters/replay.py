@@ -304,38 +304,19 @@ def _whole(file: Path) -> Answer:
 
 
 _FOLDERS = {
-    "dpg/nominees": FEEDS / "dpg" / "nominees",
-    "raw/main/nominees": FEEDS / "dpg" / "nominees",
-    "dpg/archive": FEEDS / "dpg" / "archive",
-    **{
-        f"feeds/{name}": FEEDS / name
-        for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")
-    },
-}
+    "dpg/nominees": FEEDS / "dpg" / "nominees", "raw/main/nominees": FEEDS / "dpg" / "nominees", "dpg/archive": FEEDS / "dpg" / "archive",
+    **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")},
+}  # fmt: skip
 _ANSWERS: Mapping[str, Answer] = {
-    "/mit/oai": _mit,
-    "/mit/singles": _singles,
-    "/sickle/oai": _sickle,
-    "/ckan/api/3/action/package_search": _ckan,
-    "/worldbank/projects": _bank,
-    "/wsis/2015.csv": _whole(
-        SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"
-    ),
+    "/mit/oai": _mit, "/mit/singles": _singles, "/sickle/oai": _sickle, "/ckan/api/3/action/package_search": _ckan,
+    "/worldbank/projects": _bank, "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/library/oai": _whole(Path(__file__).parent / "replies" / "mods" / "reply.xml"),
     "/repository/oai": _whole(Path(__file__).parent / "replies" / "datacite" / "reply.xml"),
-    "/wsis/2015.html": _whole(
-        SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"
-    ),
-    "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
-    "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
-    "/sitemap.xml": _sitemap,
-    "/git/trees/main": _git_tree,
-    "/csw": _csw,
-    "/stream": _stream,
-    "/activities": _activities,
-    "/resources": _resources,
-    "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
+    "/wsis/2015.html": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"),
+    "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"), "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
+    "/sitemap.xml": _sitemap, "/git/trees/main": _git_tree, "/csw": _csw, "/stream": _stream, "/activities": _activities,
+    "/resources": _resources, "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),
-}
+}  # fmt: skip

@@ -135,14 +135,8 @@ def test_what_moved_is_gone_there_and_comes_here(source: Callable[..., Source]) 
 
 def test_before_a_refresh_only_deletions_count(source: Callable[..., Source]) -> None:
     pages = {
-        "c": COLLECTION,
-        "p2": page(
-            act("Create", "old", 1),
-            act("Delete", "gone", 2),
-            act("Refresh", "", 3),
-            act("Create", "new", 4),
-        ),
-    }
+        "c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4)),
+    }  # fmt: skip
 
     assert summary(harvest(ActivitySite(pages), source())) == [("new", "new of day 4")]
     later = datetime(2026, 1, 1, tzinfo=UTC)
@@ -202,14 +196,8 @@ def test_an_object_is_brought_from_where_it_says_also(source: Callable[..., Sour
 
 @pytest.mark.parametrize(
     ("broken", "kind"),
-    [
-        (404, DeletedRecord),
-        (410, DeletedRecord),
-        (403, InvalidRecord),
-        (500, InvalidRecord),
-        (b"{", InvalidRecord),
-    ],
-)
+    [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord)],
+)  # fmt: skip
 def test_an_object_that_cannot_be_brought_stops_nothing(
     broken: int | bytes,
     kind: type[DeletedRecord] | type[InvalidRecord],
@@ -264,13 +252,8 @@ def test_pages_that_lead_in_circles_end_the_harvest(source: Callable[..., Source
 
 @pytest.mark.parametrize(
     "row",
-    [
-        "text",
-        {"type": "Create"},
-        {"type": "Create", "object": {"name": "no id"}},
-        {"type": "Create", "object": [None]},
-    ],
-)
+    ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}],
+)  # fmt: skip
 def test_an_activity_that_cannot_be_read_is_reported(
     row: dict[str, Any] | str, source: Callable[..., Source]
 ) -> None:

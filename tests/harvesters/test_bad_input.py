@@ -24,22 +24,14 @@ from .conftest import DefineSource
 MOST = 50  # pages: an answer that never ends is one that is never read_file
 
 KINDS = {
-    "oai-pmh": ("oai_dc", {}, {}),
-    "ckan": ("ckan_package", {}, {}),
-    "json": ("fields", {}, {"title": "name"}),
-    "csv": ("fields", {"key": "id"}, {"title": "name"}),
-    "rdf": ("fields", {}, {"title": "dct:title|schema:name"}),
-    "spreadsheet": ("fields", {"key": "id"}, {"title": "name"}),
-    "iati": ("iati_activity", {"file": True}, {}),
-    "sparql": ("fields", {"types": "dcat:Dataset"}, {"title": "dct:title|schema:name"}),
-    "web": ("fields", {}, {"title": "schema:name"}),
-    "pod": ("fields", {}, {"title": "dct:title"}),
-    "csw": ("fields", {}, {"title": "dc:title"}),
-    "files": ("fields", {}, {"title": "name"}),
-    "ldes": ("fields", {}, {"title": "dct:title"}),
-    "activitystreams": ("fields", {}, {"title": "name"}),
-    "resourcesync": ("fields", {}, {"title": "name"}),
-}
+    "oai-pmh": ("oai_dc", {}, {}), "ckan": ("ckan_package", {}, {}), "json": ("fields", {}, {"title": "name"}),
+    "csv": ("fields", {"key": "id"}, {"title": "name"}), "rdf": ("fields", {}, {"title": "dct:title|schema:name"}),
+    "spreadsheet": ("fields", {"key": "id"}, {"title": "name"}), "iati": ("iati_activity", {"file": True}, {}),
+    "sparql": ("fields", {"types": "dcat:Dataset"}, {"title": "dct:title|schema:name"}), "web": ("fields", {}, {"title": "schema:name"}),
+    "pod": ("fields", {}, {"title": "dct:title"}), "csw": ("fields", {}, {"title": "dc:title"}),
+    "files": ("fields", {}, {"title": "name"}), "ldes": ("fields", {}, {"title": "dct:title"}),
+    "activitystreams": ("fields", {}, {"title": "name"}), "resourcesync": ("fields", {}, {"title": "name"}),
+}  # fmt: skip
 # folders of whose files these protocols can read some
 OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}
 # These take other kinds of files than those of the folders below, whose own tests say what becomes
@@ -51,13 +43,8 @@ ALL = {
     "html": ("fields", {"records": "//li", "key": "@id"}, {"title": "."}),
 }
 FITTING = {
-    ".xml": "oai-pmh",
-    ".rdf": "rdf",
-    ".ttl": "rdf",
-    ".html": "oai-pmh",
-    ".json": "json",
-    ".jsonld": "rdf",
-}
+    ".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf",
+}  # fmt: skip
 
 
 def _files(*folders: str) -> list[Path]:
@@ -85,16 +72,8 @@ BOMBS = [
 ]
 OTHERS = [file for file in _files("dcat", "ckan", "datajson", "nde") if file.suffix in FITTING]
 NONSENSE = [
-    b"",
-    b"  \n",
-    b"\xef\xbb\xbf",
-    b"\x00",
-    b"\xff\xfe",
-    b"[",
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
-    b"<a>" * 100_000,
-]
+    b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 100_000, b'{"a":' * 100_000, b"<a>" * 100_000,
+]  # fmt: skip
 SLOW = [
     b" " * 100_000 + b"<a",
     b"<!-- -->" * 20_000 + b"<a",

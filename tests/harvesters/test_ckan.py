@@ -138,12 +138,8 @@ def test_a_document_of_packages_is_read_in_each_of_its_shapes(
 
 @pytest.mark.parametrize(
     "document",
-    [
-        package("a"),
-        {"success": True, "result": package("a")},
-        {"success": True, "result": [package("a")]},
-    ],
-)
+    [package("a"), {"success": True, "result": package("a")}, {"success": True, "result": [package("a")]}],
+)  # fmt: skip
 def test_a_document_of_one_package_is_read(
     document: Any, portal: Callable[..., Source], registry: Registry
 ) -> None:
@@ -170,17 +166,10 @@ def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(
 
 @pytest.mark.parametrize(
     ("message", "text"),
-    [
-        (
-            b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}',
-            "says: Access denied",
-        ),
-        (b'{"success": false}', "says: None"),
-        (b'{"success": true, "result": []}', "results are missing"),
-        (b"<html>", "HTML page where JSON was expected"),
-        (b"oops", "not JSON"),
-    ],
-)
+    [(b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}', "says: Access denied"),
+     (b'{"success": false}', "says: None"), (b'{"success": true, "result": []}', "results are missing"),
+     (b"<html>", "HTML page where JSON was expected"), (b"oops", "not JSON")],
+)  # fmt: skip
 def test_what_is_no_answer_of_a_search_is_reported(
     message: bytes, text: str, portal: Callable[..., Source], registry: Registry
 ) -> None:

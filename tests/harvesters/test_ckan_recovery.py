@@ -100,17 +100,9 @@ def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
 
 @each(
     "count, rows, poison",
-    [
-        (1, 10, [0]),
-        (2, 2, [1]),
-        (7, 7, [3]),
-        (100, 100, [0]),
-        (100, 100, [63]),
-        (100, 100, [99]),
-        (23, 10, [21]),
-        (23, 10, [0, 9, 10, 22]),
-    ],
-)
+    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]),
+     (23, 10, [0, 9, 10, 22])],
+)  # fmt: skip
 @each("spoil", [broken, crashed])
 def test_one_poison_package_costs_one_package(
     count: int, rows: int, poison: list[int], spoil: Any

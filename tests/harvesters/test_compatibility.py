@@ -27,52 +27,27 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source: DefineS
 
 @each(
     "definition, message",
-    [
-        ({"protocol": "oai"}, "protocol 'oai' is unknown; did you mean 'oai-pmh'?"),
-        ({"mapping": "dc"}, "mapping 'dc' is unknown; known are "),
-        (
-            {"mapping": "oai_dc"},
-            "cannot read what protocol 'json' brings, a JSON object or a table's row; these can: ckan_package",
-        ),
-        (
-            {"protocol": "oai-pmh", "mapping": "ckan_package"},
-            "brings, an XML element; these can: oai_dc",
-        ),
-        (
-            {"options": {"pages": "p"}},
-            "unknown option 'pages' of json with fields; did you mean 'page'?",
-        ),
-        ({"options": {"size": "10"}}, "option 'size' is '10'; write a whole number"),
-        ({"options": {"size": True}}, "option 'size' is True; write a whole number"),
-        ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
-        ({"protocol": "csv", "options": {"key": 3}}, "option 'key' is 3; write text or a list"),
-        ({"protocol": "csv", "options": {"digest": [1]}}, "write a list of texts"),
-        (
-            {"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}},
-            "option 'kind' is 'thing'; use one of initiative",
-        ),
-        ({"mapping": "dpg_nominee", "fields": FIELDS}, "[fields] is for mapping 'fields'"),
-        ({"fields": {}}, "needs a [fields] table"),
-        ({"fields": {"name": "x"}}, "unknown field 'name'; known are action_lines"),
-        ({"fields": {"start@en": "x"}}, "field 'start@en' takes no language"),
-        ({"fields": {"title@!": "x"}}, "unknown field 'title@!'"),
-        ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
-        (
-            {"fields": {"kind": "thing"}},
-            "field 'kind' is 'thing'; use one of initiative, event, document, post",
-        ),
-        ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
-        (
-            {"protocol": "oai-pmh", "fields": {"title": "//["}},
-            "field 'title': '//[' is not an XPath",
-        ),
-        (
-            {"protocol": "oai-pmh", "fields": {"key": "x"}},
-            "the protocol's own identifier is the key",
-        ),
-        ({"options": {"page": "p", "files": "f"}}, "both define paging"),
-    ],
-)
+    [({"protocol": "oai"}, "protocol 'oai' is unknown; did you mean 'oai-pmh'?"),
+     ({"mapping": "dc"}, "mapping 'dc' is unknown; known are "),
+     ({"mapping": "oai_dc"}, "cannot read what protocol 'json' brings, a JSON object or a table's row; these can: ckan_package"),
+     ({"protocol": "oai-pmh", "mapping": "ckan_package"}, "brings, an XML element; these can: oai_dc"),
+     ({"options": {"pages": "p"}}, "unknown option 'pages' of json with fields; did you mean 'page'?"),
+     ({"options": {"size": "10"}}, "option 'size' is '10'; write a whole number"),
+     ({"options": {"size": True}}, "option 'size' is True; write a whole number"),
+     ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
+     ({"protocol": "csv", "options": {"key": 3}}, "option 'key' is 3; write text or a list"),
+     ({"protocol": "csv", "options": {"digest": [1]}}, "write a list of texts"),
+     ({"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}}, "option 'kind' is 'thing'; use one of initiative"),
+     ({"mapping": "dpg_nominee", "fields": FIELDS}, "[fields] is for mapping 'fields'"), ({"fields": {}}, "needs a [fields] table"),
+     ({"fields": {"name": "x"}}, "unknown field 'name'; known are action_lines"),
+     ({"fields": {"start@en": "x"}}, "field 'start@en' takes no language"), ({"fields": {"title@!": "x"}}, "unknown field 'title@!'"),
+     ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
+     ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; use one of initiative, event, document, post"),
+     ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
+     ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is not an XPath"),
+     ({"protocol": "oai-pmh", "fields": {"key": "x"}}, "the protocol's own identifier is the key"),
+     ({"options": {"page": "p", "files": "f"}}, "both define paging")],
+)  # fmt: skip
 def test_a_definition_that_cannot_work_is_refused(
     definition: dict[str, Any], message: str, define_source: DefineSource
 ) -> None:
@@ -99,22 +74,10 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source: DefineSo
 
 @each(
     "definition, incremental",
-    [
-        ({"protocol": "oai-pmh", "mapping": "oai_dc"}, True),
-        ({"protocol": "ckan", "mapping": "ckan_package"}, True),
-        (
-            {
-                "protocol": "ckan",
-                "mapping": "ckan_package",
-                "url": "https://registry.example/data.json",
-            },
-            False,
-        ),
-        ({"protocol": "json"}, False),
-        ({"protocol": "json", "options": {"since": "changed_since"}}, True),
-        ({"protocol": "csv"}, False),
-    ],
-)
+    [({"protocol": "oai-pmh", "mapping": "oai_dc"}, True), ({"protocol": "ckan", "mapping": "ckan_package"}, True),
+     ({"protocol": "ckan", "mapping": "ckan_package", "url": "https://registry.example/data.json"}, False), ({"protocol": "json"}, False),
+     ({"protocol": "json", "options": {"since": "changed_since"}}, True), ({"protocol": "csv"}, False)],
+)  # fmt: skip
 def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(
     definition: dict[str, Any], incremental: bool, define_source: DefineSource
 ) -> None:

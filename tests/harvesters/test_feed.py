@@ -150,12 +150,8 @@ def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(
 
 @pytest.mark.parametrize(
     "item",
-    [
-        "<guid>http://a.example/1</guid>",
-        '<guid isPermaLink="false">1</guid>',
-        "<link>http://a.example/1</link>",
-    ],
-)
+    ["<guid>http://a.example/1</guid>", '<guid isPermaLink="false">1</guid>', "<link>http://a.example/1</link>"],
+)  # fmt: skip
 def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(
     item: str, define_source: DefineSource
 ) -> None:
@@ -180,14 +176,9 @@ def test_a_record_without_a_distinct_key_is_unreadable(define_source: DefineSour
 
 @each(
     "message, text",
-    [
-        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><feed/>", "DOCTYPE, which is refused"),
-        (b"<html><title>Back soon</title></html>", "an HTML page"),
-        (b'{"a": 1}', "neither Atom nor RSS"),
-        (b"<a/>", "neither Atom nor RSS"),
-        (b"", "empty response"),
-    ],
-)
+    [(b"<!DOCTYPE a [<!ENTITY b 'c'>]><feed/>", "DOCTYPE, which is refused"), (b"<html><title>Back soon</title></html>", "an HTML page"),
+     (b'{"a": 1}', "neither Atom nor RSS"), (b"<a/>", "neither Atom nor RSS"), (b"", "empty response")],
+)  # fmt: skip
 def test_what_is_no_feed_is_reported(
     message: bytes, text: str, define_source: DefineSource
 ) -> None:

@@ -175,14 +175,8 @@ def test_a_redirect_off_the_web_is_refused() -> None:
 
 @each(
     "address",
-    [
-        "http://127.0.0.1:1/",
-        "http://localhost:1/",
-        "http://[::1]:1/",
-        "http://10.0.0.1/",
-        "http://169.254.169.254/",
-    ],
-)
+    ["http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://10.0.0.1/", "http://169.254.169.254/"],
+)  # fmt: skip
 def test_a_private_address_is_refused(address: str) -> None:
     with Fetch(pause=0) as fetch, pytest.raises(RefusedError, match="has the private address"):
         fetch.get(address)

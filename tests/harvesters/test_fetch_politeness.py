@@ -69,27 +69,13 @@ def open_client(host: Handler, **settings: object) -> Fetch:
 
 @each(
     "text, line",
-    [
-        ("User-agent: *\nDisallow: /", 'line 2, "Disallow: /"'),
-        (
-            "User-agent: *\nDisallow: /other\nDisallow: /api # not for programs",
-            'line 3, "Disallow: /api # not for programs"',
-        ),
-        (
-            "user-agent: stocktake\ndisallow: /api/*/x\ndisallow: /*records",
-            'line 3, "disallow: /*records"',
-        ),
-        (
-            "User-agent: other\nUser-agent: Stocktake\nDisallow: /api$\nDisallow: /api/",
-            'line 4, "Disallow: /api/"',
-        ),
-        ("\ufeffUser-agent: *\nDisallow: /api", 'line 2, "Disallow: /api"'),
-        (
-            "User-agent: *\nDisallow: /*a*a*a*a*a*a*a*a*a*a*a*a*\nDisallow: /api/r",
-            'line 3, "Disallow: /api/r"',
-        ),
-    ],
-)
+    [("User-agent: *\nDisallow: /", 'line 2, "Disallow: /"'),
+     ("User-agent: *\nDisallow: /other\nDisallow: /api # not for programs", 'line 3, "Disallow: /api # not for programs"'),
+     ("user-agent: stocktake\ndisallow: /api/*/x\ndisallow: /*records", 'line 3, "disallow: /*records"'),
+     ("User-agent: other\nUser-agent: Stocktake\nDisallow: /api$\nDisallow: /api/", 'line 4, "Disallow: /api/"'),
+     ("\ufeffUser-agent: *\nDisallow: /api", 'line 2, "Disallow: /api"'),
+     ("User-agent: *\nDisallow: /*a*a*a*a*a*a*a*a*a*a*a*a*\nDisallow: /api/r", 'line 3, "Disallow: /api/r"')],
+)  # fmt: skip
 def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, line: str) -> None:
     host = Host(text)
 
@@ -104,16 +90,9 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
 
 @each(
     "text",
-    [
-        "",
-        "User-agent: *\nDisallow:",
-        "User-agent: other\nDisallow: /",
-        "User-agent: *\nDisallow: /\n\nUser-agent: Stocktake\nAllow: /",
-        "User-agent: *\nDisallow: /api\nAllow: /api/records",
-        "<!DOCTYPE html><title>Not found</title>",
-        "\x00\xff garbage",
-    ],
-)
+    ["", "User-agent: *\nDisallow:", "User-agent: other\nDisallow: /", "User-agent: *\nDisallow: /\n\nUser-agent: Stocktake\nAllow: /",
+     "User-agent: *\nDisallow: /api\nAllow: /api/records", "<!DOCTYPE html><title>Not found</title>", "\x00\xff garbage"],
+)  # fmt: skip
 def test_what_robots_txt_allows_is_asked(text: str) -> None:
     host = Host(text)
 
@@ -216,15 +195,9 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
 
 @each(
     "text, delay",
-    [
-        ("Crawl-delay: 3", 3),
-        ("Crawl-delay: 0.5", 2),
-        ("Request-rate: 1/10", 10),
-        ("Crawl-delay: soon", 2),
-        ("Crawl-delay: -5", 2),
-        ("", 2),
-    ],
-)
+    [("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Request-rate: 1/10", 10), ("Crawl-delay: soon", 2), ("Crawl-delay: -5", 2),
+     ("", 2)],
+)  # fmt: skip
 def test_the_longer_of_the_definitions_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
     slept: list[float] = []
 
@@ -355,17 +328,8 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
 
 @each(
     "text",
-    [
-        "22-06",
-        "22:00",
-        "24:00-06:00",
-        "22:00-22:00",
-        "22:60-23:00",
-        "",
-        "ten to six",
-        "２２:00-06:00",
-    ],
-)
+    ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"],
+)  # fmt: skip
 def test_what_is_no_window_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"write HH:MM-HH:MM|start and end are equal|must be in"):
         parse_quiet_hours(text)

@@ -130,15 +130,9 @@ def test_a_folder_that_was_read_is_not_listed_again(source: Callable[..., Source
 
 @pytest.mark.parametrize(
     ("broken", "kind"),
-    [
-        (b"{", InvalidRecord),
-        (b"[1]", InvalidRecord),
-        (b"<html>", InvalidRecord),
-        (403, InvalidRecord),
-        (404, DeletedRecord),
-        (500, InvalidRecord),
-    ],
-)
+    [(b"{", InvalidRecord), (b"[1]", InvalidRecord), (b"<html>", InvalidRecord), (403, InvalidRecord), (404, DeletedRecord),
+     (500, InvalidRecord)],
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_stops_nothing(
     broken: bytes | int,
     kind: type[InvalidRecord] | type[DeletedRecord],
@@ -266,13 +260,9 @@ def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (b"hello", "not a directory listing"),
-        (b"<html><p>hello</p></html>", "lists no files and no subfolders"),
-        (b'{"a": 1}', "not a list of a repository's files"),
-        (b'[{"path": "a.json"}]', "has no address for 'a.json'; set the option 'raw'"),
-    ],
-)
+    [(b"hello", "not a directory listing"), (b"<html><p>hello</p></html>", "lists no files and no subfolders"),
+     (b'{"a": 1}', "not a list of a repository's files"), (b'[{"path": "a.json"}]', "has no address for 'a.json'; set the option 'raw'")],
+)  # fmt: skip
 def test_what_is_no_listing_is_reported(
     content: bytes, why: str, source: Callable[..., Source]
 ) -> None:

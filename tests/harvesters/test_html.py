@@ -134,12 +134,9 @@ def test_an_entry_without_a_key_is_unreadable(define_source: DefineSource) -> No
 
 @pytest.mark.parametrize(
     ("answers", "message"),
-    [
-        ({"/list": ""}, "empty response"),
-        ({"/list": listed()}, "holds no record at '//li'"),
-        ({"/list": listed("a", after="/list")}, "repeats"),
-    ],
-)
+    [({"/list": ""}, "empty response"), ({"/list": listed()}, "holds no record at '//li'"),
+     ({"/list": listed("a", after="/list")}, "repeats")],
+)  # fmt: skip
 def test_a_list_that_cannot_be_read_ends_the_run(
     answers: dict[str, str], message: str, define_source: DefineSource
 ) -> None:
@@ -149,12 +146,8 @@ def test_a_list_that_cannot_be_read_ends_the_run(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"records": "//li["}, "not an XPath"),
-        ({"records": "//li"}, "records have no key"),
-        ({"key": "a"}, "'records' is missing"),
-    ],
-)
+    [({"records": "//li["}, "not an XPath"), ({"records": "//li"}, "records have no key"), ({"key": "a"}, "'records' is missing")],
+)  # fmt: skip
 def test_a_definition_that_cannot_work_is_refused(
     options: dict[str, str], message: str, define_source: DefineSource
 ) -> None:

@@ -323,14 +323,10 @@ def test_a_cursor_that_repeats_is_reported(define_source: DefineSource, registry
 
 @pytest.mark.parametrize(
     ("message", "text"),
-    [
-        (b"<!DOCTYPE html><html></html>", "HTML page where JSON was expected"),
-        (b'[{"id": 1},', r"not JSON: .* at line 1, column"),
-        (b'{"rows": 3}', "holds no records at 'rows'"),
-        (b'{"other": [], "error": "no"}', "it is an object with error, other"),
-        (b"3", "it is int"),
-    ],
-)
+    [(b"<!DOCTYPE html><html></html>", "HTML page where JSON was expected"), (b'[{"id": 1},', r"not JSON: .* at line 1, column"),
+     (b'{"rows": 3}', "holds no records at 'rows'"), (b'{"other": [], "error": "no"}', "it is an object with error, other"),
+     (b"3", "it is int")],
+)  # fmt: skip
 def test_an_answer_without_records_is_reported(
     message: bytes, text: str, define_source: DefineSource, registry: Registry
 ) -> None:
@@ -342,12 +338,8 @@ def test_an_answer_without_records_is_reported(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"page": "p", "offset": "o"}, "both define paging"),
-        ({"cursor": "c"}, "needs 'next'"),
-        ({"records": "a["}, "is no JMESPath"),
-    ],
-)
+    [({"page": "p", "offset": "o"}, "both define paging"), ({"cursor": "c"}, "needs 'next'"), ({"records": "a["}, "is no JMESPath")],
+)  # fmt: skip
 def test_options_that_do_not_fit_are_refused(
     options: dict[str, str], message: str, define_source: DefineSource
 ) -> None:

@@ -112,17 +112,9 @@ def truth(registry: Lister) -> list[str | None]:
 @each("total", [True, False])
 @each(
     "count, size, poison",
-    [
-        (1, 10, [0]),
-        (2, 2, [1]),
-        (7, 7, [3]),
-        (100, 100, [0]),
-        (100, 100, [63]),
-        (100, 100, [99]),
-        (23, 10, [21]),
-        (50, 10, [0, 9, 10, 45]),
-    ],
-)
+    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]),
+     (50, 10, [0, 9, 10, 45])],
+)  # fmt: skip
 def test_one_poison_record_costs_one_record(
     way: str, total: bool, count: int, size: int, poison: list[int]
 ) -> None:

@@ -215,14 +215,10 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
 
 @pytest.mark.parametrize(
     ("policy", "doubted"),
-    [
-        ("a ldes:LatestVersionSubset ; ldes:amount 1", False),
-        ("a ldes:RetentionPolicy ; ldes:versionAmount 3", False),
-        ("a ldes:DurationAgoPolicy ; tree:value 'P1Y'", True),
-        ("a ldes:RetentionPolicy ; ldes:fullLogDuration 'P1Y'", True),
-        ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True),
-    ],
-)
+    [("a ldes:LatestVersionSubset ; ldes:amount 1", False), ("a ldes:RetentionPolicy ; ldes:versionAmount 3", False),
+     ("a ldes:DurationAgoPolicy ; tree:value 'P1Y'", True), ("a ldes:RetentionPolicy ; ldes:fullLogDuration 'P1Y'", True),
+     ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True)],
+)  # fmt: skip
 def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(
     policy: str, doubted: bool, source: Callable[..., Source]
 ) -> None:

@@ -91,32 +91,18 @@ def table(*lines: tuple[str, ...]) -> str:
 
 @each(
     "one, other",
-    [
-        ("Kenya ICT Action Network", "KENYA ICT ACTION NETWORK, Ltd."),
-        ("Société Générale de Télécommunication S.A.", "Societe Generale de Telecommunication"),
-        ("Министерство связи", "Ministerstvo svyazi"),
-        ("The Network for Clinics", "Network of Clinics"),
-    ],
-)
+    [("Kenya ICT Action Network", "KENYA ICT ACTION NETWORK, Ltd."),
+     ("Société Générale de Télécommunication S.A.", "Societe Generale de Telecommunication"),
+     ("Министерство связи", "Ministerstvo svyazi"), ("The Network for Clinics", "Network of Clinics")],
+)  # fmt: skip
 def test_spellings_of_one_name_have_the_same_words(one: str, other: str) -> None:
     assert name_words(one) == name_words(other)
 
 
 @each(
     "name",
-    [
-        "",
-        " ",
-        "\x00\x1b\u202e",
-        "x",
-        "Ж",
-        "a" * 1_000_000,
-        "水" * 100_000,
-        "of the and",
-        "Ltd.",
-        "Ω क ม 한 ع",
-    ],
-)
+    ["", " ", "\x00\x1b\u202e", "x", "Ж", "a" * 1_000_000, "水" * 100_000, "of the and", "Ltd.", "Ω क ม 한 ع"],
+)  # fmt: skip
 def test_a_hostile_name_is_compared_without_an_error(name: str) -> None:
     result = scored(organization("a", name), organization("b", "Kenya ICT Action Network"))
 
@@ -141,13 +127,10 @@ def test_features_say_which_gave_how_much_and_add_up() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "others"),
-    [
-        ({"countries": {KENYA}}, {"countries": {UGANDA}}),
-        ({"identifiers": {("ROR", "03yrm5c26")}}, {"identifiers": {("ROR", "01ggx4157")}}),
-        ({}, {}),
-    ],
+    [({"countries": {KENYA}}, {"countries": {UGANDA}}),
+     ({"identifiers": {("ROR", "03yrm5c26")}}, {"identifiers": {("ROR", "01ggx4157")}}), ({}, {})],
     ids=["another country", "another identifier", "a name alone"],
-)
+)  # fmt: skip
 def test_namesakes_are_not_merged(fields: dict[str, Any], others: dict[str, Any]) -> None:
     name = "Kenya ICT Action Network"
 
@@ -420,15 +403,12 @@ def test_a_table_with_an_unknown_record_is_refused_with_its_lines() -> None:
 
 @each(
     "text, part",
-    [
-        ("", "line 1: no column object_id, subject_id"),
-        ("a,b\n", "line 1: no column"),
-        (table((A, "owl:sameAs", "", B, "", "", "", "", "")), "the predicate is 'owl:sameAs'"),
-        (table((A, "", "Never", B, "", "", "", "", "")), "the predicate modifier is 'Never'"),
-        (table((A, "", "", B, "", "", "yesterday", "", "")), "'yesterday' is no date"),
-        (table((A, "", "", B, "", "", "", "", "x" * 200_000)), "field larger than field limit"),
-    ],
-)
+    [("", "line 1: no column object_id, subject_id"), ("a,b\n", "line 1: no column"),
+     (table((A, "owl:sameAs", "", B, "", "", "", "", "")), "the predicate is 'owl:sameAs'"),
+     (table((A, "", "Never", B, "", "", "", "", "")), "the predicate modifier is 'Never'"),
+     (table((A, "", "", B, "", "", "yesterday", "", "")), "'yesterday' is no date"),
+     (table((A, "", "", B, "", "", "", "", "x" * 200_000)), "field larger than field limit")],
+)  # fmt: skip
 def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
     with pytest.raises(IdentityError) as caught:
         read_table(text, {A, B}, "me", NOW)
@@ -438,13 +418,8 @@ def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
 
 @each(
     "address, normal",
-    [
-        ("http://WWW.example.org:80/a/?q#f", "example.org/a"),
-        ("https://[broken", ""),
-        ("ftp://example.org/", ""),
-        ("text", ""),
-    ],
-)
+    [("http://WWW.example.org:80/a/?q#f", "example.org/a"), ("https://[broken", ""), ("ftp://example.org/", ""), ("text", "")],
+)  # fmt: skip
 def test_addresses_are_compared_without_what_varies(address: str, normal: str) -> None:
     assert normalize_page(address) == normal
 

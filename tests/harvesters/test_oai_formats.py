@@ -125,12 +125,8 @@ def test_metadata_that_is_no_rdf_is_refused_when_it_is_parsed(define_source: Def
 
 @pytest.mark.parametrize(
     "body",
-    [
-        "<a/>",
-        "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>",
-        RDF.replace("rdf:about", "rdf:nodeID"),
-    ],
-)
+    ["<a/>", "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>", RDF.replace("rdf:about", "rdf:nodeID")],
+)  # fmt: skip
 def test_metadata_that_is_no_rdf_is_unreadable_alone(
     body: str, define_source: DefineSource
 ) -> None:
@@ -341,17 +337,9 @@ def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) ->
 
 @each(
     "container",
-    [
-        "",
-        "<originDescription/>",
-        origin("", "7"),
-        origin("https://a.example/oai", " "),
-        origin("ftp://a.example/", "7"),
-        origin("http://[broken/oai", "7"),
-        origin("https://a example/oai", "7"),
-        origin("https://a.example/oai", "7" * 1_001),
-    ],
-)
+    ["", "<originDescription/>", origin("", "7"), origin("https://a.example/oai", " "), origin("ftp://a.example/", "7"),
+     origin("http://[broken/oai", "7"), origin("https://a example/oai", "7"), origin("https://a.example/oai", "7" * 1_001)],
+)  # fmt: skip
 def test_a_container_without_a_usable_origin_is_left_out(
     container: str, define_source: DefineSource
 ) -> None:

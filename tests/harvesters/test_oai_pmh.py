@@ -315,16 +315,11 @@ def test_a_busy_repository_is_asked_again(source: Source, registry: Registry, qu
 
 @pytest.mark.parametrize(
     ("message", "text"),
-    [
-        (b"<html><body>Sign in</body></html>", "HTML page where XML was expected"),
-        (b"<rss/>", "is not an OAI-PMH response but <rss>"),
-        (answer("<Identify/>"), "holds no ListRecords"),
-        (listed(record("a"))[:-20], r"not well-formed XML: .*line 1, column"),
-        (b'<!DOCTYPE x [<!ENTITY e "e">]><OAI-PMH/>', "DOCTYPE, which is refused"),
-        (b"<OAI-PMH>&nbsp;</OAI-PMH>", "nbsp"),
-        (b"", "empty response"),
-    ],
-)
+    [(b"<html><body>Sign in</body></html>", "HTML page where XML was expected"), (b"<rss/>", "is not an OAI-PMH response but <rss>"),
+     (answer("<Identify/>"), "holds no ListRecords"), (listed(record("a"))[:-20], r"not well-formed XML: .*line 1, column"),
+     (b'<!DOCTYPE x [<!ENTITY e "e">]><OAI-PMH/>', "DOCTYPE, which is refused"), (b"<OAI-PMH>&nbsp;</OAI-PMH>", "nbsp"),
+     (b"", "empty response")],
+)  # fmt: skip
 def test_what_is_no_answer_of_the_protocol_is_reported(
     message: Any, text: str, source: Source, registry: Registry
 ) -> None:

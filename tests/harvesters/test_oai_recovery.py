@@ -73,14 +73,8 @@ def shuffled(items: Sequence[SimulatedRecord], seed: int = 1) -> list[SimulatedR
 @each("order", [list, shuffled])
 @each(
     "count, page, places",
-    [
-        (1, 10, [0]),
-        (2, 10, [0, 1]),
-        (7, 7, range(7)),
-        (100, 100, range(0, 100, 9)),
-        (230, 100, [0, 99, 100, 199, 200, 229]),
-    ],
-)
+    [(1, 10, [0]), (2, 10, [0, 1]), (7, 7, range(7)), (100, 100, range(0, 100, 9)), (230, 100, [0, 99, 100, 199, 200, 229])],
+)  # fmt: skip
 def test_one_poison_record_costs_one_record(count: int, page: int, places: Any, order: Any) -> None:
     for position in places:
         respond = Oai(order(records(count)), page, poison={f"k{position:04}"})

@@ -73,15 +73,8 @@ def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours() -> Non
 
 @each(
     "error",
-    [
-        RecursionError("deep"),
-        TypeError("None"),
-        KeyError("a"),
-        MemoryError(),
-        UnicodeError("x"),
-        PanicException("overflow"),
-    ],
-)
+    [RecursionError("deep"), TypeError("None"), KeyError("a"), MemoryError(), UnicodeError("x"), PanicException("overflow")],
+)  # fmt: skip
 def test_whatever_a_library_raises_becomes_a_parse_error(error: Any) -> None:
     with (
         pytest.raises(ParseError, match=r"\Aa\.json: not JSON: \S") as caught,

@@ -10,18 +10,9 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.payloads.jmespath_compiler import compile_jmespath
 
 ROWS = [
-    {},
-    {"a": None},
-    {"a": {"b": 1}},
-    {"a": {"b": {"c": "x"}}, "d": ""},
-    {"a": [{"b": 1}, {"b": [2, 3]}, {"c": 4}, 5, None]},
-    {"a": [[1, 2], [3], 4, []], "d": False},
-    {"a": "text", "d": []},
-    {"a": 0, "d": {"e": "f"}, "two words": "y"},
-    [1, [2]],
-    "text",
-    None,
-]
+    {}, {"a": None}, {"a": {"b": 1}}, {"a": {"b": {"c": "x"}}, "d": ""}, {"a": [{"b": 1}, {"b": [2, 3]}, {"c": 4}, 5, None]},
+    {"a": [[1, 2], [3], 4, []], "d": False}, {"a": "text", "d": []}, {"a": 0, "d": {"e": "f"}, "two words": "y"}, [1, [2]], "text", None,
+]  # fmt: skip
 PATHS = ["a", "a.b", "a.b.c", "a[0]", "a[-1]", "a[5]", "a[0].b", "a[].b", "a[*].b", "a[]", "a[*]", "@", "d || a", "a.b || d.e || 'no'",
          "'text'", "`3`", '"two words"', "a[].b[]", "a[*].b[0]", "a[?b==`1`].b", "length(@)", "[a, d]", "{x: a}", "a | b", "*"]  # fmt: skip
 

@@ -158,12 +158,9 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(
 
 @pytest.mark.parametrize(
     ("row", "key", "why"),
-    [
-        ("text", None, "not an object"),
-        ({"title": "A"}, None, "without an identifier, titled 'A'"),
-        ({"identifier": "a", "title": "\ud800"}, "a", "surrogate"),
-    ],
-)
+    [("text", None, "not an object"), ({"title": "A"}, None, "without an identifier, titled 'A'"),
+     ({"identifier": "a", "title": "\ud800"}, "a", "surrogate")],
+)  # fmt: skip
 def test_a_broken_dataset_spoils_no_other(
     row: str | dict[str, str],
     key: str | None,

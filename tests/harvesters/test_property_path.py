@@ -31,21 +31,11 @@ GRAPH = Graph(
 
 @each(
     "path, values",
-    [
-        ("dct:title", ["Wells", "Puits"]),
-        ("dct:publisher/foaf:name", ["Water"]),
-        ("(dct:creator|dct:publisher)/foaf:name", ["Water"]),
-        ("foaf:name | dct:title", ["Wells", "Puits"]),
-        ("foaf:name || dct:spatial/dct:identifier || dct:title", ["KE"]),
-        ("dct:spatial", []),
-        ("dct:publisher", ["https://registry.example/org"]),
-        (".", ["https://registry.example/a"]),
-        ("'project'", ["project"]),
-        ("a", []),
-        ("dct:publisher / <https://terms.example/x> / t:none", []),
-        ("dct:publisher/t:x/dct:title", ["Wells", "Puits"]),
-    ],
-)
+    [("dct:title", ["Wells", "Puits"]), ("dct:publisher/foaf:name", ["Water"]), ("(dct:creator|dct:publisher)/foaf:name", ["Water"]),
+     ("foaf:name | dct:title", ["Wells", "Puits"]), ("foaf:name || dct:spatial/dct:identifier || dct:title", ["KE"]), ("dct:spatial", []),
+     ("dct:publisher", ["https://registry.example/org"]), (".", ["https://registry.example/a"]), ("'project'", ["project"]), ("a", []),
+     ("dct:publisher / <https://terms.example/x> / t:none", []), ("dct:publisher/t:x/dct:title", ["Wells", "Puits"])],
+)  # fmt: skip
 def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
     assert [
         value(term) for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)
@@ -54,19 +44,11 @@ def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
 
 @each(
     "path, why",
-    [
-        ("", "a property is missing at the end"),
-        ("dct:title/", "a property is missing at the end"),
-        ("dct:title ||", "a property is missing at the end"),
-        ("dct:title dct:b", "a / or | is missing before"),
-        ("nope:title", "the prefix 'nope' is not known"),
-        ("(dct:title", "brackets hold"),
-        ("(dct:title/dct:b)", "brackets hold"),
-        ("name", "no path at character 1"),
-        ("dct:title[1]", "no path at character 10"),
-        ("/dct:title", "a property is missing before '/'"),
-    ],
-)
+    [("", "a property is missing at the end"), ("dct:title/", "a property is missing at the end"),
+     ("dct:title ||", "a property is missing at the end"), ("dct:title dct:b", "a / or | is missing before"),
+     ("nope:title", "the prefix 'nope' is not known"), ("(dct:title", "brackets hold"), ("(dct:title/dct:b)", "brackets hold"),
+     ("name", "no path at character 1"), ("dct:title[1]", "no path at character 10"), ("/dct:title", "a property is missing before '/'")],
+)  # fmt: skip
 def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None:
     with pytest.raises(
         SourceDefinitionError,

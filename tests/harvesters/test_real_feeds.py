@@ -132,20 +132,10 @@ def test_every_goal_of_the_nominees_is_found(words: Crosswalks) -> None:
 # Records with an action line, goal or target that the source declares, and with one that a
 # crosswalk gives; other registries have none.
 LINKED = {
-    "datacite-repository": (0, 2),
-    "dcat-endpoint": (0, 1),
-    "dpg-activities": (40, 18),
-    "dpg-archive": (486, 36),
-    "dpg-nominees": (228, 93),
-    "dpg-resources": (40, 18),
-    "dpg-tree": (228, 93),
-    "iati-standard": (0, 1),
-    "mods-library": (0, 1),
-    "red-cross": (0, 49),
-    "world-bank": (0, 18),
-    "wsis-prize-page": (302, 0),
-    "wsis-prizes-2015": (302, 0),
-}
+    "datacite-repository": (0, 2), "dcat-endpoint": (0, 1), "dpg-activities": (40, 18), "dpg-archive": (486, 36),
+    "dpg-nominees": (228, 93), "dpg-resources": (40, 18), "dpg-tree": (228, 93), "iati-standard": (0, 1), "mods-library": (0, 1),
+    "red-cross": (0, 49), "world-bank": (0, 18), "wsis-prize-page": (302, 0), "wsis-prizes-2015": (302, 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
@@ -311,14 +301,8 @@ def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(
 
 @pytest.mark.parametrize(
     "file",
-    [
-        "badArgument",
-        "cannotDisseminateFormat",
-        "idDoesNotExist",
-        "noSetHierarchy",
-        "undefinedError",
-    ],
-)
+    ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"],
+)  # fmt: skip
 def test_each_error_of_a_repository_is_reported_with_its_code(
     file: str, define_source: DefineSource
 ) -> None:

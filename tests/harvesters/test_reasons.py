@@ -64,20 +64,10 @@ def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
 
 @pytest.mark.parametrize(
     ("status", "headers", "text"),
-    [
-        (
-            404,
-            {},
-            f"{URL} : a répondu 404 ; corrigez l’url de la source, ou demandez au registre la nouvelle adresse",
-        ),
-        (
-            503,
-            {"Retry-After": "600"},
-            f"{URL} : a répondu 503 et demande de réessayer dans 600 secondes",
-        ),
-        (500, {}, f"{URL} : a répondu 500"),
-    ],
-)
+    [(404, {}, f"{URL} : a répondu 404 ; corrigez l’url de la source, ou demandez au registre la nouvelle adresse"),
+     (503, {"Retry-After": "600"}, f"{URL} : a répondu 503 et demande de réessayer dans 600 secondes"),
+     (500, {}, f"{URL} : a répondu 500")],
+)  # fmt: skip
 def test_a_failed_request_has_its_reason_in_the_language(
     status: int, headers: dict[str, str], text: str
 ) -> None:

@@ -140,15 +140,8 @@ def test_a_harvest_whose_list_is_gone_begins_anew(source: Callable[..., Source])
 
 @pytest.mark.parametrize(
     ("broken", "kind"),
-    [
-        (404, DeletedRecord),
-        (410, DeletedRecord),
-        (403, InvalidRecord),
-        (500, InvalidRecord),
-        (b"{", InvalidRecord),
-        ([1], InvalidRecord),
-    ],
-)
+    [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord), ([1], InvalidRecord)],
+)  # fmt: skip
 def test_a_resource_that_cannot_be_read_stops_nothing(
     broken: int | bytes | list[int],
     kind: type[DeletedRecord] | type[InvalidRecord],
@@ -175,11 +168,8 @@ def test_only_resources_that_the_definition_names_are_read(source: Callable[...,
 
 @pytest.mark.parametrize(
     ("kind", "content", "payload"),
-    [
-        ("xml", b"<a/>", Payload.XML),
-        ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH),
-    ],
-)
+    [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
+)  # fmt: skip
 def test_resources_are_what_the_definition_says(
     kind: str, content: bytes, payload: Payload, define_source: DefineSource
 ) -> None:
@@ -195,17 +185,10 @@ def test_resources_are_what_the_definition_says(
 
 @pytest.mark.parametrize(
     ("pages", "why"),
-    [
-        ({"desc": b"<urlset/>"}, "not a ResourceSync document: <urlset> without a capability"),
-        ({"desc": b"<a"}, "not well-formed"),
-        ({"desc": b"<html>"}, "HTML page"),
-        ({"cap": document("capabilitylist")}, "leads to neither a resource list"),
-        (
-            {"all": document("resourcelist", entry("all", part="sitemap"), index=True)},
-            "repeats the document",
-        ),
-    ],
-)
+    [({"desc": b"<urlset/>"}, "not a ResourceSync document: <urlset> without a capability"), ({"desc": b"<a"}, "not well-formed"),
+     ({"desc": b"<html>"}, "HTML page"), ({"cap": document("capabilitylist")}, "leads to neither a resource list"),
+     ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document")],
+)  # fmt: skip
 def test_what_leads_to_no_list_is_reported(
     pages: dict[str, bytes], why: str, source: Callable[..., Source]
 ) -> None:
@@ -305,12 +288,9 @@ def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (b"PK\x03\x04 but no more", "not a readable ZIP file"),
-        (package(b""), "without a manifest.xml"),
-        (package(document("resourcelist")), "not that of a dump manifest"),
-    ],
-)
+    [(b"PK\x03\x04 but no more", "not a readable ZIP file"), (package(b""), "without a manifest.xml"),
+     (package(document("resourcelist")), "not that of a dump manifest")],
+)  # fmt: skip
 def test_what_is_no_package_ends_the_run(
     content: bytes, why: str, source: Callable[..., Source]
 ) -> None:

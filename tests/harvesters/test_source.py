@@ -43,26 +43,18 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [
-        ("title", "titel", "unknown key 'titel'; did you mean 'title'?"),
-        ('title = "Projects"', "", "'title' is missing"),
-        ('title = "Projects"', "title = 3", "'title' is 3; write text"),
-        ("https://registry.example/api", "registry.example", "write an http or https address"),
-        (
-            "https://creativecommons.org/licenses/by/4.0/",
-            "CC BY",
-            "licence is 'CC BY'; write a URL",
-        ),
-        ("15 3 * * *", "daily", "no cron line of five fields"),
-        ("expect = 100", "expects = 100", "unknown limit 'expects'; did you mean 'expect'?"),
-        ("expect = 100", "expect = -1", "write a number from 0 up"),
-        ('key = "id"', "key = 1", "field 'key' is 1"),
-        ("[limits]", "pause = -1\n[limits]", "pause is -1"),
-        ("[limits]", "pause = 1e24\n[limits]", "write a number of seconds from 0 to 86400"),
-        ("[limits]", "pause = inf\n[limits]", "write a number of seconds from 0 to 86400"),
-        ('title = "Projects"', "title = ", "invalid TOML"),
-    ],
-)
+    [("title", "titel", "unknown key 'titel'; did you mean 'title'?"), ('title = "Projects"', "", "'title' is missing"),
+     ('title = "Projects"', "title = 3", "'title' is 3; write text"),
+     ("https://registry.example/api", "registry.example", "write an http or https address"),
+     ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence is 'CC BY'; write a URL"),
+     ("15 3 * * *", "daily", "no cron line of five fields"),
+     ("expect = 100", "expects = 100", "unknown limit 'expects'; did you mean 'expect'?"),
+     ("expect = 100", "expect = -1", "write a number from 0 up"), ('key = "id"', "key = 1", "field 'key' is 1"),
+     ("[limits]", "pause = -1\n[limits]", "pause is -1"),
+     ("[limits]", "pause = 1e24\n[limits]", "write a number of seconds from 0 to 86400"),
+     ("[limits]", "pause = inf\n[limits]", "write a number of seconds from 0 to 86400"),
+     ('title = "Projects"', "title = ", "invalid TOML")],
+)  # fmt: skip
 def test_a_wrong_definition_is_refused_with_its_fault(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:

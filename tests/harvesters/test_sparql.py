@@ -364,16 +364,8 @@ def test_a_graph_is_asked_for_by_the_protocol(
 
 @pytest.mark.parametrize(
     "content",
-    [
-        b"",
-        b"{}",
-        b"[1]",
-        b'{"head":{},"boolean":true}',
-        b"<html>",
-        b"<a/>",
-        b'{"head":{"vars":["count"]},"results":{"bindings":[',
-    ],
-)
+    [b"", b"{}", b"[1]", b'{"head":{},"boolean":true}', b"<html>", b"<a/>", b'{"head":{"vars":["count"]},"results":{"bindings":['],
+)  # fmt: skip
 def test_what_is_no_table_is_reported(
     content: bytes, source: Callable[..., Source], registry: Registry
 ) -> None:
@@ -383,18 +375,14 @@ def test_what_is_no_table_is_reported(
 
 @each(
     "options, why",
-    [
-        ({}, "set either the option 'types' or the option 'pattern'"),
-        ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "which selects the records"),
-        ({"types": "Project"}, "holds 'Project'; write an IRI"),
-        ({"pattern": "?s a ?b"}, r"does not bind \?subject"),
-        ({"pattern": "SERVICE <https://a.example/> { ?subject a ?b }"}, "asks another endpoint"),
-        ({"pattern": "?subject a"}, "give an invalid SPARQL query"),
-        ({"pattern": "?subject a nope:x"}, "give an invalid SPARQL query"),
-        ({"types": "foaf:Project", "modified": "dct:modified["}, "give an invalid SPARQL query"),
-        ({"types": "foaf:Project", "size": 0}, "write a number from 1 up"),
-    ],
-)
+    [({}, "set either the option 'types' or the option 'pattern'"),
+     ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "which selects the records"),
+     ({"types": "Project"}, "holds 'Project'; write an IRI"), ({"pattern": "?s a ?b"}, r"does not bind \?subject"),
+     ({"pattern": "SERVICE <https://a.example/> { ?subject a ?b }"}, "asks another endpoint"),
+     ({"pattern": "?subject a"}, "give an invalid SPARQL query"), ({"pattern": "?subject a nope:x"}, "give an invalid SPARQL query"),
+     ({"types": "foaf:Project", "modified": "dct:modified["}, "give an invalid SPARQL query"),
+     ({"types": "foaf:Project", "size": 0}, "write a number from 1 up")],
+)  # fmt: skip
 def test_a_definition_with_a_wrong_option_is_refused(
     options: dict[str, Any], why: str, define_source: DefineSource
 ) -> None:

@@ -210,12 +210,9 @@ def test_a_gap_in_the_journal_ends_the_run(server: Peer, source: Callable[..., S
 
 @pytest.mark.parametrize(
     ("answer", "message"),
-    [
-        (httpx.Response(404), "there is no journal"),
-        (httpx.Response(200, json={"number": 1}), "base, number or id"),
-        (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do"),
-    ],
-)
+    [(httpx.Response(404), "there is no journal"), (httpx.Response(200, json={"number": 1}), "base, number or id"),
+     (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do")],
+)  # fmt: skip
 def test_what_is_no_other_stocktake_is_refused(
     answer: httpx.Response, message: str, server: Peer, source: Callable[..., Source]
 ) -> None:
@@ -235,14 +232,10 @@ def test_only_the_registries_that_the_definition_names_are_taken(
 
 @pytest.mark.parametrize(
     ("relayed", "lineage", "expected"),
-    [
-        (True, ("https://third.example/record/x/1",), True),
-        (False, ("https://third.example/record/x/1",), False),
-        (True, (f"{OURS}record/wells/1",), False),
-        (True, ("https://third.example/record/x/1", f"{OURS}record/third/x%2F1"), False),
-    ],
+    [(True, ("https://third.example/record/x/1",), True), (False, ("https://third.example/record/x/1",), False),
+     (True, (f"{OURS}record/wells/1",), False), (True, ("https://third.example/record/x/1", f"{OURS}record/third/x%2F1"), False)],
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
-)
+)  # fmt: skip
 def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
     relayed: bool,
     lineage: tuple[str, ...],

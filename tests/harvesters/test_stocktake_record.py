@@ -110,17 +110,9 @@ def common(iris: Iris) -> dict[str, Any]:
 def things(iris: Iris) -> dict[str, Resource]:
     kind = iris.concept("stakeholder-type", "government")
     parties = (
-        Party(
-            Role.LEAD,
-            Text("Ministry of ICT", "en"),
-            None,
-            kind,
-            KENYA_AREA,
-            "https://m.example/",
-            IDENTIFIERS,
-        ),
+        Party(Role.LEAD, Text("Ministry of ICT", "en"), None, kind, KENYA_AREA, "https://m.example/", IDENTIFIERS),
         Party(Role.FUNDER, Text("Fund")),
-    )
+    )  # fmt: skip
     places = (Place(Text("Kisumu", "en"), -0.1, 34.75), Place(None, 1.5, 36.0))
     prizes = (
         Prize(

@@ -76,12 +76,8 @@ def test_a_run_of_the_vocabulary_says_what_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("state", "label"),
-    [
-        (State.HELD, "published if approved"),
-        (State.REJECTED, "published if approved"),
-        (State.COMMITTED, "published after"),
-    ],
-)
+    [(State.HELD, "published if approved"), (State.REJECTED, "published if approved"), (State.COMMITTED, "published after")],
+)  # fmt: skip
 def test_statistics_say_what_a_plan_would_publish(state: State, label: str) -> None:
     row = run_report.run_row(replace(RUN, state=state, pages=1, ended=NOW))
     details = {**row, "quads": {"added": None, "removed": None, "after": None}, "notices": []}

@@ -61,13 +61,8 @@ def event(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("page", "key", "title"),
-    [
-        (JSON_LD, "/w", "Wells"),
-        (MICRODATA, "/forum", "Forum"),
-        (RDFA, "/p#this", "Puits"),
-        (event("E"), "/p", "E"),
-    ],
-)
+    [(JSON_LD, "/w", "Wells"), (MICRODATA, "/forum", "Forum"), (RDFA, "/p#this", "Puits"), (event("E"), "/p", "E")],
+)  # fmt: skip
 def test_a_page_is_read_whatever_its_markup(
     page: str, key: str, title: str, source: Callable[..., Source]
 ) -> None:
@@ -151,14 +146,8 @@ def test_a_page_that_is_not_there_is_gone(source: Callable[..., Source]) -> None
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        500,
-        403,
-        httpx.Response(
-            200, content=b'<html><script type="application/ld+json">{"@type":</script></html>'
-        ),
-    ],
-)
+    [500, 403, httpx.Response(200, content=b'<html><script type="application/ld+json">{"@type":</script></html>')],
+)  # fmt: skip
 def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(
     fault: int | httpx.Response, source: Callable[..., Source]
 ) -> None:
@@ -255,15 +244,10 @@ def test_sitemaps_that_hold_each_other_end(source: Callable[..., Source]) -> Non
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (b"<rss/>", "not a sitemap but <rss>"),
-        (b"hello", "neither XML nor a list of web addresses"),
-        (b"<urlset", "not well-formed"),
-        (b"\x1f\x8bxx", "gzip file cannot be decompressed"),
-        (b'<!DOCTYPE a [<!ENTITY b "c">]><urlset>&b;</urlset>', "DOCTYPE"),
-        (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50,000"),
-    ],
-)
+    [(b"<rss/>", "not a sitemap but <rss>"), (b"hello", "neither XML nor a list of web addresses"), (b"<urlset", "not well-formed"),
+     (b"\x1f\x8bxx", "gzip file cannot be decompressed"), (b'<!DOCTYPE a [<!ENTITY b "c">]><urlset>&b;</urlset>', "DOCTYPE"),
+     (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50,000")],
+)  # fmt: skip
 def test_what_is_no_sitemap_is_reported(
     content: bytes, why: str, source: Callable[..., Source]
 ) -> None:
@@ -303,11 +287,8 @@ def test_an_address_that_is_none_stays_a_text(source: Callable[..., Source]) -> 
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [
-        ({"only": "("}, "'only' is no regular expression"),
-        ({"types": "Event"}, "'types' holds 'Event'"),
-    ],
-)
+    [({"only": "("}, "'only' is no regular expression"), ({"types": "Event"}, "'types' holds 'Event'")],
+)  # fmt: skip
 def test_a_definition_with_a_wrong_option_is_refused(
     options: dict[str, str], why: str, source: Callable[..., Source]
 ) -> None:
@@ -317,15 +298,11 @@ def test_a_definition_with_a_wrong_option_is_refused(
 
 # Of the real pages, those that hold what is known as a record, and how many.
 HELD = {
-    "schema.org_CreativeWork.001.html": 2,
-    "schema.org_Event.004.html": 1,
+    "schema.org_CreativeWork.001.html": 2, "schema.org_Event.004.html": 1,
     "songkick_Elysian_Fields_Brooklyn_Tickets_The_Owl_Music_Parlor_31_Oct_2015.html": 1,
-    "songkick_Years_Years_Tickets_Tour_Dates_2015_Concerts.html": 13,
-    "songkick_elysianfields_1.html": 4,
-    "songkick_tovestyrke.html": 1,
-    "w3c_microdata.7.1.html": 1,
-    "nde_dataset-schema-org-valid-jsonld.html": 1,
-}
+    "songkick_Years_Years_Tickets_Tour_Dates_2015_Concerts.html": 13, "songkick_elysianfields_1.html": 4, "songkick_tovestyrke.html": 1,
+    "w3c_microdata.7.1.html": 1, "nde_dataset-schema-org-valid-jsonld.html": 1,
+}  # fmt: skip
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

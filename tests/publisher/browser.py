@@ -38,14 +38,9 @@ class Browser:
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         line = [
-            "bash",
-            "-c",
-            f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"',
-            "chromium",
-            command,
-            *FLAGS.split(),
+            "bash", "-c", f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"', "chromium", command, *FLAGS.split(),
             f"--user-data-dir={folder}",
-        ]
+        ]  # fmt: skip
         self._process = Process(line, pass_fds=(theirs_in, theirs_out))
         os.close(theirs_in)
         os.close(theirs_out)

@@ -317,15 +317,8 @@ async def test_data_json_has_what_its_schema_requires_of_every_data_set(
     element = (await client.get("/data.json")).json()
 
     required = {
-        "title",
-        "description",
-        "keyword",
-        "modified",
-        "publisher",
-        "contactPoint",
-        "identifier",
-        "accessLevel",
-    }
+        "title", "description", "keyword", "modified", "publisher", "contactPoint", "identifier", "accessLevel",
+    }  # fmt: skip
     assert element["conformsTo"] == "https://project-open-data.cio.gov/v1.1/schema"
     assert [one["identifier"] for one in element["dataset"]] == [
         f"{BASE}.well-known/void#dataset",
@@ -420,14 +413,9 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(
 
 @each(
     "path, status",
-    [
-        ("/api/3/action/package_show?id=none", 404),
-        ("/api/3/action/package_delete", 404),
-        ("/api/3/action/package_search?rows=x", 409),
-        ("/api/3/action/package_search?start=-1", 409),
-        ("/api/3/action/package_search?sort=colour", 409),
-    ],
-)
+    [("/api/3/action/package_show?id=none", 404), ("/api/3/action/package_delete", 404), ("/api/3/action/package_search?rows=x", 409),
+     ("/api/3/action/package_search?start=-1", 409), ("/api/3/action/package_search?sort=colour", 409)],
+)  # fmt: skip
 async def test_an_error_is_reported_as_ckan_states_it(
     client: httpx.AsyncClient, path: str, status: int
 ) -> None:

@@ -9,49 +9,20 @@ from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
 
 @each(
     "package_search, names",
-    [
-        (PackageSearch(q="*:*", rows=1), ["b"]),
-        (PackageSearch(q="*:*", rows=1, start=1), ["c"]),
-        (PackageSearch(sort="name asc"), ["a", "b", "c"]),
-        (PackageSearch(sort="title desc, name asc"), ["b", "a", "c"]),
-        (PackageSearch(q="health"), ["a"]),
-        (PackageSearch(q='"HEALTH" network'), []),
-        (PackageSearch(fq="metadata_modified:[2026-02-01T00:00:00Z TO *]"), ["b", "c"]),
-        (PackageSearch(q="metadata_modified:[* TO 2026-01-31T00:00:00Z]"), ["a"]),
-    ],
-)
+    [(PackageSearch(q="*:*", rows=1), ["b"]), (PackageSearch(q="*:*", rows=1, start=1), ["c"]),
+     (PackageSearch(sort="name asc"), ["a", "b", "c"]), (PackageSearch(sort="title desc, name asc"), ["b", "a", "c"]),
+     (PackageSearch(q="health"), ["a"]), (PackageSearch(q='"HEALTH" network'), []),
+     (PackageSearch(fq="metadata_modified:[2026-02-01T00:00:00Z TO *]"), ["b", "c"]),
+     (PackageSearch(q="metadata_modified:[* TO 2026-01-31T00:00:00Z]"), ["a"])],
+)  # fmt: skip
 def test_packages_are_searched_as_ckan_does(
     package_search: PackageSearch, names: list[str]
 ) -> None:
     results: list[dict[str, object]] = [
-        {
-            "id": "1",
-            "name": "a",
-            "title": "A",
-            "notes": "health",
-            "author": "",
-            "tags": [],
-            "metadata_modified": "2026-01-01T00:00:00",
-        },
-        {
-            "id": "2",
-            "name": "b",
-            "title": "B",
-            "notes": "",
-            "author": "",
-            "tags": [],
-            "metadata_modified": "2026-03-01T00:00:00",
-        },
-        {
-            "id": "3",
-            "name": "c",
-            "title": "A",
-            "notes": "",
-            "author": "",
-            "tags": [],
-            "metadata_modified": "2026-02-01T00:00:00",
-        },
-    ]
+        {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
+        {"id": "2", "name": "b", "title": "B", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-03-01T00:00:00"},
+        {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
+    ]  # fmt: skip
 
     answer = search_packages(results, package_search)
 

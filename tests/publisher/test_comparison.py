@@ -292,23 +292,11 @@ def test_a_number_counts_the_records_of_its_list(
 
 @each(
     "text, message",
-    [
-        (
-            "2025-12-31",
-            r"2025-12-31 is before the first entry of the journal, which is of 2026-01-02T12:00:00Z",
-        ),
-        (
-            "entry/99",
-            "'entry/99' is no published entry of the journal, which has the entries 1 to 24",
-        ),
-        ("entry/0", "is no published entry"),
-        ("release/9", "there is no release 9"),
-        ("yesterday", "'yesterday' is no date such as 2026-01-31"),
-        ("0000-00-00", "is no date"),
-        ("9999-12-31", "is no date"),
-        ("", "is no date"),
-    ],
-)
+    [("2025-12-31", r"2025-12-31 is before the first entry of the journal, which is of 2026-01-02T12:00:00Z"),
+     ("entry/99", "'entry/99' is no published entry of the journal, which has the entries 1 to 24"), ("entry/0", "is no published entry"),
+     ("release/9", "there is no release 9"), ("yesterday", "'yesterday' is no date such as 2026-01-31"), ("0000-00-00", "is no date"),
+     ("9999-12-31", "is no date"), ("", "is no date")],
+)  # fmt: skip
 def test_a_moment_that_is_none_is_refused_with_what_there_is(
     data: Path, history: Path, text: str, message: str
 ) -> None:

@@ -96,15 +96,10 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
 @session_loop
 @each(
     "path, sentence",
-    [
-        ("/", "121 of 122 have a country"),
-        ("/map", "121 of 122 have a country"),
-        ("/matrix", "121 of 122 have both an action line and an SDG"),
-        ("/trends", "121 of 122 have a value: Region + Year"),
-        ("/gaps", "1 of 122 have an SDG target"),
-        ("/scheme/action-line/C4", "have a country"),
-    ],
-)
+    [("/", "121 of 122 have a country"), ("/map", "121 of 122 have a country"),
+     ("/matrix", "121 of 122 have both an action line and an SDG"), ("/trends", "121 of 122 have a value: Region + Year"),
+     ("/gaps", "1 of 122 have an SDG target"), ("/scheme/action-line/C4", "have a country")],
+)  # fmt: skip
 async def test_figure_says_its_coverage(
     inside: httpx.AsyncClient, path: str, sentence: str
 ) -> None:

@@ -43,17 +43,10 @@ def ask(
 
 @each(
     "clauses, values",
-    [
-        ("", "1 2 3"),
-        ("FROM <a>", "1 2"),
-        ("FROM <a> FROM <b>", "1 2 3"),
-        ("from<a>#x\nFROM <http://x/b>", "1 2 3"),
-        ("FROM <a> FROM <a>", "1 2"),
-        ("FROM <b> FROM NAMED <a> FROM <c>", "2 3"),
-        ("FROM <none> FROM <b>", "2 3"),
-        ("FROM NAMED <a> FROM NAMED <b>", ""),
-    ],
-)
+    [("", "1 2 3"), ("FROM <a>", "1 2"), ("FROM <a> FROM <b>", "1 2 3"), ("from<a>#x\nFROM <http://x/b>", "1 2 3"),
+     ("FROM <a> FROM <a>", "1 2"), ("FROM <b> FROM NAMED <a> FROM <c>", "2 3"), ("FROM <none> FROM <b>", "2 3"),
+     ("FROM NAMED <a> FROM NAMED <b>", "")],
+)  # fmt: skip
 def test_default_graphs_are_merged_and_nothing_counts_twice(
     filled: Store, clauses: str, values: str
 ) -> None:
@@ -69,14 +62,8 @@ def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> No
 
 @each(
     "clauses, names",
-    [
-        ("", "a b c"),
-        ("FROM <a>", ""),
-        ("FROM NAMED <a>", "a"),
-        ("FROM <a> FROM <c> FROM NAMED <b>", "b"),
-        ("FROM <a> FROM <c>", ""),
-    ],
-)
+    [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
+)  # fmt: skip
 def test_named_graphs_are_those_that_are_named(filled: Store, clauses: str, names: str) -> None:
     assert ask(filled, NAMES.format(clauses)) == names.split()
 
@@ -111,13 +98,9 @@ def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its
 
 @each(
     "default, named, names",
-    [
-        (("http://x/a",), (), ""),
-        ((), ("http://x/b",), ""),
-        (("http://x/a",), ("http://x/b",), "b b"),
-        (("http://x/a", "http://x/c"), ("http://x/c",), "c"),
-    ],
-)
+    [(("http://x/a",), (), ""), ((), ("http://x/b",), ""), (("http://x/a",), ("http://x/b",), "b b"),
+     (("http://x/a", "http://x/c"), ("http://x/c",), "c")],
+)  # fmt: skip
 def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
     filled: Store, default: tuple[str, ...], named: tuple[str, ...], names: str
 ) -> None:

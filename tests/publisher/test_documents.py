@@ -10,15 +10,8 @@ from rows import each
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 PATHS = [
-    "/record/demo/a%2F1",
-    "/source/demo",
-    "/run/run-2",
-    "/ns",
-    "/matrix",
-    "/matrix/C1-1",
-    "/scheme/action-line",
-    "/scheme/action-line/C4",
-]
+    "/record/demo/a%2F1", "/source/demo", "/run/run-2", "/ns", "/matrix", "/matrix/C1-1", "/scheme/action-line", "/scheme/action-line/C4",
+]  # fmt: skip
 
 
 @each("path", PATHS)
@@ -40,16 +33,8 @@ async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path
 
 @each(
     "path",
-    [
-        "/record/demo/none",
-        "/record/demo",
-        "/source/none",
-        "/run/none",
-        "/scheme/none",
-        "/scheme/a/b/c",
-        "/concept",
-    ],
-)
+    ["/record/demo/none", "/record/demo", "/source/none", "/run/none", "/scheme/none", "/scheme/a/b/c", "/concept"],
+)  # fmt: skip
 async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 

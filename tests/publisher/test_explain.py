@@ -40,15 +40,10 @@ async def test_compiled_query_is_explained_with_algebra_sql_and_rows(
 @session_loop
 @pytest.mark.parametrize(
     ("query", "reason"),
-    [
-        ("SELECT ?s { ?s ?p ?o } LIMIT 3", "not parsed"),
-        (
-            "SELECT DISTINCT ?x { { SELECT ?x { ?x ?p ?o } LIMIT 3 } }",
-            "LIMIT or OFFSET without ORDER BY",
-        ),
-        ("SELECT DISTINCT ?x { ?x <http://example.org/none> ?o }", "the RDF store is as fast"),
-    ],
-)
+    [("SELECT ?s { ?s ?p ?o } LIMIT 3", "not parsed"),
+     ("SELECT DISTINCT ?x { { SELECT ?x { ?x ?p ?o } LIMIT 3 } }", "LIMIT or OFFSET without ORDER BY"),
+     ("SELECT DISTINCT ?x { ?x <http://example.org/none> ?o }", "the RDF store is as fast")],
+)  # fmt: skip
 async def test_query_of_the_store_is_explained_by_the_reason(
     query: str, reason: str, service: QueryService, inside: httpx.AsyncClient
 ) -> None:

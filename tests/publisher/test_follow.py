@@ -82,19 +82,12 @@ def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:
 @session_loop
 @each(
     "page, link",
-    [
-        ("/search?q=clinics&goal=3", "/follow?q=clinics&amp;goal=3"),
-        ("/page/initiative/demo/a%2F1", "/follow?thing=initiative%2Fdemo%2Fa%252F1"),
-        (
-            "/page/organization/demo/ministry-of-health",
-            "/follow?thing=organization%2Fdemo%2Fministry-of-health",
-        ),
-        ("/source/demo", "/follow?source=demo"),
-        ("/concept?iri=http://metadata.un.org/sdg/3", "/follow?goal=3"),
-        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", "/follow?country=404"),
-        ("/scheme/action-line/C4", "/follow?line=C4"),
-    ],
-)
+    [("/search?q=clinics&goal=3", "/follow?q=clinics&amp;goal=3"),
+     ("/page/initiative/demo/a%2F1", "/follow?thing=initiative%2Fdemo%2Fa%252F1"),
+     ("/page/organization/demo/ministry-of-health", "/follow?thing=organization%2Fdemo%2Fministry-of-health"),
+     ("/source/demo", "/follow?source=demo"), ("/concept?iri=http://metadata.un.org/sdg/3", "/follow?goal=3"),
+     ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", "/follow?country=404"), ("/scheme/action-line/C4", "/follow?line=C4")],
+)  # fmt: skip
 async def test_pages_lead_to_what_can_be_followed(
     service: QueryService, page: str, link: str
 ) -> None:
@@ -179,16 +172,9 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service: QuerySer
 @session_loop
 @each(
     "change, status",
-    [
-        ({"address": "nobody"}, 422),
-        ({"channel": "fax"}, 422),
-        ({"frequency": "hour"}, 422),
-        ({"website": "https://spam.example"}, 422),
-        ({"search": "kind=nonsense"}, 400),
-        ({"search": "thing=initiative/demo/a&q=x"}, 400),
-        ({"search": "thing=nothing/demo/a"}, 400),
-    ],
-)
+    [({"address": "nobody"}, 422), ({"channel": "fax"}, 422), ({"frequency": "hour"}, 422), ({"website": "https://spam.example"}, 422),
+     ({"search": "kind=nonsense"}, 400), ({"search": "thing=initiative/demo/a&q=x"}, 400), ({"search": "thing=nothing/demo/a"}, 400)],
+)  # fmt: skip
 async def test_what_is_not_valid_is_refused_and_not_stored(
     service: QueryService, change: dict[str, str], status: int
 ) -> None:

@@ -98,14 +98,8 @@ async def test_a_graph_that_is_not_there_is_not_found(
 
 @each(
     "parameters",
-    [
-        {},
-        {"graph": GRAPH, "default": ""},
-        {"graph": "record/demo/1"},
-        {"graph": ""},
-        {"graph": GRAPH, "format": "xls"},
-    ],
-)
+    [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}, {"graph": GRAPH, "format": "xls"}],
+)  # fmt: skip
 async def test_what_names_no_one_graph_is_a_bad_request(
     client: httpx.AsyncClient, parameters: dict[str, str]
 ) -> None:
@@ -137,16 +131,8 @@ async def test_writing_is_not_allowed(client: httpx.AsyncClient, method: str, pl
 
 @each(
     "place",
-    [
-        "/record/demo/1",
-        "/record/demo/a%2F1",
-        "/source/demo",
-        "/run/run-2",
-        "/ns",
-        "/scheme/action-line",
-        "/matrix",
-    ],
-)
+    ["/record/demo/1", "/record/demo/a%2F1", "/source/demo", "/run/run-2", "/ns", "/scheme/action-line", "/matrix"],
+)  # fmt: skip
 async def test_a_document_is_the_graph_of_its_address(
     client: httpx.AsyncClient, place: str
 ) -> None:

@@ -35,14 +35,9 @@ from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
 SAMPLE = {
-    "kind": "json",
-    "title": "Test",
-    "url": "https://registry.example/api",
-    "licence": "https://example.org/l",
-    "key": "id",
-    "name": "name",
-    "options": 'page = "page"',
-}
+    "kind": "json", "title": "Test", "url": "https://registry.example/api", "licence": "https://example.org/l", "key": "id",
+    "name": "name", "options": 'page = "page"',
+}  # fmt: skip
 ANSWER = {
     "records": [
         {
@@ -105,13 +100,8 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service: QueryService)
 @session_loop
 @each(
     "kind, text",
-    [
-        ("refused", "not on the public internet"),
-        ("late", "too long"),
-        ("definition", "has errors"),
-        ("x", "test failed"),
-    ],
-)
+    [("refused", "not on the public internet"), ("late", "too long"), ("definition", "has errors"), ("x", "test failed")],
+)  # fmt: skip
 async def test_errors_are_reported_by_kind_without_private_addresses(
     service: QueryService, kind: str, text: str
 ) -> None:
@@ -138,14 +128,9 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
 @session_loop
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [
-        ({"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Content-Type": "text/plain"}, 415),
-        ({"Content-Length": "70000"}, 413),
-    ],
-)
+    [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403),
+     ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
+)  # fmt: skip
 async def test_what_is_no_form_of_ours_is_refused(
     service: QueryService, headers: dict[str, str], status: int
 ) -> None:
@@ -283,14 +268,8 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(
 
 
 UNREADABLE = (
-    b"",
-    b"[" * 50_000,
-    b"<a>" * 500,
-    b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
-    b'\xff\x00,\n"',
-    b"{}",
-    b"a,b\n",
-)
+    b"", b"[" * 50_000, b"<a>" * 500, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b'\xff\x00,\n"', b"{}", b"a,b\n",
+)  # fmt: skip
 
 
 @session_loop

@@ -56,24 +56,11 @@ FOLDERS = (
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = (
-    "InvalidValue",
-    "NotFound",
-    "KeyNotFound",
-    "RateLimited",
-    "Unauthenticated",
-    "SessionRequired",
-    "CSRFError",
-    "DefinitionChanged",
-)
+    "InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged",
+)  # fmt: skip
 SUBMISSION_ERRORS = (
-    "Closed",
-    "LinkInvalid",
-    "VersionRequired",
-    "VersionConflict",
-    "NotAllowed",
-    "TooLarge",
-    "UnsupportedMedia",
-)
+    "Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia",
+)  # fmt: skip
 # Their first argument is translated.
 ERRORS_KEYWORDS = dict.fromkeys(
     (*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS)
@@ -95,14 +82,8 @@ def words() -> set[str]:
         if message is not None
     }
     tables = (
-        labels.MEANINGS,
-        labels.LIMITS,
-        labels.ACTIONS,
-        labels.PARTS,
-        labels.SENTENCES,
-        FIELD_NAMES,
-        EDITOR_TEXTS,
-    )
+        labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS,
+    )  # fmt: skip
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
     messages |= {
         keyword for query_example in examples(Iris()) for keyword in query_example.keywords
@@ -204,15 +185,8 @@ def test_facets_and_their_codes_are_named_by_the_vocabulary(language: str) -> No
             names.name("region", "cis"),
         ]
     terms = (
-        "actionLine",
-        "target",
-        "coverage",
-        "status",
-        "activityType",
-        "prizeCategory",
-        "prizeStage",
-        "prizeYear",
-    )
+        "actionLine", "target", "coverage", "status", "activityType", "prizeCategory", "prizeStage", "prizeYear",
+    )  # fmt: skip
     concepts = ("stakeholder-type/academia", "status/ongoing", "itu-region/cis")
 
     assert titles == [str(label(f"{BASE}ns#{term}", language)).casefold() for term in terms]
@@ -316,17 +290,10 @@ def test_a_word_that_nobody_has_translated_stays_english() -> None:
 
 @each(
     "query, cookies, accept, language",
-    [
-        ("lang=zh", "language=ru", "fr", "zh"),
-        ("lang=xx", "language=ru", "fr", "ru"),
-        ("", "language=xx", "fr-CH, en;q=0.5", "fr"),
-        ("", "a=b; language=es", "", "es"),
-        ("", "", "en;q=0.1, ar;q=0.9", "ar"),
-        ("", "", "ar;q=0, de", "en"),
-        ("", "", ";;q=x,,*", "en"),
-        ("", "\x00=;;", "zh-Hant-TW", "zh"),
-    ],
-)
+    [("lang=zh", "language=ru", "fr", "zh"), ("lang=xx", "language=ru", "fr", "ru"), ("", "language=xx", "fr-CH, en;q=0.5", "fr"),
+     ("", "a=b; language=es", "", "es"), ("", "", "en;q=0.1, ar;q=0.9", "ar"), ("", "", "ar;q=0, de", "en"), ("", "", ";;q=x,,*", "en"),
+     ("", "\x00=;;", "zh-Hant-TW", "zh")],
+)  # fmt: skip
 def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(
     query: str, cookies: str, accept: str, language: str
 ) -> None:
@@ -345,15 +312,9 @@ async def test_a_page_whose_key_has_a_slash_links_to_its_languages(
 
 @each(
     "language, written",
-    [
-        ("en", "1 March 2026 08:05"),
-        ("ar", "1 مارس 2026 08:05"),
-        ("zh", "2026年3月1日 08:05"),
-        ("fr", "1 mars 2026 08:05"),
-        ("ru", "1 мар. 2026\u202fг. 08:05"),
-        ("es", "1 mar 2026 08:05"),
-    ],
-)
+    [("en", "1 March 2026 08:05"), ("ar", "1 مارس 2026 08:05"), ("zh", "2026年3月1日 08:05"), ("fr", "1 mars 2026 08:05"),
+     ("ru", "1 мар. 2026\u202fг. 08:05"), ("es", "1 mar 2026 08:05")],
+)  # fmt: skip
 def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(
     language: str, written: str
 ) -> None:

@@ -115,14 +115,10 @@ async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> 
 
 @each(
     "accept, media",
-    [
-        ("*/*", "application/linkset+json"),
-        ("application/linkset", "application/linkset"),
-        ("application/linkset;q=0.4, application/linkset+json;q=0.5", "application/linkset+json"),
-        ("application/json", "application/linkset+json"),
-        ("text/turtle", "application/problem+json"),
-    ],
-)
+    [("*/*", "application/linkset+json"), ("application/linkset", "application/linkset"),
+     ("application/linkset;q=0.4, application/linkset+json;q=0.5", "application/linkset+json"),
+     ("application/json", "application/linkset+json"), ("text/turtle", "application/problem+json")],
+)  # fmt: skip
 async def test_accept_chooses_the_form_of_the_set(
     client: httpx.AsyncClient, accept: str, media: str
 ) -> None:
@@ -146,17 +142,11 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
 
 @each(
     "path, kind",
-    [
-        ("/page/initiative/demo/a%2F1", "Project"),
-        ("/page/event/demo/e1", "Event"),
-        ("/page/document/demo/file.ttl", "Article"),
-        ("/page/organization/demo/ministry-of-health", "Organization"),
-        ("/source/demo", "Dataset"),
-        ("/scheme/action-line", "DefinedTermSet"),
-        ("/scheme/action-line/C4", "DefinedTerm"),
-        ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm"),
-    ],
-)
+    [("/page/initiative/demo/a%2F1", "Project"), ("/page/event/demo/e1", "Event"), ("/page/document/demo/file.ttl", "Article"),
+     ("/page/organization/demo/ministry-of-health", "Organization"), ("/source/demo", "Dataset"),
+     ("/scheme/action-line", "DefinedTermSet"), ("/scheme/action-line/C4", "DefinedTerm"),
+     ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm")],
+)  # fmt: skip
 async def test_a_page_has_structured_data_for_search_engines(
     client: httpx.AsyncClient, path: str, kind: str
 ) -> None:

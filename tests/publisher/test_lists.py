@@ -178,14 +178,9 @@ async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient
 
 @each(
     "path",
-    [
-        "/things",
-        "/things?concept=nothing:here",
-        "/things?source=demo&sort=colour",
-        "/things?source=demo&after=nonsense",
-        "/organizations?sort=newest",
-    ],
-)
+    ["/things", "/things?concept=nothing:here", "/things?source=demo&sort=colour", "/things?source=demo&after=nonsense",
+     "/organizations?sort=newest"],
+)  # fmt: skip
 async def test_what_cannot_be_asked_is_reported(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 

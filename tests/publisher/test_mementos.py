@@ -90,13 +90,9 @@ async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
 
 async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.AsyncClient) -> None:
     stamps = {
-        None: THIRD,
-        "Thu, 01 Jan 2026 00:00:00 GMT": FIRST,
-        "Mon, 02 Mar 2026 08:00:00 GMT": FIRST,
-        "Wed, 01 Apr 2026 05:59:59 GMT": FIRST,
-        "Wed, 01 Apr 2026 06:00:00 GMT": SECOND,
-        "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
-    }
+        None: THIRD, "Thu, 01 Jan 2026 00:00:00 GMT": FIRST, "Mon, 02 Mar 2026 08:00:00 GMT": FIRST,
+        "Wed, 01 Apr 2026 05:59:59 GMT": FIRST, "Wed, 01 Apr 2026 06:00:00 GMT": SECOND, "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
+    }  # fmt: skip
 
     results = {
         date: await client.get(

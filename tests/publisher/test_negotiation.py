@@ -12,28 +12,12 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 
 @each(
     "accept, suffix",
-    [
-        (None, "json"),
-        ("", "json"),
-        ("*/*", "json"),
-        ("text/csv", "csv"),
-        ("TEXT/CSV", "csv"),
-        ("text/csv; charset=utf-8", "csv"),
-        ("text/csv;q=0.5, application/sparql-results+xml;q=0.6", "xml"),
-        ("application/json", "json"),
-        ("application/xml", "xml"),
-        ("text/*", "csv"),
-        ("text/*;q=0.5, text/csv;q=0.1", "tsv"),
-        ("text/csv;q=0", None),
-        ("text/csv;q=0, */*", "json"),
-        ("image/png", None),
-        ("image/png, */*;q=0.1", "json"),
-        ("text/tab-separated-values;q=1.000", "tsv"),
-        ("application/json, application/sparql-results+json", "json"),
-        ("nonsense", None),
-        ("nonsense, text/csv", "csv"),
-    ],
-)
+    [(None, "json"), ("", "json"), ("*/*", "json"), ("text/csv", "csv"), ("TEXT/CSV", "csv"), ("text/csv; charset=utf-8", "csv"),
+     ("text/csv;q=0.5, application/sparql-results+xml;q=0.6", "xml"), ("application/json", "json"), ("application/xml", "xml"),
+     ("text/*", "csv"), ("text/*;q=0.5, text/csv;q=0.1", "tsv"), ("text/csv;q=0", None), ("text/csv;q=0, */*", "json"),
+     ("image/png", None), ("image/png, */*;q=0.1", "json"), ("text/tab-separated-values;q=1.000", "tsv"),
+     ("application/json, application/sparql-results+json", "json"), ("nonsense", None), ("nonsense, text/csv", "csv")],
+)  # fmt: skip
 def test_the_table_that_is_wanted_most_is_chosen(accept: str | None, suffix: str | None) -> None:
     row = best_match(accept, TABLES.values())
 
@@ -42,15 +26,9 @@ def test_the_table_that_is_wanted_most_is_chosen(accept: str | None, suffix: str
 
 @each(
     "accept, suffix",
-    [
-        (None, "ttl"),
-        ("application/ld+json", "jsonld"),
-        ("application/json", "jsonld"),
-        ("application/rdf+xml;q=0.9, text/turtle;q=0.8", "rdf"),
-        ("application/n-triples", "nt"),
-        ("text/plain", "nt"),
-    ],
-)
+    [(None, "ttl"), ("application/ld+json", "jsonld"), ("application/json", "jsonld"),
+     ("application/rdf+xml;q=0.9, text/turtle;q=0.8", "rdf"), ("application/n-triples", "nt"), ("text/plain", "nt")],
+)  # fmt: skip
 def test_the_graph_that_is_wanted_most_is_chosen(accept: str | None, suffix: str) -> None:
     row = best_match(accept, GRAPHS.values())
 
@@ -70,13 +48,7 @@ def test_the_most_precise_range_states_the_quality() -> None:
 
 @each(
     "accept, page",
-    [
-        (BROWSER, True),
-        ("text/html", True),
-        ("*/*", False),
-        (None, False),
-        ("text/turtle, text/html;q=0.5", False),
-    ],
-)
+    [(BROWSER, True), ("text/html", True), ("*/*", False), (None, False), ("text/turtle, text/html;q=0.5", False)],
+)  # fmt: skip
 def test_a_page_is_for_browsers(accept: str | None, page: bool) -> None:
     assert wants_html(accept, GRAPHS.values()) is page

@@ -116,13 +116,9 @@ async def test_a_page_is_kept_as_long_as_it_says_else_as_long_as_the_data_stay(
 
 @pytest.mark.parametrize(
     ("status", "media", "path", "accept"),
-    [
-        (503, "text/html", "/map", "text/html"),
-        (200, "text/csv", "/map", "text/html"),
-        (200, "text/html", "/sparql", "text/html"),
-        (200, "application/json", "/map", "application/json"),
-    ],
-)
+    [(503, "text/html", "/map", "text/html"), (200, "text/csv", "/map", "text/html"), (200, "text/html", "/sparql", "text/html"),
+     (200, "application/json", "/map", "application/json")],
+)  # fmt: skip
 async def test_what_is_no_page_of_the_portal_is_made_each_time(
     site: CountingApp, browser: httpx.AsyncClient, status: int, media: str, path: str, accept: str
 ) -> None:
@@ -173,14 +169,9 @@ async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own
 
 @pytest.mark.parametrize(
     ("name", "value", "status"),
-    [
-        ("If-None-Match", '"1"', 304),
-        ("If-None-Match", '"0", W/"1-gzip"', 304),
-        ("If-None-Match", '"0"', 200),
-        ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:00 GMT", 304),
-        ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:01 GMT", 200),
-    ],
-)
+    [("If-None-Match", '"1"', 304), ("If-None-Match", '"0", W/"1-gzip"', 304), ("If-None-Match", '"0"', 200),
+     ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:00 GMT", 304), ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:01 GMT", 200)],
+)  # fmt: skip
 async def test_a_reader_who_holds_the_page_is_not_sent_it_again(
     browser: httpx.AsyncClient, name: str, value: str, status: int
 ) -> None:

@@ -43,13 +43,9 @@ SOURCE = IRIS.source("demo")
 QUALITY = {
     **{f"{item.name} of all": item.query(IRIS) for item in indicators()},
     **{f"{item.name} of one": item.query(IRIS, source=SOURCE) for item in indicators()},
-    **{
-        f"without {item.name}": rule_query(IRIS, SOURCE, item)
-        for item in indicators()
-        if item.property
-    },
+    **{f"without {item.name}": rule_query(IRIS, SOURCE, item) for item in indicators() if item.property},
     "of one rule only": rule_query(IRIS, SOURCE),
-}
+}  # fmt: skip
 # An empty GRAPH; LIMIT without ORDER BY; OPTIONAL in EXISTS.
 EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
 # LIMIT without ORDER BY; GROUP_CONCAT; MAX of what may be unbound; other functions.

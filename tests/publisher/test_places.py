@@ -50,26 +50,12 @@ def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [
-        (
-            'geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)',
-            {"nairobi": "true", "geneva": "false"},
-        ),
-        (
-            'geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)',
-            {"nairobi": "true", "geneva": "false"},
-        ),
-        (
-            'geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)',
-            {"nairobi": "false", "geneva": "true"},
-        ),
-        (
-            'REPLACE(STR(geof:asGeoJSON(?spot)), ".*coordinates", "")',
-            {"nairobi": '":[36.8219,-1.2921]}', "geneva": '":[6.1432,46.2044]}'},
-        ),
-    ],
+    [('geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+     ('geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+     ('geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)', {"nairobi": "false", "geneva": "true"}),
+     ('REPLACE(STR(geof:asGeoJSON(?spot)), ".*coordinates", "")', {"nairobi": '":[36.8219,-1.2921]}', "geneva": '":[6.1432,46.2044]}'})],
     ids=lambda value: value.partition("(")[0] if isinstance(value, str) else "",
-)
+)  # fmt: skip
 def test_each_function_that_the_docs_name_gives_its_value(
     store: Store, expression: str, expected: dict[str, str]
 ) -> None:

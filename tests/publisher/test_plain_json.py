@@ -29,20 +29,11 @@ from vocab.terms import DCT, RDF, SCHEMA, XSD
 IRIS = Iris()
 THING = IRIS.thing("initiative", "demo", "a/1")
 PATHS = {
-    "/data/initiative/demo/a%2F1": "Initiative",
-    "/data/initiative/demo/evil": "Initiative",
-    "/data/event/demo/e1": "Event",
-    "/data/document/demo/file.ttl": "Document",
-    "/data/organization/demo/ministry-of-health": "Organization",
-    "/record/demo/a%2F1": "Record",
-    "/record/demo/lost": "Record",
-    "/source/demo": "Registry",
-    "/scheme/action-line": "ConceptScheme",
-    "/scheme/action-line/C4": "Concept",
-    "/ns": "",
-    "/operations": "",
-    "/matrix/C1-1": "",
-}
+    "/data/initiative/demo/a%2F1": "Initiative", "/data/initiative/demo/evil": "Initiative", "/data/event/demo/e1": "Event",
+    "/data/document/demo/file.ttl": "Document", "/data/organization/demo/ministry-of-health": "Organization",
+    "/record/demo/a%2F1": "Record", "/record/demo/lost": "Record", "/source/demo": "Registry", "/scheme/action-line": "ConceptScheme",
+    "/scheme/action-line/C4": "Concept", "/ns": "", "/operations": "", "/matrix/C1-1": "",
+}  # fmt: skip
 Load = Callable[[str, dict[str, object]], dict[str, object]]
 
 
@@ -150,24 +141,15 @@ def test_no_two_names_are_alike() -> None:
 
 @each(
     "name, value",
-    [
-        (f"{DCT}title", Term("no language", "literal")),
-        (f"{DCT}title", typed("2024", "gYear")),
-        (f"{DCT}title", Term("https://example.org/")),
-        (f"{SCHEMA}startDate", typed("2024-02", "gYearMonth")),
-        (f"{SCHEMA}startDate", Term("soon", "literal")),
-        (f"{DCT}spatial", Term("Atlantis", "literal", "en")),
-        (f"{DCT}identifier", Term("one", "literal", "en")),
-        (f"{DCT}license", Term("by", "literal")),
-        (f"{IRIS.operations}journalEntry", typed("007", "integer")),
-        (f"{IRIS.operations}journalEntry", typed("9007199254740993", "integer")),
-        (f"{IRIS.operations}fullHarvest", typed("1", "boolean")),
-        (f"{IRIS.ns}confidence", typed("0.50", "decimal")),
-        ("https://other.example/ns#x", Term("y", "literal", "zh-hans")),
-        ("https://other.example/ns#x", typed("1.0E0", "double")),
-        (f"{RDF}type", Term("https://other.example/Class")),
-    ],
-)
+    [(f"{DCT}title", Term("no language", "literal")), (f"{DCT}title", typed("2024", "gYear")),
+     (f"{DCT}title", Term("https://example.org/")), (f"{SCHEMA}startDate", typed("2024-02", "gYearMonth")),
+     (f"{SCHEMA}startDate", Term("soon", "literal")), (f"{DCT}spatial", Term("Atlantis", "literal", "en")),
+     (f"{DCT}identifier", Term("one", "literal", "en")), (f"{DCT}license", Term("by", "literal")),
+     (f"{IRIS.operations}journalEntry", typed("007", "integer")),
+     (f"{IRIS.operations}journalEntry", typed("9007199254740993", "integer")), (f"{IRIS.operations}fullHarvest", typed("1", "boolean")),
+     (f"{IRIS.ns}confidence", typed("0.50", "decimal")), ("https://other.example/ns#x", Term("y", "literal", "zh-hans")),
+     ("https://other.example/ns#x", typed("1.0E0", "double")), (f"{RDF}type", Term("https://other.example/Class"))],
+)  # fmt: skip
 def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
     item = described((name, value))
 

@@ -94,21 +94,17 @@ async def test_a_problem_is_a_web_annotation(service: QueryService) -> None:
 
 @each(
     "change, message",
-    [
-        ({"record": "https://other.example/page"}, "There is no such record or page here"),
-        ({"record": "//other.example/page"}, "There is no such record or page here"),
-        ({"record": "/a page"}, "There is no such record or page here"),
-        ({"record": "/record/demo/none"}, "There is no such record or page here"),
-        ({"category": "nonsense"}, "Choose what the problem is about"),
-        ({"text": " "}, "Write what is wrong"),
-        ({"text": "x" * 4001}, "Write what is wrong"),
-        ({"address": "a@b@c"}, "The mail address is not valid"),
-        ({"address": "a@b.org\nBcc: c@d.org"}, "The mail address is not valid"),
-        ({"address": "a@[127.0.0.1]"}, "The mail address is not valid"),
-        ({"address": "a=?utf-8?q?=0A?=@b.org"}, "The mail address is not valid"),
-        ({"website": "https://spam.example"}, "Leave the last field empty"),
-    ],
-)
+    [({"record": "https://other.example/page"}, "There is no such record or page here"),
+     ({"record": "//other.example/page"}, "There is no such record or page here"),
+     ({"record": "/a page"}, "There is no such record or page here"),
+     ({"record": "/record/demo/none"}, "There is no such record or page here"),
+     ({"category": "nonsense"}, "Choose what the problem is about"), ({"text": " "}, "Write what is wrong"),
+     ({"text": "x" * 4001}, "Write what is wrong"), ({"address": "a@b@c"}, "The mail address is not valid"),
+     ({"address": "a@b.org\nBcc: c@d.org"}, "The mail address is not valid"),
+     ({"address": "a@[127.0.0.1]"}, "The mail address is not valid"),
+     ({"address": "a=?utf-8?q?=0A?=@b.org"}, "The mail address is not valid"),
+     ({"website": "https://spam.example"}, "Leave the last field empty")],
+)  # fmt: skip
 @session_loop
 async def test_a_faulty_form_is_shown_again_with_what_was_written(
     service: QueryService, change: dict[str, str], message: str
@@ -125,15 +121,9 @@ async def test_a_faulty_form_is_shown_again_with_what_was_written(
 
 @each(
     "path, target",
-    [
-        ("/page/initiative/demo/a%2F1", ("demo", "a/1")),
-        (f"{BASE}id/initiative/demo/a%2F1", ("demo", "a/1")),
-        ("/source/demo", ("demo", "")),
-        ("/source/demo/quality", ("demo", "")),
-        ("/matrix", ("", "/matrix")),
-        ("/", ("", "/")),
-    ],
-)
+    [("/page/initiative/demo/a%2F1", ("demo", "a/1")), (f"{BASE}id/initiative/demo/a%2F1", ("demo", "a/1")),
+     ("/source/demo", ("demo", "")), ("/source/demo/quality", ("demo", "")), ("/matrix", ("", "/matrix")), ("/", ("", "/"))],
+)  # fmt: skip
 @session_loop
 async def test_a_problem_is_about_a_record_a_source_or_a_page(
     service: QueryService, path: str, target: tuple[str, str]

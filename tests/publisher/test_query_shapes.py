@@ -61,12 +61,9 @@ def plain(node: object) -> object:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        *(PREFIXES + query for query in QUERIES),
-        *(query.text for query in examples(IRIS)),
-        *(QueryGenerator(Random(seed)).query() for seed in range(60)),
-    ],
-)
+    [*(PREFIXES + query for query in QUERIES), *(query.text for query in examples(IRIS)),
+     *(QueryGenerator(Random(seed)).query() for seed in range(60))],
+)  # fmt: skip
 def test_the_algebra_is_that_of_the_text(text: str) -> None:
     if "\\" in text:
         pytest.skip("a text with an escape is not parsed")

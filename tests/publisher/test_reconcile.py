@@ -17,21 +17,12 @@ GOAL = "http://metadata.un.org/sdg/4"
 CLINICS = f"{IRIS.base}id/initiative/demo/a%2F1"
 MINISTRY = f"{IRIS.base}id/organization/demo/ministry-of-health"
 COUNTRIES = {
-    "en": "Kenya",
-    "fr": "Kenya",
-    "es": "Kenia",
-    "ru": "Кения",
-    "zh": "肯尼亚",
-    "ar": "كينيا",
-}
+    "en": "Kenya", "fr": "Kenya", "es": "Kenia", "ru": "Кения", "zh": "肯尼亚", "ar": "كينيا",
+}  # fmt: skip
 GOALS = {
-    "en": "Quality education",
-    "fr": "Éducation de qualité",
-    "es": "Educación de calidad",
-    "ru": "Качественное образование",
-    "zh": "优质教育",
-    "ar": "تعليم ذو جودة",
-}
+    "en": "Quality education", "fr": "Éducation de qualité", "es": "Educación de calidad",
+    "ru": "Качественное образование", "zh": "优质教育", "ar": "تعليم ذو جودة",
+}  # fmt: skip
 
 
 async def match(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -102,18 +93,11 @@ async def test_a_goal_is_found_by_its_name_in_each_language(
 
 @each(
     "text, kind, iri",
-    [
-        ("KEN", "country", KENYA),
-        ("kenia", "country", KENYA),
-        ("SDG 4", "goal", GOAL),
-        ("4.4", "target", f"{GOAL}.4"),
-        ("C7 e-health", "action-line", f"{IRIS.base}scheme/action-line/C7-ehea"),
-        ("Télémédecine pour les cliniques isolées", "initiative", CLINICS),
-        ("ministry of HEALTH", "organization", MINISTRY),
-        (MINISTRY, "organization", MINISTRY),
-        (KENYA, "country", KENYA),
-    ],
-)
+    [("KEN", "country", KENYA), ("kenia", "country", KENYA), ("SDG 4", "goal", GOAL), ("4.4", "target", f"{GOAL}.4"),
+     ("C7 e-health", "action-line", f"{IRIS.base}scheme/action-line/C7-ehea"),
+     ("Télémédecine pour les cliniques isolées", "initiative", CLINICS), ("ministry of HEALTH", "organization", MINISTRY),
+     (MINISTRY, "organization", MINISTRY), (KENYA, "country", KENYA)],
+)  # fmt: skip
 async def test_a_code_a_name_or_an_identifier_matches(
     client: httpx.AsyncClient, text: Any, kind: str, iri: Any
 ) -> None:
@@ -124,14 +108,9 @@ async def test_a_code_a_name_or_an_identifier_matches(
 
 @each(
     "text, kind, iri",
-    [
-        ("Keniya", "country", KENYA),
-        ("Minstry of Helth", "organization", MINISTRY),
-        ("Health Ministry", "organization", MINISTRY),
-        ("Telemedicine for remote clinic", "initiative", CLINICS),
-        ("Telemedicine", "initiative", CLINICS),
-    ],
-)
+    [("Keniya", "country", KENYA), ("Minstry of Helth", "organization", MINISTRY), ("Health Ministry", "organization", MINISTRY),
+     ("Telemedicine for remote clinic", "initiative", CLINICS), ("Telemedicine", "initiative", CLINICS)],
+)  # fmt: skip
 async def test_a_similar_name_is_a_candidate_and_no_match(
     client: httpx.AsyncClient, text: str, kind: str, iri: Any
 ) -> None:
@@ -229,33 +208,17 @@ async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(
 
 @each(
     "sent, part",
-    [
-        ('{"q0": {"query": "Kenya"', "queries is not valid JSON"),
-        ("[1]", "queries must be a JSON object"),
-        ('{"q0": "Kenya"}', "query 'q0' must be an object"),
-        ('{"q0": {}}', 'query \'q0\' needs a "query" or "properties"'),
-        ('{"q0": {"query": 7}}', '"query" must be a string'),
-        (
-            '{"q0": {"query": "x", "type": "person"}}',
-            "unknown type 'person'; the types are organization",
-        ),
-        ('{"q0": {"query": "x", "limit": 0}}', '"limit" must be a positive integer'),
-        ('{"q0": {"query": "x", "limits": 3}}', "unknown field 'limits'"),
-        (
-            '{"q0": {"query": "x", "type_strict": "maybe"}}',
-            '"type_strict" must be one of any, should, all',
-        ),
-        (
-            '{"q0": {"query": "x", "properties": [{"pid": "colour", "v": 1}]}}',
-            "unknown property 'colour'; the properties are name",
-        ),
-        ('{"q0": {"query": "x", "properties": [{"pid": "goal"}]}}', 'needs "pid" and "v"'),
-        (
-            '{"q0": {"query": "x", "properties": [{"pid": "goal", "v": null}]}}',
-            "a value of a property must be",
-        ),
-    ],
-)
+    [('{"q0": {"query": "Kenya"', "queries is not valid JSON"), ("[1]", "queries must be a JSON object"),
+     ('{"q0": "Kenya"}', "query 'q0' must be an object"), ('{"q0": {}}', 'query \'q0\' needs a "query" or "properties"'),
+     ('{"q0": {"query": 7}}', '"query" must be a string'),
+     ('{"q0": {"query": "x", "type": "person"}}', "unknown type 'person'; the types are organization"),
+     ('{"q0": {"query": "x", "limit": 0}}', '"limit" must be a positive integer'),
+     ('{"q0": {"query": "x", "limits": 3}}', "unknown field 'limits'"),
+     ('{"q0": {"query": "x", "type_strict": "maybe"}}', '"type_strict" must be one of any, should, all'),
+     ('{"q0": {"query": "x", "properties": [{"pid": "colour", "v": 1}]}}', "unknown property 'colour'; the properties are name"),
+     ('{"q0": {"query": "x", "properties": [{"pid": "goal"}]}}', 'needs "pid" and "v"'),
+     ('{"q0": {"query": "x", "properties": [{"pid": "goal", "v": null}]}}', "a value of a property must be")],
+)  # fmt: skip
 async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(
     client: httpx.AsyncClient, sent: str, part: str
 ) -> None:
@@ -267,18 +230,11 @@ async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(
 
 @each(
     "sent, part",
-    [
-        ({"extend": "{"}, "extend is not valid JSON"),
-        ({"extend": '{"ids": "x", "properties": []}'}, 'extend needs "ids"'),
-        ({"extend": '{"ids": ["x"], "properties": ["name"]}'}, 'extend needs "properties"'),
-        (
-            {"extend": '{"ids": ["x"], "properties": [{"id": "colour"}]}'},
-            "unknown property 'colour'",
-        ),
-        ({"extend": "{}", "queries": "{}"}, "not both"),
-        ({}, "needs the field queries or extend"),
-    ],
-)
+    [({"extend": "{"}, "extend is not valid JSON"), ({"extend": '{"ids": "x", "properties": []}'}, 'extend needs "ids"'),
+     ({"extend": '{"ids": ["x"], "properties": ["name"]}'}, 'extend needs "properties"'),
+     ({"extend": '{"ids": ["x"], "properties": [{"id": "colour"}]}'}, "unknown property 'colour'"),
+     ({"extend": "{}", "queries": "{}"}, "not both"), ({}, "needs the field queries or extend")],
+)  # fmt: skip
 async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(
     client: httpx.AsyncClient, sent: dict[str, Any], part: str
 ) -> None:

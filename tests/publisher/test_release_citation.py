@@ -54,13 +54,9 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
 
 @each(
     "licences, zenodo, spdx",
-    [
-        ((BY, BY), "cc-by-4.0", "CC-BY-4.0"),
-        ((BY, "https://creativecommons.org/publicdomain/zero/1.0/"), "other-open", None),
-        (("https://example.org/terms",), "other-open", None),
-        ((), "other-open", None),
-    ],
-)
+    [((BY, BY), "cc-by-4.0", "CC-BY-4.0"), ((BY, "https://creativecommons.org/publicdomain/zero/1.0/"), "other-open", None),
+     (("https://example.org/terms",), "other-open", None), ((), "other-open", None)],
+)  # fmt: skip
 def test_a_release_of_several_licences_claims_none_of_them(
     licences: tuple[str, ...], zenodo: str, spdx: str | None
 ) -> None:
@@ -81,14 +77,8 @@ def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
     result = citation.zenodo(RELEASE)
 
     must = {
-        "upload_type",
-        "publication_date",
-        "title",
-        "creators",
-        "description",
-        "access_right",
-        "license",
-    }
+        "upload_type", "publication_date", "title", "creators", "description", "access_right", "license",
+    }  # fmt: skip
     assert must <= result.keys()
     assert all(result[name] for name in must)
 

@@ -16,16 +16,10 @@ from publisher.releases.writers import TEXT_FORMATS
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
 OBJECTS: list[NamedNode | Literal] = [
-    NamedNode("https://x.org/ü?a=1&b='c'"),
-    Literal("plain"),
-    Literal('quotes " and \\ and \\" and ends in \\'),
-    Literal("lines\n\r\ttabs \b \f \x00 \x1f \x7f"),
-    Literal("中文 😀 \ufffe"),
-    Literal("chat", language="zh-hans"),
-    Literal("1.5", datatype=NamedNode("http://www.w3.org/2001/XMLSchema#decimal")),
-    Literal('"@en'),
-    Literal(""),
-]
+    NamedNode("https://x.org/ü?a=1&b='c'"), Literal("plain"), Literal('quotes " and \\ and \\" and ends in \\'),
+    Literal("lines\n\r\ttabs \b \f \x00 \x1f \x7f"), Literal("中文 😀 \ufffe"), Literal("chat", language="zh-hans"),
+    Literal("1.5", datatype=NamedNode("http://www.w3.org/2001/XMLSchema#decimal")), Literal('"@en'), Literal(""),
+]  # fmt: skip
 ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 
 

@@ -252,15 +252,8 @@ async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.Async
 
 @each(
     "path",
-    [
-        "/release/9",
-        "/releases/9/",
-        "/releases/03/",
-        "/releases/x/",
-        "/releases/3/none",
-        "/releases/3/.lock",
-    ],
-)
+    ["/release/9", "/releases/9/", "/releases/03/", "/releases/x/", "/releases/3/none", "/releases/3/.lock"],
+)  # fmt: skip
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
 

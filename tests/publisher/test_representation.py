@@ -14,37 +14,18 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 THING = "/id/initiative/demo/1"
 DATA = "/data/initiative/demo/1"
 MEDIA = {
-    "ttl": "text/turtle; charset=utf-8",
-    "nt": "application/n-triples",
-    "jsonld": "application/ld+json",
-    "rdf": "application/rdf+xml",
-    "json": "application/json",
-    "html": "text/html; charset=utf-8",
-}
+    "ttl": "text/turtle; charset=utf-8", "nt": "application/n-triples", "jsonld": "application/ld+json", "rdf": "application/rdf+xml",
+    "json": "application/json", "html": "text/html; charset=utf-8",
+}  # fmt: skip
 ACCEPTED = [
-    (None, "ttl"),
-    ("*/*", "ttl"),
-    (BROWSER, "html"),
-    ("text/html", "html"),
-    ("application/xhtml+xml", "html"),
-    ("text/turtle", "ttl"),
-    ("TEXT/TURTLE", "ttl"),
-    ("text/*", "ttl"),
-    ("application/n-triples", "nt"),
-    ("text/plain", "nt"),
-    ("application/ld+json", "jsonld"),
-    ('application/ld+json;profile="http://www.w3.org/ns/json-ld#compacted"', "jsonld"),
-    ("application/rdf+xml", "rdf"),
-    ("application/xml", "rdf"),
-    ("application/json", "json"),
-    ("application/json, application/ld+json;q=0.9", "json"),
-    ("text/turtle;q=0.5, application/rdf+xml;q=0.7", "rdf"),
-    ("text/turtle;q=0.5, text/html;q=0.4", "ttl"),
-    ("text/html;q=0.5, text/turtle;q=0.5", "html"),
-    ("text/turtle;q=0, */*;q=0.1", "nt"),
-    ("image/png, */*;q=0.1", "ttl"),
+    (None, "ttl"), ("*/*", "ttl"), (BROWSER, "html"), ("text/html", "html"), ("application/xhtml+xml", "html"), ("text/turtle", "ttl"),
+    ("TEXT/TURTLE", "ttl"), ("text/*", "ttl"), ("application/n-triples", "nt"), ("text/plain", "nt"), ("application/ld+json", "jsonld"),
+    ('application/ld+json;profile="http://www.w3.org/ns/json-ld#compacted"', "jsonld"), ("application/rdf+xml", "rdf"),
+    ("application/xml", "rdf"), ("application/json", "json"), ("application/json, application/ld+json;q=0.9", "json"),
+    ("text/turtle;q=0.5, application/rdf+xml;q=0.7", "rdf"), ("text/turtle;q=0.5, text/html;q=0.4", "ttl"),
+    ("text/html;q=0.5, text/turtle;q=0.5", "html"), ("text/turtle;q=0, */*;q=0.1", "nt"), ("image/png, */*;q=0.1", "ttl"),
     ("text/html;q=0, text/*", "ttl"),
-]
+]  # fmt: skip
 DOCUMENTS = [
     "/record/demo/1",
     "/source/demo",

@@ -148,16 +148,10 @@ async def test_what_was_typed_is_escaped(client: httpx.AsyncClient) -> None:
 
 @each(
     "accept, kind",
-    [
-        ("application/json", "application/json"),
-        ("text/csv", "text/csv"),
-        ("text/turtle", "text/turtle"),
-        ("application/n-triples", "application/n-triples"),
-        ("application/ld+json", "application/ld+json"),
-        ("application/rdf+xml", "application/rdf+xml"),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
-    ],
-)
+    [("application/json", "application/json"), ("text/csv", "text/csv"), ("text/turtle", "text/turtle"),
+     ("application/n-triples", "application/n-triples"), ("application/ld+json", "application/ld+json"),
+     ("application/rdf+xml", "application/rdf+xml"), ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html")],
+)  # fmt: skip
 async def test_findings_come_in_the_format_that_is_asked_for(
     client: httpx.AsyncClient, accept: str, kind: str
 ) -> None:
@@ -178,17 +172,9 @@ async def test_csv_has_a_row_for_each_result(client: httpx.AsyncClient) -> None:
 
 @each(
     "parameters",
-    [
-        {"kind": "ship"},
-        {"sort": "best"},
-        {"page": "0"},
-        {"page": "x"},
-        {"page": "9999999999999999999999"},
-        {"per": "1001"},
-        {"page": "600", "per": "20"},
-        {"q": "x" * 1001},
-    ],
-)
+    [{"kind": "ship"}, {"sort": "best"}, {"page": "0"}, {"page": "x"}, {"page": "9999999999999999999999"}, {"per": "1001"},
+     {"page": "600", "per": "20"}, {"q": "x" * 1001}],
+)  # fmt: skip
 async def test_what_cannot_be_asked_is_refused(
     client: httpx.AsyncClient, parameters: dict[str, str]
 ) -> None:
@@ -204,18 +190,10 @@ async def test_an_unknown_format_is_not_acceptable(client: httpx.AsyncClient) ->
 
 
 HOSTILE = [
-    '"' * 1000,
-    "(" * 1000,
-    "-" * 1000,
-    "* " * 500,
-    "a* " * 300,
-    ".*.*.*.*.*.*[a-z]{1,9}+?|^$",
-    "OR " * 300,
-    "AND NOT OR \\ \x00 \ud7ff \u202e ~ ^9 title:x {x TO y} [a TO b] /re.*/",
-    " ".join(f"abcdefgh{number}" for number in range(80)),
-    "水" * 1000,
-    "a" * 1000,
-]
+    '"' * 1000, "(" * 1000, "-" * 1000, "* " * 500, "a* " * 300, ".*.*.*.*.*.*[a-z]{1,9}+?|^$", "OR " * 300,
+    "AND NOT OR \\ \x00 \ud7ff \u202e ~ ^9 title:x {x TO y} [a TO b] /re.*/", " ".join(f"abcdefgh{number}" for number in range(80)),
+    "水" * 1000, "a" * 1000,
+]  # fmt: skip
 
 
 @each("words", HOSTILE)
@@ -239,21 +217,9 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
 
 @each(
     "words",
-    [
-        "network",
-        "health",
-        "clinics",
-        "telemidicine",
-        "عيادات",
-        "report -digital",
-        '"good practice"',
-        "minist*",
-        "zzz",
-        "santé",
-        "肯尼亚",
-        "africa",
-    ],
-)
+    ["network", "health", "clinics", "telemidicine", "عيادات", "report -digital", '"good practice"', "minist*", "zzz", "santé", "肯尼亚",
+     "africa"],
+)  # fmt: skip
 async def test_sparql_and_the_page_find_the_same(client: httpx.AsyncClient, words: str) -> None:
     page = await results_of(client, q=words, per="1000")
 

@@ -125,12 +125,8 @@ def snapshot(built: Path) -> Snapshot:
 
 @pytest.mark.parametrize(
     ("words", "line"),
-    [
-        ("warn before a flood", "C7-eenv"),
-        ("conseils aux agriculteurs", "C7-eagr"),
-        ("在网上卖产品", "C7-ebus"),
-    ],
-)
+    [("warn before a flood", "C7-eenv"), ("conseils aux agriculteurs", "C7-eagr"), ("在网上卖产品", "C7-ebus")],
+)  # fmt: skip
 def test_a_query_finds_initiatives_in_other_languages(
     snapshot: Snapshot, words: str, line: str
 ) -> None:

@@ -43,27 +43,9 @@ async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict[str, 
 
 @each(
     "words",
-    [
-        "health",
-        "santé",
-        "salud",
-        "здоровье",
-        "صحة",
-        "健康",
-        "e-health",
-        "Télésanté",
-        "电子卫生",
-        "SDG 3",
-        "肯尼亚",
-        "كينيا",
-        "Кения",
-        "Afrique",
-        "projet",
-        "Gobierno",
-        '"universal health coverage"',
-        "telemedicine Kenya",
-    ],
-)
+    ["health", "santé", "salud", "здоровье", "صحة", "健康", "e-health", "Télésanté", "电子卫生", "SDG 3", "肯尼亚", "كينيا",
+     "Кения", "Afrique", "projet", "Gobierno", '"universal health coverage"', "telemedicine Kenya"],
+)  # fmt: skip
 async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(
     client: httpx.AsyncClient, words: str
 ) -> None:
@@ -277,14 +259,8 @@ async def test_suggestions_are_topics_first_then_titles(client: httpx.AsyncClien
 
 @each(
     "typed, language, text",
-    [
-        ("kén", "fr", "Kenya"),
-        ("肯", "zh", "肯尼亚"),
-        ("كين", "ar", "كينيا"),
-        ("Ken", "ru", "Кения"),
-        ("health ken", "en", "Kenya"),
-    ],
-)
+    [("kén", "fr", "Kenya"), ("肯", "zh", "肯尼亚"), ("كين", "ar", "كينيا"), ("Ken", "ru", "Кения"), ("health ken", "en", "Kenya")],
+)  # fmt: skip
 async def test_suggestions_are_in_the_language_that_is_asked_for(
     client: httpx.AsyncClient, typed: str, language: str, text: str
 ) -> None:
@@ -333,18 +309,9 @@ async def test_an_unknown_form_of_suggestions_is_not_acceptable(client: httpx.As
 
 
 HOSTILE = [
-    '"' * 100,
-    "(" * 100,
-    "*" * 100,
-    ".*.*.*[a-z]{1,9}+?|^$",
-    "a" * 100,
-    "水" * 100,
-    "\x00 \ud7ff \u202e",
-    "</script><b>",
-    " ",
-    "-",
+    '"' * 100, "(" * 100, "*" * 100, ".*.*.*[a-z]{1,9}+?|^$", "a" * 100, "水" * 100, "\x00 \ud7ff \u202e", "</script><b>", " ", "-",
     "OR OR",
-]
+]  # fmt: skip
 
 
 @each("typed", HOSTILE)

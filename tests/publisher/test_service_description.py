@@ -121,16 +121,10 @@ async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     ("name", "query"),
-    [
-        (f"{VOID}triples", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"),
-        (f"{VOID}properties", "SELECT (COUNT(DISTINCT ?p) AS ?n) { ?s ?p ?o }"),
-        (f"{VOID}classes", "SELECT (COUNT(DISTINCT ?c) AS ?n) { ?s a ?c }"),
-        (
-            f"{BASE}operations#namedGraphs",
-            "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }",
-        ),
-    ],
-)
+    [(f"{VOID}triples", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"), (f"{VOID}properties", "SELECT (COUNT(DISTINCT ?p) AS ?n) { ?s ?p ?o }"),
+     (f"{VOID}classes", "SELECT (COUNT(DISTINCT ?c) AS ?n) { ?s a ?c }"),
+     (f"{BASE}operations#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }")],
+)  # fmt: skip
 async def test_every_number_is_what_the_endpoint_counts(
     client: httpx.AsyncClient, description: Store, name: str, query: str
 ) -> None:
@@ -147,13 +141,8 @@ async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, descriptio
 
 async def test_the_limits_are_those_that_hold(description: Store) -> None:
     names = (
-        "queryTimeLimit",
-        "queryMemoryLimit",
-        "queryRowLimit",
-        "queryLengthLimit",
-        "queryBudget",
-        "queryBudgetWindow",
-    )
+        "queryTimeLimit", "queryMemoryLimit", "queryRowLimit", "queryLengthLimit", "queryBudget", "queryBudgetWindow",
+    )  # fmt: skip
 
     limits = [float(*values(description, SERVICE, f"{BASE}operations#{name}")) for name in names]
 

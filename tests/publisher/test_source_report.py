@@ -188,12 +188,8 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(
 @session_loop
 @pytest.mark.parametrize(
     ("path", "status"),
-    [
-        ("/source/nothing/report", 404),
-        ("/source/demo/report.pdf", 406),
-        ("/source/demo/report.csv", 200),
-    ],
-)
+    [("/source/nothing/report", 404), ("/source/demo/report.pdf", 406), ("/source/demo/report.csv", 200)],
+)  # fmt: skip
 async def test_unknown_registry_is_404_and_unknown_format_406(
     service: QueryService, path: str, status: int
 ) -> None:

@@ -13,26 +13,11 @@ from rows import each
 from publisher.http.pages.static_files import IMMUTABLE, STATIC_FOLDER, font_sheets, static_url
 
 NAMES = (
-    "style.css",
-    "figures.css",
-    "figures-dark.css",
-    "embed.css",
-    "embed.js",
-    "suggest.js",
-    "progress.js",
-    "icon.svg",
-)
+    "style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg",
+)  # fmt: skip
 PAGES = (
-    "/",
-    "/search",
-    "/map",
-    "/matrix",
-    "/trends",
-    "/prizes",
-    "/page/initiative/demo/a%2F1",
-    "/scheme/action-line/C4",
-    "/source/demo",
-)
+    "/", "/search", "/map", "/matrix", "/trends", "/prizes", "/page/initiative/demo/a%2F1", "/scheme/action-line/C4", "/source/demo",
+)  # fmt: skip
 MOST = 60_000  # bytes of all scripts together, compressed; the query editor and the API page aside
 
 
@@ -73,16 +58,8 @@ async def test_a_current_copy_is_not_sent_again(client: httpx.AsyncClient, encod
 
 @each(
     "path",
-    [
-        "none.css",
-        "none.0123456789ab.css",
-        "..%2Fapp.py",
-        "../app.py",
-        "x.0123456789ab.css/../../app.py",
-        "%00.css",
-        "a" * 5000,
-    ],
-)
+    ["none.css", "none.0123456789ab.css", "..%2Fapp.py", "../app.py", "x.0123456789ab.css/../../app.py", "%00.css", "a" * 5000],
+)  # fmt: skip
 async def test_what_is_no_file_of_the_folder_is_not_found(
     client: httpx.AsyncClient, path: str
 ) -> None:

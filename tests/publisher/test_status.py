@@ -223,15 +223,10 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(
 @session_loop
 @each(
     "path, state",
-    [
-        ("/source/demo", "live"),
-        ("/record/demo/a%2F1", "live"),
-        ("/page/initiative/demo/a%2F1", "live"),
-        ("/data/initiative/demo/a%2F1.ttl", "live"),
-        ("/sparql?query=ASK%20%7B%7D", "live=1, late=1, failing=1, frozen=1, retired=1"),
-        ("/", "live=1, late=1, failing=1, frozen=1, retired=1"),
-    ],
-)
+    [("/source/demo", "live"), ("/record/demo/a%2F1", "live"), ("/page/initiative/demo/a%2F1", "live"),
+     ("/data/initiative/demo/a%2F1.ttl", "live"), ("/sparql?query=ASK%20%7B%7D", "live=1, late=1, failing=1, frozen=1, retired=1"),
+     ("/", "live=1, late=1, failing=1, frozen=1, retired=1")],
+)  # fmt: skip
 async def test_answers_say_what_they_were_made_from(
     client: httpx.AsyncClient, path: str, state: str
 ) -> None:

@@ -47,12 +47,9 @@ FIRST = (
 )
 SECOND = (
     replace(RICH, titles=(Text("Telemedicine, renamed", "en"),), goals=(), prizes=()),
-    replace(
-        plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)
-    ),
-    Event(key="turns", titles=(Text("It turned into an event", "en"),), start="2026-05-01"),
-    plain(99),
-)
+    replace(plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)),
+    Event(key="turns", titles=(Text("It turned into an event", "en"),), start="2026-05-01"), plain(99),
+)  # fmt: skip
 TABLES = {
     "things": "SELECT iri, kind, title, begins, changed FROM things",
     "marks": "SELECT iri, facet, code, bases FROM marks JOIN terms USING (value) JOIN things USING (thing)",
@@ -317,13 +314,9 @@ def test_a_date_without_a_year_counts_in_no_year(
 
 @pytest.mark.parametrize(
     "topic",
-    [
-        "<{r}> <{topic}> <urn:elsewhere>",
-        '<{r}> <{dct}title> "Without a topic"',
-        "<{r}> <{topic}> <{o}>",
-        "<{r}> <{topic}> <{t}>\n<{r}> <http://www.w3.org/ns/adms#status> <urn:states#gone>",
-    ],
-)
+    ["<{r}> <{topic}> <urn:elsewhere>", '<{r}> <{dct}title> "Without a topic"', "<{r}> <{topic}> <{o}>",
+     "<{r}> <{topic}> <{t}>\n<{r}> <http://www.w3.org/ns/adms#status> <urn:states#gone>"],
+)  # fmt: skip
 def test_a_record_without_a_published_thing_has_no_rows(tmp_path: Path, topic: str) -> None:
     tables = tables_of(f'{topic}\n<{{t}}> <{{dct}}title> "A title"', tmp_path)
 

@@ -122,13 +122,9 @@ def test_a_search_gives_what_it_finds_wherever_it_stands(
 
 @each(
     "query",
-    [
-        "SELECT ?s { ?s ?p 'text:query' }",
-        "SELECT ?s { ?s ?p ?o # ?s text:query 'x'\n }",
-        "SELECT ?s { ?s ?p <http://jena.apache.org/text#queries> }",
-        "SELECT ?s { ?s dct:title ?t } ORDER BY DESC(?s) LIMIT 3",
-    ],
-)
+    ["SELECT ?s { ?s ?p 'text:query' }", "SELECT ?s { ?s ?p ?o # ?s text:query 'x'\n }",
+     "SELECT ?s { ?s ?p <http://jena.apache.org/text#queries> }", "SELECT ?s { ?s dct:title ?t } ORDER BY DESC(?s) LIMIT 3"],
+)  # fmt: skip
 def test_a_query_without_a_search_stays_as_it_is(search: Searcher, query: str) -> None:
     rewriting = rewrite(SPACE + query, search)
 

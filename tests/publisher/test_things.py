@@ -42,13 +42,8 @@ async def test_a_redirect_keeps_the_language_of_the_address(
 
 @each(
     "accept, suffix",
-    [
-        ("text/turtle", "ttl"),
-        ("application/ld+json", "jsonld"),
-        ("*/*", "ttl"),
-        ("application/rdf+xml", "rdf"),
-    ],
-)
+    [("text/turtle", "ttl"), ("application/ld+json", "jsonld"), ("*/*", "ttl"), ("application/rdf+xml", "rdf")],
+)  # fmt: skip
 async def test_a_machine_is_sent_to_the_data(
     client: httpx.AsyncClient, accept: str, suffix: str
 ) -> None:
@@ -82,13 +77,8 @@ async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient)
 
 @each(
     "suffix, form",
-    [
-        ("ttl", RdfFormat.TURTLE),
-        ("nt", RdfFormat.N_TRIPLES),
-        ("jsonld", RdfFormat.JSON_LD),
-        ("rdf", RdfFormat.RDF_XML),
-    ],
-)
+    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)],
+)  # fmt: skip
 async def test_the_data_is_the_records_whole_graph_in_every_format(
     client: httpx.AsyncClient, suffix: str, form: RdfFormat
 ) -> None:
@@ -109,14 +99,8 @@ async def test_the_data_is_the_records_whole_graph_in_every_format(
 
 @each(
     "path",
-    [
-        "/id/initiative/demo/none",
-        "/page/initiative/none/1",
-        "/data/event/demo/1.ttl",
-        "/id/organization/demo/none",
-        "/id/x",
-    ],
-)
+    ["/id/initiative/demo/none", "/page/initiative/none/1", "/data/event/demo/1.ttl", "/id/organization/demo/none", "/id/x"],
+)  # fmt: skip
 async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
@@ -149,21 +133,10 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(
     page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
     texts = [
-        "Télémédecine pour les cliniques isolées",
-        '<span lang="ar" dir="auto">',
-        "E-health",
-        '<span class="basis crosswalked">mapped</span>',
-        "from “infrastructure”",
-        "confidence 81 %",
-        "Ministry of Health",
-        "Kenya",
-        "2027-01-31",
-        "run-2",
-        "ab" * 32,
-        "2026-03-01T08:00:00Z",
-        "No target is named.",
-        'href="https://example.org/telemedicine"',
-    ]
+        "Télémédecine pour les cliniques isolées", '<span lang="ar" dir="auto">', "E-health",
+        '<span class="basis crosswalked">mapped</span>', "from “infrastructure”", "confidence 81 %", "Ministry of Health", "Kenya",
+        "2027-01-31", "run-2", "ab" * 32, "2026-03-01T08:00:00Z", "No target is named.", 'href="https://example.org/telemedicine"',
+    ]  # fmt: skip
     assert [text for text in texts if text not in page] == []
 
 

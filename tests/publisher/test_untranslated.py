@@ -73,13 +73,8 @@ SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
 VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")
 # of the test world
 DATA = (
-    "ICT Authority",
-    "Registry of demo",
-    "file.ttl",
-    "Clinics United",
-    "Ministry of Health",
-    "Fund for Health",
-)
+    "ICT Authority", "Registry of demo", "file.ttl", "Clinics United", "Ministry of Health", "Fund for Health",
+)  # fmt: skip
 ADDRESS = re.compile(r"https?://|/feeds/|data\.json|source/")
 LATIN = re.compile(r"[A-Za-z]{3,}")
 
@@ -194,16 +189,8 @@ async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 BEGIN = (
-    "/",
-    "/search?q=zz",
-    "/record/demo/lost",
-    "/nowhere",
-    "/exports",
-    "/organizations",
-    "/sparql?example=matrix",
-    "/reports/",
-    "/join",
-)
+    "/", "/search?q=zz", "/record/demo/lost", "/nowhere", "/exports", "/organizations", "/sparql?example=matrix", "/reports/", "/join",
+)  # fmt: skip
 WALKED: dict[str, dict[str, Texts]] = {}
 EACH = 1  # pages of a kind that are walked; the others are made by the same template
 
@@ -320,16 +307,8 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(
 @each("language", [language for language in LANGUAGES if language != "en"])
 @each(
     "path",
-    [
-        "/documents?page=x",
-        "/search?per=x&page=0",
-        "/id/none",
-        "/record/demo/none",
-        "/release/77",
-        "/embed/none",
-        "/trends?by=none",
-    ],
-)
+    ["/documents?page=x", "/search?per=x&page=0", "/id/none", "/record/demo/none", "/release/77", "/embed/none", "/trends?by=none"],
+)  # fmt: skip
 @pytest.mark.asyncio(loop_scope="module")
 async def test_an_error_page_says_what_is_wrong_in_the_language_of_the_page(
     client: httpx.AsyncClient, path: str, language: str

@@ -124,18 +124,13 @@ async def test_a_store_is_described_and_is_gone_when_deleted(client: httpx.Async
 
 _PREFIX = "PREFIX x: <http://127.0.0.1:9/> PREFIX : <http://127.0.0.1:9/> "
 LOADS = [
-    "LOAD SILENT <http://host.invalid/>",
-    "LOADSILENT<http://host.invalid/>",
-    "load\t<http://host.invalid/> INTO GRAPH <urn:g>",
+    "LOAD SILENT <http://host.invalid/>", "LOADSILENT<http://host.invalid/>", "load\t<http://host.invalid/> INTO GRAPH <urn:g>",
     "INSERT DATA { <urn:s> <urn:p> 1 };LOAD SILENT <http://host.invalid/>",
-    "# a comment\r LOAD # another\n SILENT <http://host.invalid/>",
-    "BASE <http://host.invalid/>LOAD SILENT <x>",
-    f"{_PREFIX}LOAD SILENT x:y",
-    f"{_PREFIX}LOADSILENTx:y",
-    f"{_PREFIX}LOAD SILENT:y",
+    "# a comment\r LOAD # another\n SILENT <http://host.invalid/>", "BASE <http://host.invalid/>LOAD SILENT <x>",
+    f"{_PREFIX}LOAD SILENT x:y", f"{_PREFIX}LOADSILENTx:y", f"{_PREFIX}LOAD SILENT:y",
     "PREFIX load: <http://host.invalid/> LOAD SILENT load:x",
     "INSERT { ?s ?p ?o } WHERE { ?s ?p ?o FILTER(?a<?b#> \n) }; LOAD SILENT <http://host.invalid/> #'",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", LOADS)
@@ -150,13 +145,10 @@ async def test_load_is_refused_by_its_syntax(
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "INSERT DATA { <urn:s> <urn:p> '; LOAD <urn:x>' } # LOAD <urn:x>",
-        "INSERT DATA { <urn:s> <urn:p> '''\nload: x\n''' }",
-        "PREFIX load: <urn:x:> INSERT DATA {\nload:a load:b load:c ; load:d load:e }",
-        "PREFIX load: <urn:x:> WITH load:g INSERT { load:a load:b load:c } WHERE {}",
-    ],
-)
+    ["INSERT DATA { <urn:s> <urn:p> '; LOAD <urn:x>' } # LOAD <urn:x>", "INSERT DATA { <urn:s> <urn:p> '''\nload: x\n''' }",
+     "PREFIX load: <urn:x:> INSERT DATA {\nload:a load:b load:c ; load:d load:e }",
+     "PREFIX load: <urn:x:> WITH load:g INSERT { load:a load:b load:c } WHERE {}"],
+)  # fmt: skip
 async def test_update_that_only_names_load_is_done(
     client: httpx.AsyncClient, place: str, text: str
 ) -> None:
@@ -177,12 +169,8 @@ async def test_long_update_is_read_for_load_in_linear_steps(
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "LOAD <http://127.0.0.1:9/>",
-        "LOAD <file:///etc/passwd>",
-        "INSERT { ?s ?p ?o } WHERE { SERVICE <http://x/> { ?s ?p ?o } }",
-    ],
-)
+    ["LOAD <http://127.0.0.1:9/>", "LOAD <file:///etc/passwd>", "INSERT { ?s ?p ?o } WHERE { SERVICE <http://x/> { ?s ?p ?o } }"],
+)  # fmt: skip
 async def test_nothing_is_fetched_from_elsewhere(
     client: httpx.AsyncClient, place: str, text: str
 ) -> None:
@@ -288,18 +276,10 @@ async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
 
 @each(
     "text, put_in",
-    [
-        ("INSERT DATA { <a:a> <a:b> 'WHERE' }", "INSERT DATA { <a:a> <a:b> 'WHERE' }"),
-        (
-            "INSERT { ?s ?p 1 } WHERE { ?s ?p 2 }",
-            "INSERT { ?s ?p 1 } USING <a:g> WHERE { ?s ?p 2 }",
-        ),
-        ("DELETE#\nWHERE { ?s ?p 2 }", "DELETE#\n{ ?s ?p 2 } USING <a:g> WHERE { ?s ?p 2 }"),
-        (
-            "DELETE {} WHERE {} ; DELETE {} WHERE {}",
-            "DELETE {} USING <a:g> WHERE {} ; DELETE {} USING <a:g> WHERE {}",
-        ),
-    ],
-)
+    [("INSERT DATA { <a:a> <a:b> 'WHERE' }", "INSERT DATA { <a:a> <a:b> 'WHERE' }"),
+     ("INSERT { ?s ?p 1 } WHERE { ?s ?p 2 }", "INSERT { ?s ?p 1 } USING <a:g> WHERE { ?s ?p 2 }"),
+     ("DELETE#\nWHERE { ?s ?p 2 }", "DELETE#\n{ ?s ?p 2 } USING <a:g> WHERE { ?s ?p 2 }"),
+     ("DELETE {} WHERE {} ; DELETE {} WHERE {}", "DELETE {} USING <a:g> WHERE {} ; DELETE {} USING <a:g> WHERE {}")],
+)  # fmt: skip
 async def test_the_graphs_that_the_request_names_are_put_in(text: str, put_in: str) -> None:
     assert using(text, ("a:g",), ()) == put_in

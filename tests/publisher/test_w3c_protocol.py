@@ -29,15 +29,10 @@ ALL = [item for item in exchanges(MANIFEST) if item.steps] if SUITE.exists() els
 UPDATES = [item for item in ALL if "update" in item.name]
 QUERIES = [item for item in ALL if "update" not in item.name]
 KINDS = {
-    "boolean": [
-        name
-        for row in TABLES.values()
-        if row.suffix in ("json", "xml")
-        for name in media_types(row)
-    ],
+    "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in media_types(row)],
     "tabular": [name for row in TABLES.values() for name in media_types(row)],
     "RDF": [name for row in GRAPHS.values() for name in media_types(row)],
-}
+}  # fmt: skip
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

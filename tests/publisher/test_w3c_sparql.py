@@ -66,14 +66,8 @@ _NO_STEP = (
 RIGHT_IN_COLUMNS = {f"property-path/{name}" for name in _NO_STEP}  # known failures of the RDF store
 # How many cases of a group the columns answer at least.
 COMPILED = {
-    "aggregates": 21,
-    "bind": 9,
-    "bindings": 10,
-    "construct": 5,
-    "exists": 3,
-    "functions": 38,
-    "grouping": 4,
-}
+    "aggregates": 21, "bind": 9, "bindings": 10, "construct": 5, "exists": 3, "functions": 38, "grouping": 4,
+}  # fmt: skip
 COMPILED |= {"negation": 11, "project-expression": 7, "property-path": 29, "subquery": 9}
 if IS_EARLIER:  # and has fewer cases
     COMPILED |= {"aggregates": 15, "construct": 4, "functions": 32, "property-path": 23}

@@ -167,45 +167,20 @@ def test_a_message_is_in_the_language_of_its_rule(
 
 @each(
     "text, fault",
-    [
-        ("[[rule]", "alerts.toml: "),
-        ("rules = 1", "unknown key 'rules'"),
-        ('rule = "x"', "write each rule as a table"),
-        ('[[rule]]\nwhen = "late"\nmail = ["a@b.org"]', "give it a name"),
-        (
-            '[[rule]]\nname = "x"\nwhen = "often"\nmail = ["a@b.org"]',
-            "use one of plan_waits, failing",
-        ),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nlimit = 1\nmail = ["a@b.org"]', "late has no limit"),
-        ('[[rule]]\nname = "x"\nwhen = "late"', "name who is notified"),
-        (
-            '[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org\\nBcc: c@d.org"]',
-            "write a mail address",
-        ),
-        (
-            '[[rule]]\nname = "x"\nwhen = "late"\nwebhook = ["file:///etc/passwd"]',
-            "write an http or https address",
-        ),
-        (
-            '[[rule]]\nname = "x"\nwhen = "disk_low"\nsources = ["a"]\nmail = ["a@b.org"]',
-            "whole installation",
-        ),
-        (
-            '[[rule]]\nname = "x"\nwhen = "failing"\nlimit = true\nmail = ["a@b.org"]',
-            "write a number from 0 up",
-        ),
-        (
-            '[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]',
-            "use one of en, ar",
-        ),
-        (
-            '[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"',
-            "mail is 'a@b.org'; write a list of texts",
-        ),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nto = 1\nmail = ["a@b.org"]', "unknown key 'to'"),
-        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two of this name"),
-    ],
-)
+    [("[[rule]", "alerts.toml: "), ("rules = 1", "unknown key 'rules'"), ('rule = "x"', "write each rule as a table"),
+     ('[[rule]]\nwhen = "late"\nmail = ["a@b.org"]', "give it a name"),
+     ('[[rule]]\nname = "x"\nwhen = "often"\nmail = ["a@b.org"]', "use one of plan_waits, failing"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nlimit = 1\nmail = ["a@b.org"]', "late has no limit"),
+     ('[[rule]]\nname = "x"\nwhen = "late"', "name who is notified"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org\\nBcc: c@d.org"]', "write a mail address"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nwebhook = ["file:///etc/passwd"]', "write an http or https address"),
+     ('[[rule]]\nname = "x"\nwhen = "disk_low"\nsources = ["a"]\nmail = ["a@b.org"]', "whole installation"),
+     ('[[rule]]\nname = "x"\nwhen = "failing"\nlimit = true\nmail = ["a@b.org"]', "write a number from 0 up"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]', "use one of en, ar"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"', "mail is 'a@b.org'; write a list of texts"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nto = 1\nmail = ["a@b.org"]', "unknown key 'to'"),
+     ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two of this name")],
+)  # fmt: skip
 def test_a_fault_in_the_rules_is_named(text: str, fault: str) -> None:
     with pytest.raises(RulesError) as raised:
         parse_rules(text)

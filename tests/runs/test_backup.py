@@ -37,13 +37,8 @@ Project = Callable[..., dict[str, Any]]
 def run(data: Path, *words: str, sources: Path | None = None) -> Result:
     ledger = data.parent / f"{data.name}.sqlite"
     options = [
-        "--data",
-        str(data),
-        "--ledger",
-        f"sqlite:///{ledger}",
-        "--sources",
-        str(sources or data / "sources"),
-    ]
+        "--data", str(data), "--ledger", f"sqlite:///{ledger}", "--sources", str(sources or data / "sources"),
+    ]  # fmt: skip
     return CliRunner().invoke(app, [*options, *words])
 
 

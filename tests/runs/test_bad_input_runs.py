@@ -24,14 +24,9 @@ CARDS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "json": "fields"}
 
 def definition(protocol: str) -> Source:
     table = {
-        "title": "StoreFailure",
-        "protocol": protocol,
-        "mapping": CARDS[protocol],
-        "url": "https://broken.example/api",
-        "licence": "https://example.org/l",
-        "pause": 0,
-        "fields": {"title": "name"} if protocol == "json" else {},
-    }
+        "title": "StoreFailure", "protocol": protocol, "mapping": CARDS[protocol], "url": "https://broken.example/api",
+        "licence": "https://example.org/l", "pause": 0, "fields": {"title": "name"} if protocol == "json" else {},
+    }  # fmt: skip
     return parse(f"broken-{protocol}", table, "test")
 
 

@@ -117,14 +117,9 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
 
 @each(
     "word, code",
-    [
-        ("sea pollution", "14.1"),
-        ("безопасность сетей", "C5"),
-        ("教育", "4"),
-        ("agricultura familiar", "2.3"),
-        ("paludisme", "3.3"),
-    ],
-)
+    [("sea pollution", "14.1"), ("безопасность сетей", "C5"), ("教育", "4"), ("agricultura familiar", "2.3"),
+     ("paludisme", "3.3")],
+)  # fmt: skip
 def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str) -> None:
     near = _near_in_meaning(word, "topic", Iris(BASE), ())
 

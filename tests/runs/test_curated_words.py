@@ -29,15 +29,9 @@ from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
 from vocab.iris import Iris
 
 ITEMS = [
-    {
-        "id": "1",
-        "name": "Project 1",
-        "topics": ["village doctors", "zzqx"],
-        "state": "nearly done",
-        "lines": ["Doctors"],
-    },
+    {"id": "1", "name": "Project 1", "topics": ["village doctors", "zzqx"], "state": "nearly done", "lines": ["Doctors"]},
     {"id": "2", "name": "Project 2", "topics": ["zzqx"], "state": "ongoing", "lines": []},
-]
+]  # fmt: skip
 SDG_3 = "http://metadata.un.org/sdg/3"
 
 
@@ -80,17 +74,9 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(
     before = rules_digest(load(folder / "projects.toml"), context)
 
     results = [
-        stocktake("add", "projects", "Village  Doctors", "sdg:3"),
-        stocktake("add", "projects", "nearly done", "status:completed"),
-        stocktake(
-            "add",
-            "projects",
-            "doctors",
-            f"{Iris().base}scheme/action-line/C7-ehea",
-            "--comment",
-            "their name for it",
-        ),
-    ]
+        stocktake("add", "projects", "Village  Doctors", "sdg:3"), stocktake("add", "projects", "nearly done", "status:completed"),
+        stocktake("add", "projects", "doctors", f"{Iris().base}scheme/action-line/C7-ehea", "--comment", "their name for it"),
+    ]  # fmt: skip
     source = load(folder / "projects.toml")
     run = remap(source, served)
 
@@ -126,15 +112,11 @@ def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
-    [
-        (("projects", "x", "sdg:99"), 1, "unknown concept 'sdg:99'"),
-        (("projects", "x", "sdg:4.4.1"), 1, "unknown concept"),
-        (("projects", " ", "sdg:4"), 1, "there is no word"),
-        (("projects", "x" * 20_000, "sdg:4"), 1, "the most are"),
-        (("nowhere", "x", "sdg:4"), 2, "no source named 'nowhere'"),
-    ],
+    [(("projects", "x", "sdg:99"), 1, "unknown concept 'sdg:99'"), (("projects", "x", "sdg:4.4.1"), 1, "unknown concept"),
+     (("projects", " ", "sdg:4"), 1, "there is no word"), (("projects", "x" * 20_000, "sdg:4"), 1, "the most are"),
+     (("nowhere", "x", "sdg:4"), 2, "no source named 'nowhere'")],
     ids=["unknown", "an indicator", "no word", "a long word", "another source"],
-)
+)  # fmt: skip
 def test_what_is_wrong_is_refused(
     folder: Path, stocktake: Callable[..., Result], words: tuple[str, ...], code: int, message: str
 ) -> None:

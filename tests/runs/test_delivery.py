@@ -377,14 +377,9 @@ def test_old_messages_are_deleted_and_undelivered_ones_stay(ledger: Ledger) -> N
 
 @each(
     "url",
-    [
-        "http://mail.example?from=a@b.org",
-        "smtp://mail.example",
-        "smtp://h?from=a",
-        "smtps://h?from=a@b.org&tls=none",
-        "smtp://h?from=a@b.org&x=1",
-    ],
-)
+    ["http://mail.example?from=a@b.org", "smtp://mail.example", "smtp://h?from=a", "smtps://h?from=a@b.org&tls=none",
+     "smtp://h?from=a@b.org&x=1"],
+)  # fmt: skip
 def test_a_wrong_mail_setting_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"use smtp|address|tls has"):
         parse_mail_server(url)

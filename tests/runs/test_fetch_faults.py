@@ -129,25 +129,15 @@ def registry(published: Callable[[str], FaultRegistry]) -> FaultRegistry:
 
 LASTING = [
     (Fault.LIMITED, "limited", "answered 429 and asks to retry in 2 seconds"),
-    (Fault.DATED, "unavailable", "answered 503 and asks to retry in 2 seconds"),
-    (Fault.DOWN, "unavailable", "answered 503"),
-    (
-        Fault.DENIED,
-        "denied",
-        "answered 403; correct the source's url, or ask the registry to let us in",
-    ),
+    (Fault.DATED, "unavailable", "answered 503 and asks to retry in 2 seconds"), (Fault.DOWN, "unavailable", "answered 503"),
+    (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
     (Fault.WALL, "bot_protection", 'http.user_agent contains "Stocktake/"'),
-    (Fault.INWARD, "refused", "has the private address 10.0.0.1"),
-    (Fault.ROUND, "redirect_loop", "more than 5 redirects"),
-    (Fault.SHORT, "truncated", "broke off after 6 bytes"),
-    (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
-    (Fault.SCRAP, "undecodable", "not in the encoding that it declares"),
-    (Fault.BOMB, "too_large", "over 2,000,000 bytes"),
-    (Fault.ALIEN, "malformed", "127.0.0.1"),
-    (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
-    (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'),
-    (Fault.MUTE, "robots", "without a readable robots.txt"),
-]
+    (Fault.INWARD, "refused", "has the private address 10.0.0.1"), (Fault.ROUND, "redirect_loop", "more than 5 redirects"),
+    (Fault.SHORT, "truncated", "broke off after 6 bytes"), (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
+    (Fault.SCRAP, "undecodable", "not in the encoding that it declares"), (Fault.BOMB, "too_large", "over 2,000,000 bytes"),
+    (Fault.ALIEN, "malformed", "127.0.0.1"), (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
+    (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'), (Fault.MUTE, "robots", "without a readable robots.txt"),
+]  # fmt: skip
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
 # not how a request that was sent ended
 BESIDE = {"sent", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}
@@ -225,13 +215,8 @@ def test_a_wrong_charset_declaration_is_logged(registry: FaultRegistry) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
-    [
-        (Fault.REPEAT, "repeated"),
-        (Fault.SHRINK, "shrunk"),
-        (Fault.TOKEN, "endless"),
-        (Fault.ENDLESS, "endless"),
-    ],
-)
+    [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
+)  # fmt: skip
 def test_an_inconsistent_list_is_counted_and_deletes_nothing(
     registry: FaultRegistry, fault: Fault, outcome: str
 ) -> None:

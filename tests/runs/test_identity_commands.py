@@ -70,13 +70,8 @@ def stocktake(tmp_path: Path) -> Stocktake:
         for number, (source, resource) in enumerate(RECORDS):
             text = "\n".join(describe(resource, IRIS, source))
             row = {
-                "source": source,
-                "key": resource.key,
-                "state": "published",
-                "first_seen": SEEN,
-                "run": "r",
-                "seq": number,
-            }
+                "source": source, "key": resource.key, "state": "published", "first_seen": SEEN, "run": "r", "seq": number,
+            }  # fmt: skip
             connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
             connection.execute(
                 sa.insert(t.description).values(run="r", seq=number, statements=compress(text))
@@ -262,13 +257,8 @@ def add_record(
         same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
         connection.execute(sa.delete(t.record).where(same))
         row = {
-            "source": source,
-            "key": resource.key,
-            "state": state,
-            "first_seen": SEEN,
-            "run": "r",
-            "seq": number,
-        }
+            "source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": number,
+        }  # fmt: skip
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         text = compress("\n".join(describe(resource, IRIS, source)))
         connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
@@ -325,15 +315,8 @@ def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stoc
         if "start" not in str(row["because"])
     }
     rule = (
-        "decide-all",
-        "negative",
-        "--reason",
-        "no date",
-        "--kind=initiative",
-        "--agree=country",
-        "--silent=start",
-        "--at-most=20",
-    )
+        "decide-all", "negative", "--reason", "no date", "--kind=initiative", "--agree=country", "--silent=start", "--at-most=20",
+    )  # fmt: skip
 
     previewed = {row["pair"] for row in rows(stocktake(*rule, "--json"))}
     untouched = rows(stocktake("decisions", "--json"))
@@ -352,12 +335,8 @@ def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stoc
 
 @pytest.mark.parametrize(
     ("options", "part"),
-    [
-        ((), "no condition"),
-        (("--kind=initiative",), "no condition"),
-        (("--agree=colour",), "no feature is called 'colour'"),
-    ],
-)
+    [((), "no condition"), (("--kind=initiative",), "no condition"), (("--agree=colour",), "no feature is called 'colour'")],
+)  # fmt: skip
 def test_a_rule_that_says_nothing_decides_nothing(
     stocktake: Stocktake, options: tuple[str, ...], part: str
 ) -> None:

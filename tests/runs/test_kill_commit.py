@@ -35,15 +35,9 @@ STAGES = ["collected", "planned", "committing", "written", "balanced", "settling
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
 SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plans.plan_decisions"])
 DEFINITION = {
-    "title": "A",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://a.example/",
-    "licence": "https://a.example/l",
-    "pause": 0,
-    "options": {"total": "n", "records": "r"},
-    "fields": {"key": "id", "title@en": "id"},
-}
+    "title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l", "pause": 0,
+    "options": {"total": "n", "records": "r"}, "fields": {"key": "id", "title@en": "id"},
+}  # fmt: skip
 OLD = [f"p{number:02}" for number in range(30)]
 FEEDS = [OLD, [*OLD[:28], "new"], OLD[:3]]  # the third is held, and approved
 

@@ -18,25 +18,14 @@ from harvesters.source import parse
 from publisher.releases.dump import write_dumps
 
 COMMON = {
-    "key": "id",
-    "title@en": "name",
-    "goals": "sdgs",
-    "action_lines": "lines",
-    "lead": "owner",
-    "initiatives": "projects",
-}
+    "key": "id", "title@en": "name", "goals": "sdgs", "action_lines": "lines", "lead": "owner", "initiatives": "projects",
+}  # fmt: skip
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "initiative": ("https://w3id.org/wsis-stocktaking/ns#Initiative", {}),
-    "event": (
-        "https://schema.org/Event",
-        {"start": "day", "venue@en": "hall", "cancelled": "off", "registration": "url"},
-    ),
+    "event": ("https://schema.org/Event", {"start": "day", "venue@en": "hall", "cancelled": "off", "registration": "url"}),
     "document": ("http://xmlns.com/foaf/0.1/Document", {"issued": "day", "pages": "url"}),
-    "post": (
-        "http://rdfs.org/sioc/ns#Post",
-        {"issued": "day", "content@en": "text", "container": "blog"},
-    ),
-}
+    "post": ("http://rdfs.org/sioc/ns#Post", {"issued": "day", "content@en": "text", "container": "blog"}),
+}  # fmt: skip
 ROWS: list[dict[str, Any]] = [
     {"id": "1", "name": "One", "sdgs": "SDG 4", "lines": "C7. E-learning", "owner": "Ministry", "projects": ["p1"], "day": "2026-05-01",
      "hall": "CICG", "off": True, "url": "https://a.example/1", "text": "We met.", "blog": "https://a.example/blog"},
@@ -62,13 +51,8 @@ def harvested(
         **({} if request.param == "initiative" else {"kind": request.param}),
     }
     definition = {
-        "title": "T",
-        "protocol": "json",
-        "mapping": "fields",
-        "url": "https://registry.example/all",
-        "language": "en",
-        "pause": 0,
-    }
+        "title": "T", "protocol": "json", "mapping": "fields", "url": "https://registry.example/all", "language": "en", "pause": 0,
+    }  # fmt: skip
     options = {"initiatives_of": "projects"}
     source = parse(
         "all",

@@ -154,19 +154,13 @@ def test_links_are_checked_once_with_a_small_request_and_published(
 
 @pytest.mark.parametrize(
     ("answer", "state"),
-    [
-        (lambda: httpx.Response(206, content=b"x"), LinkState.ALIVE),
-        (lambda: httpx.Response(416), LinkState.ALIVE),
-        (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/new"}), LinkState.MOVED),
-        (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/1/"}), LinkState.ALIVE),
-        (lambda: httpx.Response(403), LinkState.BLOCKED),
-        (lambda: httpx.Response(429), LinkState.BLOCKED),
-        (lambda: httpx.Response(451), LinkState.BLOCKED),
-        (lambda: httpx.Response(404), None),
-        (lambda: httpx.Response(500), None),
-    ],
+    [(lambda: httpx.Response(206, content=b"x"), LinkState.ALIVE), (lambda: httpx.Response(416), LinkState.ALIVE),
+     (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/new"}), LinkState.MOVED),
+     (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/1/"}), LinkState.ALIVE),
+     (lambda: httpx.Response(403), LinkState.BLOCKED), (lambda: httpx.Response(429), LinkState.BLOCKED),
+     (lambda: httpx.Response(451), LinkState.BLOCKED), (lambda: httpx.Response(404), None), (lambda: httpx.Response(500), None)],
     ids=["part", "short", "moved", "slash", "forbidden", "limited", "legal", "missing", "broken"],
-)
+)  # fmt: skip
 def test_an_answer_is_a_state(
     source: Source,
     context: HarvestContext,

@@ -31,13 +31,8 @@ def add_record(context: HarvestContext, source: str, seq: int, state: str = "pub
         pages=("https://a.example/x",),
     )
     row = {
-        "source": source,
-        "key": "1",
-        "state": state,
-        "first_seen": datetime(2026, 1, 1),
-        "run": "r",
-        "seq": seq,
-    }
+        "source": source, "key": "1", "state": state, "first_seen": datetime(2026, 1, 1), "run": "r", "seq": seq,
+    }  # fmt: skip
     with context.ledger.transaction() as connection:
         connection.execute(sa.delete(t.record).where(t.record.c.source == source))
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))

@@ -18,14 +18,9 @@ from vocab.iris import BASE
 
 _OAI = "http://www.openarchives.org/OAI/2.0/"
 _TABLE = {
-    "title": "A",
-    "protocol": "oai-pmh",
-    "mapping": "oai_dc",
-    "url": "https://a.example/oai",
-    "licence": "https://a.example/l",
-    "pause": 0,
-    "limits": {"expect": 1},
-}
+    "title": "A", "protocol": "oai-pmh", "mapping": "oai_dc", "url": "https://a.example/oai", "licence": "https://a.example/l",
+    "pause": 0, "limits": {"expect": 1},
+}  # fmt: skip
 
 
 def answer(verb: str, datestamp: str, title: str) -> str:

@@ -113,12 +113,9 @@ def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        (["plans", "show", "nobody.1"], "no run 'nobody.1'"),
-        (["runs", "show", "nobody.1"], "no run 'nobody.1'"),
-        (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1"),
-    ],
-)
+    [(["plans", "show", "nobody.1"], "no run 'nobody.1'"), (["runs", "show", "nobody.1"], "no run 'nobody.1'"),
+     (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1")],
+)  # fmt: skip
 def test_impossible_decisions_are_reported(
     stocktake: Stocktake, words: list[str], message: str
 ) -> None:

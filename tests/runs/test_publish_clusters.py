@@ -51,13 +51,8 @@ def add_record(ledger: Ledger, thing: str, number: int) -> None:
         key=key, titles=(Text(f"Subject{number} of place{number}", "en"),), countries=(KENYA,)
     )
     row = {
-        "source": source,
-        "key": key,
-        "state": "published",
-        "first_seen": datetime(2026, 1, SEEN[source]),
-        "run": "r",
-        "seq": number,
-    }
+        "source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, SEEN[source]), "run": "r", "seq": number,
+    }  # fmt: skip
     with ledger.transaction() as connection:
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         text = compress("\n".join(describe(resource, IRIS, source)))
@@ -130,13 +125,8 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
             start="2020-01-01",
         )
         row = {
-            "source": "east",
-            "key": "e",
-            "state": "published",
-            "first_seen": datetime(2026, 2, 1),
-            "run": "r",
-            "seq": 9,
-        }
+            "source": "east", "key": "e", "state": "published", "first_seen": datetime(2026, 2, 1), "run": "r", "seq": 9,
+        }  # fmt: skip
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         connection.execute(
             sa.insert(t.description).values(

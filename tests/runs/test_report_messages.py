@@ -130,14 +130,9 @@ def test_a_source_that_asks_for_none_gets_none(source: Source, context: HarvestC
 
 @pytest.mark.parametrize(
     ("language", "parts"),
-    [
-        ("fr", ("Votre champ", "Il n'y a pas de titre.", "Notices: 1")),
-        ("es", ("Su campo", "No hay título.", "Fichas: 1")),
-        ("ru", ("Нет названия.", "Записи: 1")),
-        ("zh", ("没有标题。", "记录: 1")),
-        ("ar", ("لا يوجد عنوان.",)),
-    ],
-)
+    [("fr", ("Votre champ", "Il n'y a pas de titre.", "Notices: 1")), ("es", ("Su campo", "No hay título.", "Fichas: 1")),
+     ("ru", ("Нет названия.", "Записи: 1")), ("zh", ("没有标题。", "记录: 1")), ("ar", ("لا يوجد عنوان.",))],
+)  # fmt: skip
 def test_the_report_is_in_the_language_of_the_definition(
     source: Source, context: HarvestContext, registry: Any, language: str, parts: tuple[str, ...]
 ) -> None:

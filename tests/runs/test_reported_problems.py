@@ -93,14 +93,10 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(
 
 @pytest.mark.parametrize(
     ("language", "title"),
-    [
-        ("fr", "Problème 1 avec la notice p1 : Titre"),
-        ("es", "Problema 1 con la ficha p1: Título"),
-        ("ru", "Проблема 1 с записью p1: Название"),
-        ("zh", "记录 p1 的问题 1：标题"),
-        ("ar", "المشكلة 1 في القيد p1: العنوان"),
-    ],
-)
+    [("fr", "Problème 1 avec la notice p1 : Titre"), ("es", "Problema 1 con la ficha p1: Título"),
+     ("ru", "Проблема 1 с записью p1: Название"), ("zh", "记录 p1 的问题 1：标题"),
+     ("ar", "المشكلة 1 في القيد p1: العنوان")],
+)  # fmt: skip
 def test_the_registry_reads_in_the_language_of_its_definition(
     source: Source, context: HarvestContext, language: str, title: str
 ) -> None:
@@ -274,17 +270,12 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
 
 @each(
     "table, fault",
-    [
-        ({"mail": ["no address"]}, "notify.mail is 'no address'; write a mail address"),
-        ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail is"),
-        ({"webhook": ["ftp://x"]}, "notify.webhook is 'ftp://x'"),
-        ({"tracker": 1}, "notify.tracker is 1"),
-        ({"language": "de"}, "notify.language is 'de'; use one of en, ar"),
-        ({"language": []}, "notify.language is []"),
-        ({"reports": "daily"}, "use one of never, always, errors, change"),
-        ({"maill": []}, "unknown key notify.maill; did you mean 'mail'?"),
-    ],
-)
+    [({"mail": ["no address"]}, "notify.mail is 'no address'; write a mail address"),
+     ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail is"), ({"webhook": ["ftp://x"]}, "notify.webhook is 'ftp://x'"),
+     ({"tracker": 1}, "notify.tracker is 1"), ({"language": "de"}, "notify.language is 'de'; use one of en, ar"),
+     ({"language": []}, "notify.language is []"), ({"reports": "daily"}, "use one of never, always, errors, change"),
+     ({"maill": []}, "unknown key notify.maill; did you mean 'mail'?")],
+)  # fmt: skip
 def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> None:
     with pytest.raises(SourceDefinitionError) as caught:
         parse("projects", {**DEFINITION, "notify": table}, "projects.toml")

@@ -67,11 +67,8 @@ def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [
-        (EVENT_JOB_MISSED, "run missed"),
-        (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress"),
-    ],
-)
+    [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress")],
+)  # fmt: skip
 def test_missed_runs_are_logged(code: int, message: str) -> None:
     with capture_logs() as logs:
         log_missed(JobExecutionEvent(code, "projects", "default", NOON))

@@ -299,16 +299,10 @@ def test_more_links_to_one_address_than_the_limit_are_not_sent(
 
 @pytest.mark.parametrize(
     ("channel", "address", "is_valid"),
-    [
-        ("mail", "a@example.org", True),
-        ("mail", "a@example.org\nBcc: b@example.org", False),
-        ("mail", "a@example.org, b@example.org", False),
-        ("webhook", "https://hook.example/", True),
-        ("webhook", "http://hook.example/", False),
-        ("webhook", "ftp://hook.example/", False),
-        ("webhook", "https://", False),
-    ],
-)
+    [("mail", "a@example.org", True), ("mail", "a@example.org\nBcc: b@example.org", False),
+     ("mail", "a@example.org, b@example.org", False), ("webhook", "https://hook.example/", True),
+     ("webhook", "http://hook.example/", False), ("webhook", "ftp://hook.example/", False), ("webhook", "https://", False)],
+)  # fmt: skip
 def test_addresses_are_checked(
     store: LedgerSubscriptions, channel: str, address: str, is_valid: bool
 ) -> None:

@@ -131,14 +131,10 @@ def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("row", "fault"),
-    [
-        ("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"),
-        ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
-        ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused"),
-        ("\tsdg:4\tconfirmed", "there is no record"),
-        ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date"),
-    ],
-)
+    [("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"), ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
+     ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused"), ("\tsdg:4\tconfirmed", "there is no record"),
+     ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date")],
+)  # fmt: skip
 def test_a_row_that_is_wrong_is_refused_with_file_and_line(
     tmp_path: Path, row: str, fault: str
 ) -> None:

@@ -63,20 +63,8 @@ FEEDS = {
     "asked": {**CHANGED, "p07": "Project 7, of schools"},
 }
 ORDER = [
-    "first",
-    "follow",
-    "second",
-    "held",
-    "follow on",
-    "approve",
-    "follow further",
-    "note",
-    "dump",
-    "key",
-    "release",
-    "ask",
-    "asked",
-]
+    "first", "follow", "second", "held", "follow on", "approve", "follow further", "note", "dump", "key", "release", "ask", "asked",
+]  # fmt: skip
 
 
 def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
@@ -197,16 +185,10 @@ def execute_requests(home: Path, action: str) -> None:
 
 
 ACTIONS: dict[str, Callable[[Path, str], Any]] = {
-    **dict.fromkeys(("first", "second", "held"), run),
-    **dict.fromkeys(("follow", "follow on", "follow further"), follow),
-    "approve": approve,
-    "note": update_history,
-    "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
-    "key": lambda home, _: load_key(home / "signing"),
-    "release": release,
-    "ask": request_run,
-    "asked": execute_requests,
-}
+    **dict.fromkeys(("first", "second", "held"), run), **dict.fromkeys(("follow", "follow on", "follow further"), follow),
+    "approve": approve, "note": update_history, "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
+    "key": lambda home, _: load_key(home / "signing"), "release": release, "ask": request_run, "asked": execute_requests,
+}  # fmt: skip
 
 
 def execute(home: Path, message: dict[str, Any]) -> syscall_tracer.TraceResult:

@@ -51,16 +51,8 @@ def podman() -> None:
         ).returncode:
             pytest.skip(f"the base image is not here: podman pull {image}")
     reachable = [
-        "podman",
-        "run",
-        "--rm",
-        "docker.io/library/python:3.13-slim-trixie",
-        "pip",
-        "download",
-        "--no-deps",
-        "--dest=/tmp",
-        "pluggy",
-    ]
+        "podman", "run", "--rm", "docker.io/library/python:3.13-slim-trixie", "pip", "download", "--no-deps", "--dest=/tmp", "pluggy",
+    ]  # fmt: skip
     if not BUILT and subprocess.run(reachable, capture_output=True, timeout=300).returncode:
         pytest.skip(
             "containers reach no package index here; name an image that was built before: TEST_IMAGE=stocktake"

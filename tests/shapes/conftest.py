@@ -54,23 +54,13 @@ LANGUAGES = ("en", "fr-CA", "zh-Hans", "English", "e", "en_GB", "en\n")
 LICENCES = ("https://creativecommons.org/licenses/by/4.0/", "CC BY", None)
 COUNTRIES = (f"{_AREA}404", f"{_AREA}756", f"{_AREA}004", f"{_AREA}999", "Kenia", "ldc")
 LINES = (
-    IRIS.concept("action-line", "C7"),
-    IRIS.concept("action-line", "C7-ehea"),
-    IRIS.concept("action-line", "C1"),
-    IRIS.concept("action-line", "C12"),
-    "e-health",
-    "http://x/C1",
-)
+    IRIS.concept("action-line", "C7"), IRIS.concept("action-line", "C7-ehea"), IRIS.concept("action-line", "C1"),
+    IRIS.concept("action-line", "C12"), "e-health", "http://x/C1",
+)  # fmt: skip
 GOALS = (f"{_SDG}3", f"{_SDG}4", f"{_SDG}17", f"{_SDG}18", f"{_SDG}0", "SDG 4", f"{_SDG}4/")
 TARGETS = (
-    f"{_SDG}3.d",
-    f"{_SDG}4.4",
-    f"{_SDG}17.18",
-    f"{_SDG}1.19",
-    f"{_SDG}4.40",
-    "4.4",
-    f"{_SDG}40.4",
-)
+    f"{_SDG}3.d", f"{_SDG}4.4", f"{_SDG}17.18", f"{_SDG}1.19", f"{_SDG}4.40", "4.4", f"{_SDG}40.4",
+)  # fmt: skip
 NAMES = (
     Text("ITU", "en"), Text("UIT", "fr"), Text("Ministry of ICT"), Text(" ", "en"), Text("Jane jane@example.org", "en"),
     Text("long " * 70, "en"),

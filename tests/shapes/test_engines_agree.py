@@ -20,17 +20,11 @@ COUNTS = [150, pytest.param(4_000, marks=pytest.mark.nightly)]
 CHUNK = 100  # records a task: its best batch
 
 DATES = [
-    *(f'"{text}"^^<{XSD}gYear>' for text in ("2019", "2020")),
-    *(f'"{text}"^^<{XSD}gYearMonth>' for text in ("2019-03", "2020-03")),
+    *(f'"{text}"^^<{XSD}gYear>' for text in ("2019", "2020")), *(f'"{text}"^^<{XSD}gYearMonth>' for text in ("2019-03", "2020-03")),
     *(f'"{text}"^^<{XSD}date>' for text in ("2019-03-01", "2020-03-01", "2019-13-45")),
-    *(
-        f'"{text}"^^<{XSD}dateTime>'
-        for text in ("2019-03-01T00:00:00Z", "2020-03-01T00:00:00+02:00", "2019-03-01T25:00:00Z")
-    ),
-    literal("2019"),
-    literal("next spring"),
-    "<https://example.org/>",
-]
+    *(f'"{text}"^^<{XSD}dateTime>' for text in ("2019-03-01T00:00:00Z", "2020-03-01T00:00:00+02:00", "2019-03-01T25:00:00Z")),
+    literal("2019"), literal("next spring"), "<https://example.org/>",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=COUNTS)

@@ -101,16 +101,8 @@ def test_each_shape_has_its_row_in_the_documentation() -> None:
 
 @each(
     "scheme",
-    [
-        "action-line",
-        "coverage",
-        "status",
-        "activity-type",
-        "prize-category",
-        "prize-stage",
-        "stakeholder-type",
-    ],
-)
+    ["action-line", "coverage", "status", "activity-type", "prize-category", "prize-stage", "stakeholder-type"],
+)  # fmt: skip
 def test_a_list_of_codes_is_its_scheme(scheme: str) -> None:
     listed = set(re.findall(rf"<(scheme/{scheme}/[^>]+)>", turtle()))
 
@@ -243,14 +235,11 @@ def test_a_word_that_is_no_target_has_one_result(name: EngineName) -> None:
 @each("name", get_args(EngineName))
 @each(
     "kind, predicate",
-    [
-        (f"{BASE}ns#Classification", f"{BASE}ns#evidence"),
-        ("https://schema.org/ImageObject", "https://schema.org/caption"),
-        ("https://schema.org/MonetaryAmount", "https://schema.org/name"),
-        (f"{BASE}ns#ProjectOutcome", "http://purl.org/dc/terms/description"),
-        ("http://www.w3.org/ns/dcat#Distribution", "http://purl.org/dc/terms/title"),
-    ],
-)
+    [(f"{BASE}ns#Classification", f"{BASE}ns#evidence"), ("https://schema.org/ImageObject", "https://schema.org/caption"),
+     ("https://schema.org/MonetaryAmount", "https://schema.org/name"),
+     (f"{BASE}ns#ProjectOutcome", "http://purl.org/dc/terms/description"),
+     ("http://www.w3.org/ns/dcat#Distribution", "http://purl.org/dc/terms/title")],
+)  # fmt: skip
 def test_an_address_in_a_part_of_a_record_withholds_it(
     name: EngineName, kind: str, predicate: str
 ) -> None:

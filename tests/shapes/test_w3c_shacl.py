@@ -31,28 +31,13 @@ ResultCounts = Counter[tuple[str, str | None, str, str | None]]
 
 # What is known to differ, and why. A case that begins to pass fails, so that this list stays true.
 KNOWN = {
-    (
-        "rust",
-        "core/misc/severity-002",
-    ): "our results know the three severities of SHACL, not a fourth",
-    (
-        "reference",
-        "core/misc/severity-002",
-    ): "our results know the three severities of SHACL, not a fourth",
-    (
-        "rust",
-        "sparql/pre-binding/unsupported-sparql-004",
-    ): "shacl validates by a query that a processor should refuse",
-    (
-        "reference",
-        "core/property/uniqueLang-002",
-    ): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
-    (
-        "reference",
-        "sparql/node/prefixes-001",
-    ): "pyshacl does not find prefixes that the shapes inherit from an ontology",
+    ("rust", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
+    ("reference", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
+    ("rust", "sparql/pre-binding/unsupported-sparql-004"): "shacl validates by a query that a processor should refuse",
+    ("reference", "core/property/uniqueLang-002"): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
+    ("reference", "sparql/node/prefixes-001"): "pyshacl does not find prefixes that the shapes inherit from an ontology",
     ("reference", "sparql/pre-binding/shapesGraph-001"): "pyshacl has no $shapesGraph",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -201,16 +201,9 @@ def check_yaml(snippet: Snippet, terminal: Terminal) -> None:
 
 
 RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
-    "sh": run_sh,
-    "python": run_python,
-    "sparql": run_sparql,
-    "sql": run_sql,
-    "toml": check_toml,
-    "json": check_json,
-    "turtle": check_turtle,
-    "ini": check_ini,
-    "yaml": check_yaml,
-}
+    "sh": run_sh, "python": run_python, "sparql": run_sparql, "sql": run_sql, "toml": check_toml, "json": check_json,
+    "turtle": check_turtle, "ini": check_ini, "yaml": check_yaml,
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -32,17 +32,10 @@ SITE = "http://site.example"
 ROOT = Path(__file__).parents[2]
 MAIL = "smtp://mail.example?from=register@example.org"
 INITIATIVE: dict[str, Any] = {
-    "type": "Initiative",
-    "title": {"en": "Village telecentres"},
-    "description": {"en": "Computers and courses in forty villages."},
-    "publisher": "Ministry of Information",
-    "country": ["KE"],
-    "actionLine": ["C4"],
-    "goal": ["4"],
-    "page": ["https://telecentres.example/"],
-    "license": "https://creativecommons.org/licenses/by/4.0/",
-    "start": "2025-01-01",
-}
+    "type": "Initiative", "title": {"en": "Village telecentres"}, "description": {"en": "Computers and courses in forty villages."},
+    "publisher": "Ministry of Information", "country": ["KE"], "actionLine": ["C4"], "goal": ["4"],
+    "page": ["https://telecentres.example/"], "license": "https://creativecommons.org/licenses/by/4.0/", "start": "2025-01-01",
+}  # fmt: skip
 
 
 @dataclass

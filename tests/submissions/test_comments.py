@@ -189,16 +189,8 @@ async def test_comments_are_off_unless_switched_on(
 
 @pytest.mark.parametrize(
     "about",
-    [
-        "",
-        "post",
-        "post/submissions/none",
-        "initiative/submissions/1",
-        "post/../..",
-        "post/\u202e/\x00",
-        "a" * 1_000,
-    ],
-)
+    ["", "post", "post/submissions/none", "initiative/submissions/1", "post/../..", "post/\u202e/\x00", "a" * 1_000],
+)  # fmt: skip
 async def test_what_is_no_post_cannot_be_commented_on(
     people: httpx.AsyncClient, about: str
 ) -> None:

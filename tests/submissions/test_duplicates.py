@@ -30,13 +30,8 @@ def publish(world: SubmissionWorld, key: str, title: str, **values: Any) -> str:
     with world.ledger.transaction() as connection:
         number = connection.execute(sa.select(sa.func.count()).select_from(t.record)).scalar_one()
         row = {
-            "source": "registry",
-            "key": key,
-            "state": RecordState.PUBLISHED.value,
-            "digest": "",
-            "content": "",
-            "first_seen": NOON,
-        }
+            "source": "registry", "key": key, "state": RecordState.PUBLISHED.value, "digest": "", "content": "", "first_seen": NOON,
+        }  # fmt: skip
         connection.execute(
             sa.insert(t.record).values(**row, run="1", seq=number, misses=0, fingerprint=number)
         )

@@ -326,13 +326,8 @@ async def test_without_named_inboxes_nothing_is_taken(pair: tuple[InboxPeer, Inb
 
 @each(
     "path, is_open, linked",
-    [
-        ("/", True, True),
-        ("/page/initiative/a/b", True, True),
-        ("/about", True, False),
-        ("/", False, False),
-    ],
-)
+    [("/", True, True), ("/page/initiative/a/b", True, True), ("/about", True, False), ("/", False, False)],
+)  # fmt: skip
 async def test_pages_of_things_link_to_the_inbox_while_it_is_open(
     path: str, is_open: bool, linked: bool
 ) -> None:

@@ -72,18 +72,11 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 HOSTILE = {
-    "html named png": b"<!doctype html>" + SCRIPT,
-    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><rect/></svg>',
-    "empty": b"",
-    "truncated": picture(form="PNG", size=(300, 300))[:120],
-    "bmp": picture(form="BMP"),
-    "tiff": picture(form="TIFF"),
-    "zip": b"PK\x03\x04" + bytes(200),
-    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    "text bomb": picture(form="PNG")[:33]
-    + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))
-    + picture(form="PNG")[33:],
-}
+    "html named png": b"<!doctype html>" + SCRIPT, "svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><rect/></svg>',
+    "empty": b"", "truncated": picture(form="PNG", size=(300, 300))[:120], "bmp": picture(form="BMP"), "tiff": picture(form="TIFF"),
+    "zip": b"PK\x03\x04" + bytes(200), "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "text bomb": picture(form="PNG")[:33] + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000))) + picture(form="PNG")[33:],
+}  # fmt: skip
 
 
 @each("name", HOSTILE)
@@ -257,17 +250,11 @@ async def test_turtle_and_published_json_name_a_picture(client: httpx.AsyncClien
 
 @pytest.mark.parametrize(
     ("about", "message"),
-    [
-        ({"id": f"{'0' * 64}.webp", "caption": {"en": "x"}}, "There is no such picture"),
-        (
-            {"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}},
-            "Send the picture first",
-        ),
-        ("javascript:alert(1)", "Send the picture first"),
-        ([{"id": "a"}, {"id": "b"}], "There can be one only"),
-        ("stored", "Say what the picture shows"),
-    ],
-)
+    [({"id": f"{'0' * 64}.webp", "caption": {"en": "x"}}, "There is no such picture"),
+     ({"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}}, "Send the picture first"),
+     ("javascript:alert(1)", "Send the picture first"), ([{"id": "a"}, {"id": "b"}], "There can be one only"),
+     ("stored", "Say what the picture shows")],
+)  # fmt: skip
 async def test_a_record_names_a_stored_picture_with_its_text(
     client: httpx.AsyncClient, about: object, message: str
 ) -> None:
@@ -285,16 +272,10 @@ async def test_files_that_are_no_pictures_are_refused_by_http(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
     answers = [
-        await send(client, HOSTILE["html named png"], "image/png"),
-        await send(client, HOSTILE["svg"], "image/svg+xml"),
-        await send(client, png_bomb(60_000, 60_000), "image/png"),
-        await send(client, bytes(MAX_FILE + 1)),
-        await client.post(
-            "/submissions/pictures",
-            content=picture(),
-            headers={"Content-Type": "image/jpeg", **ANYBODY},
-        ),
-    ]
+        await send(client, HOSTILE["html named png"], "image/png"), await send(client, HOSTILE["svg"], "image/svg+xml"),
+        await send(client, png_bomb(60_000, 60_000), "image/png"), await send(client, bytes(MAX_FILE + 1)),
+        await client.post("/submissions/pictures", content=picture(), headers={"Content-Type": "image/jpeg", **ANYBODY}),
+    ]  # fmt: skip
 
     assert [answer.status_code for answer in answers] == [422, 415, 413, 413, 401]
     assert (

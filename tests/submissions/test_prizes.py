@@ -223,17 +223,12 @@ async def test_rules_of_the_contest_refuse_with_their_reason(
     initiative = await published_initiative(world, people)
 
     answers = {
-        "no such initiative": await nominated(
-            people, ministry, f"{SITE}/id/initiative/submissions/none"
-        ),
+        "no such initiative": await nominated(people, ministry, f"{SITE}/id/initiative/submissions/none"),
         "no address": await nominated(people, ministry, "Village telecentres"),
-        "no category": await nominated(people, ministry, initiative, "C12"),
-        "first": await nominated(people, ministry, initiative),
-        "second category": await nominated(
-            people, bearer(world.tokens["University"]), initiative, "C5"
-        ),
+        "no category": await nominated(people, ministry, initiative, "C12"), "first": await nominated(people, ministry, initiative),
+        "second category": await nominated(people, bearer(world.tokens["University"]), initiative, "C5"),
         "no token": await nominated(people, {}, initiative),
-    }
+    }  # fmt: skip
 
     assert {name: answer.status_code for name, answer in answers.items()} == {
         "no such initiative": 422, "no address": 422, "no category": 422, "first": 201, "second category": 409, "no token": 401,
@@ -435,21 +430,12 @@ async def test_an_edition_is_unknown_before_it_is_announced(
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
-    [
-        ("year = 2027", 'year = "2027"', "year: write the year"),
-        ("champions = 1", "champions = 0", "champions: write the largest number"),
-        ("weight = 3", "weight = -1", "a weight is a number above 0"),
-        ("champions = 1", "champion = 1", 'unknown key "champion"'),
-        ("champions = 1", 'categories = ["C12"]', "categories: write a list of these: C1, C2"),
-        ("title = {", "title = ", "invalid TOML"),
-        (
-            'label = { en = "Partnerships" }',
-            'label = "Partnerships"',
-            "criteria: each needs a code and a label",
-        ),
-        ("vote_closes = ", "announced = ", "write both days, or none"),
-    ],
-)
+    [("year = 2027", 'year = "2027"', "year: write the year"), ("champions = 1", "champions = 0", "champions: write the largest number"),
+     ("weight = 3", "weight = -1", "a weight is a number above 0"), ("champions = 1", "champion = 1", 'unknown key "champion"'),
+     ("champions = 1", 'categories = ["C12"]', "categories: write a list of these: C1, C2"), ("title = {", "title = ", "invalid TOML"),
+     ('label = { en = "Partnerships" }', 'label = "Partnerships"', "criteria: each needs a code and a label"),
+     ("vote_closes = ", "announced = ", "write both days, or none")],
+)  # fmt: skip
 def test_a_wrong_edition_is_refused_with_file_and_key(
     tmp_path: Path, before: str, after: str, message: str
 ) -> None:

@@ -25,32 +25,15 @@ from .conftest import INITIATIVE, SITE, SubmissionWorld
 
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS: dict[str, dict[str, object]] = {
-    "type": {"type": "Initiative"},
-    "title": {"_language": "en", "title": "Village telecentres"},
+    "type": {"type": "Initiative"}, "title": {"_language": "en", "title": "Village telecentres"},
     "description": {"description": "Computers and courses in forty villages."},
-    "organization": {
-        "publisher-name": "Ministry of Information",
-        "publisher-classification": "government",
-        "publisher-country": KENYA,
-    },
+    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": "government", "publisher-country": KENYA},
     "partners": {"partner": "University of the Coast\r\nThe Fund", "funder": ""},
-    "countries": {
-        "country": [
-            "http://metadata.un.org/sdg/codes/geoArea/404",
-            "http://metadata.un.org/sdg/codes/geoArea/834",
-        ]
-    },
-    "action-lines": {"actionLine": ["C4"]},
-    "goals": {"goal": ["4", "5"]},
-    "targets": {"target": ["4.4", "5.b"]},
-    "why": {"why-4": "Girls learn to use computers.", "why-5": ""},
-    "dates": {"start": "2025-01-01", "end": "", "status": "ongoing"},
-    "picture": {},
-    "links": {
-        "page": "https://telecentres.example/",
-        "license": "https://creativecommons.org/licenses/by/4.0/",
-    },
-}
+    "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"]},
+    "action-lines": {"actionLine": ["C4"]}, "goals": {"goal": ["4", "5"]}, "targets": {"target": ["4.4", "5.b"]},
+    "why": {"why-4": "Girls learn to use computers.", "why-5": ""}, "dates": {"start": "2025-01-01", "end": "", "status": "ongoing"},
+    "picture": {}, "links": {"page": "https://telecentres.example/", "license": "https://creativecommons.org/licenses/by/4.0/"},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -148,12 +131,9 @@ _COMMON = ("organization", "partners", "countries", "action-lines", "goals")
 
 @pytest.mark.parametrize(
     ("kind", "names"),
-    [
-        ("Event", [*_FIRST, *_COMMON, "dates", "venue", "picture", "links"]),
-        ("Document", [*_FIRST, *_COMMON, "dates", "picture", "links"]),
-        ("Post", [*_FIRST, "content", *_COMMON, "dates", "picture", "links"]),
-    ],
-)
+    [("Event", [*_FIRST, *_COMMON, "dates", "venue", "picture", "links"]), ("Document", [*_FIRST, *_COMMON, "dates", "picture", "links"]),
+     ("Post", [*_FIRST, "content", *_COMMON, "dates", "picture", "links"])],
+)  # fmt: skip
 async def test_each_type_has_its_questions(
     browser: httpx.AsyncClient, kind: str, names: list[str]
 ) -> None:
@@ -173,19 +153,12 @@ async def test_each_type_has_its_questions(
 
 @pytest.mark.parametrize(
     ("name", "answer", "message"),
-    [
-        ("type", {}, "The type is one of"),
-        ("title", {"title": ""}, "Write a title."),
-        ("title", {"title": "x" * 301}, "It has 301 characters; at most 300 are possible."),
-        ("dates", {"start": "31.5.2026"}, "Write the date as year-month-day"),
-        (
-            "links",
-            {"page": "telecentres.example"},
-            "Write a web address that begins with https://.",
-        ),
-        ("organization", {"publisher-classification": "government"}, "Name the organization."),
-    ],
-)
+    [("type", {}, "The type is one of"), ("title", {"title": ""}, "Write a title."),
+     ("title", {"title": "x" * 301}, "It has 301 characters; at most 300 are possible."),
+     ("dates", {"start": "31.5.2026"}, "Write the date as year-month-day"),
+     ("links", {"page": "telecentres.example"}, "Write a web address that begins with https://."),
+     ("organization", {"publisher-classification": "government"}, "Name the organization.")],
+)  # fmt: skip
 async def test_a_message_stands_beside_its_field(
     browser: httpx.AsyncClient, name: str, answer: dict[str, str], message: str
 ) -> None:
@@ -464,13 +437,9 @@ async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(
     page = await browser.post("/submit", data={"website": ""})
     link = page.url.path.removesuffix("/type")
     answers = (
-        ("type", {"type": "Initiative"}),
-        ("title", {"title": "Clinics", "_language": "en"}),
-        (
-            "description",
-            {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."},
-        ),
-    )
+        ("type", {"type": "Initiative"}), ("title", {"title": "Clinics", "_language": "en"}),
+        ("description", {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."}),
+    )  # fmt: skip
     for name, answer in answers:
         page = await browser.get(f"{link}/{name}")
         await browser.post(f"{link}/{name}", data={"was": hidden(page, "was"), **answer})
@@ -596,14 +565,9 @@ async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     known = {
-        "Ministry of Information": [
-            KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")
-        ],
-        "University of the Coast": [
-            KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University")
-            for source in "ab"
-        ],
-    }
+        "Ministry of Information": [KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")],
+        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University") for source in "ab"],
+    }  # fmt: skip
     world.context.organizations = lambda name: known.get(name, [])
 
     summary = await fill(browser)

@@ -12,16 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab",
-    "shapes",
-    "journal",
-    "languages",
-    "harvesters",
-    "publisher",
-    "demo",
-    "command_line",
-    "stocktake",
-)
+    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

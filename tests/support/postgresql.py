@@ -91,31 +91,14 @@ def running_cluster() -> Iterator[Cluster]:
         else []
     )
     created: list[str | Path] = [
-        programs / "initdb",
-        "-D",
-        folder / "data",
-        "-U",
-        user,
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ]
+        programs / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync",
+    ]  # fmt: skip
     subprocess.run([*as_user, *created], check=True, capture_output=True, cwd=folder)
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/16 trust\n")
     command = [
-        programs / "postgres",
-        "-D",
-        folder / "data",
-        "-p",
-        str(port),
-        "-c",
-        "listen_addresses=*",
-        "-c",
-        "fsync=off",
-    ]
+        programs / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off",
+    ]  # fmt: skip
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
     # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of
     # the user forgets the signal.

@@ -100,12 +100,9 @@ def fetch(tmp_path: Path) -> Callable[[dict[str, bytes], str], subprocess.Comple
 
 @pytest.mark.parametrize(
     ("member", "digest", "reason"),
-    [
-        ("suite-1/manifest.ttl", "", ""),
-        ("suite-1/manifest.ttl", "0" * 64, "the file has another SHA-256 than its entry"),
-        ("../manifest.ttl", "", "would be extracted to"),
-    ],
-)
+    [("suite-1/manifest.ttl", "", ""), ("suite-1/manifest.ttl", "0" * 64, "the file has another SHA-256 than its entry"),
+     ("../manifest.ttl", "", "would be extracted to")],
+)  # fmt: skip
 def test_a_suite_is_unpacked_only_if_it_is_what_the_lock_says(
     member: str,
     digest: str,

@@ -64,27 +64,13 @@ RIGHT = [
     ),
 ]
 WRONG = [
-    ("https://ror.org/03yrm5c27", "organization"),
-    ("https://ror.org/about", "organization"),
-    ("LEI: 5493001KJTIIGC8Y1R13", "organization"),
-    ("ISNI: 0000 0001 2103 2684", "organization"),
-    ("wikidata: P31", "organization"),
-    ("DUNS: 1234", "organization"),
-    ("org-id: x", "organization"),
-    ("world bank: 123", "initiative"),
-    ("doi: 11.1/2", "document"),
-]
+    ("https://ror.org/03yrm5c27", "organization"), ("https://ror.org/about", "organization"),
+    ("LEI: 5493001KJTIIGC8Y1R13", "organization"), ("ISNI: 0000 0001 2103 2684", "organization"), ("wikidata: P31", "organization"),
+    ("DUNS: 1234", "organization"), ("org-id: x", "organization"), ("world bank: 123", "initiative"), ("doi: 11.1/2", "document"),
+]  # fmt: skip
 OTHERS = [
-    "",
-    "123",
-    "ministry-of-health",
-    "my-health-project",
-    "https://example.org/ror",
-    "Error: not one",
-    "x" * 100_000,
-    "\x00",
-    "KE-1",
-]
+    "", "123", "ministry-of-health", "my-health-project", "https://example.org/ror", "Error: not one", "x" * 100_000, "\x00", "KE-1",
+]  # fmt: skip
 
 
 @each("text, kind, scheme, value, same_as", RIGHT)

@@ -22,14 +22,8 @@ MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
 
 @each(
     "at, state",
-    [
-        (NOON, "live"),
-        (LATE - SECOND, "live"),
-        (LATE, "late"),
-        (LATE + SECOND, "late"),
-        (FROZEN + SECOND, "late"),
-    ],
-)
+    [(NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late")],
+)  # fmt: skip
 def test_a_source_turns_late_at_the_instant_and_not_a_second_before(
     at: datetime, state: str
 ) -> None:

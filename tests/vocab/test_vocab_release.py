@@ -200,21 +200,10 @@ def scheme_of(version: str, label: str) -> str:
 
 @each(
     "after, expected",
-    [
-        (scheme_of("1", "A"), []),
-        (scheme_of("2", "B"), []),
-        (
-            scheme_of("1", "B"),
-            [
-                f"owl:versionIRI is still {BASE}scheme/x/version/1; raise it, with owl:versionInfo and dct:modified"
-            ],
-        ),
-        (
-            scheme_of("2", "B").replace("versionIRI", "priorVersion"),
-            ["no owl:versionIRI any more; state that of the new version"],
-        ),
-    ],
-)
+    [(scheme_of("1", "A"), []), (scheme_of("2", "B"), []),
+     (scheme_of("1", "B"), [f"owl:versionIRI is still {BASE}scheme/x/version/1; raise it, with owl:versionInfo and dct:modified"]),
+     (scheme_of("2", "B").replace("versionIRI", "priorVersion"), ["no owl:versionIRI any more; state that of the new version"])],
+)  # fmt: skip
 def test_a_scheme_that_changes_raises_its_own_version(after: str, expected: list[str]) -> None:
     log = compare(
         group_statements(scheme_of("1", "A").splitlines()), group_statements(after.splitlines())

@@ -182,15 +182,8 @@ def test_every_country_has_its_name_in_six_languages_and_its_codes() -> None:
 
 @each(
     "region, count",
-    [
-        ("africa", 44),
-        ("arab-states", 22),
-        ("asia-and-pacific", 39),
-        ("americas", 35),
-        ("cis", 9),
-        ("europe", 46),
-    ],
-)
+    [("africa", 44), ("arab-states", 22), ("asia-and-pacific", 39), ("americas", 35), ("cis", 9), ("europe", 46)],
+)  # fmt: skip
 def test_each_itu_region_has_its_countries(region: str, count: int) -> None:
     term, value = f"<{Iris().ns}ituRegion>", f"<{Iris().concept('itu-region', region)}>"
     members = [
@@ -236,14 +229,8 @@ def test_every_link_and_match_leads_to_a_concept_that_is_there() -> None:
     known = {iri for name in schemes(IRIS.base) for iri in concepts(name, IRIS.base)}
     ours = (IRIS.base + "scheme/", "http://metadata.un.org/sdg/")
     result = (
-        "Match>",
-        "broader>",
-        "narrower>",
-        "linkLine>",
-        "linkGoal>",
-        "linkTarget>",
-        "hasTopConcept>",
-    )
+        "Match>", "broader>", "narrower>", "linkLine>", "linkGoal>", "linkTarget>", "hasTopConcept>",
+    )  # fmt: skip
 
     lost = [
         line

@@ -166,17 +166,13 @@ def test_a_missing_model_is_an_error_with_its_file(tmp_path: Path) -> None:
 
 @each(
     "text, language, reason",
-    [
-        ("a " * LONGEST, "en", "characters"),
-        ("x", "en", "1 letter;"),
-        ("", "en", "0 letters"),
-        ("12 345 %%% 67890 .... 11111 22222", "en", "0 letters"),
-        ("a school\x00\x01\x02\x03 for girls in the hills", "en", "control characters"),
-        ("школа für 学校 مدرسة школа für 学校 مدرسة", "en", "mixes scripts"),
-        ("A school for girls in the hills", None, "language of the text is unknown"),
-        ("A school for girls in the hills", "tlh", "does not know the language tlh"),
-    ],
-)
+    [("a " * LONGEST, "en", "characters"), ("x", "en", "1 letter;"), ("", "en", "0 letters"),
+     ("12 345 %%% 67890 .... 11111 22222", "en", "0 letters"),
+     ("a school\x00\x01\x02\x03 for girls in the hills", "en", "control characters"),
+     ("школа für 学校 مدرسة школа für 学校 مدرسة", "en", "mixes scripts"),
+     ("A school for girls in the hills", None, "language of the text is unknown"),
+     ("A school for girls in the hills", "tlh", "does not know the language tlh")],
+)  # fmt: skip
 def test_an_unsuitable_text_has_no_suggestion_but_a_reason(
     text: str, language: str | None, reason: str
 ) -> None:

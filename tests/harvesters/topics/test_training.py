@@ -94,17 +94,9 @@ def test_without_any_reason_titles_and_descriptions_of_records_with_one_goal_are
 
 def test_what_is_crosswalked_or_suggested_and_a_text_that_is_too_short_are_no_examples() -> None:
     records = (
-        Initiative(
-            key="1",
-            titles=(Text(ABOUT, "en"),),
-            goals=(Claim(f"{SDG}3", Basis.CROSSWALKED, "health"),),
-        ),
-        Initiative(
-            key="2",
-            titles=(Text(ABOUT, "en"),),
-            goals=(Claim(f"{SDG}3", Basis.SUGGESTED, "SDG 3", 0.9),),
-        ),
+        Initiative(key="1", titles=(Text(ABOUT, "en"),), goals=(Claim(f"{SDG}3", Basis.CROSSWALKED, "health"),)),
+        Initiative(key="2", titles=(Text(ABOUT, "en"),), goals=(Claim(f"{SDG}3", Basis.SUGGESTED, "SDG 3", 0.9),)),
         Initiative(key="3", titles=(Text("Nurses", "en"),), goals=(Claim(f"{SDG}3"),)),
-    )
+    )  # fmt: skip
 
     assert stated(*records) == []

@@ -44,15 +44,9 @@ def count(form: str, body: bytes) -> int:
 
 
 MARKS = {
-    "json": b'"truncated":{"rows": 5}}',
-    "xml": b"<?stocktake-truncated rows=5?></sparql>",
-    "ttl": b"# stocktake-truncated rows=5\n",
-    "nt": b"# stocktake-truncated rows=5\n",
-    "rdf": b"<?stocktake-truncated rows=5?>\n",
-    "csv": b"\r\n",
-    "tsv": b"\n",
-    "jsonld": b"]",
-}
+    "json": b'"truncated":{"rows": 5}}', "xml": b"<?stocktake-truncated rows=5?></sparql>", "ttl": b"# stocktake-truncated rows=5\n",
+    "nt": b"# stocktake-truncated rows=5\n", "rdf": b"<?stocktake-truncated rows=5?>\n", "csv": b"\r\n", "tsv": b"\n", "jsonld": b"]",
+}  # fmt: skip
 
 
 async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve: Serve) -> None:

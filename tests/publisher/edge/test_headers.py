@@ -22,17 +22,8 @@ ACTING = re.compile(
 
 @each(
     "path",
-    [
-        "/",
-        "/sparql",
-        "/exports",
-        "/static/style.css",
-        "/health",
-        "/page/none",
-        "/dumps/none",
-        "/sparql?query=ASK{",
-    ],
-)
+    ["/", "/sparql", "/exports", "/static/style.css", "/health", "/page/none", "/dumps/none", "/sparql?query=ASK{"],
+)  # fmt: skip
 async def test_every_answer_carries_them(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/html"})
 

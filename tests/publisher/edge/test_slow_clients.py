@@ -100,13 +100,10 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
 
 @pytest.mark.parametrize(
     "sent",
-    [
-        b"",
-        b"GET /sparql HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-        b"POST /sparql HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nContent-Type: application/sparql-query\r\n\r\nSELECT",
-    ],
+    [b"", b"GET /sparql HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+     b"POST /sparql HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nContent-Type: application/sparql-query\r\n\r\nSELECT"],
     ids=["nothing", "half a head", "half a body"],
-)
+)  # fmt: skip
 async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(
     serve: Serve, sent: bytes
 ) -> None:

@@ -92,14 +92,8 @@ def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Stil
 
 @each(
     "path",
-    [
-        "/feeds/line/C7-ehea",
-        "/feeds/goal/4",
-        "/feeds/goal/4/declared",
-        "/feeds/country/404",
-        "/feeds/source/alpha",
-    ],
-)
+    ["/feeds/line/C7-ehea", "/feeds/goal/4", "/feeds/goal/4/declared", "/feeds/country/404", "/feeds/source/alpha"],
+)  # fmt: skip
 def test_a_feed_by_line_goal_country_or_registry_has_just_that(still: Still, path: str) -> None:
     item = feed(still, f"{path}.atom")
 
@@ -118,14 +112,8 @@ def test_a_feed_by_line_goal_country_or_registry_has_just_that(still: Still, pat
 
 @each(
     "path",
-    [
-        "/feeds/goal/99.atom",
-        "/feeds/kind/event.atom",
-        "/feeds/all.atom?archive=5",
-        "/feeds/all.atom?archive=x",
-        "/feeds/a/b/c.atom",
-    ],
-)
+    ["/feeds/goal/99.atom", "/feeds/kind/event.atom", "/feeds/all.atom?archive=5", "/feeds/all.atom?archive=x", "/feeds/a/b/c.atom"],
+)  # fmt: skip
 def test_what_is_no_feed_is_not_found(still: Still, path: str) -> None:
     assert still[1].get(path).status_code == 404
 

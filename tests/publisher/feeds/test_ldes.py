@@ -20,15 +20,9 @@ LDES = "https://w3id.org/ldes#"
 A = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 BELOW = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
 KINDS = {
-    "TR3.1": ("/ldes",),
-    "TR3.2": ("/ldes/time", "/ldes/latest"),
-    "TR3.3": (
-        "/ldes/time/2026-03",
-        "/ldes/time/2026-03-28/1",
-        "/ldes/time/2026-03-28/2",
-        "/ldes/latest/265",
-    ),
-}
+    "TR3.1": ("/ldes",), "TR3.2": ("/ldes/time", "/ldes/latest"),
+    "TR3.3": ("/ldes/time/2026-03", "/ldes/time/2026-03-28/1", "/ldes/time/2026-03-28/2", "/ldes/latest/265"),
+}  # fmt: skip
 NODES = [path for kind in ("TR3.2", "TR3.3") for path in KINDS[kind]]
 NQUADS = {"Accept": "application/n-quads"}
 
@@ -198,17 +192,9 @@ def test_each_form_says_the_same(still: Still, form: str) -> None:
 
 @each(
     "path",
-    [
-        "/ldes/time/2026-02",
-        "/ldes/time/nonsense",
-        "/ldes/time/2026-03-28/3",
-        "/ldes/time/2026-03-28/0",
-        "/ldes/time/2026-03-27/1",
-        "/ldes/version/3/demo/i%2F7",
-        "/ldes/version/x/demo/i",
-        "/ldes/latest/x",
-    ],
-)
+    ["/ldes/time/2026-02", "/ldes/time/nonsense", "/ldes/time/2026-03-28/3", "/ldes/time/2026-03-28/0", "/ldes/time/2026-03-27/1",
+     "/ldes/version/3/demo/i%2F7", "/ldes/version/x/demo/i", "/ldes/latest/x"],
+)  # fmt: skip
 def test_what_is_no_page_is_not_found(still: Still, path: str) -> None:
     assert still[1].get(path).status_code == 404
 

@@ -73,31 +73,16 @@ def schema() -> etree.XMLSchema:
 @pytest.mark.suite("oai-pmh-xsd")
 @each(
     "arguments",
-    [
-        {"verb": "Identify"},
-        {"verb": "ListSets"},
-        {"verb": "ListMetadataFormats"},
-        {"verb": "ListMetadataFormats", "identifier": ONE},
-        {"verb": "ListIdentifiers", "metadataPrefix": "oai_dc"},
-        {"verb": "ListRecords", "metadataPrefix": "oai_dc"},
-        {
-            "verb": "ListRecords",
-            "metadataPrefix": "oai_dc",
-            "set": "kind:event",
-            "from": "2026-03-01",
-            "until": "2999-01-01",
-        },
-        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": ONE},
-        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": LOST},
-        {"verb": "GetRecord", "metadataPrefix": "marc21", "identifier": ONE},
-        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": "urn:no-such"},
-        {"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "no:such"},
-        {"verb": "ListRecords", "resumptionToken": "none"},
-        {"verb": "Nonsense"},
-        {"verb": "ListRecords", "metadataPrefix": "<&>"},
-        {},
-    ],
-)
+    [{"verb": "Identify"}, {"verb": "ListSets"}, {"verb": "ListMetadataFormats"}, {"verb": "ListMetadataFormats", "identifier": ONE},
+     {"verb": "ListIdentifiers", "metadataPrefix": "oai_dc"}, {"verb": "ListRecords", "metadataPrefix": "oai_dc"},
+     {"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "kind:event", "from": "2026-03-01", "until": "2999-01-01"},
+     {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": ONE},
+     {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": LOST},
+     {"verb": "GetRecord", "metadataPrefix": "marc21", "identifier": ONE},
+     {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": "urn:no-such"},
+     {"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "no:such"}, {"verb": "ListRecords", "resumptionToken": "none"},
+     {"verb": "Nonsense"}, {"verb": "ListRecords", "metadataPrefix": "<&>"}, {}],
+)  # fmt: skip
 def test_every_answer_is_valid_by_the_schema(
     still: Still, schema: etree.XMLSchema, arguments: dict[str, str]
 ) -> None:
@@ -155,58 +140,22 @@ def test_a_record_of_another_protocol_names_no_repository(still: Still) -> None:
 
 @each(
     "arguments, code",
-    [
-        ({}, "badVerb"),
-        ({"verb": "identify"}, "badVerb"),
-        ({"verb": "Identify", "set": "x"}, "badArgument"),
-        ({"verb": "GetRecord", "identifier": ONE}, "badArgument"),
-        (
-            {"verb": "ListRecords", "metadataPrefix": "oai_dc", "resumptionToken": "x"},
-            "badArgument",
-        ),
-        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "yesterday"}, "badArgument"),
-        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-02-30"}, "badArgument"),
-        (
-            {
-                "verb": "ListRecords",
-                "metadataPrefix": "oai_dc",
-                "from": "2026-01-01",
-                "until": "2026-01-01T00:00:00Z",
-            },
-            "badArgument",
-        ),
-        (
-            {
-                "verb": "ListRecords",
-                "metadataPrefix": "oai_dc",
-                "from": "2026-01-02",
-                "until": "2026-01-01",
-            },
-            "badArgument",
-        ),
-        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "a b"}, "badArgument"),
-        (
-            {"verb": "ListRecords", "metadataPrefix": "oai_dc", "until": "1999-01-01"},
-            "noRecordsMatch",
-        ),
-        (
-            {"verb": "ListIdentifiers", "metadataPrefix": "oai_dc", "set": "goal:99"},
-            "noRecordsMatch",
-        ),
-        ({"verb": "ListRecords", "metadataPrefix": "marc21"}, "cannotDisseminateFormat"),
-        (
-            {
-                "verb": "GetRecord",
-                "metadataPrefix": "oai_dc",
-                "identifier": f"{IRIS.base}record/demo/none",
-            },
-            "idDoesNotExist",
-        ),
-        ({"verb": "ListMetadataFormats", "identifier": "oai:elsewhere:1"}, "idDoesNotExist"),
-        ({"verb": "ListSets", "resumptionToken": "x"}, "badResumptionToken"),
-        ({"verb": "ListRecords", "resumptionToken": "ä"}, "badResumptionToken"),
-    ],
-)
+    [({}, "badVerb"), ({"verb": "identify"}, "badVerb"), ({"verb": "Identify", "set": "x"}, "badArgument"),
+     ({"verb": "GetRecord", "identifier": ONE}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "resumptionToken": "x"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "yesterday"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-02-30"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-01-01", "until": "2026-01-01T00:00:00Z"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-01-02", "until": "2026-01-01"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "a b"}, "badArgument"),
+     ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "until": "1999-01-01"}, "noRecordsMatch"),
+     ({"verb": "ListIdentifiers", "metadataPrefix": "oai_dc", "set": "goal:99"}, "noRecordsMatch"),
+     ({"verb": "ListRecords", "metadataPrefix": "marc21"}, "cannotDisseminateFormat"),
+     ({"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": f"{IRIS.base}record/demo/none"}, "idDoesNotExist"),
+     ({"verb": "ListMetadataFormats", "identifier": "oai:elsewhere:1"}, "idDoesNotExist"),
+     ({"verb": "ListSets", "resumptionToken": "x"}, "badResumptionToken"),
+     ({"verb": "ListRecords", "resumptionToken": "ä"}, "badResumptionToken")],
+)  # fmt: skip
 def test_what_a_harvester_does_wrong_has_its_code(
     still: Still, arguments: dict[str, str], code: str
 ) -> None:

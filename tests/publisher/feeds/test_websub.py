@@ -106,17 +106,8 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
 
 @each(
     "address",
-    [
-        "127.0.0.1",
-        "10.1.2.3",
-        "169.254.169.254",
-        "::1",
-        "fd00::1",
-        "::ffff:192.168.0.1",
-        "64:ff9b::a00:1",
-        "224.0.0.1",
-    ],
-)
+    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "224.0.0.1"],
+)  # fmt: skip
 async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return ["93.184.216.34", address]  # one good address does not excuse the other
