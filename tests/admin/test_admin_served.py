@@ -250,8 +250,8 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(
     [
         ("en", 390, True),
         ("ar", 1280, True),
-        pytest.param("en", 1280, False, marks=pytest.mark.nightly),
-        pytest.param("ar", 390, False, marks=pytest.mark.nightly),
+        ("en", 1280, False),
+        ("ar", 390, False),
     ],
 )
 def test_pages_of_administrators_have_no_fault_that_axe_finds(

@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[2]
 MINUTES = 15
 
 
-@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_chaos_ends_with_the_dumps_of_an_undisturbed_run() -> None:
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support")))

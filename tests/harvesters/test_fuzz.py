@@ -59,7 +59,6 @@ def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int
     assert bad([fuzz.run_case(target, seed)]) == []
 
 
-@pytest.mark.nightly
 @pytest.mark.timeout(0)
 def test_twenty_thousand_mutated_payloads_raise_our_errors_only() -> None:
     each = -(-NIGHTLY // len(PROTOCOLS))

@@ -4,7 +4,6 @@ texts.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -314,8 +313,8 @@ def level(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     """Return the data folder of the world, with a store, indexes and a history that are level with
     its journal; read it, copy it to change it.
     """
-    folder = prebuilt(pytestconfig, "world", [Path(__file__)], build_level)
-    return shutil.copytree(folder, tmp_path_factory.mktemp("level") / "data")
+    target = tmp_path_factory.mktemp("level") / "data"
+    return prebuilt(pytestconfig, "world", [Path(__file__)], build_level, target)
 
 
 def build_level(data: Path) -> None:

@@ -29,13 +29,13 @@ PAGES = (
     "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D",
 )
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot,
-# and the other way round. By day all kinds are damaged at once; what each does to each kind of page
-# is tested in test_health_faults.py too.
+# and the other way round. What each does to each kind of page is tested in test_health_faults.py
+# too.
 KINDS = ("snapshots/*/tables/*", "snapshots/*/store/*.sst", "history/changes.db")
 DAMAGED = (
     pytest.param(KINDS, id="all"),
     *(
-        pytest.param((pattern,), marks=pytest.mark.nightly, id=pattern)
+        pytest.param((pattern,), id=pattern)
         for pattern in (*KINDS, "snapshots/*/text/*", "store/*.sst", "position.json")
     ),
 )

@@ -318,7 +318,6 @@ def test_facets_count_what_the_portal_counts(
     assert total == portal["total"]
 
 
-@pytest.mark.smoke
 def test_the_search_works_from_a_disk_and_leads_to_pages(
     browser: Browser, exported: Exported
 ) -> None:
@@ -533,7 +532,6 @@ def test_a_release_of_another_journal_is_refused(own_edition: Edition) -> None:
         link_release_data(own_edition.data, replace(own_edition.release, entry="0" * 64))
 
 
-@pytest.mark.smoke
 def test_the_command_packs_a_finished_export_for_kiwix(
     exported: Exported, edition: Edition, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ import httpx
 import pytest
 from conftest import IRIS, plain, record_rows
 from live_server import served
-from processes import Process
+from processes import ELSEWHERE, Process
 from publish_fixture import settle
 from waiting import WITHIN, wait_until, wait_until_async
 
@@ -129,9 +129,7 @@ def _site(name: str, small: Path, folder: Path) -> Iterator[StoreSite]:
             yield site
 
 
-@pytest.fixture(
-    scope="module", params=["oxigraph", pytest.param("virtuoso", marks=pytest.mark.nightly)]
-)
+@pytest.fixture(scope="module", params=ELSEWHERE)
 def site(
     request: pytest.FixtureRequest, small: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StoreSite]:

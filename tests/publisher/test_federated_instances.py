@@ -149,7 +149,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
         yield both[0], both[1]
 
 
-@pytest.mark.smoke
 def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(
     two: tuple[Stocktake, Stocktake],
 ) -> None:

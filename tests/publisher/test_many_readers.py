@@ -168,7 +168,6 @@ def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(
     assert [item.status_code for item in again] == [304, 304, 304]
 
 
-@pytest.mark.smoke
 def test_source_states_are_equal_everywhere(publishers: Publishers) -> None:
     answers = same(publishers, "/status?format=nt")
 

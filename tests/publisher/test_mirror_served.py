@@ -245,13 +245,7 @@ def admin_page(data: Path, address: str) -> str:
         return browser.post("/admin/sign-in", data={"key": token, "path": "/admin/"}).text
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "time",
-        *(pytest.param(fault, marks=pytest.mark.nightly) for fault in ("surrogate", "language")),
-    ],
-)
+@pytest.mark.parametrize("fault", ["time", "surrogate", "language"])
 def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(
     forger: tuple[Forger, str], tmp_path: Path, fault: str
 ) -> None:

@@ -118,14 +118,10 @@ FORMS = [
     for language in ("en", "ar")
     for width in (390, 1280)
 ]
-ALWAYS = {(False, "en", 1280), (True, "ar", 390)}  # the others are tried every night
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(
-    ("dark", "language", "width"),
-    [pytest.param(*form, marks=() if form in ALWAYS else pytest.mark.nightly) for form in FORMS],
-)
+@pytest.mark.parametrize(("dark", "language", "width"), FORMS)
 def test_axe_finds_no_fault_and_a_small_telephone_shows_all_of_a_page(
     host: str, browser: Browser, packages: Path, dark: Any, language: Any, width: Any, name: str
 ) -> None:
@@ -172,7 +168,6 @@ def test_the_fonts_of_each_script_load_from_this_host(
     assert loaded == ["loaded"]
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_no_page_is_wider_than_a_small_telephone_that_loads_it(
     host: str, browser: Browser, language: str

@@ -139,7 +139,7 @@ def check_children_end(process: Process, *names: str) -> None:
 READERS = ("publisher.store.workers.fork_server", "publisher.follower")
 
 
-@pytest.mark.parametrize("command", [pytest.param("serve", marks=pytest.mark.nightly), "up"])
+@pytest.mark.parametrize("command", ["serve", "up"])
 def test_an_interrupt_of_the_process_group_ends_all_without_an_error(
     command: str, tmp_path: Path
 ) -> None:
@@ -192,7 +192,6 @@ def test_children_of_up_end_with_it_and_release_the_port(tmp_path: Path) -> None
         item.bind(("127.0.0.1", port))
 
 
-@pytest.mark.nightly
 def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
     port = free_port()
     origin = start(tmp_path / "origin", "serve", "--port", str(port))
@@ -212,7 +211,6 @@ def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
         origin.stop()
 
 
-@pytest.mark.nightly
 def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
     words = ("demo", "--size", "300", "--port", str(free_port()), "--registries-port", "0")
 

@@ -35,13 +35,9 @@ UNFINISHED = ".part"  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
-# by day each eighth kind
-STAGES = [
-    part if part == 0 else pytest.param(part, marks=pytest.mark.nightly) for part in range(PARTS)
-]
 RANDOM_PARTS = 2  # tests over the chosen points of a seed
 # added to --kill-seed
-SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]
+SEEDS = range(16)
 TRIES = 5  # the store uses threads, so the number of calls varies
 
 
@@ -253,7 +249,7 @@ def test_kill_before_any_file_change_leaves_no_trace_after_restart(
     assert not result, "\n".join(result)
 
 
-@pytest.mark.parametrize("part", STAGES)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_kill_before_a_file_is_published_leaves_no_trace_after_restart(
     drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, part: int
 ) -> None:

@@ -27,13 +27,6 @@ from stocktake import app
 VERSIONS = Path(database.__file__).parent / "migrations" / "versions"
 OLDEST = Path(__file__).parent / "older_data" / "data.tar.gz"
 STEPS = sorted(file.name[:4] for file in VERSIONS.glob("*.py") if file.name > "0003")
-# by day each fourth step, and the newest
-KILLED_STEPS = [
-    step
-    if step in STEPS[::4] or step == STEPS[-1]
-    else pytest.param(step, marks=pytest.mark.nightly)
-    for step in STEPS
-]
 _KILLED = """
 import os, signal, sys
 from harvesters.ledger.ledger import Ledger
@@ -119,8 +112,8 @@ def test_an_upgraded_directory_is_sound_and_keeps_its_runs(data: Path) -> None:
         assert ledger.count_published("projects") == 2
 
 
-@pytest.mark.parametrize("revision", KILLED_STEPS)
-@pytest.mark.smoke
+@pytest.mark.smoke(STEPS[-1])
+@pytest.mark.parametrize("revision", STEPS)
 def test_an_upgrade_that_is_killed_continues_at_its_next_step(data: Path, revision: str) -> None:
     line = [sys.executable, "-c", _KILLED, ledger_url(data), revision]
     killed = subprocess.run(

@@ -300,8 +300,8 @@ def send_form(
     ("language", "scripts"),
     [
         ("ar", False),
-        pytest.param("en", False, marks=pytest.mark.nightly),
-        pytest.param("ar", True, marks=pytest.mark.nightly),
+        ("en", False),
+        ("ar", True),
     ],
 )
 @pytest.mark.smoke("ar-False")
@@ -631,7 +631,6 @@ def client_of(site: Site, mail: str) -> httpx.Client:
     )
 
 
-@pytest.mark.nightly
 def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Path) -> None:
     title = "Radio for herders"
     with (

@@ -1,5 +1,5 @@
 """Data folders that take seconds to make: made once for each digest of the code that makes them,
-kept in the cache of pytest, and only read by tests.
+and kept in the cache of pytest. Each process of the tests works on a copy.
 """
 
 from __future__ import annotations
@@ -16,23 +16,42 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CODE = ("vocab", "journal", "languages", "publisher", "requirements.lock")
 SUMS = "SHA256SUMS"
+Make = Callable[[Path], None]
 
 
 def prebuilt(
-    config: pytest.Config, name: str, makers: Sequence[Path], make: Callable[[Path], None]
+    config: pytest.Config, name: str, makers: Sequence[Path], make: Make, target: Path
 ) -> Path:
-    """Return the folder *name* that *make* fills, as it was made before where neither the program
-    nor a file of *makers* has changed since. A folder whose files are no longer as they were made
-    is thrown away and made again, with a message.
+    """Return *target*, a copy of the folder *name* that *make* fills where neither the program nor
+    a file of *makers* is as it was when the folder was made before.
     """
     assert config.cache
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def report(message: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{message}", file=sys.__stderr__, flush=True)
+
     place = config.cache.mkdir("prebuilt") / name
+    return copy_kept(
+        place, digest_of((*(ROOT / part for part in CODE), *makers)), make, target, report
+    )
+
+
+def copy_kept(
+    place: Path, digest: str, make: Make, target: Path, report: Callable[[str], None]
+) -> Path:
+    """Return *target*, a copy of what *make* made for *digest* and *place* keeps.
+
+    A kept folder whose files are no longer as they were made is thrown away and made again, with a
+    message. Those of other digests are removed.
+    """
     place.mkdir(exist_ok=True)
+    folder = place / digest
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = place / _digest_of_code(makers)
         if folder.exists() and (fault := _fault(folder)):
-            _report(config, f"the prebuilt folder {folder} is broken ({fault}): it is made again")
+            report(f"{folder} is broken ({fault}); it is made again")
             shutil.rmtree(folder)
         if not folder.exists():
             for old in place.iterdir():
@@ -43,13 +62,14 @@ def prebuilt(
             make(part)
             (part / SUMS).write_text("".join(_sums(part)))
             part.rename(folder)
-    return folder
+        return Path(shutil.copytree(folder, target, ignore=shutil.ignore_patterns(SUMS)))
 
 
-def _digest_of_code(makers: Sequence[Path]) -> str:
+def digest_of(paths: Sequence[Path]) -> str:
+    """Return a digest of the files of *paths*, which may be folders, and of the Python that runs."""
     digest = sha256(sys.version.encode())
-    for top in (*(ROOT / name for name in CODE), *makers):
-        for file in _files(top) if top.is_dir() else [top]:
+    for path in paths:
+        for file in _files(path) if path.is_dir() else [path]:
             digest.update(f"{file}\0".encode() + sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -75,10 +95,3 @@ def _fault(folder: Path) -> str:
     if not recorded:
         return SUMS
     return min((line.split()[1] for line in recorded ^ set(_sums(folder))), default="")
-
-
-def _report(config: pytest.Config, message: str) -> None:
-    """Print *message* at once: the output of a test is shown only where it fails."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\n{message}", file=sys.__stderr__, flush=True)

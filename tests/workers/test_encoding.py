@@ -11,11 +11,12 @@ from .conftest import House
 
 @pytest.mark.parametrize(
     ("words", "encoding"),
-    [(("runs", "list"), "SQL_ASCII"), (("worker",), "LATIN1"), (("keys", "list"), "SQL_ASCII"),
-     pytest.param(("runs", "list"), "LATIN1", marks=pytest.mark.nightly),
-     pytest.param(("worker",), "SQL_ASCII", marks=pytest.mark.nightly),
-     pytest.param(("keys", "list"), "LATIN1", marks=pytest.mark.nightly)],
-)  # fmt: skip
+    [
+        (words, encoding)
+        for words in (("runs", "list"), ("worker",), ("keys", "list"))
+        for encoding in ("SQL_ASCII", "LATIN1")
+    ],
+)
 def test_database_that_is_not_utf8_is_refused(
     house: House, cluster: Cluster, database: str, encoding: str, words: tuple[str, ...]
 ) -> None:

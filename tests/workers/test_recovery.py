@@ -183,7 +183,7 @@ WORKER, SCHEDULE = ("worker", "--heartbeat", BEAT), ("schedule",)
 
 @pytest.mark.parametrize(
     ("command", "other"),
-    [(WORKER, SCHEDULE), pytest.param(SCHEDULE, WORKER, marks=pytest.mark.nightly)],
+    [(WORKER, SCHEDULE), (SCHEDULE, WORKER)],
     ids=["worker", "schedule"],
 )
 def test_process_started_without_database_waits_and_logs_once(
@@ -235,7 +235,6 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
-@pytest.mark.nightly
 def test_due_time_that_passed_without_workers_is_run_later(
     house: House, undisturbed: Callable[[str], list[bytes]], ledger: str, registry: GatedRegistry
 ) -> None:

@@ -183,9 +183,7 @@ def test_many_workers_request_a_host_no_faster(
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("sources", "size", "kills"), [(3, 2, 2), pytest.param(12, 4, 5, marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize(("sources", "size", "kills"), [(12, 4, 5)])
 def test_workers_killed_repeatedly_commit_each_run_once(
     house: House, ledger: str, registry: GatedRegistry, sources: int, size: int, kills: int
 ) -> None:

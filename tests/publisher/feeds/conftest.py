@@ -136,8 +136,9 @@ def still_data(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
         move(data)
         derive(data)
 
-    folder = prebuilt(pytestconfig, "still", [Path(mutating_source.__file__)], make)
-    return Path(shutil.copytree(folder, tmp_path_factory.mktemp("still") / "data"))
+    makers = [Path(mutating_source.__file__)]
+    target = tmp_path_factory.mktemp("still") / "data"
+    return prebuilt(pytestconfig, "still", makers, make, target)
 
 
 @pytest.fixture(scope="package")

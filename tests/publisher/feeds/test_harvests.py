@@ -57,7 +57,6 @@ def test_a_harvest_by_oai_pmh_across_the_commit_misses_nothing_and_doubles_nothi
 
 
 @pytest.mark.parametrize("client", OAI)
-@pytest.mark.smoke
 def test_the_next_harvest_by_date_has_just_what_the_commit_touched(
     scenario: Scenario, client: str
 ) -> None:
