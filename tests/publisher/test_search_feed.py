@@ -167,7 +167,6 @@ class Followers:
         self.named.append(len(new | changed | removed))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("entry_count", [8, pytest.param(50, marks=pytest.mark.nightly)])
 async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
     following: Any, entry_count: int

@@ -208,7 +208,6 @@ async def test_a_query_has_the_answer_of_the_suite(
     assert actual == wanted
 
 
-@pytest.mark.slow
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("group", sorted({case.name.partition("/")[0] for case in EVALUATED}))
 async def test_suite_passes_where_columns_answer_all_they_can(

@@ -2,14 +2,15 @@
 imports, and the architecture tests (`make check`).
 
 A file is changed that differs from the merge base with main, or is not committed. A test is fast
-that took less than FAST seconds in the last whole run, whose durations the cache of pytest has.
+that took less than FAST seconds in the last whole run, with its share of what the set-up of its
+file took; the cache of pytest has these durations.
 """
 
 from __future__ import annotations
 
 import ast
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from codebase import ROOT, parse_file
 
 ARCHITECTURE = ROOT / "tests" / "architecture"
 DURATIONS = "stocktake/durations"  # in the cache of pytest: seconds by the id of the test
-FAST = 0.5  # seconds
+FAST = 0.1  # seconds; all that are faster take two minutes of a processor
 UPSTREAM = ("main", "origin/main")
 Graph = Mapping[Path, set[Path]]
 REACHING = pytest.StashKey[frozenset[Path]]()
-_durations: dict[str, float] = defaultdict(float)  # of this run
+_calls, _setups = defaultdict[str, float](float), defaultdict[str, float](float)  # of this run
 
 
 def changed_files() -> set[Path]:
@@ -161,14 +162,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    _durations[report.nodeid] += report.duration
+    _calls[report.nodeid] += report.duration if report.when == "call" else 0
+    if report.when == "setup":  # of what its file shares, all is in the set-up of one test
+        _setups[report.nodeid.partition("::")[0]] += report.duration
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep the durations of a whole run."""
     config = session.config
     if config.cache and not hasattr(config, "workerinput") and _is_whole(config):
-        config.cache.set(DURATIONS, {name: round(took, 3) for name, took in _durations.items()})
+        config.cache.set(DURATIONS, durations())
+
+
+def durations() -> dict[str, float]:
+    """Return the seconds of each test of this run."""
+    files = {name: name.partition("::")[0] for name in _calls}
+    counts = Counter(files.values())
+    return {
+        name: round(took + _setups[file] / counts[file], 3)
+        for (name, took), file in zip(_calls.items(), files.values(), strict=True)
+    }
 
 
 def _is_whole(config: pytest.Config) -> bool:
