@@ -19,6 +19,7 @@ MAX_SAMPLE = 2 << 20  # bytes of a sample
 # records that are read; levels of objects in them; values visited in a sample
 _RECORDS, _DEPTH, _NODES = 25, 4, 20_000
 _HEADER_LINES = 100  # lines that a table is recognized by, and its header is searched in
+_MAX_PATH = 500  # characters of a path
 _XML_DEPTH = 60  # levels of a sample in XML
 
 # Patterns of field names, in the languages of the portal, best first; and of their values.
@@ -164,10 +165,7 @@ def _record_list(document: Any) -> tuple[str, list[Any]]:
         elif isinstance(node, dict) and depth < _DEPTH:
             if keyed is None and _is_keyed_list(node) and len(node) > len(best[1]):
                 keyed, keyed_depth = (path, list(node.values())), depth
-            queue.extend(
-                (f"{path}.{_step(key)}" if path else _step(key), value, depth + 1)
-                for key, value in node.items()
-            )
+            queue.extend((below, value, depth + 1) for below, value in _below(path, node))
     if best[1] or keyed:
         return best if best[1] else keyed or best
     return ("", [document]) if isinstance(document, dict) and document else best
@@ -188,11 +186,21 @@ def _step(key: str) -> str:
     return key if re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", key) else json.dumps(key)
 
 
+def _below(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values of an object with their paths, but for those that are too long: each is
+    repeated for what is below it.
+    """
+    for key, value in node.items():
+        below = f"{path}.{_step(key)}" if path else _step(key)
+        if len(below) <= _MAX_PATH:
+            yield below, value
+
+
 def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield the paths and texts of the values in a record."""
     if isinstance(node, dict) and depth < _DEPTH:
-        for key, value in node.items():
-            yield from _flatten(value, f"{path}.{_step(key)}" if path else _step(key), depth + 1)
+        for below, value in _below(path, node):
+            yield from _flatten(value, below, depth + 1)
     elif isinstance(node, list):
         items = [item for item in node[:3] if isinstance(item, dict)]
         for item in items:
@@ -206,14 +214,17 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
 def _from_csv(text: str) -> FieldSuggestions:
     rows = table_rows(text)
     header = _header(rows)
-    names = [" ".join(cell.split()) for cell in rows[header]] if rows else []
+    names = [_step(" ".join(cell.split())) for cell in rows[header]] if rows else []
     records = [
-        {_step(name): cell for name, cell in zip(names, row, strict=False) if name and cell}
-        for row in rows[header + 1 :]
+        {
+            name: cell
+            for name, cell in zip(names, row, strict=False)
+            if cell and name != _step("") and len(name) <= _MAX_PATH
+        }
+        for row in rows[header + 1 :][:_RECORDS]
     ]
-    return (
-        _suggestion("csv", "", records[:_RECORDS], len(records)) if records else FieldSuggestions()
-    )
+    count = len(rows) - header - 1
+    return _suggestion("csv", "", records, count) if records else FieldSuggestions()
 
 
 def table_rows(text: str) -> list[list[str]]:
@@ -259,7 +270,7 @@ def _from_xml(text: str) -> FieldSuggestions:
 
     def end(_: str) -> None:
         value = "".join(chunks).strip()
-        if value and len(leaves) < _NODES:
+        if value and len(leaves) < _NODES and sum(map(len, stack)) <= _MAX_PATH:
             leaves.setdefault("/".join(stack), []).append(value)
         stack.pop()
         chunks.clear()

@@ -5,8 +5,10 @@ in the visitor's language.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tomllib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from command_line.site import preview_runner
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.http.pages.templating import DOCUMENTATION
+from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.sample import SampleError, fetch_sample
 from publisher.portal.source_preview import (
     MOST_PREVIEWS,
@@ -123,6 +126,29 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
     assert page.status_code == 200
     assert "The options are not valid" in page.text
     assert 'aria-invalid="true"' in page.text
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        json.dumps({"k" * 20_000: {f"a{number}": {"b": "c"} for number in range(2_000)}}),
+        json.dumps([{"k" * 20_000: {f"a{number}": "b" for number in range(2_000)}}] * 2),
+        f'"{"k " * 20_000}",b\n' + "c,d\n" * 2_000,
+        f"<{'k' * 20_000}>"
+        + "".join(f"<a{number}>b</a{number}>" for number in range(2_000))
+        + f"</{'k' * 20_000}>",
+    ],
+    ids=["list", "fields", "csv", "xml"],
+)
+def test_a_long_name_in_a_sample_is_not_repeated_for_each_value(sample: str) -> None:
+    tracemalloc.start()
+    try:
+        suggest_fields(sample.encode())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8_000_000
 
 
 @session_loop
