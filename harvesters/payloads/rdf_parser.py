@@ -46,7 +46,7 @@ _SUBJECT = re.compile(
     rb"(?:\s|#[^\r\n]*+)*+(?:<(?P<iri>[^<>]*+)>|(?P<blank>_:[^\s<>\"]++)|(?P<prefix>[^\s:<>\"{}\[\]()]*+):(?P<local>[^\s<>\"]++))"
 )
 
-# In the base of a document that may hold empty references, so that they can be told from its
+# In the base of a document that may hold empty references, so that they differ from its
 # address written in full.
 _EMPTY_REFERENCE = "empty-reference"
 _STRUCTURES = (
