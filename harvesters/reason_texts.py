@@ -72,6 +72,14 @@ TEXTS: Mapping[str, str] = {
     "alert_disk_low": "free disk space: %(free)s GB; the limit is %(limit)s GB",
     "alert_test": "a test message, sent by %(by)s",
     # why a run is incomplete or failed
+    "read_up_to": (
+        "the list was read up to page %(page)s with %(records)s records, the last of them %(key)s; "
+        "then %(error)s"
+    ),
+    "round_number": (
+        "the list ended at a round number of records, %(count)s, and the source reports no total: "
+        "it may have more than it lists"
+    ),
     "no_deletions": "no record was marked as deleted",
     "short": "the source reported %(reported)s records but returned %(fetched)s",
     "listed_twice": (

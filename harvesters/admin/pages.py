@@ -161,7 +161,7 @@ def _describe_notice(notice: NoticeView) -> Markup:
         known = {"key": notice.key, "other": notice.other, "source": notice.source}
         return _describe_reasons([parse_reason(notice.text, ("same_page", "same_content"), known)])
     return _describe_reasons(
-        [parse_reason(notice.text, ("override_used", "clock_set_back", "restores"))]
+        [parse_reason(notice.text, ("override_used", "clock_set_back", "restores", "round_number"))]
     )
 
 

@@ -321,3 +321,10 @@ class Staging(Runs):
         query = sa.select(sa.func.sum(sa.func.length(d.statements))).where(d.run == run.id)
         with self._begin() as connection:
             return int(connection.scalar(query) or 0)
+
+    def last_key(self, run: Run) -> str | None:
+        """Return the key of the last record that the run received, None if it received no key."""
+        s = t.staged.c
+        query = sa.select(s.key).where(s.run == run.id, s.seq >= 0, s.key.is_not(None))
+        with self._begin() as connection:
+            return connection.scalar(query.order_by(s.seq.desc()).limit(1))

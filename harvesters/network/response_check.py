@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
@@ -39,6 +40,11 @@ _UNAVAILABLE_STATUSES = {
     527,
     530,
 }
+# a message in the JSON of an error, which is searched and not parsed: it is a stranger's
+_MESSAGE = re.compile(
+    r'"(?:message|detail|details|error|error_description|title|reason)"\s*:\s*"((?:[^"\\]|\\.)+)"'
+)
+_QUOTED_BYTES, _QUOTED = 4096, 200  # bytes of a body that are searched, characters that are quoted
 # what is asked for, by a part of its media type
 _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
 
@@ -89,7 +95,24 @@ def _status_error(reply: Response) -> Exception:
 
 
 def _status_reason(code: str, reply: Response, **values: int) -> Reason:
-    return Reason(code, {"url": reply.url, "status": str(reply.status), **values})
+    said = server_text(reply.content)
+    status = f'{reply.status} ("{said}")' if said else str(reply.status)
+    return Reason(code, {"url": reply.url, "status": status, **values})
+
+
+def server_text(content: bytes) -> str:
+    """Return what the body of an error says: the message in its JSON, or else its text, shortened;
+    "" for a web page.
+
+    >>> server_text(b'{"status": 400, "error": {"message": "from + size is over 10000"}}')
+    'from + size is over 10000'
+    """
+    if is_html(content):
+        return ""
+    text = content[:_QUOTED_BYTES].decode("utf-8", "replace")
+    message = _MESSAGE.search(text)
+    words = " ".join((message[1] if message else text).split())
+    return "".join(filter(str.isprintable, words))[:_QUOTED]
 
 
 def _retry_later_error(reply: Response) -> RetryLaterError:

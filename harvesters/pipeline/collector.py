@@ -31,7 +31,12 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.reply import Reply
 from harvesters.pipeline.bounded_call import forward_logs
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
-from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page
+from harvesters.pipeline.page_processor import (
+    SOURCE_ERRORS,
+    PageProcessor,
+    StagingQueue,
+    archived_page,
+)
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
@@ -269,13 +274,18 @@ class Collector:
         protocol, _ = check_compatible(job.task.source)
         client = ClientProxy(self.calls, self.meter, job)
         self.marks.set(Phase.READING)
-        for page in protocol.collect(job.task.source, client, job.since, job.cursor):
+        try:
+            for page in protocol.collect(job.task.source, client, job.since, job.cursor):
+                self.marks.set(Phase.OTHER)
+                queue.submit_page(
+                    archived_page(page) if job.task.is_remap else page, *self.calls.call("page")
+                )
+                self.meter.step()
+                self.marks.set(Phase.READING)
+        except SOURCE_ERRORS:
             self.marks.set(Phase.OTHER)
-            queue.submit_page(
-                archived_page(page) if job.task.is_remap else page, *self.calls.call("page")
-            )
-            self.meter.step()
-            self.marks.set(Phase.READING)
+            queue.flush()  # the pages before the error are good
+            raise
         self.marks.set(Phase.OTHER)
         queue.flush()
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from harvesters.errors import ValidationCrashError
+from harvesters.errors import FetchError, HarvestError, ParseError, ValidationCrashError
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
@@ -28,6 +28,8 @@ from harvesters.stored_response import SourcePosition
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
+# errors of a registry, not of this program, its disk or its database
+SOURCE_ERRORS: tuple[type[HarvestError], ...] = (FetchError, ParseError)
 # among a run's counts until it is planned: how often it was resumed since its last page
 RESUMED = "resumed"
 # likewise: how many records were on two pages of a list that changed while it was read
@@ -432,6 +434,14 @@ class LocalPageReader:
     def collect(self) -> None:
         """Stage every page; raise HarvestError as the protocol does."""
         task = self.queue.processor.processor.task
-        for page in self.protocol.collect(task.source, self.client, self.since, self.run.cursor):
-            self.queue.submit_page(archived_page(page) if task.is_remap else page, *self.on_page())
+        try:
+            for page in self.protocol.collect(
+                task.source, self.client, self.since, self.run.cursor
+            ):
+                self.queue.submit_page(
+                    archived_page(page) if task.is_remap else page, *self.on_page()
+                )
+        except SOURCE_ERRORS:
+            self.queue.flush()  # the pages before the error are good
+            raise
         self.queue.flush()

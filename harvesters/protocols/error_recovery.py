@@ -16,6 +16,7 @@ from harvesters.errors import (
     ParseError,
     ReadTimeoutError,
     RepeatedPageError,
+    TemporaryFetchError,
     TooLargeError,
     TruncatedError,
     UnavailableError,
@@ -38,6 +39,7 @@ CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatus
 RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
 
 MAX_UNREADABLE = 300  # unreadable responses in a row: a page of 100 broken records causes about 130
+MAX_FAILURES = 3  # failures of the server in a row for neighbouring records: it fails for all
 # what a list may repeat
 Kind = Literal["token", "cursor", "page", "next_page", "older_page", "document"]
 MAX_EMPTY_PAGES = 100  # empty pages in a row: repositories that filter after paging send some
@@ -98,11 +100,17 @@ def count_empty_pages(name: str, url: str, before: int, items: Sequence[object])
     return before + 1
 
 
-def count_unreadable(name: str, before: int, error: HarvestError) -> int:
+def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1) -> int:
     """Return the number of unreadable responses in a row. Raise ParseError if there are too many
-    for a few broken records.
+    for a few broken records: three where the server itself fails.
+
+    A request of more than one record (*size*) is divided, so a failure of the server counts only
+    for its parts.
     """
-    if before >= MAX_UNREADABLE:
+    is_server_failure = isinstance(error, TemporaryFetchError)
+    if is_server_failure and size > 1:
+        return before
+    if before >= (MAX_FAILURES - 1 if is_server_failure else MAX_UNREADABLE):
         raise ParseError(
             Reason(
                 "unreadable_in_a_row",

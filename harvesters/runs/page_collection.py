@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
+import structlog
+
 from harvesters.archive import Archive
 from harvesters.errors import (
     CharsetError,
@@ -17,6 +19,7 @@ from harvesters.errors import (
     HarvestError,
     LockLostError,
     PaginationLoopError,
+    QuietHoursError,
     RepeatedPageError,
 )
 from harvesters.ledger.models import Run
@@ -24,6 +27,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
 from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import (
+    SOURCE_ERRORS,
     LocalPageReader,
     PageCallback,
     PageProcessor,
@@ -33,12 +37,19 @@ from harvesters.pipeline.page_processor import (
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason, Value
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.plans.plan import READ_UP_TO
 from harvesters.runs.run_start import FULL_HARVEST_INTERVAL, SUCCESSFUL, last_rules_digest
 from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
 from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
 from harvesters.stored_response import Validator
+
+# Reasons why another Stocktake's journal is not what it says: nothing of it is published.
+_WHOLE_OR_NOTHING = {"journal_broken", "journal_gap", "wrong_entry_id"}
+
+log = structlog.get_logger()
 
 
 def collect_pages(
@@ -79,10 +90,9 @@ def collect_pages(
         except LockLostError:
             raise
         except HarvestError as error:
-            _save_network_counts(
-                run, Counter(client.outcome_counts) + reader.irregularities, error, client, context
-            )
-            raise
+            counts = Counter(client.outcome_counts) + reader.irregularities
+            stored = _save_network_counts(run, counts, error, client, context)
+            return _end_early(stored, error, context), {}
     responses = merge_responses(run.responses, client.responses)
     return replace(reader.run, responses=responses), client.seen
 
@@ -128,9 +138,9 @@ def _save_network_counts(
     error: HarvestError,
     client: Fetch,
     context: HarvestContext,
-) -> None:
+) -> Run:
     """Store the outcome counts of the run's requests, including the error that ended it, and the
-    sizes and times of its responses.
+    sizes and times of its responses; return the run at its last checkpoint.
     """
     stored = context.ledger.run(run.id) or run
     # the client counted all other errors
@@ -140,7 +150,36 @@ def _save_network_counts(
         outcome_counts[error.outcome] += 1
     network = dict(Counter(run.network) + outcome_counts)
     responses = merge_responses(run.responses, client.responses)
-    context.ledger.save(replace(stored, network=network, responses=responses))
+    stored = replace(stored, network=network, responses=responses)
+    context.ledger.save(stored)
+    return stored
+
+
+def _is_behind_good_pages(run: Run, error: HarvestError) -> bool:
+    """Return whether the source itself failed, after pages that are published all the same."""
+    return (
+        run.fetched > 0
+        and isinstance(error, SOURCE_ERRORS)
+        and not isinstance(error, QuietHoursError)
+        and error.reason.code not in _WHOLE_OR_NOTHING
+    )
+
+
+def _end_early(run: Run, error: HarvestError, context: HarvestContext) -> Run:
+    """Return the run that ends, incomplete, at its last checkpoint; raises *error* if it is not
+    behind good pages.
+    """
+    if not _is_behind_good_pages(run, error):
+        raise error
+    values: dict[str, Value] = {
+        "page": run.pages,
+        "records": run.fetched,
+        "key": context.ledger.last_key(run) or "?",
+        "error": error.reason,
+    }
+    reason = Reason(READ_UP_TO, values)
+    log.warning("list ended early", source=run.source, run=run.id, reason=reason.text)
+    return replace(run, incomplete_reason=reason)
 
 
 def page_reader(

@@ -18,7 +18,7 @@ from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.pipeline.page_processor import SOURCE_ERRORS, PageReader, ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -28,7 +28,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import finalize
 from harvesters.runs.locks import source_lock
 from harvesters.runs.page_collection import page_reader
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plans.plan import READ_UP_TO, Plan
 from harvesters.runs.run_log import assign_run
 from harvesters.runs.run_start import fail, rules_digest
 from harvesters.source import Source
@@ -153,6 +153,16 @@ def _collect(
                 forgotten=context.ledger.removals.forgotten_keys(source.name),
             )
             reader = page_reader(context, task, protocol, client, archived_run.since, page, watch)
-            reader.collect()
+            _read_archive(reader, archived_run)
             run = reader.run
     return run
+
+
+def _read_archive(reader: PageReader, archived_run: Run) -> None:
+    """Stage every page of an archived run; one whose source failed then ends where it ended."""
+    try:
+        reader.collect()
+    except SOURCE_ERRORS:
+        early = archived_run.incomplete_reason
+        if early is None or early.code != READ_UP_TO:
+            raise

@@ -27,6 +27,7 @@ from rich.text import Text
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.runs import run_report
+from harvesters.runs.plans.plan import round_number
 from harvesters.runs.run_report import FailedRun
 from vocab.field_changes import field_views
 
@@ -60,8 +61,8 @@ def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> 
 
 
 def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
-    """Return lines with the reasons why records were not published, at most five, and the command
-    that lists them, which begins with *program*. A dry run stores none, so it has no command.
+    """Return lines with what is remarked on the run, with the reasons why records were not
+    published, at most five, and the command that lists them, which begins with *program*. A dry run stores none, so it has no command.
     """
     reasons = list(run_report.failure_reasons(plan, ledger).items())
     lines = [
@@ -73,9 +74,11 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
         lines.append(
             f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
         )
+    remark = round_number(plan.run)
+    remarks = [f"{source}: {escape(remark.text)}"] if remark else []
     if not lines or plan.failures:
-        return lines
-    return [*lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
+        return [*remarks, *lines]
+    return [*remarks, *lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 
 def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:

@@ -347,3 +347,17 @@ def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name
 
     assert [type(item) for page in pages for item in page.items] == [Record, InvalidRecord, Record]
     assert (pages[-1].incomplete_reason is not None) == doubted
+
+
+def out_of_service(_: bytes) -> httpx.Response:
+    return httpx.Response(500, text="out of service")
+
+
+def test_a_list_is_left_after_three_failures_of_the_server_for_neighbours() -> None:
+    lister = Lister(100, poison=range(20, 100), spoil=out_of_service, size=10)
+
+    with pytest.raises(ParseError, match="3 responses in a row cannot be read") as error:
+        harvest(lister, definition(page="page"))
+
+    assert 'answered 500 ("out of service")' in str(error.value)
+    assert len(lister.request_log) < 20

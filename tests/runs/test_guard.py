@@ -14,13 +14,15 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
+from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.guard import find_violations
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plans.plan import READ_UP_TO, Plan, incompleteness_reasons
 from harvesters.runs.plans.record_changes import diff_rows
-from harvesters.runs.run_report import failure_reasons, run_details
+from harvesters.runs.run_report import describe_outcome, failure_reasons, run_details
+from harvesters.runs.terminal_output import failure_lines
 from harvesters.source import Limits, Source, parse
 
 Project = Callable[..., dict[str, Any]]
@@ -609,6 +611,86 @@ def test_a_list_that_moved_while_it_was_read_is_incomplete(
         context.ledger.count_missing("projects"),
     ) == (State.INCOMPLETE, 1, 0)
     assert "records that came on two pages: 1;" in (plan.run.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            httpx.Response(400, json={"error": {"message": "at most 20 records"}}),
+            "at most 20 records",
+        ),
+        (httpx.Response(500, text="Out of memory"), "Out of memory"),
+        (httpx.Response(200, text='{"results": ['), "not JSON"),
+    ],
+    ids=["refused", "broken", "cut"],
+)
+def test_a_source_that_fails_behind_good_pages_publishes_what_came(
+    source: Source, context: HarvestContext, registry: Any, answer: httpx.Response, text: str
+) -> None:
+    harvest(source, context)
+    registry.projects[0]["name"] = "Renamed"
+    registry.answer = lambda page: answer if page == 3 else None
+
+    tried = harvest(source, context, dry_run=True)
+    plan = harvest(source, context)
+
+    assert (plan.run.state, plan.counts["changed"], context.ledger.count_missing("projects")) == (
+        State.INCOMPLETE,
+        1,
+        0,
+    )
+    reason = plan.run.reason or ""
+    assert "read up to page 2 with 20 records, the last of them p20; then" in reason
+    assert text in reason
+    assert describe_outcome(tried, dry_run=True) == "would be incomplete"
+    assert tried.run.reason == reason
+
+
+def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    registry.projects[20:30] = registry.projects[:10]
+
+    plan = harvest(source, context)
+
+    assert (plan.run.state, context.ledger.count_published("projects")) == (State.INCOMPLETE, 20)
+    assert "repeats the records of an earlier page" in (plan.run.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("count", "has_total", "remarks"), [(100, False, 1), (100, True, 0), (101, False, 0)]
+)
+def test_a_round_number_of_records_without_a_total_is_remarked(
+    source: Source,
+    context: HarvestContext,
+    registry: Any,
+    project: Project,
+    count: int,
+    remarks: int,
+    *,
+    has_total: bool,
+) -> None:
+    options = {name: item for name, item in source.options.items() if has_total or name != "total"}
+    registry.size = 50
+    registry.projects = [project(number) for number in range(count)]
+
+    plan = harvest(replace(source, options=options), context)
+
+    texts = [notice.text for notice in context.ledger.notices(plan.run)]
+    assert len(texts) == remarks
+    assert all(
+        "a round number of records, 100, and the source reports no total" in text for text in texts
+    )
+    assert len(failure_lines("projects", plan, context.ledger, "stocktake")) == remarks
+
+
+def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestContext) -> None:
+    run = context.ledger.create_run("s", context.now(), "", is_full=False, since=context.now())
+    early = replace(run, incomplete_reason=Reason(READ_UP_TO, {}))
+
+    assert incompleteness_reasons(run) == ()
+    assert [reason.code for reason in incompleteness_reasons(early)] == [READ_UP_TO]
 
 
 def test_a_list_that_moved_but_returned_all_records_is_complete(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from command_line.harvesting.runs import print_run
-from harvesters.errors import HarvestError, ParseError, PlanError
+from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
@@ -323,25 +323,13 @@ def test_a_bad_response_fails_the_run_and_keeps_the_last_good_data(
 ) -> None:
     harvest(source, context)
     before = graphs(context)
-    registry.answer = lambda page: answer if page == 2 else None
+    registry.answer = lambda page: answer if page == 1 else None
 
     with pytest.raises(HarvestError, match=r"registry\.example"):
         harvest(source, context)
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
     assert graphs(context) == before
-
-
-def test_repeated_pages_are_an_error(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.total = 9
-    registry.projects = registry.projects[:3] * 3
-
-    with pytest.raises(ParseError, match="repeat"):
-        harvest(source, context)
-
-    assert context.journal.head is None
 
 
 class Crash(BaseException):

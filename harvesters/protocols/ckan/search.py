@@ -189,7 +189,7 @@ def _split_page(search: Search, state: CkanCursor, size: int, error: HarvestErro
     """Return the cursor with the pieces of a page that cannot be read. Raise *error* if the portal
     answers no search at all.
     """
-    faults = count_unreadable(search.source.name, state.faults, error)
+    faults = count_unreadable(search.source.name, state.faults, error, size)
     try:
         _, _, count = search.request(0, 0, state.base)
     except RECORD_ERRORS as probe_error:

@@ -316,7 +316,7 @@ def _reduce_size(
     """Return the cursor with half the page size. Raise *error* if the service cannot even return
     its first or second record.
     """
-    faults = count_unreadable(source.name, state.faults, error)
+    faults = count_unreadable(source.name, state.faults, error, state.size)
     total = state.total
     for start in (1, 2):
         try:

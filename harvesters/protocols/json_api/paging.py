@@ -243,7 +243,7 @@ def _split_page(
 
     Raises *error* if the API fails altogether, and ParseError if pages cannot be made smaller.
     """
-    faults = count_unreadable(plan.source.name, state.faults, error)
+    faults = count_unreadable(plan.source.name, state.faults, error, _page_size(plan, state))
     even = plan.option("offset") or (
         plan.option("page") and (state.sizes or state.received == _expected_before(plan, state))
     )

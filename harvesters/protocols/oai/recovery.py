@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, TemporaryFetchError
 from harvesters.page_model import DeletedRecord, InvalidRecord
 from harvesters.protocols.error_recovery import (
     RECORD_ERRORS,
@@ -40,12 +40,13 @@ class ListProgress:
     come again, which is harmless.
 
     *seen_keys* are the keys that the list of a minimal window has brought, *remaining* the headers
-    still to be requested one by one.
+    still to be requested one by one, *failures* counts those in a row for which the server failed.
     """
 
     loop_detector: LoopDetector
     seen_keys: set[str] = field(default_factory=set)
     remaining: list[Header] | None = None
+    failures: int = 0
 
 
 def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) -> OaiCursor:
@@ -183,12 +184,27 @@ def fetch_single_record(
         return None, None, state.mark_incomplete(reason).next_window(len(repository.groups))
     head = progress.remaining.pop(0)
     item, position, broken = _get_record(repository, head)
-    faults = count_unreadable(repository.source.name, state.faults, broken) if broken else 0
+    faults = _count_failures(repository, state, progress, broken)
     state = replace(state, after=head.key, faults=faults)
     if not progress.remaining:
         progress.remaining = None
         state = state.next_window(len(repository.groups))
     return item, position, state
+
+
+def _count_failures(
+    repository: Repository, state: OaiCursor, progress: ListProgress, broken: HarvestError | None
+) -> int:
+    """Return the number of unreadable responses in a row; raises ParseError as
+    ``count_unreadable`` does.
+    """
+    if broken is None:
+        progress.failures = 0
+        return 0
+    if not isinstance(broken, TemporaryFetchError):
+        return count_unreadable(repository.source.name, state.faults, broken)
+    progress.failures = count_unreadable(repository.source.name, progress.failures, broken)
+    return state.faults + 1
 
 
 def _list_remaining_headers(

@@ -145,7 +145,7 @@ def _list_subjects(
             state = replace(
                 state,
                 limit=max(1, state.limit // 4),
-                faults=count_unreadable(endpoint.source.name, state.faults, error),
+                faults=count_unreadable(endpoint.source.name, state.faults, error, state.limit),
             )
 
 
