@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from rows import each
 
 from demo.source_definitions import write_sources
 from harvesters.compatibility import check_compatible
-from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 
@@ -50,26 +48,6 @@ def test_every_source_definition_of_the_demo_is_valid(tmp_path: Path) -> None:
     assert invalid == []
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_is_used_by_the_demo_or_by_recorded_responses(
-    name: str, tmp_path: Path
-) -> None:
-    assert name in {load(file).protocol for file in [*_demo_definitions(tmp_path), *DEFINITIONS]}
-
-
 @each("name", PROTOCOLS)
 def test_every_protocol_has_its_test_module(name: str) -> None:
     assert (TESTS / "harvesters" / f"test_{name.replace('-', '_')}.py").exists()
-
-
-@each("name", MAPPINGS)
-def test_every_mapping_has_a_recorded_reply_with_its_expected_output(name: str) -> None:
-    folder = TESTS / "harvesters" / "replies" / name
-
-    assert load(folder / "source.toml").mapping == name
-    assert (folder / "expected.nt").read_text(encoding="utf-8")
-
-
-@each("name", MAPPINGS)
-def test_every_mapping_is_used_by_a_source_definition(name: str) -> None:
-    assert name in {load(file).mapping for file in DEFINITIONS}

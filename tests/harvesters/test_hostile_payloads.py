@@ -36,6 +36,8 @@ from .conftest import DefineSource
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 HEAD = f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dcat="http://www.w3.org/ns/dcat#" xmlns:dct="http://purl.org/dc/terms/">'
+XML = "application/rdf+xml"
+TEXTS = ("text/turtle", "application/n-triples", "application/trig", "application/n-quads")
 DATASET = '<dcat:Dataset rdf:about="https://a.example/{0}"><dct:title>Wells {0}</dct:title>{1}</dcat:Dataset>'
 SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
 
@@ -74,35 +76,98 @@ def nested(count: int) -> str:
     return "<<( <a:s> <a:p> " * count + "<a:o>" + " )>>" * count
 
 
-@each("kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"])
-@each(
-    "hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "]
-)
-def test_deeply_nested_triple_terms_are_refused(
-    kind: str, hidden: str, define_source: DefineSource
+# What is refused as a whole: its protocol, content type and options, the content, and the reason.
+REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
+    *(("rdf", kind, {}, f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode(), "nested more than 100 deep")
+      for kind in TEXTS
+      for hidden in ("", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b ")),
+    *(("rdf", kind, {}, f"<a:s> <a:p> {text} .\n<a:s> <a:p> {nested(60_000)} .".encode(), "nested more than 100 deep")
+      for kind, text in (("text/turtle", '"two\nlines"'), ("text/turtle", '\'two\n"""lines\''),
+                         ("application/n-triples", '"two\nlines"'), ("application/n-quads", "\"two\n'''lines\""))),
+    *(("rdf", XML, {"syntax": "rdf-xml"}, f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>".encode(charset),
+       "DOCTYPE|not RDF/XML that can be read")
+      for charset in ("utf-8", "utf-16")
+      for before, inside in (('<!DOCTYPE a [<!ENTITY e "x">]>', ""), ('<!doctype a [<!ENTITY e "x">]>', ""),
+                             ("", '<!doctype a [<!ENTITY e "x">]>'), ("<!-- a -->\n<!DocType a>", ""))),
+    ("rdf", XML, {}, (HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>").encode(),
+     "depth"),
+    *((protocol, f"text/csv; charset={charset}", options, zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff",
+       "which is no charset|not utf-8")
+      for charset in ("zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13")
+      for protocol, options in (("csv", {"key": "id"}), ("json", {"records": "@"}))),
+    ("feed", "", {}, b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>',
+     "neither Atom nor RSS|no feed that can be read"),
+]  # fmt: skip
+
+
+@each("protocol, content_type, options, content, reason", REFUSED)
+def test_what_would_cost_a_reader_too_much_is_refused(
+    protocol: str,
+    content_type: str,
+    options: dict[str, str],
+    content: bytes,
+    reason: str,
+    define_source: DefineSource,
 ) -> None:
-    content = f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode()
+    mapping = {"rdf": "dcat", "feed": "feed_entry"}.get(protocol, "fields")
 
-    with pytest.raises(ParseError, match="nested more than 100 deep"):
-        harvest(content, define_source, "rdf", "dcat", kind)
+    with pytest.raises((ParseError, CharsetError), match=reason):
+        harvest(content, define_source, protocol, mapping, content_type, **options)
 
 
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        ("text/turtle", '"two\nlines"'),
-        ("text/turtle", '\'two\n"""lines\''),
-        ("application/n-triples", '"two\nlines"'),
-        ("application/n-quads", "\"two\n'''lines\""),
-    ],
-)
-def test_triple_terms_are_not_hidden_by_a_short_string_of_several_lines(
-    kind: str, text: str, define_source: DefineSource
+def turtle(iri: str) -> bytes:
+    """Return three datasets as N-Triples; the second has a landing page at *iri*."""
+    lines = [
+        f"<https://a.example/{number}> <{RDF}type> <http://www.w3.org/ns/dcat#Dataset> .\n"
+        f'<https://a.example/{number}> <http://purl.org/dc/terms/title> "é {number}" .\n'
+        for number in (1, 2, 3)
+    ]
+    lines[1] += f"<https://a.example/2> <http://www.w3.org/ns/dcat#landingPage> <{iri}> .\n"
+    return "".join(lines).encode()
+
+
+EVENT = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:a\nBEGIN:VEVENT\nUID:1\nSUMMARY:A\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
+START = "DTSTART:20240101T100000Z"
+DEEP = "DTSTART;TZID=" + "A/" * 50_000 + ":20240101T100000"
+# What costs its record alone: its protocol and content type, the content, the end of the record's key, and the reason.
+COSTLY: list[tuple[str, str, bytes, str, str]] = [
+    *(("rdf", XML, f"{HEAD}{DATASET.format(1, '')}{DATASET.format(2, broken)}{DATASET.format(3, '')}</rdf:RDF>".encode(), "2", "")
+      for broken in ("<dct:description>a</dct:description>stray",
+                     "<dcat:distribution><dcat:Distribution>stray</dcat:Distribution></dcat:distribution>",
+                     '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>',
+                     '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>')),
+    *(("rdf", kind, turtle(iri), "2", "")
+      for kind in TEXTS[:2]
+      for iri in ("<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>')),
+    ("rdf", "text/turtle",  # the subject is shortened by a prefix
+     b'@prefix : <https://a.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .\n'
+     b':1 a dcat:Dataset ; dct:title "One. Two" .\n# a note .\n:2 a dcat:Dataset ; dct:title "Two" ; dct:type <<p> .\n'
+     b':3 a dcat:Dataset ; dct:title "Three" .', "2", ""),
+    ("json", "", b'[{"id": "1"}, {"id": "2", "n": ' + b"9" * 5000 + b'}, {"id": "3"}]', "2", ""),
+    *(("json", "", b'[{"id": "1"}, {"id": "2", "n": ' + b"[" * depth + b"]" * depth + b'}, {"id": "3"}]', "2", "nested more than 254 deep")
+      for depth in (300, 900)),
+    ("ical", "", EVENT.format(f"{START}\nEND:VEVENT\nBEGIN:VEVENT\nUID:2\n{DEEP}\nEND:VEVENT\nBEGIN:VEVENT\nUID:3\nSUMMARY:C\n{START}")
+     .replace("\n", "\r\n").encode(), "2", "VEVENT: RecursionError"),
+]  # fmt: skip
+
+
+@each("protocol, content_type, content, broken, reason", COSTLY)
+def test_what_one_record_has_costs_that_record_alone(
+    protocol: str,
+    content_type: str,
+    content: bytes,
+    broken: str,
+    reason: str,
+    define_source: DefineSource,
 ) -> None:
-    content = f"<a:s> <a:p> {text} .\n<a:s> <a:p> {nested(60_000)} .".encode()
+    mapping = {"rdf": "dcat", "ical": "ical_event"}.get(protocol, "fields")
 
-    with pytest.raises(ParseError, match="nested more than 100 deep"):
-        harvest(content, define_source, "rdf", "dcat", kind)
+    items = harvest(content, define_source, protocol, mapping, content_type)
+
+    assert {item.key[-1]: type(item) for item in items} == {
+        key: InvalidRecord if key == broken else Record for key in "123"
+    }
+    assert [reason in item.reason for item in items if isinstance(item, InvalidRecord)] == [True]
 
 
 def in_context(terms: dict[str, Any], value: object = "a") -> bytes:
@@ -177,75 +242,12 @@ def test_triple_terms_side_by_side_are_no_depth() -> None:
     assert len(quads) == 3 * MAX_DEPTH
 
 
-@each(
-    "before, inside",
-    [
-        ('<!DOCTYPE a [<!ENTITY e "x">]>', ""),
-        ('<!doctype a [<!ENTITY e "x">]>', ""),
-        ("", '<!doctype a [<!ENTITY e "x">]>'),
-        ("<!-- a -->\n<!DocType a>", ""),
-    ],
-)
-@each("charset", ["utf-8", "utf-16"])
-def test_rdf_xml_with_a_doctype_anywhere_is_refused(
-    before: str, inside: str, charset: str, define_source: DefineSource
-) -> None:
-    content = f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>"
-
-    with pytest.raises(ParseError, match=r"DOCTYPE|not RDF/XML that can be read"):
-        harvest(
-            content.encode(charset),
-            define_source,
-            "rdf",
-            "dcat",
-            "application/rdf+xml",
-            syntax="rdf-xml",
-        )
-
-
 def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(define_source: DefineSource) -> None:
     content = f"<!-- <!DOCTYPE a> -->{HEAD}{DATASET.format(1, '<dct:description><![CDATA[<!DOCTYPE html>]]></dct:description>')}</rdf:RDF>"
 
     (item,) = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
 
     assert b"<!DOCTYPE html>" in item.raw
-
-
-def test_deeply_nested_rdf_xml_is_refused(define_source: DefineSource) -> None:
-    content = (
-        HEAD
-        + "<dcat:Dataset><dct:relation>" * 20_000
-        + "</dct:relation></dcat:Dataset>" * 20_000
-        + "</rdf:RDF>"
-    )
-
-    with pytest.raises(ParseError, match="depth"):
-        harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
-
-
-@each(
-    "broken",
-    ["<dct:description>a</dct:description>stray", "<dcat:distribution><dcat:Distribution>stray</dcat:Distribution></dcat:distribution>",
-     '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>', '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>'],
-)  # fmt: skip
-def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(
-    broken: str, define_source: DefineSource
-) -> None:
-    content = (
-        HEAD
-        + DATASET.format(1, "")
-        + DATASET.format(2, broken)
-        + DATASET.format(3, "")
-        + "</rdf:RDF>"
-    )
-
-    items = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
-
-    assert [(type(item), item.key[-1]) for item in items] == [
-        (Record, "1"),
-        (InvalidRecord, "2"),
-        (Record, "3"),
-    ]
 
 
 def test_stray_text_between_records_is_reported_beside_them(define_source: DefineSource) -> None:
@@ -255,48 +257,6 @@ def test_stray_text_between_records_is_reported_beside_them(define_source: Defin
 
     assert [type(item) for item in items] == [Record, Record, InvalidRecord]
     assert "'stray'" in items[-1].reason
-
-
-@each(
-    "iri",
-    ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'],
-)
-@each("kind", ["text/turtle", "application/n-triples"])
-def test_html_in_an_iri_costs_one_record_of_turtle(
-    iri: str, kind: str, define_source: DefineSource
-) -> None:
-    lines = [
-        f"<https://a.example/{number}> <{RDF}type> <http://www.w3.org/ns/dcat#Dataset> .\n"
-        f'<https://a.example/{number}> <http://purl.org/dc/terms/title> "é {number}" .\n'
-        for number in (1, 2, 3)
-    ]
-    lines[1] += f"<https://a.example/2> <http://www.w3.org/ns/dcat#landingPage> <{iri}> .\n"
-
-    items = harvest("".join(lines).encode(), define_source, "rdf", "dcat", kind)
-
-    assert [(type(item), item.key[-1]) for item in items] == [
-        (Record, "1"),
-        (InvalidRecord, "2"),
-        (Record, "3"),
-    ]
-
-
-def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(
-    define_source: DefineSource,
-) -> None:
-    content = (
-        '@prefix : <https://a.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .\n'
-        ':1 a dcat:Dataset ; dct:title "One. Two" .\n# a note .\n:2 a dcat:Dataset ; dct:title "Two" ; dct:type <<p> .\n'
-        ':3 a dcat:Dataset ; dct:title "Three" .'
-    )  # fmt: skip
-
-    items = harvest(content.encode(), define_source, "rdf", "dcat", "text/turtle")
-
-    assert [(type(item), item.key[-1]) for item in items] == [
-        (Record, "1"),
-        (InvalidRecord, "2"),
-        (Record, "3"),
-    ]
 
 
 def packed(files: dict[str, str | bytes]) -> bytes:
@@ -381,7 +341,6 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd: pytest.CaptureFi
         rows_of(content)
 
 
-EVENT = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:a\nBEGIN:VEVENT\nUID:1\nSUMMARY:A\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
 MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in range(1, 13) for day in range(1, 29)
                 for hour in range(24) for minute in range(13))  # fmt: skip
 
@@ -421,9 +380,6 @@ def test_a_series_without_bound_is_one_unreadable_event(
     assert reason in item.reason
 
 
-START = "DTSTART:20240101T100000Z"
-
-
 @pytest.mark.parametrize("kind", ["VALARM", "VTODO", "VJOURNAL"])
 def test_a_broken_alarm_or_task_costs_no_event(kind: str, define_source: DefineSource) -> None:
     broken = f"BEGIN:{kind}\nTRIGGER:-P99999999999W\nDTSTAMP:x\nEND:{kind}"
@@ -438,39 +394,8 @@ def test_a_broken_alarm_or_task_costs_no_event(kind: str, define_source: DefineS
     assert {item.key: type(item) for item in items} == dict.fromkeys("12"[: len(items)], Record)
 
 
-def test_an_event_that_no_calendar_can_be_parsed_with_is_unreadable_alone(
-    define_source: DefineSource,
-) -> None:
-    deep = "DTSTART;TZID=" + "A/" * 50_000 + ":20240101T100000"
-    lines = f"{START}\nEND:VEVENT\nBEGIN:VEVENT\nUID:2\n{deep}\nEND:VEVENT\nBEGIN:VEVENT\nUID:3\nSUMMARY:C\n{START}"
-
-    items = harvest(
-        EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event"
-    )
-
-    assert [(item.key, type(item)) for item in items] == [
-        ("1", Record),
-        ("3", Record),
-        ("2", InvalidRecord),
-    ]
-    assert "VEVENT: RecursionError" in items[-1].reason
-
-
 def test_the_time_zones_of_the_system_are_listed_once() -> None:
     assert time_zones() is time_zones()
-
-
-@each("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
-@each("protocol, options", [("csv", {"key": "id"}), ("json", {"records": "@"})])
-def test_a_compression_or_notation_is_no_charset(
-    charset: str, protocol: str, options: dict[str, str], define_source: DefineSource
-) -> None:
-    content = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
-
-    with pytest.raises(CharsetError, match=r"which is no charset|not utf-8"):
-        harvest(
-            content, define_source, protocol, "fields", f"text/csv; charset={charset}", **options
-        )
 
 
 @each("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
@@ -495,16 +420,6 @@ def test_an_address_that_is_none_raises_nothing_but_our_errors(
             "fields",
             "application/json",
             **options,
-        )
-
-
-def test_a_feed_that_is_no_text_is_refused(define_source: DefineSource) -> None:
-    with pytest.raises(ParseError, match=r"neither Atom nor RSS|no feed that can be read"):
-        harvest(
-            b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>',
-            define_source,
-            "feed",
-            "feed_entry",
         )
 
 
@@ -549,26 +464,6 @@ def test_a_total_that_no_ledger_can_store_is_no_total(
         (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
     assert (page.reported_total, [item.key for item in page.items]) == (None, ["a"])
-
-
-def test_a_number_without_end_costs_one_record(define_source: DefineSource) -> None:
-    content = b'[{"id": "a"}, {"id": "b", "n": ' + b"9" * 5000 + b"}]"
-
-    items = harvest(content, define_source, "json", "fields")
-
-    assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
-
-
-@pytest.mark.parametrize("depth", [300, 900])
-def test_json_that_is_nested_too_deep_costs_one_record(
-    depth: int, define_source: DefineSource
-) -> None:
-    content = b'[{"id": "a"}, {"id": "b", "n": ' + b"[" * depth + b"]" * depth + b"}]"
-
-    items = harvest(content, define_source, "json", "fields")
-
-    assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
-    assert "nested more than 254 deep" in items[1].reason
 
 
 def test_json_that_is_nested_deeper_than_any_reader_goes_is_refused() -> None:
