@@ -157,6 +157,10 @@ class FieldTable:
 
         def read(row: Any) -> Any:
             value = find(row)
+            if value is None:
+                return None
+            if isinstance(value, str) and value[:1] != "{":
+                return None if is_nothing(value, self.nothing) else value
             if isinstance(value, list):
                 return [item for item in map(read_editor, value) if not self._is_nothing(item)]
             value = read_editor(value)
@@ -207,6 +211,8 @@ class FieldTable:
 
     def words(self, row: Any, name: str) -> Sequence[str]:
         """Return the values of a field that takes several."""
+        if name not in self.finds:
+            return ()
         mark = self.separator(name)
         return [
             word for find, _ in self.finds.get(name, ()) for word in self._split(find(row), mark)

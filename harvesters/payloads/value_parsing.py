@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from string import ascii_letters
 from typing import Any
 
 import orjson
@@ -33,6 +34,10 @@ NOTHING = frozenset((
     "no information available", "information not available", "no data", "not specified", "not provided", "non disponible", "sans objet",
     "no disponible", "no aplica", "ninguno", "нет данных", "غير متوفر", "不适用", "无",
 ))  # fmt: skip
+# with which none of them begins: most values need no more than this look
+_OTHER_LETTERS = frozenset(ascii_letters + "0123456789") - {
+    letter for word in NOTHING for letter in (word[0], word[0].upper())
+}
 _MAX_NOTHING_LENGTH = 60  # characters; longer ones are texts
 MILLISECONDS = "milliseconds"  # among the formats of dates
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,7 +120,7 @@ def is_nothing(text: str, further: Collection[str] = ()) -> bool:
     >>> is_nothing("N/A"), is_nothing(" None. "), is_nothing("NA"), is_nothing("tbc", {"tbc"})
     (True, True, False, True)
     """
-    if len(text) > _MAX_NOTHING_LENGTH:
+    if len(text) > _MAX_NOTHING_LENGTH or (not further and text[:1] in _OTHER_LETTERS):
         return False
     word = " ".join(text.split()).rstrip(".").casefold()
     return word in NOTHING or word in further

@@ -342,6 +342,8 @@ def _read_rows(
 
 
 def _is_header(table: TableLayout, cells: list[str]) -> bool:
+    if not cells or " ".join(cells[0].split()) != table.header[0]:
+        return False
     pairs = zip_longest(cells, table.header, fillvalue="")
     return all(" ".join(cell.split()) == text for cell, text in pairs)
 
@@ -350,11 +352,11 @@ def _row(table: TableLayout, cells: list[str]) -> dict[str, str]:
     """Return a row's cells by column; behind the last column with a name only those with a text,
     since there are as many as a sheet is wide.
     """
-    return {
-        name: cell
-        for number, (name, cell) in enumerate(zip(table.columns, cells, strict=False))
-        if cell or number < table.named
-    }
+    row = dict(zip(table.columns, cells, strict=False))
+    for name in table.columns[table.named :]:
+        if not row.get(name):
+            row.pop(name, None)
+    return row
 
 
 def _carry(table: TableLayout, row: dict[str, str], above: dict[str, str]) -> bool:
