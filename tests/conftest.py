@@ -16,12 +16,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = (
-    "pytest_changed",
-    "pytest_demo",
-    "pytest_parts",
-    "pytest_processes",
-    "pytest_suites",
-)
+    "pytest_changed", "pytest_demo", "pytest_parts", "pytest_processes", "pytest_suites",
+)  # fmt: skip
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in

@@ -41,14 +41,10 @@ async def test_an_approved_plan_is_in_the_journal_and_written_down(
     assert entry.run == run.id
     assert acts == [
         {
-            "when": "2026-03-01T12:05:00Z",
-            "who": world.keys["operate"].display_name,
-            "what": "approved",
-            "source": "projects",
-            "run": run.id,
-            "note": "looked at it",
+            "when": "2026-03-01T12:05:00Z", "who": world.keys["operate"].display_name, "what": "approved", "source": "projects",
+            "run": run.id, "note": "looked at it",
         }
-    ]
+    ]  # fmt: skip
 
 
 async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> None:

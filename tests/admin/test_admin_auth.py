@@ -276,16 +276,9 @@ async def test_pages_and_api_answer_head_as_get_without_a_body(
     paths = [
         f"/admin/{path}"
         for path in (
-            "",
-            "page/runs",
-            "page/audit-log",
-            "page/keys",
-            "sources",
-            "runs",
-            "keys",
-            "style.css",
+            "", "page/runs", "page/audit-log", "page/keys", "sources", "runs", "keys", "style.css",
         )
-    ]
+    ]  # fmt: skip
 
     gets = [await client.get(path, headers=headers) for path in paths]
     heads = [await client.head(path, headers=headers) for path in paths]

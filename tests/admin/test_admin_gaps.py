@@ -38,12 +38,8 @@ def harvested(world: Any) -> Any:
                 subjects=tuple(Text(word) for word in words),
             )
             row = {
-                "source": "projects",
-                "key": f"p{number}",
-                "state": "published",
-                "first_seen": datetime(2026, 1, 1),
-                "run": "r",
-            }
+                "source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r",
+            }  # fmt: skip
             connection.execute(
                 sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
             )
@@ -71,12 +67,8 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
 ) -> None:
     await sign_in(client, harvested.tokens["operate"])
     form = {
-        "csrf": await csrf(client),
-        "source": "projects",
-        "word": "e-healt",
-        "concept": "action-line:C7-ehea",
-        "comment": "a slip",
-    }
+        "csrf": await csrf(client), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip",
+    }  # fmt: skip
 
     stored = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text

@@ -219,12 +219,8 @@ async def test_a_rule_is_previewed_and_decides_the_pairs_shown(
 
     page = (await client.get(f"{PAGE}/rule?{query}")).text
     form = {
-        "csrf": await csrf(client),
-        "rule": query,
-        "count": "1",
-        "judgement": "negative",
-        "reason": "two clinics",
-    }
+        "csrf": await csrf(client), "rule": query, "count": "1", "judgement": "negative", "reason": "two clinics",
+    }  # fmt: skip
     stale = await client.post(f"{PAGE}/rule", data={**form, "count": "2"})
     undecided = current_decisions(matched.ledger)
     decided = await client.post(f"{PAGE}/rule", data=form)
@@ -245,12 +241,8 @@ async def test_a_rule_without_a_condition_is_refused(
 ) -> None:
     await sign_in(client, matched.tokens["operate"])
     form = {
-        "csrf": await csrf(client),
-        "rule": query,
-        "count": "1",
-        "judgement": "positive",
-        "reason": "all",
-    }
+        "csrf": await csrf(client), "rule": query, "count": "1", "judgement": "positive", "reason": "all",
+    }  # fmt: skip
 
     assert (await client.get(f"{PAGE}/rule?{query}")).status_code == 422
     assert (await client.post(f"{PAGE}/rule", data=form)).status_code == 422

@@ -31,12 +31,8 @@ async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Re
     """Send the form of a definition as an administrator."""
     await sign_in(client, world.tokens["admin"])
     good = {
-        "csrf": await csrf(client),
-        "name": "projects",
-        "text": DEFINITION,
-        "do": "save",
-        "note": "the owner moved",
-    }
+        "csrf": await csrf(client), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved",
+    }  # fmt: skip
     return await client.post("/admin/page/definition", data={**good, **form})
 
 
@@ -147,12 +143,8 @@ async def test_the_form_changes_only_the_lines_of_its_fields(
 ) -> None:
     before = await digest_of(client, world)
     fields = {
-        "form": "fields",
-        "title": "Works",
-        "every": "5 4 * * *",
-        "vanished": "20",
-        "enabled": "",
-    }
+        "form": "fields", "title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": "",
+    }  # fmt: skip
 
     await saving(client, world, before=before, **fields)
 
@@ -433,15 +425,10 @@ async def test_every_count_of_a_run_opens_its_records(
         replace(
             run,
             counts={
-                "fetched": 62,
-                "new": 60,
-                "deleted": 1,
-                "gone": 1,
-                "published_after": 60,
-                "reported": 70,
+                "fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70,
             },
         )
-    )
+    )  # fmt: skip
     await sign_in(client, world.tokens["read"])
     address = f"/admin/page/runs/{run.id}"
 
@@ -507,12 +494,8 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     page = "/admin/page/sources/projects"
     before = digest(definition.read_text(encoding="utf-8"))
     form = {
-        "name": "projects",
-        "text": DEFINITION + "\n[limits]\nexpect = 5\n",
-        "before": before,
-        "do": "save",
-        "note": "they grew",
-    }
+        "name": "projects", "text": DEFINITION + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew",
+    }  # fmt: skip
 
     proposed = await client.post(
         "/admin/page/definition", data={"csrf": await csrf(client), **form}
@@ -591,12 +574,8 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
         '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
     )
     form = {
-        "csrf": await csrf(client),
-        "name": "registry",
-        "before": "",
-        "text": text,
-        "do": "suggest",
-    }
+        "csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest",
+    }  # fmt: skip
 
     page = await client.post("/admin/page/definition", data=form)
 
@@ -632,12 +611,8 @@ async def test_why_no_fields_are_suggested(
     world.context.suggest_fields = suggest_fields
     await sign_in(client, world.tokens["admin"])
     form = {
-        "csrf": await csrf(client),
-        "name": "registry",
-        "before": "",
-        "text": text,
-        "do": "suggest",
-    }
+        "csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest",
+    }  # fmt: skip
 
     page = await client.post("/admin/page/definition", data=form)
 

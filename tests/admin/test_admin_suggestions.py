@@ -44,12 +44,8 @@ def suggested(world: Any) -> Any:
                 key=f"p{number}", titles=(Text("A project", "en"),), goals=(claim,)
             )
             row = {
-                "source": "projects",
-                "key": f"p{number}",
-                "state": "published",
-                "first_seen": datetime(2026, 1, 1),
-                "run": "r",
-            }
+                "source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r",
+            }  # fmt: skip
             connection.execute(
                 sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
             )
@@ -91,12 +87,8 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
     )
     name = suggested.keys["operate"].display_name
     assert (item.key, item.concept, item.decision, item.author, item.comment) == (
-        "p1",
-        "sdg:5",
-        decision,
-        name,
-        "read",
-    )
+        "p1", "sdg:5", decision, name, "read",
+    )  # fmt: skip
     assert 'name="concept" value="sdg:5"' not in page
     assert load(suggested.context.source_dir / "projects.toml").decisions == (item,)
     assert "decided about a suggested topic of" in (await client.get("/admin/page/audit-log")).text
@@ -126,12 +118,8 @@ async def test_what_is_wrong_is_refused(
 async def test_deciding_wants_an_operator(client: httpx.AsyncClient, suggested: Any) -> None:
     await sign_in(client, suggested.tokens["read"])
     form = {
-        "csrf": await csrf(client),
-        "source": "projects",
-        "record": "p1",
-        "concept": "sdg:5",
-        "decision": "refused",
-    }
+        "csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": "refused",
+    }  # fmt: skip
 
     answer = await client.post(PAGE, data=form)
 

@@ -12,31 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab",
-    "shapes",
-    "journal",
-    "languages",
-    "harvesters",
-    "publisher",
-    "demo",
-    "command_line",
-    "stocktake.py",
-)
+    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake.py",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     folder = tmp_path_factory.mktemp("wheel")
     command = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(folder),
-    ]
+        sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder),
+    ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (file,) = folder.glob("*.whl")
     with zipfile.ZipFile(file) as archive:

@@ -55,19 +55,8 @@ IN_NAMES = {
 PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
 # Participles in place of a noun.
 WHOLE_NAMES = PRONOUNS | {
-    "held",
-    "shown",
-    "said",
-    "met",
-    "came",
-    "stands",
-    "wish",
-    "fare",
-    "made",
-    "kept",
-    "found",
-    "taken",
-}
+    "held", "shown", "said", "met", "came", "stands", "wish", "fare", "made", "kept", "found", "taken",
+}  # fmt: skip
 # fields of JSON documents
 STORED = {
     "kept": "publisher/portal/routes/releases.py",
@@ -151,12 +140,8 @@ def _files() -> Iterator[Path]:
             )
     yield from (ROOT / "docs").rglob("*.md")
     yield from [
-        ROOT / "stocktake.py",
-        ROOT / "hatch_build.py",
-        *(ROOT / "docs").rglob("*.py"),
-        *ROOT.glob("*.md"),
-        ROOT / "Makefile",
-    ]
+        ROOT / "stocktake.py", ROOT / "hatch_build.py", *(ROOT / "docs").rglob("*.py"), *ROOT.glob("*.md"), ROOT / "Makefile",
+    ]  # fmt: skip
 
 
 PROGRAM = (

@@ -97,12 +97,8 @@ def test_without_faults_nothing_is_wrong_and_nothing_deleted() -> None:
     counts = expected_counts(1000, 1, faults=(), only=["ckan"])["ckan"]
 
     assert (counts.records, counts.deleted, counts.untitled, counts.misdated, counts.misplaced) == (
-        1000,
-        0,
-        0,
-        0,
-        0,
-    )
+        1000, 0, 0, 0, 0,
+    )  # fmt: skip
 
 
 @each("fault", [Fault.TITLES, Fault.DATES, Fault.COUNTRIES, Fault.DELETIONS])

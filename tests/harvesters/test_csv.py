@@ -42,14 +42,10 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(
 
 @pytest.mark.parametrize(
     ("content", "type_", "options", "name"),
-    [
-        ("id,n\n1,é".encode(), "text/csv", {}, "é"),
-        (b"\xef\xbb\xbf" + "id,n\n1,é".encode(), "text/csv; charset=latin-1", {}, "é"),
-        ("id,n\n1,é".encode("utf-16"), "text/csv", {}, "é"),
-        ("id,n\n1,é".encode("latin-1"), "text/csv; charset=ISO-8859-1", {}, "é"),
-        ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
-    ],
-)
+    [("id,n\n1,é".encode(), "text/csv", {}, "é"), (b"\xef\xbb\xbf" + "id,n\n1,é".encode(), "text/csv; charset=latin-1", {}, "é"),
+     ("id,n\n1,é".encode("utf-16"), "text/csv", {}, "é"), ("id,n\n1,é".encode("latin-1"), "text/csv; charset=ISO-8859-1", {}, "é"),
+     ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ")],
+)  # fmt: skip
 def test_the_stated_charset_is_used(
     content: bytes,
     type_: str,
@@ -87,16 +83,10 @@ def test_bytes_in_which_no_language_shows_are_refused(
 
 @pytest.mark.parametrize(
     "content",
-    [
-        b"id^name^town\n1^a, b; c^x\n",
-        b"'id','name','town'\n'1','a, b; c','x'\n",
-        b"id\tname\ttown\r1\ta, b; c\tx\r",
-        b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(
-            b"a, b; c", b'"a, b; c"'
-        ),
-        b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
-    ],
-)
+    [b"id^name^town\n1^a, b; c^x\n", b"'id','name','town'\n'1','a, b; c','x'\n", b"id\tname\ttown\r1\ta, b; c\tx\r",
+     b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(b"a, b; c", b'"a, b; c"'),
+     b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n'],
+)  # fmt: skip
 def test_any_dialect_is_read_by_its_header(
     content: bytes, define_source: DefineSource, registry: Registry
 ) -> None:
@@ -185,13 +175,9 @@ def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(
 
 @pytest.mark.parametrize(
     ("options", "fields", "key"),
-    [
-        ({"key": "No"}, {}, "7"),
-        ({"key": ["No", "Name"]}, {}, "7:a b"),
-        ({}, {"key": "No"}, "7"),
-        ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92"),
-    ],
-)
+    [({"key": "No"}, {}, "7"), ({"key": ["No", "Name"]}, {}, "7:a b"), ({}, {"key": "No"}, "7"),
+     ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92")],
+)  # fmt: skip
 def test_a_key_is_a_column_some_columns_or_their_digest(
     options: dict[str, Any],
     fields: dict[str, Any],
@@ -249,13 +235,9 @@ def test_a_table_that_has_not_changed_says_so(
 
 @pytest.mark.parametrize(
     ("message", "text"),
-    [
-        (b"<html></html>", "HTML page where a table was expected"),
-        (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
-        (b",,\n", "has no header line"),
-        (b"", "empty response"),
-    ],
-)
+    [(b"<html></html>", "HTML page where a table was expected"), (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
+     (b",,\n", "has no header line"), (b"", "empty response")],
+)  # fmt: skip
 def test_what_is_no_table_is_reported(
     message: bytes, text: str, define_source: DefineSource, registry: Registry
 ) -> None:
@@ -265,12 +247,8 @@ def test_what_is_no_table_is_reported(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"delimiter": ";;"}, "write one character"),
-        ({"quote": ""}, "write one character"),
-        ({"key": "a", "digest": ["b"]}, "keep one"),
-    ],
-)
+    [({"delimiter": ";;"}, "write one character"), ({"quote": ""}, "write one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
+)  # fmt: skip
 def test_options_that_do_not_fit_are_refused(
     options: dict[str, Any], message: str, define_source: DefineSource
 ) -> None:
@@ -280,23 +258,12 @@ def test_options_that_do_not_fit_are_refused(
 
 @pytest.mark.parametrize(
     ("rows", "options", "expected"),
-    [
-        (
-            ["Kenya,1,Wells,a", "Kenya,2,Roads,b", "Peru,1,Wells,c"],
-            {},
-            'key = ["country", "number"]',
-        ),
-        (
-            ["Kenya,1,Wells,a", "Peru,1,Roads,b", "Kenya,1,Wells,a"],
-            {},
-            'key = ["country", "number"]',
-        ),
-        (["Kenya,1,Wells,a", "Kenya,1,Wells,a"], {}, ""),
-        (["Kenya,1,Wells,", "Kenya,1,Wells,b"], {}, ""),
-        (["Kenya,1,Wells,a", "Peru,1,Roads,b"], {"group": True}, ""),
-    ],
+    [(["Kenya,1,Wells,a", "Kenya,2,Roads,b", "Peru,1,Wells,c"], {}, 'key = ["country", "number"]'),
+     (["Kenya,1,Wells,a", "Peru,1,Roads,b", "Kenya,1,Wells,a"], {}, 'key = ["country", "number"]'),
+     (["Kenya,1,Wells,a", "Kenya,1,Wells,a"], {}, ""), (["Kenya,1,Wells,", "Kenya,1,Wells,b"], {}, ""),
+     (["Kenya,1,Wells,a", "Peru,1,Roads,b"], {"group": True}, "")],
     ids=["restarts", "same row", "same rows", "no column", "grouped"],
-)
+)  # fmt: skip
 def test_a_key_of_more_columns_is_proposed_where_rows_share_one(
     rows: list[str],
     options: dict[str, Any],
@@ -328,14 +295,10 @@ def test_a_header_that_repeats_is_no_record(
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "country,id,n\nChad,1,a\n,2,b\nMali,1,c\n",
-        "country,id,n\nChad,,\n,1,a\n,2,b\nMali,,\n,1,c\n",
-        "id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n",
-        "id,n\nChad\n1,a\n2,b\nMali\n1,c\n",
-    ],
+    ["country,id,n\nChad,1,a\n,2,b\nMali,1,c\n", "country,id,n\nChad,,\n,1,a\n,2,b\nMali,,\n,1,c\n",
+     "id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n", "id,n\nChad\n1,a\n2,b\nMali\n1,c\n"],
     ids=["empty cells", "a heading in its column", "a heading in any column", "short lines"],
-)
+)  # fmt: skip
 def test_a_heading_is_carried_into_the_rows_below(
     content: str, define_source: DefineSource, registry: Registry
 ) -> None:

@@ -271,22 +271,14 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source: Callable[..., So
 
     assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
     results = {
-        "service": "CSW",
-        "version": "2.0.2",
-        "resultType": "results",
-        "typeNames": "csw:Record",
-        "maxRecords": "50",
-    }
+        "service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50",
+    }  # fmt: skip
     assert (
         server.request_log[1].items()
         >= {
-            **results,
-            "startPosition": "6",
-            "constraint": "dc:type = 'dataset'",
-            "sort": "dc:identifier",
-            "order": "DESC",
+            **results, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC",
         }.items()
-    )
+    )  # fmt: skip
 
 
 def test_another_method_is_refused(source: Callable[..., Source]) -> None:

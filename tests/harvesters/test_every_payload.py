@@ -42,12 +42,8 @@ from vocab.iris import Iris
 from vocab.statements.describe import describe
 
 DEFINITION = {
-    "title": "T",
-    "url": "https://registry.example/a.json",
-    "licence": "https://a.example/l",
-    "pause": 0,
-    "language": "en",
-}
+    "title": "T", "url": "https://registry.example/a.json", "licence": "https://a.example/l", "pause": 0, "language": "en",
+}  # fmt: skip
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 PAYLOAD, OTHER = "fault of the payload", "of another kind"

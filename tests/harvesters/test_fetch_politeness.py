@@ -390,12 +390,8 @@ def test_a_contact_cannot_break_the_header_that_holds_it() -> None:
 
 def test_a_definition_says_quiet_hours_and_who_let_us_in() -> None:
     table = {
-        "title": "A",
-        "protocol": "json",
-        "mapping": "fields",
-        "url": URL,
-        "licence": "https://example.org/l",
-    }
+        "title": "A", "protocol": "json", "mapping": "fields", "url": URL, "licence": "https://example.org/l",
+    }  # fmt: skip
 
     source = parse(
         "a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "test"

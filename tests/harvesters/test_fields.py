@@ -88,12 +88,9 @@ def test_namibia_is_no_missing_value(define_source: DefineSource, words: Crosswa
 
 @pytest.mark.parametrize(
     ("value", "options", "date"),
-    [
-        ("1583020800000", {}, "2020-03-01"),
-        (1583020801000, {}, "2020-03-01T00:00:01Z"),
-        ("-86400000", {"dates": "milliseconds"}, "1969-12-31"),
-    ],
-)
+    [("1583020800000", {}, "2020-03-01"), (1583020801000, {}, "2020-03-01T00:00:01Z"),
+     ("-86400000", {"dates": "milliseconds"}, "1969-12-31")],
+)  # fmt: skip
 def test_milliseconds_are_a_date(
     value: object,
     options: dict[str, Any],
@@ -106,13 +103,9 @@ def test_milliseconds_are_a_date(
 
 @each(
     "row, period",
-    [
-        ({"years": "2006-2010"}, ("2006", "2010")),
-        ({"years": "2006 – 2010", "until": "2011-05-01"}, ("2006", "2011-05-01")),
-        ({"until": "2006/2010"}, ("2006", "2010")),
-        ({"years": "2006", "until": ""}, ("2006", None)),
-    ],
-)
+    [({"years": "2006-2010"}, ("2006", "2010")), ({"years": "2006 – 2010", "until": "2011-05-01"}, ("2006", "2011-05-01")),
+     ({"until": "2006/2010"}, ("2006", "2010")), ({"years": "2006", "until": ""}, ("2006", None))],
+)  # fmt: skip
 def test_years_with_a_dash_are_a_period(
     row: dict[str, str],
     period: tuple[str, str | None],

@@ -40,14 +40,8 @@ def read(define_source: DefineSource, words: Crosswalks) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     "place",
-    [
-        '"Kenya"',
-        '"KEN"',
-        "<http://publications.europa.eu/resource/authority/country/KEN>",
-        f"<{KENYA}>",
-        '[ s:name "Kenya" ]',
-    ],
-)
+    ['"Kenya"', '"KEN"', "<http://publications.europa.eu/resource/authority/country/KEN>", f"<{KENYA}>", '[ s:name "Kenya" ]'],
+)  # fmt: skip
 def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(
     place: str, read: Callable[..., Any]
 ) -> None:
@@ -56,14 +50,10 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(
 
 @pytest.mark.parametrize(
     "place",
-    [
-        '[ dcat:centroid "POINT(36.8 -1.28)" ]',
-        '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
-        '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]',
-        "[ s:latitude -1.28 ; s:longitude 36.8 ]",
-        '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]',
-    ],
-)
+    ['[ dcat:centroid "POINT(36.8 -1.28)" ]', '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
+     '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]', "[ s:latitude -1.28 ; s:longitude 36.8 ]",
+     '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]'],
+)  # fmt: skip
 def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..., Any]) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
@@ -73,12 +63,9 @@ def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..
 
 @pytest.mark.parametrize(
     "shapes",
-    [
-        "<a> s:geo <a> .",
-        "<a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ] .",
-    ],
+    ["<a> s:geo <a> .", "<a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ] ."],
     ids=["circle", "circle and point"],
-)
+)  # fmt: skip
 def test_a_place_that_is_its_own_shape_ends(shapes: str, read: Callable[..., Any]) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial <a> . {shapes}', kind="initiative")
 
@@ -114,12 +101,8 @@ def test_a_polygon_is_not_made_a_point(read: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(
     "period",
-    [
-        '[ dcat:startDate "2020" ; dcat:endDate "2021" ]',
-        '[ s:startDate "2020" ; s:endDate "2021" ]',
-        '"2020/2021"',
-    ],
-)
+    ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"'],
+)  # fmt: skip
 def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(
     period: str, read: Callable[..., Any]
 ) -> None:
@@ -144,13 +127,8 @@ def test_persons_are_left_out_and_organizations_have_their_roles(read: Callable[
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [
-        ("ResearchProject", Initiative),
-        ("BusinessEvent", Event),
-        ("SocialMediaPosting", Post),
-        ("ScholarlyArticle", Document),
-    ],
-)
+    [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],
+)  # fmt: skip
 def test_a_class_of_schema_org_states_the_kind(
     name: str,
     kind: type[Initiative] | type[Event] | type[Post] | type[Document],
@@ -245,22 +223,12 @@ def test_a_publisher_that_is_only_an_address_is_named_by_it(read: Callable[..., 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        '"_:b0"',
-        "<nodeID://b10023>",
-        "<https://a.example/.well-known/genid/b0>",
-        "[]",
-    ],
-)
+    ['"_:b0"', "<nodeID://b10023>", "<https://a.example/.well-known/genid/b0>", "[]"],
+)  # fmt: skip
 def test_the_name_of_a_blank_node_is_no_value(name: str, read: Callable[..., Any]) -> None:
     names = [
-        "dct:publisher",
-        "dct:license",
-        "dcat:keyword",
-        "dct:relation",
-        "dcat:landingPage",
-        "dct:type",
-    ]
+        "dct:publisher", "dct:license", "dcat:keyword", "dct:relation", "dcat:landingPage", "dct:type",
+    ]  # fmt: skip
     text = f'<it> dct:title "A" {"".join(f"; {property_} {name} " for property_ in names)} .'
 
     item = read(dcat, text)

@@ -216,13 +216,9 @@ def test_json_ld_that_costs_its_parser_too_much_is_refused(content: bytes, fault
 
 @pytest.mark.parametrize(
     "content",
-    [
-        in_context(chain(99)),
-        in_context(scoped(100), ["a"] * 1_000),
-        orjson.dumps([{"@context": chain(5), "p": "a"}] * 5_000),
-    ],
+    [in_context(chain(99)), in_context(scoped(100), ["a"] * 1_000), orjson.dumps([{"@context": chain(5), "p": "a"}] * 5_000)],
     ids=["chain", "scoped", "a context each"],
-)
+)  # fmt: skip
 def test_contexts_as_people_write_them_are_read(content: bytes) -> None:
     assert list(parse_quads(content, RdfFormat.JSON_LD, "a.jsonld"))
 
@@ -347,28 +343,15 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
-    [
-        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
-        ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
-        pytest.param(
-            "DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY",
-            "takes too long",
-            marks=pytest.mark.nightly,
-        ),
-        (
-            "DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
-            "day that does not exist in its months",
-        ),
-        pytest.param(
-            "DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300",
-            "takes too long",
-            marks=pytest.mark.nightly,
-        ),
-        (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
-        (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
-        ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000"),
-    ],
-)
+    [("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
+     ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
+     pytest.param("DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY", "takes too long", marks=pytest.mark.nightly),
+     ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "day that does not exist in its months"),
+     pytest.param("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300", "takes too long", marks=pytest.mark.nightly),
+     (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
+     (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
+     ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000")],
+)  # fmt: skip
 def test_a_series_without_bound_is_one_unreadable_event(
     lines: str, reason: str, define_source: DefineSource
 ) -> None:
@@ -401,12 +384,9 @@ def test_the_time_zones_of_the_system_are_listed_once() -> None:
 @each("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
 @each(
     "protocol, document",
-    [
-        ("activitystreams", '{"type": "OrderedCollection", "last": "%s"}'),
-        ("json", '{"items": [{"id": 1}], "next": "%s"}'),
-        ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]'),
-    ],
-)
+    [("activitystreams", '{"type": "OrderedCollection", "last": "%s"}'), ("json", '{"items": [{"id": 1}], "next": "%s"}'),
+     ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]')],
+)  # fmt: skip
 def test_an_address_that_is_none_raises_nothing_but_our_errors(
     address: str, protocol: str, document: str, define_source: DefineSource
 ) -> None:
@@ -436,12 +416,8 @@ def test_a_stream_whose_paths_are_no_iris_is_read_without_them(define_source: De
 
 def test_integers_above_64_bits_keep_their_digits_as_keys(define_source: DefineSource) -> None:
     numbers = [
-        12345678901234567890123,
-        12345678901234567890124,
-        -9999999999999999999,
-        18446744073709551616,
-        7,
-    ]
+        12345678901234567890123, 12345678901234567890124, -9999999999999999999, 18446744073709551616, 7,
+    ]  # fmt: skip
     content = b"[" + b",".join(b'{"id": %d, "name": "a"}' % number for number in numbers) + b"]"
 
     items = harvest(content, define_source, "json", "fields")

@@ -212,13 +212,9 @@ def test_a_definition_may_take_one_level_of_the_hierarchy(
 ) -> None:
     portal = IatiPortal(
         {
-            "a": file(
-                activity("P", attributes='hierarchy="1"'),
-                activity("C", attributes='hierarchy="2"'),
-                activity("N"),
-            )
+            "a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N")),
         }
-    )
+    )  # fmt: skip
 
     assert keys(pages(portal, define_source, hierarchy=level)) == expected
 
@@ -231,18 +227,11 @@ def test_one_file_that_has_not_changed_is_not_read_again(define_source: DefineSo
 
 @each(
     "message, text",
-    [
-        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
-        (
-            "<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"),
-            "DOCTYPE, which is refused",
-        ),
-        (b"<iati-organisations/>", "it begins with <iati-organisations>"),
-        (b"<html></html>", "an HTML page"),
-        (b"", "empty response"),
-        (b"<iati-activities>", "not well-formed XML"),
-    ],
-)
+    [(b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
+     ("<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"), "DOCTYPE, which is refused"),
+     (b"<iati-organisations/>", "it begins with <iati-organisations>"), (b"<html></html>", "an HTML page"), (b"", "empty response"),
+     (b"<iati-activities>", "not well-formed XML")],
+)  # fmt: skip
 def test_what_is_no_file_of_activities_is_reported(
     message: bytes, text: str, define_source: DefineSource
 ) -> None:

@@ -57,21 +57,12 @@ def rows(content: bytes, define_source: Any, **options: Any) -> list[Any]:
 
 @each(
     "times, message",
-    [
-        (
-            "DTSTART:20260501T090000Z\nDTEND:20260501T100000Z",
-            ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00"),
-        ),
-        ("DTSTART;TZID=Africa/Nairobi:20260501T090000", ("2026-05-01T09:00:00+03:00", None)),
-        (
-            "DTSTART;TZID=Africa/Nairobi:20260501T090000\nDURATION:PT90M",
-            ("2026-05-01T09:00:00+03:00", "2026-05-01T10:30:00+03:00"),
-        ),
-        ("DTSTART;VALUE=DATE:20260501\nDTEND;VALUE=DATE:20260504", ("2026-05-01", "2026-05-03")),
-        ("DTSTART;VALUE=DATE:20260501", ("2026-05-01", None)),
-        ("DTSTART:20260501T090000", ("2026-05-01", None)),
-    ],
-)
+    [("DTSTART:20260501T090000Z\nDTEND:20260501T100000Z", ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00")),
+     ("DTSTART;TZID=Africa/Nairobi:20260501T090000", ("2026-05-01T09:00:00+03:00", None)),
+     ("DTSTART;TZID=Africa/Nairobi:20260501T090000\nDURATION:PT90M", ("2026-05-01T09:00:00+03:00", "2026-05-01T10:30:00+03:00")),
+     ("DTSTART;VALUE=DATE:20260501\nDTEND;VALUE=DATE:20260504", ("2026-05-01", "2026-05-03")),
+     ("DTSTART;VALUE=DATE:20260501", ("2026-05-01", None)), ("DTSTART:20260501T090000", ("2026-05-01", None))],
+)  # fmt: skip
 def test_a_time_has_a_zone_or_is_a_day(
     times: str, message: tuple[str | None, ...], define_source: DefineSource
 ) -> None:
@@ -239,15 +230,8 @@ def test_a_calendar_that_has_not_changed_is_not_read_again(define_source: Define
 
 @each(
     "content",
-    [
-        b"",
-        b"<html></html>",
-        b"BEGIN",
-        b'{"a": 1}',
-        b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n",
-        b"\xff\xfe\x00",
-    ],
-)
+    [b"", b"<html></html>", b"BEGIN", b'{"a": 1}', b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", b"\xff\xfe\x00"],
+)  # fmt: skip
 def test_what_is_no_calendar_is_reported(content: bytes, define_source: DefineSource) -> None:
     with pytest.raises(ParseError, match="https://registry"):
         pages(content, define_source)

@@ -90,15 +90,9 @@ def test_what_was_detected_is_marked_in_the_data(resource: Resource, property_: 
 
 @pytest.mark.parametrize(
     ("languages", "default", "tag"),
-    [
-        (["fre"], None, "fr"),
-        (["fr"], "en", "fr"),
-        (["en_US"], "en", "en"),
-        (["fr", "en"], "es", "es"),
-        (["mul"], "es", "es"),
-        ([], "es", "es"),
-    ],
-)
+    [(["fre"], None, "fr"), (["fr"], "en", "fr"), (["en_US"], "en", "en"), (["fr", "en"], "es", "es"), (["mul"], "es", "es"),
+     ([], "es", "es")],
+)  # fmt: skip
 @pytest.mark.parametrize("mapping", ["fields", "oai_dc", "ckan_package"])
 def test_texts_have_the_one_language_that_their_record_states(
     mapping: str,

@@ -141,12 +141,8 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(
     source: Callable[..., Source], registry: Registry
 ) -> None:
     row = {
-        "identifier": "a",
-        "title": "A",
-        "license": "Public domain",
-        "@id": "not an iri",
-        "landingPage": "http://a b",
-    }
+        "identifier": "a", "title": "A", "license": "Public domain", "@id": "not an iri", "landingPage": "http://a b",
+    }  # fmt: skip
 
     (record,) = harvest(registry({"": inventory(row)}), source())
 

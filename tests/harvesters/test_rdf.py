@@ -71,13 +71,10 @@ def site(pages: Mapping[str, bytes | int]) -> Handler:
 
 
 SYNTAXES = {
-    "turtle": (RdfFormat.TURTLE, "text/turtle"),
-    "n-triples": (RdfFormat.N_TRIPLES, "application/n-triples"),
-    "n-quads": (RdfFormat.N_QUADS, "application/n-quads"),
-    "trig": (RdfFormat.TRIG, "application/trig"),
-    "rdf-xml": (RdfFormat.RDF_XML, "application/rdf+xml"),
-    "json-ld": (RdfFormat.JSON_LD, "application/ld+json"),
-}
+    "turtle": (RdfFormat.TURTLE, "text/turtle"), "n-triples": (RdfFormat.N_TRIPLES, "application/n-triples"),
+    "n-quads": (RdfFormat.N_QUADS, "application/n-quads"), "trig": (RdfFormat.TRIG, "application/trig"),
+    "rdf-xml": (RdfFormat.RDF_XML, "application/rdf+xml"), "json-ld": (RdfFormat.JSON_LD, "application/ld+json"),
+}  # fmt: skip
 
 
 def written(name: str) -> bytes:
@@ -96,13 +93,8 @@ def test_a_document_says_the_same_in_any_syntax(
         message, "application/octet-stream"
     )
     suffix = {
-        "turtle": "ttl",
-        "n-triples": "nt",
-        "n-quads": "nq",
-        "trig": "trig",
-        "rdf-xml": "rdf",
-        "json-ld": "jsonld",
-    }[name]
+        "turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld",
+    }[name]  # fmt: skip
     server = registry(
         lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_})
     )
@@ -220,17 +212,10 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(
     define_source: DefineSource, registry: Registry
 ) -> None:
     pages = {
-        "/api": catalogue(
-            "c",
-            "d1",
-            "d2",
-            more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>",
-        ),
-        "/api?page=2": catalogue("c", "d3"),
-        "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
-        "/m2": b"<https://registry.example/m2> <urn:p> 2 .",
-        "/sub": catalogue("sub", "d4"),
-    }
+        "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
+        "/api?page=2": catalogue("c", "d3"), "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
+        "/m2": b"<https://registry.example/m2> <urn:p> 2 .", "/sub": catalogue("sub", "d4"),
+    }  # fmt: skip
     whole = harvest(registry(site(pages)), define_source("rdf"))
 
     for number, page in enumerate(whole[:-1], 1):
@@ -360,12 +345,9 @@ def test_a_page_that_is_missing_ends_the_harvest(
 
 @pytest.mark.parametrize(
     ("statements", "key"),
-    [
-        ("dct:identifier 'p-1'", "p-1"),
-        ("dcat:landingPage <https://registry.example/p>", "https://registry.example/p"),
-        ("dct:title 'only'", URL),
-    ],
-)
+    [("dct:identifier 'p-1'", "p-1"), ("dcat:landingPage <https://registry.example/p>", "https://registry.example/p"),
+     ("dct:title 'only'", URL)],
+)  # fmt: skip
 def test_a_node_without_an_iri_is_known_by_what_it_says(
     statements: str, key: str, define_source: DefineSource, registry: Registry
 ) -> None:
@@ -426,11 +408,8 @@ def test_an_iri_that_is_none_spoils_only_its_record(
 
 @pytest.mark.parametrize(
     ("licence", "licences"),
-    [
-        ('rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()),
-        (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",)),
-    ],
-)
+    [('rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()), (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",))],
+)  # fmt: skip
 def test_html_in_a_licence_does_not_cost_the_record(
     licence: str,
     licences: tuple[str, ...],
@@ -546,12 +525,9 @@ def test_an_empty_catalogue_is_no_error(define_source: DefineSource, registry: R
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [
-        ({"syntax": "n3"}, "'syntax' is 'n3'; use one of turtle"),
-        ({"types": "Dataset"}, "'types' holds 'Dataset'; write an IRI"),
-        ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'"),
-    ],
-)
+    [({"syntax": "n3"}, "'syntax' is 'n3'; use one of turtle"), ({"types": "Dataset"}, "'types' holds 'Dataset'; write an IRI"),
+     ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'")],
+)  # fmt: skip
 def test_a_definition_with_a_wrong_option_is_refused(
     options: dict[str, str], why: str, define_source: DefineSource
 ) -> None:

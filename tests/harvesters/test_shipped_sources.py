@@ -63,13 +63,9 @@ def _dial(request: httpx.Request) -> bytes:
     following = "https://exchange.dial.global/api/v1/projects?page=2" if number == 1 else None
     return json.dumps(
         {
-            "count": 2,
-            "page_size": 1,
-            "next_page": following,
-            "previous_page": None,
-            "results": [project],
+            "count": 2, "page_size": 1, "next_page": following, "previous_page": None, "results": [project],
         }
-    ).encode()
+    ).encode()  # fmt: skip
 
 
 def _atlas(_: httpx.Request) -> bytes:
@@ -128,12 +124,8 @@ def _graph(request: httpx.Request) -> bytes:
     results, following = pages[request.url.params["cursor"]]
     assert request.url.params["pageSize"] == "100"
     header = {
-        "numFound": 2,
-        "maxScore": 1,
-        "queryTime": 21,
-        "pageSize": 100,
-        "nextCursor": following,
-    }
+        "numFound": 2, "maxScore": 1, "queryTime": 21, "pageSize": 100, "nextCursor": following,
+    }  # fmt: skip
     return json.dumps({"header": header, "results": results}).encode()
 
 

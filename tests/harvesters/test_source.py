@@ -31,12 +31,8 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
     source = load(definition(tmp_path, GOOD))
 
     assert (source.name, source.title, source.every, source.pause, source.enabled) == (
-        "kenya-ict",
-        "Projects",
-        "15 3 * * *",
-        1.0,
-        True,
-    )
+        "kenya-ict", "Projects", "15 3 * * *", 1.0, True,
+    )  # fmt: skip
     assert source.limits == Limits(expect=100, vanished=0.10)
     assert source.fields == {"key": "id"}
 

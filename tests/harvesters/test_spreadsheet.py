@@ -21,12 +21,8 @@ from .conftest import DefineSource, Registry
 
 URL = "https://registry.example/api"
 ROWS = [
-    ["Projects of 2026", "", ""],
-    ["id", "name", "town"],
-    ["1", "A", "x"],
-    ["2", "B", "y"],
-    ["2", "B", "z"],
-]
+    ["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"],
+]  # fmt: skip
 _TYPES = (
     '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/>'
     '<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
@@ -205,15 +201,10 @@ def test_a_workbook_that_has_not_changed_says_so(
 
 @pytest.mark.parametrize(
     ("message", "text"),
-    [
-        (b"<html></html>", "an HTML page"),
-        (b"id,n\n1,x\n", "not a readable spreadsheet"),
-        (b"PK\x03\x04" + b"x" * 50, "not a readable spreadsheet"),
-        (xlsx(ROWS)[:-60], "not a readable spreadsheet"),
-        (xlsx([["name"], ["x"]]), "no column 'id', only name"),
-        (xlsx([]), "has no header line"),
-    ],
-)
+    [(b"<html></html>", "an HTML page"), (b"id,n\n1,x\n", "not a readable spreadsheet"),
+     (b"PK\x03\x04" + b"x" * 50, "not a readable spreadsheet"), (xlsx(ROWS)[:-60], "not a readable spreadsheet"),
+     (xlsx([["name"], ["x"]]), "no column 'id', only name"), (xlsx([]), "has no header line")],
+)  # fmt: skip
 def test_what_is_no_table_is_reported(
     message: bytes, text: str, define_source: DefineSource, registry: Registry
 ) -> None:

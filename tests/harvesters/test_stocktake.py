@@ -106,13 +106,8 @@ def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(
     ]
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
     assert server.requested == [
-        "/journal/head",
-        "/journal/",
-        "/journal/4.gz",
-        versions[0],
-        "/source/kenya",
-        versions[1],
-    ]
+        "/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1],
+    ]  # fmt: skip
 
 
 def test_a_change_is_the_same_record_as_a_full_harvest_brings(

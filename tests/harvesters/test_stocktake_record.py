@@ -65,15 +65,11 @@ def claims(iris: Iris) -> dict[str, tuple[Claim, ...]]:
             Claim(iris.concept("action-line", "C2"), Basis.CROSSWALKED, "Infrastructure"),
         ),
         "goals": (
-            Claim(
-                "http://metadata.un.org/sdg/4",
-                evidence=Text("It teaches.", "en"),
-                evidence_page="https://k.example/why",
-            ),
+            Claim("http://metadata.un.org/sdg/4", evidence=Text("It teaches.", "en"), evidence_page="https://k.example/why"),
             Claim("http://metadata.un.org/sdg/3", Basis.SUGGESTED, None, 0.75),
         ),
         "targets": (Claim("http://metadata.un.org/sdg/4.4"),),
-    }
+    }  # fmt: skip
 
 
 def common(iris: Iris) -> dict[str, Any]:
@@ -214,16 +210,10 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read: Callable[...
     assert not [
         word
         for word in (
-            "CatalogRecord",
-            "kenya.7",
-            "abab",
-            "ValidationResult",
-            "No lead",
-            f"{BASE}ns#",
-            f"{BASE}scheme/",
+            "CatalogRecord", "kenya.7", "abab", "ValidationResult", "No lead", f"{BASE}ns#", f"{BASE}scheme/",
         )
         if word in quads
-    ]
+    ]  # fmt: skip
 
 
 def test_a_contact_without_a_name_or_an_address_is_left_out(read: Callable[..., Any]) -> None:

@@ -47,16 +47,8 @@ def test_a_definition_can_say_how_dates_are_written() -> None:
 
 @each(
     "value, read",
-    [
-        ("1.5", 1.5),
-        (2, 2.0),
-        ("1,5", None),
-        ("nan", None),
-        ("1e999", None),
-        (None, None),
-        (True, None),
-    ],
-)
+    [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)],
+)  # fmt: skip
 def test_a_number_is_finite_and_has_a_point(
     value: str | int | bool | None, read: float | None
 ) -> None:
@@ -65,21 +57,11 @@ def test_a_number_is_finite_and_has_a_point(
 
 @each(
     "value, left",
-    [
-        ("write to jane.doe+x@mail.example.org!", "write to […]!"),
-        ("mailto:info@example.org", "[…]"),
-        ("call +41 (0)22 730 51 11 or Tel: 022 730 5111", "call […] or […]"),
-        ("Fax. 0041-22-730-5111", "[…]"),
-        (
-            "from 2019-05-01 to 2021-12-31, 1 000 000 people",
-            "from 2019-05-01 to 2021-12-31, 1 000 000 people",
-        ),
-        (
-            "ISBN 978-3-16-148410-0, +20 % a year, a @ b",
-            "ISBN 978-3-16-148410-0, +20 % a year, a @ b",
-        ),
-    ],
-)
+    [("write to jane.doe+x@mail.example.org!", "write to […]!"), ("mailto:info@example.org", "[…]"),
+     ("call +41 (0)22 730 51 11 or Tel: 022 730 5111", "call […] or […]"), ("Fax. 0041-22-730-5111", "[…]"),
+     ("from 2019-05-01 to 2021-12-31, 1 000 000 people", "from 2019-05-01 to 2021-12-31, 1 000 000 people"),
+     ("ISBN 978-3-16-148410-0, +20 % a year, a @ b", "ISBN 978-3-16-148410-0, +20 % a year, a @ b")],
+)  # fmt: skip
 def test_contacts_are_left_out_and_other_numbers_are_not(value: str, left: str) -> None:
     assert strip_contacts(value) == left
 
@@ -96,15 +78,8 @@ def test_a_text_that_is_only_a_mail_address_is_not_kept() -> None:
 
 @each(
     "word, tag",
-    [
-        ("pt-BR", "pt-BR"),
-        ("zh_Hans", "zh-Hans"),
-        ("ger", "de"),
-        ("swa", "sw"),
-        ("Arabic", "ar"),
-        ("xx", None),
-    ],
-)
+    [("pt-BR", "pt-BR"), ("zh_Hans", "zh-Hans"), ("ger", "de"), ("swa", "sw"), ("Arabic", "ar"), ("xx", None)],
+)  # fmt: skip
 def test_a_language_is_named_by_its_shortest_tag(word: str, tag: str | None) -> None:
     assert parse_language(word) == tag
 
@@ -123,14 +98,9 @@ def test_free_words_declare_only_what_they_name(words: Crosswalks) -> None:
 
 @each(
     "word, place, end",
-    [
-        ("Media", "lines", "/C9"),
-        ("Capacity building", "lines", "/C4"),
-        ("Gender equality", "goals", "/5"),
-        ("SDG 4", "goals", "/4"),
-        ("SDG target 4.4", "targets", "/4.4"),
-    ],
-)
+    [("Media", "lines", "/C9"), ("Capacity building", "lines", "/C4"), ("Gender equality", "goals", "/5"), ("SDG 4", "goals", "/4"),
+     ("SDG target 4.4", "targets", "/4.4")],
+)  # fmt: skip
 def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(
     words: Crosswalks, word: str, place: str, end: str
 ) -> None:
@@ -213,15 +183,9 @@ def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -
 
 @each(
     "word, area",
-    [
-        ("Congo (Congo-Brazzaville)", "178"),
-        ("Czechia (Czech Republic)", "203"),
-        ('Eswatini (fmr. "Swaziland")', "748"),
-        ("Micronesia (Federated States of)", "583"),
-        ("Congo (Congo-Kinshasa)", None),
-        ("Kenya (Nairobi)", None),
-    ],
-)
+    [("Congo (Congo-Brazzaville)", "178"), ("Czechia (Czech Republic)", "203"), ('Eswatini (fmr. "Swaziland")', "748"),
+     ("Micronesia (Federated States of)", "583"), ("Congo (Congo-Kinshasa)", None), ("Kenya (Nairobi)", None)],
+)  # fmt: skip
 def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
     word: str, area: str | None, words: Crosswalks
 ) -> None:
@@ -250,14 +214,10 @@ def test_countries_of_hdx_are_its_groups_and_additions(
 
 @each(
     "mapping, record",
-    [
-        ("dpg_nominee", {"license": "MPL-2.0"}),
-        ("dpg_nominee", {"license": ["mpl-2.0"]}),
-        ("dpg_nominee", {"license": [{"spdx": "MPL-2.0", "licenseURL": "https://a.example/"}]}),
-        ("fields", {"licence": "MPL-2.0"}),
-        ("ckan_package", {"license_id": "MPL-2.0"}),
-    ],
-)
+    [("dpg_nominee", {"license": "MPL-2.0"}), ("dpg_nominee", {"license": ["mpl-2.0"]}),
+     ("dpg_nominee", {"license": [{"spdx": "MPL-2.0", "licenseURL": "https://a.example/"}]}), ("fields", {"licence": "MPL-2.0"}),
+     ("ckan_package", {"license_id": "MPL-2.0"})],
+)  # fmt: skip
 def test_a_licence_of_spdx_is_its_address(
     mapping: str, record: dict[str, Any], define_source: DefineSource, words: Crosswalks
 ) -> None:

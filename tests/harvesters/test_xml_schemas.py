@@ -57,13 +57,9 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(
 
 @each(
     "field, name",
-    [
-        ('element="title"', "titles"),
-        ('element="description" qualifier="abstract"', "descriptions"),
-        ('element="subject" qualifier="other"', "subjects"),
-        ('element="title" qualifier="none"', "titles"),
-    ],
-)
+    [('element="title"', "titles"), ('element="description" qualifier="abstract"', "descriptions"),
+     ('element="subject" qualifier="other"', "subjects"), ('element="title" qualifier="none"', "titles")],
+)  # fmt: skip
 def test_a_field_of_dim_is_read_as_its_element(
     field: str, name: str, define_source: DefineSource, words: Crosswalks
 ) -> None:

@@ -107,13 +107,8 @@ def test_jena_patches_an_older_dump_to_the_newer_one(tmp_path: Path) -> None:
     ]
 
     line = [
-        "java",
-        "-cp",
-        _jars(tmp_path),
-        str(Path(__file__).parent / "Replay.java"),
-        str(tmp_path / "dump.nq"),
-        *map(str, patches),
-    ]
+        "java", "-cp", _jars(tmp_path), str(Path(__file__).parent / "Replay.java"), str(tmp_path / "dump.nq"), *map(str, patches),
+    ]  # fmt: skip
     completed = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
 
     ours = sorted(line for line in second if "<http://purl.org/dc/terms/title>" not in line)

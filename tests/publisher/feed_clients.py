@@ -130,14 +130,8 @@ def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
             str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])
         ]
         yield (
-            about["isVersionOf"],
-            (
-                body["id"],
-                int(about["position"]),
-                about["type"].rpartition("#")[2],
-                plain(statements),
-            ),
-        )
+            about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(statements)),
+        )  # fmt: skip
 
 
 def wait(condition: Callable[[], bool]) -> None:

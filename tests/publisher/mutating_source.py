@@ -102,12 +102,8 @@ def things() -> list[Resource]:
 def _described(source: str, resource: Resource, run: str) -> set[str]:
     return {
         *describe(resource, IRIS, source),
-        *describe_record(
-            resource.key,
-            IRIS,
-            Provenance(source, run, "oai_dc", "ab" * 32, FIRST, SECOND, datestamp="2026-02-27"),
-        ),
-    }
+        *describe_record(resource.key, IRIS, Provenance(source, run, "oai_dc", "ab" * 32, FIRST, SECOND, datestamp="2026-02-27")),
+    }  # fmt: skip
 
 
 def _put(

@@ -67,12 +67,8 @@ def _is_complete(service: QueryService) -> bool:
     if snapshot is None or head is None:
         return False
     return {
-        snapshot.position,
-        snapshot.text,
-        snapshot.tables,
-        snapshot.columns,
-        known,
-    } == {head.number}
+        snapshot.position, snapshot.text, snapshot.tables, snapshot.columns, known,
+    } == {head.number}  # fmt: skip
 
 
 @contextmanager

@@ -25,25 +25,9 @@ def typed(value: str, datatype: str) -> Literal:
 
 
 TEXTS = [
-    *(
-        Literal(text)
-        for text in (
-            "",
-            "a",
-            "b",
-            "Kenya",
-            "KENYA e-health",
-            'say "hi"\n\tback\\slash',
-            "Ünï",
-            "10",
-        )
-    ),
-    *(
-        Literal(text, language=tag)
-        for text in ("a", "Kenya", "Élan")
-        for tag in ("en", "fr", "en-GB")
-    ),
-]
+    *(Literal(text) for text in ("", "a", "b", "Kenya", "KENYA e-health", 'say "hi"\n\tback\\slash', "Ünï", "10")),
+    *(Literal(text, language=tag) for text in ("a", "Kenya", "Élan") for tag in ("en", "fr", "en-GB")),
+]  # fmt: skip
 INTEGERS = [
     typed(text, "integer") for text in ("0", "1", "2", "-3", "10", "007", "123456789012345678")
 ]
@@ -54,22 +38,11 @@ DECIMALS = [
 DATES = [typed(text, "date") for text in ("2020-01-01", "2021-12-31", "1999-05-05")]
 INSTANTS = [typed(text, "dateTime") for text in ("2020-01-01T00:00:00Z", "2021-12-31T23:59:59Z")]
 ODD = [
-    typed("1.5", "decimal"),
-    typed("1.0", "decimal"),
-    typed("1.0E0", "double"),
-    typed("NaN", "double"),
-    typed("-0.0", "double"),
-    typed("abc", "integer"),
-    typed("2020-13-45", "date"),
-    typed("2020-01-01+02:00", "date"),
-    typed("2020-01-01T00:00:00.5Z", "dateTime"),
-    typed("2020-01-01T00:00:00", "dateTime"),
-    typed("0000-01-01", "date"),
-    typed("true", "boolean"),
-    typed("1", "boolean"),
-    typed("5", "byte"),
-    Literal("x", datatype=NamedNode("http://example.org/type")),
-]
+    typed("1.5", "decimal"), typed("1.0", "decimal"), typed("1.0E0", "double"), typed("NaN", "double"), typed("-0.0", "double"),
+    typed("abc", "integer"), typed("2020-13-45", "date"), typed("2020-01-01+02:00", "date"), typed("2020-01-01T00:00:00.5Z", "dateTime"),
+    typed("2020-01-01T00:00:00", "dateTime"), typed("0000-01-01", "date"), typed("true", "boolean"), typed("1", "boolean"),
+    typed("5", "byte"), Literal("x", datatype=NamedNode("http://example.org/type")),
+]  # fmt: skip
 # Arguments of the right types for each function whose result is a boolean, and for each other one.
 TESTS: dict[str, Sequence[tuple[str, ...]]] = {
     "BOUND": [("?{}",)],
@@ -90,37 +63,23 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
     "COALESCE": [("?{}",), ("?{}", '"none"'), ("STR(?{})", "STR(?{})"), ("STRLEN(?{})", "0")],
     "CONCAT": [("?{}", "?{}"), ("STR(?{})", '"-"', "LANG(?{})"), ("?{}", '"x"', "LANG(?{})")],
     "IF": [("?{} = ?{}", '"same"', '"other"'), ("BOUND(?{})", "1", "STRLEN(?{})")],
-    "IRI": [("?{}",), ('CONCAT("http://example.org/", STR(?{}))',)],
-    "URI": [("STR(?{})",)],
-    "REPLACE": [("?{}", '"[^A-Za-z]"', '"_"'), ("STR(?{})", '"ken"', '""', '"i"')],
-    "SHA256": [("LCASE(?{})",)],
-    "STRAFTER": [("?{}", '"en"'), ("STR(?{})", '"a"')],
-    "STRBEFORE": [("?{}", '"n"'), ("LANG(?{})", '"-"')],
-    "STRDT": [("?{}", f"<{XSD}string>"), ("STR(?{})", f"<{XSD}string>")],
-    "STRLANG": [("STR(?{})", '"en-GB"'), ("?{}", '"fr"')],
-    "SUBSTR": [("STR(?{})", "2"), ("?{}", "1", "3")],
-    **{name: [("?{}",), ("STRLEN(?{})",)] for name in ("-", "ABS")},
+    "IRI": [("?{}",), ('CONCAT("http://example.org/", STR(?{}))',)], "URI": [("STR(?{})",)],
+    "REPLACE": [("?{}", '"[^A-Za-z]"', '"_"'), ("STR(?{})", '"ken"', '""', '"i"')], "SHA256": [("LCASE(?{})",)],
+    "STRAFTER": [("?{}", '"en"'), ("STR(?{})", '"a"')], "STRBEFORE": [("?{}", '"n"'), ("LANG(?{})", '"-"')],
+    "STRDT": [("?{}", f"<{XSD}string>"), ("STR(?{})", f"<{XSD}string>")], "STRLANG": [("STR(?{})", '"en-GB"'), ("?{}", '"fr"')],
+    "SUBSTR": [("STR(?{})", "2"), ("?{}", "1", "3")], **{name: [("?{}",), ("STRLEN(?{})",)] for name in ("-", "ABS")},
     **{name: [("?{} / 4",), ("?{} / -3",), ("?{}",)] for name in ("CEIL", "FLOOR", "ROUND")},
     **{name: [("?{}",)] for name in ("YEAR", "MONTH", "DAY", "HOURS", "MINUTES", "TZ")},
     **{name: [("?{}",)] for name in ("STR", "LANG", "DATATYPE", "LCASE", "UCASE", "STRLEN")},
     **{name: [("?{}",), ("STR(?{})",)] for name in ("ENCODE_FOR_URI", "MD5", "SHA1")},
     **{f"<{XSD}{name}>": [("?{}",), ("STR(?{})",)] for name in ("integer", "string")},
-}
+}  # fmt: skip
 UNBOUND = "?i"  # its name is one of the flags of REGEX
 EXPRESSIONS = [
-    "?{}",
-    "?{} + 1",
-    "?{} - ?{}",
-    "?{} * 3 / 7",
-    "FLOOR(?{} / -3) + 1",
-    "CEIL(STRLEN(?{}) / 2)",
-    "IF(isNUMERIC(?{0}), ?{0}, 0)",
-    'IF(?{0} = ?{1}, ?{0}, "x")',
-    "IF(isIRI(?{0}), STR(?{0}), ?{0})",
-    "IF(BOUND(?{}), true, ?{})",
-    'COALESCE(?{} / 2, ?{} + 1, "none"@en)',
-    "IF(?{} > 1, true, BOUND(?{}))",
-]
+    "?{}", "?{} + 1", "?{} - ?{}", "?{} * 3 / 7", "FLOOR(?{} / -3) + 1", "CEIL(STRLEN(?{}) / 2)", "IF(isNUMERIC(?{0}), ?{0}, 0)",
+    'IF(?{0} = ?{1}, ?{0}, "x")', "IF(isIRI(?{0}), STR(?{0}), ?{0})", "IF(BOUND(?{}), true, ?{})",
+    'COALESCE(?{} / 2, ?{} + 1, "none"@en)', "IF(?{} > 1, true, BOUND(?{}))",
+]  # fmt: skip
 ORDERS = [
     *("STRLEN(STR(?{}))", f"DESC(<{XSD}integer>(?{{}}))", "LCASE(?{})", "DESC(LCASE(STR(?{})))"),
     *('COALESCE(?{}, "none")', "DESC(-?{})", "(?{} / 4)"),
@@ -130,14 +89,10 @@ TERMS: tuple[Sequence[NamedNode | Literal], ...] = (
     *(NODES, TEXTS, INTEGERS, DECIMALS, DATES, ODD),
 )
 VALUES: dict[NamedNode, Sequence[NamedNode | BlankNode | Literal]] = {
-    PREDICATES[0]: NODES,
-    PREDICATES[1]: [*NODES, *BLANK],
-    PREDICATES[2]: TEXTS,
-    PREDICATES[3]: INTEGERS,
-    PREDICATES[4]: [*DATES, *INSTANTS],
-    PREDICATES[6]: [*DECIMALS, *DECIMALS, INTEGERS[1], INTEGERS[4]],
+    PREDICATES[0]: NODES, PREDICATES[1]: [*NODES, *BLANK], PREDICATES[2]: TEXTS, PREDICATES[3]: INTEGERS,
+    PREDICATES[4]: [*DATES, *INSTANTS], PREDICATES[6]: [*DECIMALS, *DECIMALS, INTEGERS[1], INTEGERS[4]],
     PREDICATES[5]: [*NODES, *TEXTS, *INTEGERS, *DATES, *ODD, *BLANK],
-}
+}  # fmt: skip
 
 
 def random_quads(random: Random, number: int = 250) -> list[Quad]:
@@ -190,21 +145,10 @@ class QueryGenerator:
         pattern = dataset + group
         shape = random.choice(
             [
-                "plain",
-                "distinct",
-                "count",
-                "group",
-                "group",
-                "order",
-                "nested",
-                "projected",
-                "having",
-                "concatenated",
-                "ask",
-                "construct",
-                "describe",
+                "plain", "distinct", "count", "group", "group", "order", "nested", "projected", "having", "concatenated", "ask",
+                "construct", "describe",
             ]
-        )
+        )  # fmt: skip
         one, two = random.sample(self._names, 2)
         computed = sorted(name for name in variables_in(pattern) if name[0] in "xy")
         if computed and random.random() < 0.6:
@@ -272,14 +216,9 @@ class QueryGenerator:
         distinct = [f"{function}(DISTINCT ?{name})" for function in ("COUNT", "SUM", "AVG")]
         return self._random.choice(
             [
-                "COUNT(*)",
-                "COUNT(DISTINCT *)",
-                *distinct,
-                *of_name,
-                self._random.choice(computed),
-                f"SUM(?{name}) / COUNT(*)",
+                "COUNT(*)", "COUNT(DISTINCT *)", *distinct, *of_name, self._random.choice(computed), f"SUM(?{name}) / COUNT(*)",
             ]
-        )
+        )  # fmt: skip
 
     def _dataset(self) -> str:
         """Return clauses of FROM and FROM NAMED, mostly none."""
@@ -411,30 +350,22 @@ class QueryGenerator:
         one, two = self._name(), self._name()
         return self._random.choice(
             [
-                exists,
-                f"NOT {exists}",
-                f"IF({exists}, 0, 1)",
-                f"COALESCE(?{one}, ?{two})",
-                f"IF({self._condition(1)}, ?{one}, ?{two})",
+                exists, f"NOT {exists}", f"IF({exists}, 0, 1)", f"COALESCE(?{one}, ?{two})", f"IF({self._condition(1)}, ?{one}, ?{two})",
             ]
-        )
+        )  # fmt: skip
 
     def _condition(self, depth: int) -> str:
         random, name = self._random, self._name()
         choices = [
             f"?{name} {random.choice(['=', '!=', '<', '>', '<=', '>='])} {self._term()}",
             f"?{name} {random.choice(['=', '!=', '<'])} ?{self._name()}",
-            f"?{name} {random.choice(['IN', 'NOT IN'])} ({self._term()}, {self._term()})",
-            *(self._call(TESTS, [name]) for _ in range(8)),
+            f"?{name} {random.choice(['IN', 'NOT IN'])} ({self._term()}, {self._term()})", *(self._call(TESTS, [name]) for _ in range(8)),
             f"{self._call(CALLS, [name])} {random.choice(['=', '!=', '<'])} {self._term()}",
             f'LANG(?{name}) = "{random.choice(["en", "fr", ""])}"',
-            f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>",
-            f"YEAR(?{name}) > 2020",
-            f"?{name} / 2 {random.choice(['=', '<', '>=', '!='])} ?{self._name()}",
-            f"?{name} + 1 < {random.randrange(9)}",
-            f"STRLEN(?{name}) < 3",
-            f"STR(?{name}) = STR(?{self._name()})",
-        ]
+            f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>", f"YEAR(?{name}) > 2020",
+            f"?{name} / 2 {random.choice(['=', '<', '>=', '!='])} ?{self._name()}", f"?{name} + 1 < {random.randrange(9)}",
+            f"STRLEN(?{name}) < 3", f"STR(?{name}) = STR(?{self._name()})",
+        ]  # fmt: skip
         if depth and random.random() < 0.4:
             one, two = self._condition(depth - 1), self._condition(depth - 1)
             return random.choice([f"({one}) && ({two})", f"({one}) || ({two})", f"!({one})"])
@@ -460,21 +391,12 @@ class QueryGenerator:
         paths += [f"!{one}", f"!({one}|{two})", f"^(!{one})", f"({one}|{one}/{two})"]
         recursive = [f"{one}{mark}" for mark in "*+?"]
         recursive += [
-            f"({one}/{two}?)+",
-            f"({one}*/{two})?",
-            f"({one}+|^{two})*",
-            f"(!{one})+",
-            f"({one}?/{two}?)+",
-            f"({one}|{two}+)",
+            f"({one}/{two}?)+", f"({one}*/{two})?", f"({one}+|^{two})*", f"(!{one})+", f"({one}?/{two}?)+", f"({one}|{two}+)",
             f"({one}|{two}?)",
-        ]
+        ]  # fmt: skip
         recursive += [
-            f"({one}|{two})*",
-            f"{two}/{one}*",
-            f"({one}/{two})+",
-            f"(^{one})+",
-            f"{one}+/{two}?",
-        ]
+            f"({one}|{two})*", f"{two}/{one}*", f"({one}/{two})+", f"(^{one})+", f"{one}+/{two}?",
+        ]  # fmt: skip
         predicate = random.choice(
             [str(one)] * 20 + paths + [random.choice(recursive), random.choice(recursive)]
         )

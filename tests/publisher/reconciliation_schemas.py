@@ -71,42 +71,25 @@ MANIFEST = closed(
 )
 _CANDIDATE = closed(
     {
-        "id": TEXT,
-        "name": TEXT,
-        "description": {"type": "string"},
-        "score": {"type": "number", "minimum": 0, "maximum": 100},
-        "features": many(closed({"id": TEXT, "value": {"type": ["number", "boolean"]}})),
-        "match": {"type": "boolean"},
+        "id": TEXT, "name": TEXT, "description": {"type": "string"}, "score": {"type": "number", "minimum": 0, "maximum": 100},
+        "features": many(closed({"id": TEXT, "value": {"type": ["number", "boolean"]}})), "match": {"type": "boolean"},
         "type": many(NAMED),
     }
-)
+)  # fmt: skip
 RESULTS: Schema = {"type": "object", "additionalProperties": closed({"result": many(_CANDIDATE)})}
 ENTITIES = closed(
     {
-        "result": many(
-            closed(
-                {
-                    "id": TEXT,
-                    "name": TEXT,
-                    "description": {"type": "string"},
-                    "notable": many(NAMED),
-                }
-            )
-        )
+        "result": many(closed({"id": TEXT, "name": TEXT, "description": {"type": "string"}, "notable": many(NAMED)})),
     }
-)
+)  # fmt: skip
 SUGGESTIONS = closed({"result": many(NAMED)})
 FLYOUT = closed({"id": TEXT, "html": TEXT})
 PROPOSALS = closed(
     {"properties": many(NAMED), "type": {"type": "string"}, "limit": {"type": "integer"}}
 )
 _VALUE: Schema = {
-    "oneOf": [
-        closed({"id": TEXT, "name": TEXT}),
-        closed({"str": {"type": "string"}}),
-        closed({"int": {"type": "integer"}}),
-    ]
-}
+    "oneOf": [closed({"id": TEXT, "name": TEXT}), closed({"str": {"type": "string"}}), closed({"int": {"type": "integer"}})],
+}  # fmt: skip
 EXTENSION = closed(
     {
         "meta": many(closed({"id": TEXT, "name": TEXT}, {"type": NAMED})),

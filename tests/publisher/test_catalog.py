@@ -124,13 +124,7 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
         *(
             ("DataService", path)
             for path in (
-                "conformsTo",
-                "contactPoint",
-                "endpointDescription",
-                "keyword",
-                "publisher",
-                "servesDataset",
-                "theme",
+                "conformsTo", "contactPoint", "endpointDescription", "keyword", "publisher", "servesDataset", "theme",
             )
         ),
         *(
@@ -140,7 +134,7 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
         *(("Distribution", path) for path in ("availability", "format", "license")),
         ("PeriodOfTime", "endDate"),
         ("PeriodOfTime", "startDate"),
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.suite("dcat-ap-3")
@@ -267,12 +261,8 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
     page = await client.get("/catalog", headers={"Accept": "text/html"})
 
     texts = (
-        "WSIS Stocktaking, release 2",
-        "Registry of demo",
-        "SPARQL endpoint",
-        "stocktake-2.nq.gz",
-        "DCAT-AP",
-    )
+        "WSIS Stocktaking, release 2", "Registry of demo", "SPARQL endpoint", "stocktake-2.nq.gz", "DCAT-AP",
+    )  # fmt: skip
     assert [text for text in texts if text not in page.text] == []
 
 

@@ -190,12 +190,9 @@ async def test_the_data_are_those_of_the_graph(client: httpx.AsyncClient) -> Non
 
 @pytest.mark.parametrize(
     ("path", "location"),
-    [
-        ("/cluster/initiative/atlas/x%2F9", CLUSTER),
-        ("/cluster/initiative/atlas/x%2F9.ttl", f"{CLUSTER}.ttl"),
-        ("/cluster/initiative/demo/lost", CLUSTER),
-    ],
-)
+    [("/cluster/initiative/atlas/x%2F9", CLUSTER), ("/cluster/initiative/atlas/x%2F9.ttl", f"{CLUSTER}.ttl"),
+     ("/cluster/initiative/demo/lost", CLUSTER)],
+)  # fmt: skip
 async def test_a_merged_cluster_redirects_for_ever(
     client: httpx.AsyncClient, path: str, location: str
 ) -> None:
@@ -214,13 +211,8 @@ async def test_a_dissolved_cluster_is_gone_and_names_its_member(client: httpx.As
 
 @each(
     "path",
-    [
-        "/cluster/initiative/demo/5",
-        "/cluster/initiative/demo",
-        "/cluster/planet/demo/1",
-        "/cluster/",
-    ],
-)
+    ["/cluster/initiative/demo/5", "/cluster/initiative/demo", "/cluster/planet/demo/1", "/cluster/"],
+)  # fmt: skip
 async def test_what_was_never_a_cluster_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
 
@@ -250,12 +242,9 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
 
 @pytest.mark.parametrize(
     ("path", "records", "different"),
-    [
-        ("/search?kind=initiative", 128, 124),
-        ("/search", 128, 124),
-        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123),
-    ],
-)
+    [("/search?kind=initiative", 128, 124), ("/search", 128, 124),
+     ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123)],
+)  # fmt: skip
 async def test_pages_count_clusters_with_the_records_beside(
     client: httpx.AsyncClient, path: str, records: int, different: int
 ) -> None:
@@ -395,12 +384,8 @@ def member_values(
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("dct:description", ["long", "new", "old"]),
-        ("dct:title", ["old", "long", "new"]),
-        ("schema:startDate", ["new", "old", "long"]),
-    ],
-)
+    [("dct:description", ["long", "new", "old"]), ("dct:title", ["old", "long", "new"]), ("schema:startDate", ["new", "old", "long"])],
+)  # fmt: skip
 def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]) -> None:
     says = [
         member_values("new", "b", changed="2026-03-01", first_seen="2026-02-01"),

@@ -127,16 +127,8 @@ def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Expo
     folder = tmp_path_factory.mktemp("site") / "out"
     log = folder / LOG
     line = [
-        sys.executable,
-        "-m",
-        "stocktake",
-        "export",
-        "site",
-        "--output",
-        str(folder),
-        "--languages",
-        ",".join(LANGUAGES),
-    ]
+        sys.executable, "-m", "stocktake", "export", "site", "--output", str(folder), "--languages", ",".join(LANGUAGES),
+    ]  # fmt: skip
     process = Process(line, env={**os.environ, "STOCKTAKE_DATA": str(edition.data)}, cwd=ROOT)
     try:
         wait_until(
@@ -297,15 +289,8 @@ def test_the_search_finds_all_that_the_portal_finds(
 
 @each(
     "query",
-    [
-        "goal=3&kind=initiative",
-        "line=C2",
-        "country=404",
-        "source=demo&kind=event",
-        "q=zzz",
-        "year=2023",
-    ],
-)
+    ["goal=3&kind=initiative", "line=C2", "country=404", "source=demo&kind=event", "q=zzz", "year=2023"],
+)  # fmt: skip
 def test_facets_count_what_the_portal_counts(
     browser: Browser, site: str, endpoint: str, query: str
 ) -> None:
@@ -402,18 +387,12 @@ def test_pages_of_the_edition_have_no_fault_that_axe_finds(
 
 @each(
     "href, file",
-    [
-        ("/page/initiative/demo/a%2F1", "en/page/initiative/demo/a-1~773232abe9.html"),
-        ("/?lang=ar", "ar/index.html"),
-        ("https://stocktaking.example/releases/", "en/releases.html"),
-        ("/search?line=C2&view=table", "en/search.html"),
-        ("/sparql?example=matrix", "en/query.html"),
-        ("/static/style.css", "static/style.css"),
-        ("/releases/1/CITATION.cff", "releases/1/CITATION.cff"),
-        ("/events?month=2025-05", "en/events~26c3bb2d5e.html"),
-        ("/data/initiative/demo/Con.ttl", "data/initiative/demo/con~76f6a4ad8e.ttl"),
-    ],
-)
+    [("/page/initiative/demo/a%2F1", "en/page/initiative/demo/a-1~773232abe9.html"), ("/?lang=ar", "ar/index.html"),
+     ("https://stocktaking.example/releases/", "en/releases.html"), ("/search?line=C2&view=table", "en/search.html"),
+     ("/sparql?example=matrix", "en/query.html"), ("/static/style.css", "static/style.css"),
+     ("/releases/1/CITATION.cff", "releases/1/CITATION.cff"), ("/events?month=2025-05", "en/events~26c3bb2d5e.html"),
+     ("/data/initiative/demo/Con.ttl", "data/initiative/demo/con~76f6a4ad8e.ttl")],
+)  # fmt: skip
 def test_an_address_has_a_file(href: str, file: str) -> None:
     target = ADDRESSES.resolve(href, "/topics", "en")
 
@@ -441,16 +420,8 @@ def test_no_two_addresses_share_a_file() -> None:
 
 @each(
     "href",
-    [
-        "/sparql?query=ASK{}",
-        "/search?region=africa",
-        "/events?month=1999-01",
-        "/feeds/all.atom",
-        "/join",
-        "/releases/2/a.csv",
-        "/admin",
-    ],
-)
+    ["/sparql?query=ASK{}", "/search?region=africa", "/events?month=1999-01", "/feeds/all.atom", "/join", "/releases/2/a.csv", "/admin"],
+)  # fmt: skip
 def test_an_address_that_needs_a_server_has_no_file(href: str) -> None:
     assert ADDRESSES.resolve(href, "/", "en") is None
 
@@ -549,16 +520,8 @@ def test_the_command_packs_a_finished_export_for_kiwix(
         if file.is_file()
     }
     line = [
-        sys.executable,
-        "-m",
-        "stocktake",
-        "export",
-        "zim",
-        "--output",
-        str(tmp_path / "out.zim"),
-        "--languages",
-        ",".join(LANGUAGES),
-    ]
+        sys.executable, "-m", "stocktake", "export", "zim", "--output", str(tmp_path / "out.zim"), "--languages", ",".join(LANGUAGES),
+    ]  # fmt: skip
     completed = subprocess.run(
         line,
         env={**os.environ, "STOCKTAKE_DATA": str(edition.data)},
@@ -596,16 +559,8 @@ def _assert_kiwix_reads(path: Path) -> None:
     """
     if zimcheck := shutil.which("zimcheck"):
         checks = [
-            "--empty",
-            "--checksum",
-            "--integrity",
-            "--metadata",
-            "--favicon",
-            "--main",
-            "--redundant",
-            "--url_external",
-            "-L",
-        ]
+            "--empty", "--checksum", "--integrity", "--metadata", "--favicon", "--main", "--redundant", "--url_external", "-L",
+        ]  # fmt: skip
         checked = subprocess.run(
             [zimcheck, *checks, str(path)], capture_output=True, text=True, timeout=300, check=False
         )

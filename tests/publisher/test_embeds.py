@@ -27,23 +27,12 @@ from publisher.store.query_service import QueryService
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}
 ADDRESSES = [
-    "/embed/count",
-    "/embed/bars/goal",
-    "/embed/table/country",
-    "/embed/trend/line",
-    "/embed/map",
-    "/embed/matrix",
-]
+    "/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map", "/embed/matrix",
+]  # fmt: skip
 MOST = 30_000  # bytes of a page with its styles, as sent
 HOSTILE = [
-    '"><script>alert(1)</script>',
-    "'; DROP TABLE x; --",
-    "../../etc/passwd",
-    "%00",
-    "\u202egnp",
-    "javascript:alert(1)",
-    "x" * 3_000,
-]
+    '"><script>alert(1)</script>', "'; DROP TABLE x; --", "../../etc/passwd", "%00", "\u202egnp", "javascript:alert(1)", "x" * 3_000,
+]  # fmt: skip
 
 pytestmark = session_loop
 
@@ -122,19 +111,8 @@ async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, addres
 
 @each(
     "address",
-    [
-        "/",
-        "/map",
-        "/trends",
-        "/search",
-        "/sparql",
-        "/compare",
-        "/oembed",
-        "/embed/none",
-        "/embeds",
-        "/static/embed.css",
-    ],
-)
+    ["/", "/map", "/trends", "/search", "/sparql", "/compare", "/oembed", "/embed/none", "/embeds", "/static/embed.css"],
+)  # fmt: skip
 async def test_nothing_else_may_be_framed(inside: httpx.AsyncClient, address: str) -> None:
     reply = await inside.get(address, headers=HTML)
 
@@ -165,17 +143,8 @@ async def test_hostile_parameters_are_escaped_or_refused(
 
 @each(
     "path",
-    [
-        "",
-        "bars",
-        "bars/",
-        "bars/none",
-        "count/goal",
-        "map/goal",
-        "bars/goal/x",
-        "bars/%3Cscript%3E",
-    ],
-)
+    ["", "bars", "bars/", "bars/none", "count/goal", "map/goal", "bars/goal/x", "bars/%3Cscript%3E"],
+)  # fmt: skip
 async def test_an_embed_that_is_none_is_404_and_names_those_that_are(
     inside: httpx.AsyncClient, path: str
 ) -> None:
@@ -226,19 +195,11 @@ async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, addre
 
 @each(
     "query, status",
-    [
-        ("", 400),
-        ("url=http://other.example/embed/map", 404),
-        ("url=http://stocktake.test.other.example/embed/map", 404),
-        ("url=http://stocktake.test/map", 404),
-        ("url=http://stocktake.test/embed/none", 404),
-        ("url=javascript:alert(1)", 404),
-        ("url=http://[::1", 404),
-        ("url=http://stocktake.test/embed/map&format=xml", 501),
-        ("url=http://stocktake.test/embed/map&maxwidth=none", 400),
-        ("url=http://stocktake.test/embed/map&maxwidth=0", 400),
-    ],
-)
+    [("", 400), ("url=http://other.example/embed/map", 404), ("url=http://stocktake.test.other.example/embed/map", 404),
+     ("url=http://stocktake.test/map", 404), ("url=http://stocktake.test/embed/none", 404), ("url=javascript:alert(1)", 404),
+     ("url=http://[::1", 404), ("url=http://stocktake.test/embed/map&format=xml", 501),
+     ("url=http://stocktake.test/embed/map&maxwidth=none", 400), ("url=http://stocktake.test/embed/map&maxwidth=0", 400)],
+)  # fmt: skip
 async def test_oembed_refuses_what_is_no_embed(
     inside: httpx.AsyncClient, query: str, status: int
 ) -> None:

@@ -46,14 +46,9 @@ CANNOT = {("virtuoso", "near-nairobi"): "this store does not know a function of 
 # there are as many is compared.
 ANY_OF_THEM = frozenset(
     {
-        "provenance-of-a-record",
-        "one-initiative-as-a-graph",
-        "organization-networks",
-        "full-text",
-        "languages",
-        "matrix",
+        "provenance-of-a-record", "one-initiative-as-a-graph", "organization-networks", "full-text", "languages", "matrix",
     }
-)
+)  # fmt: skip
 # What an expression says is true is an integer in Virtuoso.
 WITH_BOOLEANS = frozenset({("virtuoso", "matrix-and-practice")})
 # A page or data of each endpoint; ``_heard`` returns what is compared.

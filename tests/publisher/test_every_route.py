@@ -288,16 +288,8 @@ def test_links_do_not_name_the_host_and_what_a_client_holds_is_not_sent_again(
 
 @each(
     "address",
-    [
-        "/oai?verb=Identify",
-        "/feeds/all.atom",
-        "/sitemap.xml",
-        "/robots.txt",
-        "/ldes",
-        "/activities",
-        "/.well-known/security.txt",
-    ],
-)
+    ["/oai?verb=Identify", "/feeds/all.atom", "/sitemap.xml", "/robots.txt", "/ldes", "/activities", "/.well-known/security.txt"],
+)  # fmt: skip
 def test_links_begin_with_the_configured_address(client: httpx.Client, address: str) -> None:
     text = client.get(address, headers={"Accept": "*/*"}).text
 
@@ -306,17 +298,8 @@ def test_links_begin_with_the_configured_address(client: httpx.Client, address: 
 
 @each(
     "address",
-    [
-        "/dumps",
-        "/journal",
-        "/reports",
-        "/releases",
-        "/releases/1",
-        "/health/",
-        "/admin",
-        "/admin/sources/",
-    ],
-)
+    ["/dumps", "/journal", "/reports", "/releases", "/releases/1", "/health/", "/admin", "/admin/sources/"],
+)  # fmt: skip
 def test_redirects_stay_at_the_host_of_the_request(client: httpx.Client, address: str) -> None:
     answer = client.get(address, headers={"Host": "evil.example"})
 
@@ -337,23 +320,16 @@ def ask(server: str, head: bytes) -> bytes:
 
 @each(
     "head, status",
-    [
-        (b"GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /admin/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /static/style.css HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /robots.txt HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /robots.txt HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
-        (b'GET /robots.txt HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n', b"400"),
-        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example/x\r\nConnection: close\r\n\r\n", b"400"),
-        (
-            b"GET /robots.txt HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nConnection: close\r\n\r\n",
-            b"400",
-        ),
-        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n", b"200"),
-        (b"GET /robots.txt HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"),
-        (b"GET /robots.txt HTTP/1.0\r\n\r\n", b"200"),
-    ],
-)
+    [(b"GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"), (b"GET /admin/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+     (b"GET /static/style.css HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b"400"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
+     (b'GET /robots.txt HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n', b"400"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost: a.example/x\r\nConnection: close\r\n\r\n", b"400"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nConnection: close\r\n\r\n", b"400"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n", b"200"),
+     (b"GET /robots.txt HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"), (b"GET /robots.txt HTTP/1.0\r\n\r\n", b"200")],
+)  # fmt: skip
 @pytest.mark.smoke
 def test_request_without_a_valid_host_is_400(server: str, head: bytes, status: bytes) -> None:
     answer = ask(server, head)
@@ -371,22 +347,8 @@ STEMS = sorted(
 
 
 TAILS = [
-    "/",
-    "//",
-    "///",
-    "/%2F",
-    "/.",
-    "/..%2f",
-    "/%00",
-    "/%FF",
-    "/a//b",
-    "//a",
-    "/a/",
-    ".",
-    "..",
-    ".json",
-    "?format=none",
-]
+    "/", "//", "///", "/%2F", "/.", "/..%2f", "/%00", "/%FF", "/a//b", "//a", "/a/", ".", "..", ".json", "?format=none",
+]  # fmt: skip
 
 
 @each("stem", STEMS)
@@ -412,14 +374,8 @@ def _failures(client: httpx.Client, stem: str, tails: Sequence[str]) -> dict[str
 
 
 MISSING = [
-    "/reports/nope/",
-    "/reports/nope/report.html",
-    "/linkset/",
-    "/linkset//",
-    "/memento//",
-    "/ldes/version//",
-    "/dumps/nope",
-]
+    "/reports/nope/", "/reports/nope/report.html", "/linkset/", "/linkset//", "/memento//", "/ldes/version//", "/dumps/nope",
+]  # fmt: skip
 
 
 @each("address", MISSING)
@@ -443,12 +399,8 @@ def test_admin_addresses_do_not_name_the_host_of_the_request(
         "paths"
     ]
     paths = {re.sub(r"{\w+}", "x", path) for path in described} | {
-        "/",
-        "/page/runs",
-        "/page/audit-log",
-        "/page/keys",
-        "/style.css",
-    }
+        "/", "/page/runs", "/page/audit-log", "/page/keys", "/style.css",
+    }  # fmt: skip
 
     answers = [
         client.get(f"/admin{path}{end}", headers={"Host": "evil.example"})

@@ -16,12 +16,8 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.store.query_service import QueryService
 
 NO_FIELD: dict[str, Any] = {
-    "fields": [],
-    "value": "",
-    "place": None,
-    "classification": None,
-    "is_constant": False,
-}
+    "fields": [], "value": "", "place": None, "classification": None, "is_constant": False,
+}  # fmt: skip
 FOUND = {
     "record": "https://x.example/record/demo/a%2F1", "source": "demo", "key": "a/1", "run": "demo.1", "started": "2026-03-01T12:00:00Z",
     "mapping": "fields", "rules": "abc", "note": "", "history": [{"run": "demo.1", "started": "2026-03-01T12:00:00Z", "outcome": "new"}],
@@ -72,12 +68,8 @@ async def test_value_is_highlighted_in_its_bytes(service: QueryService) -> None:
         'href="https://x.example/crosswalk/1"',
     )
     statement = (
-        "&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;",
-        "na&lt;me",
-        "de la fuente",
-        "ninguna fuente",
-        "cada ficha lo tiene",
-    )
+        "&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "cada ficha lo tiene",
+    )  # fmt: skip
     for text in (*statement, *classification, "ff00", "/record/demo/a%2F1"):
         assert text in main
     assert "<script>" not in main

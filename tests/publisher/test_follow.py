@@ -146,12 +146,8 @@ async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_fo
 
     [(channel, address, search, title, language, frequency)] = kept_subscriptions.requested
     assert (channel, address, search, language, frequency) == (
-        "mail",
-        "reader@example.org",
-        "goal=3&q=clinics",
-        "es",
-        "week",
-    )
+        "mail", "reader@example.org", "goal=3&q=clinics", "es", "week",
+    )  # fmt: skip
     assert title.startswith("“clinics” · 3. ")
 
 

@@ -43,28 +43,14 @@ SAMPLE = {
 }  # fmt: skip
 ANSWER = {
     "records": [
-        {
-            "key": "<p1>",
-            "outcome": "published",
-            "title": "One & all",
-            "reason": "",
-            "warnings": ["No goal."],
-            "statements": 30,
-        },
-        {
-            "key": "p2",
-            "outcome": "withheld",
-            "title": "",
-            "reason": "No title (title)",
-            "warnings": [],
-            "statements": 0,
-        },
+        {"key": "<p1>", "outcome": "published", "title": "One & all", "reason": "", "warnings": ["No goal."], "statements": 30},
+        {"key": "p2", "outcome": "withheld", "title": "", "reason": "No title (title)", "warnings": [], "statements": 0},
     ],
     "reported_total": 1200,
     "more": True,
     "error_kind": "",
     "error": "",
-}
+}  # fmt: skip
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
 
@@ -130,16 +116,11 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
 
 @pytest.mark.parametrize(
     "sample",
-    [
-        json.dumps({"k" * 20_000: {f"a{number}": {"b": "c"} for number in range(2_000)}}),
-        json.dumps([{"k" * 20_000: {f"a{number}": "b" for number in range(2_000)}}] * 2),
-        f'"{"k " * 20_000}",b\n' + "c,d\n" * 2_000,
-        f"<{'k' * 20_000}>"
-        + "".join(f"<a{number}>b</a{number}>" for number in range(2_000))
-        + f"</{'k' * 20_000}>",
-    ],
+    [json.dumps({"k" * 20_000: {f"a{number}": {"b": "c"} for number in range(2_000)}}),
+     json.dumps([{"k" * 20_000: {f"a{number}": "b" for number in range(2_000)}}] * 2), f'"{"k " * 20_000}",b\n' + "c,d\n" * 2_000,
+     f"<{'k' * 20_000}>" + "".join(f"<a{number}>b</a{number}>" for number in range(2_000)) + f"</{'k' * 20_000}>"],
     ids=["list", "fields", "csv", "xml"],
-)
+)  # fmt: skip
 def test_a_long_name_in_a_sample_is_not_repeated_for_each_value(sample: str) -> None:
     tracemalloc.start()
     try:
@@ -237,12 +218,8 @@ def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table
     )
 
     options = {
-        "records": "results",
-        "page": "p",
-        "size": 5,
-        "names": ["a", "b"],
-        "more": {"x y": True},
-    }
+        "records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True},
+    }  # fmt: skip
     assert tomllib.loads(source_toml(result))["options"] == options
     sly = from_query({**SAMPLE, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
     # they stay within the options, where none is known

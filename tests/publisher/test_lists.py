@@ -67,14 +67,9 @@ async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncCli
 
     assert item["status"] == f"{BASE}operations#published"
     assert lost == {
-        "id": f"{BASE}id/initiative/demo/lost",
-        "page": "http://stocktake.test/page/initiative/demo/lost",
-        "title": "Lost project",
-        "language": "en",
-        "record": f"{BASE}record/demo/lost",
-        "status": f"{BASE}operations#gone",
-        "modified": "2026-03-02T08:00:00Z",
-    }
+        "id": f"{BASE}id/initiative/demo/lost", "page": "http://stocktake.test/page/initiative/demo/lost", "title": "Lost project",
+        "language": "en", "record": f"{BASE}record/demo/lost", "status": f"{BASE}operations#gone", "modified": "2026-03-02T08:00:00Z",
+    }  # fmt: skip
 
 
 async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:

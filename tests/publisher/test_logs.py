@@ -91,12 +91,8 @@ def test_as_json_an_event_is_an_object_on_one_line(
     event = json.loads(line)
     assert line.isascii()
     expected = {
-        "run": "01J",
-        "event": "run failed",
-        "level": "error",
-        "reason": "a\u2028b\nc",
-        "rows": 3,
-    }
+        "run": "01J", "event": "run failed", "level": "error", "reason": "a\u2028b\nc", "rows": 3,
+    }  # fmt: skip
     assert expected.items() <= event.items()
     assert event["exception"].startswith("Traceback (most recent call last):")
 

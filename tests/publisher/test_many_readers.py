@@ -32,14 +32,10 @@ SEEN = datetime(2026, 4, 28, tzinfo=UTC)
 ONE = {"verb": "GetRecord", "metadataPrefix": "oai_dc"}
 NEW = "/record/demo/i%2F900"
 PATHS = (
-    "/record/demo/i%2F1?format=nt",
-    "/data/initiative/demo/i%2F1?format=ttl",
-    "/page/initiative/demo/i%2F1",
-    "/sparql?format=json&query=SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }",
-    "/things.json?source=demo&sort=title",
-    "/journal/2",
+    "/record/demo/i%2F1?format=nt", "/data/initiative/demo/i%2F1?format=ttl", "/page/initiative/demo/i%2F1",
+    "/sparql?format=json&query=SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }", "/things.json?source=demo&sort=title", "/journal/2",
     "/.well-known/void?format=nt",
-)
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -130,14 +130,10 @@ async def test_what_is_no_page_of_the_portal_is_made_each_time(
     ]
 
     assert (
-        site.count,
-        {answer.status_code for answer in answers},
-        {answer.headers.get("content-encoding") for answer in answers},
+        site.count, {answer.status_code for answer in answers}, {answer.headers.get("content-encoding") for answer in answers},
     ) == (
-        2,
-        {status},
-        {None},
-    )
+        2, {status}, {None},
+    )  # fmt: skip
 
 
 async def test_nothing_is_kept_while_nothing_is_shown(

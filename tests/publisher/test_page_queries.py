@@ -54,12 +54,8 @@ EXAMPLES_OF_THE_STORE = {
     *("near-nairobi", "run-accounts"),
 }
 LEFT_TO_THE_STORE = {
-    "named-graphs",
-    "run-records",
-    "without licence",
-    "without known-licence",
-    "without page-not-gone",
-}
+    "named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone",
+}  # fmt: skip
 
 # Without bindings they are answered with all statements, for seconds.
 OF_ALL_STATEMENTS = {"about", "names-about", "graph", "names-in-graph"}

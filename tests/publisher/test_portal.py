@@ -30,45 +30,18 @@ from vocab.iris import Iris
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 HTML = {"Accept": "text/html"}
 PAGES = [
-    "/",
-    "/map",
-    "/matrix",
-    "/trends",
-    "/gaps",
-    "/events",
-    "/documents",
-    "/posts",
-    "/prizes",
-    "/registries",
-    "/source/demo/report",
-    "/join",
-    "/validate",
-    "/explain",
-    "/search",
-    "/topics",
-    "/data",
-    "/about",
-    "/about/design",
-    "/compare",
-    "/columns",
-]
+    "/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/source/demo/report",
+    "/join", "/validate", "/explain", "/search", "/topics", "/data", "/about", "/about/design", "/compare", "/columns",
+]  # fmt: skip
 ABOUT = [
-    "/scheme/action-line/C4",
-    "/scheme/itu-region/africa",
-    "/concept?iri=http://metadata.un.org/sdg/3",
-    "/concept?iri=http://metadata.un.org/sdg/3.8",
-    "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404",
-    "/page/organization/demo/ministry-of-health",
-    "/source/demo",
-]
+    "/scheme/action-line/C4", "/scheme/itu-region/africa", "/concept?iri=http://metadata.un.org/sdg/3",
+    "/concept?iri=http://metadata.un.org/sdg/3.8", "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404",
+    "/page/organization/demo/ministry-of-health", "/source/demo",
+]  # fmt: skip
 FORMS = {
-    "json": "application/json",
-    "csv": "text/csv",
-    "ttl": "text/turtle",
-    "nt": "application/n-triples",
-    "jsonld": "application/ld+json",
+    "json": "application/json", "csv": "text/csv", "ttl": "text/turtle", "nt": "application/n-triples", "jsonld": "application/ld+json",
     "rdf": "application/rdf+xml",
-}
+}  # fmt: skip
 
 
 async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
@@ -111,14 +84,9 @@ async def test_a_page_is_in_the_language_of_its_reader(
 
 @each(
     "path, section, entry",
-    [
-        ("/map", "Explore", "Map"),
-        ("/scheme/action-line/C4", "Topics", "Action lines"),
-        ("/sparql", "Data", "Query"),
-        ("/source/demo", "Sources", ""),
-        ("/about", "", ""),
-    ],
-)
+    [("/map", "Explore", "Map"), ("/scheme/action-line/C4", "Topics", "Action lines"), ("/sparql", "Data", "Query"),
+     ("/source/demo", "Sources", ""), ("/about", "", "")],
+)  # fmt: skip
 async def test_the_navigation_marks_the_section_and_the_page(
     client: httpx.AsyncClient, path: str, section: str, entry: str
 ) -> None:
@@ -177,21 +145,11 @@ async def test_a_topic_shows_the_first_of_each_list_and_all_others_behind_a_summ
 
 @each(
     "path, status, address",
-    [
-        ("/country/kenya", 301, f"/concept?iri={KENYA}"),
-        ("/country/404", 301, f"/concept?iri={KENYA}"),
-        (
-            "/country/united-kingdom",
-            301,
-            "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/826",
-        ),
-        ("/goal/3", 301, "/concept?iri=http://metadata.un.org/sdg/3"),
-        ("/target/3.8", 301, "/concept?iri=http://metadata.un.org/sdg/3.8"),
-        ("/action-line/c7-ehea", 301, "/scheme/action-line/C7-ehea"),
-        ("/country/congo", 300, ""),
-        ("/country/atlantis", 404, ""),
-    ],
-)
+    [("/country/kenya", 301, f"/concept?iri={KENYA}"), ("/country/404", 301, f"/concept?iri={KENYA}"),
+     ("/country/united-kingdom", 301, "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/826"),
+     ("/goal/3", 301, "/concept?iri=http://metadata.un.org/sdg/3"), ("/target/3.8", 301, "/concept?iri=http://metadata.un.org/sdg/3.8"),
+     ("/action-line/c7-ehea", 301, "/scheme/action-line/C7-ehea"), ("/country/congo", 300, ""), ("/country/atlantis", 404, "")],
+)  # fmt: skip
 async def test_an_address_that_people_write_leads_to_the_page_of_its_topic(
     client: httpx.AsyncClient, path: str, status: int, address: str
 ) -> None:
@@ -319,20 +277,9 @@ async def test_data_are_the_same_in_every_language(client: httpx.AsyncClient, pa
 
 @each(
     "stem",
-    [
-        "/home.",
-        "/map.",
-        "/trends.",
-        "/gaps.",
-        "/events.",
-        "/documents.",
-        "/posts.",
-        "/prizes.",
-        "/registries.",
-        "/topics.",
-        "/matrix/counts.",
-    ],
-)
+    ["/home.", "/map.", "/trends.", "/gaps.", "/events.", "/documents.", "/posts.", "/prizes.", "/registries.", "/topics.",
+     "/matrix/counts."],
+)  # fmt: skip
 async def test_every_page_of_numbers_has_its_json_csv_and_rdf(
     client: httpx.AsyncClient, stem: str
 ) -> None:
@@ -352,14 +299,11 @@ async def test_every_page_of_numbers_has_its_json_csv_and_rdf(
 
 
 FIGURES = {
-    "/scheme/action-line/C4": "/figures/line/C4",
-    "/scheme/itu-region/africa": "/figures/region/africa",
-    "/concept?iri=http://metadata.un.org/sdg/3": "/figures/goal/3",
-    "/concept?iri=http://metadata.un.org/sdg/3.8": "/figures/target/3.8",
+    "/scheme/action-line/C4": "/figures/line/C4", "/scheme/itu-region/africa": "/figures/region/africa",
+    "/concept?iri=http://metadata.un.org/sdg/3": "/figures/goal/3", "/concept?iri=http://metadata.un.org/sdg/3.8": "/figures/target/3.8",
     "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404": "/figures/country/404",
-    "/page/organization/demo/ministry-of-health": "/figures/organization/demo/ministry-of-health",
-    "/source/demo": "/figures/source/demo",
-}
+    "/page/organization/demo/ministry-of-health": "/figures/organization/demo/ministry-of-health", "/source/demo": "/figures/source/demo",
+}  # fmt: skip
 
 
 @each("stem", FIGURES.values())
@@ -425,14 +369,8 @@ async def test_the_figures_of_other_bases_are_other_figures(client: httpx.AsyncC
 
 @each(
     "path",
-    [
-        "/figures/goal/44.csv",
-        "/figures/year/2024",
-        "/figures/organization/demo/nobody",
-        "/figures/",
-        "/figures/goal",
-    ],
-)
+    ["/figures/goal/44.csv", "/figures/year/2024", "/figures/organization/demo/nobody", "/figures/", "/figures/goal"],
+)  # fmt: skip
 async def test_where_nothing_is_counted_it_is_said_what_is(
     client: httpx.AsyncClient, path: str
 ) -> None:
@@ -557,30 +495,18 @@ async def test_a_month_shows_its_events_and_leads_to_the_next(client: httpx.Asyn
 
 @each(
     "path",
-    [
-        "/events?month=2025-13",
-        "/events?month=x",
-        "/documents?page=0",
-        "/trends?by=colour",
-        "/events?month=0000-01",
-    ],
-)
+    ["/events?month=2025-13", "/events?month=x", "/documents?page=0", "/trends?by=colour", "/events?month=0000-01"],
+)  # fmt: skip
 async def test_what_cannot_be_shown_is_refused(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 400
 
 
 @each(
     "path, near",
-    [
-        ("/search?contry=404&format=json", "country"),
-        ("/map.csv?lin=C1", "line"),
-        ("/trends.json?gaol=3", "goal"),
-        ("/things.json?concpt=x", "concept"),
-        ("/figures/goal/3.json?bases=declared", "basis"),
-        ("/feeds/search.json?contry=404", "country"),
-        ("/compare/records?from=1&onlly=new", "only"),
-    ],
-)
+    [("/search?contry=404&format=json", "country"), ("/map.csv?lin=C1", "line"), ("/trends.json?gaol=3", "goal"),
+     ("/things.json?concpt=x", "concept"), ("/figures/goal/3.json?bases=declared", "basis"), ("/feeds/search.json?contry=404", "country"),
+     ("/compare/records?from=1&onlly=new", "only")],
+)  # fmt: skip
 async def test_data_are_refused_for_a_parameter_that_there_is_not(
     client: httpx.AsyncClient, path: str, near: str
 ) -> None:
@@ -628,14 +554,8 @@ async def test_a_facet_narrows_the_search_and_states_the_counts(client: httpx.As
 
     assert narrowed["total"] == 8
     assert narrowed["facets"]["line"] == {
-        "C1": 1,
-        "C2": 1,
-        "C3": 2,
-        "C4": 1,
-        "C5": 1,
-        "C6": 1,
-        "C7-ehea": 1,
-    }
+        "C1": 1, "C2": 1, "C3": 2, "C4": 1, "C5": 1, "C6": 1, "C7-ehea": 1,
+    }  # fmt: skip
     assert re.search(
         r'aria-current="true"><span class="label"><span><span><bdi>3</bdi>\.</span> <bdi class="name">Good health',
         text,
@@ -745,15 +665,9 @@ async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes
     client: httpx.AsyncClient, kind: Any, tmp_path: Path
 ) -> None:
     results = {
-        "kind": kind,
-        "title": 'Registry "of" tests \\ é',
-        "url": SOURCE_FORMATS[kind].example,
-        "licence": "https://creativecommons.org/licenses/by/4.0/",
-        "language": "en",
-        "key": "id",
-        "name": "name",
-        "records": "results",
-    }
+        "kind": kind, "title": 'Registry "of" tests \\ é', "url": SOURCE_FORMATS[kind].example,
+        "licence": "https://creativecommons.org/licenses/by/4.0/", "language": "en", "key": "id", "name": "name", "records": "results",
+    }  # fmt: skip
     file = tmp_path / f"{from_query(results).name}.toml"
     file.write_text(source_toml(from_query(results)), encoding="utf-8")
 
@@ -810,14 +724,10 @@ async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client: httpx.A
 
 @each(
     "path, cells, leads",
-    [
-        ("/source/demo", 17, "source=demo"),
-        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 17, "country=404"),
-        ("/concept?iri=http://metadata.un.org/sdg/3.8", 18, "target=3.8"),
-        ("/scheme/action-line/C4", 17, "line=C4"),
-        ("/page/organization/demo/ministry-of-health", 17, ""),
-    ],
-)
+    [("/source/demo", 17, "source=demo"), ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 17, "country=404"),
+     ("/concept?iri=http://metadata.un.org/sdg/3.8", 18, "target=3.8"), ("/scheme/action-line/C4", 17, "line=C4"),
+     ("/page/organization/demo/ministry-of-health", 17, "")],
+)  # fmt: skip
 async def test_a_profile_has_its_row_of_the_matrix(
     client: httpx.AsyncClient, path: str, cells: int, leads: str
 ) -> None:

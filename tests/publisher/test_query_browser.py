@@ -39,14 +39,8 @@ def _screenshot(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     """
     log = folder / "net.json"
     line = [
-        browser,
-        *FLAGS.split(),
-        f"--user-data-dir={folder}",
-        f"--log-net-log={log}",
-        "--virtual-time-budget=4000",
-        "--dump-dom",
-        url,
-    ]
+        browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url,
+    ]  # fmt: skip
     completed = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     events = [result.get("params", {}) for result in json.loads(log.read_text())["events"]]
     urls = {

@@ -63,13 +63,8 @@ async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(
 
     assert manifest["versions"] == ["0.2"]
     assert [item["id"] for item in manifest["defaultTypes"]] == [
-        "organization",
-        "initiative",
-        "country",
-        "goal",
-        "target",
-        "action-line",
-    ]
+        "organization", "initiative", "country", "goal", "target", "action-line",
+    ]  # fmt: skip
     assert manifest["preview"]["url"].startswith(str(client.base_url).rstrip("/"))
 
 

@@ -26,12 +26,8 @@ def test_datacite_takes_the_metadata() -> None:
     assert schema45.validate(result)
     assert result["publicationYear"] == "2026"
     assert result["relatedIdentifiers"] == [
-        {
-            "relatedIdentifier": "https://x.org/release/3",
-            "relatedIdentifierType": "URL",
-            "relationType": "IsNewVersionOf",
-        }
-    ]
+        {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"},
+    ]  # fmt: skip
 
 
 def test_datacite_makes_its_xml_of_the_metadata() -> None:

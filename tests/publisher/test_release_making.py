@@ -38,13 +38,9 @@ ROOT = Path(__file__).parents[2]
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 STAGES = (
-    "Writing the dumps",
-    "Writing the rows of the tables",
-    "Writing the tables as CSV and Parquet",
-    "Counting the changes since the previous release",
-    "Signing the files",
-    "Publishing the release",
-)
+    "Writing the dumps", "Writing the rows of the tables", "Writing the tables as CSV and Parquet",
+    "Counting the changes since the previous release", "Signing the files", "Publishing the release",
+)  # fmt: skip
 
 _KILLED = """
 import os, signal, sys

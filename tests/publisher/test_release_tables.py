@@ -280,13 +280,8 @@ def validate_package(folder: Path) -> list[dict[str, Any]]:
     leaves files open; return its tasks.
     """
     line = [
-        sys.executable,
-        "-m",
-        "frictionless",
-        "validate",
-        str(folder / "datapackage.json"),
-        "--json",
-    ]
+        sys.executable, "-m", "frictionless", "validate", str(folder / "datapackage.json"), "--json",
+    ]  # fmt: skip
     completed = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
     tasks: list[dict[str, Any]] = json.loads(completed.stdout)["tasks"]
     return tasks
@@ -337,12 +332,8 @@ def test_the_package_names_every_file_that_was_there_when_it_was_written(folder:
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
     assert there - results == {
-        "croissant.json",
-        "datapackage.json",
-        "release.json",
-        "ro-crate-metadata.json",
-        "SHA256SUMS",
-    }
+        "croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS",
+    }  # fmt: skip
 
 
 def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
@@ -393,16 +384,8 @@ def test_the_codebook_has_units_code_lists_and_examples(folder: Path) -> None:
 
 def test_code_lists_of_columns_exist() -> None:
     known = {
-        "action-line",
-        "sdg",
-        "area",
-        "coverage",
-        "status",
-        "activity-type",
-        "stakeholder-type",
-        "prize-category",
-        "prize-stage",
-    }
+        "action-line", "sdg", "area", "coverage", "status", "activity-type", "stakeholder-type", "prize-category", "prize-stage",
+    }  # fmt: skip
 
     assert {
         scheme for item in TABLES.values() for column in item.columns for scheme in column.schemes
@@ -480,14 +463,8 @@ def test_the_crate_describes_every_file_and_column(folder: Path) -> None:
     assert len(entities) == len(crate["@graph"])
     assert described == {item["@id"] for item in root["hasPart"]}
     assert {path.name for path in folder.iterdir() if path.suffix != ".minisig"} - described == {
-        *(
-            "croissant.json",
-            "datapackage.json",
-            "release.json",
-            "ro-crate-metadata.json",
-            "SHA256SUMS",
-        )
-    }
+        *("croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"),
+    }  # fmt: skip
     for name in described:
         assert entities[name]["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     links = [link["@id"] for item in crate["@graph"] for value in item.values() for link in (value if isinstance(value, list) else [value])

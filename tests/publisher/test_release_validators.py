@@ -64,15 +64,8 @@ def validators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     commands = environment / "bin"
     install = [
-        *uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--no-config",
-        "--python",
-        str(commands / "python"),
-        "--require-hashes",
-    ]
+        *uv, "pip", "install", "--quiet", "--no-config", "--python", str(commands / "python"), "--require-hashes",
+    ]  # fmt: skip
     completed = subprocess.run(
         [*install, "--requirement", str(LOCK)],
         capture_output=True,
@@ -105,14 +98,8 @@ def validate(
     def validate(crate: Path) -> dict[str, Any]:
         report = work / f"{crate.name}.json"
         options = [
-            "--offline",
-            "--cache-path",
-            str(cache),
-            "--profile-identifier",
-            "ro-crate-1.1",
-            "--requirement-severity",
-            "recommended",
-        ]
+            "--offline", "--cache-path", str(cache), "--profile-identifier", "ro-crate-1.1", "--requirement-severity", "recommended",
+        ]  # fmt: skip
         options += ["--no-paging", "--output-format", "json", "--output-file", str(report)]
         command = [str(validators / "rocrate-validator"), "-y", "validate", *options, str(crate)]
         completed = subprocess.run(

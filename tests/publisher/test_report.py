@@ -66,12 +66,8 @@ def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data: Path, repo
     result = files(data, report.name)
 
     assert sorted(result) == [
-        "SHA256SUMS",
-        "report.css",
-        "report.html",
-        "report.json",
-        "report.pdf",
-    ]
+        "SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf",
+    ]  # fmt: skip
     assert result["report.pdf"].startswith(b"%PDF-")
     assert report.name == "release-1.en"
 
@@ -187,12 +183,8 @@ def test_a_country_is_named_by_code_or_by_name(data: Path, country: str) -> None
 
 
 NARROWINGS = [
-    {"goal": "3"},
-    {"country": "404"},
-    {"line": "C4"},
-    {"region": "africa"},
-    {"year": "2025"},
-]
+    {"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "africa"}, {"year": "2025"},
+]  # fmt: skip
 
 
 @each("chosen", NARROWINGS)
@@ -248,17 +240,9 @@ def test_the_command_names_the_files_that_it_wrote(data: Path) -> None:
     result = CliRunner().invoke(
         app,
         [
-            "--data",
-            str(data),
-            "report",
-            "--release",
-            "1",
-            "--action-line",
-            "C7-ehea",
-            "--language",
-            "fr",
+            "--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr",
         ],
-    )
+    )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
     assert [Path(line).name for line in result.stdout.split()] == [

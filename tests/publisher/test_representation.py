@@ -27,12 +27,8 @@ ACCEPTED = [
     ("text/html;q=0, text/*", "ttl"),
 ]  # fmt: skip
 DOCUMENTS = [
-    "/record/demo/1",
-    "/source/demo",
-    "/run/run-2",
-    "/matrix/C1-1",
-    "/scheme/action-line/C4",
-]
+    "/record/demo/1", "/source/demo", "/run/run-2", "/matrix/C1-1", "/scheme/action-line/C4",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -111,12 +107,8 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(
     fetch: Callable[..., Any],
 ) -> None:
     paths = [
-        THING,
-        DATA,
-        "/page/initiative/demo/1",
-        "/source/demo",
-        "/memento/20260302080000/record/demo/1",
-    ]
+        THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1",
+    ]  # fmt: skip
 
     results = [await fetch(path, "image/png") for path in paths]
 

@@ -15,13 +15,8 @@ SH = "http://www.w3.org/ns/shacl#"
 
 @each(
     "suffix, form",
-    [
-        ("ttl", RdfFormat.TURTLE),
-        ("nt", RdfFormat.N_TRIPLES),
-        ("jsonld", RdfFormat.JSON_LD),
-        ("rdf", RdfFormat.RDF_XML),
-    ],
-)
+    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)],
+)  # fmt: skip
 async def test_shapes_have_messages_in_six_languages_in_every_format(
     client: httpx.AsyncClient, suffix: str, form: RdfFormat
 ) -> None:

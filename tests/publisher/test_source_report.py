@@ -67,12 +67,8 @@ async def test_remarks_are_reported_without_a_ledger(service: QueryService) -> N
     [rule] = data["rules"]
     assert data["has_ledger"] is False
     assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == (
-        "NoTarget",
-        1,
-        None,
-        False,
-        "",
-    )
+        "NoTarget", 1, None, False, "",
+    )  # fmt: skip
     assert rule["first_seen"] == "2026-03-02T08:00:00Z"
     assert rule["message"] == {"en": "No target is named."}  # a rule of another version
     assert rule["remedy"] == {}

@@ -48,13 +48,10 @@ async def test_head_is_answered(client: httpx.AsyncClient) -> None:
 
 @each(
     "accept, media",
-    [
-        ("application/sparql-results+json", "application/sparql-results+json"),
-        ("application/sparql-results+xml", "application/sparql-results+xml"),
-        ("text/csv", "text/csv; charset=utf-8"),
-        ("text/tab-separated-values", "text/tab-separated-values; charset=utf-8"),
-    ],
-)
+    [("application/sparql-results+json", "application/sparql-results+json"),
+     ("application/sparql-results+xml", "application/sparql-results+xml"), ("text/csv", "text/csv; charset=utf-8"),
+     ("text/tab-separated-values", "text/tab-separated-values; charset=utf-8")],
+)  # fmt: skip
 async def test_a_table_comes_in_the_format_that_is_wanted(
     client: httpx.AsyncClient, accept: str, media: str
 ) -> None:
@@ -66,14 +63,11 @@ async def test_a_table_comes_in_the_format_that_is_wanted(
 
 @each(
     "query, columns",
-    [
-        ("SELECT * { ?s ?p ?o } LIMIT 1", "s,p,o"),
-        ("select distinct*where { ?thing a ?class . ?thing ?b ?a } LIMIT 1", "thing,class,b,a"),
-        ("# SELECT *\nSELECT * { GRAPH ?g { $z ?y ?x MINUS { ?z ?w ?v } } } LIMIT 1", "g,z,y,x"),
-        ("SELECT * { { SELECT * { ?z a ?y } } ?z ?b ?x } LIMIT 1", "z,y,b,x"),
-        ("SELECT ?z (COUNT(*) AS ?a) { ?z ?y ?x } GROUP BY ?z LIMIT 1", "z,a"),
-    ],
-)
+    [("SELECT * { ?s ?p ?o } LIMIT 1", "s,p,o"), ("select distinct*where { ?thing a ?class . ?thing ?b ?a } LIMIT 1", "thing,class,b,a"),
+     ("# SELECT *\nSELECT * { GRAPH ?g { $z ?y ?x MINUS { ?z ?w ?v } } } LIMIT 1", "g,z,y,x"),
+     ("SELECT * { { SELECT * { ?z a ?y } } ?z ?b ?x } LIMIT 1", "z,y,b,x"),
+     ("SELECT ?z (COUNT(*) AS ?a) { ?z ?y ?x } GROUP BY ?z LIMIT 1", "z,a")],
+)  # fmt: skip
 async def test_columns_stand_in_the_order_of_the_query(
     client: httpx.AsyncClient, query: str, columns: str
 ) -> None:
@@ -95,13 +89,9 @@ async def test_csv_and_xml_are_well_formed(client: httpx.AsyncClient) -> None:
 
 @each(
     "accept, form",
-    [
-        ("text/turtle", RdfFormat.TURTLE),
-        ("application/n-triples", RdfFormat.N_TRIPLES),
-        ("application/rdf+xml", RdfFormat.RDF_XML),
-        ("application/ld+json", RdfFormat.JSON_LD),
-    ],
-)
+    [("text/turtle", RdfFormat.TURTLE), ("application/n-triples", RdfFormat.N_TRIPLES), ("application/rdf+xml", RdfFormat.RDF_XML),
+     ("application/ld+json", RdfFormat.JSON_LD)],
+)  # fmt: skip
 async def test_a_graph_comes_in_the_format_that_is_wanted(
     client: httpx.AsyncClient, accept: str, form: RdfFormat
 ) -> None:
@@ -129,20 +119,14 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
 
 @each(
     "names, table, graph",
-    [
-        (["json"], "application/sparql-results+json", "application/ld+json"),
-        (["xml"], "application/sparql-results+xml", "application/rdf+xml"),
-        (["turtle"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
-        (["N3"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
-        (
-            ["tsv", "text/tab-separated-values"],
-            "text/tab-separated-values; charset=utf-8",
-            "text/turtle; charset=utf-8",
-        ),
-        (["application/rdf+xml"], "application/sparql-results+json", "application/rdf+xml"),
-        (["", "csv"], "text/csv; charset=utf-8", "text/turtle; charset=utf-8"),
-    ],
-)
+    [(["json"], "application/sparql-results+json", "application/ld+json"),
+     (["xml"], "application/sparql-results+xml", "application/rdf+xml"),
+     (["turtle"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
+     (["N3"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
+     (["tsv", "text/tab-separated-values"], "text/tab-separated-values; charset=utf-8", "text/turtle; charset=utf-8"),
+     (["application/rdf+xml"], "application/sparql-results+json", "application/rdf+xml"),
+     (["", "csv"], "text/csv; charset=utf-8", "text/turtle; charset=utf-8")],
+)  # fmt: skip
 async def test_a_format_may_be_named_in_the_words_of_clients(
     client: httpx.AsyncClient, names: list[str], table: str, graph: str
 ) -> None:

@@ -60,52 +60,12 @@ def source_statuses() -> list[SourceStatus]:
     late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
     return [
-        SourceStatus(
-            "demo",
-            NOW - DAY,
-            NOW - DAY,
-            "committed",
-            124,
-            None,
-            live,
-            full_harvest=NOW - DAY,
-            due=NOW + DAY,
-            missing=2,
-        ),
-        SourceStatus(
-            "alpha",
-            NOW - DAY,
-            NOW - 9 * DAY,
-            "held",
-            9,
-            "5 of 9 vanished <b>",
-            late,
-            run="alpha.3",
-            plan="alpha.3",
-        ),
-        SourceStatus(
-            "beta",
-            NOW,
-            NOW - DAY,
-            "failed",
-            9,
-            "503",
-            FreshnessInputs(NOW - DAY, 3, NOW + DAY),
-            run="beta.7",
-            account=failed,
-        ),
-        SourceStatus(
-            "gamma",
-            NOW,
-            NOW,
-            "unchanged",
-            9,
-            None,
-            FreshnessInputs(NOW, 0, NOW + DAY, is_held=True),
-            hold="they migrate",
-        ),
+        SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, full_harvest=NOW - DAY, due=NOW + DAY, missing=2),
+        SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
+        SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
+        SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, is_held=True), hold="they migrate"),
         SourceStatus("omega", None, None, None, 0, None, FreshnessInputs(retired=True)),
-    ]
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +99,8 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
 @session_loop
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {
-        "alpha": "late",
-        "beta": "failing",
-        "demo": "live",
-        "gamma": "frozen",
-        "omega": "retired",
-    }
+        "alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired",
+    }  # fmt: skip
     sparql = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
 
     json = (await client.get("/status.json")).json()

@@ -20,22 +20,15 @@ from publisher.releases.tables.schema import TABLES, CellType
 RECIPES = ROOT / "docs" / "how-to" / "use-the-tables.md"
 # Initiatives a and b are one; c is another; e is an event.
 LINKS = (
-    ("a", "initiative", "action-line", "C1", "declared"),
-    ("b", "initiative", "action-line", "C1", "declared"),
-    ("c", "initiative", "action-line", "C1", "declared"),
-    ("c", "initiative", "action-line", "C2", "declared"),
-    ("a", "initiative", "action-line", "C3", "suggested"),
-    ("a", "initiative", "goal", "4", "declared"),
+    ("a", "initiative", "action-line", "C1", "declared"), ("b", "initiative", "action-line", "C1", "declared"),
+    ("c", "initiative", "action-line", "C1", "declared"), ("c", "initiative", "action-line", "C2", "declared"),
+    ("a", "initiative", "action-line", "C3", "suggested"), ("a", "initiative", "goal", "4", "declared"),
     ("e", "event", "action-line", "C1", "declared"),
-)
+)  # fmt: skip
 PLACES = (
-    ("a", "initiative", "004", None, None),
-    ("b", "initiative", "004", None, None),
-    ("c", "initiative", "004", None, None),
-    ("c", "initiative", "250", None, None),
-    ("c", "initiative", None, 48.862, 0.0),
-    ("e", "event", "250", 1.5, 2.5),
-)
+    ("a", "initiative", "004", None, None), ("b", "initiative", "004", None, None), ("c", "initiative", "004", None, None),
+    ("c", "initiative", "250", None, None), ("c", "initiative", None, 48.862, 0.0), ("e", "event", "250", 1.5, 2.5),
+)  # fmt: skip
 INITIATIVES = (
     ("a", "Café", 2020, ["C1"]),
     ("b", "Café", 2020, ["C1"]),

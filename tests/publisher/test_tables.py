@@ -27,24 +27,15 @@ MINISTRY = IRIS.thing("organization", "demo", "ministry-of-health")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WISHES = {
-    "all": Filter(),
-    "initiatives": make_filter(kind="initiative"),
-    "a goal": make_filter(goal="3"),
-    "two lines, one goal": make_filter(goal="3", kind="initiative").with_codes(
-        "line", "C2", "C7-ehea"
-    ),
-    "a translated goal": make_filter(Basis.CROSSWALKED, goal="9"),
-    "every basis": make_filter(*Basis, line="C2"),
-    "a country and a year": make_filter(country="404", year="2023"),
-    "a source and a language": make_filter(source="demo", language="fr"),
+    "all": Filter(), "initiatives": make_filter(kind="initiative"), "a goal": make_filter(goal="3"),
+    "two lines, one goal": make_filter(goal="3", kind="initiative").with_codes("line", "C2", "C7-ehea"),
+    "a translated goal": make_filter(Basis.CROSSWALKED, goal="9"), "every basis": make_filter(*Basis, line="C2"),
+    "a country and a year": make_filter(country="404", year="2023"), "a source and a language": make_filter(source="demo", language="fr"),
     "a region and a type of stakeholder": make_filter(region="africa", stakeholder="government"),
-    "a prize": make_filter(prize="12", stage="champion", prizeyear="2025"),
-    "nothing": make_filter(goal="17", status="ongoing"),
+    "a prize": make_filter(prize="12", stage="champion", prizeyear="2025"), "nothing": make_filter(goal="17", status="ongoing"),
     "a party": Filter(party=MINISTRY),
-    "a party's initiatives for a goal": Filter(
-        (("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY
-    ),
-}
+    "a party's initiatives for a goal": Filter((("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY),
+}  # fmt: skip
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

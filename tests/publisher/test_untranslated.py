@@ -31,41 +31,15 @@ TEMPLATES = sorted(
 # Names, which are the same in every language, and what is typed as it stands.
 NAMES = {
     *(
-        "WSIS",
-        "Stocktaking",
-        "RDF",
-        "XML",
-        "JSON",
-        "CSV",
-        "SPARQL",
-        "Turtle",
-        "VoID",
-        "Atom",
-        "PDF",
-        "SVG",
-        "SHA",
-        "gzip",
-        "DataCite",
+        "WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite",
     ),
     *(
-        "Zenodo",
-        "CITATION",
-        "cff",
-        "release",
-        "json",
-        "CKAN",
-        "IATI",
-        "UTC",
-        "SUMS",
-        "stocktake",
-        "sources",
-        "check",
-        "preview",
+        "Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview",
         "harvest",
     ),
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
     *("DuckDB", "pandas", "polars", "Excel", "QGIS"),
-}
+}  # fmt: skip
 # attributes that people read or hear
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
@@ -174,12 +148,8 @@ def test_a_template_holds_no_sentence_that_cannot_be_translated(template: Any) -
 
 def test_a_bare_sentence_in_a_template_is_found() -> None:
     assert bare('<p title="Hello you">{{ _("Home") }} and more {% if x %}again{% endif %}</p>') == {
-        "Hello",
-        "you",
-        "and",
-        "more",
-        "again",
-    }
+        "Hello", "you", "and", "more", "again",
+    }  # fmt: skip
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -260,20 +230,8 @@ async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(
 
     kinds = {kind(href) for href in pages}
     assert {
-        "",
-        "search",
-        "map",
-        "matrix",
-        "trends",
-        "gaps",
-        "sparql",
-        "releases",
-        "status",
-        "journal",
-        "dumps",
-        "catalog",
-        "join",
-    } <= kinds
+        "", "search", "map", "matrix", "trends", "gaps", "sparql", "releases", "status", "journal", "dumps", "catalog", "join",
+    } <= kinds  # fmt: skip
     left = {
         (text, href)
         for href, page in pages.items()

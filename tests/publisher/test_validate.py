@@ -120,13 +120,8 @@ async def test_address_is_passed_on_and_never_read_as_an_option(service: QuerySe
 @session_loop
 @each(
     "query, headers, status",
-    [
-        ("?as=docx", {}, 400),
-        ("?source=nobody", {}, 400),
-        ("", {"Sec-Fetch-Site": "cross-site"}, 403),
-        ("", {"Accept": "image/png"}, 406),
-    ],
-)
+    [("?as=docx", {}, 400), ("?source=nobody", {}, 400), ("", {"Sec-Fetch-Site": "cross-site"}, 403), ("", {"Accept": "image/png"}, 406)],
+)  # fmt: skip
 async def test_what_cannot_be_checked_is_refused(
     service: QueryService, query: str, headers: dict[str, Any], status: int
 ) -> None:

@@ -33,16 +33,10 @@ _ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # files named by the
 
 def snapshot(home: Path) -> dict[str, Any]:
     return {
-        "journal": digests(home / "journal", "*.gz"),
-        "status": digests(home, "status.nq"),
-        "dumps": digests(home / "dumps", "*"),
-        "releases": digests(home / "releases", "*/*"),
-        "ledger": ledger(home),
-        "archive": archived(home),
-        "store": store(home),
-        "history": rows(home / "store" / "history" / "changes.db", {}),
-        "files": names(home),
-    }
+        "journal": digests(home / "journal", "*.gz"), "status": digests(home, "status.nq"), "dumps": digests(home / "dumps", "*"),
+        "releases": digests(home / "releases", "*/*"), "ledger": ledger(home), "archive": archived(home), "store": store(home),
+        "history": rows(home / "store" / "history" / "changes.db", {}), "files": names(home),
+    }  # fmt: skip
 
 
 def digests(folder: Path, pattern: str) -> dict[str, str]:
@@ -117,12 +111,8 @@ def store(home: Path) -> dict[str, Any]:
     }
     mark = json.loads((home / "store" / "position.json").read_text())
     results = {
-        "quads": quads,
-        "answers": answers,
-        "about": about,
-        "mark": mark,
-        "values": search.values("source"),
-    }
+        "quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source"),
+    }  # fmt: skip
     return {**results, "columns": columns(folder / "columns" / FILE)}
 
 

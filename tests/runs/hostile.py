@@ -46,21 +46,14 @@ def _loop() -> None:
 
 
 ATTACKS: Mapping[str, Callable[[], None]] = {
-    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
-    "abort": os.abort,
-    "allocate": _allocate,
-    "loop": _loop,
-    "sleep": lambda: time.sleep(3600),
-    "panic": _panic,
-}
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV), "abort": os.abort, "allocate": _allocate, "loop": _loop,
+    "sleep": lambda: time.sleep(3600), "panic": _panic,
+}  # fmt: skip
 REASONS: Mapping[str, str] = {
-    "segfault": "ends its process by SIGSEGV",
-    "abort": "ends its process by SIGABRT, as libraries do at the limit of memory (1.0 GiB)",
-    "allocate": "needs more than 1.0 GiB of memory",
-    "loop": "takes more than 2 s of processor time",
-    "sleep": "does not end within 6 s",
+    "segfault": "ends its process by SIGSEGV", "abort": "ends its process by SIGABRT, as libraries do at the limit of memory (1.0 GiB)",
+    "allocate": "needs more than 1.0 GiB of memory", "loop": "takes more than 2 s of processor time", "sleep": "does not end within 6 s",
     "panic": "ends in Panic: index out of bounds",
-}
+}  # fmt: skip
 
 
 @contextmanager

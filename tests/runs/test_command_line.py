@@ -73,16 +73,8 @@ def test_help_has_each_command_below_one_heading() -> None:
 @pytest.mark.smoke
 def test_help_and_version_import_no_large_library() -> None:
     large = {
-        "fastapi",
-        "sqlalchemy",
-        "pyshacl",
-        "rdflib",
-        "httpx",
-        "apscheduler",
-        "duckdb",
-        "lxml",
-        "extruct",
-    }
+        "fastapi", "sqlalchemy", "pyshacl", "rdflib", "httpx", "apscheduler", "duckdb", "lxml", "extruct",
+    }  # fmt: skip
     code = f"import sys, stocktake; stocktake.app(['--help'], standalone_mode=False); print('loaded:', {large} & set(sys.modules))"
 
     completed = subprocess.run(
@@ -167,29 +159,15 @@ def test_help_of_the_commands_of_a_group_is_that_of_their_modules(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("STOCKTAKE_SUORCES", "x"),
-        ("STOCKTAKE_BASE", "no address"),
-        ("STOCKTAKE_BASE", "https://example.org/without-slash"),
-        ("STOCKTAKE_LEDGER", "no url"),
-        ("STOCKTAKE_CONTACT", "two\nlines"),
-        ("STOCKTAKE_SHAPES_ENGINE", "guess"),
-        ("STOCKTAKE_DATA", __file__),
-        ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
-        ("STOCKTAKE_RELEASES", "monthly"),
-        ("STOCKTAKE_SEMANTIC_SEARCH", "maybe"),
-        ("STOCKTAKE_LOG_FORMAT", "xml"),
-        ("STOCKTAKE_COMMENTS", "perhaps"),
-        ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"),
-        ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
-        ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"),
-        ("STOCKTAKE_WORKER_PROCESSES", "-1"),
-        ("STOCKTAKE_DASK", "http://host:8786"),
-        ("STOCKTAKE_NAME", "two\nlines"),
-        ("STOCKTAKE_LOGO", "nowhere.svg"),
-        ("STOCKTAKE_LOGO", __file__),
-    ],
-)
+    [("STOCKTAKE_SUORCES", "x"), ("STOCKTAKE_BASE", "no address"), ("STOCKTAKE_BASE", "https://example.org/without-slash"),
+     ("STOCKTAKE_LEDGER", "no url"), ("STOCKTAKE_CONTACT", "two\nlines"), ("STOCKTAKE_SHAPES_ENGINE", "guess"),
+     ("STOCKTAKE_DATA", __file__), ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"), ("STOCKTAKE_RELEASES", "monthly"),
+     ("STOCKTAKE_SEMANTIC_SEARCH", "maybe"), ("STOCKTAKE_LOG_FORMAT", "xml"), ("STOCKTAKE_COMMENTS", "perhaps"),
+     ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"), ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
+     ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"), ("STOCKTAKE_WORKER_PROCESSES", "-1"),
+     ("STOCKTAKE_DASK", "http://host:8786"), ("STOCKTAKE_NAME", "two\nlines"), ("STOCKTAKE_LOGO", "nowhere.svg"),
+     ("STOCKTAKE_LOGO", __file__)],
+)  # fmt: skip
 def test_an_invalid_setting_is_named_and_exits_with_2(
     environment: dict[str, str], name: str, value: str
 ) -> None:
@@ -219,17 +197,8 @@ def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> Non
 def test_child_processes_receive_the_same_settings() -> None:
     hosts = frozenset({"b", "a"})
     whole: tuple[Path, Path, str, str, frozenset[str], str, Literal["reference"], str, str, str] = (
-        Path("d"),
-        Path("s"),
-        "https://example.org/",
-        "sqlite:///x",
-        hosts,
-        "me",
-        "reference",
-        "rows=9",
-        "::1",
-        "0 4 1 * *",
-    )
+        Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *",
+    )  # fmt: skip
     store_urls = StoreURLs("http://x/query", "http://x/update", "http://x/graphs")
     settings = Settings(
         *whole,
@@ -252,33 +221,16 @@ def test_child_processes_receive_the_same_settings() -> None:
     result = settings.environment()
 
     assert {name: result[name] for name in Settings.VARIABLES} == {
-        "STOCKTAKE_DATA": "d",
-        "STOCKTAKE_WORKER_PROCESSES": "3",
-        "STOCKTAKE_DASK": "tcp://d:1",
-        "STOCKTAKE_SOURCES": "s",
-        "STOCKTAKE_BASE": "https://example.org/",
-        "STOCKTAKE_LEDGER": "sqlite:///x",
-        "STOCKTAKE_ALLOW_HOSTS": "a,b",
-        "STOCKTAKE_CONTACT": "me",
-        "STOCKTAKE_SHAPES_ENGINE": "reference",
-        "STOCKTAKE_QUERY_LIMITS": "rows=9",
-        "STOCKTAKE_TRUSTED_PROXIES": "::1",
-        "STOCKTAKE_RELEASES": "0 4 1 * *",
-        "STOCKTAKE_PUBLIC_URL": "https://public.example",
-        "STOCKTAKE_SEMANTIC_SEARCH": "on",
-        "STOCKTAKE_COMMENTS": "on",
-        "STOCKTAKE_LOG_FORMAT": "json",
-        "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
-        "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
-        "STOCKTAKE_NAME": "Ours",
-        "STOCKTAKE_OIDC_URL": "https://us:secret@login.example/",
-        "STOCKTAKE_SMTP_URL": "smtp://mail.example?from=a@example.org",
-        "STOCKTAKE_WEBHOOK_SECRET": "hidden",
-        "STOCKTAKE_LOGO": "/x.png",
-        "STOCKTAKE_SPARQL_URL": "http://x/query",
-        "STOCKTAKE_SPARQL_UPDATE_URL": "http://x/update",
-        "STOCKTAKE_GRAPH_STORE_URL": "http://x/graphs",
-    }
+        "STOCKTAKE_DATA": "d", "STOCKTAKE_WORKER_PROCESSES": "3", "STOCKTAKE_DASK": "tcp://d:1", "STOCKTAKE_SOURCES": "s",
+        "STOCKTAKE_BASE": "https://example.org/", "STOCKTAKE_LEDGER": "sqlite:///x", "STOCKTAKE_ALLOW_HOSTS": "a,b",
+        "STOCKTAKE_CONTACT": "me", "STOCKTAKE_SHAPES_ENGINE": "reference", "STOCKTAKE_QUERY_LIMITS": "rows=9",
+        "STOCKTAKE_TRUSTED_PROXIES": "::1", "STOCKTAKE_RELEASES": "0 4 1 * *", "STOCKTAKE_PUBLIC_URL": "https://public.example",
+        "STOCKTAKE_SEMANTIC_SEARCH": "on", "STOCKTAKE_COMMENTS": "on", "STOCKTAKE_LOG_FORMAT": "json",
+        "STOCKTAKE_WEBSUB_HUB": "https://hub.example/", "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x", "STOCKTAKE_NAME": "Ours",
+        "STOCKTAKE_OIDC_URL": "https://us:secret@login.example/", "STOCKTAKE_SMTP_URL": "smtp://mail.example?from=a@example.org",
+        "STOCKTAKE_WEBHOOK_SECRET": "hidden", "STOCKTAKE_LOGO": "/x.png", "STOCKTAKE_SPARQL_URL": "http://x/query",
+        "STOCKTAKE_SPARQL_UPDATE_URL": "http://x/update", "STOCKTAKE_GRAPH_STORE_URL": "http://x/graphs",
+    }  # fmt: skip
 
 
 def test_check_prints_an_invalid_definition_and_exits_with_1(environment: dict[str, str]) -> None:
@@ -473,12 +425,9 @@ def test_a_dry_run_has_its_expected_outcome(
 
 @pytest.mark.parametrize(
     ("query", "form", "formats"),
-    [
-        ("SELECT * {}", "ttl", "json, xml, csv, tsv"),
-        pytest.param("ASK {}", "rdf", "json, xml, csv, tsv", marks=pytest.mark.nightly),
-        ("CONSTRUCT WHERE {}", "csv", "ttl, nt, jsonld, rdf"),
-    ],
-)
+    [("SELECT * {}", "ttl", "json, xml, csv, tsv"), pytest.param("ASK {}", "rdf", "json, xml, csv, tsv", marks=pytest.mark.nightly),
+     ("CONSTRUCT WHERE {}", "csv", "ttl, nt, jsonld, rdf")],
+)  # fmt: skip
 def test_a_query_result_is_refused_in_a_format_of_another_kind(
     environment: dict[str, str], tmp_path: Path, query: str, form: str, formats: str
 ) -> None:

@@ -54,37 +54,22 @@ FLIPPED = 64  # bytes
 VOCABULARY = ("scheme/action-line", "scheme/status")
 # Files that the journal can rebuild, and the part that names each.
 DERIVED = [
-    ("store/snapshots/*/store/*.sst", "store"),
-    ("store/snapshots/*/store/MANIFEST-*", "store"),
-    ("store/snapshots/*/store/CURRENT", "store"),
-    ("store/snapshots/*/tables/tables.duckdb", "store"),
-    ("store/snapshots/*/tables/*.npy", "store"),
-    ("store/snapshots/*/text/*.store", "store"),
-    ("store/snapshots/*/text/*.term", "store"),
-    ("store/snapshots/*/columns/columns.duckdb", "store"),
-    ("store/snapshots/*/about.json", "store"),
-    ("store/snapshots/*/checksums.json", "store"),
-    ("store/history/changes.db", "history"),
-    ("status.nq", "status"),
-    ("store/releases/1/store/*.sst", "release stores"),
-    ("store/releases/1.tables/tables.duckdb", "release stores"),
-    ("dumps/*.nq.gz", "dumps"),
-    ("dumps/*.ttl.gz.sha256", "dumps"),
-]
+    ("store/snapshots/*/store/*.sst", "store"), ("store/snapshots/*/store/MANIFEST-*", "store"),
+    ("store/snapshots/*/store/CURRENT", "store"), ("store/snapshots/*/tables/tables.duckdb", "store"),
+    ("store/snapshots/*/tables/*.npy", "store"), ("store/snapshots/*/text/*.store", "store"), ("store/snapshots/*/text/*.term", "store"),
+    ("store/snapshots/*/columns/columns.duckdb", "store"), ("store/snapshots/*/about.json", "store"),
+    ("store/snapshots/*/checksums.json", "store"), ("store/history/changes.db", "history"), ("status.nq", "status"),
+    ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1.tables/tables.duckdb", "release stores"),
+    ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
+]  # fmt: skip
 WORKING_TABLES = "store/store/*.sst"  # of the engine, from which the next snapshot is made
 # Files that a person must restore.
 ORIGINAL = [
-    ("journal/000000001*", "journal"),
-    ("journal/000000002*", "journal"),
-    ("archive/*/*.warc.gz", "archive"),
-    ("releases/1/*.nq.gz", "releases"),
-    ("releases/1/initiatives.parquet", "releases"),
-    ("releases/1/release.json", "releases"),
-    ("releases/1/SHA256SUMS", "releases"),
-    ("releases/1/initiatives.csv.gz.minisig", "releases"),
-    ("signing/stocktake.key", "signing key"),
-    ("signing/stocktake.pub", "signing key"),
-]
+    ("journal/000000001*", "journal"), ("journal/000000002*", "journal"), ("archive/*/*.warc.gz", "archive"),
+    ("releases/1/*.nq.gz", "releases"), ("releases/1/initiatives.parquet", "releases"), ("releases/1/release.json", "releases"),
+    ("releases/1/SHA256SUMS", "releases"), ("releases/1/initiatives.csv.gz.minisig", "releases"),
+    ("signing/stocktake.key", "signing key"), ("signing/stocktake.pub", "signing key"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -308,12 +293,8 @@ def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
 
 def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
     patterns = (
-        "columns/work.duckdb",
-        "tables/work.duckdb",
-        "position.json",
-        "text/position.json",
-        "text/index/*.store",
-    )
+        "columns/work.duckdb", "tables/work.duckdb", "position.json", "text/position.json", "text/index/*.store",
+    )  # fmt: skip
     damaged = [
         _largest(filled, pattern)
         for pattern in (*(f"store/{pattern}" for pattern in patterns), WORKING_TABLES)
@@ -357,15 +338,9 @@ def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot_links_the
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("position", 2),
-        ("other", 1),
-        *(
-            pytest.param(*change, marks=pytest.mark.nightly)
-            for change in (("position", "3"), ("quads", 7), ("entry", "x"))
-        ),
-    ],
-)
+    [("position", 2), ("other", 1),
+     *(pytest.param(*change, marks=pytest.mark.nightly) for change in (("position", "3"), ("quads", 7), ("entry", "x")))],
+)  # fmt: skip
 def test_a_position_that_is_not_that_of_the_snapshot_is_found(
     filled: Path, name: str, value: object
 ) -> None:
@@ -435,15 +410,11 @@ def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [
-        "UPDATE set_change SET sequence = sequence + 1 WHERE number = 2",
-        "UPDATE change SET sets = sets || ' goal:3:declared' WHERE sequence = 1",
-        "UPDATE set_range SET after = before",
-        "UPDATE set_size SET published = published + 1",
-        "UPDATE announcement SET time = 0 WHERE entry = 2",
-        "UPDATE checkpoint SET entry = 'x'",
-    ],
-)
+    ["UPDATE set_change SET sequence = sequence + 1 WHERE number = 2",
+     "UPDATE change SET sets = sets || ' goal:3:declared' WHERE sequence = 1", "UPDATE set_range SET after = before",
+     "UPDATE set_size SET published = published + 1", "UPDATE announcement SET time = 0 WHERE entry = 2",
+     "UPDATE checkpoint SET entry = 'x'"],
+)  # fmt: skip
 def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(
     filled: Path, change: str
 ) -> None:

@@ -200,12 +200,8 @@ def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(
 def real_sources() -> dict[str, tuple[Source, Callable[[], bytes]]]:
     nominees = sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:40]
     oai = {
-        "title": "A",
-        "protocol": "oai-pmh",
-        "mapping": "oai_dc",
-        "url": "https://a.example/oai",
-        "licence": "https://a.example/l",
-    }
+        "title": "A", "protocol": "oai-pmh", "mapping": "oai_dc", "url": "https://a.example/oai", "licence": "https://a.example/l",
+    }  # fmt: skip
     world_bank = load(ROOT / "sources" / "world-bank.toml")
     single = {
         name: value
@@ -311,12 +307,8 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
 ) -> None:
     harvest(source, context)
     definition = [
-        'title = "Projects"',
-        'protocol = "json"',
-        'mapping = "fields"',
-        f'url = "{source.url}"',
-        f'licence = "{source.licence}"',
-    ]
+        'title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{source.url}"', f'licence = "{source.licence}"',
+    ]  # fmt: skip
     options = [f"{name} = {json.dumps(value)}" for name, value in source.options.items()]
     fields = [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in source.fields.items()]
     (tmp_path / "projects.toml").write_text(

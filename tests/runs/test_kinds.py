@@ -57,14 +57,10 @@ def harvested(
     source = parse(
         "all",
         {
-            **definition,
-            "licence": "https://a.example/l",
-            "options": options,
-            "fields": fields,
-            "limits": {"withheld": 1},
+            **definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1},
         },
         "test",
-    )
+    )  # fmt: skip
     context = replace(
         context, network=replace(context.network, transport=httpx.MockTransport(respond))
     )

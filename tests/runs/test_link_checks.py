@@ -73,12 +73,8 @@ def web() -> Web:
 
 def project(number: int) -> dict[str, Any]:
     return {
-        "id": f"p{number}",
-        "name": f"Project {number}",
-        "sdgs": "SDG 4",
-        "owner": "Ministry",
-        "page": f"{PAGES}/{number}",
-    }
+        "id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry", "page": f"{PAGES}/{number}",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -27,12 +27,8 @@ RUN = Run("s.1", "s", 1, State.RUNNING, True, None, datetime(2026, 3, 1, tzinfo=
 
 
 DEFINITION = {
-    "title": "T",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://a.example/",
-    "licence": "https://a.example/l",
-}
+    "title": "T", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l",
+}  # fmt: skip
 SOURCE = parse("s", {**DEFINITION, "fields": {"key": "id", "title@en": "name"}}, "test")
 
 

@@ -234,12 +234,8 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
     public, headers = store.find(secret), mine[-1].headers
     assert public is not None
     signed = (
-        headers["Webhook-Id"],
-        headers["Webhook-Timestamp"],
-        headers["Webhook-Signature"],
-        mine[-1].content,
-        NOON,
-    )
+        headers["Webhook-Id"], headers["Webhook-Timestamp"], headers["Webhook-Signature"], mine[-1].content, NOON,
+    )  # fmt: skip
     assert verify(public.signing_secret, *signed)
     assert not verify(store.admin.channels.secret, *signed)
     assert [json.loads(request.content)["type"] for request in mine] == [

@@ -175,10 +175,6 @@ def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) ->
 
     assert (result.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
     assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == (
-        "1/a",
-        "sdg:4.4",
-        CONFIRMED,
-        "read",
-        [],
-    )
+        "1/a", "sdg:4.4", CONFIRMED, "read", [],
+    )  # fmt: skip
     assert "unknown concept 'sdg:99'" in wrong.output

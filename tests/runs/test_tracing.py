@@ -57,14 +57,10 @@ def test_a_run_is_a_span_with_one_below_it_for_each_page(
     assert [attributes(span)["stocktake.page"] for span in pages] == [1, 2, 3, 4]
     assert {parent(span) for span in pages} == {run.context.span_id}
     assert (
-        attributes(run)["stocktake.run"],
-        attributes(run)["stocktake.outcome"],
-        attributes(run)["stocktake.new"],
+        attributes(run)["stocktake.run"], attributes(run)["stocktake.outcome"], attributes(run)["stocktake.new"],
     ) == (
-        "projects.1",
-        "committed",
-        10,
-    )
+        "projects.1", "committed", 10,
+    )  # fmt: skip
 
 
 def test_a_run_that_fails_is_a_failed_span(

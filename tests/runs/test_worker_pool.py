@@ -31,12 +31,8 @@ from vocab.iris import BASE
 
 RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
 XML = {
-    "title": "T",
-    "protocol": "oai-pmh",
-    "mapping": "fields",
-    "url": "https://a.example/oai",
-    "licence": "https://a.example/l",
-}
+    "title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l",
+}  # fmt: skip
 
 
 def harvested(folder: Path, workers: int, **more: Any) -> dict[str, str]:

@@ -77,12 +77,8 @@ def test_virtuoso_and_simulated_registries_start_only_with_their_profile() -> No
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
 
     assert {name for name, of_service in profiles.items() if not of_service} == {
-        "harvester",
-        "worker",
-        "publisher",
-        "releases",
-        "postgresql",
-    }
+        "harvester", "worker", "publisher", "releases", "postgresql",
+    }  # fmt: skip
     assert {name for name, of_service in profiles.items() if of_service == ["virtuoso"]} == {
         "virtuoso"
     }
@@ -125,12 +121,9 @@ def test_the_virtuoso_profile_is_the_publishers_store() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [
-        *(c for c in (SERVICES[name]["command"] for name in OURS) if c[0] != "python"),
-        *map(json.loads, _instructions("CMD")),
-    ],
+    [*(c for c in (SERVICES[name]["command"] for name in OURS) if c[0] != "python"), *map(json.loads, _instructions("CMD"))],
     ids=" ".join,
-)
+)  # fmt: skip
 def test_every_command_is_one_of_the_programs(command: Any) -> None:
     assert command[0] == "stocktake"
     assert _parse(command) == command[1]
@@ -260,15 +253,8 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: 
     shutil.copytree(BUNDLE, tmp_path / from_scripts)  # what the stage with Node.js makes
 
     command = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        "dist",
-    ]
+        sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist",
+    ]  # fmt: skip
     subprocess.run(
         command,
         cwd=tmp_path,

@@ -44,12 +44,8 @@ DATES = (
     "next spring", "0204-05-01", "1776", "2101", "20245", "05/06/2020", "", "2020\n", " 2020",
 )  # fmt: skip
 ADDRESSES = (
-    "https://example.org/a",
-    "http://example.org/ü?q=1#f",
-    "www.example.org",
-    "https://a b/",
-    "mailto:x@example.org",
-)
+    "https://example.org/a", "http://example.org/ü?q=1#f", "www.example.org", "https://a b/", "mailto:x@example.org",
+)  # fmt: skip
 LANGUAGES = ("en", "fr-CA", "zh-Hans", "English", "e", "en_GB", "en\n")
 LICENCES = ("https://creativecommons.org/licenses/by/4.0/", "CC BY", None)
 COUNTRIES = (f"{_AREA}404", f"{_AREA}756", f"{_AREA}004", f"{_AREA}999", "Kenia", "ldc")

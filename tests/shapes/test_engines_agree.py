@@ -60,12 +60,8 @@ def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(records: 
     }
 
     rare = {
-        "ResourceParty",
-        "EventStatus",
-        "ClassificationBasis",
-        "ResourceIdentifierInvalid",
-        "OrganizationIdentifierInvalid",
-    }
+        "ResourceParty", "EventStatus", "ClassificationBasis", "ResourceIdentifierInvalid", "OrganizationIdentifierInvalid",
+    }  # fmt: skip
     assert {shape.rpartition("#")[2] for shape in checked - failed} <= rare
     assert all(len({result.shape for result in results}) < len(checked) / 2 for results in outcomes)
 

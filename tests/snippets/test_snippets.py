@@ -30,12 +30,8 @@ from vocab.iris import BASE
 TIMEOUT = 240  # seconds of a block
 # What a source definition needs besides the part of one that a page shows.
 DEFINITION = {
-    "title": "Example",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://registry.example/",
-    "licence": "https://licence.example/",
-}
+    "title": "Example", "protocol": "json", "mapping": "fields", "url": "https://registry.example/", "licence": "https://licence.example/",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +66,8 @@ class Terminal:
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {
-            **inherited,
-            **nowhere,
-            "no_proxy": "127.0.0.1,localhost",
-            "PATH": path,
-            "STOCKTAKE_DATA": str(self.demo.data),
-        }
+            **inherited, **nowhere, "no_proxy": "127.0.0.1,localhost", "PATH": path, "STOCKTAKE_DATA": str(self.demo.data),
+        }  # fmt: skip
 
 
 def run_sh(snippet: Snippet, terminal: Terminal) -> None:

@@ -286,13 +286,9 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
     answers = [
         await two.client.post("/inbox", content=body, headers=headers)
         for body, headers in (
-            (b" " * 10_000_000, JSON_LD),
-            (b"{}", {"Content-Type": "text/turtle"}),
-            (b"{", JSON_LD),
-            (b"[]", JSON_LD),
-            (deep, JSON_LD),
+            (b" " * 10_000_000, JSON_LD), (b"{}", {"Content-Type": "text/turtle"}), (b"{", JSON_LD), (b"[]", JSON_LD), (deep, JSON_LD),
         )
-    ]
+    ]  # fmt: skip
 
     assert [answer.status_code for answer in answers] == [413, 415, 400, 400, 400]
     assert notifications.notifications(two.world.ledger) == []

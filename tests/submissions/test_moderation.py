@@ -121,12 +121,8 @@ async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
     assert [answer.status_code for answer in (accepted, changed, withdrawn)] == [303, 200, 200]
     states = [plan.run.state for plan in (before, first, between, second, third)]
     assert states == [
-        State.COMMITTED,
-        State.COMMITTED,
-        State.UNCHANGED,
-        State.COMMITTED,
-        State.COMMITTED,
-    ]
+        State.COMMITTED, State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.COMMITTED,
+    ]  # fmt: skip
     rows = published(world)
     subject = f"<{BASE}id/initiative/submissions/{id}> <http://purl.org/dc/terms/title>"
     assert f'A {subject} "Village telecentres"@en' in rows

@@ -362,13 +362,8 @@ async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
     gone = await browser.get(f"{link}/picture.webp")
 
     assert [page.status_code for page in (refused, silent, named, replaced, removed, gone)] == [
-        422,
-        422,
-        200,
-        200,
-        200,
-        404,
-    ]
+        422, 422, 200, 200, 200, 404,
+    ]  # fmt: skip
     assert re.search(
         r'<p class="fault" id="picture-fault" role="alert">This is no picture', refused.text
     )
@@ -406,12 +401,8 @@ async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
 
     assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
     assert [answer.status_code for answer in (own, of_draft, anybody, public, deleted)] == [
-        200,
-        410,
-        404,
-        404,
-        200,
-    ]
+        200, 410, 404, 404, 200,
+    ]  # fmt: skip
     assert find_picture(world.ledger, name) is None
 
 
@@ -428,12 +419,8 @@ async def test_a_row_of_a_table_names_a_picture_that_was_sent_and_no_other_addre
     id = (await send(client)).json()["id"]
     header = "type,title@en,publisher.name,start,picture.id,picture.caption@en"
     rows = (
-        id,
-        "https://other.example/picture.png",
-        "http://169.254.169.254/latest/meta-data",
-        f"{BASE}picture/{'0' * 64}.webp",
-        "",
-    )
+        id, "https://other.example/picture.png", "http://169.254.169.254/latest/meta-data", f"{BASE}picture/{'0' * 64}.webp", "",
+    )  # fmt: skip
     lines = [
         f"Initiative,Centre {number},Ministry,2025-01-01,{address},A room"
         for number, address in enumerate(rows)

@@ -290,14 +290,10 @@ async def test_an_expert_with_a_conflict_cannot_score(
     answers = [
         await people.put(path, json=sent, headers=who)
         for sent, who in (
-            (points, stranger),
-            ({"scores": {"impact": 6, "partnerships": 1}}, expert),
-            ({"scores": {"impact": 5}}, expert),
-            (points, expert),
-            ({"conflict": True}, expert),
-            (points, expert),
+            (points, stranger), ({"scores": {"impact": 6, "partnerships": 1}}, expert), ({"scores": {"impact": 5}}, expert),
+            (points, expert), ({"conflict": True}, expert), (points, expert),
         )
-    ]
+    ]  # fmt: skip
     listed = await people.get("/submissions/prizes/2027/review", headers=expert)
     edition = prizes.find_edition(world.ledger, "2027")
     assert edition
@@ -533,23 +529,15 @@ async def test_forms_refuse_with_the_reason_and_keep_what_was_written(
     await sign_in(world, people, "jane@example.org")
     page = await people.get(path)
     form = {
-        "csrf": token(page),
-        "website": "",
-        "initiative": initiative,
-        "category": "C4",
-        "reason": "Forty <b>villages</b>",
-    }
+        "csrf": token(page), "website": "", "initiative": initiative, "category": "C4", "reason": "Forty <b>villages</b>",
+    }  # fmt: skip
 
     answers = [
         await people.post(path, data=sent)
         for sent in (
-            {**form, "initiative": "elsewhere"},
-            {**form, "website": "spam"},
-            {**form, "csrf": "other"},
-            {**form, "reason": ""},
-            form,
+            {**form, "initiative": "elsewhere"}, {**form, "website": "spam"}, {**form, "csrf": "other"}, {**form, "reason": ""}, form,
         )
-    ]
+    ]  # fmt: skip
     listed = await people.get(path)
 
     assert 'name="mail"' in stranger.text
@@ -570,13 +558,9 @@ async def test_a_nomination_is_withdrawn_while_nominations_are_open(
     await people.post(
         path,
         data={
-            "csrf": csrf,
-            "website": "",
-            "initiative": initiative,
-            "category": "C4",
-            "reason": "Why not?",
+            "csrf": csrf, "website": "", "initiative": initiative, "category": "C4", "reason": "Why not?",
         },
-    )
+    )  # fmt: skip
     (created,) = prizes.nominations(world.ledger, "2027")
     other = await people.delete(
         f"/submissions/prizes/2027/nominations/{created.id}",

@@ -247,25 +247,15 @@ async def test_an_honest_answer_of_the_same_network_signs_in(
 
 @pytest.mark.parametrize(
     ("claims", "message"),
-    [
-        ({"iss": "https://evil.example"}, "the answer is of another provider"),
-        ({"iss": None}, "the answer is of another provider"),
-        ({"aud": "another-site"}, "answer is for another site"),
-        (
-            {"aud": ["stocktake", "another-site"], "azp": "another-site"},
-            "answer is for another site",
-        ),
-        ({"aud": ["stocktake", "another-site"]}, "answer is for another site"),
-        ({"nonce": "0" * 64}, "belongs to another sign-in"),
-        ({"nonce": None}, "belongs to another sign-in"),
-        ({"exp": -61}, "has expired, or its clock is wrong"),
-        ({"iat": 3_600}, "has expired, or its clock is wrong"),
-        ({"nbf": 3_600}, "has expired, or its clock is wrong"),
-        ({"exp": None}, "has expired, or its clock is wrong"),
-        ({"sub": None}, "cannot be read or verified"),
-        ({"at_hash": "wrong"}, "cannot be read or verified"),
-    ],
-)
+    [({"iss": "https://evil.example"}, "the answer is of another provider"), ({"iss": None}, "the answer is of another provider"),
+     ({"aud": "another-site"}, "answer is for another site"),
+     ({"aud": ["stocktake", "another-site"], "azp": "another-site"}, "answer is for another site"),
+     ({"aud": ["stocktake", "another-site"]}, "answer is for another site"), ({"nonce": "0" * 64}, "belongs to another sign-in"),
+     ({"nonce": None}, "belongs to another sign-in"), ({"exp": -61}, "has expired, or its clock is wrong"),
+     ({"iat": 3_600}, "has expired, or its clock is wrong"), ({"nbf": 3_600}, "has expired, or its clock is wrong"),
+     ({"exp": None}, "has expired, or its clock is wrong"), ({"sub": None}, "cannot be read or verified"),
+     ({"at_hash": "wrong"}, "cannot be read or verified")],
+)  # fmt: skip
 async def test_a_provider_that_lies_signs_nobody_in(
     world: SubmissionWorld, liar: LyingProvider, claims: dict[str, Any], message: str
 ) -> None:
@@ -341,14 +331,8 @@ async def test_another_sites_page_cannot_begin_a_sign_in(
 
 @each(
     "url",
-    [
-        "https://login.example",
-        "https://a@login.example",
-        "http://a:b@login.example",
-        "https://a:b@login.example/?x=1",
-        "login.example",
-    ],
-)
+    ["https://login.example", "https://a@login.example", "http://a:b@login.example", "https://a:b@login.example/?x=1", "login.example"],
+)  # fmt: skip
 def test_an_address_that_is_no_provider_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="issuer"):
         parse_provider(url)

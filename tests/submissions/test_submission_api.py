@@ -44,23 +44,12 @@ async def test_a_submission_by_json_waits_for_a_moderator(client: httpx.AsyncCli
 
 async def test_published_json_can_be_sent_back(client: httpx.AsyncClient) -> None:
     published = {
-        "@context": f"{BASE}context.jsonld",
-        "id": f"{BASE}id/initiative/kenya/p1",
-        "type": "Initiative",
-        "title": {"en": "Village telecentres"},
-        "goal": ["http://metadata.un.org/sdg/4"],
-        "actionLine": [f"{BASE}scheme/action-line/C4"],
+        "@context": f"{BASE}context.jsonld", "id": f"{BASE}id/initiative/kenya/p1", "type": "Initiative",
+        "title": {"en": "Village telecentres"}, "goal": ["http://metadata.un.org/sdg/4"], "actionLine": [f"{BASE}scheme/action-line/C4"],
         "country": ["http://metadata.un.org/sdg/codes/geoArea/404"],
-        "publisher": [
-            {
-                "id": f"{BASE}id/organization/kenya/m",
-                "type": "Organization",
-                "name": {"en": "Ministry"},
-            }
-        ],
-        "claims": [{"id": "x", "type": "Claim"}],
-        "record": {"id": f"{BASE}record/kenya/p1"},
-    }
+        "publisher": [{"id": f"{BASE}id/organization/kenya/m", "type": "Organization", "name": {"en": "Ministry"}}],
+        "claims": [{"id": "x", "type": "Claim"}], "record": {"id": f"{BASE}record/kenya/p1"},
+    }  # fmt: skip
 
     answer = await client.post(
         "/submissions",
@@ -74,16 +63,11 @@ async def test_published_json_can_be_sent_back(client: httpx.AsyncClient) -> Non
 
 async def test_turtle_and_json_ld_say_the_same(client: httpx.AsyncClient) -> None:
     ld = {
-        "@context": {"dct": "http://purl.org/dc/terms/", "wsis": f"{BASE}ns#"},
-        "@type": "wsis:Initiative",
-        "dct:title": [
-            {"@value": "Village telecentres", "@language": "en"},
-            {"@value": "Télécentres", "@language": "fr"},
-        ],
-        "dct:publisher": "Ministry of Information",
-        "wsis:goal": {"@id": "http://metadata.un.org/sdg/4"},
+        "@context": {"dct": "http://purl.org/dc/terms/", "wsis": f"{BASE}ns#"}, "@type": "wsis:Initiative",
+        "dct:title": [{"@value": "Village telecentres", "@language": "en"}, {"@value": "Télécentres", "@language": "fr"}],
+        "dct:publisher": "Ministry of Information", "wsis:goal": {"@id": "http://metadata.un.org/sdg/4"},
         "wsis:actionLine": {"@id": f"{BASE}scheme/action-line/C4"},
-    }
+    }  # fmt: skip
 
     turtle = await client.post(
         "/submissions/check", content=TURTLE.encode(), headers={"Content-Type": "text/turtle"}
@@ -386,15 +370,8 @@ async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(
 
 @pytest.mark.parametrize(
     "mail",
-    [
-        "",
-        "jane",
-        "a@b",
-        "jane@example.org\nBcc: x@example.org",
-        "a b@example.org",
-        "x" * 260 + "@example.org",
-    ],
-)
+    ["", "jane", "a@b", "jane@example.org\nBcc: x@example.org", "a b@example.org", "x" * 260 + "@example.org"],
+)  # fmt: skip
 async def test_what_is_no_address_gets_no_mail(
     world: SubmissionWorld, client: httpx.AsyncClient, mail: str
 ) -> None:

@@ -101,28 +101,13 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
         410,
     )
     assert item.content == {
-        "type": "Initiative",
-        "title": {"en": "Village telecentres"},
-        "description": {"en": "Computers and courses in forty villages."},
-        "publisher": {
-            "name": "Ministry of Information",
-            "classification": "government",
-            "country": KENYA,
-        },
+        "type": "Initiative", "title": {"en": "Village telecentres"}, "description": {"en": "Computers and courses in forty villages."},
+        "publisher": {"name": "Ministry of Information", "classification": "government", "country": KENYA},
         "partner": [{"name": "University of the Coast"}, {"name": "The Fund"}],
-        "country": [
-            "http://metadata.un.org/sdg/codes/geoArea/404",
-            "http://metadata.un.org/sdg/codes/geoArea/834",
-        ],
-        "actionLine": ["C4"],
-        "goal": ["4", "5"],
-        "target": ["4.4", "5.b"],
-        "why": {"4": {"en": "Girls learn to use computers."}},
-        "start": "2025-01-01",
-        "status": "ongoing",
-        "page": ["https://telecentres.example/"],
-        "license": "https://creativecommons.org/licenses/by/4.0/",
-    }
+        "country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"], "actionLine": ["C4"],
+        "goal": ["4", "5"], "target": ["4.4", "5.b"], "why": {"4": {"en": "Girls learn to use computers."}}, "start": "2025-01-01",
+        "status": "ongoing", "page": ["https://telecentres.example/"], "license": "https://creativecommons.org/licenses/by/4.0/",
+    }  # fmt: skip
 
 
 _FIRST = ("title", "description")

@@ -31,27 +31,11 @@ from languages.request_locale import LANGUAGES
 from .conftest import SITE, SubmissionWorld
 
 HEADER = [
-    "type",
-    "title@en",
-    "title@fr",
-    "publisher.name",
-    "country",
-    "actionLine",
-    "goal",
-    "why.4@en",
-    "page",
-    "start",
-]
+    "type", "title@en", "title@fr", "publisher.name", "country", "actionLine", "goal", "why.4@en", "page", "start",
+]  # fmt: skip
 ROW = [
-    "Initiative",
-    "Village telecentres",
-    "Télécentres",
-    "Ministry",
-    "Kenya; TZ",
-    "C4",
-    "4\n5",
-    "Girls learn.",
-]
+    "Initiative", "Village telecentres", "Télécentres", "Ministry", "Kenya; TZ", "C4", "4\n5", "Girls learn.",
+]  # fmt: skip
 ROW += ["https://a.example/", "2025-01-01"]
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
@@ -148,12 +132,8 @@ async def test_a_filled_template_is_valid(
         content.decode("utf-8-sig").strip().split(",") if suffix == "csv" else cells_of(content, 1)
     )
     values = {
-        "type": "Initiative",
-        f"title@{language}": "Title",
-        "actionLine": "C4",
-        "goal": "4",
-        "status": "ongoing",
-    }
+        "type": "Initiative", f"title@{language}": "Title", "actionLine": "C4", "goal": "4", "status": "ongoing",
+    }  # fmt: skip
 
     answer = await post(
         client, table(names, [values.get(name, "") for name in names]), dry_run="true"
@@ -227,26 +207,13 @@ async def test_a_file_over_the_limit_is_refused(client: httpx.AsyncClient) -> No
 
 @pytest.mark.parametrize(
     ("content", "media", "status", "words"),
-    [
-        (b"", CSV, 422, "no line with the names of the columns"),
-        (
-            b"type,titel@en\r\nInitiative,A",
-            CSV,
-            422,
-            "“titel@en” is unknown (did you mean 'title'?)",
-        ),
-        (
-            b'type,title@en\r\nInitiative,"A',
-            CSV,
-            422,
-            "A quotation mark is not closed, in the row that begins at line 2",
-        ),
-        ("type,title@fr\r\nInitiative,Été".encode("latin-1"), CSV, 422, "not UTF-8"),
-        (b"PK\x03\x04 broken", XLSX, 422, "is not a readable spreadsheet"),
-        (b"<html>", XLSX, 422, "is not a readable spreadsheet"),
-        (b"{}", "application/json", 415, "Send text/csv"),
-    ],
-)
+    [(b"", CSV, 422, "no line with the names of the columns"),
+     (b"type,titel@en\r\nInitiative,A", CSV, 422, "“titel@en” is unknown (did you mean 'title'?)"),
+     (b'type,title@en\r\nInitiative,"A', CSV, 422, "A quotation mark is not closed, in the row that begins at line 2"),
+     ("type,title@fr\r\nInitiative,Été".encode("latin-1"), CSV, 422, "not UTF-8"),
+     (b"PK\x03\x04 broken", XLSX, 422, "is not a readable spreadsheet"), (b"<html>", XLSX, 422, "is not a readable spreadsheet"),
+     (b"{}", "application/json", 415, "Send text/csv")],
+)  # fmt: skip
 async def test_a_file_that_cannot_be_read_is_refused(
     content: bytes, media: str, status: int, words: str, client: httpx.AsyncClient
 ) -> None:
@@ -306,12 +273,8 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(
     body = (await post(client, table(["type", "title@en", "page"], *rows))).json()
 
     assert [row["outcome"] for row in body["rows"]] == [
-        "accepted",
-        "accepted",
-        "refused",
-        "refused",
-        "refused",
-    ]
+        "accepted", "accepted", "refused", "refused", "refused",
+    ]  # fmt: skip
     titles = {
         item.title for item in submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
     }

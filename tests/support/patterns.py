@@ -211,12 +211,8 @@ def _repeated(tree: Any, prefix: str, flags: int) -> Iterator[tuple[str, list[st
         for inner in _inner(kind, value):
             if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT) and value[1] > 8:
                 yield (
-                    prefix,
-                    [
-                        *_variants(inner),
-                        *(a + b for a in _variants(inner) for b in _variants(inner) if a != b),
-                    ],
-                )
+                    prefix, [*_variants(inner), *(a + b for a in _variants(inner) for b in _variants(inner) if a != b)],
+                )  # fmt: skip
             yield from _repeated(inner, prefix, flags)
         prefix += _shortest([(kind, value)])
 

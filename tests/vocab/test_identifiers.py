@@ -19,50 +19,31 @@ RIGHT = [
     ("ROR: 01ggx4157", "organization", "ror", "01ggx4157", "https://ror.org/01ggx4157"),
     ("LEI: 5493001KJTIIGC8Y1R12", "organization", "lei", "5493001KJTIIGC8Y1R12", ""),
     (
-        "ISNI: 0000 0001 2103 2683",
-        "organization",
-        "isni",
-        "0000000121032683",
-        "https://isni.org/isni/0000000121032683",
+        "ISNI: 0000 0001 2103 2683", "organization", "isni", "0000000121032683", "https://isni.org/isni/0000000121032683",
     ),
     (
-        "https://www.wikidata.org/wiki/Q1049",
-        "organization",
-        "wikidata",
-        "Q1049",
-        "http://www.wikidata.org/entity/Q1049",
+        "https://www.wikidata.org/wiki/Q1049", "organization", "wikidata", "Q1049", "http://www.wikidata.org/entity/Q1049",
     ),
     ("D-U-N-S Number: 15-048-3782", "organization", "duns", "150483782", ""),
     ("XM-DAC-41114", "organization", "org-id", "XM-DAC-41114", ""),
     ("org-id: GB-CHC-202918", "organization", "org-id", "GB-CHC-202918", ""),
     ("iati:GB-GOV-1-300123", "initiative", "iati", "GB-GOV-1-300123", ""),
     (
-        "https://projects.worldbank.org/en/projects-operations/project-detail/P123456",
-        "initiative",
-        "world-bank",
-        "P123456",
-        "",
+        "https://projects.worldbank.org/en/projects-operations/project-detail/P123456", "initiative", "world-bank", "P123456", "",
     ),
     ("https://cordis.europa.eu/project/id/101070000", "initiative", "cordis", "101070000", ""),
     (
-        "https://doi.org/10.5281/Zenodo.123",
-        "document",
-        "doi",
-        "10.5281/zenodo.123",
-        "https://doi.org/10.5281/zenodo.123",
+        "https://doi.org/10.5281/Zenodo.123", "document", "doi", "10.5281/zenodo.123", "https://doi.org/10.5281/zenodo.123",
     ),
     ("doi:10.5281/zenodo.123", "initiative", "doi", "10.5281/zenodo.123", ""),
     *(
         (text, "document", "doi", "10.5281/zenodo.123", "https://doi.org/10.5281/zenodo.123")
         for text in (
-            "10.5281/zenodo.123",
-            "DOI 10.5281/zenodo.123",
-            "urn:doi:10.5281/zenodo.123",
-            "info:doi/10.5281/zenodo.123",
+            "10.5281/zenodo.123", "DOI 10.5281/zenodo.123", "urn:doi:10.5281/zenodo.123", "info:doi/10.5281/zenodo.123",
             "https://www.doi.org/10.5281/zenodo.123",
         )
     ),
-]
+]  # fmt: skip
 WRONG = [
     ("https://ror.org/03yrm5c27", "organization"), ("https://ror.org/about", "organization"),
     ("LEI: 5493001KJTIIGC8Y1R13", "organization"), ("ISNI: 0000 0001 2103 2684", "organization"), ("wikidata: P31", "organization"),

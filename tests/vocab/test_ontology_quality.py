@@ -25,16 +25,11 @@ LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
 # Properties that say nothing of what they apply to or lead to, and why.
 WITHOUT_RANGE = {
-    "classified": "anything that is described",
-    "basis": "one of three concepts of the ontology, which belong to no scheme",
-    "linkStatus": "one of two concepts of the ontology, which belong to no scheme",
-    "detectedOf": "anything that is described",
-    "evidence": "a text with or without a language",
-    "plannedStartDate": "a day, a month or a year",
-    "plannedEndDate": "a day, a month or a year",
-    "venue": "a text with or without a language",
-    "registration": "a web page",
-}
+    "classified": "anything that is described", "basis": "one of three concepts of the ontology, which belong to no scheme",
+    "linkStatus": "one of two concepts of the ontology, which belong to no scheme", "detectedOf": "anything that is described",
+    "evidence": "a text with or without a language", "plannedStartDate": "a day, a month or a year",
+    "plannedEndDate": "a day, a month or a year", "venue": "a text with or without a language", "registration": "a web page",
+}  # fmt: skip
 
 
 def values(subject: str, predicate: str) -> list[str]:
@@ -126,14 +121,10 @@ def test_p05_the_ranges_of_a_subproperty_are_those_of_its_parent() -> None:
 def test_terms_refine_those_of_standard_vocabularies() -> None:
     """Readers of Dublin Core and PROV alone find links, types and roles by these (decision 166)."""
     parents = {
-        "activityType": f"{DCT}type",
-        "facilitator": f"{PROV}agent",
-        "facilitatorRole": f"{PROV}hadRole",
-        "linkedActionLine": f"{DCT}subject",
-        "linkedGoal": f"{DCT}subject",
-        "linkedTarget": f"{DCT}subject",
+        "activityType": f"{DCT}type", "facilitator": f"{PROV}agent", "facilitatorRole": f"{PROV}hadRole",
+        "linkedActionLine": f"{DCT}subject", "linkedGoal": f"{DCT}subject", "linkedTarget": f"{DCT}subject",
         "partner": f"{DCT}contributor",
-    }
+    }  # fmt: skip
 
     assert {name: values(f"{BASE}ns#{name}", f"{RDFS}subPropertyOf") for name in parents} == {
         name: [parent] for name, parent in parents.items()
@@ -321,15 +312,9 @@ def test_qskos_no_two_relations_or_mappings_of_one_pair_clash(scheme: str) -> No
     pairs = {
         name: {(one, other) for one, others in links[name].items() for other in others}
         for name in (
-            "exactMatch",
-            "closeMatch",
-            "broadMatch",
-            "narrowMatch",
-            "relatedMatch",
-            "related",
-            "broader",
+            "exactMatch", "closeMatch", "broadMatch", "narrowMatch", "relatedMatch", "related", "broader",
         )
-    }
+    }  # fmt: skip
 
     assert pairs["related"] & pairs["broader"] == set()
     for name in ("closeMatch", "broadMatch", "narrowMatch", "relatedMatch"):

@@ -92,35 +92,22 @@ def test_an_undefined_broader_concept_is_reported() -> None:
 
 @each(
     "label, message",
-    [
-        ('"Two"@en, "Second"@en', 'a second preferred label in "en"'),
-        ('"Zwei"@de', 'unknown language "de"'),
-        ('"Two"', "unknown label without a language"),
-        ('"number of countries that had a strategy in 2015"@en', "the preferred label of "),
-        ('"plotność lomu+B246"@en', "the reference of a spreadsheet's cell"),
-        ('"Subscriptions, by speed(5)"@en', "a footnote mark"),
-        ('"Subscriptions, by speed 5"@en', "a footnote mark"),
-        (
-            '"Capacity (identical to the indicator proposed for 12.a.1 below)"@en',
-            "a drafting note that names another indicator",
-        ),
-        ('"Électri\u00adcité"@fr', "a soft hyphen or a tatweel"),
-        ('"نسـبة السكان"@ar', "a soft hyphen or a tatweel"),
-        ('"Two  words"@en', "stray white space"),
-        (
-            '"Tarifas en desarrolloPromedio de los aranceles que enfrentan los países menos adelantados"@es',
-            "two texts without a space",
-        ),
-        ('"сообщениями по стратеги-ями"@ru', "a hyphen of a line's end"),
-        ('"e\u0301tat"@fr', "not in Unicode's NFC"),
-        ('"Правительство"@en', "letters that do not belong to the language (Cyrillic)"),
-        ('"Government"@ru', "no letters of the language"),
-        ('"開發國"@zh', "characters that are not Simplified Chinese (開發國)"),
-        ('"la coordination and domestic material"@fr', "words of another language (and)"),
-        ('"политика of the states"@ru', "words of another language (of, the)"),
-        ('"Nombre de los países"@fr', "words of another language (los)"),
-    ],
-)
+    [('"Two"@en, "Second"@en', 'a second preferred label in "en"'), ('"Zwei"@de', 'unknown language "de"'),
+     ('"Two"', "unknown label without a language"), ('"number of countries that had a strategy in 2015"@en', "the preferred label of "),
+     ('"plotność lomu+B246"@en', "the reference of a spreadsheet's cell"), ('"Subscriptions, by speed(5)"@en', "a footnote mark"),
+     ('"Subscriptions, by speed 5"@en', "a footnote mark"),
+     ('"Capacity (identical to the indicator proposed for 12.a.1 below)"@en', "a drafting note that names another indicator"),
+     ('"Électri\u00adcité"@fr', "a soft hyphen or a tatweel"), ('"نسـبة السكان"@ar', "a soft hyphen or a tatweel"),
+     ('"Two  words"@en', "stray white space"),
+     ('"Tarifas en desarrolloPromedio de los aranceles que enfrentan los países menos adelantados"@es', "two texts without a space"),
+     ('"сообщениями по стратеги-ями"@ru', "a hyphen of a line's end"),
+     ('"e\u0301tat"@fr', "not in Unicode's NFC"),
+     ('"Правительство"@en', "letters that do not belong to the language (Cyrillic)"),
+     ('"Government"@ru', "no letters of the language"), ('"開發國"@zh', "characters that are not Simplified Chinese (開發國)"),
+     ('"la coordination and domestic material"@fr', "words of another language (and)"),
+     ('"политика of the states"@ru', "words of another language (of, the)"),
+     ('"Nombre de los países"@fr', "words of another language (los)")],
+)  # fmt: skip
 def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None:
     result = check(SCHEME.format(label=label))
 
@@ -210,26 +197,12 @@ DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
 
 @each(
     "definitions, message, remedy",
-    [
-        ('"One."@en, "Another."@en', 'a second definition in "en"', "make it a skos:scopeNote"),
-        ('"Eins und zwei."@de', 'unknown language "de"', "use one of en, fr, es, ar, zh, ru"),
-        (
-            '"One and two."',
-            "unknown definition without a language",
-            "use one of en, fr, es, ar, zh, ru",
-        ),
-        (
-            '"Definition."@ru',
-            "no letters of the language",
-            "correct the definition, or leave it out",
-        ),
-        (
-            '"已開發國家的定義"@zh',
-            "characters that are not Simplified Chinese",
-            "correct the definition, or leave it out",
-        ),
-    ],
-)
+    [('"One."@en, "Another."@en', 'a second definition in "en"', "make it a skos:scopeNote"),
+     ('"Eins und zwei."@de', 'unknown language "de"', "use one of en, fr, es, ar, zh, ru"),
+     ('"One and two."', "unknown definition without a language", "use one of en, fr, es, ar, zh, ru"),
+     ('"Definition."@ru', "no letters of the language", "correct the definition, or leave it out"),
+     ('"已開發國家的定義"@zh', "characters that are not Simplified Chinese", "correct the definition, or leave it out")],
+)  # fmt: skip
 def test_a_faulty_definition_is_reported_with_file_line_and_remedy(
     definitions: str, message: str, remedy: str
 ) -> None:

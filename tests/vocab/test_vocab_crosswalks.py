@@ -114,31 +114,11 @@ GOALS = {
 }
 
 TARGETS = {
-    "4.4": "4.4",
-    "04.04": "4.4",
-    "4.b": "4.b",
-    "4.B": "4.b",
-    "Target 4.4": "4.4",
-    "SDG 4.4": "4.4",
-    "SDG target 4.4": "4.4",
-    "Cible 4.4": "4.4",
-    "Meta 4.4": "4.4",
-    "17.19": "17.19",
-    "16.10": "16.10",
-    "16.1": "16.1",
-    "4.4: By 2030, substantially increase the number of youth": "4.4",
-    "http://metadata.un.org/sdg/4.4": "4.4",
-    "\uff14.\uff14": "4.4",
-    "4": None,
-    "4.9": None,
-    "4.d": None,
-    "4.4.1": None,
-    "18.1": None,
-    "4.4 Mbps": None,
-    "4.4, 4.5": None,
-    "1.5 degrees": None,
-    "": None,
-}
+    "4.4": "4.4", "04.04": "4.4", "4.b": "4.b", "4.B": "4.b", "Target 4.4": "4.4", "SDG 4.4": "4.4", "SDG target 4.4": "4.4",
+    "Cible 4.4": "4.4", "Meta 4.4": "4.4", "17.19": "17.19", "16.10": "16.10", "16.1": "16.1",
+    "4.4: By 2030, substantially increase the number of youth": "4.4", "http://metadata.un.org/sdg/4.4": "4.4", "\uff14.\uff14": "4.4",
+    "4": None, "4.9": None, "4.d": None, "4.4.1": None, "18.1": None, "4.4 Mbps": None, "4.4, 4.5": None, "1.5 degrees": None, "": None,
+}  # fmt: skip
 
 COUNTRIES = {
     "Kenya": "404",
@@ -347,13 +327,8 @@ def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> N
 
 @each(
     "word, code",
-    [
-        ("Special Prize", "special"),
-        ("WSIS special prizes", "special"),
-        ("WSIS Photo Contest", "photo-contest"),
-        ("C7", None),
-    ],
-)
+    [("Special Prize", "special"), ("WSIS special prizes", "special"), ("WSIS Photo Contest", "photo-contest"), ("C7", None)],
+)  # fmt: skip
 def test_special_prizes_stand_beside_the_eighteen_categories(word: str, code: str | None) -> None:
     assert WALK.prize_category(word) == (IRIS.concept("prize-category", code) if code else None)
 
@@ -368,23 +343,9 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
 
 @each(
     "code, concepts_named",
-    [
-        ("14050", ()),
-        ("15190", ()),
-        ("12220", ("3",)),
-        ("11220", ("4",)),
-        ("140", ("6",)),
-        ("22010", ("9",)),
-        ("22011", ("9",)),
-        ("22081", ("C4",)),
-        ("210", ()),
-        ("240", ()),
-        ("250", ()),
-        ("331", ()),
-        ("99810", ()),
-        ("", ()),
-    ],
-)
+    [("14050", ()), ("15190", ()), ("12220", ("3",)), ("11220", ("4",)), ("140", ("6",)), ("22010", ("9",)), ("22011", ("9",)),
+     ("22081", ("C4",)), ("210", ()), ("240", ()), ("250", ()), ("331", ()), ("99810", ()), ("", ())],
+)  # fmt: skip
 def test_a_purpose_code_matches_what_its_own_name_names(
     code: str, concepts_named: tuple[str, ...]
 ) -> None:
@@ -436,23 +397,12 @@ def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:
 
 @each(
     "text",
-    [
-        "SDG " * 100_000,
-        "C7 " + "e-" * 100_000,
-        "4" * 100_000,
-        " " * 200_000 + "Kenya",
-        "ongoing " * 50_000,
-    ],
-)
+    ["SDG " * 100_000, "C7 " + "e-" * 100_000, "4" * 100_000, " " * 200_000 + "Kenya", "ongoing " * 50_000],
+)  # fmt: skip
 def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
     results = [
-        goal(text),
-        target(text),
-        country(text),
-        area(text),
-        WALK.action_line(text),
-        WALK.status(text),
-    ]
+        goal(text), target(text), country(text), area(text), WALK.action_line(text), WALK.status(text),
+    ]  # fmt: skip
 
     assert results == [None] * 6
 

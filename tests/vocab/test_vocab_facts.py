@@ -68,13 +68,9 @@ def clean(text: str, code: str) -> str:
 
 # found-2026.md: titles that were missing, and titles from memory that were confirmed since.
 FOUND_SINCE = {
-    (
-        "C1",
-        "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية",
-        "ar",
-    ),
+    ("C1", "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية", "ar"),
     ("C5", "树立使用ICT的信心并提高安全性", "zh"),
-}
+}  # fmt: skip
 # Preferred labels are of one variant in all languages: the first parts of two longer French
 # headings.
 SHORTENED = {
@@ -363,13 +359,8 @@ def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(
 
 
 UNTERM = {
-    "en": "English",
-    "ar": "Arabic",
-    "zh": "Chinese",
-    "fr": "French",
-    "ru": "Russian",
-    "es": "Spanish",
-}
+    "en": "English", "ar": "Arabic", "zh": "Chinese", "fr": "French", "ru": "Russian", "es": "Spanish",
+}  # fmt: skip
 
 
 def test_member_states_have_the_names_of_unterm_as_preferred_labels(
@@ -480,12 +471,8 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(
     store: Store, facts: Path
 ) -> None:
     columns = [
-        "by_action_2019",
-        "by_goal_2019",
-        "by_target_2019",
-        "by_action_2017-02-24",
-        "by_goal_2017-02-24",
-    ]
+        "by_action_2019", "by_goal_2019", "by_target_2019", "by_action_2017-02-24", "by_goal_2017-02-24",
+    ]  # fmt: skip
     dropped = {f"{IRIS.base}matrix/C7-ebus-3", f"{IRIS.base}matrix/C7-eenv-16"}
 
     for row in rows(facts / "matrix_goals_compare.csv"):
@@ -501,11 +488,8 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(
 
 @pytest.mark.parametrize(
     ("scheme", "file"),
-    [
-        ("iati-organisation-type", "iati_OrganisationType.xml"),
-        ("iati-activity-scope", "iati_ActivityScope.xml"),
-    ],
-)
+    [("iati-organisation-type", "iati_OrganisationType.xml"), ("iati-activity-scope", "iati_ActivityScope.xml")],
+)  # fmt: skip
 def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(
     scheme: str, file: str, facts: Path
 ) -> None:

@@ -161,13 +161,9 @@ def test_the_queue_is_in_the_order_of_waiting(
 DAYS: dict[str, Any] = {
     name: date(2026, 3, day)
     for name, day in (
-        ("announced", 1),
-        ("opens", 1),
-        ("closes", 2),
-        ("nominees", 3),
-        ("results", 5),
+        ("announced", 1), ("opens", 1), ("closes", 2), ("nominees", 3), ("results", 5),
     )
-}
+}  # fmt: skip
 PAGE = "https://site.example/id/initiative/a/1"
 
 

@@ -19,12 +19,8 @@ from vocab.statements.describe import describe
 
 IRIS = Iris()
 NEEDED = {
-    "title": "A",
-    "protocol": "json",
-    "mapping": "dpg_nominee",
-    "url": "https://a.example/",
-    "licence": "https://a.example/l",
-}
+    "title": "A", "protocol": "json", "mapping": "dpg_nominee", "url": "https://a.example/", "licence": "https://a.example/l",
+}  # fmt: skip
 SDG = "http://metadata.un.org/sdg/"
 INITIATIVE = Initiative(
     key="1",

@@ -206,14 +206,8 @@ def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> 
 
     names = dict(zip(texts(answer, "setSpec"), texts(answer, "setName"), strict=True))
     assert {
-        "source:demo",
-        "source:alpha",
-        "line:C7-ehea",
-        "goal:4",
-        "goal:4:crosswalked",
-        "country:404",
-        "kind:post",
-    } <= set(names)
+        "source:demo", "source:alpha", "line:C7-ehea", "goal:4", "goal:4:crosswalked", "country:404", "kind:post",
+    } <= set(names)  # fmt: skip
     assert (names["source:demo"], names["country:404"]) == ("Registry: Registry of <demo>", "Kenya")
 
 

@@ -44,17 +44,11 @@ HEALTH = [*HealthCheck]  # schemathesis: slow generation is no failure
 
 # A request of each with a full response: generated parameters seldom name a thing.
 KNOWN = {
-    "/search": "?q=forum&format=json",
-    "/search/suggest": "?q=forum&format=json",
-    "/things.json": "?source=demo&sort=newest",
-    "/data/{kind}/{source}/{key}.json": "/data/initiative/demo/i%2F7.json",
-    "/record/{source}/{key}.json": "/record/demo/i%2F7.json",
-    "/source/{source}.json": "/source/demo.json",
-    "/journal/": "?format=json",
-    "/activities/{number}": "/activities/1",
-    "/api/3/action/{action}": "/api/3/action/package_search",
-    "/sparql": "?query=ASK%20%7B%7D&format=json",
-}
+    "/search": "?q=forum&format=json", "/search/suggest": "?q=forum&format=json", "/things.json": "?source=demo&sort=newest",
+    "/data/{kind}/{source}/{key}.json": "/data/initiative/demo/i%2F7.json", "/record/{source}/{key}.json": "/record/demo/i%2F7.json",
+    "/source/{source}.json": "/source/demo.json", "/journal/": "?format=json", "/activities/{number}": "/activities/1",
+    "/api/3/action/{action}": "/api/3/action/package_search", "/sparql": "?query=ASK%20%7B%7D&format=json",
+}  # fmt: skip
 Still = tuple[Path, httpx.Client]
 
 
@@ -84,30 +78,12 @@ def test_every_reference_of_the_description_leads_to_a_schema() -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "detail"),
-    [
-        (
-            "/search?page=0",
-            400,
-            "The parameter page: input should be greater than or equal to 1; the request has '0'",
-        ),
-        (
-            "/search?per=1_0",
-            400,
-            "The parameter per: input should be a whole number; the request has '1_0'",
-        ),
-        ("/search?page=&sort=", 200, None),
-        (
-            "/journal/?before=x",
-            400,
-            "The parameter before: input should be a whole number; the request has 'x'",
-        ),
-        (
-            "/activities/x",
-            404,
-            "The parameter number: input should be a whole number; the request has 'x'",
-        ),
-    ],
-)
+    [("/search?page=0", 400, "The parameter page: input should be greater than or equal to 1; the request has '0'"),
+     ("/search?per=1_0", 400, "The parameter per: input should be a whole number; the request has '1_0'"),
+     ("/search?page=&sort=", 200, None),
+     ("/journal/?before=x", 400, "The parameter before: input should be a whole number; the request has 'x'"),
+     ("/activities/x", 404, "The parameter number: input should be a whole number; the request has 'x'")],
+)  # fmt: skip
 def test_invalid_parameter_is_named_with_what_it_should_be(
     still: Still, path: str, status: int, detail: str | None
 ) -> None:
