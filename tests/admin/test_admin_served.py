@@ -196,7 +196,6 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Admi
     assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
 
 
-@pytest.mark.smoke
 def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(
     served: AdminServer, tmp_path: Path, packages: Path
 ) -> None:

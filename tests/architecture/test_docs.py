@@ -181,6 +181,7 @@ def test_every_router_has_its_heading(name: str) -> None:
     assert re.search(rf"^#+ `{re.escape(name)}`", _text("reference/endpoints.md"), re.MULTILINE)
 
 
+@pytest.mark.smoke
 def test_every_endpoint_has_its_row_or_heading(tmp_path: Path) -> None:
     paths = set(_paths(create_app(QueryService(tmp_path, Iris())).routes))
 

@@ -30,7 +30,6 @@ def all_patterns(codebase: Codebase) -> tuple[list[patterns.Pattern], list[str]]
     return patterns.patterns(codebase.trees)
 
 
-@pytest.mark.smoke
 def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
     all_patterns: tuple[list[patterns.Pattern], list[str]],
 ) -> None:

@@ -104,6 +104,7 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
             assert len(values(columns)) == 200
 
 
+@pytest.mark.nightly
 def test_texts_larger_than_the_memory_are_stored_and_sorted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def service(tmp_path: Path) -> QueryService:
 
 
 @pytest.mark.parametrize("path", ["/", "/search?q=health", "/map", "/status"])
+@pytest.mark.smoke
 async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
     service: QueryService, path: str
 ) -> None:
@@ -127,6 +128,7 @@ async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> N
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.smoke
 async def test_every_page_of_a_demo_says_so_in_its_language(
     service: QueryService, language: str
 ) -> None:

@@ -44,6 +44,7 @@ async def pool(fork_server: ForkServer) -> AsyncIterator[Pool]:
     await opened.close()
 
 
+@pytest.mark.smoke
 async def test_all_workers_are_forked_from_one_process(pool: Pool, tmp_path: Path) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     answered = await text(pool)

@@ -218,6 +218,7 @@ async def test_each_of_the_suites_exchanges_is_run() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda item: item.name)
+@pytest.mark.smoke
 async def test_what_the_suite_reads_is_answered_as_it_wants(
     exchange: Exchange, written: Written
 ) -> None:

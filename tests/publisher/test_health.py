@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from conftest import IRIS
 from fastapi import FastAPI
 from publish_fixture import copy_data
@@ -32,6 +33,7 @@ async def test_health_states_position_quads_and_lag(
     )
 
 
+@pytest.mark.smoke
 async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
     expected = {

@@ -164,6 +164,7 @@ async def test_flipped_bytes_of_any_file_never_are_a_500(mirrored: Path, tmp_pat
             service.follower.projections.clear()
 
 
+@pytest.mark.smoke
 async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(mirrored: Path) -> None:
     async def fail() -> list[object]:
         raise RuntimeError("nobody expected \udcff this")

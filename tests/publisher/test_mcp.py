@@ -307,6 +307,7 @@ class EmptyService:
         return []
 
 
+@pytest.mark.smoke
 async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> None:
     service = cast(QueryService, EmptyService())
 
@@ -367,7 +368,6 @@ async def test_prompts_hold_the_examples(url: str) -> None:
         assert all(name in str(getattr(written, "text", "")) for name in TEXTS)
 
 
-@pytest.mark.smoke
 async def test_standard_streams_answer_like_http(url: str, released: Path) -> None:
     async with asked_over_http(url) as client:
         arguments = {"by": "goal", "filters": {"kind": ["initiative"]}}

@@ -65,7 +65,6 @@ def test_where_nothing_has_changed_the_schedule_goes_on() -> None:
     assert attempt(cut) is None
 
 
-@pytest.mark.smoke
 def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_path: Path) -> None:
     move_on(tmp_path, 1)
     build_release(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))

@@ -41,7 +41,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.mark.smoke
 def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> None:
     browser.open(f"{host}/releases/?lang=en")
     browser.leave("document.querySelector('a[href=\"/reports/\"]').click()")

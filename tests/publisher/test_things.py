@@ -159,6 +159,7 @@ async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence
     )
 
 
+@pytest.mark.smoke
 async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
     rows = [
         row

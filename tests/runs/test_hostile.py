@@ -272,6 +272,7 @@ async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.As
     }
 
 
+@pytest.mark.smoke
 async def test_a_calendar_has_no_property_injected_by_a_title(
     context: HarvestContext, registry: ProjectRegistry
 ) -> None:

@@ -313,6 +313,7 @@ def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) ->
     ] == [local, local]
 
 
+@pytest.mark.nightly
 def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
     killed, others = list[int](), grandchildren(os.getpid())
 
@@ -391,6 +392,7 @@ ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
 
 
 @pytest.mark.parametrize("action", [pytest.param(LOOP, marks=pytest.mark.nightly), SLEEP, ALLOCATE])
+@pytest.mark.nightly
 def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action: str) -> None:
     record: Record[Any] = Record("a", Bomb(action), b"{}")
     cases = [RecordInput(record, "d" * 32, None, None)]
@@ -515,6 +517,7 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(
     assert context.ledger.open_run("projects") is None
 
 
+@pytest.mark.nightly
 def test_run_that_gets_on_between_two_ends_is_resumed(
     context: HarvestContext, registry: PagedRegistry
 ) -> None:

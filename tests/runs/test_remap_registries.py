@@ -28,6 +28,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize("registry", SHARES)
+@pytest.mark.nightly
 def test_two_archived_versions_of_each_registry_are_remapped(tmp_path: Path, registry: Any) -> None:
     with (
         Demo(size=120, only=(registry,)) as server,

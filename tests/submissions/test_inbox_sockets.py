@@ -156,7 +156,6 @@ def answer_of(site: RunningSite, offer: str) -> str | None:
     return notification.answer
 
 
-@pytest.mark.smoke
 def test_an_offer_is_accepted_for_now_and_then_for_good(
     sites: tuple[RunningSite, RunningSite, str],
 ) -> None:

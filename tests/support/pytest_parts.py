@@ -1,19 +1,22 @@
 """A plugin of pytest: which tests run by day, and which by night, in which of its parts.
 
 A test that starts a program (a command, a server, a browser, a database) runs by night: a test
-whose code, or that of a fixture it uses, reaches `subprocess`, `multiprocessing` or the helpers of
-`tests/support/processes.py`, or that asks a store elsewhere. By day one of each kind runs, which
-has the mark `smoke`. The mark `nightly` moves a test to the night that starts nothing.
+whose code, or that of a fixture it uses, reaches `subprocess`, `multiprocessing`, `os.fork` or the
+helpers of `tests/support/processes.py`, that asks a store elsewhere, or that opens a store alone,
+for which readers are started. By day one of each kind runs, which has the mark `smoke`. The mark
+`nightly` moves a test to the night that starts nothing.
 """
 
 from __future__ import annotations
 
 import inspect
 import multiprocessing.process
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -23,6 +26,7 @@ from processes import ELSEWHERE
 ROOT = Path(__file__).parents[2]
 TOOLS = (str(ROOT / "tests"), str(ROOT / "benchmarks"))  # whose functions are followed
 PARTS = {"1": {"publisher"}, "2": {"runs", "workers", "harvesters"}}  # of the night, by folder
+OPENERS = {"QueryService", "ForkServer"}  # classes of the program that start readers
 STARTERS = (subprocess.Popen, multiprocessing.process.BaseProcess)
 
 
@@ -33,11 +37,12 @@ def runs_by_night(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function) or _is_smoke(item):
         return False
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    fixtures = [definitions[-1] for definitions in item._fixtureinfo.name2fixturedefs.values()]
+    own = [item.function, *(fixture.func for fixture in fixtures if fixture.scope == "function")]
     return (
         any(value in ELSEWHERE for value in parameters if isinstance(value, str))
-        or starts(item.function)
-        or any(starts(definitions[-1].func) for definitions in fixtures)
+        or any(map(starts, [item.function, *(fixture.func for fixture in fixtures)]))
+        or any(map(opens_store, own))
     )
 
 
@@ -57,8 +62,20 @@ def starts(function: Callable[..., object]) -> bool:
     return any(map(_is_starter, _reached(function)))
 
 
+@cache
+def opens_store(function: Callable[..., object]) -> bool:
+    """Return whether *function*, or a function or class of the tests that it names, opens a store."""
+    things = _reached(function)
+    return not OPENERS.isdisjoint(thing.__name__ for thing in things if isinstance(thing, type))
+
+
 def _is_starter(thing: object) -> bool:
-    return thing is subprocess or (isinstance(thing, type) and issubclass(thing, STARTERS))
+    return (
+        thing is subprocess
+        or thing is os.fork
+        or isinstance(thing, BaseContext)
+        or (isinstance(thing, type) and issubclass(thing, STARTERS))
+    )
 
 
 def _reached(start: object) -> Iterator[object]:
@@ -92,7 +109,9 @@ def _named(thing: object) -> Iterator[object]:
         names = set(_names(thing.__code__))
         for value in (thing.__globals__[name] for name in names & thing.__globals__.keys()):
             yield value
-            if isinstance(value, ModuleType) and _is_tool(getattr(value, "__file__", None)):
+            if value is os or (
+                isinstance(value, ModuleType) and _is_tool(getattr(value, "__file__", None))
+            ):
                 yield from (vars(value)[name] for name in names & vars(value).keys())
 
 

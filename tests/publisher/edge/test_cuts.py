@@ -7,6 +7,7 @@ import io
 import json
 from xml.etree import ElementTree
 
+import pytest
 from pyoxigraph import RdfFormat, parse
 
 from publisher.limits import Limits
@@ -95,6 +96,7 @@ async def test_rows_without_a_value_are_counted_too(serve: Serve) -> None:
     assert [count(form, answers[form].content) for form in ("json", "xml", "tsv")] == [5] * 3
 
 
+@pytest.mark.smoke
 async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(serve: Serve) -> None:
     served = await serve(Limits(rows=6_000, budget=0))
 

@@ -48,6 +48,7 @@ def exports(tmp_path: Path, clock: list[datetime]) -> ExportQueue:
     return ExportQueue(tmp_path / "exports", Limits(), lambda: clock[0])
 
 
+@pytest.mark.smoke
 async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts(
     serve: Serve,
 ) -> None:

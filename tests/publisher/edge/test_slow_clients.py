@@ -129,6 +129,7 @@ async def test_a_head_that_never_ends_is_refused(serve: Serve) -> None:
     assert (await reader.read())[:12] == b"HTTP/1.1 431"
 
 
+@pytest.mark.smoke
 async def test_too_much_is_refused_before_it_is_read(serve: Serve) -> None:
     served = await serve(LIMITS)
     reader, writer = await served.connect()

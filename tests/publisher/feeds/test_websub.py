@@ -58,6 +58,7 @@ async def until(service: QueryService, entry: int) -> None:
     await wait_until_async(reached, f"entry {entry}", pause=0.01)
 
 
+@pytest.mark.smoke
 async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(
     opened: QueryService,
 ) -> None:
