@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import track
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
 
 from command_line.backup_target import (
@@ -328,13 +329,12 @@ def _commits_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _dump_database(url: str, path: Path) -> None:
-    import psycopg  # an extra
-
     plain = url.replace("+psycopg", "", 1)
-    with psycopg.connect(plain) as connection:
-        server = connection.info.server_version // 10_000
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect():
+        major, *_ = engine.dialect.server_version_info or (0,)
     process = subprocess.run(
-        [_pg_dump(server), "--format=custom", f"--file={path}", f"--dbname={plain}"],
+        [_pg_dump(int(major)), "--format=custom", f"--file={path}", f"--dbname={plain}"],
         capture_output=True,
         text=True,
     )

@@ -95,8 +95,8 @@ def _status_error(reply: Response) -> Exception:
 
 
 def _status_reason(code: str, reply: Response, **values: int) -> Reason:
-    said = server_text(reply.content)
-    status = f'{reply.status} ("{said}")' if said else str(reply.status)
+    text = server_text(reply.content)
+    status = f'{reply.status} ("{text}")' if text else str(reply.status)
     return Reason(code, {"url": reply.url, "status": status, **values})
 
 

@@ -29,7 +29,7 @@ class CountingApp:
         self.time = 0.0
         self.status = 200
         self.media = "text/html; charset=utf-8"
-        self.kept: float | None = None  # seconds, if the page says how long it is kept
+        self.seconds: float | None = None  # seconds, if the page says how long it is kept
         self.go = asyncio.Event()
         self.go.set()
 
@@ -37,8 +37,8 @@ class CountingApp:
         await Request(scope, receive).body()
         await self.go.wait()
         self.count += 1
-        if self.kept is not None:
-            await asyncio.to_thread(keep_for, self.kept)
+        if self.seconds is not None:
+            await asyncio.to_thread(keep_for, self.seconds)
         headers = {
             "ETag": f'"{self.count}"',
             "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT",
@@ -61,7 +61,7 @@ async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
         )
     )
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER
+        transport=httpx.ASGITransport(app), base_url="http://portal.example", headers=BROWSER
     ) as client:
         yield client
 
@@ -99,11 +99,13 @@ async def test_another_state_and_another_language_have_pages_of_their_own(
     assert site.count == 3
 
 
-@pytest.mark.parametrize(("kept", "made"), [(None, [1, 1, 1]), (60, [1, 1, 2]), (0, [1, 2, 3])])
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(None, [1, 1, 1]), (60, [1, 1, 2]), (0, [1, 2, 3])]
+)
 async def test_a_page_is_kept_as_long_as_it_says_else_as_long_as_the_data_stay(
-    site: CountingApp, browser: httpx.AsyncClient, kept: float | None, made: list[int]
+    site: CountingApp, browser: httpx.AsyncClient, seconds: float | None, expected: list[int]
 ) -> None:
-    site.kept, counts = kept, []
+    site.seconds, counts = seconds, []
     for seconds in (0, 59, 10_000):
         site.time += seconds
         answer = await browser.get("/map", headers={"Accept-Encoding": "gzip"})
@@ -111,7 +113,7 @@ async def test_a_page_is_kept_as_long_as_it_says_else_as_long_as_the_data_stay(
 
         assert answer.headers["content-encoding"] == "gzip"
 
-    assert counts == made
+    assert counts == expected
 
 
 @pytest.mark.parametrize(

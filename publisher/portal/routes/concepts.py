@@ -5,7 +5,6 @@ concept.
 from __future__ import annotations
 
 import asyncio
-import re
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
@@ -53,8 +52,6 @@ from vocab.terms import SCHEMA
 _TSV = "text/tab-separated-values; charset=utf-8"
 _ORDERED_BY = ("notation", "broader")
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
-# what an English name of a country has beside its short name
-_GOVERNMENT = re.compile(r"\s*\(.*\)|.*\bRepublic of (?:the )?")
 ConceptIri = Annotated[str, Query(description="The IRI of the concept")]
 FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
@@ -167,7 +164,8 @@ def codes_by_slug(facet: str, iris: Iris) -> dict[str, tuple[str, ...]]:
             code = named[1]
             names = {code}
             if facet == "country" and (name := label(address, "en", iris.base)):
-                names |= {name, _GOVERNMENT.sub("", name)}
+                short = name.partition(" (")[0].rpartition("Republic of ")[2]
+                names |= {name, short.removeprefix("the ")}
             for one in names:
                 by_slug.setdefault(slug(one), set()).add(code)
     return {name: tuple(sorted(codes)) for name, codes in by_slug.items()}
