@@ -26,14 +26,15 @@ Item = Record[_Element] | DeletedRecord | InvalidRecord
 ActivityTest = Callable[[_Element], bool]
 
 _ROOT, _ACTIVITY = "iati-activities", "iati-activity"
-# In a file that is not well-formed. Comments and CDATA may contain the others.
+# In a file that is not well-formed. Comments and CDATA may contain the others: each mark is found
+# alone, so that the time does not grow with the square of marks that are never closed.
 _PART = re.compile(
-    rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|(?P<start><iati-activity(?=[\s>]))|(?P<end></iati-activity\s*>)|(?P<root></iati-activities\s*>)",
-    re.DOTALL,
+    rb"(?P<comment><!--)|(?P<text><!\[CDATA\[)|(?P<start><iati-activity(?=[\s>]))"
+    rb"|(?P<end></iati-activity\s*+>)|(?P<root></iati-activities\s*+>)"
 )
-_ROOT_TAG = re.compile(rb"<iati-activities\b[^>]*>")
-_DECLARATION = re.compile(rb"<\?xml[^>]*\?>")
-_IDENTIFIER = re.compile(rb"<iati-identifier[^>]*>([^<&]{1,500})</iati-identifier")
+_ROOT_TAG = re.compile(rb"<iati-activities\b[^<>]*+>")
+_DECLARATION = re.compile(rb"<\?xml[^<>?]*+\?>")
+_IDENTIFIER = re.compile(rb"<iati-identifier[^<>]*+>([^<&]{1,500})</iati-identifier")
 _BARE = etree.XMLParser(
     resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
 )
@@ -133,9 +134,15 @@ def _find_parts(text: mmap, begin: int) -> Iterator[bytes | None]:
     of the root.
     """
     start: int | None = None
+    passed = begin  # what lies before it is in a comment or a text
     for match in _PART.finditer(text, begin):
         mark = match.lastgroup
-        if mark == "start":
+        if match.start() < passed:
+            continue
+        if mark in {"comment", "text"}:
+            end = text.find(b"-->" if mark == "comment" else b"]]>", match.end())
+            passed = end if end >= 0 else len(text)
+        elif mark == "start":
             if start is not None:
                 yield text[start : match.start()]
             start = match.start()
