@@ -455,6 +455,10 @@ TEXTS: Mapping[str, str] = {
     "sitemaps_too_deep": (
         "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end"
     ),
+    "sitemap_elsewhere": (
+        "%(source)s: %(url)s lists %(count)s pages, all on another host (%(hosts)s), which are not "
+        "read; set url to the sitemap of that host"
+    ),
     "not_sitemap": (
         "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page"
     ),

@@ -1,9 +1,11 @@
-"""Harvest or re-map sources one after the other, for the commands `harvest` and `remap`."""
+"""Harvest or re-map sources in turn, for the commands `harvest` and `remap`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -38,6 +40,8 @@ class SourceAction(Protocol):
     ) -> Plan: ...
 
 
+_PATIENCE = 60.0  # seconds
+_MAX_HELPERS = 3  # slow sources beside which others run
 log = structlog.get_logger()
 
 
@@ -197,7 +201,7 @@ def prepare_collectors(context: HarvestContext) -> None:
 def harvest_all(
     sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
 ) -> dict[str, Plan | FailedRun]:
-    """Harvest sources one after the other; a run that fails stops no other."""
+    """Harvest sources in turn; a run that fails or is slow holds up no other."""
     return _run_all(
         sources,
         context,
@@ -221,18 +225,65 @@ def _run_all(
         publish_vocabularies.publish(context)
         update_status(context)  # so that pages list the sources that are still to come
     results: dict[str, Plan | FailedRun] = {}
-    with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
-        for source in sources:
-            began = context.now()
-            result = run_source(source, context, action, bar)
-            results[source.name] = (
-                result
-                if isinstance(result, Plan)
-                else run_report.describe_failure(
-                    source.name, result, context.ledger, began, dry_run=dry_run
-                )
+
+    def run(source: Source) -> None:
+        began = context.now()
+        result = run_source(source, context, action, bar)
+        results[source.name] = (
+            result
+            if isinstance(result, Plan)
+            else run_report.describe_failure(
+                source.name, result, context.ledger, began, dry_run=dry_run
             )
-    return results
+        )
+
+    with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
+        SourceQueue(sources, run).work()
+    return {source.name: results[source.name] for source in sources if source.name in results}
+
+
+class SourceQueue:
+    """Runs sources one after the other. While one takes more than *patience* seconds, the next ones
+    run beside it, so that a slow source holds up no other.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], run: Callable[[Source], None], patience: float = _PATIENCE
+    ) -> None:
+        self._waiting, self._run, self._patience = deque(sources), run, patience
+        self._helpers: list[threading.Thread] = []
+
+    def work(self) -> None:
+        """Return when all sources were run. On an error, such as Ctrl-C, none begins any more."""
+        try:
+            self._run_next()
+        except BaseException:
+            self._waiting.clear()
+            raise
+        finally:
+            for helper in self._helpers:  # a helper may add another while this waits
+                helper.join()
+
+    def _run_next(self) -> None:
+        while True:
+            try:
+                source = self._waiting.popleft()
+            except IndexError:
+                return
+            timer = threading.Timer(self._patience, self._help, (source,))
+            timer.daemon = True
+            timer.start()
+            try:
+                self._run(source)
+            finally:
+                timer.cancel()
+
+    def _help(self, slow: Source) -> None:
+        if self._waiting and len(self._helpers) < _MAX_HELPERS:
+            log.info("source is slow; the next ones run beside it", source=slow.name)
+            helper = threading.Thread(target=self._run_next)
+            self._helpers.append(helper)
+            helper.start()
 
 
 def run_source(

@@ -188,6 +188,15 @@ def test_a_broken_script_spoils_no_other(source: Callable[..., Source]) -> None:
     ] == [Record]
 
 
+def test_a_sitemap_whose_pages_are_all_on_another_host_says_so(
+    source: Callable[..., Source],
+) -> None:
+    foreign = sitemap("/1", "/2").replace(HOST.encode(), b"https://www.registry.example")
+
+    with pytest.raises(ParseError, match=r"lists 2 pages, all on another host \(www\.registry"):
+        harvest(Website({"/sitemap.xml": foreign}), source())
+
+
 def test_pages_of_other_hosts_and_other_paths_are_left_alone(source: Callable[..., Source]) -> None:
     foreign = sitemap("/projects/1", "/about").replace(
         b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>"

@@ -6,21 +6,26 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from click import unstyle
+from projects import DEFINITION
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import stocktake
 from command_line.harvesting import groups
+from command_line.harvesting.source_runs import SourceQueue
 from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
+from harvesters.source import Source, parse
 from publisher.store.external.endpoint import StoreURLs
 from stocktake import COMMANDS, PANELS, app
 
@@ -500,3 +505,30 @@ def test_a_file_of_a_setting_that_is_missing_or_one_too_many_is_named(
     assert ended.value.code == 2
     assert message.startswith("STOCKTAKE_LEDGER_FILE: ")
     assert "secret" not in message
+
+
+def test_a_slow_source_does_not_hold_up_the_later_ones() -> None:
+    definition = parse("slow", DEFINITION, "test")
+    sources = [replace(definition, name=name) for name in ("slow", "second", "third")]
+    others_ran, order = threading.Event(), list[str]()
+
+    def run(source: Source) -> None:
+        if source.name == "slow":
+            others_ran.wait(timeout=60)
+        order.append(source.name)
+        if len(order) == 2:
+            others_ran.set()
+
+    SourceQueue(sources, run, patience=0.01).work()
+
+    assert (order[-1], sorted(order)) == ("slow", ["second", "slow", "third"])
+
+
+def test_sources_run_in_their_order_where_none_is_slow() -> None:
+    definition = parse("a", DEFINITION, "test")
+    sources = [replace(definition, name=name) for name in ("b", "a", "c")]
+    order = list[str]()
+
+    SourceQueue(sources, lambda source: order.append(source.name)).work()
+
+    assert order == ["b", "a", "c"]

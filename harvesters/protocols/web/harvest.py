@@ -26,8 +26,8 @@ from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unidentified
-from harvesters.protocols.web.sitemap import ACCEPT, SitemapEntry, parse_sitemap
-from harvesters.reasons import Reason
+from harvesters.protocols.web.sitemap import ACCEPT, Sitemap, SitemapEntry, parse_sitemap
+from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
@@ -40,6 +40,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
 }
 
+_MAX_HOSTS = 5  # that an error names
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
 _MAX_DEPTH = 3  # nesting: an index should list sitemaps only, some list indexes
 _OVERLAP = timedelta(days=1)  # a lastmod is often a date without a time
@@ -125,6 +126,7 @@ def _walk_sitemaps(
         maps=len(sitemap.maps),
         **counts,
     )
+    _check_hosts(rdf_reader, reply, sitemap, hosts)
     yield reply.url, [entry for entry in pages if entry.changed_since(moment)]
     if sitemap.maps and depth == _MAX_DEPTH:
         raise ParseError(
@@ -138,6 +140,21 @@ def _walk_sitemaps(
             yield from _walk_sitemaps(
                 rdf_reader, rdf_reader.fetch.get(entry.address, accept=ACCEPT), moment, depth + 1
             )
+
+
+def _check_hosts(
+    rdf_reader: RdfReader, reply: Reply, sitemap: Sitemap, hosts: set[str | None]
+) -> None:
+    """Raise ParseError if all pages of a sitemap are on other hosts than *hosts*."""
+    others = {urlsplit(entry.address).hostname for entry in sitemap.pages}
+    if others and not others & hosts:
+        values: dict[str, Value] = {
+            "source": rdf_reader.source.name,
+            "url": reply.url,
+            "count": len(sitemap.pages),
+            "hosts": ", ".join(sorted(filter(None, others))[:_MAX_HOSTS]),
+        }
+        raise ParseError(Reason("sitemap_elsewhere", values))
 
 
 def _read_page(
