@@ -1,4 +1,4 @@
-"""Numbers of things and the coverage of a figure in words, and a hint for an empty figure."""
+"""The coverage of a figure in words, and a hint for an empty figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ from publisher.projections.facets.thing_count import NONE, ThingCount
 from vocab.initiative import Basis
 
 # facets whose coverage says nothing: every thing has them, or may lack them
-_ALWAYS = ("kind", "source", "basis", "remark")
+_ALWAYS = ("kind", "source", "basis", "remark", "prize", "stage", "prizeyear")
+# the kinds of things that can have a value of a facet, of facets that not all kinds have
+_TOPICAL = ("initiative", "event", "document", "post")
+_KINDS = {
+    "line": _TOPICAL,
+    "goal": _TOPICAL,
+    "target": _TOPICAL,
+    "year": _TOPICAL,
+    "coverage": ("initiative",),
+    "status": ("initiative",),
+    "type": ("initiative",),
+    "document": ("document",),
+}
 # pages that show facets whose links a registry states, or that were mapped or suggested
 _LINKED = {"line": "/matrix", "goal": "/matrix", "target": "/search"}
 
@@ -37,17 +49,15 @@ class ChartHint(NamedTuple):
     href: str = ""
 
 
-def format_count(count: ThingCount) -> str:
-    """Write a number of things, and in brackets that of their records if it is another one."""
-    text = format_number(count)
-    return f"{text} ({format_number(count.records)})" if count.has_copies else text
-
-
 def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
-    """Count the filtered things with a value of each of *facets*. Filters by the last facet itself
-    are ignored.
+    """Count the filtered things that can have a value of each of *facets*, and those with one.
+    Filters by the last facet itself are ignored.
     """
     *others, last = facets
+    for facet in facets:
+        if kinds := _KINDS.get(facet):
+            chosen = [kind for kind in filters.codes("kind") if kind in kinds]
+            filters = filters.with_codes("kind", *(chosen or kinds))
     unfiltered = filters.with_codes(last)
     total = tables.count_different(unfiltered)
     for facet in others:
@@ -77,7 +87,7 @@ def coverage_text(facets: tuple[str, ...], part: ThingCount, total: ThingCount) 
     }
     titles = " + ".join(facet_title(facet) for facet in facets)
     text = known.get(facets) or _("{part} of {all} have a value: {facets}")
-    return text.format(part=format_count(part), all=format_count(total), facets=titles)
+    return text.format(part=format_number(part), all=format_number(total), facets=titles)
 
 
 def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHint:

@@ -32,8 +32,8 @@ from publisher.portal.report.content import sections
 from publisher.portal.report.report_data import open_report_data
 from publisher.portal.report.scope import Scope
 from publisher.projections.facets.database import read_sql
-from publisher.projections.facets.filter_query import make_filter
-from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces
@@ -235,7 +235,7 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
     tables = (await client.get("/?format=json")).json()
 
     assert "128 records of initiatives describe 124 different ones" in page
-    assert f'<a href="/search?kind=initiative">{NUMBER.format(124, 128)}</a>' in page
+    assert '<a href="/search?kind=initiative"><bdi>124</bdi></a>' in page
     total = next(table for table in tables["figures"] if table["name"] == "total")
     assert [row["initiatives"] for row in total["rows"]] == [128, 124]
 
@@ -243,29 +243,65 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
 @pytest.mark.parametrize(
     ("path", "records", "different"),
     [("/search?kind=initiative", 128, 124), ("/search", 128, 124),
-     ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123)],
+     ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123),
+     *((path, 128, 124) for path in ("/topics", "/registries", "/map", "/trends", "/matrix", "/embed/count"))],
 )  # fmt: skip
-async def test_pages_count_clusters_with_the_records_beside(
+async def test_pages_count_clusters_and_name_the_records_in_one_footnote(
     client: httpx.AsyncClient, path: str, records: int, different: int
 ) -> None:
     page = (await client.get(path, headers=HTML)).text
 
-    assert f"{records} records of initiatives describe {different} different ones" in page
+    note = f"{records} records of initiatives describe {different} different ones"
+    assert page.count(note) == 1
+    assert f"<bdi>{records}</bdi>" not in page
 
 
-NUMBER = '<bdi>{0}</bdi> <span class="quiet" title="Records: {1}">(<span class="hidden">Records: </span><bdi>{1}</bdi>)</span>'
-
-
-async def test_filters_and_lists_count_clusters_with_the_records_beside(
+async def test_filters_and_lists_count_clusters_as_pages_do(
     client: httpx.AsyncClient,
 ) -> None:
     everything = (await client.get("/search?kind=initiative", headers=HTML)).text
     filtered = (await client.get("/search?kind=initiative&country=404", headers=HTML)).text
     value = everything.partition("?kind=initiative&amp;country=404")[2].partition("</li>")[0]
 
-    assert NUMBER.format(123, 127) in value
-    assert f'<h2 id="found">{NUMBER.format(123, 127)} results' in filtered
-    assert "In brackets: records, where several describe one initiative." in everything
+    assert "<bdi>123</bdi></span></a>" in value
+    assert '<h2 id="found"><bdi>123</bdi> results' in filtered
+
+
+@pytest.mark.parametrize("path", ["/", "/registries", "/source/atlas"])
+async def test_a_registry_has_the_same_number_on_every_page(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    page = (await client.get(path, headers=HTML)).text
+    search = (await client.get("/search?kind=initiative&source=atlas", headers=HTML)).text
+    row = page.partition('href="/source/atlas"')[2].partition(
+        "</tr>" if "</tr>" in page else "</li>"
+    )[0]
+
+    assert '<h2 id="found"><bdi>4</bdi> results' in search
+    if path == "/source/atlas":
+        assert '<a href="/search?kind=initiative&amp;source=atlas"><bdi>4</bdi></a>' in page
+    else:
+        assert "<bdi>4</bdi>" in row
+
+
+@pytest.mark.parametrize(
+    ("facet", "kinds"), [("document", {"document"}), ("status", {"initiative"}), ("year", None)]
+)
+def test_a_coverage_counts_what_can_have_the_value(
+    level: Path, facet: str, kinds: set[str] | None
+) -> None:
+    tables = open_facet_index(str(next((level / "store" / "snapshots").iterdir())))
+    assert tables
+
+    by_kind = tables.counts_once(Filter())["kind"]
+    known = coverage(tables, Filter(), facet)
+
+    able = kinds or {"initiative", "event", "document", "post"}
+    assert known.all == sum(things for kind, things in by_kind.items() if kind in able)
+
+
+async def test_prizes_have_no_share_of_the_things_without_one(client: httpx.AsyncClient) -> None:
+    assert "have a value" not in (await client.get("/prizes", headers=HTML)).text
 
 
 async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncClient) -> None:
@@ -279,7 +315,7 @@ async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncC
     tables = (await client.get("/figures/country/404.json")).json()["figures"]
     [raw] = [table for table in tables if table["name"] == "source"]
 
-    assert [name for name, bar in bars.items() if "Records:" in bar] == ["Registry of atlas"]
+    assert "<bdi>4</bdi>" in bars["Registry of atlas"]
     assert {row["source"]: row["things"] for row in raw["rows"]} == {"atlas": 6, "demo": 121}
 
 
@@ -359,7 +395,7 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
         ]
     assert repeated == 1
     assert office == [(6, 6), (4, 6)]
-    assert placed.text == "123 (127) sur 124 (128) ont un pays"
+    assert placed.text == "123 sur 124 ont un pays"
     assert findings.text[0].startswith(
         "128 notices d’initiatives décrivent 124 initiatives différentes"
     )

@@ -763,7 +763,10 @@ async def test_an_area_counts_the_initiatives_of_the_areas_within_it(
 
     assert (number > 0) == (code != "ldc")
     assert rows.split()[1] == str(number)
-    assert (f'href="/follow?area={code}"' in text, f"/search?area={code}" in text) == (True, True)
+    assert (
+        f'href="/follow?area={code}"' in text,
+        f"/search?kind=initiative&amp;area={code}" in text,
+    ) == (True, True)
 
 
 async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(

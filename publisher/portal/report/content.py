@@ -16,7 +16,6 @@ from languages.translations import gettext as _
 from publisher.http.pages.charts.bars import Bar, bar_chart
 from publisher.http.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
-from publisher.portal.coverage import format_count
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
 from publisher.portal.findings import count_note, facet_findings, matrix_finding, overview, sentence
@@ -28,7 +27,7 @@ from publisher.portal.trends import count_trend
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import ListItem
-from publisher.projections.facets.thing_count import NONE, ThingCount
+from publisher.projections.facets.thing_count import NONE
 from publisher.releases.citation import NAME
 from vocab.initiative import Basis
 
@@ -148,9 +147,7 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
         goals = sorted(counts.get("goal", {}).items(), key=lambda pair: sort_key("", *pair))[
             :_CHAPTER_BARS
         ]
-        bars = [
-            Bar(names.short("goal", goal), things, text=_copies(things)) for goal, things in goals
-        ]
+        bars = [Bar(names.short("goal", goal), things) for goal, things in goals]
         drawing = bar_chart(bars, names.short("line", code)) if bars else None
         grid = (
             Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0)
@@ -204,7 +201,7 @@ def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels)
             names.name("country", code),
             format_number(lines[code]),
             format_number(goals[code]),
-            format_count(things),
+            format_number(things),
         )
         for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
     )
@@ -233,7 +230,7 @@ def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Sectio
     every = filter_query.make_filter(**dict(scope.chosen))
     kinds = report_data.tables.counts_once(every).get("kind", {})
     rows = tuple(
-        (names.name("kind", kind), format_count(things))
+        (names.name("kind", kind), format_number(things))
         for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
     )
     explanation = _("An initiative linked to several action lines or SDGs is counted under each.")
@@ -255,19 +252,13 @@ def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabe
     drawn = [bar for bar in panel.short if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
     drawing = (
-        bar_chart(
-            [Bar(bar.name, bar.value, bar.href, _copies(bar.value)) for bar in drawn], panel.title
-        )
+        bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], panel.title)
         if drawn
         else None
     )
     return Section(
         facet, panel.title, text, drawing, None, filter_query.counts(filters, facet, names.iris)
     )
-
-
-def _copies(count: ThingCount) -> str:
-    return format_count(count) if count.has_copies else ""
 
 
 def _matrix(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
@@ -313,7 +304,7 @@ def _map(report_data: ReportData, filters: Filter, names: FacetLabels) -> Sectio
     ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
     grid = Grid(
         (facet_title("country"), _("Initiatives")),
-        tuple((names.name("country", code), format_count(things)) for code, things in ranked),
+        tuple((names.name("country", code), format_number(things)) for code, things in ranked),
     )
     drawing = country_map(report_data.tables, filters, names)
     return Section(
@@ -351,7 +342,7 @@ def _basis(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section
     every = filter_query.make_filter(*Basis, kind="initiative", **dict(scope.chosen))
     counts = report_data.tables.counts_once(every).get("basis", {})
     rows = tuple(
-        (names.name("basis", basis.value), format_count(counts.get(basis.value, NONE)))
+        (names.name("basis", basis.value), format_number(counts.get(basis.value, NONE)))
         for basis in Basis
     )
     explanation = _("All other figures count only links stated by registries.")
@@ -399,7 +390,7 @@ def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
             source.publisher,
             source.licence.partition("://")[2] or source.licence,
             report_data.changed.get(source.name, ""),
-            format_count(counts.get(source.name, NONE)),
+            format_number(counts.get(source.name, NONE)),
         )
         for source in report_data.release.sources
     )
@@ -420,7 +411,7 @@ def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
 def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
     counts = report_data.tables.counts_once(filters).get("remark", {})
     rows = tuple(
-        (code.rpartition("#")[2], format_count(things)) for code, things in sorted(counts.items())
+        (code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items())
     )
     explanation = _(
         "Every record is checked against SHACL shapes before publication. "

@@ -300,7 +300,7 @@ async def _statistics(
     facet, code = facet_code
     filters = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
     labels = FacetLabels(service.iris, await source_titles(service))
-    search = f"/search?{urlencode({facet: code})}"
+    search = f"/search?{urlencode({'kind': 'initiative', facet: code})}"
     return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (facet,))
 
 

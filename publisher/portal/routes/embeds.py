@@ -31,7 +31,7 @@ from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_emb
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
 from publisher.portal.facet_panels import facet_panel, query_page_url, sort_key
-from publisher.portal.findings import map_title, matrix_title
+from publisher.portal.findings import count_note, map_title, matrix_title
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
@@ -131,6 +131,7 @@ async def embed(
         narrowed=narrowed,
         oembed=oembed,
         site=origin(request),
+        note=count_note(tables.count_different(filters)),
         **values,
     )
     links = [typed_link("alternate", oembed, OEMBED)]

@@ -166,8 +166,9 @@ def _total(figures: _Figures) -> DataTable:
 def _rows(
     rows: list[Row], tables: FacetIndex | None, names: FacetLabels
 ) -> list[tuple[str, Row, int]]:
-    """Return the registries: name, row of the query, and number of things."""
-    counts = tables.counts(Filter()).get("source", {}) if tables else {}
+    """Return the registries: name, row of the query, and number of initiatives."""
+    every = make_filter(kind="initiative")
+    counts = tables.counts_once(every).get("source", {}) if tables else {}
     start = names.iris.source("")
     by_name = {row["source"].value.removeprefix(start): row for row in rows}
     return [(name, row, counts.get(name, 0)) for name, row in by_name.items()]

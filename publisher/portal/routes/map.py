@@ -21,7 +21,7 @@ from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
-from publisher.portal.findings import map_title
+from publisher.portal.findings import count_note, map_title
 from publisher.portal.map import country_map, unmapped_areas
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
@@ -78,6 +78,7 @@ async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
             regions=_regions(tables, filters, names),
             names=names,
             beyond=unmapped_areas(counts),
+            note=count_note(tables.count_different(filters)),
             forms=format_links(request, drawing is not None),
         )
 

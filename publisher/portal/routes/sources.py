@@ -23,9 +23,10 @@ from publisher.linked_data.signposting import memento_links
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url
+from publisher.portal.findings import count_note
 from publisher.portal.registries import COVERED_FACETS, list_registries, registry_table
 from publisher.portal.sources import source_titles
-from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import open_facet_index
 from publisher.store.descriptions import describe_graph
 from publisher.store.queries import query
@@ -100,7 +101,7 @@ async def _statistics(service: QueryService, name: str) -> EntityStatistics | No
         return None
     filters = Filter((("source", (name,)),))
     labels = FacetLabels(service.iris, await source_titles(service))
-    search = f"/search?source={name}"
+    search = f"/search?kind=initiative&source={name}"
     return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, ("source",))
 
 
@@ -119,6 +120,9 @@ async def registers(request: Request, service: ServiceDep, pages: PagesDep) -> R
             "registries.html",
             registries=listed,
             covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
+            note=count_note(tables.count_different(make_filter(kind="initiative")))
+            if tables
+            else "",
             forms=format_links(request),
             query=query_page_url(whole.query),
         )

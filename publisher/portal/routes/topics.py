@@ -20,6 +20,7 @@ from publisher.http.pages.dataset_response import (
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels
+from publisher.portal.findings import count_note
 from publisher.projections.facets.filter_query import make_filter
 
 FACETS = ("line", "goal", "region", "country")
@@ -52,7 +53,12 @@ async def topics(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
 
     def show() -> Response:
         return pages.page(
-            "topics.html", panels=panels, titles=titles, lists=_LISTS, forms=format_links(request)
+            "topics.html",
+            panels=panels,
+            titles=titles,
+            lists=_LISTS,
+            note=count_note(tables.count_different(initiatives)),
+            forms=format_links(request),
         )
 
     return await dataset_response(request, service, [panel.table for panel in panels], show)

@@ -24,6 +24,7 @@ from publisher.portal.coverage import empty_chart_hint
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
+from publisher.portal.findings import count_note
 from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
 
@@ -94,6 +95,7 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             by=by,
             facets=FACETS,
             titles={name: facet_title(name) for name in FACETS},
+            note=count_note(tables.count_different(filters)),
             forms=format_links(request, drawn=True),
         )
 

@@ -29,7 +29,7 @@ from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
-from publisher.portal.findings import matrix_title
+from publisher.portal.findings import count_note, matrix_title
 from publisher.portal.matrix import count_matrix, official_links
 from publisher.portal.ontology import (
     count_uses,
@@ -196,6 +196,7 @@ async def _show_matrix(
         graphs=DATA_FORMATS.values(),
         urls=urls,
         coverage=[one.text for one in covered.values()],
+        note=count_note(tables.count_different(filters)),
         missing=[
             empty_chart_hint(tables, filters, facet)
             for facet in ("line", "goal")

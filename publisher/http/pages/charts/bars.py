@@ -13,14 +13,11 @@ SERIES = 7  # colours; all further series are drawn as one
 
 
 class Bar(NamedTuple):
-    """A bar: its name, its value, the URL that it links, "" for none, and its value in words, ""
-    for the number.
-    """
+    """A bar: its name, its value, and the URL that it links, "" for none."""
 
     name: str
     value: int
     href: str = ""
-    text: str = ""
 
 
 def bar_chart(rows: Sequence[Bar], label: str, width: int = 760) -> Markup:
@@ -41,7 +38,7 @@ def _bar(row: Bar, y: float, largest: int, left: float, available: float) -> Mar
         element("rect", x=left, y=y + 4, width=length, height=14, class_="s1"),
         element(
             "text",
-            row.text or f"{row.value:,}".replace(",", " "),
+            f"{row.value:,}".replace(",", " "),
             x=left + length + 6,
             y=y + 15,
             class_="quiet",
