@@ -176,6 +176,21 @@ def test_a_remap_needs_an_archived_complete_run(source: Source, silent: HarvestC
         remap(source, silent)
 
 
+def test_a_run_that_ended_behind_good_pages_is_remapped_as_far_as_it_came(
+    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
+) -> None:
+    harvest(source, context)
+    registry.projects[0]["name"] = "Renamed"
+    registry.answer = lambda page: httpx.Response(400, text="too deep") if page == 3 else None
+    early = harvest(source, context)
+    definition = replace(source, fields={**source.fields, "description@en": "owner"})
+
+    plan = remap(definition, silent)
+
+    assert (early.run.state, plan.run.state) == (State.INCOMPLETE, State.COMMITTED)
+    assert counted(plan) == {Outcome.CHANGED: 10}
+
+
 def test_a_missing_archive_is_reported_and_changes_nothing(
     source: Source, context: HarvestContext, silent: HarvestContext
 ) -> None:
