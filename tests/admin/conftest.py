@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from shutil import copy
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from clocks import NOON, ManualClock
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -18,10 +20,14 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import REVIEW, Reason, as_reason, other
-from vocab.iris import BASE
+from vocab.initiative import Initiative
+from vocab.iris import BASE, Iris
+from vocab.statements.describe import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
@@ -40,6 +46,17 @@ records = "results"
 key = "id"
 "title@en" = "name"
 """
+
+
+def store_record(connection: sa.Connection, number: int, record: Initiative) -> None:
+    """Store a published record of the source, with its description."""
+    row = {"source": "projects", "key": record.key, "state": "published", "run": "r", "seq": number}
+    seen = datetime(2026, 1, 1)
+    connection.execute(
+        sa.insert(t.record).values(**row, first_seen=seen, digest="", content="", misses=0)
+    )
+    text = compress("\n".join(describe(record, Iris(), "projects")))
+    connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
 
 
 @dataclass

@@ -5,26 +5,19 @@ that it writes; without scripts.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
-from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.source import load, read_word_table, word_table
 from languages.request_locale import LANGUAGES
 from vocab.initiative import Initiative, Text
-from vocab.iris import Iris
-from vocab.statements.describe import describe
 
-from .conftest import HOSTILE
+from .conftest import HOSTILE, store_record
 from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/gaps"
-IRIS = Iris()
 
 
 @pytest.fixture
@@ -37,16 +30,7 @@ def harvested(world: Any) -> Any:
                 titles=(Text("A project", "en"),),
                 subjects=tuple(Text(word) for word in words),
             )
-            row = {
-                "source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r",
-            }  # fmt: skip
-            connection.execute(
-                sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
-            )
-            text = compress("\n".join(describe(resource, IRIS, "projects")))
-            connection.execute(
-                sa.insert(t.description).values(run="r", seq=number, statements=text)
-            )
+            store_record(connection, number, resource)
     return world
 
 

@@ -4,27 +4,20 @@ one; without scripts.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
-from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.source import decision_table, load, read_decision_table
 from languages.request_locale import LANGUAGES
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Text
-from vocab.iris import Iris
-from vocab.statements.describe import describe
 
-from .conftest import HOSTILE
+from .conftest import HOSTILE, store_record
 from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/suggestions"
-IRIS = Iris()
 
 
 @pytest.fixture
@@ -43,16 +36,7 @@ def suggested(world: Any) -> Any:
             resource = Initiative(
                 key=f"p{number}", titles=(Text("A project", "en"),), goals=(claim,)
             )
-            row = {
-                "source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r",
-            }  # fmt: skip
-            connection.execute(
-                sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0)
-            )
-            text = compress("\n".join(describe(resource, IRIS, "projects")))
-            connection.execute(
-                sa.insert(t.description).values(run="r", seq=number, statements=text)
-            )
+            store_record(connection, number, resource)
     return world
 
 

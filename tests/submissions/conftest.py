@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -20,10 +22,14 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
+from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.harvest import harvest
+from harvesters.runs.plans.plan import Plan
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
@@ -68,6 +74,28 @@ class SubmissionWorld:
     def read_key(self) -> tuple[Key, str]:
         """Return a key that may read alone, and its token."""
         return key_store.create(self.ledger, "Reader", Scope.READ, NOON)
+
+    def _run(self) -> AbstractContextManager[HarvestContext]:
+        return open_context(
+            self.folder,
+            f"sqlite:///{self.folder}/ledger.sqlite",
+            BASE,
+            NetworkSettings("admin@example.org"),
+            source_dir=self.folder / "sources",
+            workers=0,
+        )
+
+    def harvest(self, source: str = "submissions") -> Plan:
+        """Harvest a source a minute later."""
+        self.clock.advance(timedelta(minutes=1))
+        with self._run() as context:
+            still = replace(context, now=self.clock.now)
+            return harvest(self.context.admin.source(source), still, full=True)
+
+    def entries(self) -> str:
+        """Return all that the journal has ever published."""
+        with self._run() as context:
+            return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
     def set_definition(self, text: str) -> None:
         (self.folder / "sources" / "submissions.toml").write_text(text, encoding="utf-8")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -18,16 +17,12 @@ from harvesters.admin.app import create_admin
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_in, prune_comments
 from harvesters.ledger.participation.submissions import SubmissionState
-from harvesters.network.settings import NetworkSettings
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
 from harvesters.participation.comments.admin_routes import routes as moderation_pages
 from harvesters.participation.comments.page_routes import routes
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
 from languages.request_locale import LANGUAGES
-from vocab.iris import BASE
 
 from .conftest import SITE, SubmissionWorld, bearer
 
@@ -64,15 +59,6 @@ async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
         yield async_client
 
 
-def entries(world: SubmissionWorld) -> str:
-    """Return all that the journal has ever published."""
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
-    ) as context:
-        return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
-
-
 @pytest.fixture
 async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
     """The path of a post that is in the register."""
@@ -81,21 +67,7 @@ async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
     moderation.accept(
         world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
     )
-    world.clock.advance(timedelta(minutes=1))
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder,
-        url,
-        BASE,
-        NetworkSettings("admin@example.org"),
-        source_dir=world.folder / "sources",
-        workers=0,
-    ) as context:
-        harvest(
-            world.context.admin.source("submissions"),
-            replace(context, now=world.clock.now),
-            full=True,
-        )
+    world.harvest()
     return f"post/submissions/{id}"
 
 
@@ -347,8 +319,8 @@ async def test_a_person_exports_and_deletes_comments_and_nothing_is_in_the_journ
     assert one
     assert (one[0][1], shown_comments(world.context, post)) == ("One remark", [])
     assert all(comments_in(world.ledger, state, 10) == [] for state in SubmissionState)
-    assert "remark" not in entries(world)
-    assert "reader@example.org" not in entries(world)
+    assert "remark" not in world.entries()
+    assert "reader@example.org" not in world.entries()
 
 
 async def test_nobody_deletes_the_comment_of_another(

@@ -17,11 +17,7 @@ from starlette.routing import Mount
 from harvesters.admin.app import create_admin
 from harvesters.ledger.models import State
 from harvesters.ledger.participation import submissions
-from harvesters.network.settings import NetworkSettings
 from harvesters.participation.submissions.app import MODERATION
-from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
-from harvesters.runs.plans.plan import Plan
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer, definition
@@ -70,38 +66,14 @@ async def submitted(
     return str(answer.json()["id"])
 
 
-def run(world: SubmissionWorld) -> Plan:
-    """Harvest the source of submissions."""
-    world.clock.advance(timedelta(minutes=1))
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder,
-        url,
-        BASE,
-        NetworkSettings("admin@example.org"),
-        source_dir=world.folder / "sources",
-        workers=0,
-    ) as context:
-        return harvest(world.context.source(), context, full=True)
-
-
-def published(world: SubmissionWorld) -> str:
-    """Return the rows of the journal."""
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
-    ) as context:
-        return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
-
-
 async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
     id = await submitted(client)
-    before = run(world)
+    before = world.harvest()
     accepted = await decide(admin, id, "accept", "Well done")
-    first = run(world)
+    first = world.harvest()
     read = await client.get(f"/submissions/{id}")
 
     changed = await client.put(
@@ -109,21 +81,21 @@ async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
         json={**INITIATIVE, "title": {"en": "Fifty telecentres"}},
         headers={"If-Match": read.headers["ETag"]},
     )
-    between = run(world)
+    between = world.harvest()
     await decide(admin, id, "accept")
-    second = run(world)
+    second = world.harvest()
     withdrawn = await client.delete(
         f"/submissions/{id}",
         headers={"If-Match": (await client.get(f"/submissions/{id}")).headers["ETag"]},
     )
-    third = run(world)
+    third = world.harvest()
 
     assert [answer.status_code for answer in (accepted, changed, withdrawn)] == [303, 200, 200]
     states = [plan.run.state for plan in (before, first, between, second, third)]
     assert states == [
         State.COMMITTED, State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.COMMITTED,
     ]  # fmt: skip
-    rows = published(world)
+    rows = world.entries()
     subject = f"<{BASE}id/initiative/submissions/{id}> <http://purl.org/dc/terms/title>"
     assert f'A {subject} "Village telecentres"@en' in rows
     assert f'D {subject} "Village telecentres"@en' in rows
@@ -145,7 +117,7 @@ async def test_no_address_is_in_the_journal_or_the_archive(
     )
     id = await submitted(client, headers=token)
     await decide(admin, id, "accept")
-    run(world)
+    world.harvest()
 
     files = [
         file
@@ -153,9 +125,9 @@ async def test_no_address_is_in_the_journal_or_the_archive(
         if file.is_file() and "ledger.sqlite" not in file.name
     ]
 
-    assert f"submissions/{id}" in published(world)
+    assert f"submissions/{id}" in world.entries()
     assert [file.name for file in files if b"jane" in file.read_bytes()] == []
-    assert "jane" not in published(world)
+    assert "jane" not in world.entries()
 
 
 async def test_acceptance_queues_one_run_and_is_in_the_audit_log(

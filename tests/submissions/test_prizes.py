@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -19,15 +18,12 @@ from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.prizes import Stage
-from harvesters.network.settings import NetworkSettings
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import routes
 from harvesters.participation.prizes.edition_file import read_edition
 from harvesters.participation.prizes.page_routes import routes as page_routes
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
-from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE, Iris
 
@@ -87,31 +83,6 @@ async def person(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -
     return bearer(str(answer.json()["token"]))
 
 
-def run(world: SubmissionWorld, source: str) -> None:
-    world.clock.advance(timedelta(minutes=1))
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder,
-        url,
-        BASE,
-        NetworkSettings("admin@example.org"),
-        source_dir=world.folder / "sources",
-        workers=0,
-    ) as context:
-        harvest(
-            world.context.admin.source(source), replace(context, now=world.clock.now), full=True
-        )
-
-
-def entries(world: SubmissionWorld) -> str:
-    """Return all that the journal has ever published."""
-    url = f"sqlite:///{world.folder}/ledger.sqlite"
-    with open_context(
-        world.folder, url, BASE, NetworkSettings("admin@example.org"), workers=0
-    ) as context:
-        return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
-
-
 async def published_initiative(
     world: SubmissionWorld, people: httpx.AsyncClient, title: str = "Village telecentres"
 ) -> str:
@@ -128,7 +99,7 @@ async def published_initiative(
     moderation.accept(
         world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
     )
-    run(world, "submissions")
+    world.harvest()
     return f"{SITE}/id/initiative/submissions/{id}"
 
 
@@ -169,14 +140,14 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(
         f"{path}/review", json={"scores": {"impact": 5, "partnerships": 1}}, headers=expert
     )
     decide(world, id, Stage.NOMINATED)
-    run(world, "prizes")
+    world.harvest("prizes")
     before_nominees = (
         (await people.get("/submissions/prizes/2027")).json()["nominations"],
-        "AwardReceipt" in entries(world),
+        "AwardReceipt" in world.entries(),
     )
 
     to_day(world, "vote_opens")
-    run(world, "prizes")
+    world.harvest("prizes")
     voter = await person(world, people, "voter@example.org")
     voted = [(await people.put(f"{path}/vote", headers=voter)).status_code for _ in range(2)]
     voter = await person(world, people, "voter+again@example.org")
@@ -187,16 +158,16 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(
 
     to_day(world, "vote_closes")
     decide(world, id, Stage.WINNER, "youth")
-    run(world, "prizes")
+    world.harvest("prizes")
     listed = (await people.get("/submissions/prizes/2027")).json()["nominations"]
     before_results = (
         listed[0]["stage"],
         "special" in listed[0],
-        "prize-stage/winner" in entries(world),
-        "Youth" in entries(world),
+        "prize-stage/winner" in world.entries(),
+        "Youth" in world.entries(),
     )
     to_day(world, "results")
-    run(world, "prizes")
+    world.harvest("prizes")
 
     assert scored.status_code == 200, scored.text
     assert before_nominees == ([], False)
@@ -204,16 +175,16 @@ async def test_a_nomination_becomes_the_winner_by_http_alone(
     assert [(row.score, row.reviews, row.votes) for row in ranked] == [(4.0, 1, 1)]
     assert before_results == ("nominated", False, False, False)
     receipt = f"<{Iris(BASE).record('prizes', f'2027-{id}')}#prize-1>"
-    lines = [line for line in entries(world).splitlines() if line.startswith(f"A {receipt}")]
+    lines = [line for line in world.entries().splitlines() if line.startswith(f"A {receipt}")]
     assert any("prizeStage" in line and "prize-stage/winner" in line for line in lines)
     assert any("dc/terms/date" in line and f"{edition.results}" in line for line in lines)
     assert any(
         "isPartOf" in line and Iris(BASE).thing("event", "prizes", "2027") in line for line in lines
     )
     assert any("Youth prize" in line for line in lines)
-    assert f"<{Iris(BASE).thing('event', 'prizes', '2027')}>" in entries(world)
+    assert f"<{Iris(BASE).thing('event', 'prizes', '2027')}>" in world.entries()
     for secret in ("voter@", "expert@", prizes.voter("voter@example.org")):
-        assert secret not in entries(world)
+        assert secret not in world.entries()
 
 
 async def test_rules_of_the_contest_refuse_with_their_reason(
