@@ -86,6 +86,10 @@ DEFINITION_TEXTS: Mapping[str, str] = {
     ),
     "would_repeat": "%(count)s of the %(total)s records read would not be published: %(reason)s",
     "would_be_incomplete": "a run would be incomplete: %(reason)s",
+    "charset_guessed": (
+        "The text states no charset and was read as %(charset)s. If letters are wrong, set the "
+        "option 'charset' in the source definition."
+    ),
     # tables of curators
     "at_line": "%(file)s, line %(line)s",
     "columns_missing": "no column %(missing)s; the columns are %(columns)s, separated by tabs",

@@ -104,7 +104,8 @@ class Page(Generic[P]):
     duplicates; *incomplete_reason*: why this run cannot be a full harvest, or None; *moves*: the
     list is requested page by page and may change between requests, so that records may be repeated
     or missed; *composed_key*: the option, as TOML, by which rows with one key would have different
-    ones, "" if none is known; *dates* is the number of its records that are dates of recurring events.
+    ones, "" if none is known; *dates* is the number of its records that are dates of recurring events;
+    *guessed_charset* is the charset of its text where only the text itself shows it, else "".
     """
 
     items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]
@@ -117,6 +118,7 @@ class Page(Generic[P]):
     moves: bool = False
     composed_key: str = ""
     dates: int = 0
+    guessed_charset: str = ""
 
     def __post_init__(self) -> None:
         """Drop a total that no ledger can store."""

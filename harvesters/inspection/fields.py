@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
@@ -16,7 +16,7 @@ from harvesters.inspection.report import FieldUse, Finding, Level
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import Record
+from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.replay import Replay
@@ -29,21 +29,32 @@ _NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, as it is 
 _PREDICATE = re.compile(r"^\S+ <([^>]+)> ")
 
 
+class FieldSample(NamedTuple):
+    """How the fields of a feed's first records are used, and its charset where that is guessed from
+    the text, else "".
+    """
+
+    uses: tuple[FieldUse, ...] = ()
+    guessed_charset: str = ""
+
+
 def traced_fields(
     source: Source, run: Run, base: str, engine: EngineName, archive: Path
-) -> tuple[FieldUse, ...]:
+) -> FieldSample:
     """Return how the fields of the first records of *run* are used; its responses are read from
     *archive* again.
     """
+    pages = list(_pages(source, run, base, archive))
+    records = (item for page in pages for item in page.items if isinstance(item, Record))
     traces: list[tuple[str, list[FieldTrace]]] = []
     processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
     errors = (*MAPPING_ERRORS, ParseError)
-    for record in islice(_records(source, run, base, archive), SAMPLE):
+    for record in islice(records, SAMPLE):
         try:
             traces.append((record.key, trace_fields(record, processor.statements, errors)))
         except errors:
             continue  # it is a finding already
-    return _merge(traces)
+    return FieldSample(_merge(traces), next((page.guessed_charset for page in pages), ""))
 
 
 def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding]:
@@ -69,15 +80,19 @@ def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding
         yield Finding("field-missing", Level.WARNING, message, remedy, line=1, field=name)
 
 
-def _records(source: Source, run: Run, base: str, archive: Path) -> Any:
-    """Yield the first records of a run's archived responses."""
+def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[Any]]:
+    """Yield the first pages of a run's archived responses, until they have enough records."""
     protocol, _ = check_compatible(source)
     replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
     network = NetworkSettings.offline(replay)
     try:
         with Fetch(network, 0.0, replay, robots=False, base=base) as client:
+            count = 0
             for page in islice(protocol.collect(source, client, None, None), _MAX_PAGES):
-                yield from (item for item in page.items if isinstance(item, Record))
+                yield page
+                count += sum(isinstance(item, Record) for item in page.items)
+                if count >= SAMPLE:
+                    return
     except HarvestError:
         return  # what ended the run is a finding already
 

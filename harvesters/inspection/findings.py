@@ -80,6 +80,17 @@ def failure(error: HarvestError, name: str = "") -> Finding:
     return Finding(rule, Level.ERROR, message, remedy, line=line, column=column)
 
 
+def guessed_charset(name: str) -> Finding:
+    """Return the finding of a text whose charset *name* is stated nowhere."""
+    return Finding(
+        "feed-charset",
+        Level.WARNING,
+        f"The text states no charset and was read as {name}.",
+        "Export the file in UTF-8, or set the option charset in the source definition.",
+        line=1,
+    )
+
+
 @dataclass(slots=True)
 class Findings:
     """The findings of one feed; *fields* are the publisher's field names by property, *locator*

@@ -16,9 +16,8 @@ from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.inspection import findings as of_feed
-from harvesters.inspection.fields import missing_fields, traced_fields
+from harvesters.inspection.fields import FieldSample, missing_fields, traced_fields
 from harvesters.inspection.report import (
-    FieldUse,
     Finding,
     Level,
     Locator,
@@ -112,8 +111,8 @@ def check_feed(
             copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
         plan, result = plan_run(source, context, run)
-        fields = _fields(source, run, context, limits) if plan.fetched else ()
-        findings = _findings(source, context, plan, fields, upload, failed)
+        sample = _fields(source, run, context, limits) if plan.fetched else FieldSample()
+        findings = _findings(source, context, plan, sample, upload, failed)
         changes = _changes(plan, result, context) if ledger is not None else None
     name, results = upload.name if upload else source.url, of_feed.count_results(plan.outcomes)
     return PreflightReport(
@@ -121,7 +120,7 @@ def check_feed(
         source.protocol,
         source.mapping,
         results,
-        fields,
+        sample.uses,
         findings.counts,
         tuple(findings.listed),
         changes,
@@ -153,7 +152,7 @@ def _as_file(source: Source, upload: Upload | None) -> Source:
 
 def _fields(
     source: Source, run: Run, context: HarvestContext, limits: PreflightLimits
-) -> tuple[FieldUse, ...]:
+) -> FieldSample:
     """Return how the feed's fields are used; none where the process that finds out ends at its
     limits.
     """
@@ -168,7 +167,7 @@ def _fields(
             limits=limits.process,
         )
     except BoundedCallError:
-        return ()
+        return FieldSample()
 
 
 def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:
@@ -249,11 +248,11 @@ def _findings(
     source: Source,
     context: HarvestContext,
     plan: Plan,
-    fields: tuple[FieldUse, ...],
+    sample: FieldSample,
     upload: Upload | None,
     failed: Finding | None,
 ) -> of_feed.Findings:
-    names = of_feed.names_by_property((use.name, use.properties) for use in fields)
+    names = of_feed.names_by_property((use.name, use.properties) for use in sample.uses)
     findings = of_feed.Findings(
         context.iris.base, Locator(upload.content) if upload else None, names
     )
@@ -261,7 +260,9 @@ def _findings(
         findings.add(failed)
     elif not plan.fetched:
         findings.add(_EMPTY)
-    for missing in missing_fields(source, fields):
+    if sample.guessed_charset:
+        findings.add(of_feed.guessed_charset(sample.guessed_charset))
+    for missing in missing_fields(source, sample.uses):
         findings.add(missing)
     seen = [outcome for outcome in SEEN if outcome is not Outcome.UNCHANGED]
     for diff in context.ledger.changes(plan.run, seen):

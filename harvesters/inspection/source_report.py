@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from harvesters.inspection.fields import traced_fields
+from harvesters.inspection.fields import FieldSample, traced_fields
 from harvesters.inspection.findings import (
     OUTCOMES,
     broken_rules,
@@ -74,7 +74,8 @@ class SourceReport:
 
     *fields* are the publisher's names of the fields that give each property (IRI). *fixed* counts
     the published records that had a remark before the run and no longer have it, by the name of the
-    rule; None if the run changed nothing that is published.
+    rule; None if the run changed nothing that is published. *guessed_charset* is the charset of a
+    text that states none, else "".
     """
 
     source: str
@@ -84,6 +85,7 @@ class SourceReport:
     fields: Mapping[str, Sequence[str]]
     withheld: tuple[WithheldRule, ...]
     fixed: Mapping[str, int] | None
+    guessed_charset: str = ""
 
 
 @dataclass(slots=True)
@@ -150,10 +152,12 @@ def report_source(
         timeline.add(run, ledger, base)
     newest = runs[0]
     fetched = next((run for run in runs if run.fetched and run.last_fetched is None), None)
-    fields = _field_names(source, fetched, base, engine, archive) if fetched else {}
+    sample = _sample(source, fetched, base, engine, archive) if fetched else FieldSample()
+    fields = names_by_property((use.name, use.properties) for use in sample.uses)
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
-    return SourceReport(source.name, *times, fields, _withheld(timeline, base), fixed)
+    withheld = _withheld(timeline, base)
+    return SourceReport(source.name, *times, fields, withheld, fixed, sample.guessed_charset)
 
 
 def _is_listed(run: Run, ledger: Ledger) -> bool:
@@ -161,16 +165,13 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
     return not run.fetched or any(ledger.outcomes(run).values())
 
 
-def _field_names(
-    source: Source, run: Run, base: str, engine: EngineName, archive: Path
-) -> dict[str, list[str]]:
+def _sample(source: Source, run: Run, base: str, engine: EngineName, archive: Path) -> FieldSample:
     try:
-        uses = call_bounded(
+        return call_bounded(
             traced_fields, source, run, base, engine, archive, limits=ProcessLimits()
         )
     except BoundedCallError:
-        return {}
-    return names_by_property((use.name, use.properties) for use in uses)
+        return FieldSample()
 
 
 def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:

@@ -172,6 +172,7 @@ class _PagesRead:
     _digests: dict[str, str | None] = field(default_factory=dict)  # of the first record of each key
     _duplicates: list[Reason] = field(default_factory=list)
     _incomplete: Reason | None = None
+    _guessed_charset: str = ""
 
     def add(
         self,
@@ -183,6 +184,7 @@ class _PagesRead:
         if page.reported_total is not None:
             self.reported_total = page.reported_total
         self._incomplete = self._incomplete or page.incomplete_reason
+        self._guessed_charset = self._guessed_charset or page.guessed_charset
         repeats = [self._repeat_reason(item, page) for item in page.items]
         left = most - len(self.previews)
         items = page.items[:left]
@@ -204,7 +206,9 @@ class _PagesRead:
         return None
 
     def notes(self) -> tuple[Reason, ...]:
-        """Return what a run would say of the records together: duplicates, an incomplete list."""
+        """Return what a run would say of the records together: duplicates, an incomplete list, a
+        charset that is stated nowhere.
+        """
         notes = [
             Reason("would_repeat", {"count": count, "total": self._count, "reason": reason})
             for reason, count in _count_reasons(self._duplicates)
@@ -215,6 +219,8 @@ class _PagesRead:
             incomplete = incomplete or Reason("short", numbers)
         if incomplete:
             notes.append(Reason("would_be_incomplete", {"reason": incomplete}))
+        if self._guessed_charset:
+            notes.append(Reason("charset_guessed", {"charset": self._guessed_charset}))
         return tuple(notes)
 
 

@@ -83,7 +83,7 @@ class RuleReport:
 @dataclass(frozen=True, slots=True)
 class ReportOnSource:
     """The report on a source: *run* is its newest run, "" if the server has no ledger (*has_ledger*
-    is False).
+    is False). *guessed_charset* is the charset of a text that states none, else "".
     """
 
     source: str
@@ -93,6 +93,7 @@ class ReportOnSource:
     started: str
     outcome: str
     rules: tuple[RuleReport, ...] = field(default=())
+    guessed_charset: str = ""
 
     @property
     def broken(self) -> list[RuleReport]:
@@ -116,7 +117,14 @@ async def report_on_source(
     reports = [*await _remarks(service, name, ledger, confirmed), *_withheld(ledger, service.iris)]
     reports.sort(key=lambda rule: (-rule.records, not rule.withheld, rule.rule, rule.path))
     values = (ledger.get("run", ""), ledger.get("started", ""), ledger.get("outcome", ""))
-    return ReportOnSource(service.iris.source(name), title, bool(ledger), *values, tuple(reports))
+    return ReportOnSource(
+        service.iris.source(name),
+        title,
+        bool(ledger),
+        *values,
+        tuple(reports),
+        ledger.get("guessed_charset", ""),
+    )
 
 
 async def _remarks(

@@ -61,15 +61,26 @@ def test_the_stated_charset_is_used(
     assert record.payload["n"] == name
 
 
-def test_a_missing_charset_is_detected(define_source: DefineSource, registry: Registry) -> None:
-    text = "id,n\n" + "\n".join(
-        f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)
-    ).replace(", ", " ")
-    server = registry({"": text.encode("cp1251")})
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [("Оцифровка сельских школ и больниц обучение учителей", "cp1251"), ("Ação social para educação", "cp1252"),
+     ("Título da descrição: ação social para educação e formação de jovens", "cp1252"),
+     ("Título da descrição: ação social e formação", "cp850"),
+     ("Educación para niños y niñas en España y Perú", "cp1252"), ("Projet d'éducation à l'école, accès à l'eau", "cp1252"),
+     ("Größere Förderung der Bildung für Mädchen in Zürich", "cp1252"), ("Edukacja dzieci i młodzieży w Gdańsku, żywność", "cp1250"),
+     ("Nők képzése, tiszta víz és fejlődés, űrkutatás", "cp1250"),
+     ("Kız çocukları için eğitim ve içme suyu", "cp1254")],
+)  # fmt: skip
+def test_a_charset_that_is_stated_nowhere_is_guessed_by_language(
+    text: str, charset: str, define_source: DefineSource, registry: Registry
+) -> None:
+    lines = "id;n\n" + "".join(f"{number};{text}\n" for number in range(9))
 
-    records = harvest(server, table(define_source))
+    with registry({"": lines.encode(charset)}).open_client() as fetch:
+        (page,) = collect(table(define_source), fetch, None, None)
 
-    assert records[0].payload["n"] == "Оцифровка сельских школ и больниц обучение учителей"
+    assert page.items[0].payload["n"] == text
+    assert "ã".encode(page.guessed_charset, "ignore") == "ã".encode(charset, "ignore")
 
 
 def test_bytes_in_which_no_language_shows_are_refused(

@@ -28,7 +28,7 @@ from vocab.iris import BASE
 from vocab.terms import SH
 
 LEDGER: dict[str, Any] = {
-    "source": "demo", "run": "demo.7", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
+    "source": "demo", "run": "demo.7", "guessed_charset": "cp1252", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
     "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4},
     "withheld": [
         {"rule": "ResourceTitle", "path": "title", "message": "It has no title.", "remedy": "Name it.", "records": 5, "fixed": 2,
@@ -102,6 +102,7 @@ async def test_withheld_records_come_first_in_the_publishers_words(service: Quer
         "Il n&#39;y a pas de titre.",
         "no JSON",
         "À corriger",
+        "a été lu comme cp1252",
         "demo.7",
     ):
         assert text in main

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import stamina
 
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, parse
 
@@ -39,6 +41,22 @@ def registry() -> ProjectRegistry:
 @pytest.fixture
 def source() -> Source:
     return parse("projects", DEFINITION, "test")
+
+
+@pytest.fixture
+def define_table() -> Callable[[bytes], tuple[Source, NetworkSettings]]:
+    """Return a source of a CSV table with the columns id and name, and the network that has it."""
+    changed = {"protocol": "csv", "options": {"key": "id"}, "fields": {"title": "name"}}
+    source = parse("table", {**DEFINITION, **changed}, "test")
+
+    def define(content: bytes) -> tuple[Source, NetworkSettings]:
+        def answer(request: httpx.Request) -> httpx.Response:
+            is_robots = "robots" in request.url.path
+            return httpx.Response(404) if is_robots else httpx.Response(200, content=content)
+
+        return source, NetworkSettings("us@example.org", transport=httpx.MockTransport(answer))
+
+    return define
 
 
 @pytest.fixture

@@ -177,6 +177,17 @@ def test_feed_of_one_page_is_read_without_the_pages_that_it_names() -> None:
     assert "page=2" in note.message
 
 
+def test_charset_that_was_guessed_is_named() -> None:
+    rows = [[*row[:2], "Ação social para educação", *row[3:]] for row in ROWS]
+
+    report = check(table(rows).decode().encode("cp1252"))
+
+    rule = next(rule for rule in report.rules if rule.rule == "feed-charset")
+    assert (rule.level, report.counts) == (Level.WARNING, {"publishable": 20})
+    assert rule.message == "The text states no charset and was read as cp1252."
+    assert "option charset" in rule.remedy
+
+
 def test_time_limit_ends_a_check_with_what_was_read() -> None:
     clock = iter(range(0, 10_000, 100)).__next__
 

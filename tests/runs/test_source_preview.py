@@ -17,6 +17,8 @@ from harvesters.source import Source
 from languages.request_locale import use_language
 from vocab.iris import BASE
 
+DefineTable = Callable[[bytes], tuple[Source, NetworkSettings]]
+
 
 def tried(source: Source, registry: ProjectRegistry, **more: Any) -> PreviewResult:
     network = NetworkSettings("us@example.org", transport=httpx.MockTransport(registry))
@@ -63,6 +65,18 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(
     assert "name" in str(result.notes[0].values["names"]).split(", ")
     assert notes[0].startswith("ces champs de la définition ne trouvent rien")
     assert tried(source, registry).notes == ()
+
+
+def test_a_preview_names_the_charset_that_was_guessed(define_table: DefineTable) -> None:
+    content = "id;name\n" + "".join(f"{n};Ação social para educação\n" for n in range(9))
+    source, network = define_table(content.encode("latin-1"))
+
+    result = preview_source(source, BASE, network)
+
+    assert result.records[0].title == "Ação social para educação"
+    assert [(note.code, note.values) for note in result.notes] == [
+        ("charset_guessed", {"charset": "cp1252"})
+    ]
 
 
 def test_a_preview_says_what_a_run_would_not_publish(

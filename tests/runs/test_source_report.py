@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from harvesters.errors import HarvestError
 from harvesters.inspection.source_report import SourceReport, WithheldRule, report_source
+from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
@@ -96,6 +97,17 @@ def test_remark_that_a_publisher_fixes_is_counted(
     harvest(source, context)
 
     assert reported(source, context).fixed == {"InitiativeSubject": 1}
+
+
+def test_charset_that_was_guessed_is_named(
+    context: HarvestContext, define_table: Callable[[bytes], tuple[Source, NetworkSettings]]
+) -> None:
+    content = "id;name\n" + "".join(f"{n};Ação social para educação\n" for n in range(9))
+    source, network = define_table(content.encode("latin-1"))
+
+    harvest(source, replace(context, network=network))
+
+    assert reported(source, context).guessed_charset == "cp1252"
 
 
 def test_source_without_a_run_has_no_report(source: Source, context: HarvestContext) -> None:

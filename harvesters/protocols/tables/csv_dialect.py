@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +31,23 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codec
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _CONTROL = re.compile("[\x80-\x9f]")
 _QUOTED = re.compile(r"'[^'\"]*'\Z")
+# The letters beyond ASCII of languages in Latin script, after the main exemplar characters of CLDR
+# (https://cldr.unicode.org/translation/core-data/exemplars), one language an item.
+_ALPHABETS = tuple(map(frozenset, (
+    "àâæçèéêëîïôœùûüÿ", "áàâãçéêíóôõúüªº", "áéíñóúüªº", "àèéìíîòóùªºú", "àçèéíïòóúü", "äöüß", "áäéèëíïóöú", "åäöéà",
+    "æøåéòô", "áæðéíóöúýþ", "áâêîôûŵŷẁẃẅïëöäàèéìíòóùúý", "äöõüšž", "āčēģīķļņšūž", "ąčęėįšųūž", "ąćęłńóśźż",
+    "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîșțşţ", "čćđšž", "çğıİöşüâîû", "çë", "ċġħżàèìòù",
+)))  # fmt: skip
+_WORD = re.compile(r"[^\W\d_][^\s\x00-\x40\x5b-\x60\x7b-\x7f\u2010-\u201f«»…·]*")
 
 log = structlog.get_logger()
+
+
+class DetectedCharset(NamedTuple):
+    """A charset, and whether it was *guessed* from the content because nothing states one."""
+
+    name: str
+    guessed: bool = False
 
 
 class CsvDialect(NamedTuple):
@@ -41,7 +57,7 @@ class CsvDialect(NamedTuple):
     quote: str
 
 
-def detect_charset(reply: Reply, named: str | None) -> str:
+def detect_charset(reply: Reply, named: str | None) -> DetectedCharset:
     """Return a file's charset: its byte order mark's, else *named*, else UTF-8, the declared one,
     or a guess from the content.
 
@@ -65,7 +81,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         if (fault := _decoding_error(reply.path, name)) is None:
             if faults and name == "cp1252":
                 log.warning("charset is windows-1252", url=reply.url, fault=faults[-1])
-            return name
+            return DetectedCharset(name)
         faults.append(fault)
     looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
@@ -78,7 +94,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         charset=looks,
         action="set the option charset",
     )
-    return looks
+    return DetectedCharset(looks, guessed=True)
 
 
 def _is_latin_1(name: str) -> bool:
@@ -113,7 +129,11 @@ def _decoding_error(path: Path, name: str) -> str | None:
 
 
 def _guess_charset(path: Path) -> str | None:
-    """Guess a charset from the lines that are not ASCII; None if they show no language."""
+    """Guess a charset from the lines that are not ASCII; None if they show no language.
+
+    Charsets of Latin letters differ in few bytes, and the ranking of charset-normalizer prefers
+    cp1250: its candidates, and windows-1252, are compared by the letters of languages.
+    """
     lines: list[bytes] = []
     size = 0
     with path.open("rb") as file:
@@ -124,10 +144,38 @@ def _guess_charset(path: Path) -> str | None:
                 if size > _MAX_SAMPLE_BYTES:
                     break
     with parser_errors(f"{path.name}: its charset cannot be guessed"):
-        best = charset_normalizer.from_bytes(b"".join(lines)).best()
-    if best is None or best.coherence <= 0 or best.encoding == "ascii":
+        matches = list(charset_normalizer.from_bytes(b"".join(lines)))
+    if not any(match.coherence > 0 for match in matches):
         return None
-    return best.encoding if _decoding_error(path, best.encoding) is None else None
+    names = [match.encoding for match in matches]
+    if not names[0].startswith("utf"):
+        names = ["cp1252", *(name for name in names if not name.startswith("utf"))]
+    usable = [name for name in dict.fromkeys(names) if _decoding_error(path, name) is None]
+    return max(usable, key=lambda name: _fitting_letters(lines, name), default=None)
+
+
+def _fitting_letters(lines: list[bytes], charset: str) -> tuple[float, float]:
+    """Return the share of the letters beyond ASCII that one language of their line has, and that
+    one language of the whole text has; a letter of another script fits in a word without Latin
+    letters.
+    """
+    fitting, total, all_letters = 0, 0, Counter[str]()
+    for line in lines:
+        letters: Counter[str] = Counter()
+        for word in _WORD.findall(line.decode(charset, "replace").lower()):
+            others = [letter for letter in word if not letter.isascii()]
+            if others and min(others) >= "\u0370" and len(others) == len(word):
+                fitting += len(others)
+            else:
+                letters.update(others)
+            total += len(others)
+        all_letters.update(letters)
+        fitting += _most_of_one_language(letters)
+    return fitting / max(total, 1), _most_of_one_language(all_letters) / max(total, 1)
+
+
+def _most_of_one_language(letters: Counter[str]) -> int:
+    return max(sum(letters[letter] for letter in known) for known in _ALPHABETS)
 
 
 def detect_dialect(

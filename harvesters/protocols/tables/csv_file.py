@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from harvesters.definition_faults import expected, located, option_named
@@ -95,17 +96,18 @@ def collect(
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
-        yield from table_rows.make_pages(source, reply, _read_lines(source, reply), cursor)
+        refuse_html(reply, "a table")
+        charset = detect_charset(reply, get_option(source, OPTIONS, "charset"))
+        lines = _read_lines(source, reply, charset.name)
+        for page in table_rows.make_pages(source, reply, lines, cursor):
+            yield replace(page, guessed_charset=charset.name if charset.guessed else "")
 
 
-def _read_lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
-    refuse_html(reply, "a table")
+def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | InvalidRecord]:
     assert reply.path is not None
     csv.field_size_limit(_MAX_CELL)
     skip = get_option(source, OPTIONS, "skip")
-    with reply.path.open(
-        encoding=detect_charset(reply, get_option(source, OPTIONS, "charset")), newline=""
-    ) as text:
+    with reply.path.open(encoding=charset, newline="") as text:
         for _ in range(skip):
             text.readline()
         start = text.tell()
