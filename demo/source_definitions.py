@@ -31,6 +31,11 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
         common = 'protocol  = "json"' in text and "[fields]" not in text
         path.write_text(text + ("\n" + fields if common else ""), encoding="utf-8")
         written.append(path)
+        topics = package.joinpath("sources", f"{path.stem}.topics.tsv")
+        table = folder / "crosswalks" / topics.name
+        if topics.is_file() and not table.exists():  # else it has what visitors decided
+            table.parent.mkdir(exist_ok=True)
+            table.write_text(topics.read_text(encoding="utf-8"), encoding="utf-8")
     return written
 
 

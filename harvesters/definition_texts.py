@@ -106,6 +106,9 @@ DEFINITION_TEXTS: Mapping[str, str] = {
         "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea"
     ),
     "decision_unknown": "%(value)s is no decision; write one of %(names)s",
+    "suggestion_incomplete": (
+        "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
+    ),
     "decision_repeated": "a line above is about the same record and concept",
     # rules of alerts
     "rules_too_long": "more than %(most)s bytes",

@@ -1,8 +1,9 @@
-"""Read and write what curators decided about the suggested topics of a source's records: a
-tab-separated table.
+"""Read and write what curators decided about the suggested topics of a source's records, and
+suggestions that were computed elsewhere: a tab-separated table.
 
-Its columns are record, concept, decision, author, day and comment. Concepts are short, as in
-``curated_words``, so that the table does not depend on the base of our IRIs.
+Its columns are record, concept, decision, author, day and comment, and for a suggestion confidence,
+method and version. Concepts are short, as in ``curated_words``, so that the table does not depend
+on the base of our IRIs.
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from vocab.curated_tables import RowFault, TableError, date_fault, read_rows
 from vocab.curated_words import resolve_concept
 
-CONFIRMED, REFUSED = DECISIONS = ("confirmed", "refused")
-COLUMNS = ("record_id", "object_id", "decision", "author_label", "mapping_date", "comment")
+CONFIRMED, REFUSED, SUGGESTED = DECISIONS = ("confirmed", "refused", "suggested")
+COLUMNS = (
+    "record_id",
+    "object_id",
+    "decision",
+    "author_label",
+    "mapping_date",
+    "comment",
+    "confidence",
+    "mapping_tool",
+    "mapping_tool_version",
+)
 _KINDS = ("goal", "target", "action-line")
 
 
@@ -24,6 +35,9 @@ _KINDS = ("goal", "target", "action-line")
 class TopicDecision:
     """What *author* decided on *day* (ISO 8601) about a *concept* that is suggested for the record
     *key*: one of ``DECISIONS``.
+
+    ``SUGGESTED`` is not decided yet: *method* in a *version* suggested the concept elsewhere with a
+    *confidence* from 0 to 1, and *comment* has the words of the record that led to it.
     """
 
     key: str
@@ -32,6 +46,9 @@ class TopicDecision:
     author: str = ""
     day: str = ""
     comment: str = ""
+    confidence: str = ""
+    method: str = ""
+    version: str = ""
 
 
 def write_decisions(decisions: Iterable[TopicDecision]) -> str:
@@ -40,9 +57,7 @@ def write_decisions(decisions: Iterable[TopicDecision]) -> str:
     writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
     writer.writerow(COLUMNS)
     for item in sorted(decisions, key=lambda item: (item.key, item.concept)):
-        writer.writerow(
-            (item.key, item.concept, item.decision, item.author, item.day, item.comment)
-        )
+        writer.writerow(astuple(item))
     return output.getvalue()
 
 
@@ -75,4 +90,13 @@ def fault_of(item: TopicDecision) -> RowFault | None:
     if item.decision not in DECISIONS:
         names = ", ".join(DECISIONS)
         return RowFault("decision_unknown", {"value": repr(item.decision[:80]), "names": names})
+    if item.decision == SUGGESTED and not (item.method and _is_confidence(item.confidence)):
+        return RowFault("suggestion_incomplete")
     return date_fault(item.day)
+
+
+def _is_confidence(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -44,7 +44,7 @@ class Claim(NamedTuple):
     evidence_page: str | None = None  # web address of the evidence
     method: str | None = None  # that suggests the concept, such as "mention"
     method_version: str | None = None
-    author: str | None = None  # who confirmed a suggestion
+    author: str | None = None  # who confirmed a suggestion, or computed it elsewhere
     day: str | None = None  # ISO 8601: when
 
 

@@ -20,7 +20,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.mappings.topics.suggest import CURATOR
 from harvesters.reasons import Reason
 from harvesters.source import decision_table, read_decision_table
-from vocab.curated_topics import TopicDecision, fault_of, write_decisions
+from vocab.curated_topics import SUGGESTED, TopicDecision, fault_of, write_decisions
 from vocab.curated_words import short_name
 from vocab.iris import BASE, Iris
 
@@ -72,7 +72,7 @@ def find_suggestions(ledger: Ledger, source: str, iris: Iris) -> Iterator[Sugges
 def undecided(ledger: Ledger, folder: Path, source: str, iris: Iris) -> list[Suggestion]:
     """Return the suggestions that no line of the table decides, the surest first."""
     decisions, _ = read_decision_table(decision_table(folder, source))
-    decided = {(item.key, item.concept) for item in decisions}
+    decided = {(item.key, item.concept) for item in decisions if item.decision != SUGGESTED}
     results = [
         item
         for item in find_suggestions(ledger, source, iris)

@@ -11,9 +11,15 @@ import httpx
 import pytest
 
 from demo.publications import PUBLICATIONS
-from demo.registries import SHARES, Demo, Fault, expected_counts
+from demo.registries import SHARES, SIZE, Demo, Fault, expected_counts
+from demo.scenario import ScenarioState, record_histories, registries, serialize_record
 from demo.source_definitions import write_sources
+from harvesters.inspection.topic_queue import add_decision
+from harvesters.mappings.topics import classifier
+from harvesters.mappings.topics.classification import SHIPPED, classify
 from harvesters.source import load
+from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
+from vocab.goals import SDG
 
 
 def test_two_demos_of_one_seed_answer_alike() -> None:
@@ -67,3 +73,48 @@ def test_definitions_are_written_for_the_registries_that_are_played(tmp_path: Pa
 
     assert [definition.name for definition in written] == ["demo-all.toml", "demo-oai.toml"]
     assert tomllib.loads(written[0].read_text())["fields"]["key"] == "id"
+
+
+def test_suggestions_are_those_of_the_shipped_model_and_marked(tmp_path: Path) -> None:
+    (registry,) = registries(SIZE, 1, ("all",))
+    records = {
+        record["id"]: record
+        for history in record_histories(registry, ScenarioState())
+        if not history.deleted
+        for record in (serialize_record(registry, history),)
+    }
+    model = classifier.load(SHIPPED)
+    source = load(write_sources("http://127.0.0.1:1", tmp_path, only=("all",))[0])
+    first, *others = source.decisions
+
+    claims = [
+        claim
+        for language, text in records[first.key]["summary"].items()
+        for claim in classify(f"{records[first.key]['title'][language]}\n{text}", language, model)[
+            0
+        ]
+    ]
+
+    assert len(others) == 18
+    for item in source.decisions:
+        text = " ".join(
+            (*records[item.key]["title"].values(), *records[item.key]["summary"].values())
+        )
+        assert item.comment in text
+        assert (item.decision, item.author) == (SUGGESTED, "Demonstration")
+        assert (item.method, item.version) == (classifier.NAME, model.version)
+        assert float(item.confidence) >= round(model.threshold, 2)
+    assert (f"{SDG}{first.concept[4:]}", float(first.confidence), first.comment) in [
+        (claim.concept, claim.confidence, claim.word) for claim in claims
+    ]
+
+
+def test_what_visitors_decided_stays_when_definitions_are_written_again(tmp_path: Path) -> None:
+    (definition,) = write_sources("http://127.0.0.1:1", tmp_path, only=("all",))
+    first = load(definition).decisions[0]
+    add_decision(tmp_path, "demo-all", TopicDecision(first.key, first.concept, CONFIRMED, "Ada"))
+
+    write_sources("http://127.0.0.1:2", tmp_path, only=("all",))
+
+    decided = {item.decision for item in load(definition).decisions if item.key == first.key}
+    assert decided == {CONFIRMED}

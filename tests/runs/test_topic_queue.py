@@ -23,7 +23,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
 from harvesters.source import Source, decision_table, parse, read_decision_table
 from stocktake import app
-from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
+from vocab.curated_topics import CONFIRMED, REFUSED, SUGGESTED, TopicDecision
 from vocab.goals import SDG
 
 ITEMS = [{"id": "1/a", "name": "Schools for SDG 4 and SDG 5"}, {"id": "2", "name": "Water"}]
@@ -115,6 +115,27 @@ def test_a_confirmed_topic_stays_without_the_method_and_goes_with_its_line(
     assert "suggestedGoal" not in published(served)
 
 
+def test_a_suggestion_of_the_table_waits_for_a_decision_while_its_words_are_in_the_text(
+    served: HarvestContext, tmp_path: Path
+) -> None:
+    listed = TopicDecision(
+        "2", "sdg:6", SUGGESTED, "Demonstration", "2026-01-31", "Water", "0.84", "e5", "53a5"
+    )
+    old = replace(listed, concept="sdg:14", comment="Sea")
+
+    remap(source(listed, old, suggest="nothing"), served)
+    text = published(served)
+    waiting = undecided(served.ledger, tmp_path, "projects", served.iris)
+
+    assert f"suggestedGoal> <{SDG}6>" in text
+    assert f"suggestedGoal> <{SDG}14>" not in text
+    assert f'#suggested-6> <{served.iris.ns}methodVersion> "53a5"' in text
+    assert '#suggested-6> <http://purl.org/dc/terms/creator> "Demonstration"' in text
+    assert [(item.concept, item.confidence, item.method) for item in waiting] == [
+        (f"{SDG}6", 0.84, "e5")
+    ]
+
+
 def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> None:
     for decision, comment in ((CONFIRMED, "sure"), (REFUSED, "not\tsure\n")):
         file = add_decision(
@@ -132,7 +153,9 @@ def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("row", "fault"),
     [("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"), ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
-     ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused"), ("\tsdg:4\tconfirmed", "there is no record"),
+     ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused, suggested"),
+     ("1\tsdg:4\tsuggested\t\t\twords\t1.2\te5", "needs its method in mapping_tool and a confidence from 0 to 1"),
+     ("\tsdg:4\tconfirmed", "there is no record"),
      ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date")],
 )  # fmt: skip
 def test_a_row_that_is_wrong_is_refused_with_file_and_line(
@@ -140,7 +163,8 @@ def test_a_row_that_is_wrong_is_refused_with_file_and_line(
 ) -> None:
     file = tmp_path / "x.tsv"
     file.write_text(
-        f"record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\n2\tsdg:5\trefused\n{row}\n"
+        "record_id\tobject_id\tdecision\tauthor_label\tmapping_date\tcomment\tconfidence\tmapping_tool\n"
+        f"2\tsdg:5\trefused\n{row}\n"
     )
 
     decisions, faults = read_decision_table(file)

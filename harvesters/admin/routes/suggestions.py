@@ -18,7 +18,7 @@ from harvesters.inspection.topic_queue import add_decision, undecided
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.source import decision_table, read_decision_table
 from languages.request_locale import current_locale
-from vocab.curated_topics import TopicDecision
+from vocab.curated_topics import SUGGESTED, TopicDecision
 from vocab.curated_words import concept_name, short_name
 from vocab.iris import Iris
 
@@ -47,7 +47,11 @@ def show_suggestions(
         "source": chosen,
         "total": len(waiting),
         "suggestions": waiting[:_ROWS],
-        "decisions": sorted(decisions, key=lambda item: item.day, reverse=True)[:_ROWS],
+        "decisions": sorted(
+            (item for item in decisions if item.decision != SUGGESTED),
+            key=lambda item: item.day,
+            reverse=True,
+        )[:_ROWS],
         "faults": context.invalid_sources(),
         "name": lambda concept: concept_name(concept, current_locale().language, context.base),
         "short": lambda iri: short_name(iri, context.base),

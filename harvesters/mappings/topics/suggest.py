@@ -13,7 +13,7 @@ from harvesters.errors import HarvestError
 from harvesters.mappings.topics import mentions
 from harvesters.mappings.topics.mentions import find_mentions
 from harvesters.source import MENTIONS, MODEL, NOTHING, Source
-from vocab.curated_topics import CONFIRMED, TopicDecision
+from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.curated_words import resolve_concept
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
@@ -24,7 +24,7 @@ CURATOR = "curator"  # the method of a suggestion that a person confirmed
 
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
     """Return a resource with a suggested claim for each goal, target and action line of its texts,
-    as ``source.suggest`` says.
+    as ``source.suggest`` and the table of the source say.
 
     What a curator refused is left out; what one confirmed stays, with the curator as its method,
     whatever the methods suggest now.
@@ -33,15 +33,15 @@ def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
         claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)
     }
     results: dict[str, Claim] = {}
+    decisions = [item for item in source.decisions if item.key == resource.key]
     mentioned = _mentioned(resource, iris) if source.suggest != NOTHING else ()
-    for claim in (*mentioned, *(_classified(resource, source) if source.suggest == MODEL else ())):
+    classified = _classified(resource, source) if source.suggest == MODEL else ()
+    for claim in (*mentioned, *classified, *_listed(resource, decisions, iris.base)):
         if claim.concept not in known and (
             claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)
         ):
             results[claim.concept] = claim
-    _decide(
-        results, known, [item for item in source.decisions if item.key == resource.key], iris.base
-    )
+    _decide(results, known, decisions, iris.base)
     if not results:
         return resource
     targets = tuple(
@@ -69,7 +69,7 @@ def _decide(
     """
     for item in decisions:
         resolved = resolve_concept(item.concept, base)
-        if resolved is None or resolved[1] in known:
+        if resolved is None or resolved[1] in known or item.decision == SUGGESTED:
             continue
         suggested = results.pop(resolved[1], None)
         if item.decision == CONFIRMED:
@@ -151,6 +151,27 @@ def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
             "\n".join(texts), language, _classification().model_of(source)
         )
         yield from claims
+
+
+def _listed(resource: Resource, decisions: Iterable[TopicDecision], base: str) -> Iterator[Claim]:
+    """Yield the suggestions of the table, without those whose words the texts no longer have."""
+    for item in decisions:
+        resolved = resolve_concept(item.concept, base)
+        if (
+            item.decision == SUGGESTED
+            and resolved is not None
+            and any(item.comment in " ".join(text.value.split()) for text in _texts(resource))
+        ):
+            yield Claim(
+                resolved[1],
+                Basis.SUGGESTED,
+                item.comment or None,
+                float(item.confidence),
+                method=item.method,
+                method_version=item.version or None,
+                author=item.author or None,
+                day=item.day or None,
+            )
 
 
 def _texts(resource: Resource) -> Iterator[Text]:
