@@ -61,24 +61,42 @@ class RecordMapping:
         def map_record(record: Record[Any]) -> Resource:
             resource = mapper(source.language)(record)
             tag = _stated_language(resource, source.language)
-            return normalize_resource(resource if tag == source.language else mapper(tag)(record))
+            if tag not in (None, source.language) and _has_untagged(resource, source.language):
+                resource = mapper(tag)(record)
+            return _tag_keywords(normalize_resource(resource), tag)
 
         return map_record
 
 
 def _stated_language(resource: Resource, default: str | None) -> str | None:
-    """Return the one language that a resource states, if a title or description has the *default*
-    for lack of its own; else the default.
-    """
-    if all(text.language != default for text in (*resource.titles, *resource.descriptions)):
-        return default
+    """Return the one language that a resource states; None if it states none or several."""
     tags = {parse_language(word) for word in resource.languages}
     tag = tags.pop() if len(tags) == 1 else None
     if tag is None or tag in _NO_LANGUAGES:
-        return default
+        return None
     # "en_US" of a repository's software is no other language than the "en" of the definition
     is_same = default is not None and tag.partition("-")[0] == default.partition("-")[0]
     return default if is_same else tag
+
+
+def _has_untagged(resource: Resource, default: str | None) -> bool:
+    """Return whether a text has the *default* for lack of a language of its own."""
+    texts = (*resource.titles, *resource.descriptions, *resource.subjects)
+    return any(text.language == default for text in texts)
+
+
+def _tag_keywords(resource: Resource, tag: str | None) -> Resource:
+    """Return the resource; keywords without a language, which several mappings leave so, have
+    *tag*.
+    """
+    if tag is None or all(text.language for text in resource.subjects):
+        return resource
+    return replace(
+        resource,
+        subjects=tuple(
+            text if text.language else text._replace(language=tag) for text in resource.subjects
+        ),
+    )
 
 
 def normalize_resource(resource: Resource) -> Resource:

@@ -102,18 +102,45 @@ def test_texts_have_the_one_language_that_their_record_states(
     define_source: DefineSource,
     words: Crosswalks,
 ) -> None:
-    fields = {"title": "title", "description": "notes", "languages": "language"}
+    fields = {
+        "title": "title",
+        "description": "notes",
+        "languages": "language",
+        "subjects": "tags",
+    }
     source = define_source(
         mapping=mapping, language=default, **({"fields": fields} if mapping == "fields" else {})
     )
-    row: dict[str, Any] = {"title": "Puits", "notes": "Eau", "language": languages}
+    row: dict[str, Any] = {
+        "title": "Puits",
+        "notes": "Eau",
+        "language": languages,
+        "tags": ["sources"] if mapping == "fields" else [{"name": "sources"}],
+    }
     stated = "".join(f"<language>{language}</language>" for language in languages)
     element = etree.fromstring(
         '<dc xmlns="http://purl.org/dc/elements/1.1/"><title>Puits</title>'
-        f"<description>Eau</description>{stated}</dc>"
+        f"<description>Eau</description><subject>sources</subject>{stated}</dc>"
     )
 
     read = MAPPINGS[mapping].prepare(source, words)
     resource = read(Record("1", element if mapping == "oai_dc" else row, b""))
 
-    assert [text.language for text in (*resource.titles, *resource.descriptions)] == [tag, tag]
+    texts = (*resource.titles, *resource.descriptions, *resource.subjects)
+    assert [text.language for text in texts[:2]] == [tag] * 2
+    # CKAN says nothing of the language of a tag
+    unknown = mapping == "ckan_package" and tag == default and languages != ["en_US"]
+    assert [text.language for text in texts[2:]] == [None if unknown else tag]
+
+
+def test_keywords_have_the_language_of_their_record_where_its_texts_have_their_own(
+    define_source: DefineSource, words: Crosswalks
+) -> None:
+    element = etree.fromstring(
+        '<dc xmlns="http://purl.org/dc/elements/1.1/"><title xml:lang="fr">Puits</title>'
+        "<subject>sources</subject><language>fre</language></dc>"
+    )
+
+    read = MAPPINGS["oai_dc"].prepare(define_source(mapping="oai_dc", language="en"), words)
+
+    assert read(Record("1", element, b"")).subjects == (Text("sources", "fr"),)
