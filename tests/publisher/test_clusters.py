@@ -37,6 +37,7 @@ from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces
+from publisher.store.snapshots import newest_snapshot
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.statements.clusters import Match, cluster_iri, describe_cluster, describe_replaced
 from vocab.statements.describe import quads
@@ -290,7 +291,9 @@ async def test_a_registry_has_the_same_number_on_every_page(
 def test_a_coverage_counts_what_can_have_the_value(
     level: Path, facet: str, kinds: set[str] | None
 ) -> None:
-    tables = open_facet_index(str(next((level / "store" / "snapshots").iterdir())))
+    snapshot = newest_snapshot(level / "store" / "snapshots")
+    assert snapshot
+    tables = open_facet_index(snapshot.path)
     assert tables
 
     by_kind = tables.counts_once(Filter())["kind"]

@@ -60,7 +60,7 @@ KINDS = {
     ("GET", "/journal"): 307,
     ("GET", "/catalog"): 200,
     ("GET", "/releases/99"): 308,
-    ("GET", "/search?text=%00"): 200,
+    ("GET", "/search?q=%00"): 200,
     ("GET", "/sparql?query=" + "x" * 60_000): 414,
 }
 
