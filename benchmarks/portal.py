@@ -125,7 +125,7 @@ def addresses(things: Mapping[str, Sequence[str]], codes: Mapping[str, Sequence[
         "calendar": ["/events", "/events?month=2026-03", "/events?month=2026-07"],
         "library": ["/documents", "/posts", "/documents?page=3"],
         "prizes": ["/prizes", "/prizes?prizeyear=2025"],
-        "registries": ["/registries"],
+        "registries": ["/sources"],
     }
 
 

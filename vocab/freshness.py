@@ -1,4 +1,4 @@
-"""Decide whether a source is live, late, failing, frozen or retired.
+"""Decide whether a source is new, live, late, failing, frozen or retired.
 
 The rule needs only facts that do not change with time, so that a source turns late without an
 update.
@@ -16,6 +16,7 @@ FAILING = 3  # consecutive failures: two may be one outage that spans two due ti
 class Freshness(Enum):
     """The freshness of a source; the values are names of concepts of the ontology."""
 
+    NEW = "new"
     LIVE = "live"
     LATE = "late"
     FAILING = "failing"
@@ -27,8 +28,8 @@ class Freshness(Enum):
 class FreshnessInputs:
     """The facts that decide a source's freshness at any time.
 
-    *is_held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source
-    has no schedule, *frozen_from* if its last change is unknown.
+    *is_held*: an operator holds it. *late_from* is its first due time while no run has succeeded,
+    None if the source has no schedule, *frozen_from* if its last change is unknown.
     """
 
     success: datetime | None = None
@@ -51,7 +52,10 @@ def freshness(inputs: FreshnessInputs, now: datetime) -> Freshness:
         return Freshness.FROZEN
     if inputs.failures >= FAILING:
         return Freshness.FAILING
-    if inputs.success is None or (inputs.late_from is not None and now >= inputs.late_from):
+    is_before = inputs.late_from is None or now < inputs.late_from
+    if inputs.success is None and inputs.late_from is not None and is_before:
+        return Freshness.NEW
+    if inputs.success is None or not is_before:
         return Freshness.LATE
     if inputs.frozen_from is not None and now >= inputs.frozen_from:
         return Freshness.FROZEN

@@ -72,7 +72,7 @@ class HoldView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A source and its status; *freshness* is live, late, failing, frozen or retired, *failures*
+    """A source and its status; *freshness* is new, live, late, failing, frozen or retired, *failures*
     those since the last success.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -46,10 +46,10 @@ def write_status(context: HarvestContext) -> None:
     """
     with status_lock(context):  # runs of other sources may end at the same time
         now = context.now()
-        lines = quads(
-            describe_source_statuses(source_statuses(context, now), context.iris, now),
-            context.iris.status,
-        )
+        ran = context.ledger.sources()
+        # what never ran and is not scheduled, such as a broken definition, only operators see
+        public = [item for item in source_statuses(context, now) if item.due or item.source in ran]
+        lines = quads(describe_source_statuses(public, context.iris, now), context.iris.status)
         _replace_file(
             context.data / "status.nq",
             "".join(line + "\n" for line in sorted(lines)).encode(),
@@ -130,7 +130,7 @@ def _source_status(
         marks=FreshnessInputs(
             success=success,
             failures=_count_failures(context, name),
-            late_from=late_after(every, success) if every and success else None,
+            late_from=_late_time(context, name, every, success) if every else None,
             frozen_from=frozen_after(every, change) if every and change else None,
             is_held=hold is not None,
             retired=retired,
@@ -146,6 +146,21 @@ def _source_status(
         missing=ledger.count_missing(name),
         hold=(hold.reason or f"held by {hold.by}") if hold else None,
     )
+
+
+def _late_time(
+    context: HarvestContext, name: str, every: str, success: datetime | None
+) -> datetime | None:
+    """Return when the source becomes late: before its first success, at the first due time after
+    its definition was put into the directory.
+    """
+    if success or context.source_dir is None:
+        return late_after(every, success) if success else None
+    try:
+        placed = (context.source_dir / f"{name}.toml").stat().st_ctime
+    except OSError:
+        return None
+    return next_due(every, datetime.fromtimestamp(placed, UTC))
 
 
 def _public_run(run: Run, context: HarvestContext) -> Run:

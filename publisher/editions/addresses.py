@@ -22,8 +22,8 @@ SEARCH, QUERY, NEEDS_SERVER = "search.html", "query.html", "needs-server.html"
 # First parts of the paths of pages that need no server.
 _PAGES = frozenset(
     ("", "about", "catalog", "columns", "concept", "data", "documents", "dumps", "events", "examples", "gaps", "journal", "map", "matrix",
-     "ns", "operations", "organizations", "page", "posts", "prizes", "quality", "record", "registries", "release", "releases", "reports",
-     "run", "scheme", "shapes", "source", "status", "topics", "trends")
+     "ns", "operations", "organizations", "page", "posts", "prizes", "quality", "record", "release", "releases", "reports",
+     "run", "scheme", "shapes", "source", "sources", "status", "topics", "trends")
 )  # fmt: skip
 _PAGED = frozenset(("after", "before", "page"))
 # Parameters of pages whose values are few, or lead through a list.

@@ -34,7 +34,7 @@ COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of
 MINUTE = 60  # seconds
 CACHED_ROUTES = frozenset(
     ("", "search", "concept", "scheme", "source", "page", "matrix", "map", "trends", "gaps", "events", "documents", "posts", "prizes",
-     "registries", "organizations", "things", "compare", "embed")
+     "sources", "organizations", "things", "compare", "embed")
 )  # fmt: skip
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 _GZIP_SUFFIX = "-gzip"  # suffix of the ETag of a compressed page: it is another representation

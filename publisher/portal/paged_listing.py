@@ -54,12 +54,19 @@ def listing_page(
 
 
 def published_kinds(service: QueryService) -> frozenset[str]:
-    """Return the kinds of items that are published, and ``prize`` where there are prizes; none
-    before the first facet index.
+    """Return the kinds of items that are published, ``prize`` where there are prizes, and
+    ``vocabulary`` where an entry is published, since the first is the vocabulary.
     """
     tables = open_facet_index(service.snapshot.path) if service.snapshot else None
     counts = tables.counts(Filter()) if tables else {}
-    return frozenset(counts.get("kind", ())) | ({"prize"} if counts.get("prize") else frozenset())
+    is_filled = service.snapshot is not None and service.snapshot.position > 0
+    return frozenset(
+        [
+            *counts.get("kind", ()),
+            *(["prize"] if counts.get("prize") else []),
+            *(["vocabulary"] if is_filled else []),
+        ]
+    )
 
 
 def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:

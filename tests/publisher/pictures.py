@@ -17,7 +17,7 @@ from browser import browsing
 SIZES = {"telephone": 390, "tablet": 820, "desktop": 1280}  # pixels
 PAGES = {
     "home": "/", "search": "/search?q=health&goal=3", "map": "/map", "matrix": "/matrix", "trends": "/trends", "gaps": "/gaps",
-    "events": "/events", "documents": "/documents", "prizes": "/prizes", "registries": "/registries", "source": "/source/demo-projects",
+    "events": "/events", "documents": "/documents", "prizes": "/prizes", "registries": "/sources", "source": "/source/demo-projects",
     "goal": "/concept?iri=http://metadata.un.org/sdg/4", "line": "/scheme/action-line/C4", "scheme": "/scheme/action-line",
     "join": "/join?kind=json&title=A&url=http://127.0.0.1/x&licence=https://x.example/l&key=id&name=name", "sparql": "/sparql",
     "examples": "/examples", "api": "/docs/api", "releases": "/releases/", "release": "/release/1", "dumps": "/dumps/",

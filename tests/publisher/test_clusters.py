@@ -245,7 +245,7 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
     ("path", "records", "different"),
     [("/search?kind=initiative", 128, 124), ("/search", 128, 124),
      ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 127, 123),
-     *((path, 128, 124) for path in ("/topics", "/registries", "/map", "/trends", "/matrix", "/embed/count"))],
+     *((path, 128, 124) for path in ("/topics", "/sources", "/map", "/trends", "/matrix", "/embed/count"))],
 )  # fmt: skip
 async def test_pages_count_clusters_and_name_the_records_in_one_footnote(
     client: httpx.AsyncClient, path: str, records: int, different: int
@@ -268,7 +268,7 @@ async def test_filters_and_lists_count_clusters_as_pages_do(
     assert '<h2 id="found"><bdi>123</bdi> results' in filtered
 
 
-@pytest.mark.parametrize("path", ["/", "/registries", "/source/atlas"])
+@pytest.mark.parametrize("path", ["/", "/sources", "/source/atlas"])
 async def test_a_registry_has_the_same_number_on_every_page(
     client: httpx.AsyncClient, path: str
 ) -> None:

@@ -193,7 +193,7 @@ async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncCli
 
 
 @session_loop
-@each("path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"])
+@each("path", ["/", "/search?q=network", "/matrix", "/map", "/sources", "/status"])
 async def test_numbers_are_isolated_in_arabic(inside: httpx.AsyncClient, path: str) -> None:
     page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")
 

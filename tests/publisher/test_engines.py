@@ -66,7 +66,7 @@ PATHS = (
     f"/sparql?format=json&query=BASE <{BASE}> SELECT (COUNT(*) AS ?n) {{ ?s a <ns%23Initiative> }}", "/sparql/words", "/catalog.ttl",
     "/data.json", "/api/3/action/package_search?q=network", "/timemap/record/demo/a%2F1", "/memento/20260302080000/record/demo/a%2F1.nt",
     "/things.json?source=demo&sort=title", "/organizations.json", "/linkset/initiative/demo/a%2F1", "/", "/map?format=json",
-    "/trends?format=json", "/gaps", "/events", "/documents", "/prizes", "/registries", "/join", "/page/initiative/demo/a%2F1",
+    "/trends?format=json", "/gaps", "/events", "/documents", "/prizes", "/sources", "/join", "/page/initiative/demo/a%2F1",
     "/scheme/sdg", "/releases/", "/dumps/", "/oai?verb=ListIdentifiers&metadataPrefix=oai_dc",
     "/oai?verb=GetRecord&metadataPrefix=rdf&identifier=https://w3id.org/wsis-stocktaking/record/demo/1", "/ldes/time/2026-03-02/1",
     "/ldes/latest", "/feeds/all.atom", "/feeds/events.ics", "/activities/1", "/sitemap.xml", "/robots.txt", "/openapi.json", "/health",

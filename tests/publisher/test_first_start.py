@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,15 @@ from shutil import copytree
 
 import httpx
 import pytest
+from event_loops import session_loop
 
+from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
 from publisher.http.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
+from publisher.store.workers.pool import Limits
 from publisher.store.writer_lock import writer_lock
 from vocab.iris import Iris
 
@@ -106,6 +110,21 @@ async def test_pages_are_kept_and_compressed_while_the_first_page_shows_the_step
     assert {answer.headers["content-encoding"] for answer in answers} == {"gzip"}
     assert "Harvest the registries" in answers[-1].text
     assert hits == [0, 1, 1, 1, 1]
+
+
+@session_loop
+async def test_no_menu_item_of_an_empty_installation_is_missing(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal")
+    async with QueryService(tmp_path, Iris(), Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        async with client(service, Branding()) as site:
+            home = (await site.get("/", headers=HTML)).text
+            menu = home.partition("<header")[2].partition("</header>")[0]
+            paths = sorted(set(re.findall(r'href="(/[^"?#]*)', menu)))
+            answers = {path: (await site.get(path, headers=HTML)).status_code for path in paths}
+
+    assert {"/search", "/sources", "/topics"} <= set(answers)
+    assert set(answers.values()) == {200}
 
 
 async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> None:

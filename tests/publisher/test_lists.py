@@ -165,6 +165,17 @@ async def test_the_suffix_of_a_list_chooses_its_page(client: httpx.AsyncClient, 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 
 
+async def test_the_page_of_all_registries_has_one_address(client: httpx.AsyncClient) -> None:
+    moved = await client.get("/registries?lang=fr", headers=HTML)
+    page = await client.get("/sources", headers=HTML)
+    rows = (await client.get("/registries.csv")).text.splitlines()
+
+    assert (moved.status_code, moved.headers["location"]) == (301, "/sources?lang=fr")
+    assert [row.split(",")[0] for row in rows[1:]] == [f"{BASE}source/demo"]
+    assert 'href="/registries.csv"' in page.text
+    assert '<a href="/source/demo">' in page.text
+
+
 async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient) -> None:
     answer = await client.get("/things?source=demo")
 

@@ -88,7 +88,7 @@ async def test_queries_and_cached_pages_are_counted_by_outcome(client: httpx.Asy
             headers={"Accept": "application/sparql-results+json"},
         )
     for _ in range(2):
-        await client.get("/registries", headers={"Accept": "text/html"})
+        await client.get("/sources", headers={"Accept": "text/html"})
 
     after = await samples(client)
 
@@ -141,7 +141,7 @@ async def test_rules_name_metrics_that_exist_and_a_section_of_the_guide(
 
 
 async def test_the_dashboard_names_metrics_that_exist(client: httpx.AsyncClient) -> None:
-    await client.get("/registries", headers={"Accept": "text/html"})
+    await client.get("/sources", headers={"Accept": "text/html"})
     await client.get("/sparql", params={"query": "ASK {?s ?p ?o}"})
     names = {name for name, _ in await samples(client)} | harvest_names()
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "stocktake.json").read_text())

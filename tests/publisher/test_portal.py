@@ -30,7 +30,7 @@ from vocab.iris import Iris
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 HTML = {"Accept": "text/html"}
 PAGES = [
-    "/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/source/demo/report",
+    "/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/sources", "/source/demo/report",
     "/join", "/validate", "/explain", "/search", "/topics", "/data", "/about", "/about/design", "/compare", "/columns",
 ]  # fmt: skip
 ABOUT = [
@@ -245,7 +245,11 @@ async def test_a_map_of_a_region_is_cut_to_it(client: httpx.AsyncClient) -> None
 
 
 def test_sections_without_items_are_hidden() -> None:
-    paths = {entry.path for section in sections({"event", "prize"}) for entry in section.entries}
+    paths = {
+        entry.path
+        for section in sections({"event", "prize", "vocabulary"})
+        for entry in section.entries
+    }
 
     assert {"/events", "/prizes"} <= paths
     assert paths.isdisjoint({"/documents", "/posts", "/organizations", "/submit"})

@@ -30,7 +30,7 @@ PAGES = {
     "events": "/events?month=2025-05",
     "documents": "/documents",
     "prizes": "/prizes",
-    "registries": "/registries",
+    "registries": "/sources",
     "join": "/join?kind=json&title=A&url=https://x.example&licence=https://x.example/l&key=id&name=name",
     "initiative": "/page/initiative/demo/a%2F1",
     "document": "/page/document/demo/file.ttl.html",

@@ -64,6 +64,7 @@ def source_statuses() -> list[SourceStatus]:
         SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
         SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
         SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, is_held=True), hold="they migrate"),
+        SourceStatus("nova", None, None, None, 0, None, FreshnessInputs(late_from=NOW + DAY), due=NOW + DAY),
         SourceStatus("omega", None, None, None, 0, None, FreshnessInputs(retired=True)),
     ]  # fmt: skip
 
@@ -99,7 +100,8 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
 @session_loop
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {
-        "alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired",
+        "alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "nova": "new",
+        "omega": "retired",
     }  # fmt: skip
     sparql = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
 
@@ -118,7 +120,7 @@ async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncCli
     assert [
         page.text.count(f'<span class="state {state}">{WORDS.get(state, state)}</span>')
         for state in wanted.values()
-    ] == [1] * 5
+    ] == [1] * 6
     assert "they migrate" in page.text
     assert "vanished &lt;b&gt;" in page.text
     assert "ops:lateFrom" in turtle.text
@@ -135,7 +137,14 @@ async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> No
         "5 of 9 vanished <b>",
     )
     assert (beta["consecutive_failures"], beta["withheld"], beta["published"]) == (3, 4, 9)
-    assert body["states"] == {"live": 1, "late": 1, "failing": 1, "frozen": 1, "retired": 1}
+    assert body["states"] == {
+        "new": 1,
+        "live": 1,
+        "late": 1,
+        "failing": 1,
+        "frozen": 1,
+        "retired": 1,
+    }
     assert (body["store"]["position"], body["store"]["run"], body["store"]["lag"]) == (
         4,
         "demo.4",
@@ -180,8 +189,8 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(
 @each(
     "path, state",
     [("/source/demo", "live"), ("/record/demo/a%2F1", "live"), ("/page/initiative/demo/a%2F1", "live"),
-     ("/data/initiative/demo/a%2F1.ttl", "live"), ("/sparql?query=ASK%20%7B%7D", "live=1, late=1, failing=1, frozen=1, retired=1"),
-     ("/", "live=1, late=1, failing=1, frozen=1, retired=1")],
+     ("/data/initiative/demo/a%2F1.ttl", "live"), ("/sparql?query=ASK%20%7B%7D", "new=1, live=1, late=1, failing=1, frozen=1, retired=1"),
+     ("/", "new=1, live=1, late=1, failing=1, frozen=1, retired=1")],
 )  # fmt: skip
 async def test_answers_say_what_they_were_made_from(
     client: httpx.AsyncClient, path: str, state: str

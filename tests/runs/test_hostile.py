@@ -208,7 +208,7 @@ async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.Asy
 
 PORTAL = (
     "/search?text=script", "/search?text=%3Cscript%3Ealert(1)%3C/script%3E&country=%22%3E%3Cimg", "/map", "/matrix", "/trends", "/gaps",
-    "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/examples", "/catalog", "/releases", "/runs", "/initiatives",
+    "/events", "/documents", "/posts", "/prizes", "/sources", "/join", "/examples", "/catalog", "/releases", "/runs", "/initiatives",
     "/organizations", "/sparql?show=%3C/textarea%3E%3Cscript%3Ealert(1)%3C/script%3E", "/nowhere/%3Cscript%3E%E2%80%AE",
 )  # fmt: skip
 

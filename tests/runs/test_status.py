@@ -228,11 +228,26 @@ def test_a_source_on_hold_is_frozen_with_the_operators_reason(
     assert (result["freshness"], result["hold"]) == ("operations#frozen", "they migrate")
 
 
-def test_a_source_without_runs_has_a_status(carded: HarvestContext) -> None:
-    result = status_of(carded)
+@pytest.mark.parametrize(("after", "state"), [(timedelta(), "new"), (timedelta(days=1), "late")])
+def test_a_source_without_runs_is_new_until_its_first_due_time(
+    carded: HarvestContext, after: timedelta, state: str
+) -> None:
+    now = datetime.now(UTC)
 
-    assert (result["freshness"], result["publishedRecords"]) == ("operations#late", "0")
+    result = status_of(replace(carded, now=lambda: now), after=after)
+
+    assert (result["freshness"], result["publishedRecords"]) == (f"operations#{state}", "0")
     assert "lastAttempt" not in result
+
+
+@pytest.mark.parametrize("definition", [DEFINITION.replace("= true", "= false"), "title = "])
+def test_what_never_ran_and_is_not_scheduled_is_not_public(
+    carded: HarvestContext, definition: str
+) -> None:
+    assert carded.source_dir is not None
+    (carded.source_dir / "projects.toml").write_text(definition)
+
+    assert status_of(carded) == {}
 
 
 def test_an_unchanged_status_is_not_written_again(source: Source, carded: HarvestContext) -> None:

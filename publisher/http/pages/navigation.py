@@ -26,7 +26,7 @@ _PREFIXES = {
     "explore": ("/page/",),
     "topics": ("/scheme/", "/concept"),
     "data": ("/release/", "/exports"),
-    "sources": ("/source/", "/record/", "/run/", "/sources"),
+    "sources": ("/source/", "/record/", "/run/"),
 }
 
 
@@ -106,15 +106,16 @@ def sections(
 ) -> tuple[NavigationSection, ...]:
     """Return the sections in the language of the request.
 
-    *published* are the kinds of items that exist, ``prize`` where there are prizes, and
-    ``submission`` where something can be submitted: pages without items are left out.
+    *published* are the kinds of items that exist, ``prize`` where there are prizes, ``vocabulary``
+    where it is in the store, and ``submission`` where something can be submitted: pages without
+    items are left out.
     """
     reports = (NavigationEntry("/reports/", _("Reports")),)
     return (
         NavigationSection("explore", _("Explore"), _explore_pages(published)),
-        NavigationSection("topics", _("Topics"), _topic_pages()),
+        NavigationSection("topics", _("Topics"), _topic_pages(published)),
         NavigationSection("reports", _("Reports"), reports),
-        NavigationSection("data", _("Data"), _data_pages(documentation)),
+        NavigationSection("data", _("Data"), _data_pages(published, documentation)),
         NavigationSection("sources", _("Sources"), _source_pages(published)),
     )
 
@@ -127,29 +128,34 @@ def _explore_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
         ("prize", NavigationEntry("/prizes", _("Prizes"))),
         ("organization", NavigationEntry("/organizations", _("Organizations"))),
     )
+    matrix = (NavigationEntry("/matrix", _("Matrix"), is_view=True),)
     return (
         NavigationEntry("/search", _("List"), is_view=True),
         NavigationEntry("/search", _("Table"), is_view=True, view="table"),
         NavigationEntry("/map", _("Map"), is_view=True),
-        NavigationEntry("/matrix", _("Matrix"), is_view=True),
+        *(matrix if "vocabulary" in published else ()),
         NavigationEntry("/trends", _("Trends"), is_view=True),
         NavigationEntry("/gaps", _("Gaps")),
         *(entry for kind, entry in collections if kind in published),
     )
 
 
-def _topic_pages() -> tuple[NavigationEntry, ...]:
-    return (
-        NavigationEntry("/topics", _("All topics")),
+def _topic_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
+    schemes = (
         NavigationEntry("/scheme/action-line", _("Action lines")),
         NavigationEntry("/scheme/sdg", _("SDGs")),
         NavigationEntry("/scheme/itu-region", _("Regions")),
         NavigationEntry("/scheme/area", _("Countries")),
+    )
+    return (
+        NavigationEntry("/topics", _("All topics")),
+        *(schemes if "vocabulary" in published else ()),
         NavigationEntry("/compare", _("Compare")),
     )
 
 
-def _data_pages(documentation: bool) -> tuple[NavigationEntry, ...]:
+def _data_pages(published: Collection[str], documentation: bool) -> tuple[NavigationEntry, ...]:
+    vocabulary = (NavigationEntry("/ns", _("Vocabulary")),)
     return (
         NavigationEntry("/data", _("Use the data")),
         NavigationEntry("/dumps/", _("Downloads")),
@@ -159,7 +165,7 @@ def _data_pages(documentation: bool) -> tuple[NavigationEntry, ...]:
         NavigationEntry("/examples", _("Example queries")),
         NavigationEntry("/docs/api", _("JSON API")),
         NavigationEntry("/catalog", _("Catalogue")),
-        NavigationEntry("/ns", _("Vocabulary")),
+        *(vocabulary if "vocabulary" in published else ()),
         NavigationEntry("/journal/", _("Changes")),
         *((NavigationEntry("/docs/", _("Documentation")),) if documentation else ()),
     )
@@ -167,7 +173,7 @@ def _data_pages(documentation: bool) -> tuple[NavigationEntry, ...]:
 
 def _source_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
     return (
-        NavigationEntry("/registries", _("Registries")),
+        NavigationEntry("/sources", _("Registries")),
         NavigationEntry("/status", _("Status")),
         NavigationEntry("/shapes", _("Quality check")),
         NavigationEntry("/join", _("Add a registry")),

@@ -1,5 +1,5 @@
-"""Lists of organizations, registries, and the things of a concept, organization or registry, as
-JSON or as a page.
+"""Lists of organizations, and of the things of a concept, organization or registry, as JSON or as a
+page.
 
 Link headers contain the next and previous page (https://www.rfc-editor.org/rfc/rfc8288); JSON has
 them in its body too.
@@ -91,7 +91,7 @@ _NO_DETAILS: Mapping[str, OrganizationDetails] = {}
 router = APIRouter()
 
 
-def register_list(name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
+def register_list(router: APIRouter, name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
     """Register an endpoint as the list *name*: its JSON is described, its page and its negotiated
     address are not.
     """
@@ -115,7 +115,7 @@ def register_list(name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
     return register
 
 
-@register_list("things", "List the things of a concept, an organization or a registry")
+@register_list(router, "things", "List the things of a concept, an organization or a registry")
 async def things(
     request: Request,
     service: ServiceDep,
@@ -140,12 +140,12 @@ async def things(
                 names=", ".join(subjects),
             ),
         )
-    return _respond(
+    return respond_list(
         request, pages, "things", {name: about}, await load_page(cursor, service, name, about)
     )
 
 
-@register_list("organizations", "List all organizations")
+@register_list(router, "organizations", "List all organizations")
 async def organizations(
     request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
 ) -> Response:
@@ -154,18 +154,10 @@ async def organizations(
     details = await load_organization_details(
         [row["thing"].value for row in list_page.rows], service
     )
-    return _respond(request, pages, "organizations", {}, list_page, details)
+    return respond_list(request, pages, "organizations", {}, list_page, details)
 
 
-@register_list("sources", "List all registries")
-async def sources(
-    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
-) -> Response:
-    """A registry is a source from which records are harvested."""
-    return _respond(request, pages, "sources", {}, await load_page(cursor, service, "sources"))
-
-
-def _respond(
+def respond_list(
     request: Request,
     pages: Pages,
     name: str,
@@ -173,8 +165,9 @@ def _respond(
     list_page: ListPage,
     details: Mapping[str, OrganizationDetails] = _NO_DETAILS,
 ) -> Response:
+    """Return a page of the list *name* in the requested format."""
     path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
-    chosen_format = _negotiate(request)
+    chosen_format = negotiate_list(request)
     if chosen_format is HTML:
         about = next(iter(params.values()), None)
         body = bytes(
@@ -220,7 +213,8 @@ def _json(
     )
 
 
-def _negotiate(request: Request) -> Format:
+def negotiate_list(request: Request) -> Format:
+    """Return JSON or HTML, as the request asks; raise HTTPProblem for anything else."""
     _, suffix = split_suffix(request.url.path)
     named = suffix or request.query_params.get("format")
     rows = {"json": JSON, "html": HTML}

@@ -139,7 +139,7 @@ async def source_quality(
     if source not in titles:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no such registry; /registries lists them"),
+            TranslatableText("There is no such registry; /sources lists them"),
         )
     about = service.iris.source(source)
     quality = (await measure_sources(service)).get(about)

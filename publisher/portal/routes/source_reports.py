@@ -105,7 +105,7 @@ async def _respond(
     if name not in titles:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no such registry; /registries lists them"),
+            TranslatableText("There is no such registry; /sources lists them"),
         )
     status = (await source_statuses(service)).get(name)
     properties = status.properties if status else {}

@@ -1,33 +1,37 @@
-"""Serve ``/source/NAME``: a registry, its state and its figures, and ``/registries``."""
+"""Serve ``/source/NAME``, a registry, its state and its figures, and ``/sources``, all of them."""
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA_FORMATS
+from publisher.formats import DATA_FORMATS, HTML
 from publisher.http.endpoints import SourcePath, get, problems
 from publisher.http.links import Link, origin
-from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
+from publisher.http.pages.charts.data_table import TABLE_FORMATS
+from publisher.http.pages.dataset_response import dataset_response, register_dataset
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
+from publisher.http.representation import Representation, build_response
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
+from publisher.linked_data.routes.lists import negotiate_list, register_list, respond_list
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.findings import count_note
-from publisher.portal.registries import COVERED_FACETS, list_registries, registry_table
+from publisher.portal.registries import COVERED_FACETS, Registry, list_registries, registry_table
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import open_facet_index
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.descriptions import describe_graph
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -105,29 +109,47 @@ async def _statistics(service: QueryService, name: str) -> EntityStatistics | No
     return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, ("source",))
 
 
+@register_list(router, "sources", "List all registries")
+async def sources(
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
+) -> Response:
+    """A registry is a source from which records are harvested; the page shows them all."""
+    if negotiate_list(request) is not HTML:
+        listed = await load_page(cursor, service, "sources")
+        return respond_list(request, pages, "sources", {}, listed)
+    tables = open_facet_index(service.current.path)
+    registries = await _registries(service, tables)
+    different = tables.count_different(make_filter(kind="initiative")) if tables else None
+    page = await asyncio.to_thread(
+        pages.page,
+        "registries.html",
+        registries=registries,
+        covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
+        note=count_note(different) if different else "",
+        forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
+        query=query_page_url(registry_table(registries, service.iris).query),
+    )
+    return build_response(request, Representation(bytes(page.body), HTML.media, negotiated=True))
+
+
 @register_dataset(
     router, "/registries", "registries", "List all registries, with how complete their records are"
 )
-async def registers(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """List the registries."""
-    tables = open_facet_index(service.current.path)
+async def registers(request: Request, service: ServiceDep) -> Response:
+    """The page is `/sources`."""
+    if request.url.path == "/registries":
+        language = f"?lang={lang}" if (lang := request.query_params.get("lang")) else ""
+        return RedirectResponse(f"/sources{language}", HTTPStatus.MOVED_PERMANENTLY)
+    registries = await _registries(service, open_facet_index(service.current.path))
+    table = registry_table(registries, service.iris)
+    return await dataset_response(
+        request, service, [table], lambda: RedirectResponse("/sources", 303)
+    )
+
+
+async def _registries(service: QueryService, tables: FacetIndex | None) -> list[Registry]:
     rows, statuses = await service.rows(query("sources")), await source_statuses(service)
-    listed = await asyncio.to_thread(list_registries, rows, statuses, tables, service.iris, clock())
-    whole = registry_table(listed, service.iris)
-
-    def show() -> Response:
-        return pages.page(
-            "registries.html",
-            registries=listed,
-            covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
-            note=count_note(tables.count_different(make_filter(kind="initiative")))
-            if tables
-            else "",
-            forms=format_links(request),
-            query=query_page_url(whole.query),
-        )
-
-    return await dataset_response(request, service, [whole], show)
+    return await asyncio.to_thread(list_registries, rows, statuses, tables, service.iris, clock())
 
 
 def _links(request: Request, document: Document, things: ListPage) -> list[Link]:
