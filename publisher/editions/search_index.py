@@ -33,7 +33,7 @@ def read_facets(release_folder: Path, iris: Iris) -> dict[str, dict[str, str]]:
     by facet, separated by spaces.
     """
     codes: dict[str, dict[str, str]] = {}
-    for table, key in (("initiatives", "initiative"), ("organizations", "organization")):
+    for table, key in (("initiatives", "thing"), ("organizations", "organization")):
         for row in read_table(release_folder, table):
             path = normalize_path("/page/" + row[key].removeprefix(f"{iris.base}id/"))
             codes[path] = {

@@ -139,7 +139,7 @@ def entity_statistics(
         ),
         search=search,
         query=query_page_url(filter_query.listing(filters, names.iris)),
-        table=f"/sparql?{urlencode({'format': 'csv', 'query': filter_query.flat_table(filters, names.iris)}, quote_via=quote)}",
+        table=_table_url(filters, names.iris),
         partners=query_page_url(filter_query.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
@@ -212,6 +212,12 @@ def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
         return Filter(((facet, (code,)),), bases)
     return None
+
+
+def _table_url(filters: Filter, iris: Iris) -> str:
+    """Return the address of the initiatives themselves, as CSV."""
+    address = dict(data_links(filters, iris))["CSV"]
+    return f"{address}{'&' if '?' in address else '?'}rows=initiatives"
 
 
 def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:

@@ -1,9 +1,7 @@
-"""A page of search results, and its JSON, CSV and RDF."""
+"""A page of search results, and its JSON and RDF."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -143,10 +141,10 @@ class SearchPage:
 
 
 def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
-    """Write *page* in the format *row*."""
+    """Write *page* in the format *row*, JSON or one of RDF."""
     if isinstance(row, GraphFormat):
         return serialize_description(_describe(page, iris), row)
-    return _csv(page) if row.suffix == "csv" else _json(page)
+    return _json(page)
 
 
 def _json(page: SearchPage) -> bytes:
@@ -186,28 +184,6 @@ def _row(result: SearchResult) -> ResultJson:
             "".join(piece.text for piece in pieces) for pieces, _tag in result.parties
         ],
     }
-
-
-def _csv(page: SearchPage) -> bytes:
-    out = io.StringIO()
-    lines = csv.writer(out)  # of RFC 4180: lines end with CR LF
-    lines.writerow(("thing", "kind", "source", "modified", "score", "title", "language", "passage"))
-    for item in page.results:
-        title, tag = item.title or ("", None)
-        passage = "".join(piece.text for piece in item.passage)
-        lines.writerow(
-            (
-                item.entry.thing,
-                item.entry.kind,
-                item.entry.source,
-                item.modified or "",
-                f"{item.score:.4f}",
-                title,
-                tag or "",
-                passage,
-            )
-        )
-    return out.getvalue().encode()
 
 
 def _describe(page: SearchPage, iris: Iris) -> Description:

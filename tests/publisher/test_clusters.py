@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import html
 import io
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
@@ -36,6 +38,7 @@ from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
+from publisher.releases.tables.schema import TOPIC_TABLE
 from publisher.store.descriptions import Description, Statement, namespaces
 from publisher.store.snapshots import newest_snapshot
 from vocab.initiative import Initiative, Party, Role, Text
@@ -268,6 +271,41 @@ async def test_filters_and_lists_count_clusters_as_pages_do(
     assert '<h2 id="found"><bdi>123</bdi> results' in filtered
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/scheme/itu-region/africa", "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"],
+)
+async def test_the_headline_of_a_page_is_the_number_of_clusters_in_its_csv(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    page = (await client.get(path, headers=HTML)).text
+    headline = re.search(r"<dt>Initiatives</dt><dd><a [^>]*><bdi>([0-9]+)</bdi>", page)
+    link = re.search(r'href="([^"]+)" download="initiatives.csv"', page)
+    assert headline
+    assert link
+
+    rows = read_csv((await client.get(html.unescape(link[1]))).text)
+
+    assert len(rows) == 127
+    assert len({row["cluster"] for row in rows}) == int(headline[1]) == 123
+    members = [row["thing"] for row in rows if row["cluster"] == cluster_iri(ONE, IRIS)]
+    assert sorted(members) == sorted([ONE, TWO, IRIS.thing("initiative", "atlas", "p1")])
+
+
+async def test_the_csv_of_a_search_has_the_columns_of_a_topic_and_its_clusters(
+    client: httpx.AsyncClient,
+) -> None:
+    text = (await client.get("/search?kind=initiative&per=500&format=csv")).text
+
+    rows = read_csv(text)
+    assert list(rows[0]) == [column.name for column in TOPIC_TABLE.columns]
+    assert (len(rows), len({row["cluster"] for row in rows})) == (128, 124)
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 @pytest.mark.parametrize("path", ["/", "/sources", "/source/atlas"])
 async def test_a_registry_has_the_same_number_on_every_page(
     client: httpx.AsyncClient, path: str
@@ -372,17 +410,19 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
 
     release = build_release(data, IRIS, CHANGED + timedelta(days=3))
 
-    rows = list(
-        csv.DictReader(
-            io.StringIO(gzip.decompress((data / "releases/1/merged.csv.gz").read_bytes()).decode())
-        )
-    )
+    rows = read_csv(gzip.decompress((data / "releases/1/merged.csv.gz").read_bytes()).decode())
     assert {(row["thing"], row["kind"], row["source"], row["cluster"]) for row in rows} == {
         (ONE, "initiative", "demo", cluster_iri(ONE, IRIS)),
         (TWO, "initiative", "atlas", cluster_iri(ONE, IRIS)),
         *((body, "organization", "demo", cluster_iri(BODIES[0], IRIS)) for body in BODIES),
     }
     assert {file.rows for file in release.files if file.name.startswith("merged.")} == {4}
+    initiatives = read_csv(
+        gzip.decompress((data / "releases/1/initiatives.csv.gz").read_bytes()).decode()
+    )
+    names = [column.name for column in TOPIC_TABLE.columns]
+    assert list(initiatives[0])[: len(names)] == names
+    assert (len(initiatives), len({row["cluster"] for row in initiatives})) == (128, 124)
     with open_report_data(data, release, IRIS) as report_data, use_language("fr"):
         organizations = make_filter(kind="organization")
         repeated = report_data.tables.total(organizations) - report_data.tables.count_different(
@@ -433,6 +473,31 @@ def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]
     ]
 
     assert [item.member.source for item in sort_by_precedence(name, says)] == expected
+
+
+def test_parts_of_parts_count_with_the_outermost_whole() -> None:
+    wholes = {
+        "b": "https://x/a",
+        "c": "https://x/b",
+        "y": "https://x/z",
+        "z": "https://x/y",
+        "lost": "https://x/gone",
+    }
+    with duckdb.connect() as connection:
+        connection.execute(read_sql("schema"))
+        for name in ("a", *wholes):
+            connection.execute(
+                "INSERT INTO things (iri, kind, source, title, whole) VALUES ($iri, 1, 's', $iri, $whole)",
+                {"iri": f"https://x/{name}", "whole": wholes.get(name)},
+            )
+        connection.execute("INSERT INTO clusters VALUES ('https://x/a', 'https://x/cluster')")
+        connection.execute(read_sql("groups"))
+        groups = dict(connection.execute("SELECT iri, cluster FROM groups").fetchall())
+
+    assert groups == {
+        **{f"https://x/{name}": "https://x/cluster" for name in "abc"},
+        **{f"https://x/{name}": "https://x/y" for name in "yz"},
+    }
 
 
 def test_the_family_of_an_initiative_is_found_without_a_join() -> None:

@@ -73,7 +73,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "initiatives",
                 _row(
                     "initiatives",
-                    initiative=initiative,
+                    thing=initiative,
                     title=title,
                     start_year=year,
                     action_lines=lines,
@@ -130,7 +130,7 @@ def test_points_of_initiatives_have_their_titles(release: Path) -> None:
 
     assert (release / "points.csv").read_text(
         encoding="utf-8"
-    ) == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
+    ) == "thing,name,latitude,longitude,title,source\nc,,48.862,0.0,诊所,\n"
 
 
 @pytest.mark.smoke

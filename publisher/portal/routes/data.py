@@ -5,11 +5,11 @@ them as charts.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from publisher.http.endpoints import get, known_parameters, other_contents, problems, redirects
@@ -19,6 +19,7 @@ from publisher.http.pages.dataset_response import dataset_response, require_face
 from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
+from publisher.portal.data_lists import write_listed
 from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_tables
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
@@ -30,6 +31,11 @@ from publisher.store.query_service import QueryService
 EntityPath = Annotated[
     str,
     Path(description="A facet and a code, and the suffix of a format", examples=["goal/3.json"]),
+]
+
+Rows = Annotated[
+    Literal["initiatives"] | None,
+    Query(description="The initiatives themselves, as CSV, instead of their numbers"),
 ]
 
 router = APIRouter()
@@ -49,7 +55,9 @@ router = APIRouter()
     | problems(400, 404, 406, 503),
     openapi_extra={"parameters": facet_parameters()},
 )
-async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Response:
+async def figures(
+    request: Request, service: ServiceDep, rest: EntityPath, rows: Rows = None
+) -> Response:
     """A browser is redirected to the page that shows the same as charts."""
     (facet, *code), suffix = _split_suffix(path_segments(request) or [""])
     names = FacetLabels(service.iris, await source_titles(service))
@@ -67,6 +75,10 @@ async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Re
                 known=known,
             ),
         )
+    if rows:
+        filters = filters.with_codes("kind", "initiative")
+        lines = write_listed(require_facet_index(service), filters, "title", service.iris)
+        return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
     if suffix == "html" or (
         not suffix and "format" not in request.query_params and _for_people(request)
     ):

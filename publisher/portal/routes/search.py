@@ -32,6 +32,7 @@ from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import negotiate_data_format
+from publisher.portal.data_lists import write_listed
 from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
@@ -133,7 +134,10 @@ async def search(
         response = await _show(request, pages, search_parameters, results, names)
         response.headers.update(headers)
         return response
-    content = serialize_results(results, data_format, service.iris)
+    if data_format.suffix == "csv":
+        content = await asyncio.to_thread(_table, service, search_parameters)
+    else:
+        content = serialize_results(results, data_format, service.iris)
     return Response(content, headers={"Content-Type": data_format.media, **headers})
 
 
@@ -259,22 +263,45 @@ def parse_parameters(
     return SearchParameters(words, item, sort, page, per)
 
 
-def find_page(
-    request: Request, service: QueryService, search_parameters: SearchParameters, names: FacetLabels
-) -> SearchPage:
-    """Return a page of results; raises NotReady while an index is being made. It blocks."""
+def _matching(
+    service: QueryService, search_parameters: SearchParameters
+) -> tuple[FacetIndex, Searcher, Filter, Matches]:
+    """Return both indexes, the filter with the results of the words, and these with their scores;
+    raises NotReady while an index is being made.
+    """
     tables, index = require_facet_index(service), open_searcher(service.current.path)
     if index is None:
         raise NotReady(
             TranslatableText("the search index is being prepared; try again in a minute")
         )
+    words, filters = search_parameters.words, search_parameters.filters
+    if not words:
+        return tables, index, filters, Matches(0, {}, False)
+    matches = index.matches(SearchRequest(words), REACH)
+    if service.semantic_search:
+        matches = add_near(matches, index, service.current.path, words)
+    return tables, index, replace(filters, words=words, among=tuple(matches.scores)), matches
+
+
+def _table(service: QueryService, search_parameters: SearchParameters) -> bytes:
+    """Return a page of results as CSV. It blocks."""
+    tables, _, filters, _ = _matching(service, search_parameters)
+    per = search_parameters.per
+    first, order = (search_parameters.page - 1) * per, _order(search_parameters)
+    return b"".join(write_listed(tables, filters, order, service.iris, per, first))
+
+
+def _order(search_parameters: SearchParameters) -> str:
+    is_ranked = search_parameters.words or search_parameters.sort != "relevance"
+    return search_parameters.sort if is_ranked else "newest"
+
+
+def find_page(
+    request: Request, service: QueryService, search_parameters: SearchParameters, names: FacetLabels
+) -> SearchPage:
+    """Return a page of results; raises NotReady while an index is being made. It blocks."""
+    tables, index, filters, matches = _matching(service, search_parameters)
     words, number = search_parameters.words, search_parameters.page
-    filters, matches = search_parameters.filters, Matches(0, {}, False)
-    if words:
-        matches = index.matches(SearchRequest(words), REACH)
-        if service.semantic_search:
-            matches = add_near(matches, index, service.current.path, words)
-        filters = replace(filters, words=words, among=tuple(matches.scores))
     is_whole = words and not filters.chosen
     different = tables.count_different(filters)
     records = matches.total if is_whole else different.records
@@ -321,13 +348,9 @@ def _results(
     matches: Matches,
 ) -> Iterator[SearchResult]:
     """Yield the results of a page."""
-    order = (
-        search_parameters.sort
-        if search_parameters.words or search_parameters.sort != "relevance"
-        else "newest"
-    )
+    per = search_parameters.per
     items = tables.list_things(
-        filters, order, search_parameters.per, (search_parameters.page - 1) * search_parameters.per
+        filters, _order(search_parameters), per, (search_parameters.page - 1) * per
     )
     marker = build_marker(search_parameters.words, similar=matches.is_fuzzy)
     named = index.named_links(search_parameters.words, fuzzy=matches.is_fuzzy)

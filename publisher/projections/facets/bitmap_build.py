@@ -37,7 +37,7 @@ _FILES: dict[tuple[str, ...], str] = {
         "pair",
         "paired",
     ): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs ORDER BY pair, paired",
-    ("member", "cluster"): read_sql("groups"),
+    ("member", "cluster"): read_sql("members"),
     **{
         (f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index"
         for name, order in ORDERS.items()
@@ -88,6 +88,7 @@ def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
         connection.execute(read_sql("thing_index"))
         connection.execute(read_sql("organizations"))
         connection.execute(read_sql("spans"))
+        connection.execute(read_sql("groups"))
         for names, query in _FILES.items():
             columns = connection.execute(query).fetchnumpy()
             for name, column in zip(names, columns.values(), strict=True):

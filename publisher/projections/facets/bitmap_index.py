@@ -118,10 +118,7 @@ class BitmapIndex:
         members, clusters = self._file("member"), self._file("cluster")
         if subset is not None:
             chosen = np.frombuffer((subset & self._grouped).to_array(), dtype=np.uint32)
-            first = np.searchsorted(members, chosen)
-            last = np.searchsorted(members, chosen, side="right")
-            # none is in more than two
-            clusters = clusters[np.concatenate([first, (last - 1)[last - first > 1]])]
+            clusters = clusters[np.searchsorted(members, chosen)]
         return len(clusters) - len(np.unique(clusters))
 
     def cross_tabulate(
@@ -281,11 +278,10 @@ class BitmapIndex:
         members, clusters = self._file("member"), self._file("cluster")
         if not len(members):
             return np.zeros(size, dtype=np.int64)
-        first = np.searchsorted(members, things)
-        last = np.searchsorted(members, things, side="right")
-        one, two = last > first, last - first > 1  # none is in more than two
-        number = np.concatenate([numbers[one], numbers[two]]).astype(np.int64)
-        cluster = np.concatenate([clusters[first[one]], clusters[last[two] - 1]]).astype(np.int64)
+        position = np.minimum(np.searchsorted(members, things), len(members) - 1)
+        grouped = members[position] == things
+        number = numbers[grouped].astype(np.int64)
+        cluster = clusters[position[grouped]].astype(np.int64)
         width = int(clusters.max()) + 1
         different = np.unique(number * width + cluster) // width
         return np.bincount(number, minlength=size) - np.bincount(different, minlength=size)

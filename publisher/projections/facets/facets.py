@@ -13,10 +13,11 @@ from typing import NamedTuple
 from vocab.countries import AREA
 from vocab.initiative import Basis
 from vocab.iris import BASE, Iris
-from vocab.schemes import concepts
+from vocab.schemes import concepts, label
 from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 
 SDG = "http://metadata.un.org/sdg/"
+ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
 _PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
 _IS_IRI = "FILTER(isIRI(?value))"
@@ -183,6 +184,20 @@ def areas_within() -> dict[str, frozenset[str]]:
         for container in above:
             within.setdefault(area.code(container, iris), set()).add(area.code(iri, iris))
     return {code: frozenset(codes) for code, codes in within.items() if len(codes) > 1}
+
+
+@lru_cache(maxsize=10_000)
+def describe_area(code: str, iris: Iris) -> tuple[str | None, str | None, str | None]:
+    """Return the English name of an area, its ISO 3166-1 alpha-3 code, and the code of its ITU region.
+
+    >>> describe_area("404", Iris())
+    ('Kenya', 'KEN', 'africa')
+    """
+    address = FACETS["area"].iri(code, iris)
+    area, stem = concepts("area", iris.base).get(address), iris.concept("itu-region", "")
+    iso3 = next((code for code in area.codes if len(code) == ISO3), None) if area else None
+    region = next((iri.removeprefix(stem) for iri in area.regions), None) if area else None
+    return label(address, "en", iris.base), iso3, region
 
 
 @lru_cache(maxsize=10_000)  # more than there are concepts

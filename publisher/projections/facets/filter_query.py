@@ -151,19 +151,6 @@ def listing(filters: Filter, iris: Iris) -> str:
     return _query(iris, "SELECT DISTINCT ?thing", _where(filters, iris), "ORDER BY ?thing")
 
 
-def flat_table(filters: Filter, iris: Iris) -> str:
-    """Write the query that lists the things as a table with a row each; ``TOPIC_TABLE`` describes
-    its columns.
-    """
-    head = f"SELECT (?thing AS ?initiative) {' '.join([*_COLUMNS, *_CODES])}"
-    return _query(
-        iris,
-        head,
-        [*_where(filters, iris), *_COLUMN_PATTERNS, *_CODE_PATTERNS],
-        "GROUP BY ?thing ORDER BY ?thing",
-    )
-
-
 def result_table(filters: Filter, iris: Iris, limit: int, offset: int) -> str:
     """Write the query that lists *limit* results of the filter's words from *offset* on, the best
     first.
@@ -190,15 +177,6 @@ _COLUMNS = (
     '(GROUP_CONCAT(DISTINCT ?label; separator="; ") AS ?country_name)',
     '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
     "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
-)
-_CODE_PATTERNS = (
-    'OPTIONAL { ?place wsis:ituRegion ?around . ?around skos:inScheme itu-region: BIND(STRAFTER(STR(?around), "itu-region/") AS ?region) }',
-    'OPTIONAL { ?thing wsis:actionLine ?stated FILTER(isIRI(?stated)) BIND(STRAFTER(STR(?stated), "action-line/") AS ?line) }',
-    'OPTIONAL { ?thing wsis:goal ?aim FILTER(isIRI(?aim)) BIND(STRAFTER(STR(?aim), "/sdg/") AS ?goal) }',
-)
-_CODES = tuple(
-    f'(GROUP_CONCAT(DISTINCT ?{name}; separator=" ") AS ?{column})'
-    for name, column in (("region", "itu_region"), ("line", "action_lines"), ("goal", "goals"))
 )
 
 

@@ -68,6 +68,7 @@ def record_properties(iris: Iris) -> dict[str, str]:
         "issued": f"{DCT}issued",
         "modified": f"{DCT}modified",
         "whole": f"{DCT}isPartOf",
+        "page": f"{FOAF}page",
         "country": f"{DCT}spatial",
         "document": f"{DCT}type",
         "lead": f"{DCT}publisher",

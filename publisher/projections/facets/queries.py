@@ -72,6 +72,17 @@ class Family(NamedTuple):
     parts: tuple[ListItem, ...] = ()
 
 
+class ListedThing(NamedTuple):
+    """A thing as tables list it: the address under which it counts, a page of it on the web, and
+    its codes by facet, of links that registries declare.
+    """
+
+    line: ListItem
+    cluster: str
+    page: str | None
+    codes: Mapping[str, Sequence[str]]
+
+
 class FacetIndex:
     """The tables in the file *path*, which does not change while they are open, with the
     precomputed files in its folder.
@@ -175,6 +186,21 @@ class FacetIndex:
             ("listed", filters, order, limit, offset),
             lambda: self._list_things(filters, order, limit, offset),
         )
+
+    def list_for_table(
+        self, filters: Filter, order: str, limit: int, offset: int = 0
+    ) -> list[ListedThing]:
+        """List things as `list_things` does, with what tables have beside."""
+        lines = self._list_things(filters, order, limit, offset)
+        indexes = self._bitmaps.ids_of([line.iri for line in lines])
+        numbers = [int(self._bitmaps.things[index]) for index in indexes if index is not None]
+        text = read_sql("listed").replace("THINGS", f"({','.join(map(str, numbers))})")
+        known = {row[0]: row[1:] for row in self._query(text)} if numbers else {}
+        rows = [known[number] for number in numbers]
+        return [
+            ListedThing(line, cluster, page, codes or {})
+            for line, (cluster, page, codes) in zip(lines, rows, strict=True)
+        ]
 
     def list_after(
         self, filters: Filter, key: str, upward: bool, since: str, after: str, limit: int

@@ -1,4 +1,7 @@
-"""Write the release tables: CSV row by row, and Parquet when all rows are written."""
+"""Write the release tables: CSV row by row, and Parquet when all rows are written.
+
+The initiatives are written last: which of them count once together depends on all rows.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,18 @@ from typing import BinaryIO
 import duckdb
 import orjson
 
+from publisher.projections.facets.database import read_sql
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.sorting import Sorter
 from publisher.releases.tables.record_rows import Row
-from publisher.releases.tables.schema import TABLES, CellType, Table, TableColumn
+from publisher.releases.tables.schema import (
+    INITIATIVES,
+    MERGED,
+    TABLES,
+    CellType,
+    Table,
+    TableColumn,
+)
 
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 _DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum
@@ -59,12 +70,13 @@ class TableWriter:
                 _TextWriter(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))
             )
             for name in TABLES
+            if name != INITIATIVES.name
         }
         self._sorters = {name: Sorter(work_folder / name) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.max_row_bytes = _DEFAULT_ROW_BYTES
-        for name, table in TABLES.items():
-            self._csv[name].writerow([column.name for column in table.columns])
+        for name, lines in self._csv.items():
+            lines.writerow(_NAMES[name])
 
     def put(self, table: str, row: Row) -> None:
         """Write a row."""
@@ -72,10 +84,8 @@ class TableWriter:
             {name: row[name] for name in _SORTED_NAMES[table]}, option=orjson.OPT_APPEND_NEWLINE
         )
         self._sorters[table].add([line])
-        cells = [row[name] for name in _NAMES[table]]
-        self._csv[table].writerow(
-            [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
-        )
+        if table in self._csv:
+            self._csv[table].writerow(_cells(table, row))
         self.rows[table] += 1
         self.max_row_bytes = max(self.max_row_bytes, len(line))
 
@@ -95,11 +105,59 @@ def write_tables(folder: Path, work_folder: Path) -> Iterator[TableWriter]:
     with ExitStack() as opened:
         writer = TableWriter(folder, work_folder, opened)
         yield writer
+    for name in TABLES:
+        writer.write_sorted(name, work_folder / f"{name}.ndjson")
+    _write_initiatives(folder, work_folder, writer.max_row_bytes)
     for name, table in TABLES.items():
         lines = work_folder / f"{name}.ndjson"
-        writer.write_sorted(name, lines)
         _parquet(table, lines, folder / f"{name}.parquet", writer.rows[name], writer.max_row_bytes)
         lines.unlink()
+
+
+def _cells(table: str, row: Row) -> list[object]:
+    cells = [row[name] for name in _NAMES[table]]
+    return [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
+
+
+def _write_initiatives(folder: Path, work_folder: Path, max_row_bytes: int) -> None:
+    """Write the CSV of the initiatives, and their lines again, each with its cluster."""
+    name, lines = INITIATIVES.name, work_folder / f"{INITIATIVES.name}.ndjson"
+    before = lines.rename(lines.with_suffix(".before"))
+    clusters = _clusters(before, work_folder / f"{MERGED.name}.ndjson", max_row_bytes)
+    with (
+        gzip_writer(folder / f"{name}.csv.gz") as file,
+        before.open("rb") as rows,
+        lines.open("wb") as out,
+    ):
+        table = csv.writer(_TextWriter(file))
+        table.writerow(_NAMES[name])
+        for line in rows:
+            row = orjson.loads(line)
+            row["cluster"] = clusters.get(row["thing"], row["thing"])
+            table.writerow(_cells(name, row))
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    before.unlink()
+
+
+def _clusters(initiatives: Path, merged: Path, max_row_bytes: int) -> dict[str, str]:
+    """Return the address under which each initiative counts that counts with others, as on pages."""
+    spilled = str(initiatives.parent / "spilled")
+    with duckdb.connect(
+        config={"memory_limit": MEMORY, "threads": 1, "temp_directory": spilled}
+    ) as connection:
+        for table, lines, columns, selected in (
+            ("things", initiatives, ("thing", "source", "title", "part_of"), "thing AS iri, 1 AS kind, source, title, part_of AS whole"),
+            ("clusters", merged, ("thing", "cluster"), "thing AS iri, cluster"),
+        ):  # fmt: skip
+            rows = connection.read_json(
+                str(lines),
+                columns=dict.fromkeys(columns, "VARCHAR"),
+                format="newline_delimited",
+                maximum_object_size=max_row_bytes,
+            )
+            rows.select(selected).create(table)
+        connection.execute(read_sql("groups"))
+        return dict(connection.execute("SELECT iri, cluster FROM groups").fetchall())
 
 
 def _parquet(table: Table, lines: Path, path: Path, row_count: int, max_row_bytes: int) -> None:

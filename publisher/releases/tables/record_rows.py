@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
+from publisher.projections.facets.facets import describe_area
 from publisher.projections.statement_source import Properties, Subjects
 from publisher.rdf.ntriples_terms import Value, parse_term
 from vocab.iris import KINDS, Iris
@@ -83,6 +84,19 @@ def _addresses(values: Iterable[Value]) -> list[str]:
     return [value.text for value in values if value.iri]
 
 
+def area_cells(codes: Sequence[str], iris: Iris) -> dict[str, object]:
+    """Return the cells of the countries and areas with *codes*: their codes, English names, ISO
+    codes and ITU regions.
+    """
+    known = [describe_area(code, iris) for code in codes]
+    return {
+        "countries": list(codes),
+        "country_name": "; ".join(name for name, _, _ in known if name) or None,
+        "iso3": "; ".join(iso3 for _, iso3, _ in known if iso3) or None,
+        "itu_region": sorted({region for *_, region in known if region}),
+    }
+
+
 def _year(text: str | None) -> int | None:
     """Return the year of a date, None for a text that is no date.
 
@@ -134,9 +148,9 @@ def record_rows(record: Record) -> Rows:
     yield "records", _record(record)
     if record.state == "gone" or not record.kind:
         return
-    if record.kind == "initiative":
-        yield "initiatives", _initiative(record)
     shared = {"thing": record.thing, "kind": record.kind, "source": record.source}
+    if record.kind == "initiative":
+        yield "initiatives", {**shared, **_initiative(record)}
     for table, rows in (
         ("parties", _parties(record)),
         ("links", _links(record)),
@@ -178,9 +192,8 @@ def _initiative(record: Record) -> Row:
     )
     texts = [*values(f"{DCT}title"), *values(f"{DCT}description")]
     return {
-        "initiative": record.thing,
+        "cluster": record.thing,  # until all rows are known
         "record": record.record,
-        "source": record.source,
         "identifier": record.graph.one(record.record, f"{DCT}identifier"),
         "state": record.state,
         "title": title.text if title else None,
@@ -189,7 +202,9 @@ def _initiative(record: Record) -> Row:
         "description_language": description.language if description else None,
         "text_languages": sorted({text.language for text in texts if text.language}),
         "languages": [text.text for text in values(f"{DCT}language") if " " not in text.text],
+        "part_of": min((text.text for text in values(f"{DCT}isPartOf")), default=None),
         "pages": _addresses(values(f"{FOAF}page")),
+        "website": min(_addresses(values(f"{FOAF}page")), default=None),
         "licence": record.graph.one(record.thing, f"{DCT}license"),
         "start_date": start,
         "end_date": end,
@@ -198,7 +213,7 @@ def _initiative(record: Record) -> Row:
         "coverage": next(map(_concept_code, values(f"{ns}coverage")), None),
         "status": next(map(_concept_code, values(f"{ns}status")), None),
         "activity_types": _codes(values(f"{ns}activityType")),
-        "countries": _codes(values(f"{DCT}spatial")),
+        **area_cells(_codes(values(f"{DCT}spatial")), record.iris),
         "action_lines": _codes(record.claims("action-line")),
         "goals": _codes(record.claims("goal")),
         "targets": _codes(record.claims("target")),

@@ -158,19 +158,68 @@ RECORDS = Table(
     order=("record",),
 )
 
+LISTED = (
+    TableColumn("thing", CellType.IRI, "address of the thing", required=True),
+    TableColumn(
+        "kind",
+        CellType.TEXT,
+        "initiative, event, document, post or organization",
+        required=True,
+        values=(*_KINDS, "organization"),
+    ),
+    TableColumn("source", CellType.TEXT, "name of the registry", required=True),
+    TableColumn(
+        "cluster",
+        CellType.IRI,
+        "what counts once: its cluster, or the initiative that it is part of, else itself; count distinct values",
+        required=True,
+    ),
+    TableColumn(
+        "title", CellType.TEXT, "title: the English one, else one of no language, else any"
+    ),
+    TableColumn(
+        "countries", CellType.WORDS, "M49 codes of its countries and areas", schemes=("area",)
+    ),
+    TableColumn(
+        "country_name",
+        CellType.TEXT,
+        "English names of its countries and areas, separated by semicolons",
+    ),
+    TableColumn(
+        "iso3",
+        CellType.TEXT,
+        "ISO 3166-1 alpha-3 codes of its countries, separated by semicolons",
+    ),
+    TableColumn(
+        "itu_region",
+        CellType.WORDS,
+        "codes of the ITU regions of its countries",
+        schemes=("itu-region",),
+    ),
+    TableColumn(
+        "action_lines",
+        CellType.WORDS,
+        "codes of the action lines that its source declares",
+        schemes=("action-line",),
+    ),
+    TableColumn(
+        "goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)
+    ),
+    TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
+    TableColumn("end_date", CellType.TEXT, "when it ends"),
+    TableColumn("website", CellType.TEXT, "one of its pages on the web"),
+    TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
+)
+
 INITIATIVES = Table(
     "initiatives",
     "an initiative that is published",
     (
-        TableColumn("initiative", CellType.IRI, "address of the initiative", required=True),
+        *LISTED,
         TableColumn("record", CellType.IRI, "address of its record", required=True),
-        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
         TableColumn(
             "state", CellType.TEXT, "published or vanished", required=True, values=_STATES[:2]
-        ),
-        TableColumn(
-            "title", CellType.TEXT, "title: the English one, else one of no language, else any"
         ),
         TableColumn("title_language", CellType.TEXT, "tag of the title's language"),
         TableColumn("description", CellType.TEXT, "description, chosen as the title is"),
@@ -185,12 +234,11 @@ INITIATIVES = Table(
             CellType.WORDS,
             "languages of the initiative itself, as stated by its source",
         ),
+        TableColumn(
+            "part_of", CellType.TEXT, "address or title of the initiative that it is part of"
+        ),
         TableColumn("pages", CellType.IRIS, "its pages on the web"),
         TableColumn("licence", CellType.TEXT, "licence of its description"),
-        TableColumn(
-            "start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"
-        ),
-        TableColumn("end_date", CellType.TEXT, "when it ends"),
         TableColumn("start_year", CellType.NUMBER, "the year in which it begins", unit="year"),
         TableColumn("end_year", CellType.NUMBER, "the year in which it ends", unit="year"),
         TableColumn("coverage", CellType.TEXT, "code of its coverage", schemes=("coverage",)),
@@ -200,18 +248,6 @@ INITIATIVES = Table(
             CellType.WORDS,
             "codes of its types of activity",
             schemes=("activity-type",),
-        ),
-        TableColumn(
-            "countries", CellType.WORDS, "M49 codes of its countries and areas", schemes=("area",)
-        ),
-        TableColumn(
-            "action_lines",
-            CellType.WORDS,
-            "codes of the action lines that its source declares",
-            schemes=("action-line",),
-        ),
-        TableColumn(
-            "goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)
         ),
         TableColumn(
             "targets",
@@ -231,11 +267,10 @@ INITIATIVES = Table(
         TableColumn("issued", CellType.TEXT, "when its source first gave it out"),
         TableColumn("modified", CellType.TEXT, "when its source last changed it"),
         TableColumn("first_seen", CellType.TIME, "when it was first met"),
-        TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
     ),
-    ("initiative",),
+    ("thing",),
     (Reference("record", "records", "record"),),
-    ("initiative",),
+    ("thing",),
 )
 
 ORGANIZATIONS = Table(
@@ -363,42 +398,9 @@ MERGED = Table(
 
 TOPIC_TABLE = Table(
     "topic",
-    "an initiative of a topic, as the page of the topic offers them",
-    (
-        TableColumn("initiative", CellType.IRI, "address of the initiative", required=True),
-        TableColumn("title", CellType.TEXT, "title: the English one, else any"),
-        TableColumn(
-            "country_name",
-            CellType.TEXT,
-            "English names of its countries and areas, separated by semicolons",
-        ),
-        TableColumn(
-            "iso3",
-            CellType.TEXT,
-            "ISO 3166-1 alpha-3 codes of its countries, separated by semicolons",
-        ),
-        TableColumn(
-            "start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"
-        ),
-        TableColumn("end_date", CellType.TEXT, "when it ends"),
-        TableColumn("website", CellType.TEXT, "one of its pages on the web"),
-        TableColumn(
-            "itu_region",
-            CellType.WORDS,
-            "codes of the ITU regions of its countries",
-            schemes=("itu-region",),
-        ),
-        TableColumn(
-            "action_lines",
-            CellType.WORDS,
-            "codes of the action lines that its source declares",
-            schemes=("action-line",),
-        ),
-        TableColumn(
-            "goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)
-        ),
-    ),
-    ("initiative",),
+    "a thing, as the page of a topic and the search offer it",
+    LISTED,
+    ("thing",),
 )
 
 TABLES = {

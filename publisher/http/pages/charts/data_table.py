@@ -18,11 +18,11 @@ from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import WebAddress
-from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
-from vocab.schemes import concepts, label
+from vocab.schemes import label
 from vocab.terms import DCT, RDF, RDFS, XSD
 
 QB = "http://purl.org/linked-data/cube#"
@@ -33,7 +33,6 @@ TABLE_FORMATS: dict[str, Format] = {
     **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
 }
 Cell = str | int | None
-ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 
 
 class Column(NamedTuple):
@@ -165,14 +164,9 @@ def _labels(name: str, facet: str, cell: Cell, iris: Iris) -> tuple[Cell, ...]:
     columns = label_columns(name, facet)
     if not columns or cell is None:
         return (None,) * len(columns)
-    address = FACETS[facet].iri(str(cell), iris)
-    known = label(address, "en", iris.base)
-    if facet != "country":
-        return (known,)
-    area, stem = concepts("area", iris.base).get(address), iris.concept("itu-region", "")
-    iso3 = next((code for code in area.codes if len(code) == ISO3), None) if area else None
-    region = next((iri.removeprefix(stem) for iri in area.regions), None) if area else None
-    return known, iso3, region
+    if facet == "country":
+        return describe_area(str(cell), iris)
+    return (label(FACETS[facet].iri(str(cell), iris), "en", iris.base),)
 
 
 def _statements(table: DataTable, page: str, iris: Iris) -> Iterator[Statement]:

@@ -19,7 +19,7 @@ CREATE OR REPLACE TEMP TABLE titles AS
     GROUP BY thing;
 INSERT INTO things
     SELECT thing, iri, kind, source, record, title.text, title.language,
-        begins, ends, issued, first_seen, changed, venue, CASE WHEN kind = 1 THEN whole END, coalesce(status LIKE '%Cancelled', false)
+        begins, ends, issued, first_seen, changed, venue, CASE WHEN kind = 1 THEN whole END, page, coalesce(status LIKE '%Cancelled', false)
     FROM inserted LEFT JOIN titles USING (thing) LEFT JOIN (
         SELECT thing,
             min(text) FILTER (about = 'thing' AND property = 'begins') AS begins,
@@ -29,9 +29,10 @@ INSERT INTO things
             min(text) FILTER (about = 'record' AND property = 'modified') AS changed,
             min(text) FILTER (about = 'thing' AND property = 'venue') AS venue,
             min(text) FILTER (about = 'thing' AND property = 'whole') AS whole,
+            min(text) FILTER (about = 'thing' AND property = 'page') AS page,
             min(text) FILTER (about = 'thing' AND property = 'event-status') AS status
         FROM facts
-        WHERE property IN ('begins', 'ends', 'issued', 'modified', 'venue', 'whole', 'event-status')
+        WHERE property IN ('begins', 'ends', 'issued', 'modified', 'venue', 'whole', 'page', 'event-status')
         GROUP BY thing
     ) USING (thing);
 CREATE OR REPLACE TEMP TABLE marked AS
