@@ -30,7 +30,7 @@ COMMANDS = {
         _SERVICES,
         "app",
         "serve",
-        "Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages.",
+        "Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages; to harvest on schedule too, run `stocktake up`.",
     ),
     "up": (
         _SERVICES,

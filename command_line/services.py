@@ -69,7 +69,9 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 @app.command()
 def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
+    """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages; to harvest
+    on schedule too, run `stocktake up`.
+    """
     settings: Settings = context.obj
     _check_port(host, port)
     exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
@@ -267,7 +269,7 @@ def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:
         f"  Add a registry     {url}join",
         f"  Report an initiative {url}submit   (what {reporter} reported: {url}submit/mine)",
         f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
-        f"                     and run: {path} harvest, {path} serve (see README.md)",
+        f"                     and run: {path} harvest, {path} up (see README.md)",
         "Ctrl-C ends the demo. Its data stay in " + str(settings.data),
     ):
         _err.print(line, soft_wrap=True, highlight=False, markup=False)

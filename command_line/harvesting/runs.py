@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -20,6 +21,7 @@ from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
+from harvesters.runs.locks import interrupted_runs
 
 _SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
 
@@ -41,7 +43,9 @@ def list_runs(
     """List runs, newest first, with counts and outcome."""
     settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
-        rows = [run_report.run_row(run) for run in ledger.runs(source, limit)]
+        runs = ledger.runs(source, limit)
+        interrupted = interrupted_runs(ledger, settings.data, runs)
+        rows = [run_report.run_row(run, is_interrupted=run.id in interrupted) for run in runs]
     print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
 
 
@@ -55,7 +59,7 @@ def show_run(
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
     settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
-        print_run(ledger, id, outcome or [], json=json)
+        print_run(ledger, settings.data, id, outcome or [], json=json)
 
 
 @app.command("log")
@@ -90,16 +94,15 @@ def _join_fields(row: dict[str, object]) -> str:
     )
 
 
-def print_run(ledger: Ledger, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, json: bool) -> None:
     """Print a run's statistics and records."""
     run = run_report.get_run(id, ledger)
+    is_interrupted = bool(interrupted_runs(ledger, data, [run]))
+    details = run_report.run_details(run, ledger, is_interrupted=is_interrupted)
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
-        print(
-            orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode()
-        )
+        print(orjson.dumps({**details, "records": list(records)}).decode())
         return
-    details = run_report.run_details(run, ledger)
     print_statistics(details)
     if not details["listed"]:
         out.print(

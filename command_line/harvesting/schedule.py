@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -14,7 +17,10 @@ from command_line.harvesting.output import err
 from command_line.harvesting.source_runs import prepare_collectors, run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Settings
+from harvesters.compatibility import check_compatible
+from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import wait_for_database
+from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.notifications.alerts import check_rules
 from harvesters.notifications.delivery import deliver_due, prune
@@ -24,25 +30,86 @@ from harvesters.participation.submissions.reminders import create_reminder
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import ScheduleLock, interrupted_runs
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.schedule import run_requests
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
 from harvesters.runs.schedule.match_changes import create_matcher
 from harvesters.runs.schedule.scheduler import Jobs, create_scheduler
 from harvesters.runs.status_file import update_status
-from harvesters.source import Source
+from harvesters.source import Definitions, Source, load_all
 from journal.outage import Outage
 from journal.stop_signal import StopSignal, exit_on_sigterm
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger()
 
+FileStates = Mapping[Path, tuple[int, int, int]]  # time of change, size and inode, by file
+
+
+@dataclass(slots=True)
+class CurrentSources:
+    """The valid source definitions of *folder*, as its files are now: *definitions* were read when
+    the files were as in *files*.
+    """
+
+    folder: Path
+    definitions: Definitions
+    files: FileStates
+    _outage: Outage = field(
+        default_factory=lambda: Outage(
+            "cannot read source definitions", "source definitions are readable again"
+        ),
+        init=False,
+    )
+
+    def __iter__(self) -> Iterator[Source]:
+        """Iterate over the valid definitions."""
+        return iter(self.definitions.sources.values())
+
+    def read_changes(self) -> bool:
+        """Read the definitions again if a file has changed; return whether one has, and log which.
+
+        If the directory is missing, the last definitions stay.
+        """
+        files = file_states(self.folder)
+        if files == self.files:
+            return False
+        try:
+            now, before = load_all(self.folder, check_compatible), self.definitions
+        except SourceDefinitionError as error:
+            self._outage.failed(str(error))
+            return False
+        self._outage.over()
+        self.definitions, self.files = now, files
+        for name, source in now.sources.items():
+            if source != before.sources.get(name):
+                log.info("source definition read again", source=name, enabled=source.enabled)
+        for name, message in now.errors.items():
+            if message != before.errors.get(name):
+                _log_invalid(name, message)
+        for name in {*before.sources, *before.errors} - {*now.sources, *now.errors}:
+            log.info("source definition removed", source=name)
+        return True
+
+
+def file_states(folder: Path) -> FileStates:
+    """Return the state of each file that source definitions are read from."""
+    states = {}
+    for file in (*folder.glob("*"), *folder.glob("crosswalks/*")):
+        with suppress(OSError):  # it was removed meanwhile
+            status = file.stat()
+            states[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return states
+
 
 @app.command()
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: Settings = ctx.obj
-    sources = [*load_sources(settings, report=_log_invalid).sources.values()]
+    files = file_states(settings.sources)  # before they are read, so that no change is missed
+    definitions = load_sources(settings, report=_log_invalid)
+    sources = CurrentSources(settings.sources, definitions, files)
     exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
@@ -51,8 +118,9 @@ def schedule(ctx: typer.Context) -> None:
         publish_vocabularies.publish(context)
 
         update_status(context)
-        stopping = threading.Event()
-        scheduler = _create_scheduler(settings, sources, context, stopping)
+        stopping, lock = threading.Event(), ScheduleLock(context)
+        scheduler = _create_scheduler(settings, sources, context, stopping, lock)
+        lock.acquire()
 
         stop = StopSignal()
         log.info("scheduler started", sources=[source.name for source in sources if source.enabled])
@@ -60,13 +128,15 @@ def schedule(ctx: typer.Context) -> None:
         stop.wait()
         stopping.set()
         scheduler.shutdown(wait=False)
+        lock.release()
 
 
 def _create_scheduler(
     settings: Settings,
-    sources: Sequence[Source],
+    sources: CurrentSources,
     context: HarvestContext,
     stopping: threading.Event,
+    lock: ScheduleLock,
 ) -> BackgroundScheduler:
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
@@ -82,9 +152,6 @@ def _create_scheduler(
             lambda source, full: harvest_and_log(source, context, full=full),
         )
 
-    def is_postponed(source: Source) -> bool:
-        return context.ledger.open_run(source.name) is not None
-
     resume: Callable[[Source], None] = run
     outage = Outage("cannot read run requests", "run requests are readable again")
     if context.ledger.is_shared:
@@ -97,20 +164,62 @@ def _create_scheduler(
         run_requests.recover_requests(context)
     jobs = Jobs(
         harvest=run,
-        refresh=lambda: update_status(context),
+        refresh=_create_refresh(context, lock),
+        changed_sources=_create_watcher(sources, context),
         requests=(lambda: run_requests.claim_requests(context, outage), run_request),
-        is_postponed=is_postponed,
+        is_postponed=lambda source: context.ledger.open_run(source.name) is not None,
         resume=resume,
         notify=_create_notifier(settings, context, sources),
         check_links=_create_link_checker(context, sources),
         match=create_matcher(context, settings.ledger),
         deliver=_create_delivery(settings, context),
     )
-    return create_scheduler(sources, jobs)
+    return create_scheduler(sources, jobs, interrupted_sources(sources, context))
+
+
+def _create_refresh(context: HarvestContext, lock: ScheduleLock) -> Callable[[], None]:
+    """Return the function that updates the status, and shows that a schedule runs."""
+
+    def refresh() -> None:
+        update_status(context)
+        with suppress(HarvestError):  # what keeps the ledger from answering was just logged
+            lock.acquire()
+
+    return refresh
+
+
+def _create_watcher(
+    sources: CurrentSources, context: HarvestContext
+) -> Callable[[], CurrentSources | None]:
+    """Return the function that reads changed definitions: it returns all, None without a change."""
+
+    def read_changes() -> CurrentSources | None:
+        if not sources.read_changes():
+            return None
+        update_status(context)
+        return sources
+
+    return read_changes
+
+
+def interrupted_sources(sources: Iterable[Source], context: HarvestContext) -> list[str]:
+    """Return the sources whose harvest was interrupted; none with workers, which see to that."""
+    if context.ledger.is_shared:
+        return []
+    opened = [
+        run
+        for source in sources
+        if source.enabled and (run := context.ledger.open_run(source.name))
+    ]
+    harvests = [run for run in opened if run.last_fetched is None]
+    interrupted = interrupted_runs(context.ledger, context.data, harvests)
+    return [
+        run.source for run in harvests if run.id in interrupted or run.state is State.COMMITTING
+    ]
 
 
 def _create_notifier(
-    settings: Settings, context: HarvestContext, sources: Sequence[Source]
+    settings: Settings, context: HarvestContext, sources: Iterable[Source]
 ) -> Callable[[], None]:
     """Return the function that checks the rules of alerts, writes reports and reminders, and
     deletes old messages.
@@ -138,7 +247,7 @@ def _create_delivery(settings: Settings, context: HarvestContext) -> Callable[[]
     return lambda: deliver_due(context.ledger, channels, context.now, outage)
 
 
-def _create_link_checker(context: HarvestContext, sources: Sequence[Source]) -> Callable[[], None]:
+def _create_link_checker(context: HarvestContext, sources: Iterable[Source]) -> Callable[[], None]:
     """Return the function that checks the links of the sources that ask for it."""
     outage, progress = Outage("cannot check links", "links are checked again"), LinkProgress()
     return lambda: check_due_links(context, sources, progress, outage)

@@ -45,7 +45,7 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
     settings: Settings = ctx.obj
     definitions = load_sources(settings)
     with harvest_context(settings) as context:
-        rows = run_report.source_rows([*definitions.sources.values()], context.ledger)
+        rows = run_report.source_rows([*definitions.sources.values()], context.ledger, context.data)
     print_rows(
         rows,
         "Sources",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import NotFound
 from harvesters.admin.schemas import AuditEntryView, RunView, run_view
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.row_mapping import utc
+from harvesters.runs.locks import interrupted_runs
 
 MAX_ROWS = 500  # of a page
 
@@ -51,7 +54,7 @@ def list_audit_entries(
 
 
 def list_runs(
-    ledger: Ledger,
+    context: AdminContext,
     limit: int,
     after: str | None = None,
     source: str | None = None,
@@ -63,7 +66,7 @@ def list_runs(
 
     Raises NotFound if *after* is unknown.
     """
-    c = t.run.c
+    c, ledger = t.run.c, context.ledger
     query = sa.select(c.id).order_by(c.started.desc(), c.id.desc()).limit(limit + 1)
     with ledger.transaction() as connection:
         if after is not None:
@@ -84,8 +87,14 @@ def list_runs(
             reasons = c.reasons.icontains(text, autoescape=True)
             query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
         ids = connection.scalars(query.where(c.state == state.value) if state else query).all()
-    items = [run_view(get_run(ledger, run_id)) for run_id in ids[:limit]]
+    items = run_views(context, [get_run(ledger, run_id) for run_id in ids[:limit]])
     return RunPage(items, items[-1].id if len(ids) > limit else None)
+
+
+def run_views(context: AdminContext, runs: Sequence[Run]) -> list[RunView]:
+    """Return the views of runs. One that no process executes any more is "interrupted"."""
+    interrupted = interrupted_runs(context.ledger, context.data, runs)
+    return [run_view(run, is_interrupted=run.id in interrupted) for run in runs]
 
 
 def get_run(ledger: Ledger, run_id: str) -> Run:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue
-from harvesters.admin.schemas import HoldView, RunView, run_view
+from harvesters.admin.pagination import run_views
+from harvesters.admin.schemas import HoldView, RunView
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
@@ -69,7 +70,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         for item in granted
     ]
     return PlanView(
-        run=run_view(run),
+        run=run_views(context, [run])[0],
         open=run.state is State.HELD,
         published=ledger.count_published(run.source),
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},

@@ -155,14 +155,14 @@ def key_view(key: Key, now: datetime) -> KeyView:
     )
 
 
-def run_view(run: Run) -> RunView:
-    """Return the view of a run."""
+def run_view(run: Run, *, is_interrupted: bool = False) -> RunView:
+    """Return the view of a run; *is_interrupted* is whether it runs by the ledger, but in no process."""
     kind = "full" if run.is_full else "changes"
     return RunView(
         id=run.id,
         source=run.source,
         number=run.number,
-        state=run.state.value,
+        state="interrupted" if is_interrupted else run.state.value,
         kind=kind,
         since=run.since,
         started=run.started,

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
+from harvesters.runs.locks import interrupted_runs, is_schedule_running
 from journal.journal import Journal
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
@@ -63,6 +64,7 @@ class SystemView:
 
     waiting: int
     claimed: int
+    schedule_runs: bool
     running: list[RunningSource]
     free: int
     total: int
@@ -80,10 +82,16 @@ def system_view(context: AdminContext) -> SystemView:
     """Return the state of the installation."""
     ledger, usage = context.ledger, shutil.disk_usage(context.data)
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
+    interrupted = interrupted_runs(ledger, context.data, runs)
     return SystemView(
         waiting=len(ledger.operators.waiting_requests()),
         claimed=len(ledger.operators.claimed_requests()),
-        running=[RunningSource(run.source, run.id, run.started) for run in runs],
+        schedule_runs=is_schedule_running(ledger, context.data),
+        running=[
+            RunningSource(run.source, run.id, run.started)
+            for run in runs
+            if run.id not in interrupted
+        ],
         free=usage.free,
         total=usage.total,
         folders=[

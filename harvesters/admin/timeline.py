@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harvesters.admin.schemas import RunView, run_view
-from harvesters.ledger.ledger import Ledger
+from harvesters.admin.context import AdminContext
+from harvesters.admin.pagination import run_views
+from harvesters.admin.schemas import RunView
 from harvesters.ledger.models import Run
 
 MAX_RUNS = 30
@@ -52,27 +53,31 @@ class Timeline:
     bars: list[Bar]
 
 
-def source_timeline(ledger: Ledger, source: str) -> Timeline:
+def source_timeline(context: AdminContext, source: str) -> Timeline:
     """Return the timeline of a source's last runs."""
-    runs = ledger.runs(source, MAX_RUNS)
+    runs = context.ledger.runs(source, MAX_RUNS)
+    views = run_views(context, runs)
     most = max((run.counts.get("fetched", run.fetched) for run in runs), default=0) or 1
     bars = [
-        _bar(run, column, most) for column, run in enumerate(reversed(runs), MAX_RUNS - len(runs))
+        _bar(run, view, column, most)
+        for column, (run, view) in enumerate(
+            reversed([*zip(runs, views, strict=True)]), MAX_RUNS - len(runs)
+        )
     ]
-    return Timeline([_row(run) for run in runs], bars)
+    return Timeline([_row(run, view) for run, view in zip(runs, views, strict=True)], bars)
 
 
-def _bar(run: Run, column: int, most: int) -> Bar:
+def _bar(run: Run, view: RunView, column: int, most: int) -> Bar:
     height = max(4.0, HEIGHT * run.counts.get("fetched", run.fetched) / most)
-    return Bar(run_view(run), round(column * _STEP, 1), round(HEIGHT - height, 1), round(height, 1))
+    return Bar(view, round(column * _STEP, 1), round(HEIGHT - height, 1), round(height, 1))
 
 
-def _row(run: Run) -> TimelineRow:
+def _row(run: Run, view: RunView) -> TimelineRow:
     fetched = run.counts.get("fetched", run.fetched)
     faulty = run.counts.get("withheld", 0) + run.counts.get("unreadable", 0)
     end, count = run.planned or run.ended, run.responses.get("count", 0)
     return TimelineRow(
-        run=run_view(run),
+        run=view,
         seconds=int((end - run.started).total_seconds()) if end else None,
         size=run.archived,
         requests=run.network.get("sent", 0),

@@ -268,12 +268,12 @@ class OperatorActions(LedgerPart):
             )
             return int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
 
-    def run_requests(self, limit: int = 50) -> list[RunRequest]:
-        """Return the newest run requests."""
+    def run_requests(self, limit: int = 50, source: str | None = None) -> list[RunRequest]:
+        """Return the newest run requests, of one source or of all."""
+        c = t.run_request.c
+        query = sa.select(t.run_request).order_by(c.id.desc()).limit(limit)
         with self._begin() as connection:
-            rows = connection.execute(
-                sa.select(t.run_request).order_by(t.run_request.c.id.desc()).limit(limit)
-            ).all()
+            rows = connection.execute(query.where(c.source == source) if source else query).all()
         return [_run_request(row) for row in rows]
 
     def run_request(self, number: int) -> RunRequest | None:

@@ -7,14 +7,19 @@ database; ``check_lock`` of the yielded context raises LockLostError once such a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harvesters.errors import DataDirectoryError, SourceLockedError
+from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, State
 from harvesters.runs.context import HarvestContext
-from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
+from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
+
+# no source name has these characters
+_SCHEDULE, _SCHEDULE_FILE = "the schedule", ".schedule.lock"
 
 
 def source_lock_name(source: str) -> str:
@@ -48,6 +53,65 @@ def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext
 
 def _busy_message(source: str, holder: str = "") -> str:
     return f"{source}: another run of it is in progress{holder}; wait for it to end"
+
+
+def interrupted_runs(ledger: Ledger, data: Path, runs: Iterable[Run]) -> set[str]:
+    """Return the ids of those of *runs* that have not ended and that no process executes any more.
+
+    *data* is the data directory.
+    """
+    running = [run for run in runs if run.state is State.RUNNING]
+    if ledger.is_shared and running:
+        locked = ledger.locked_names({source_lock_name(run.source) for run in running})
+        return {run.id for run in running if source_lock_name(run.source) not in locked}
+    return {run.id for run in running if not is_locked(_lock_path(data, f"{run.source}.lock"))}
+
+
+def is_schedule_running(ledger: Ledger, data: Path) -> bool:
+    """Return whether a schedule claims the run requests of the ledger."""
+    if ledger.is_shared:
+        return bool(ledger.locked_names({_SCHEDULE}))
+    return is_locked(_lock_path(data, _SCHEDULE_FILE))
+
+
+@dataclass(slots=True)
+class ScheduleLock:
+    """Shows other processes that a schedule runs: one of those that run holds the lock."""
+
+    context: HarvestContext
+    _stack: ExitStack | None = field(default=None, init=False)
+    _check: Callable[[], None] = field(default=lambda: None, init=False)
+
+    def acquire(self) -> None:
+        """Take the lock unless a process has it. It is called again every minute, since another
+        schedule may have ended, and a database that restarts forgets its locks.
+        """
+        if self._stack:
+            try:
+                self._check()
+                return
+            except LockLostError:
+                self.release()
+        stack = ExitStack()
+        if self.context.ledger.is_shared:
+            fence = stack.enter_context(self.context.ledger.advisory_lock(_SCHEDULE, wait=False))
+            if fence is None:
+                stack.close()
+                return
+            self._check = fence
+        else:
+            try:
+                path = _lock_path(self.context.data, _SCHEDULE_FILE)
+                stack.enter_context(_open_lock(path, wait=False))
+            except AlreadyLockedError:
+                return
+        self._stack = stack
+
+    def release(self) -> None:
+        """Release the lock if this process has it."""
+        if self._stack:
+            stack, self._stack = self._stack, None
+            stack.close()
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
+from harvesters.runs.locks import interrupted_runs
 from harvesters.stored_response import SourcePosition
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def get_run(id: str, ledger: Ledger) -> Run:
     return run
 
 
-def run_details(run: Run, ledger: Ledger) -> Row:
+def run_details(run: Run, ledger: Ledger, *, is_interrupted: bool = False) -> Row:
     """Return a run's row with its quad counts, request outcomes and notices.
 
     ``listed`` is whether its records are still stored: those of a source's last runs are.
@@ -48,7 +50,7 @@ def run_details(run: Run, ledger: Ledger) -> Row:
     ]
     listed = not run.counts.get("fetched") or any(ledger.outcomes(run).values())
     return {
-        **run_row(run),
+        **run_row(run, is_interrupted=is_interrupted),
         "quads": quads,
         "notices": notices,
         "listed": listed,
@@ -82,8 +84,8 @@ def _describe_position(position: SourcePosition) -> str:
     return f"{position.file}, bytes {position.offset}-{position.offset + position.length - 1}"
 
 
-def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
-    """Return a row for each source, with the outcome of its last run."""
+def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[Row]:
+    """Return a row for each source, with the outcome of its last run. *data* is the data directory."""
     rows: list[Row] = []
     holds = ledger.operators.holds()
     for source in sources:
@@ -95,8 +97,9 @@ def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
             "mapping": source.mapping,
             "every": source.every,
         }
+        is_interrupted = bool(last and interrupted_runs(ledger, data, [last]))
         last_run = {
-            "last": last.state.value if last else None,
+            "last": "interrupted" if is_interrupted else last.state.value if last else None,
             "published": ledger.count_published(source.name),
         }
         hold = holds.get(source.name)
@@ -111,9 +114,9 @@ def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
     return rows
 
 
-def run_row(run: Run) -> Row:
+def run_row(run: Run, *, is_interrupted: bool = False) -> Row:
     """Return a run as a row; times are ISO 8601. A held run has ended, and ends again when its plan
-    is approved or rejected.
+    is approved or rejected. *is_interrupted* is whether it runs by the ledger, but in no process.
     """
     kind = "full" if run.is_full else "changes"
     row: Row = {
@@ -121,7 +124,7 @@ def run_row(run: Run) -> Row:
         "started": run.started.isoformat(),
         "ended": run.ended.isoformat() if run.ended else None,
         "kind": kind,
-        "outcome": run.state.value,
+        "outcome": "interrupted" if is_interrupted else run.state.value,
     }
     # until then it is the number of the last entry before
     entry = None if run.state is State.COMMITTING else run.entry

@@ -459,4 +459,5 @@ async def test_an_invalid_source_definition_hides_no_other(
 
     assert page.status_code == 200
     assert "wrong.toml" in page.text
+    assert "They are not harvested until their definition is corrected." in page.text
     assert "Projects" in (await client.get("/admin/page/sources")).text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
 from typing import Any
@@ -21,6 +23,7 @@ from harvesters.ledger.run_log import LogLine
 from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import Reason
 from harvesters.source import read_text
+from journal.file_lock import FileLock
 from publisher.portal.field_suggestions import suggest_fields
 
 from .conftest import DEFINITION, HOSTILE, bearer, staged
@@ -34,6 +37,15 @@ async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Re
         "csrf": await csrf(client), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved",
     }  # fmt: skip
     return await client.post("/admin/page/definition", data={**good, **form})
+
+
+@contextmanager
+def locked(world: Any, name: str = "projects.lock") -> Iterator[None]:
+    """Hold the lock of a run of `projects`, or another one, as its process does."""
+    path = world.context.data / "locks" / name
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path):
+        yield
 
 
 async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
@@ -367,7 +379,8 @@ async def test_a_running_run_shows_its_progress_and_its_log(
     )
     await sign_in(client, world.tokens["read"])
 
-    page = (await client.get(f"/admin/page/runs/{run.id}")).text
+    with locked(world):
+        page = (await client.get(f"/admin/page/runs/{run.id}")).text
     result = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
     none = (await client.get("/admin/page/logs?q=RETRYING&level=error")).text
     api = (
@@ -627,9 +640,11 @@ async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     await sign_in(client, world.tokens["read"])
 
-    pages = [
-        (await client.get(f"/admin/page/runs/{run.id}{query}")).text for query in ("", "?live=true")
-    ]
+    with locked(world):
+        pages = [
+            (await client.get(f"/admin/page/runs/{run.id}{query}")).text
+            for query in ("", "?live=true")
+        ]
     world.ledger.save(replace(run, state=State.FAILED, ended=NOON))
     ended = (await client.get(f"/admin/page/runs/{run.id}?live=true")).text
 
@@ -659,3 +674,55 @@ async def test_notices_of_a_run_are_in_the_language_of_the_page(
     assert "Ada a permis une fois vanished jusqu’à 0.5" in page
     assert "a a le même contenu que x7 de kenya" in page
     assert "Anything else" in page
+
+
+async def test_a_run_whose_process_died_is_interrupted_on_every_page(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    await sign_in(client, world.tokens["read"])
+    paths = ("/", "/page/runs", f"/page/runs/{run.id}", "/page/sources/projects", "/page/system")
+    label = '<span class="state interrupted">interrupted</span>'
+
+    pages = [(await client.get(f"/admin{path}")).text for path in paths]
+    with locked(world):
+        live = [(await client.get(f"/admin{path}")).text for path in paths]
+    api = await client.get(f"/admin/runs/{run.id}", headers=bearer(world.tokens["read"]))
+
+    assert [label in page for page in pages] == [True, True, True, True, False]
+    assert "No run is in progress." in pages[-1]
+    assert [label in page for page in live] == [False] * 5
+    assert api.json()["state"] == "interrupted"
+
+
+async def test_a_requested_run_is_queued_on_the_page_of_its_source(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    await sign_in(client, world.tokens["operate"])
+    form = {"csrf": await csrf(client)}
+    paths = ("/admin/", "/admin/page/sources/projects", "/admin/page/system")
+
+    await client.post("/admin/page/sources/projects/runs", data=form)
+    alone = [(await client.get(path)).text for path in paths]
+    with locked(world, ".schedule.lock"):
+        served = [(await client.get(path)).text for path in paths]
+
+    assert ["No schedule is running" in page for page in alone] == [True] * 3
+    assert ["Queued runs" in page for page in alone] == [True, True, False]
+    assert ["starts within seconds" in page for page in alone] == [False] * 3
+    assert ["No schedule is running" in page for page in served] == [False] * 3
+    assert ["starts within seconds" in page for page in served] == [True, True, False]
+
+
+async def test_a_requested_run_that_did_not_start_says_why_on_the_page_of_its_source(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    operators = world.ledger.operators
+    number = operators.request_run("projects", False, "ann", NOON)
+    operators.complete_request(number, "it is in its quiet hours")
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get("/admin/page/sources/projects")).text
+
+    assert "The requested run did not start" in page
+    assert "it is in its quiet hours" in page

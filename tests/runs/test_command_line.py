@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from command_line.harvesting.source_runs import SourceQueue
 from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
+from harvesters.ledger.ledger import Ledger
 from harvesters.source import Source, parse
 from publisher.store.external.endpoint import StoreURLs
 from stocktake import COMMANDS, PANELS, app
@@ -532,3 +534,20 @@ def test_sources_run_in_their_order_where_none_is_slow() -> None:
     SourceQueue(sources, lambda source: order.append(source.name)).work()
 
     assert order == ["b", "a", "c"]
+
+
+def test_a_run_whose_process_died_is_listed_as_interrupted(environment: dict[str, str]) -> None:
+    data = Path(environment["STOCKTAKE_DATA"])
+    data.mkdir()
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    ledger = Ledger(f"sqlite:///{data}/ledger.sqlite")
+    ledger.create_run("projects", now, "rules", is_full=True, since=None)
+    ledger.close()
+
+    outcomes = [
+        json.loads(RUN.invoke(app, [*words, "--json"], env=environment).stdout)
+        for words in (["runs", "list"], ["runs", "show", "projects.1"])
+    ]
+
+    assert outcomes[0][0]["outcome"] == "interrupted"
+    assert outcomes[1]["outcome"] == "interrupted"

@@ -417,7 +417,7 @@ def test_an_old_run_no_longer_lists_its_records(
     for _ in range(LISTED_RUNS + 1):
         harvest(source, context)
 
-    print_run(context.ledger, "projects.1", [Outcome.NEW], json=False)
+    print_run(context.ledger, context.data, "projects.1", [Outcome.NEW], json=False)
 
     result = capsys.readouterr().out
     assert "10   fetched" in result

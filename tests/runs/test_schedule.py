@@ -2,16 +2,39 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from structlog.testing import capture_logs
 
+from command_line.harvesting.schedule import CurrentSources, file_states, interrupted_sources
+from harvesters.ledger.models import State
 from harvesters.quiet_hours import parse_quiet_hours
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
 from harvesters.runs.schedule.scheduler import Jobs, create_scheduler, log_missed
-from harvesters.source import Source
+from harvesters.source import Source, load_all
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEFINITION = """
+title = "Projects"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/api"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+[fields]
+key = "id"
+"title@en" = "name"
+"""
+
+
+@pytest.fixture
+def definitions(tmp_path: Path) -> CurrentSources:
+    """The definition `projects`, as a schedule reads it when it starts."""
+    (tmp_path / "projects.toml").write_text(DEFINITION, encoding="utf-8")
+    return CurrentSources(tmp_path, load_all(tmp_path), file_states(tmp_path))
 
 
 def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> None:
@@ -96,3 +119,122 @@ def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
     assert (jobs[":status"].executor, jobs[":notifications"].executor) == ("clock", "notifications")
     assert jobs[":deliveries"].executor == "notifications"
     assert jobs[":deliveries"].trigger.interval == timedelta(seconds=3)
+
+
+def test_definitions_are_read_again_when_a_file_changes(definitions: CurrentSources) -> None:
+    unchanged = definitions.read_changes()
+    (definitions.folder / "more.toml").write_text(DEFINITION, encoding="utf-8")
+    moved = DEFINITION.replace("/api", "/moved")
+    (definitions.folder / "projects.toml").write_text(moved, encoding="utf-8")
+
+    with capture_logs() as logs:
+        changed = definitions.read_changes()
+
+    assert (unchanged, changed) == (False, True)
+    assert [(source.name, source.url) for source in definitions] == [
+        ("more", "https://registry.example/api"),
+        ("projects", "https://registry.example/moved"),
+    ]
+    assert [(log["event"], log["source"]) for log in logs] == [
+        ("source definition read again", "more"),
+        ("source definition read again", "projects"),
+    ]
+
+
+def test_a_definition_that_breaks_or_goes_away_is_logged_with_its_reason(
+    definitions: CurrentSources,
+) -> None:
+    file = definitions.folder / "projects.toml"
+
+    with capture_logs() as logs:
+        file.write_text(DEFINITION.replace("licence", "license"), encoding="utf-8")
+        definitions.read_changes()
+        broken = [*definitions]
+        file.unlink()
+        definitions.read_changes()
+
+    assert (broken, [*definitions]) == ([], [])
+    assert [log["event"] for log in logs] == [
+        "source skipped: invalid definition",
+        "source definition removed",
+    ]
+    assert "'license'" in logs[0]["reason"]
+
+
+def test_a_missing_directory_of_definitions_stops_no_source(definitions: CurrentSources) -> None:
+    definitions.folder.rename(definitions.folder.with_name("away"))
+
+    with capture_logs() as logs:
+        changed = [definitions.read_changes(), definitions.read_changes()]
+
+    assert (changed, [source.name for source in definitions]) == ([False, False], ["projects"])
+    assert [log["event"] for log in logs] == ["cannot read source definitions"]
+
+
+def test_requests_are_claimed_with_the_definitions_as_they_are_now(source: Source) -> None:
+    gone, calm = (
+        replace(source, name="gone"),
+        replace(source, name="calm", quiet=parse_quiet_hours("22:00-06:30")),
+    )
+    moved = replace(source, url="https://registry.example/moved")
+    changes = iter([[moved, replace(calm, quiet=None), replace(source, name="added")]])
+    jobs = Jobs(
+        lambda _: None,
+        requests=(lambda: [], lambda _: None),
+        changed_sources=lambda: next(changes, None),
+    )
+    scheduler = create_scheduler([source, gone, calm], jobs)
+    before = sorted(job.id for job in scheduler.get_jobs())
+
+    for _ in range(2):
+        scheduler.get_job(":requests").func()
+
+    after = _last_jobs(scheduler)
+    assert before == [":quiet-calm", ":requests", "calm", "gone", "projects"]
+    assert sorted(after) == [":requests", "added", "calm", "projects"]
+    assert after["projects"].args == (moved,)
+
+
+def _last_jobs(scheduler: Any) -> dict[str, Any]:
+    """Return the jobs of a scheduler that has not started by their ids, of two the one added last."""
+    return {job.id: job for job in scheduler.get_jobs()}
+
+
+def test_a_source_whose_run_was_interrupted_is_due_at_once(source: Source) -> None:
+    later = replace(source, name="later")
+
+    jobs = _last_jobs(create_scheduler([source, later], Jobs(lambda _: None), ["projects"]))
+
+    assert jobs["projects"].next_run_time <= datetime.now(UTC)
+    assert not hasattr(jobs["later"], "next_run_time")  # computed when the scheduler starts
+
+
+def test_a_run_is_interrupted_when_no_process_executes_it(
+    source: Source, context: HarvestContext
+) -> None:
+    run = context.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    with source_lock("projects", context):
+        executed = interrupted_sources([source], context)
+    killed = interrupted_sources([source], context)
+    context.ledger.save(replace(run, state=State.COMMITTING))
+    committing = interrupted_sources([source], context)
+    context.ledger.save(replace(run, last_fetched=NOON))
+    remapping = interrupted_sources([source], context)
+
+    assert (executed, killed, committing, remapping) == ([], ["projects"], ["projects"], [])
+    assert interrupted_sources([replace(source, enabled=False)], context) == []
+
+
+def test_a_running_schedule_is_known_until_it_ends(context: HarvestContext) -> None:
+    first, second = ScheduleLock(context), ScheduleLock(context)
+
+    def is_running() -> bool:
+        return is_schedule_running(context.ledger, context.data)
+
+    known = [is_running()]
+    for change in (first.acquire, first.acquire, second.acquire, first.release, second.acquire):
+        change()
+        known.append(is_running())
+    second.release()
+
+    assert [*known, is_running()] == [False, True, True, True, False, True, False]

@@ -63,7 +63,7 @@ def list_plans(
     after: str | None = None,
 ) -> pagination.RunPage:
     """List the plans that await approval."""
-    page = pagination.list_runs(context.ledger, limit, after, source, State.HELD)
+    page = pagination.list_runs(context, limit, after, source, State.HELD)
     add_next_link(response, page.next, limit=limit, source=source)
     return page
 

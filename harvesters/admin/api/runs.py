@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from harvesters.admin import pagination, records
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.schemas import RunView, run_view
+from harvesters.admin.schemas import RunView
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.run_log import LogLine
 
@@ -25,7 +25,7 @@ def list_runs(
     after: str | None = None,
 ) -> pagination.RunPage:
     """List the runs, newest first, of one source or of all."""
-    page = pagination.list_runs(context.ledger, limit, after, source, state)
+    page = pagination.list_runs(context, limit, after, source, state)
     add_next_link(
         response, page.next, limit=limit, source=source, state=state.value if state else None
     )
@@ -35,7 +35,7 @@ def list_runs(
 @routes.get("/runs/{id}")
 def show_run(id: str, key: Reader, context: ContextDep) -> RunView:
     """Show a run: its counts, and why it ended as it did."""
-    return run_view(pagination.get_run(context.ledger, id))
+    return pagination.run_views(context, [pagination.get_run(context.ledger, id)])[0]
 
 
 @routes.get("/runs/{id}/records")

@@ -23,6 +23,7 @@ from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
 from harvesters.ledger.models import Outcome, Run, State
+from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.source import SHARES
 from vocab.iris import Iris
@@ -43,7 +44,7 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 @routes.get("/")
 def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what needs a person, worst first, then the queued and the last runs."""
-    waiting = pagination.list_runs(context.ledger, _PAGE_ROWS, state=State.HELD).items
+    waiting = pagination.list_runs(context, _PAGE_ROWS, state=State.HELD).items
     values = {
         "user": user,
         "plans": inbox.by_severity(waiting),
@@ -51,8 +52,9 @@ def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Resp
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
         "problems": len(context.ledger.problems.undecided_problems()),
+        "schedule_runs": is_schedule_running(context.ledger, context.data),
         "requests": [item for item in context.ledger.operators.run_requests() if item.run is None],
-        "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
+        "runs": pagination.list_runs(context, _OVERVIEW_ROWS).items,
     }
     return get_pages(request).render("inbox.html", values)
 
@@ -70,9 +72,7 @@ def runs(
     """Show the runs, filtered by source, state, and a text in their reasons and notices."""
     states = [item.value for item in State]
     chosen = State(state) if state in states else None
-    page = pagination.list_runs(
-        context.ledger, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY]
-    )
+    page = pagination.list_runs(context, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY])
     values = {
         "source": source,
         "state": chosen.value if chosen else "",

@@ -28,6 +28,7 @@ from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.admin.source_status import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from harvesters.runs.locks import is_schedule_running
 from vocab.field_changes import FieldView
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -50,13 +51,17 @@ def new_source(request: Request, user: CurrentUser) -> Response:
 @routes.get("/page/sources/{name}")
 def source(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show a source: its status, its last runs, its limits, and the versions of its definition."""
-    view = source_view(context, name)
+    view, requests = source_view(context, name), context.ledger.operators.run_requests(1, name)
+    result = requests[0].run if requests else None  # a run's id, or why there is none
     values = {
         "user": user,
         "source": view,
         "limits": context.source(name).limits,
-        "timeline": source_timeline(context.ledger, name),
+        "timeline": source_timeline(context, name),
         "drawing": {"width": WIDTH, "height": HEIGHT, "runs": MAX_RUNS},
+        "requests": requests,
+        "refusal": result if result and context.ledger.run(result) is None else None,
+        "schedule_runs": is_schedule_running(context.ledger, context.data),
         "versions": definitions.version_views(context, name),
         "proposal": definitions.proposal_view(context, name),
         "limit_labels": labels.LIMITS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from harvesters.errors import HarvestError, SourceLockedError
 from harvesters.ledger.models import Run, State
@@ -53,7 +53,7 @@ def claim_requests(context: HarvestContext, outage: Outage | None = None) -> lis
 
 def execute_request(
     request: RunRequest,
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     context: HarvestContext,
     harvest: Callable[[Source, bool], Plan],
 ) -> None:
