@@ -41,7 +41,8 @@ def _now() -> datetime:
 class SampleFields(Protocol):
     """The fields of a registry's sample: its *kind*, such as json or csv ("" if it cannot be read),
     the path of its *records*, the suggested path for each field of the form at `/join`, and all
-    *paths* of its records.
+    *paths* of its records with the first values as *examples*; *split* is the separator of the
+    fields that have several values in one text.
     """
 
     @property
@@ -52,6 +53,10 @@ class SampleFields(Protocol):
     def fields(self) -> Mapping[str, str]: ...  # noqa: D102
     @property
     def paths(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def examples(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
+    @property
+    def split(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
 @dataclass(slots=True)

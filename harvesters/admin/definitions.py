@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -93,9 +93,18 @@ def preview(context: AdminContext, source: Source) -> PreviewResult:
     return localize(preview_source(source, context.base, context.network))
 
 
-def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
+@dataclass(frozen=True, slots=True)
+class SuggestedPath:
+    """A path in a response, the field for which it is suggested, "" for none, and its first values."""
+
+    path: str
+    field: str
+    examples: Sequence[str]
+
+
+def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[SuggestedPath]]:
     """Return the definition *text* with what the first response of its `url` suggests for keys that
-    it lacks, and all paths in that response.
+    it lacks, and all paths in that response, those of a field first.
 
     Raises InvalidValue if nothing can be suggested.
     """
@@ -119,13 +128,23 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[str]]:
     document.setdefault("mapping", "fields")
     if suggested.records:
         document.setdefault("options", tomlkit.table()).setdefault("records", suggested.records)
+    if suggested.split:
+        split = tomlkit.inline_table()
+        split.update(suggested.split)
+        document.setdefault("options", tomlkit.table()).setdefault("split", split)
     fields = document.setdefault("fields", tomlkit.table())
     known = {name.partition("@")[0] for name in fields}
+    by_path: dict[str, str] = {}
     for name, path in suggested.fields.items():
         field = "title" if name == "name" else name
+        by_path[path] = field
         if field not in known:
             fields[field] = path
-    return tomlkit.dumps(document), list(suggested.paths)
+    paths = [
+        SuggestedPath(path, by_path.get(path, ""), suggested.examples.get(path, ()))
+        for path in dict.fromkeys((*by_path, *suggested.paths))
+    ]
+    return tomlkit.dumps(document), paths
 
 
 def save_definition(

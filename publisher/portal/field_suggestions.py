@@ -90,18 +90,38 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "البلد",
     ),
     "goals": ("sdg", "sdgs", "goal", "goals", "odd", "ods", "цур", "目标"),
+    "pages": (
+        "url",
+        "link",
+        "website",
+        "webpage",
+        "homepage",
+        "lien",
+        "enlace",
+        "网址",
+        "ссылка",
+        "الرابط",
+    ),
 }
+_NO_PAGES = frozenset(
+    ("image", "img", "logo", "icon", "photo", "picture", "thumbnail", "api", "licence", "license")
+)
+_SPLIT = ("countries", "goals")  # fields whose values may stand in one text
+_SEPARATOR = ";"
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d)?([T ].*)?\Z|\d{4}\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
 _COUNTRY = re.compile(r"[A-Z]{2,3}\Z")
 _GOAL = re.compile(r"(?:SDG ?|Goal ?|ODS ?|ODD ?)?(?:1[0-7]|[1-9])(?:\b|\.)", re.IGNORECASE)
+_PAGE = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; characters of each
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSuggestions:
     """The suggestions from a sample: its *kind* (json, csv or xml; empty if it cannot be read),
     where the records are, the field for each name of the form, and all *paths* that its records
-    have.
+    have. *examples* has the first values of each path, *split* the separator of the fields that
+    have several values in one text.
     """
 
     kind: str = ""
@@ -109,6 +129,8 @@ class FieldSuggestions:
     fields: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
     count: int = 0
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    split: Mapping[str, str] = field(default_factory=dict)
 
 
 def suggest_fields(sample: bytes) -> FieldSuggestions:
@@ -172,13 +194,19 @@ def _record_list(document: Any) -> tuple[str, list[Any]]:
 
 
 def _is_keyed_list(node: Mapping[str, Any]) -> bool:
-    """Return whether an object maps keys to records: two or more objects that share most of their
-    fields.
+    """Return whether an object maps keys to records: each has its key as a value, or they are two
+    or more that have half of the fields that most of them have.
     """
-    values = [set(value) for value in node.values() if isinstance(value, dict) and value]
-    return 1 < len(values) == len(node) and len(set.intersection(*values)) * 2 > max(
-        map(len, values)
-    )
+    records = [value for value in node.values() if isinstance(value, dict) and value]
+    if not records or len(records) < len(node):
+        return False
+    if all(key in map(str, value.values()) for key, value in node.items()):
+        return True
+    counts = Counter(name for record in records for name in record)
+    common = {name for name, count in counts.items() if count * 2 > len(records)}
+    shared = [len(common & record.keys()) * 2 >= len(common) for record in records]
+    usual = sorted(map(len, records))[len(records) // 2]
+    return len(records) > 1 and len(common) * 2 > usual and all(shared)
 
 
 def _step(key: str) -> str:
@@ -206,7 +234,8 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
         for item in items:
             yield from _flatten(item, f"{path}[]", depth + 1)
         if not items and node:
-            yield path, str(node[0])
+            # the item with a separator shows that texts are split, also where the first has none
+            yield path, next((str(item) for item in node if _SEPARATOR in str(item)), str(node[0]))
     elif isinstance(node, str | int | float) and not isinstance(node, bool):
         yield path, str(node)
 
@@ -321,7 +350,22 @@ def _suggestion(
         best = max(scored, default=(0.0, 0, ""))
         if best[0] >= 1 and best[2] not in fields.values():
             fields[name] = best[2]
-    return FieldSuggestions(kind, records, fields, paths, count)
+    split = {
+        name: _SEPARATOR
+        for name in _SPLIT
+        if any(_SEPARATOR in value for value in columns.get(fields.get(name, ""), ()))
+    }
+    examples = {path: _first_values(values) for path, values in columns.items()}
+    return FieldSuggestions(kind, records, fields, paths, count, examples, split)
+
+
+def _first_values(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the first different values, each as one short line."""
+    lines = (" ".join(value[: 2 * _EXAMPLE_LENGTH].split()) for value in values)
+    short = (
+        line[: _EXAMPLE_LENGTH - 1] + "…" if len(line) > _EXAMPLE_LENGTH else line for line in lines
+    )
+    return tuple(dict.fromkeys(filter(None, short)))[:_EXAMPLES]
 
 
 def _score(name: str, path: str, values: list[str], rows: int) -> float:
@@ -331,13 +375,13 @@ def _score(name: str, path: str, values: list[str], rows: int) -> float:
     words = [word.lower() for word in _WORD.findall(separated)]
     known = _NAMES[name]
     places = [known.index(word) for word in words if word in known]
-    if not places:
+    if not places or (name == "pages" and not _NO_PAGES.isdisjoint(words)):
         return 0.0
     score = (
         2.0
         - min(places) / len(known)
         + (0.5 if len(words) == 1 else 0.0)
-        - 0.1 * path.count(".")
+        - (0.6 if name == "name" else 0.1) * path.count(".")
         - 0.1 * path.count("[")
     )
     return score + _value_score(name, values, rows)
@@ -345,10 +389,14 @@ def _score(name: str, path: str, values: list[str], rows: int) -> float:
 
 def _value_score(name: str, values: list[str], rows: int) -> float:
     if name == "key":
-        return 0.5 if len(set(values)) == rows else -2.0
-    pattern = {"start": _DATE, "countries": _COUNTRY, "goals": _GOAL}.get(name)
+        # a few records of one key are a fault of the feed, which is found when they are read
+        distinct = len(set(values))
+        return 0.5 if distinct == rows else -0.9 if distinct * 2 > rows else -2.0
+    pattern = {"start": _DATE, "countries": _COUNTRY, "goals": _GOAL, "pages": _PAGE}.get(name)
     if pattern is not None:
         share = sum(1 for value in values if pattern.match(value.strip())) / (len(values) or 1)
+        if name == "pages":
+            return share if share * 2 > 1 else -2.0
         return share if name != "start" else 2 * share - 1
     lengths = sum(map(len, values)) / (len(values) or 1)
     return 0.3 if (name == "description") == (lengths > 80) else 0.0

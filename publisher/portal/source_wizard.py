@@ -84,7 +84,7 @@ SOURCE_FORMATS: dict[str, SourceFormat] = {
 }
 _FORM_FIELDS = (
     *("title", "publisher", "url", "licence", "language", "options"),
-    *("records", "key", "name", "description", "start", "countries", "goals"),
+    *("records", "key", "name", "description", "start", "countries", "goals", "pages"),
 )
 _FIELDS = {
     "key": "key",
@@ -93,6 +93,7 @@ _FIELDS = {
     "start": "start",
     "countries": "countries",
     "goals": "goals",
+    "pages": "pages",
 }
 
 
@@ -167,7 +168,8 @@ def from_query(params: Mapping[str, str]) -> WizardState:
 
 def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardState:
     """Return the state with the suggestions from a sample; values entered by the visitor stay."""
-    suggested = {"records": suggestion.records, **suggestion.fields}
+    options = "\n".join(_table({"split": dict(suggestion.split)})) if suggestion.split else ""
+    suggested = {"records": suggestion.records, "options": options, **suggestion.fields}
     filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
     return WizardState(state.kind, {**state.values, **filled})
 

@@ -569,7 +569,7 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
     client: httpx.AsyncClient, world: Any
 ) -> None:
     rows = [
-        {"id": "1", "title": "Clinics", "country": "KE"},
+        {"id": "1", "title": "Clinics", "country": "KE; UG"},
         {"id": "2", "title": "Schools", "country": "RW"},
     ]
 
@@ -600,10 +600,13 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
     assert (written["protocol"], written["mapping"], written["options"]) == (
         "json",
         "fields",
-        {"records": "rows"},
+        {"records": "rows", "split": {"countries": ";"}},
     )
     assert "# ours" in page.text
-    assert "<code><bdi>country</bdi></code>" in page.text
+    assert (
+        "<code><bdi>country</bdi></code></th><td><code>countries</code></td><td><bdi>KE; UG</bdi> · <bdi>RW</bdi>"
+        in page.text
+    )
 
 
 @pytest.mark.parametrize(

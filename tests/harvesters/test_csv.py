@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import InvalidRecord
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.tables.csv_file import check, collect
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -79,6 +79,7 @@ def test_a_charset_that_is_stated_nowhere_is_guessed_by_language(
     with registry({"": lines.encode(charset)}).open_client() as fetch:
         (page,) = collect(table(define_source), fetch, None, None)
 
+    assert isinstance(page.items[0], Record)
     assert page.items[0].payload["n"] == text
     assert "ã".encode(page.guessed_charset, "ignore") == "ã".encode(charset, "ignore")
 

@@ -33,7 +33,7 @@ from publisher.portal.source_preview import (
     RecordPreview,
     parse_outcome,
 )
-from publisher.portal.source_wizard import from_query, source_toml
+from publisher.portal.source_wizard import from_query, source_toml, with_suggestion
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
@@ -268,6 +268,44 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(
     for name, value in (("key", "uuid"), ("records", "data"), ("countries", "country")):
         assert f'name="{name}" type="text" value="{value}"' in page.text
     assert "key = &#34;uuid&#34;" in page.text
+    assert "Example: <bdi>KE</bdi> · <bdi>RW</bdi>" in page.text
+
+
+PROJECT = {"id": "P515029", "project_name": "Clinics", "sectors": [{"name": "Health", "code": "H"}]}
+OTHER = {"id": "P515030", "project_name": "Roads", "url": "https://x.example/2"}
+
+
+@each(
+    "projects",
+    [
+        {"P515029": PROJECT},
+        {"P515029": PROJECT, "P515030": OTHER},
+        {"a": {"id": "1", "project_name": "A"}, "b": {**OTHER, "x": 1, "y": 2}, "c": PROJECT},
+    ],
+)
+def test_objects_under_keys_are_records(projects: dict[str, dict[str, Any]]) -> None:
+    document = {"rows": 10, "total": "1", "projects": projects, "facets": {}}
+
+    suggested = suggest_fields(orjson.dumps(document))
+
+    assert (suggested.records, suggested.count) == ("projects", len(projects))
+    assert (suggested.fields["key"], suggested.fields["name"]) == ("id", "project_name")
+    assert suggested.examples["project_name"][-1] == "Clinics" or len(projects) > 1
+
+
+@each("goals", ["SDG 3; SDG 4", ["SDG 3; SDG 4", "SDG 5"], ["SDG 3", "SDG 5; SDG 9"]])
+def test_goals_with_a_semicolon_are_split(goals: str | list[str]) -> None:
+    sample = orjson.dumps([{"id": 1, "title": "Clinics", "goals": goals}])
+    state = with_suggestion(from_query({"kind": "json"}), suggest_fields(sample))
+
+    assert tomllib.loads(source_toml(state))["options"] == {"split": {"goals": ";"}}
+
+
+def test_addresses_are_recognized_but_not_those_of_pictures() -> None:
+    sample = b'[{"id": 1, "name": "A", "image_url": "https://x.example/1.png", "url": "https://x.example/1"}]'
+
+    assert suggest_fields(sample).fields["pages"] == "url"
+    assert "pages" not in suggest_fields(sample.replace(b'"url"', b'"other"')).fields
 
 
 UNREADABLE = (

@@ -188,6 +188,42 @@ def test_charset_that_was_guessed_is_named() -> None:
     assert "option charset" in rule.remedy
 
 
+@pytest.mark.parametrize("count", [5, 11, 21])
+def test_duplicate_key_in_a_small_feed_is_named(count: int, tmp_path: Path) -> None:
+    rows = [[f"p{number}", f"Clinic {number}", "Kenya"] for number in range(1, count)]
+    report = run_preflight(
+        tmp_path / "feed.csv",
+        table([*rows, ["p2", "Another", "Kenya"]], ["id", "title", "country"]),
+    )
+
+    duplicate = next(rule for rule in report["rules"] if rule["rule"] == "record-duplicate")
+    assert (report["counts"], duplicate["records"]) == (
+        {"publishable": count - 1, "duplicate": 1},
+        1,
+    )
+
+
+def test_goals_of_one_text_are_split_and_url_is_read(tmp_path: Path) -> None:
+    records = [
+        {"id": f"p{n}", "title": f"Clinic {n}", "url": f"https://x.example/{n}", "goals": "3; 4"}
+        for n in range(3)
+    ]
+
+    report = run_preflight(tmp_path / "feed.json", json.dumps(records).encode())
+
+    assert {use["name"]: use["is_read"] for use in report["fields"]}["url"] is True
+    rules = {rule["rule"] for rule in report["rules"]}
+    assert not rules & {"InitiativeSubject", "ResourceGoal"}
+
+
+def run_preflight(file: Path, content: bytes) -> dict[str, Any]:
+    """Return what the command writes for a feed without a definition."""
+    file.write_bytes(content)
+    arguments = ["--data", str(file.parent), "preflight", str(file), "--format", "json"]
+    result: dict[str, Any] = json.loads(CliRunner().invoke(app, arguments).stdout)
+    return result
+
+
 def test_time_limit_ends_a_check_with_what_was_read() -> None:
     clock = iter(range(0, 10_000, 100)).__next__
 
