@@ -32,7 +32,7 @@ def publisher(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         running(serving(data)) as following,
         httpx.Client(transport=following, base_url=SITE) as client,
     ):
-        wait_until(lambda: "projection_failed" in client.get("/metrics").text, "the follower")
+        wait_until(lambda: "projection_failed{" in client.get("/metrics").text, "the follower")
         yield following
 
 
