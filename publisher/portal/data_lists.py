@@ -10,7 +10,7 @@ from publisher.http.pages.charts.data_table import Column, DataTable
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListedThing, ListItem, Prize
 from publisher.releases.tables.record_rows import area_cells
-from publisher.releases.tables.schema import TOPIC_TABLE
+from publisher.releases.tables.schema import LISTED
 from vocab.iris import Iris
 from vocab.terms import DCT, SCHEMA
 
@@ -63,8 +63,8 @@ def write_listed(
     limit: int = _UNLIMITED,
     offset: int = 0,
 ) -> Iterator[bytes]:
-    """Yield the CSV of the filtered things, in the columns of TOPIC_TABLE."""
-    names, out = [column.name for column in TOPIC_TABLE.columns], io.StringIO()
+    """Yield the CSV of the filtered things, in the columns LISTED."""
+    names, out = [column.name for column in LISTED], io.StringIO()
     lines = csv.DictWriter(out, names)  # of RFC 4180: lines end with CR LF
     lines.writeheader()
     last = offset + limit

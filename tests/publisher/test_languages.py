@@ -37,7 +37,7 @@ from publisher.http.endpoints import PARAMETER_ERRORS
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.projections.facets.thing_count import ThingCount
-from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
+from publisher.releases.tables.schema import TABLES
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from publisher.store.workers.worker import parse_fault
@@ -88,7 +88,7 @@ def words() -> set[str]:
     messages |= {
         keyword for query_example in examples(Iris()) for keyword in query_example.keywords
     }
-    columns = [column for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns]
+    columns = [column for table in TABLES.values() for column in table.columns]
     messages |= {text for column in columns for text in (column.description, column.unit) if text}
     messages |= {remedy for *_, remedy in REMEDIES} | {
         remedy for _rule, remedy in OUTCOMES.values()

@@ -24,7 +24,7 @@ from publisher.http.pages.charts.map import load_outlines
 from publisher.http.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
-from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
+from publisher.releases.tables.schema import LISTED, TABLES
 from vocab.iris import Iris
 
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
@@ -194,7 +194,7 @@ async def test_a_table_as_csv_has_names_beside_its_codes(client: httpx.AsyncClie
 async def test_the_codebook_describes_every_column_of_the_tables(client: httpx.AsyncClient) -> None:
     text = await page(client, "/columns")
 
-    names = {column.name for table in (*TABLES.values(), TOPIC_TABLE) for column in table.columns}
+    names = {column.name for table in TABLES.values() for column in table.columns}
     assert names == set(re.findall(r'<th scope="row"><code>([^<]+)</code>', text))
     for table in TABLES.values():
         part = html.unescape(
@@ -212,6 +212,18 @@ async def test_the_codebook_describes_every_column_of_the_tables(client: httpx.A
         )
 
 
+async def test_data_begin_with_a_table_for_spreadsheets(client: httpx.AsyncClient) -> None:
+    text = await page(client, "/data")
+    first = re.search(r'<a class="tile" href="([^"]+)"><b>([^<]+)</b>', text)
+    assert first
+
+    rows = list(csv.DictReader(io.StringIO((await client.get(html.unescape(first[1]))).text)))
+
+    assert first[2] == "Table (CSV, Excel)"
+    assert list(rows[0]) == [column.name for column in LISTED]
+    assert len(rows) == (await client.get("/search?kind=initiative&format=json")).json()["total"]
+
+
 async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
     client: httpx.AsyncClient,
 ) -> None:
@@ -222,7 +234,7 @@ async def test_the_table_of_a_topic_has_the_columns_that_the_codebook_describes(
 
     rows = list(csv.DictReader(io.StringIO((await client.get(address)).text)))
 
-    assert list(rows[0]) == [column.name for column in TOPIC_TABLE.columns]
+    assert list(rows[0]) == [column.name for column in LISTED]
     assert {(row["country_name"], row["iso3"], row["itu_region"]) for row in rows} >= {
         ("Kenya", "KEN", "africa")
     }

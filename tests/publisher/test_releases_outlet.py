@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -26,6 +27,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.portal.routes.releases import sort_by_code
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release
@@ -232,6 +234,25 @@ async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) 
     again = await client.get(FILE, headers={"If-None-Match": first.headers["etag"]})
 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+
+
+async def test_a_release_shows_files_then_changes_without_zeros(
+    client: httpx.AsyncClient,
+) -> None:
+    page = (await client.get("/release/3", headers=HTML)).text
+    first = (await client.get("/release/1", headers=HTML)).text
+    changes = first.partition("<h2>Changes")[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in changes.split("<tr>")[3:]]
+
+    assert page.index("<h2>Files</h2>") < page.index("<h2>Changes")
+    assert [row[-4:] for row in rows if row[-4:] == ["0"] * 4] == []
+    assert rows
+
+
+async def test_changes_by_action_line_are_in_the_order_of_the_lines() -> None:
+    ordered = sort_by_code({code: {} for code in ("C1", "C10", "C2", "C7-ehea", "C11")})
+
+    assert [code for code, _ in ordered] == ["C1", "C2", "C7-ehea", "C10", "C11"]
 
 
 async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.AsyncClient) -> None:

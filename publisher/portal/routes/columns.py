@@ -19,7 +19,7 @@ from publisher.http.links import origin
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.representation import Representation, build_response
 from publisher.releases.tables import codebook
-from publisher.releases.tables.schema import TABLES, TOPIC_TABLE
+from publisher.releases.tables.schema import TABLES
 from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table
@@ -45,7 +45,6 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     page = pages.page(
         "columns.html",
         tables=TABLES.values(),
-        topic_table=TOPIC_TABLE,
         samples=samples,
         number=number,
         files=files,

@@ -5,6 +5,7 @@ one release.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,7 @@ from publisher.linked_data.catalog.release_datasets import release_dataset
 from publisher.linked_data.catalog.schema_org import dataset_markup
 from publisher.linked_data.content_response import DescriptionJson, serialize
 from publisher.linked_data.schema_org import jsonld_block
+from publisher.portal.facet_panels import sort_key
 from publisher.rdf.results import Term
 from publisher.releases import citation
 from publisher.releases.builder import SUMS
@@ -280,6 +282,11 @@ def _row(release: Release) -> ReleaseJson:
     }
 
 
+def sort_by_code(lines: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
+    """Return the changes of each action line, C2 before C10."""
+    return sorted(lines.items(), key=lambda line: sort_key("line", line[0], 0))
+
+
 def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
     markup = jsonld_block(dataset_markup(release_dataset(release, iris)))
     title, urls, licences = citation.title(release), _urls(release), citation.licences(release)
@@ -291,6 +298,7 @@ def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
         urls=urls,
         graphs=DATA_FORMATS.values(),
         block=markup,
+        by_code=sort_by_code,
     )
     return bytes(response.body)
 

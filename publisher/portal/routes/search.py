@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query
 from pydantic import StringConstraints
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
@@ -123,6 +123,10 @@ async def search(
     """Return a page of results, as a page or in the format of the request."""
     search_parameters = parse_parameters(request, q, sort, page, per)
     data_format = negotiate_data_format(request, RESULT_FORMATS, format or None)
+    if data_format and data_format.suffix == "csv":
+        paged = not {"page", "per"}.isdisjoint(request.query_params)
+        lines = await asyncio.to_thread(_table, service, search_parameters, paged)
+        return StreamingResponse(lines, media_type=data_format.media, headers={"Vary": "Accept"})
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     # data are the same in all languages
     with use_language("en" if data_format else locale.language, locale):
@@ -134,10 +138,7 @@ async def search(
         response = await _show(request, pages, search_parameters, results, names)
         response.headers.update(headers)
         return response
-    if data_format.suffix == "csv":
-        content = await asyncio.to_thread(_table, service, search_parameters)
-    else:
-        content = serialize_results(results, data_format, service.iris)
+    content = serialize_results(results, data_format, service.iris)
     return Response(content, headers={"Content-Type": data_format.media, **headers})
 
 
@@ -177,8 +178,8 @@ async def _show(
             for row in RESULT_FORMATS.values()
         ],
         exports=[
-            (row.label, _link(request, 1, row.suffix, str(MAX_RESULTS)))
-            for row in map(RESULT_FORMATS.__getitem__, ("json", "csv"))
+            ("JSON", _link(request, 1, "json", str(MAX_RESULTS))),
+            ("CSV", _link(request, 1, "csv", whole=True)),
         ],
     )
 
@@ -283,12 +284,14 @@ def _matching(
     return tables, index, replace(filters, words=words, among=tuple(matches.scores)), matches
 
 
-def _table(service: QueryService, search_parameters: SearchParameters) -> bytes:
-    """Return a page of results as CSV. It blocks."""
+def _table(
+    service: QueryService, search_parameters: SearchParameters, paged: bool
+) -> Iterator[bytes]:
+    """Return all results as CSV, or with *paged* those of the page. It blocks."""
     tables, _, filters, _ = _matching(service, search_parameters)
-    per = search_parameters.per
-    first, order = (search_parameters.page - 1) * per, _order(search_parameters)
-    return b"".join(write_listed(tables, filters, order, service.iris, per, first))
+    per, order = search_parameters.per, _order(search_parameters)
+    page = (per, (search_parameters.page - 1) * per) if paged else ()
+    return write_listed(tables, filters, order, service.iris, *page)
 
 
 def _order(search_parameters: SearchParameters) -> str:
@@ -403,8 +406,8 @@ def _finding(
     )
 
 
-def _link(request: Request, page: int, suffix: str = "", per: str = "") -> str:
-    without = {"page", *(["format"] if suffix else []), *(["per"] if per else [])}
+def _link(request: Request, page: int, suffix: str = "", per: str = "", whole: bool = False) -> str:
+    without = {"page", *(["format"] if suffix else []), *(["per"] if per or whole else [])}
     parameters = [
         (name, value)
         for name, value in request.query_params.multi_items()

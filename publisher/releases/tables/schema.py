@@ -158,6 +158,7 @@ RECORDS = Table(
     order=("record",),
 )
 
+# of every table with a row a thing: of a topic, of the search, and of the initiatives of a release
 LISTED = (
     TableColumn("thing", CellType.IRI, "address of the thing", required=True),
     TableColumn(
@@ -394,13 +395,6 @@ MERGED = Table(
     ),
     ("thing",),
     order=("cluster",),
-)
-
-TOPIC_TABLE = Table(
-    "topic",
-    "a thing, as the page of a topic and the search offer it",
-    LISTED,
-    ("thing",),
 )
 
 TABLES = {
