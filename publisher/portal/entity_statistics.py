@@ -21,7 +21,7 @@ from publisher.http.pages.charts.data_table import (
 )
 from publisher.http.pages.charts.map import point_map
 from publisher.http.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
-from publisher.http.pages.charts.svg import shade
+from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges, shade
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
 from publisher.portal.map import country_map
@@ -70,6 +70,14 @@ class MatrixCell(NamedTuple):
     search: str
 
 
+class TopicMap(NamedTuple):
+    """A map with its title and, where areas are shaded by number, the shades of its legend."""
+
+    drawing: Markup
+    title: str
+    ranges: Sequence[tuple[int, int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class EntityStatistics:
     """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the
@@ -84,7 +92,7 @@ class EntityStatistics:
     total: int
     bases: tuple[tuple[str, ThingCount], ...]
     panels: tuple[FacetPanel, ...]
-    map: Markup | None
+    map: TopicMap | None
     network: Markup | None
     organizations: tuple[tuple[str, str, ThingCount], ...]
     search: str
@@ -121,16 +129,13 @@ def entity_statistics(
     organizations = tables.organizations(filters, 10, once=True)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
-    country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
         compare=_compare_url(filters),
         total=tables.total(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, facets, names)),
-        map=point_map([], frozenset({country}), names.name("country", country))
-        if country
-        else country_map(tables, filters, names),
+        map=_topic_map(tables, filters, names),
         network=partner_network(pairs, known, names, filters.party),
         organizations=tuple(
             (one, name or one.rpartition("/")[2], things)
@@ -146,6 +151,21 @@ def entity_statistics(
         matrix=_matrix_url(filters),
         follow=_follow_url(filters, names.iris),
     )
+
+
+def _topic_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> TopicMap | None:
+    """Draw the filtered initiatives by country, or the country that they are filtered by; None if
+    the outlines were not built.
+    """
+    country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
+    if country:
+        title = names.name("country", country)
+        drawing = point_map([], frozenset({country}), title)
+        return TopicMap(drawing, title, ()) if drawing else None
+    drawing = country_map(tables, filters, names)
+    counts = tables.counts_once(filters).get("country", {})
+    ranges = quantile_ranges(quantile_bounds(counts.values()))
+    return TopicMap(drawing, _("World map: initiatives by country"), ranges) if drawing else None
 
 
 def _compare_url(filters: Filter) -> str:

@@ -40,6 +40,8 @@ _RELEASES = 6  # of the history, the newest
 _NO_RECORDS = "#767676"
 # by the least share in percent; white text on each has a contrast over 4.5
 _COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))
+# by the least share in percent: the method rates 351, 221 and 121 of 405 points
+_BANDS = ((87, "excellent"), (55, "good"), (30, "sufficient"), (0, "bad"))
 VALID = "valid"  # the indicator of records without remarks
 
 
@@ -110,6 +112,13 @@ class Quality:
     def share(self) -> int:
         """Return the points as a percentage of the most."""
         return round(100 * self.points / self.most)
+
+    @property
+    def band(self) -> str:
+        """Return the rating of the method for this share of the points: excellent, good, sufficient
+        or bad.
+        """
+        return next(name for least, name in _BANDS if self.share >= least)
 
     @property
     def dimensions(self) -> dict[str, Quality]:

@@ -129,6 +129,36 @@ async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_miss
     assert 'href="/compare?one=line%2FC4"' in text
 
 
+async def test_the_map_of_a_topic_has_a_title_and_a_legend(client: httpx.AsyncClient) -> None:
+    topic = await page(client, "/scheme/action-line/C4")
+    country = await page(client, f"/concept?iri={KENYA}")
+
+    card = topic.partition('<h2 id="where">')[2].partition("</section>")[0]
+    assert card.startswith("World map: initiatives by country</h2>")
+    assert '<p class="legend quiet"><span class="entry">' in card
+    assert '<h2 id="where">Kenya</h2>' in country
+
+
+@pytest.mark.parametrize(("path", "target"), [("/api", "/docs/api"), ("/report", "/reports/")])
+async def test_an_address_that_people_guess_leads_somewhere(
+    client: httpx.AsyncClient, path: str, target: str
+) -> None:
+    answer = await client.get(path, headers=HTML)
+    help_page = await client.get("/help", headers=HTML)
+
+    assert (answer.status_code, answer.headers["location"]) == (302, target)
+    assert help_page.headers["location"] in ("/docs/", "/about")
+
+
+async def test_a_query_with_a_misspelled_keyword_gets_the_right_one(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/sparql", params={"query": "SELECT * WHER { ?s ?p ?o }"})
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith("; did you mean WHERE for WHER?")
+
+
 async def test_a_topic_shows_the_first_of_each_list_and_all_others_behind_a_summary(
     client: httpx.AsyncClient,
 ) -> None:

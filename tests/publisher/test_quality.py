@@ -171,7 +171,9 @@ async def test_the_pages_show_every_indicator_and_the_gains(service: QueryServic
         report = await client.get("/source/demo/report", headers={"Accept": "text/html"})
 
     assert one.text.count("/sparql?show=") == len(indicators())
-    assert "What would gain most" in one.text
+    assert "What to fix first" in one.text
+    assert one.text.count('<td class="bar"><svg') == 5
+    assert len(re.findall(r'class="state band-(?:excellent|good|sufficient|bad)"', one.text)) == 6
     assert len(re.findall(r'<tr id="[a-z-]+">', everything.text)) == len(indicators())
     assert "Bonnes pratiques" in everything.text
     assert "Would gain" in report.text

@@ -247,6 +247,20 @@ def test_an_example_runs_when_it_is_clicked(host: str, page: Browser) -> None:
     )
 
 
+def test_the_button_is_named_and_the_result_of_another_query_is_greyed(
+    host: str, page: Browser
+) -> None:
+    page.open(f"{host}/sparql")
+    put(page, "SELECT ?s { ?s ?p ?o } LIMIT 3")
+    until(page, f"{PANEL}.querySelectorAll('.yasr_results tbody tr').length === 3")
+    old = f"{PANEL}.querySelector('.yasr').classList.contains('old')"
+    fresh = page.run(old)
+    page.run("stocktakeQuery.getTab().setQuery('SELECT ?o { ?s ?p ?o } LIMIT 3'), 1")
+
+    assert [fresh, page.run(old)] == [False, True]
+    assert page.run(f"{PANEL}.querySelector('.yasqe_queryButton').innerText.trim()") == "Run query"
+
+
 @pytest.mark.parametrize("name", ["places", "initiatives-by-country", "near-nairobi"])
 def test_an_example_of_places_opens_a_map(host: str, page: Browser, name: str) -> None:
     page.open(f"{host}/sparql")

@@ -432,8 +432,12 @@ async def test_without_the_source_nothing_can_be_submitted(
     (world.folder / "sources" / "submissions.toml").unlink()
 
     answer = await client.post("/submissions", json=INITIATIVE)
+    page = await client.get("/submit", headers={"Accept": "text/html"})
 
     assert answer.status_code == 503
+    assert page.status_code == 200
+    assert "Nothing can be submitted here" in page.text
+    assert "<form" not in page.text.partition("<main")[2]
 
 
 async def test_without_a_mail_server_an_address_cannot_be_confirmed(

@@ -59,7 +59,7 @@ class Pages:
         published: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.iris, self.branding = iris, branding
-        documented = DOCUMENTATION.is_dir()
+        self.documented = documented = DOCUMENTATION.is_dir()
         self._templates = create_environment([PACKAGE_FOLDER / "templates"], finalize)
         self._templates.globals.update(
             base=iris.base,

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
@@ -40,6 +40,16 @@ async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 async def design(request: Request, pages: PagesDep) -> Response:
     """Show the components of the pages."""
     return _respond(request, pages.page("design.html"))
+
+
+@get(router, "/api", include_in_schema=False)
+@get(router, "/report", include_in_schema=False)
+@get(router, "/help", include_in_schema=False)
+async def guessed(request: Request, pages: PagesDep) -> Response:
+    """Lead to the page that an address which people guess means."""
+    help_page = "/docs/" if pages.documented else "/about"
+    page = {"/api": "/docs/api", "/report": "/reports/"}.get(request.url.path, help_page)
+    return RedirectResponse(page, HTTPStatus.FOUND)
 
 
 @get(router, "/data", include_in_schema=False)

@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
@@ -44,6 +45,13 @@ from publisher.store.workers.truncation import LimitKind, Truncation
 Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
 STORE = "store"  # engine name of the RDF store
 
+# the clauses of https://www.w3.org/TR/sparql11-query/#sparqlGrammar and of updates
+_KEYWORDS = (
+    *("ASK", "BASE", "BIND", "CLEAR", "CONSTRUCT", "COPY", "CREATE", "DELETE", "DESCRIBE"),
+    *("DISTINCT", "DROP", "FILTER", "FROM", "GRAPH", "GROUP", "HAVING", "INSERT", "LIMIT", "LOAD"),
+    *("MINUS", "MOVE", "NAMED", "OFFSET", "OPTIONAL", "ORDER", "PREFIX", "REDUCED", "SELECT"),
+    *("SERVICE", "SILENT", "UNION", "USING", "VALUES", "WHERE", "WITH"),
+)
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 # start of the engine's message if a query calls an unknown function
 _UNKNOWN_FUNCTION = "The custom function"
@@ -209,7 +217,7 @@ def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
             or None,
         )
     except SyntaxError as error:
-        raise parse_engine_error(str(error), query_request.inserted) from error
+        raise parse_engine_error(str(error), query_request.text, query_request.inserted) from error
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
@@ -264,21 +272,36 @@ def _outermost_star(tokens: list[Token]) -> Token | None:
 
 
 def parse_engine_error(
-    message: str, inserted: tuple[tuple[int, int, int], ...] = ()
+    message: str, text: str, inserted: tuple[tuple[int, int, int], ...] = ()
 ) -> QueryFailure:
-    """Return the syntax error that the engine reports; *inserted* are the insertions of a rewritten
-    text.
+    """Return the syntax error that the engine reports in *text*; *inserted* are the insertions of a
+    rewritten text.
     """
     match = _POSITION.match(message)
+    hint = _misspelled_keyword(text)
     if match is None:
-        return QueryFailure("QuerySyntaxError", message)
+        return QueryFailure("QuerySyntaxError", message + hint)
     line, column = int(match[1]), int(match[2])
     return QueryFailure(
         "QuerySyntaxError",
-        _readable(match[3]),
+        _readable(match[3]) + hint,
         line=line,
         column=original_column(line, column, inserted),
     )
+
+
+def _misspelled_keyword(text: str) -> str:
+    """Return a question after the keyword that a word of *text* almost is; "" if there is none.
+
+    >>> _misspelled_keyword("SELECT * WHER { ?s ?p ?o }")
+    '; did you mean WHERE for WHER?'
+    """
+    words = dict.fromkeys(token.word() for token in tokenize(text) if token.word())
+    for word in words:
+        near = get_close_matches(word, _KEYWORDS, 1, 0.8)
+        if near and near[0] != word:
+            return f"; did you mean {near[0]} for {word[:40]}?"
+    return ""
 
 
 def _readable(expected: str) -> str:

@@ -42,7 +42,7 @@ class SandboxStore:
         try:
             self.store.update(update.text, base_iri=update.base)
         except SyntaxError as error:
-            raise parse_engine_error(str(error)) from error
+            raise parse_engine_error(str(error), update.text) from error
         except (OSError, RuntimeError) as error:
             raise QueryFailure("QueryError", f"the update failed: {error}") from error
         if len(self.store) > update.max_quads:

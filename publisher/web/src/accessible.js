@@ -19,8 +19,17 @@ function label(root) {
   for (const field of root.querySelectorAll(".tableSizer:not([aria-label])")) field.setAttribute("aria-label", text("Page size: ").trim());
 }
 
+// The button that runs the query has a picture alone.
+function nameRun(root) {
+  for (const button of root.querySelectorAll(".yasqe_queryButton:not(:has(.run-label))")) button.append(element("span", { class: "run-label" }, text("Run query")));
+}
+
 export function makeAccessible(root) {
   ownTabs(root);
-  new MutationObserver(() => label(root)).observe(root, { childList: true, subtree: true });
+  new MutationObserver(() => {
+    label(root);
+    nameRun(root);
+  }).observe(root, { childList: true, subtree: true });
   label(root);
+  nameRun(root);
 }

@@ -8,7 +8,7 @@ import { Chart } from "./chart.js";
 import { complete } from "./completion.js";
 import { element, total } from "./dom.js";
 import { Atlas } from "./map.js";
-import { Table, describe, run } from "./run.js";
+import { Table, describe, markOld, run } from "./run.js";
 import { linked, sharing } from "./share.js";
 import { direction, text } from "./texts.js";
 import { QueryError } from "./error.js";
@@ -39,6 +39,7 @@ function watch(tab) {
   const yasr = tab?.getYasr();
   if (!yasr || watched.has(yasr)) return;
   watched.add(yasr);
+  tab.getYasqe().on("change", () => markOld(tab));
   yasr.on("drawn", () => {
     remark(yasr);
     describe(tab, state.release);

@@ -57,6 +57,12 @@ function clear(yasr) {
   yasr.updateResponseInfo();
 }
 
+// A result is greyed while the editor has another query than the one it answers.
+export function markOld(tab) {
+  const { query } = barOf(tab), old = query !== undefined && query !== tab.getYasqe().getValue();
+  tab.getYasr().rootEl.classList.toggle("old", old);
+}
+
 export async function run(yasgui, yasqe, config, release) {
   yasqe.abortQuery();
   const tab = Object.values(yasgui._tabs).find((it) => it.getYasqe() === yasqe);
@@ -67,6 +73,7 @@ export async function run(yasgui, yasqe, config, release) {
   clear(tab.getYasr());
   bar.root.dataset.state = "running";
   Object.assign(bar, { query: yasqe.getValue(), release });
+  markOld(tab);
   bar.files.replaceChildren();
   bar.state.textContent = text("Running");
   bar.cancel.hidden = false;

@@ -106,11 +106,10 @@ def style() -> Response:
 
 @routes.get("")
 def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Say what can be submitted, and who decides."""
-    context.source()
+    """Say what can be submitted, and who decides; or that nothing can be."""
+    source = context.source() if context.is_open() else None
     return pages.render(
-        "start.html",
-        {"source": context.source(), "session": session_of(request, context) is not None},
+        "start.html", {"source": source, "session": session_of(request, context) is not None}
     )
 
 

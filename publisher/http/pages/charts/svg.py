@@ -17,6 +17,7 @@ from languages.unsafe_text import escape_unsafe_text
 
 Value = str | int | float | None
 STEPS = 6  # shades of a heat map, besides that of 0
+_DISTINCT = 1.25  # the highest numbers of two classes differ by this factor at least
 
 
 def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
@@ -122,21 +123,20 @@ def shade(value: int, most: int) -> int:
 
 def quantile_bounds(values: Iterable[int]) -> tuple[int, ...]:
     """Return the highest number of each of at most STEPS classes with about equally many of the
-    positive *values*.
+    positive *values*; classes whose highest numbers hardly differ are one.
 
     >>> quantile_bounds([1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]), quantile_bounds([4, 4]), quantile_bounds([])
     ((1, 2, 5, 13, 34, 89), (4,), ())
+    >>> quantile_bounds([89, 94, 97, 101, 108, 120])
+    (94, 120)
     """
     ranked = sorted(value for value in values if value > 0)
-    return (
-        tuple(
-            dict.fromkeys(
-                ranked[-(-step * len(ranked) // STEPS) - 1] for step in range(1, STEPS + 1)
-            )
-        )
-        if ranked
-        else ()
-    )
+    bounds = list[int]()
+    for step in range(STEPS, 0, -1) if ranked else ():
+        bound = ranked[-(-step * len(ranked) // STEPS) - 1]
+        if not bounds or bound * _DISTINCT <= bounds[0]:
+            bounds.insert(0, bound)
+    return tuple(bounds)
 
 
 def quantile_shade(value: int, bounds: tuple[int, ...]) -> int:
