@@ -37,7 +37,7 @@ from publisher.releases.sorting import Sorter
 from publisher.releases.tables import codebook
 from publisher.releases.tables.files import write_tables
 from publisher.releases.tables.schema import TABLES
-from publisher.releases.tables.table_metadata import croissant, csvw, data_package, ro_crate
+from publisher.releases.tables.table_metadata import CRATE, croissant, csvw, data_package, ro_crate
 from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
 from publisher.store.descriptions import Description, namespaces
@@ -193,6 +193,10 @@ def _add_metadata(
     for name, media, description, content in _package_files(release, title, files):
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
+    crate = ro_crate(release, title, citation.abstract(release), files, [SUMS, MANIFEST])
+    linked, description = "application/ld+json", "all files, as an RO-Crate 1.1"
+    (part / CRATE).write_bytes(_json(crate))
+    files.append(_file(part / CRATE, linked, description))
     return replace(release, files=tuple(files))
 
 
@@ -213,12 +217,11 @@ def _codebooks(
 def _package_files(
     release: Release, title: str, files: list[File]
 ) -> list[tuple[str, str, str, bytes]]:
-    """Return name, media type, description and content of the descriptions of all *files* and of
-    the columns of the tables.
+    """Return name, media type, description and content of the descriptions of *files* and of the
+    columns of the tables.
     """
-    abstract, linked = citation.abstract(release), "application/ld+json"
-    package, crate = data_package(release, title, files), ro_crate(release, title, abstract, files)
-    record_sets = croissant(release, title, abstract, files)
+    package = data_package(release, title, files)
+    record_sets = croissant(release, title, citation.abstract(release), files)
     return [
         (
             "datapackage.json",
@@ -228,11 +231,10 @@ def _package_files(
         ),
         (
             "croissant.json",
-            linked,
+            "application/ld+json",
             "the tables as record sets, by Croissant 1.0",
             _json(record_sets),
         ),
-        ("ro-crate-metadata.json", linked, "all files, as an RO-Crate 1.1", _json(crate)),
     ]
 
 

@@ -145,6 +145,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/facilitators.{suffix}": ("/facilitators.ttl",),
     "/facilitators/{rest:path}": ("/facilitators/C2-itu-2017",),
     "/scheme/{scheme}.sssom.tsv": ("/scheme/iati-region.sssom.tsv",),
+    "/vocabulary.{suffix}": ("/vocabulary.ttl",),
     "/matrix": ("/matrix",),
     "/matrix.{suffix}": ("/matrix.ttl",),
     "/matrix/{rest:path}": (),

@@ -15,6 +15,7 @@ from rows import each
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 from vocab.product.mapping_sets import mapped_schemes, sssom_table
+from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import graph_triples, label, ontology_triples, schemes
 from vocab.terms import DCT, SKOS
 
@@ -53,6 +54,17 @@ async def test_a_scheme_without_mappings_has_no_sssom_table(client: httpx.AsyncC
     answer = await client.get("/scheme/coverage.sssom.tsv")
 
     assert answer.status_code == 404
+
+
+async def test_the_whole_vocabulary_is_one_file(client: httpx.AsyncClient) -> None:
+    page = await client.get("/data", headers={"Accept": "text/html"})
+    answer = await client.get("/vocabulary.nt")
+    unknown = await client.get("/vocabulary.zip")
+
+    assert answer.content == whole_vocabulary("nt")
+    assert answer.headers["content-type"] == "application/n-triples"
+    assert {f'"/vocabulary.{suffix}"' in page.text for suffix in FORMS} == {True}
+    assert (unknown.status_code, "/vocabulary.ttl" in unknown.text) == (404, True)
 
 
 async def test_a_facilitator_is_described_with_the_date_of_its_text(

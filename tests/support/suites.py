@@ -14,6 +14,7 @@ SUITES = {  # each with the file that its tests begin with in ../shared, and its
     "w3c-rdf": ("", "rdflib-7.1.4/test/data/suites/w3c"),
     "w3c-shacl": ("manifest.ttl", "pyshacl-0.40.1/test/resources/sht_tests"),
     "oai-pmh-xsd": ("OAI-PMH.xsd", "pyoai-2.5.0/src/oaipmh/tests"),
+    "sssom-schema": ("", "sssom-schema-1.0.0/sssom_schema/schema"),
     "dcat-ap-3": ("shapes.ttl", ""),
     "tree-shacl": ("tree-common.ttl", ""),
 }

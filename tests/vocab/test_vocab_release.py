@@ -6,11 +6,15 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pyoxigraph import RdfFormat, parse
 from rows import each
+from suites import folder as suite_folder
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
@@ -114,6 +118,64 @@ def test_a_sssom_table_has_a_justification_in_each_row(scheme: str) -> None:
         "semapv:ManualMappingCuration",
     }
     assert [row for row in rows if not row["subject_id"] or not row["object_id"]] == []
+
+
+@each("scheme", mapped_schemes())
+def test_a_sssom_table_is_valid_by_its_schema(scheme: str) -> None:
+    file = suite_folder("sssom-schema") / "sssom_schema.yaml"
+    if not file.is_file():
+        pytest.skip("the schema of SSSOM is not here: run `make install`")
+    schema = yaml.load(file.read_text("utf-8"), yaml.CSafeLoader)
+    lines = sssom_table(scheme).splitlines()
+    head = yaml.safe_load("\n".join(line[1:] for line in lines if line.startswith("#")))
+    body = "\n".join(line for line in lines if not line.startswith("#"))
+    rows = list(csv.DictReader(io.StringIO(body), delimiter="\t"))
+
+    assert list(_slot_faults(schema, "mapping set", {**head, "mappings": rows})) == []
+    for row in rows:
+        given = {name: value for name, value in row.items() if value}
+        assert list(_slot_faults(schema, "mapping", given)) == []
+        for name in ("subject_id", "predicate_id", "object_id", "mapping_justification"):
+            assert row[name].partition(":")[0] in head["curie_map"]
+
+
+def test_a_fault_of_a_sssom_table_is_noticed() -> None:
+    schema = {
+        "slots": {"a": {"range": "uri", "multivalued": True}, "b": {"required": True}, "c": {}},
+        "classes": {"mapping": {"slots": ["a", "b", "c"]}},
+    }
+
+    assert list(_slot_faults(schema, "mapping", {"a": "https://x.example/", "c": {}, "d": "1"})) == [
+        "a: no list", "c: no text", "d: unknown", "b: missing",
+    ]  # fmt: skip
+
+
+def _slot_faults(schema: dict[str, Any], name: str, values: dict[str, Any]) -> Iterator[str]:
+    """Yield the slots of a class of LinkML whose values do not fit: unknown or missing ones, those
+    that are no list or no text, and addresses that are none.
+    """
+    described = schema["classes"][name]
+    usage = described.get("slot_usage", {})
+    slots = {
+        slot: {**(schema["slots"].get(slot) or {}), **usage.get(slot, {})}
+        for slot in described["slots"]
+    }
+    for slot, value in values.items():
+        rules = slots.get(slot, {})
+        items = value if rules.get("multivalued") else [value]
+        if slot not in slots:
+            yield f"{slot}: unknown"
+        elif slot in ("curie_map", "mappings"):
+            continue
+        elif not isinstance(items, list):
+            yield f"{slot}: no list"
+        elif not all(isinstance(item, str) for item in items):
+            yield f"{slot}: no text"
+        elif rules.get("range") == "uri" and not all(item.startswith("http") for item in items):
+            yield f"{slot}: no address"
+    for slot, rules in slots.items():
+        if rules.get("required") and slot not in values:
+            yield f"{slot}: missing"
 
 
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ https://w3id.org/semapv/vocab/.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from pyoxigraph import Literal, NamedNode, Triple
@@ -25,13 +26,17 @@ _COLUMNS = (
 )  # fmt: skip
 _LEXICAL, _CURATED = "semapv:LexicalMatching", "semapv:ManualMappingCuration"
 _NOT_FOUND = "sssom:NoTermFound"
+_LICENCE = "https://www.apache.org/licenses/LICENSE-2.0"
 _PREFIXES = {
     "area": "http://metadata.un.org/sdg/codes/geoArea/",
+    "eurovoc": "http://eurovoc.europa.eu/",
     "geonames": "https://sws.geonames.org/",
     "sdg": "http://metadata.un.org/sdg/",
+    "sdgio": "http://purl.unep.org/sdg/",
     "semapv": "https://w3id.org/semapv/vocab/",
     "skos": SKOS,
     "sssom": "https://w3id.org/sssom/",
+    "unbis": "http://metadata.un.org/thesaurus/",
     "wikidata": "http://www.wikidata.org/entity/",
 }
 
@@ -70,6 +75,7 @@ def sssom_table(scheme: str, base: str = BASE) -> str:
     prefixes = {
         **_PREFIXES,
         "wsis": f"{base}ns#",
+        "scheme": f"{base}scheme/",
         **{name: f"{base}scheme/{name}/" for name in schemes(base) if name not in ("area", "sdg")},
     }
     rows = list(_rows(triples, base, whole, prefixes))
@@ -77,17 +83,27 @@ def sssom_table(scheme: str, base: str = BASE) -> str:
     title = label(whole, "en", base) or scheme
     head = [
         "#curie_map:",
-        *(f"#  {name}: {iri}" for name, iri in sorted(prefixes.items()) if name in used),
-        f"#mapping_set_id: {whole}.sssom.tsv",
-        f"#mapping_set_title: {title}",
-        "#license: https://www.apache.org/licenses/LICENSE-2.0",
+        *(f"#  {name}: {_yaml(iri)}" for name, iri in sorted(prefixes.items()) if name in used),
+        f"#mapping_set_id: {_yaml(f'{whole}.sssom.tsv')}",
+        f"#mapping_set_title: {_yaml(title)}",
+        f"#license: {_yaml(_LICENCE)}",
         *(
-            f"#mapping_set_source: {source}"
+            f"#mapping_set_source:\n#  - {_yaml(source)}"
             for source in _values(triples, whole, f"{DCT}source")[:1]
         ),
-        *(f"#comment: {note}" for note in _values(triples, whole, f"{SKOS}editorialNote")[:1]),
+        *(
+            f"#comment: {_yaml(note)}"
+            for note in _values(triples, whole, f"{SKOS}editorialNote")[:1]
+        ),
     ]
     return "\n".join([*head, "\t".join(_COLUMNS), *("\t".join(row) for row in rows), ""])
+
+
+def _yaml(text: str) -> str:
+    """Write a text as YAML: JSON's strings are its double-quoted scalars
+    (https://yaml.org/spec/1.2.2/#73-flow-scalar-styles).
+    """
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _values(triples: tuple[Triple, ...], subject: str, predicate: str) -> list[str]:

@@ -45,6 +45,7 @@ _MEDIA = {
     ".ttl": "text/turtle", ".nt": "application/n-triples", ".jsonld": "application/ld+json", ".csv": "text/csv",
     ".tsv": "text/tab-separated-values", ".json": "application/json", ".md": "text/markdown",
 }  # fmt: skip
+FORMS = {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}
 _DESCRIPTION = "catalog.ttl"
 _SUMS = "SHA256SUMS"
 
@@ -53,22 +54,31 @@ class VocabularyReleaseError(Exception):
     """A release cannot be written; the message says what to do."""
 
 
+def _prefixes(base: str) -> dict[str, str]:
+    return {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
+
+
+def whole_vocabulary(suffix: str, base: str = BASE) -> bytes:
+    """Return the ontologies, the concept schemes and their mappings in the form of FORMS with this
+    *suffix*.
+    """
+    everything = {statement for _, lines in statements(base) for statement in lines}
+    lines = "".join(f"{statement} .\n" for statement in sorted(everything))
+    if suffix == "nt":
+        return lines.encode()
+    triples = [quad.triple for quad in parse(lines, format=RdfFormat.N_TRIPLES)]
+    return serialize(triples, format=FORMS[suffix], prefixes=_prefixes(base)) or b""
+
+
 def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
     """Return the files of a release, name to content, without its change log, description and
     checksums.
 
     *extra* are files of other packages, such as the shapes and the JSON-LD context.
     """
-    everything = {statement for _, lines in statements(base) for statement in lines}
-    lines = "".join(f"{statement} .\n" for statement in sorted(everything))
-    triples = [quad.triple for quad in parse(lines, format=RdfFormat.N_TRIPLES)]
-    prefixes = {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
-    files = {
-        f"{NAME}.nt": lines.encode(),
-        f"{NAME}.ttl": serialize(triples, format=RdfFormat.TURTLE, prefixes=prefixes) or b"",
-        f"{NAME}.jsonld": serialize(triples, format=RdfFormat.JSON_LD, prefixes=prefixes) or b"",
-        **(extra or {}),
-    }
+    prefixes = _prefixes(base)
+    files = {f"{NAME}.{suffix}": whole_vocabulary(suffix, base) for suffix in FORMS}
+    files |= extra or {}
     graphs = {name: ontology_triples(name, base) for name in ONTOLOGIES}
     graphs |= {f"scheme/{name}": graph_triples(name, base) for name in schemes(base)}
     for name, own in graphs.items():

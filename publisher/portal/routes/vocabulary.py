@@ -43,6 +43,7 @@ from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
+from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import ONTOLOGIES
 
 _LD = "application/ld+json"
@@ -68,6 +69,18 @@ async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
     """Return the ontology, its labels, the matrix, the facilitators or the lists of countries."""
     document = await find_document(request, service, describe_graph, 1)
     return await _respond(request, service, pages, document, document.description.iri)
+
+
+@get(router, "/vocabulary.{suffix}", include_in_schema=False)
+async def everything(request: Request, service: ServiceDep, suffix: str) -> Response:
+    """Return the whole vocabulary as one file: ontologies, concept schemes and mappings."""
+    if suffix not in FORMS:
+        known = ", ".join(f"/vocabulary.{name}" for name in FORMS)
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The vocabulary is at {known}", known=known)
+        )
+    content = await asyncio.to_thread(whole_vocabulary, suffix, service.iris.base)
+    return build_response(request, Representation(content, FORMS[suffix].media_type))
 
 
 @get(router, "/matrix/{rest:path}", include_in_schema=False)

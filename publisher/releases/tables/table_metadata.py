@@ -7,8 +7,9 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec.html, https://w3id.org/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from publisher.releases.signature import SUFFIX
 from publisher.releases.tables.schema import TABLES, CellType, Reference, Table, TableColumn
 from publisher.store.releases.manifest import File, Release
 
@@ -72,8 +73,9 @@ _CROISSANT_CONTEXT: dict[str, object] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+CRATE = "ro-crate-metadata.json"
 _CRATE_FILE = {
-    "@id": "ro-crate-metadata.json",
+    "@id": CRATE,
     "@type": "CreativeWork",
     "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
     "about": {"@id": "./"},
@@ -248,12 +250,20 @@ def _references(identifiers: Iterable[str]) -> list[dict[str, str]]:
 
 
 def ro_crate(
-    release: Release, title: str, abstract: str, files: Iterable[File]
+    release: Release, title: str, abstract: str, files: Sequence[File], later: Sequence[str]
 ) -> dict[str, object]:
     """Describe the release as an RO-Crate (https://w3id.org/ro/crate/1.1); *files* are those
-    written so far.
+    written so far, *later* names those that are written after it. All are signed.
     """
-    files, licences = [*files], _licences(release)
+    licences = _licences(release)
+    signed = [*(file.name for file in files), CRATE, *later]
+    unwritten = [
+        *(_unwritten_file(name, "sums and facts of the files of this release") for name in later),
+        *(
+            _unwritten_file(f"{name}{SUFFIX}", f"signature of {name}, by minisign")
+            for name in signed
+        ),
+    ]
     columns = [
         (f"#{table.name}-{column.name}", table, column)
         for table in TABLES.values()
@@ -271,7 +281,9 @@ def ro_crate(
         "license": _references(licences)[0] if len(licences) == 1 else _references(licences),
         "publisher": {"@id": "#publisher"},
         "author": {"@id": "#publisher"},
-        "hasPart": _references(file.name for file in files),
+        "hasPart": _references(
+            [*(file.name for file in files), *(str(item["@id"]) for item in unwritten)]
+        ),
         "variableMeasured": _references(identifier for identifier, *_ in columns),
     }
     return {
@@ -287,6 +299,7 @@ def ro_crate(
             },
             *(_crate_licence(licence) for licence in licences),
             *(_crate_file(file, release) for file in files),
+            *unwritten,
             *(_crate_column(identifier, table, column) for identifier, table, column in columns),
         ],
     }
@@ -322,6 +335,12 @@ def _crate_file(file: File, release: Release) -> dict[str, object]:
         "sha256": file.sha256,
         "dateModified": release.issued,
     }
+
+
+def _unwritten_file(name: str, says: str) -> dict[str, object]:
+    """Describe a file whose size and digest are not known yet."""
+    form = "application/json" if name.endswith(".json") else "text/plain"
+    return {"@id": name, "@type": "File", "name": name, "description": says, "encodingFormat": form}
 
 
 def _licences(release: Release) -> list[str]:
