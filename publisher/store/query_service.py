@@ -96,7 +96,11 @@ class QueryService:
         self.follower = FollowerProcess(
             data, self._folder, iris, self._external, with_vectors=semantic_search
         )
-        self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
+        self.probe = (
+            StoreProbe(endpoint_of(elsewhere.query), self.journal, lambda: self.snapshot)
+            if elsewhere
+            else None
+        )
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
@@ -252,8 +256,8 @@ class QueryService:
 
     @property
     def store_failure(self) -> str:
-        """Return why the external store did not answer its last probe, "" if it did or if the store
-        is embedded.
+        """Return why the external store cannot answer, or not with all that is published, by its
+        last probe; "" if it can or if the store is embedded.
         """
         return self.probe.failure if self.probe else ""
 
@@ -279,6 +283,7 @@ class QueryService:
         """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit.
         Raises PublisherError.
         """
+        self._refuse_foreign_store()
         return await self._public.ask(request, seconds, client)
 
     async def check(self, request: QueryRequest) -> None:
@@ -321,11 +326,17 @@ class QueryService:
         """Run a large internal query; return the complete result and its snapshot (as
         ``snapshot_of``). It is not cached.
         """
+        self._refuse_foreign_store()
         answer = await self._internal.ask(request)
         try:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
         finally:
             answer.close()
+
+    def _refuse_foreign_store(self) -> None:
+        """Raise NotReady if the external store follows another journal."""
+        if self.probe and self.probe.is_foreign:
+            raise NotReady(self.probe.failure)
 
     async def _complete_result(self, request: QueryRequest) -> bytes:
         return (await self.query_internal(request))[0]

@@ -114,6 +114,13 @@ def newest_snapshot(folder: Path) -> Snapshot | None:
     return _read(folder, numbers[-1]) if numbers else None
 
 
+def read_snapshot(path: Path) -> Snapshot:
+    """Return the snapshot in the folder *path*; raises DamagedFiles if its description cannot be
+    read.
+    """
+    return _read(path.parent, int(path.name))
+
+
 def older_snapshots(folder: Path) -> list[Path]:
     """Return the folders of the snapshots in *folder* but the newest."""
     return [folder / f"{number:09d}" for number in _numbers(folder)[:-1]]

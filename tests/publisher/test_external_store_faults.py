@@ -12,11 +12,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -24,21 +27,27 @@ from conftest import IRIS, plain, record_rows
 from live_server import served
 from processes import ELSEWHERE, Process
 from publish_fixture import settle
+from pyoxigraph import QueryBoolean, QueryResultsFormat, QuerySolutions, Store
 from waiting import WITHIN, wait_until, wait_until_async
 
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.errors import NotReady
+from publisher.errors import NotReady, StoreFailure
+from publisher.projections.journal_reader import JournalReader
 from publisher.store.checksums import first_fault
-from publisher.store.external.client import Client
-from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.client import Client, EndpointError
+from publisher.store.external.endpoint import Endpoint, StoreURLs
 from publisher.store.external.engine_quirks import STANDARD
-from publisher.store.external.state import ASK, parse_state
+from publisher.store.external.probe import StoreProbe
+from publisher.store.external.reader import ExternalQueries
+from publisher.store.external.remote_store import RemoteStore, open_external_runner
+from publisher.store.external.state import ASK, State, parse_state, state_update
 from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import LEASE, WriterLease
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import newest_snapshot
+from publisher.store.runner import Runner
+from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.external_store import ExternalStore
 
@@ -62,6 +71,21 @@ class StoreSite:
     def health(self) -> tuple[int, dict[str, Any]]:
         answer = httpx.get(f"{self.url}/health", trust_env=False, verify=False, timeout=60)
         return answer.status_code, answer.json()
+
+    def count(self, unlike: int) -> tuple[int, str]:
+        """Return the status and the result of a query; *unlike* keeps it from being answered from
+        memory.
+        """
+        query = f"SELECT (COUNT(*) AS ?n) {{ ?s ?p ?o FILTER({unlike} = {unlike}) }}"
+        answer = httpx.get(
+            f"{self.url}/sparql",
+            params={"query": query},
+            headers={"Accept": "text/csv"},
+            trust_env=False,
+            verify=False,
+            timeout=60,
+        )
+        return answer.status_code, answer.text if answer.is_success else ""
 
     def start_store(self) -> None:
         self.engine = self.engines.enter_context(started(self.name, self.folder, port=self.port))
@@ -279,12 +303,23 @@ def test_a_stopped_store_is_reported_and_followed_again(site: StoreSite) -> None
 def test_a_store_that_is_restarted_empty_is_filled_again(site: StoreSite) -> None:
     position = site.health()[1]["position"]
     quads = site.health()[1]["quads"]
+    count, number = site.count(0)
+    counts, attempts = set[tuple[int, str]](), list[int]()
     site.kill_store()
     shutil.rmtree(site.folder)
     site.start_store()
-    wait_until(lambda: site.stored_position() == position, "the store to hold all entries")
+
+    def is_loaded() -> bool:
+        attempts.append(len(attempts) + 1)
+        counts.add(site.count(attempts[-1]))
+        return site.stored_position() == position
+
+    wait_until(is_loaded, "the store to hold all entries")
     wait_until(lambda: site.is_level(position), "/health to report it")
 
+    assert count == 200
+    assert counts <= {(200, number), (503, "")}
+    assert (503, "") in counts
     assert site.health()[1]["quads"] == quads
     assert site.differences() == []
 
@@ -305,3 +340,143 @@ def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(
     wait_until(lambda: site.is_level(position), "the store to hold the entry")
 
     assert site.differences() == []
+
+
+@dataclass
+class StoreHere:
+    """A store in this process behind the SPARQL protocol at *url*."""
+
+    store: Store
+    url: str = ""
+
+    def set_state(self, state: State | None) -> None:
+        self.store.clear()
+        if state is not None:
+            self.store.update(state_update(state))
+
+
+@pytest.fixture
+def store_here() -> Iterator[StoreHere]:
+    here = StoreHere(Store())
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(parse_qs(urlsplit(self.path).query))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self._answer(parse_qs(body))
+
+        def _answer(self, form: dict[str, list[str]]) -> None:
+            body = b""
+            if "update" in form:
+                here.store.update(form["update"][0])
+            else:
+                result = here.store.query(form["query"][0])
+                assert isinstance(result, (QuerySolutions, QueryBoolean))
+                body = result.serialize(format=QueryResultsFormat.JSON) or b""
+            self.send_response(200)
+            self.send_header("Content-Type", "application/sparql-results+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Write nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        here.url = f"http://127.0.0.1:{server.server_address[1]}/sparql"
+        yield here
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (None, "the SPARQL store is empty"),
+        (State(2, "b"), "at entry 2 of 3"),
+        (State(3, "other"), "follows another journal"),
+        (State(4, "other"), "follows another journal"),
+        (State(3, "c"), ""),
+        (State(3, "c", applying=4), ""),
+        (State(4, "d"), ""),
+    ],
+    ids=["empty", "partial", "foreign", "foreign-ahead", "level", "applying", "ahead"],
+)
+async def test_a_store_answers_only_with_all_that_is_published(
+    store_here: StoreHere, tmp_path: Path, state: State | None, message: str
+) -> None:
+    journal = Journal(tmp_path / "journal")
+    for number in range(4):
+        journal.append(record_rows("demo", plain(number)), run=f"r.{number}", time=WHEN)
+    ids = dict(zip("abcd", (entry.id for entry in journal.entries()), strict=True))
+    snapshot = Snapshot(1, 3, ids["c"], 0, "")
+    if state:
+        state = State(state.position, ids.get(state.entry, "0" * 64), applying=state.applying)
+    store_here.set_state(state)
+    probe = StoreProbe(Endpoint(store_here.url), journal, lambda: snapshot)
+    refused = ""
+
+    async with httpx.AsyncClient(trust_env=False) as session:
+        failure = await probe.check(session)
+    with closing(Client(store_here.url)) as client:
+        try:
+            ExternalQueries(client).require_level(snapshot)
+        except EndpointError as error:
+            refused = f"{error.reason}: {error}"
+
+    assert message in failure
+    assert bool(failure) is bool(message)
+    assert probe.is_foreign is ("another journal" in message)
+    # what is ahead of all that is published is for the probe, which has the journal
+    expected = message if not (state and state.position > 3) else ""
+    assert refused.startswith("NotReady: ") is bool(expected)
+    assert expected in refused
+
+
+def test_a_store_that_lost_its_data_is_loaded_again_before_it_answers(
+    store_here: StoreHere, small: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store"
+    waits: list[float] = []
+
+    def open_store(now: datetime) -> Runner[RemoteStore]:
+        return open_external_runner(
+            StoreURLs(store_here.url, store_here.url),
+            JournalReader(Journal(small / "journal"), IRIS.base),
+            folder,
+            small / "status.nq",
+            IRIS.status,
+            now=lambda: now,
+            wait=waits.append,
+        )
+
+    def published() -> int:
+        newest = newest_snapshot(folder / "snapshots")
+        return newest.position if newest else 0
+
+    runner = open_store(WHEN)
+    runner.step()
+    first, quads = published(), len(store_here.store)
+    other = State(0, "", 0, 0, "another publisher", WHEN.timestamp() + LEASE)
+    store_here.set_state(other)
+    with pytest.raises(StoreFailure, match=f"reset from entry {first} to 0"):
+        runner.step()
+    runner.close()
+    watcher = open_store(WHEN)
+    with pytest.raises(NotReady, match=f"at entry 0 of {first}"):
+        watcher.step()
+    watcher.close()
+    while_empty = published()
+    again = open_store(WHEN + timedelta(seconds=2 * LEASE))
+    again.step()
+    again.close()
+
+    assert (while_empty, published()) == (first, first)
+    assert waits == []  # no snapshot announced a store that lacks what was published
+    assert len(store_here.store) == quads

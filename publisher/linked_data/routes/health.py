@@ -51,9 +51,7 @@ _REFUSED_REMEDY = "report it to the operator of the origin; the mirror continues
 _FILE_REMEDY = "run stocktake mirror with the address of the origin: it writes the file again"
 _SHARED_REMEDY = "this server uses its own entries and retries the object store; check its address and the network"
 _UNKNOWN_REMEDY = "the log of the server has the traceback; run stocktake verify"
-_EXTERNAL_REMEDY = (
-    "start the SPARQL store, or correct its address; the server tries again by itself"
-)
+_EXTERNAL_REMEDY = "start the SPARQL store, or correct its address; the server tries again, and loads what is missing, by itself"
 
 
 class ProjectionJson(TypedDict):

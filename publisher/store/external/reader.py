@@ -34,9 +34,11 @@ from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.external.client import TABLE, TRIPLES, Client, EndpointError
 from publisher.store.external.endpoint import from_environment
 from publisher.store.external.engine_quirks import Dialect
+from publisher.store.external.state import ASK, missing_data, parse_state
 from publisher.store.external.variable_binding import bind, hide_graphs
 from publisher.store.external.virtuoso_literals import RepairedLines
 from publisher.store.process import exit_with_parent
+from publisher.store.snapshots import Snapshot, read_snapshot
 from publisher.store.workers.dataset import (
     dataset_graphs,
     graph_patterns,
@@ -74,6 +76,14 @@ class ExternalQueries:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._dialect: Dialect | None = None
+
+    def require_level(self, snapshot: Snapshot) -> None:
+        """Raise EndpointError if the store lacks data that the snapshot was published with: it was
+        emptied, is being loaded again, or is another one.
+        """
+        rows = ((row["name"], row["value"]) for row in self._client.rows(ASK))
+        if reason := missing_data(parse_state(rows), snapshot.position, snapshot.entry):
+            raise EndpointError("NotReady", reason)
 
     def answer(self, request: QueryRequest, connection: socket.socket) -> None:
         """Send the result of *request* to *connection*. Raises QueryFailure and EndpointError."""
@@ -204,6 +214,7 @@ class _Folder:
 
     def __init__(self, path: str) -> None:
         self._lock = SharedLock(path)
+        self.snapshot = read_snapshot(Path(path))
 
     def close(self) -> None:
         self._lock.close()
@@ -230,6 +241,8 @@ def serve(connection: socket.socket) -> None:
                 request = QueryRequest.unpack(payload)
                 answer(evaluate(folder.store, request), request, connection)
             else:
+                if folder:
+                    queries.require_level(folder.snapshot)
                 queries.answer(QueryRequest.unpack(payload), connection)
         except QueryFailure as failure:
             _send_error(connection, failure.payload)

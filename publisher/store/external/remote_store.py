@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pyoxigraph import NamedNode, Quad
 
-from publisher.errors import StoreFailure
+from publisher.errors import NotReady, StoreFailure
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.store.apply import digest_of
 from publisher.store.columns.updater import ColumnUpdater
@@ -87,6 +87,10 @@ class RemoteStore:
                 f"the store was reset from entry {self._last.position} to {before.position}; loading it again from there"
             )
         self._last = self._load_entries(before)
+        if self._last.position < self._published():
+            raise NotReady(
+                f"the store is at entry {self._last.position} of {self._published()}, and another publisher loads it again"
+            )
         changed = self._load_status() or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
 
@@ -106,12 +110,18 @@ class RemoteStore:
         head = self._reader.journal.head
         if head is None or head.number <= state.position or not self.lease.claim(self._now()):
             return state
-        if newest_snapshot(self.snapshots):
+        # a store that is loaded again answers nothing before it has what was published
+        if newest_snapshot(self.snapshots) and state.position >= self._published():
             self._register(replace(state, applying=head.number))
             self._wait(GRACE)
         for entry in self._reader.entries(state.position):
             state = self._load(entry, state)
         return state
+
+    def _published(self) -> int:
+        """Return the newest published entry that the journal has, 0 if there is none."""
+        newest, head = newest_snapshot(self.snapshots), self._reader.journal.head
+        return min(newest.position, head.number) if newest and head else 0
 
     def _load(self, entry: DecodedEntry, state: State) -> State:
         self.lease.write_state(replace(state, applying=entry.number), self._now())

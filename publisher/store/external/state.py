@@ -26,6 +26,9 @@ class State:
 
 
 ASK = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
+_FOREIGN = (
+    "the SPARQL store follows another journal; rebuild it with stocktake store rebuild --whole"
+)
 ANY = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
@@ -45,6 +48,29 @@ def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
         until=float(properties.get("until", "0")),
         **numbers,
     )
+
+
+def missing_data(state: State | None, position: int, entry: str) -> str:
+    """Return why a store in *state* cannot answer as of the published entry number *position* with
+    the id *entry*; "" if it can.
+
+    >>> missing_data(State(2, "ab"), 3, "cd")
+    'the SPARQL store has lost data: it is at entry 2 of 3; it is loaded again by itself'
+    """
+    if state is None:
+        return "the SPARQL store is empty or not this publisher's; an empty one is loaded by itself"
+    if state.position < position:
+        return f"the SPARQL store has lost data: it is at entry {state.position} of {position}; it is loaded again by itself"
+    if state.position == position and state.entry != entry:
+        return _FOREIGN
+    return ""
+
+
+def foreign_data(state: State, entry: str | None) -> str:
+    """Return why a store in *state* is not this publisher's, whose journal has *entry* at that
+    position, None if it has none yet; "" if it is.
+    """
+    return _FOREIGN if state.position and entry not in (None, state.entry) else ""
 
 
 def state_update(state: State) -> str:
