@@ -19,38 +19,19 @@ from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.engine_quirks import MERGE
 
 _READY = 240.0  # seconds
-# As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers
-# are not cut, sorts are (10,000 rows).
-_INI = """[Database]
-DatabaseFile = {at}/virtuoso.db
-ErrorLogFile = {at}/virtuoso.log
-LockFile = {at}/virtuoso.lck
-TransactionFile = {at}/virtuoso.trx
-xa_persistent_file = {at}/virtuoso.pxa
-FileExtend = 200
-MaxCheckpointRemap = 2000
-[TempDatabase]
-DatabaseFile = {at}/temp.db
-TransactionFile = {at}/temp.trx
-FileExtend = 200
-MaxCheckpointRemap = 2000
-[Parameters]
-ServerPort = 127.0.0.1:{sql}
-ServerThreads = 40
-CheckpointInterval = 60
-NumberOfBuffers = {buffers}
-MaxDirtyBuffers = {dirty}
-MaxQueryMem = 1G
-DirsAllowed = {at}
-LiteMode = 0
-DisableTcpSocket = 0
-[HTTPServer]
-ServerPort = 127.0.0.1:{port}
-ServerThreads = 40
-MaxClientConnections = 40
-[SPARQL]
-DefaultQuery = ASK {{}}
-"""
+_PACKAGED = Path("/etc/virtuoso-opensource-7/virtuoso.ini")
+# The room that tests and benchmarks need, and their own paths. Answers are not cut, sorts are
+# (10,000 rows).
+_ROOM = {
+    "Parameters": {"ServerThreads": "40", "MaxQueryMem": "1G"},
+    "HTTPServer": {"ServerThreads": "40", "MaxClientConnections": "40"},
+}
+_CUTS = (
+    "ResultSetMaxRows",
+    "MaxConstructTriples",
+    "MaxQueryCostEstimationTime",
+    "MaxQueryExecutionTime",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +47,10 @@ def missing(name: str) -> str:
     """Return why the engine *name* cannot be started here, "" where it can."""
     command, remedy = {
         "oxigraph": (_oxigraph(), "install the package oxigraph of PyPI"),
-        "virtuoso": (shutil.which("virtuoso-t"), "install Debian's virtuoso-opensource"),
+        "virtuoso": (
+            shutil.which("virtuoso-t") if _PACKAGED.exists() else None,
+            "install Debian's virtuoso-opensource",
+        ),
     }[name]
     return "" if command else f"no {name}: {remedy}"
 
@@ -82,7 +66,7 @@ def started(
     """Start the engine *name* by calling *start*, with its store in *folder*, on *port* (0: a free
     one).
 
-    *memory* bytes of buffers are set where that is possible.
+    *memory* bytes of buffers are set where that is possible, and further room; 0: all as packaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -144,12 +128,28 @@ def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
 
 
 def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
-    buffers = memory // 8500  # bytes that a buffer takes, by the comments in Debian's file
-    ini = folder / "virtuoso.ini"
-    ini.write_text(
-        _INI.format(at=folder, sql=free_port(), port=port, buffers=buffers, dirty=buffers * 3 // 4)
+    settings = ConfigParser(strict=False, inline_comment_prefixes=(";",), interpolation=None)
+    settings.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
+    settings.read_string(
+        _PACKAGED.read_text().replace("/var/lib/virtuoso-opensource-7/db", str(folder))
     )
-    return ["virtuoso-t", "+foreground", "+configfile", str(ini)]
+    settings["Parameters"]["ServerPort"] = f"127.0.0.1:{free_port()}"
+    settings["HTTPServer"]["ServerPort"] = f"127.0.0.1:{port}"
+    if memory:
+        buffers = memory // 8500  # bytes that a buffer takes, by the comments in Debian's file
+        for section, room in _ROOM.items():
+            settings[section].update(room)
+        settings["Parameters"].update(
+            NumberOfBuffers=f"{buffers}",
+            MaxDirtyBuffers=f"{buffers * 3 // 4}",
+            DirsAllowed=f"{folder}",
+        )
+        for name in _CUTS:
+            del settings["SPARQL"][name]
+    file = folder / "virtuoso.ini"
+    with file.open("w") as output:
+        settings.write(output)
+    return ["virtuoso-t", "+foreground", "+configfile", str(file)]
 
 
 _LINES: dict[str, Callable[[Path, int, int], list[str]]] = {

@@ -42,6 +42,7 @@ VIRTUOSO = Dialect(
     MERGE,
     (
         "http://www.openlinksw.com/schemas/virtrdf#",
+        "http://www.w3.org/2002/07/owl#",  # the conductor's, which Debian recommends
         "http://www.w3.org/ns/ldp#",
         "urn:activitystreams-owl:map",
         "urn:core:services:sparql",
