@@ -20,6 +20,7 @@ from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import wait_for_database
+from harvesters.ledger.locks import name_worker
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.notifications.alerts import check_rules
@@ -272,6 +273,7 @@ def worker(
     settings: Settings = ctx.obj
     load_sources(settings, report=_log_invalid)
     exit_on_sigterm()
+    name_worker()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         if not context.ledger.is_shared:

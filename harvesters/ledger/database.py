@@ -17,7 +17,9 @@ from harvesters.ledger.locks import (
     TIMEOUT_SECONDS,
     Fence,
     advisory_lock,
+    end_frozen_worker,
     keepalive_params,
+    lock_layout,
     locked_names,
 )
 from journal.outage import Outage, root_cause
@@ -166,6 +168,10 @@ class Database:
             if self._engine.dialect.name == "sqlite":
                 # the driver begins no transaction for schema changes
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                lock_layout(connection)
+            if revision == "head" and _revision(connection) is not None:
+                return  # another process created the tables meanwhile
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
 
@@ -195,6 +201,13 @@ class Database:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
         with self._begin() as connection:
             return locked_names(connection, names)
+
+    def end_frozen_worker(self, name: str, silence: float) -> None:
+        """End the connections of the worker that has locked *name*, if all are silent; see
+        ``locks``.
+        """
+        with self._begin() as connection:
+            end_frozen_worker(connection, name, silence)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:

@@ -8,6 +8,8 @@ it still has the lock.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,7 @@ from harvesters.errors import LockLostError
 
 # after which either side regards the connection as lost; long enough for short network failures
 TIMEOUT_SECONDS = 12
+_MAX_NAME = 63  # bytes of PostgreSQL's names
 _SPACE = 0x57515  # separates our locks from those of others in the same database
 
 _TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
@@ -29,6 +32,20 @@ _LOCKED = sa.text("""
     ON locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(name)::bigint & 4294967295) AND granted
     WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
+
+_LOCK_LAYOUT = sa.text("SELECT pg_advisory_xact_lock(:space, hashtext('layout of the ledger'))")
+# A worker that runs asks for jobs at each heartbeat, whatever its runs do.
+_END_FROZEN = sa.text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN (
+        SELECT application_name FROM pg_stat_activity
+        WHERE datname = current_database() AND starts_with(application_name, :prefix)
+        GROUP BY application_name
+        HAVING max(state_change) < clock_timestamp() - make_interval(secs => :silence) AND bool_or(pid IN (
+            SELECT pid FROM pg_locks
+            WHERE locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(:name)::bigint & 4294967295) AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))
+""")
+_WORKER = "stocktake worker "
 
 _LOST_MESSAGE = (
     "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; "
@@ -85,6 +102,24 @@ def advisory_lock(engine: sa.Engine, name: str, *, wait: bool) -> Iterator[Fence
 def locked_names(connection: sa.Connection, names: Collection[str]) -> set[str]:
     """Return those of *names* that any process has locked."""
     return set(connection.scalars(_LOCKED, {"space": _SPACE, "names": list(names)}))
+
+
+def lock_layout(connection: sa.Connection) -> None:
+    """Wait until no other process changes the tables; the lock ends with the transaction."""
+    connection.execute(_LOCK_LAYOUT, {"space": _SPACE})
+
+
+def name_worker() -> None:
+    """Name the connections that this process opens from now on, so that others can end them."""
+    os.environ["PGAPPNAME"] = f"{_WORKER}{os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
+
+
+def end_frozen_worker(connection: sa.Connection, name: str, silence: float) -> None:
+    """End all connections of the worker that has locked *name*, if it sent nothing over any of them
+    for *silence* seconds; its locks are free then.
+    """
+    parameters = {"space": _SPACE, "name": name, "silence": silence, "prefix": _WORKER}
+    connection.execute(_END_FROZEN, parameters)
 
 
 def _check_held(connection: sa.Connection, name: str) -> None:

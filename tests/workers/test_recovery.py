@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from postgresql import Cluster, binaries
-from processes import free_port
+from processes import Process, free_port
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
@@ -91,6 +92,49 @@ def test_run_of_a_killed_worker_ends_although_the_next_is_queued(
         ),
         "a run without changes",
     )
+
+
+def test_run_of_a_frozen_worker_is_taken_over_and_logged(
+    house: House, ledger: str, registry: GatedRegistry
+) -> None:
+    house.define_source("a")
+    put(ledger, "a", at=1)
+    registry.gate.clear()
+    first = house.start("worker", "--heartbeat", BEAT)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+
+    first.send_signal(signal.SIGSTOP)
+    house.start("worker", "--heartbeat", BEAT)
+    house.wait_until(lambda: "run requeued" in house.output_of(1), "the run to be requeued")
+    registry.gate.set()
+    house.settle("a")
+    first.send_signal(signal.SIGCONT)
+
+    assert first.wait(WITHIN) == 75
+    assert house.output_of(1).count("heartbeat lost, but it is connected") == 1
+    assert committed(house)["a"] == 1
+
+
+def test_processes_that_start_together_on_an_empty_database_all_open_it(
+    house: House, ledger: str
+) -> None:
+    program = (
+        "import sys; from harvesters.ledger.ledger import Ledger; sys.stdin.readline();"
+        "Ledger(sys.argv[1]).close()"
+    )
+    command = [sys.executable, "-c", program, ledger]
+    children = [
+        Process(command, stdin=subprocess.PIPE, env=house.environment(), cwd=house.folder)
+        for _ in range(3)
+    ]
+    house.children += children
+
+    for child in children:
+        assert child.stdin
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+
+    assert [child.wait(WITHIN) for child in children] == [0, 0, 0]
 
 
 def test_runs_resume_after_the_database_was_stopped(

@@ -225,13 +225,14 @@ class Recovery:
 
     A run holds its source's lock. A job of a lost worker is requeued when that lock is free, and so
     is a job whose lock has been free for *silence* seconds: its worker lives, but could not store
-    the end of the run.
+    the end of the run. The connections of a lost worker that is frozen are ended, which frees it.
     """
 
     app: App
     context: HarvestContext
     silence: float
     _free_since: dict[int, float] = field(default_factory=dict)
+    _frozen: set[int] = field(default_factory=set)  # jobs whose frozen worker was logged
     _outage: Outage = field(
         default_factory=lambda: Outage(
             "cannot check for lost workers", "checking for lost workers again"
@@ -263,6 +264,31 @@ class Recovery:
         for number, since in self._free_since.items():
             if number in orphans or now - since > self.silence:
                 await asyncio.to_thread(self._requeue, jobs[number], asyncio.get_running_loop())
+        frozen = {
+            number: jobs[number] for number in orphans & jobs.keys() - self._free_since.keys()
+        }
+        self._frozen &= frozen.keys()
+        for job in frozen.values():
+            await asyncio.to_thread(self._end_connections, job)
+
+    def _end_connections(self, job: Job) -> None:
+        """Log that the worker of a job is frozen; if it was already so at the last attempt, end its
+        connections, so that the next attempt requeues the job.
+
+        After a database that hung, the worker has the time between two attempts for a heartbeat.
+        """
+        source = str(job.lock)
+        if job.id in self._frozen:
+            self.context.ledger.end_frozen_worker(source_lock_name(source), self.silence)
+        elif job.id is not None:
+            self._frozen.add(job.id)
+            log.warning(
+                "worker heartbeat lost, but it is connected; its connections are ended if it stays silent",
+                source=source,
+                worker=job.worker_id,
+                job=job.id,
+                action="stop that worker if the run is not requeued soon",
+            )
 
     def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         """Requeue a job while holding its source's lock, so that no other worker starts its run
