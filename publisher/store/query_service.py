@@ -96,11 +96,7 @@ class QueryService:
         self.follower = FollowerProcess(
             data, self._folder, iris, self._external, with_vectors=semantic_search
         )
-        self.probe = (
-            StoreProbe(endpoint_of(elsewhere.query), self.journal, lambda: self.snapshot)
-            if elsewhere
-            else None
-        )
+        self.probe = self._create_probe()
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
@@ -116,6 +112,12 @@ class QueryService:
         if self._elsewhere:
             return ForkServer(REMOTE, self._external)
         return ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
+
+    def _create_probe(self) -> StoreProbe | None:
+        """Return what watches the external store."""
+        if self._elsewhere is None:
+            return None
+        return StoreProbe(endpoint_of(self._elsewhere.query), self.journal, lambda: self.snapshot)
 
     def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""

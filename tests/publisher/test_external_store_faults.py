@@ -317,7 +317,7 @@ def test_a_store_that_is_restarted_empty_is_filled_again(site: StoreSite) -> Non
     def is_loaded() -> bool:
         attempts.append(len(attempts) + 1)
         counts.add(site.count(attempts[-1]))
-        return site.stored_position() == position
+        return bool(site.stored_position() == position)
 
     wait_until(is_loaded, "the store to hold all entries")
     wait_until(lambda: site.is_level(position), "/health to report it")
