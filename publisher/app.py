@@ -44,6 +44,7 @@ from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import data_version
 
 # Response headers that scripts of other sites may read.
@@ -120,7 +121,11 @@ def create_app(
         title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
     pages = Pages(
-        service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service)
+        service.iris,
+        lambda: data_version(service),
+        site.branding,
+        lambda: _published(app, service),
+        lambda: next(reversed(release_numbers(service.data / "releases")), None),
     )
     start = FirstStart(service, release=site.branding.demo)
     _set_state(app, service, pages, start, site)

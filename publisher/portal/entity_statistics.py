@@ -95,6 +95,7 @@ class EntityStatistics:
     map: TopicMap | None
     network: Markup | None
     organizations: tuple[tuple[str, str, ThingCount], ...]
+    subject: str  # the names of what they are chosen by
     search: str
     query: str
     table: str  # the address of all initiatives as CSV
@@ -142,6 +143,7 @@ def entity_statistics(
             for one, name, things in organizations
             if one != filters.party
         ),
+        subject=_subject(tables, filters, names),
         search=search,
         query=query_page_url(filter_query.listing(filters, names.iris)),
         table=_table_url(filters, names.iris),
@@ -166,6 +168,13 @@ def _topic_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Topic
     counts = tables.counts_once(filters).get("country", {})
     ranges = quantile_ranges(quantile_bounds(counts.values()))
     return TopicMap(drawing, _("World map: initiatives by country"), ranges) if drawing else None
+
+
+def _subject(tables: FacetIndex, filters: Filter, names: FacetLabels) -> str:
+    if filters.party:
+        return tables.organization_names((filters.party,)).get(filters.party, "")
+    chosen = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    return ", ".join(names.name(facet, code) for facet, code in chosen)
 
 
 def _compare_url(filters: Filter) -> str:

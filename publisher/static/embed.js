@@ -1,4 +1,5 @@
-// A button beside each embed code that copies it. Without this script the code is selected and copied by hand.
+// A button beside each embed code and citation that copies it; a citation is copied when it is opened. Without this script the text is selected and
+// copied by hand.
 "use strict";
 
 for (const code of document.querySelectorAll("textarea[data-copy]")) {
@@ -18,6 +19,9 @@ for (const code of document.querySelectorAll("textarea[data-copy]")) {
     status.textContent = ` ${code.dataset.copied}`;
   });
   code.closest("label").after(button, status);
+  const citation = code.closest("details.cite");
+
+  citation?.addEventListener("toggle", () => citation.open && button.click());
 }
 
 // A link beside each drawing that saves it as PNG at twice its size. Without this script the drawing is saved as SVG.

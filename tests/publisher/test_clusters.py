@@ -530,3 +530,32 @@ async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient
     assert links(named, "Parts") == ["/page/initiative/atlas/p2"]
     assert links(lost, "Part of") == []  # a title that no initiative has stays a text
     assert "A project that ended" in lost
+
+
+@pytest.mark.parametrize(
+    ("path", "subject", "link"),
+    [
+        ("/search?kind=initiative&country=404", "Initiatives, Kenya: 123", "/search?kind=initiative&country=404"),
+        ("/scheme/itu-region/africa", "Africa, Initiatives: 123", "/scheme/itu-region/africa"),
+        ("/scheme/itu-region/africa", "Initiatives by SDG", "/scheme/itu-region/africa#by-goal"),
+        ("/topics", "Topics", "/topics"),
+        ("/organizations", "Organizations", "/organizations"),
+    ],
+)  # fmt: skip
+async def test_a_number_is_cited_with_text_date_release_and_link(
+    client: httpx.AsyncClient, path: str, subject: str, link: str
+) -> None:
+    page = (await client.get(path, headers=HTML)).text
+    texts = [
+        html.unescape(text)
+        for text in re.findall(
+            r'<details class="embed cite">.*?<textarea[^>]*>([^<]*)<', page, re.S
+        )
+    ]
+    matching = [text for text in texts if f": {subject}. Data of " in text]
+
+    assert len(matching) == 1, texts
+    assert re.search(
+        r"Data of [0-9]+ \w+ 20[0-9]{2}, journal entry [0-9]+; newest release: –\. ", matching[0]
+    )
+    assert re.fullmatch(rf".* http://[^/]+{re.escape(link)}", matching[0])

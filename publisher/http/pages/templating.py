@@ -48,7 +48,8 @@ class Pages:
     entry that is shown.
 
     *branding* is the name, logo and contact of the installation. *published* returns the kinds of
-    items that exist, and ``submission`` where something can be submitted.
+    items that exist, and ``submission`` where something can be submitted; *newest_release* returns
+    the number of a release, None while there is none.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Pages:
         newest_entry: Callable[[], object] = lambda: None,
         branding: Branding = PLAIN,
         published: Callable[[], Collection[str]] = tuple,
+        newest_release: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.iris, self.branding = iris, branding
         self.documented = documented = DOCUMENTATION.is_dir()
@@ -71,6 +73,7 @@ class Pages:
             label_of=self.label,
             licence_name=licence_name,
             newest_entry=newest_entry,
+            newest_release=newest_release,
             path=self.path,
             plain_host=ascii_host,
             refresh=0,

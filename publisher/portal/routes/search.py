@@ -177,10 +177,10 @@ async def _show(
             (row.label, _link(request, search_parameters.page, row.suffix))
             for row in RESULT_FORMATS.values()
         ],
-        exports=[
-            ("JSON", _link(request, 1, "json", str(MAX_RESULTS))),
-            ("CSV", _link(request, 1, "csv", whole=True)),
-        ],
+        exports={
+            "json": _link(request, 1, "json", str(MAX_RESULTS)),
+            "csv": _link(request, 1, "csv", whole=True),
+        },
     )
 
 
