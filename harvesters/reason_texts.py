@@ -70,6 +70,9 @@ TEXTS: Mapping[str, str] = {
     "alert_late": "%(source)s: no successful run since the last one was due",
     "alert_withheld": "%(source)s: %(count)s of %(total)s records of the last run were withheld",
     "alert_disk_low": "free disk space: %(free)s GB; the limit is %(limit)s GB",
+    "alert_submission_waits": "submissions that wait for a moderator: %(count)s",
+    "alert_comment_waits": "comments that wait for a moderator: %(count)s",
+    "alert_nomination_waits": "nominations for a prize that wait for a decision: %(count)s",
     "alert_test": "a test message, sent by %(by)s",
     # why a run is incomplete or failed
     "read_up_to": (

@@ -105,6 +105,9 @@ CONDITIONS: Mapping[str, str] = {
     "late": "a source is late",
     "withheld": "more than %(limit)s %% of the records of a run were withheld",
     "disk_low": "less than %(limit)s GB of disk space is free",
+    "submission_waits": "a submission waits for a moderator",
+    "comment_waits": "a comment waits for a moderator",
+    "nomination_waits": "a nomination for a prize waits for a decision",
 }
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
 import structlog
 
 from harvesters.errors import HarvestError
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import Alert, Message
+from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.participation.comments import count_comments
+from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
 from harvesters.notifications.rules import Rule, RulesError, load_rules
 from harvesters.reasons import Reason
@@ -24,6 +28,17 @@ from vocab.statements.provenance import SourceStatus
 
 _GIGABYTE = 1_000_000_000
 Found = Mapping[tuple[str, str], Reason]  # why, by rule and source
+
+# How many submissions, comments and nominations wait for a person, by the condition of a rule.
+_WAITING: Mapping[str, Callable[[Ledger, datetime], int]] = {
+    "submission_waits": lambda ledger, _: submissions.waiting(ledger)[0],
+    "comment_waits": lambda ledger, _: count_comments(ledger, SubmissionState.SUBMITTED),
+    "nomination_waits": prizes.count_waiting,
+}
+_PAGES = {
+    "alert_submission_waits": "submissions",
+    "alert_comment_waits": "comments",
+}
 
 log = structlog.get_logger(component="notifications")
 
@@ -67,6 +82,10 @@ def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Foun
                 reasons[rule.name, ""] = Reason(
                     "alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"}
                 )
+            continue
+        if rule.when in _WAITING:
+            if count := _WAITING[rule.when](context.ledger, now):
+                reasons[rule.name, ""] = Reason(f"alert_{rule.when}", {"count": count})
             continue
         for status in statuses:
             if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
@@ -151,7 +170,7 @@ def _page(alert: Alert, channels: Channels) -> str | None:
         if run
         else f"sources/{quote(alert.source, safe='')}"
         if alert.source
-        else "system"
+        else _PAGES.get(alert.reason.code, "system")
     )
     return f"{channels.public_url}/admin/page/{path}"
 

@@ -40,8 +40,16 @@ CONDITIONS: Mapping[str, float | None] = {
     "late": None,
     "withheld": 10,  # percent of the records of the last run
     "disk_low": 5,  # gigabytes free
+    "submission_waits": None,
+    "comment_waits": None,
+    "nomination_waits": None,
 }
-GLOBAL = ("disk_low",)  # conditions of the installation, not of a source
+GLOBAL = (
+    "disk_low",
+    "submission_waits",
+    "comment_waits",
+    "nomination_waits",
+)  # conditions of the installation, not of a source
 _KEYS = {"name", "when", "limit", "sources", "mail", "webhook", "language"}
 
 

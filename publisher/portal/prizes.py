@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from languages.request_locale import current_locale
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
 from publisher.projections.facets.queries import Prize
+from publisher.rdf.results import iri
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from vocab.schemes import label
 
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 
@@ -25,6 +30,42 @@ class PrizeYear(NamedTuple):
 
     year: str
     categories: tuple[PrizeCategory, ...]
+
+
+class Award(NamedTuple):
+    """A prize in the record of a contest: the IRI of its thing, and its names in the language of
+    the request, "" where there is none.
+    """
+
+    iri: str
+    year: str
+    category: str
+    stage: str
+    name: str
+
+
+async def awards_of(service: QueryService, thing: str) -> list[Award]:
+    """Return the prizes for which other records name a thing, the newest first: those of a contest
+    have records of their own.
+    """
+    rows = await service.rows(query("awards-of"), {"thing": iri(thing)})
+    language, base = current_locale().language, service.iris.base
+    texts: dict[tuple[str, str, str, str], dict[str | None, str]] = {}
+    for row in rows:
+        stage, year = row.get("stage"), row.get("year")
+        facts = (
+            row["award"].value,
+            year.value if year else "",
+            label(row["category"].value, language, base) or row["category"].value,
+            (label(stage.value, language, base) or stage.value) if stage else "",
+        )
+        name = row.get("name")
+        texts.setdefault(facts, {})[name.language if name else None] = name.value if name else ""
+    awards = [
+        Award(*facts, names.get(language) or names.get("en") or next(iter(names.values())))
+        for facts, names in texts.items()
+    ]
+    return sorted(awards, key=lambda award: (award.year, award.iri), reverse=True)
 
 
 def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYear]:

@@ -208,5 +208,8 @@ async def test_where_submissions_are_open_the_home_page_and_the_menu_say_so(
     monkeypatch.setattr(app.state, "submissions_open", lambda: True)
     home, status = await text(inside, "/?lang=fr"), await text(inside, "/about?lang=fr")
 
+    page = await text(inside, "/page/initiative/demo/1")
+
+    assert 'href="/submit/prizes/nominate?initiative=https%3A' in page
     assert 'href="/submit"' not in closed
     assert [body.count('href="/submit"') for body in (home, status)] == [2, 1]

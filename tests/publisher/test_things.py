@@ -13,7 +13,8 @@ from pyoxigraph import RdfFormat, parse
 from rows import each
 
 from journal.journal import Journal
-from vocab.initiative import Initiative, Text
+from vocab.initiative import Initiative, Prize, Text
+from vocab.iris import Iris
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
@@ -197,3 +198,27 @@ async def test_an_organization_shows_what_it_has_a_part_in(client: httpx.AsyncCl
 
     assert "Telemedicine for remote clinics" in page.text
     assert "partner" in page.text
+
+
+async def test_the_page_of_a_winner_names_the_prize_of_its_record(tmp_path: Path) -> None:
+    iris = Iris(BASE)
+    prize = Prize(
+        iris.concept("prize-category", "C7-ehea"), iris.concept("prize-stage", "winner"), 2027
+    )
+    won = Initiative(
+        key="n1",
+        titles=(Text("Clinics", "en"),),
+        related=(iris.thing("initiative", "demo", "1"),),
+        prizes=(prize,),
+    )
+    rows = record_rows("demo", Initiative(key="1", titles=(Text("Clinics", "en"),)))
+    rows += record_rows("prizes", won)
+    Journal(tmp_path / "journal").append(rows, run="run-1", time=SEEN)
+
+    async with served(tmp_path) as client:
+        page = await client.get("/page/initiative/demo/1", headers=HTML)
+
+    listed = page.text.partition("WSIS Prizes</h2>")[2].partition("</section>")[0]
+    assert "<b>2027</b>" in listed
+    assert "initiative/prizes/n1" in listed
+    assert "Winner" in listed

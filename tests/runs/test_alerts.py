@@ -15,6 +15,14 @@ from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
+from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.participation.comments import Comment, add_comment
+from harvesters.ledger.participation.prizes import Edition, Nomination, Stage
+from harvesters.ledger.participation.submissions import (
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+)
 from harvesters.notifications.alerts import check_rules, update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
@@ -23,6 +31,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
 from harvesters.source import Source
 from journal.outage import Outage
+from vocab.iris import BASE
 
 CHANNELS = Channels(name="Stocktake", public_url="https://stocktake.example")
 
@@ -47,6 +56,44 @@ def context(context: HarvestContext, tmp_path: Path, source: Source) -> HarvestC
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "projects.toml").write_text(tomlkit.dumps(DEFINITION), encoding="utf-8")
     return replace(context, source_dir=tmp_path / "sources")
+
+
+def test_moderators_are_told_what_waits(context: HarvestContext) -> None:
+    ledger, now = context.ledger, context.now()
+    waiting = Submission(
+        "s1", None, SubmissionState.SUBMITTED, 1, {}, None, "Clinics", "en", now, now, waiting_since=now
+    )  # fmt: skip
+    comment = Comment("c1", "/x", "Clinics", "Good", "en", SubmissionState.SUBMITTED, None, now)
+    day = now.date()
+    edition = Edition(
+        "2027", {"en": "Prizes"}, 2027, day, day, day + timedelta(9), day + timedelta(9),
+        day + timedelta(20), ("C4",), (), {},
+    )  # fmt: skip
+    nomination = Nomination(
+        "n1", "2027", f"{BASE}id/x", {}, "C4", Stage.SUBMITTED, None, "", None, now
+    )
+    conditions = ("submission_waits", "comment_waits", "nomination_waits")
+    found = [
+        replace(rule, name=when, when=when)
+        for when in conditions
+        for rule in rules('when = "late"')
+    ]
+
+    update_alerts(context, CHANNELS, found)
+    assert subjects(context) == []
+    submissions.add(ledger, waiting, SubmissionEvent("submitted", "ann", now))
+    add_comment(ledger, comment)
+    prizes.put_edition(ledger, edition)
+    prizes.add_nomination(ledger, nomination)
+    update_alerts(context, CHANNELS, found)
+
+    texts = [queued.message.text for queued in reversed(ledger.outbox.messages())]
+    assert subjects(context) == [f"Stocktake: Alert: {name}" for name in conditions]
+    assert "submissions that wait for a moderator: 1" in texts[0]
+    assert "https://stocktake.example/admin/page/submissions" in texts[0]
+    prizes.set_stage(ledger, "n1", Stage.NOMINATED, None)
+    update_alerts(context, CHANNELS, found)
+    assert subjects(context)[3:] == ["Stocktake: Over: nomination_waits"]
 
 
 def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(

@@ -223,6 +223,19 @@ async def test_a_title_in_the_table_is_no_formula(
     assert [row["title"] for row in csv.DictReader(io.StringIO(table.text))] == ["'=1+1"]
 
 
+async def test_the_link_of_an_initiative_leads_to_the_open_edition(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
+    address = "/submit/prizes/nominate?initiative=https%3A%2F%2Fx.example%2F1"
+
+    opened = await people.get(address)
+    to_day(world, "closes")
+    closed = await people.get(address)
+
+    assert opened.headers["location"] == address.replace("/nominate", "/2027/nominate")
+    assert (closed.status_code, closed.headers["location"]) == (303, "/submit/prizes")
+
+
 async def test_a_winner_cannot_be_nominated_again(
     world: SubmissionWorld, people: httpx.AsyncClient
 ) -> None:

@@ -268,6 +268,18 @@ def nominations(ledger: Database, edition: str | None = None, **columns: str) ->
     ]
 
 
+def count_waiting(ledger: Database, now: datetime) -> int:
+    """Return how many nominations wait for a decision, in the editions whose nominees are not
+    published yet.
+    """
+    return sum(
+        item.stage is Stage.SUBMITTED
+        for edition in editions(ledger)
+        if edition.source is None and not edition.is_past(edition.nominees, now)
+        for item in nominations(ledger, edition.id)
+    )
+
+
 def find_nomination(ledger: Database, edition: str, id: str) -> Nomination | None:
     """Return a nomination of an edition, or None."""
     return next(iter(nominations(ledger, edition, id=id)), None)

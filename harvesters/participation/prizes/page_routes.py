@@ -115,6 +115,18 @@ def show_editions(context: SubmissionContextDep) -> Response:
     return _render(context, "editions.html", {"editions": announced})
 
 
+@routes.get("/nominate")
+def find_open_edition(
+    context: SubmissionContextDep, initiative: Annotated[str, Query(max_length=2_000)] = ""
+) -> Response:
+    """Redirect to the form of the edition that takes nominations; without one, to all editions."""
+    now = context.admin.now()
+    for edition in prizes.editions(context.admin.ledger):
+        if edition.takes_nominations(now) and edition.is_past(edition.announced, now):
+            return _back(edition, f"/nominate?initiative={quote(initiative, safe='')}")
+    return RedirectResponse(PATH, HTTPStatus.SEE_OTHER)
+
+
 @routes.get("/{edition}.csv")
 def download_table(edition: str, context: SubmissionContextDep) -> Response:
     """Return the public nominations of an edition as CSV."""

@@ -39,6 +39,7 @@ from publisher.linked_data.view_models import ThingView, build_view
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.prizes import awards_of
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -228,6 +229,7 @@ class ThingPage:
             changes=await self._changes(record, description),
             related=await self._related(),
             family=await self._family(),
+            awards=await awards_of(self.service, self.document.iri),
             comments=comments,
             post=self.document.path,
             cluster=await cluster_of(self.service, self.document.iri),
