@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from journal.entry import read_header
-from journal.errors import ChainError
+from journal.errors import ChainError, JournalError
 from journal.journal import Journal
 
 _REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
@@ -25,11 +25,18 @@ class Fault:
 
 def journal_faults(journal: Journal) -> Iterator[Fault]:
     """Read every entry, and yield one fault for each that is missing, does not match its hash, or
-    does not follow the one before.
+    does not follow the one before, or that the object store of a shared journal lacks.
 
     Reads about 100 MB of uncompressed entries a second. Entries are never repaired: nothing else
     holds all that they hold.
     """
+    if journal.store:
+        try:
+            journal.compare(journal.store)
+        except ChainError as error:
+            yield Fault(journal.store.url, str(error), _REMEDY)
+        except JournalError as error:
+            yield Fault(journal.store.url, str(error), "check its address, then verify again")
     expected, previous = 1, ""
     for path in journal.paths():
         name, number = f"{journal.folder.name}/{path.name}", int(path.name.split(".")[0])

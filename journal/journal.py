@@ -33,6 +33,7 @@ _STORE_FOLDER = "journal"  # the journal's folder in a store
 _MAX_ENTRY_BYTES = 1 << 40
 _INCOMING_FOLDER = "coming"  # holds fetched entries until they are verified
 _REFRESH_SECONDS = 1.0  # seconds between two looks into a store
+_COMPARE_SECONDS = 60.0  # seconds between two lists of a store's entries: they find gaps
 
 
 def _no_fence() -> None:
@@ -55,13 +56,17 @@ class Journal:
             raise _write_error(folder, error) from error
         self.store = read_store(folder, patience)
         self.store_error = ""  # why the store could not be looked into last, "" where it could
-        self._refreshed_at = -inf
+        self._refreshed_at = self._compared_at = -inf
+        self._gap = ""  # the entry that the store lacked when it was compared last
         self._intact = ""  # id of the newest entry whose hash was checked
 
     @property
     def head(self) -> Entry | None:
         """Return the newest entry, None if there is none."""
         self._pull()
+        return self._newest()
+
+    def _newest(self) -> Entry | None:
         numbers = self._numbers()
         return read_header(self._path(numbers[-1])) if numbers else None
 
@@ -250,11 +255,34 @@ class Journal:
         entries are used.
         """
         if self.store and monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
+            is_first = self._refreshed_at == -inf
             try:
                 self._fetch(self.store)
-                self.store_error = ""
+                # a list costs more with each entry, so whoever looks once pays none
+                if not is_first and monotonic() - self._compared_at >= _COMPARE_SECONDS:
+                    self._find_gap(self.store)
+                self.store_error = self._gap
             except JournalError as error:
                 self.store_error = str(error)
+
+    def _find_gap(self, store: Store) -> None:
+        """Note which entry the store lacks, or has in another form, and what to do; "" if none."""
+        self._compared_at = monotonic()
+        try:
+            self.compare(store)
+            self._gap = ""
+        except ChainError as error:
+            self._gap = str(error)
+
+    def compare(self, store: Store, *, wait: bool = False) -> None:
+        """Raise ChainError unless the newest entry of *store* is ours, as a reader sees it: what
+        was added meanwhile is downloaded.
+        """
+        try:
+            self._compare(store, self._newest(), wait=wait)
+        except ChainError:
+            self._fetch(store, wait=wait)
+            self._compare(store, self._newest(), wait=wait)
 
     def check_store(self) -> None:
         """Download new entries from the object store, and raise ChainError unless its newest entry
@@ -265,13 +293,14 @@ class Journal:
         """
         self.refresh()
         if self.store:
-            self._compare(self.store, self.head)
+            self._compared_at = monotonic()
+            self._compare(self.store, self.head, wait=True)
 
-    def _compare(self, store: Store, head: Entry | None) -> None:
+    def _compare(self, store: Store, head: Entry | None, *, wait: bool) -> None:
         where, number = f"{store.url}/{_STORE_FOLDER}", head.number if head else 0
         names = (
             name.removesuffix(SUFFIX)
-            for name in store.names(_STORE_FOLDER, wait=True)
+            for name in store.names(_STORE_FOLDER, wait=wait)
             if name.endswith(SUFFIX)
         )
         newest = max((int(name) for name in names if name.isdigit()), default=0)

@@ -19,11 +19,13 @@ from moto.core.authorization import enable_iam_authentication
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
+from waiting import wait_until
 
 from harvesters.archive import Archive, read_body
 from journal import store
 from journal.entry import write
 from journal.errors import ChainError, JournalError, JournalWriteError
+from journal.integrity import journal_faults
 from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
@@ -338,6 +340,26 @@ def test_a_gap_in_the_store_is_not_filled(tmp_path: Path, url: str) -> None:
     )
 
     _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
+
+
+def test_readers_and_verification_name_the_entry_that_the_store_lacks(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    one = journal(tmp_path / "1", shared.as_uri())
+    entries = [one.append([ONE], run=f"r.{number}", time=NOW) for number in range(1, 6)]
+    (shared / "journal" / entries[1].path.name).rename(tmp_path / "aside")
+    reader = journal(tmp_path / "2", shared.as_uri())
+
+    wait_until(lambda: bool(reader.head and reader.store_error), "the reader to compare")
+    faults = [*journal_faults(reader)]
+    (tmp_path / "aside").rename(shared / "journal" / entries[1].path.name)
+    repaired = [*journal_faults(journal(tmp_path / "3", shared.as_uri()))]
+
+    assert reader.head is not None
+    assert reader.head.number == 1
+    assert "has entry 5, but entry 2 is missing" in reader.store_error
+    assert [fault.problem for fault in faults] == [reader.store_error]
+    assert repaired == []
 
 
 def test_a_missing_bucket_is_named(tmp_path: Path, url: str) -> None:
