@@ -103,12 +103,9 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
         processes["worker"] = ["worker"]  # the schedule only queues what is due
     if settings.releases:
         processes["release"] = ["release", "--every", settings.releases]
-    log.info(
-        "starting processes",
-        processes=list(processes),
-        url=f"{public_address(settings, host, port)}/",
-    )
-    supervise(processes, settings)
+    url = public_address(settings, host, port)
+    log.info("starting processes", processes=list(processes), url=f"{url}/")
+    supervise(processes, replace(settings, public_url=url))  # links of mails begin with it
 
 
 @app.command()
@@ -243,7 +240,10 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
             jobs.append(["release"])
         jobs += [["dump"], lambda: _announce_ready(url, settings, submissions.ADDRESS)]
         jobs.append(["examples", "run", "--json"])
-        supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, settings, jobs)
+        services = {"serve": ["serve", "--host", host, "--port", str(port)]}
+        supervise(
+            services, replace(settings, public_url=public_address(settings, host, port)), jobs
+        )
 
 
 def _demo_name(settings: Settings) -> str:

@@ -81,11 +81,14 @@ class Crawler:
         with (self.folder / LOG).open("ab", buffering=0) as log:
             workers = [asyncio.create_task(self._work(log)) for _ in range(AT_ONCE)]
             finished = asyncio.create_task(self._queue.join())
-            await asyncio.wait([finished, *workers], return_when=asyncio.FIRST_COMPLETED)
-            is_complete = finished.done()
-            for task in (finished, *workers):
-                task.cancel()
-            for result in await asyncio.gather(*workers, return_exceptions=True):
+            try:
+                await asyncio.wait([finished, *workers], return_when=asyncio.FIRST_COMPLETED)
+                is_complete = finished.done()
+            finally:  # Ctrl-C cancels the export: no worker may outlive the log
+                for task in (finished, *workers):
+                    task.cancel()
+                results = await asyncio.gather(*workers, return_exceptions=True)
+            for result in results:
                 if isinstance(result, Exception):
                     raise result
         if not is_complete:  # a page was cancelled, or an engine in Rust panicked

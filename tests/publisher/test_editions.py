@@ -453,6 +453,27 @@ async def test_an_export_whose_page_ends_without_a_response_is_not_finished(tmp_
             await crawler.run([Target("https://stocktaking.example/", "en", "index.html")])
 
 
+async def test_an_export_that_is_cancelled_leaves_no_worker(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def wait_forever(request: httpx.Request) -> httpx.Response:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError(request)
+
+    before = asyncio.all_tasks()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(wait_forever)) as client:
+        crawler = Crawler(client, ADDRESSES, tmp_path, {}, lambda *_: None)
+        first = Target("https://stocktaking.example/", "en", "index.html")
+        export_task = asyncio.create_task(crawler.run([first]))
+        await begun.wait()
+        export_task.cancel()
+        await asyncio.wait([export_task])
+
+    assert export_task.cancelled()
+    assert asyncio.all_tasks() == before
+
+
 def test_a_folder_with_other_files_is_refused(edition: Edition, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
 

@@ -16,11 +16,13 @@ from typing import Literal
 
 import pytest
 from click import unstyle
+from processes import free_port
 from projects import DEFINITION
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import stocktake
+from command_line import services
 from command_line.harvesting import groups
 from command_line.harvesting.source_runs import SourceQueue
 from command_line.settings import Settings
@@ -551,3 +553,17 @@ def test_a_run_whose_process_died_is_listed_as_interrupted(environment: dict[str
 
     assert outcomes[0][0]["outcome"] == "interrupted"
     assert outcomes[1]["outcome"] == "interrupted"
+
+
+def test_links_of_all_processes_of_up_begin_with_the_address_of_the_server(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = list[str]()
+    monkeypatch.setattr(
+        services, "supervise", lambda _, settings: addresses.append(settings.public_url)
+    )
+    port = free_port()
+
+    result = RUN.invoke(app, ["up", "--port", str(port)], env=environment)
+
+    assert (result.exit_code, addresses) == (0, [f"http://127.0.0.1:{port}"])

@@ -92,6 +92,9 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
     again = await browser.post(f"/submit/confirm/{world.last_secret()}")
 
     (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
+    assert "The rules find no fault." in summary.text
+    assert ">Kenya</dd>" in page.text
+    assert "geoArea" not in page.text
     assert "Open your mailbox" in mailbox.text
     assert "Village telecentres" in confirmed.text
     assert nothing_yet == (0, None)

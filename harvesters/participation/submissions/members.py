@@ -19,9 +19,11 @@ from harvesters.errors import ParseError
 from harvesters.ledger.participation.submissions import Content
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
+from languages.request_locale import current_locale
 from languages.term_titles import term_title
 from languages.translations import format_number, gettext
 from vocab.iris import Iris, is_web
+from vocab.schemes import label
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
 
 MAX_TITLE, MAX_TEXT, MAX_WORD, MAX_ADDRESS = 300, 20_000, 300, 2_000  # characters
@@ -164,19 +166,27 @@ def normalize(sent: object, base: str, language: str | None) -> Content:
 
 
 def written(value: object) -> list[str]:
-    """Return a normalized value as texts for readers.
+    """Return a normalized value as texts for readers: a country, whose value is an IRI, by its name
+    in the language of the request.
 
     >>> written({"en": "Plan"}), written([{"name": "Ministry", "country": "KE"}]), written({"4": {"en": "Because"}})
     (['en: Plan'], ['Ministry (KE)'], ['4: en: Because'])
+    >>> written(["http://metadata.un.org/sdg/codes/geoArea/404"])
+    ['Kenya']
     """
     if isinstance(value, Mapping) and "name" in value:
-        rest = ", ".join(str(part) for key, part in value.items() if key != "name")
+        rest = ", ".join(_named(part) for key, part in value.items() if key != "name")
         return [f"{value['name']} ({rest})" if rest else str(value["name"])]
     if isinstance(value, Mapping):
         return [f"{key}: {text}" for key, part in value.items() for text in written(part)]
     if isinstance(value, list):
         return [text for item in value for text in written(item)]
-    return [] if value is None else [str(value)]
+    return [] if value is None else [_named(value)]
+
+
+def _named(value: object) -> str:
+    text = str(value)
+    return label(text, current_locale().language) or text
 
 
 def title_of(content: Content) -> str:
