@@ -137,7 +137,8 @@ async def completions(service: QueryService) -> dict[str, object]:
     terms: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
     for row in await service.rows(query("completions")):
         kind, iri = terms[row["kind"].value], row["iri"].value
-        kind[iri] = kind.get(iri) or _label(row)
+        # of several names, such as the codes of an indicator, the same one whatever their order
+        kind[iri] = min(filter(None, (kind.get(iri), _label(row))), default="")
     items = {
         kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())]
         for kind, labels in terms.items()
