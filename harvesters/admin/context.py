@@ -127,6 +127,10 @@ class AdminContext:
         """Return the faults of all invalid source definitions."""
         return [source for source in self._load_sources() if isinstance(source, Reason)]
 
+    def count_invalid_definitions(self) -> int:
+        """Return the number of source definitions that have a fault."""
+        return sum(1 for _ in self.source_dir.glob("*.toml")) - len(self.sources())
+
     def source(self, name: str) -> Source:
         """Return a source by its name; raise NotFound."""
         for source in self.sources():

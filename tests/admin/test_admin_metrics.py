@@ -24,6 +24,8 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
         replace(failed, state=State.FAILED, ended=world.clock.now(), counts={"new": 3}, fetched=5)
     )
 
+    (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
+
     answer = await client.get("/admin/metrics", headers=bearer(world.tokens["read"]))
 
     families = text_string_to_metric_families(answer.text)
@@ -41,6 +43,7 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
         == world.clock.now().timestamp()
     )
     assert results["stocktake_disk_free_bytes", ()] > 0
+    assert results["stocktake_invalid_definitions", ()] == 1
 
 
 async def test_the_metrics_need_a_key(client: httpx.AsyncClient, world: Any) -> None:

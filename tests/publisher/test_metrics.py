@@ -17,6 +17,8 @@ from publish_fixture import copy_data
 from waiting import wait_until
 
 from harvesters.admin.api import metrics
+from journal import mirror_origin
+from journal.mirror_origin import Origin, RefusedEntry
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 
@@ -63,6 +65,24 @@ async def test_metrics_agree_with_health_and_status(client: httpx.AsyncClient) -
             == source["consecutive_failures"]
         )
         assert result["stocktake_source_state", (name, source["state"])] == 1
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_refused_origin_degrades_health_and_metrics(tmp_path: Path, refused: bool) -> None:
+    service = QueryService(tmp_path, IRIS)
+    reason = "entry 7 follows another entry 6"
+    entry = RefusedEntry(7, reason, "2026-03-01T12:00:00Z", "quarantine/7")
+    origin = Origin("https://origin.example/", IRIS.base, refused=entry if refused else None)
+    mirror_origin.write(service.journal.folder, origin)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
+    ) as client:
+        health, result = (await client.get("/health")).json(), await samples(client)
+
+    causes = [fault["cause"] for fault in health.get("faults", [])]
+    assert causes == ([reason] if refused else [])
+    assert result["stocktake_degraded", ()] == int(refused)
 
 
 async def test_requests_are_counted_by_path_and_status(client: httpx.AsyncClient) -> None:

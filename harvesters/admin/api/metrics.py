@@ -86,6 +86,11 @@ def _system_metrics(view: SystemView, context: AdminContext) -> Iterable[Metric]
         "Runs that a person requested and that have not begun",
         view.waiting,
     )
+    yield GaugeMetricFamily(
+        "stocktake_invalid_definitions",
+        "Source definitions with faults, whose sources are not harvested",
+        context.count_invalid_definitions(),
+    )
     yield GaugeMetricFamily("stocktake_runs_in_progress", "Runs in progress", len(view.running))
     yield GaugeMetricFamily(
         "stocktake_notifications_undelivered",

@@ -148,11 +148,9 @@ _FRESH = {"Cache-Control": "no-store"}
 async def health(request: Request, service: ServiceDep) -> Response:
     """Load balancers and monitors read this."""
     snapshot, faults = service.snapshot, Faults(str(service.data))
-    lag, details = await _journal_state(service, faults)
+    lag, details = await find_faults(service, faults)
     details |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
     details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
-    add_store_faults(service, faults)
-    await asyncio.to_thread(_add_release_faults, service.data / "releases", faults)
     if snapshot is None:
         details |= {
             "status": "starting",
@@ -189,6 +187,16 @@ async def health(request: Request, service: ServiceDep) -> Response:
     return JSONResponse(
         answer, HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK, _FRESH
     )
+
+
+async def find_faults(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:
+    """Add every part that fails, for ``/health`` and ``/metrics`` alike; return the number of
+    entries that are not published yet, and the state of the journal and of its origin.
+    """
+    lag, details = await _journal_state(service, faults)
+    _add_store_faults(service, faults)
+    await asyncio.to_thread(_add_release_faults, service.data / "releases", faults)
+    return lag, details
 
 
 def _describe_unbuilt(snapshot: Snapshot) -> str:
@@ -241,7 +249,7 @@ def _add_release_faults(folder: Path, faults: Faults) -> None:
         faults.add("releases", str(error), _RELEASE_REMEDY)
 
 
-def add_store_faults(service: QueryService, faults: Faults) -> None:
+def _add_store_faults(service: QueryService, faults: Faults) -> None:
     """Add what keeps the store, and the projections beside it, from following the journal."""
     if service.store_failure:
         faults.add("SPARQL store", service.store_failure, _EXTERNAL_REMEDY)

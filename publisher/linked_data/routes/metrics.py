@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from publisher.http.endpoints import get
 from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.request_metrics import RequestMetrics
-from publisher.linked_data.routes.health import Faults, add_store_faults
+from publisher.linked_data.routes.health import Faults, find_faults
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, clock, source_statuses
 from vocab.freshness import Freshness
@@ -45,7 +45,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     _add_store(registry, service)
     _add_queries(registry, service)
     faults = Faults(str(service.data))
-    add_store_faults(service, faults)
+    await find_faults(service, faults)
     if service.snapshot and not service.store_failure:
         _add_sources(registry, await faults.attempt("sources", source_statuses(service), {}))
     _add_degraded(registry, faults)
