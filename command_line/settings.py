@@ -47,7 +47,7 @@ class Settings:
         "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
         "STOCKTAKE_SMTP_URL": "Mail server for alerts: smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS (STARTTLS), or smtps:.",
         "STOCKTAKE_OIDC_URL": "OpenID Connect provider that submitters may sign in with: https://CLIENT:SECRET@HOST/PATH, its issuer.",
-        "STOCKTAKE_LOG_FORMAT": "logfmt or json: the form of log lines on standard error. Default: logfmt.",
+        "STOCKTAKE_LOG_FORMAT": "logfmt or json: the form of log lines on standard error. Default: prose on a terminal, else logfmt.",
         "STOCKTAKE_WEBHOOK_SECRET": "Secret that signs the webhooks of alerts.",
     }
 

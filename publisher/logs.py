@@ -1,5 +1,5 @@
-"""Write each log event as one line on standard error, as logfmt or JSON. In logfmt, tracebacks of
-our own errors take more lines.
+"""Write each log event as one line on standard error: as prose on a terminal, elsewhere as logfmt, or
+as JSON. Except in JSON, tracebacks of our own errors take more lines.
 
 Warnings and errors of libraries are written the same way. A repeated error is logged once, then
 counted.
@@ -35,8 +35,9 @@ def configure_logging(*processors: Processor, form: str = "") -> None:
     at each line, since tests replace it.
 
     *processors* see each event before repeated errors are dropped. *form* is one of LOG_FORMATS; ""
-    is the first.
+    is prose on a terminal and logfmt elsewhere.
     """
+    prose = not form and sys.stderr.isatty()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -45,7 +46,7 @@ def configure_logging(*processors: Processor, form: str = "") -> None:
             RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             render_exception,
-            JSONRenderer() if form == "json" else Renderer(),
+            JSONRenderer() if form == "json" else Renderer(prose_line if prose else logfmt_line),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
@@ -98,20 +99,43 @@ def render_exception(logger: WrappedLogger, name: str, event: EventDict) -> Even
     )
 
 
-class Renderer:
-    """Render an event as a line of ``name=value`` pairs; the lines of a traceback follow it,
-    indented.
-    """
+_LOGFMT = structlog.processors.LogfmtRenderer(
+    key_order=["timestamp", "level", "source", "event"], drop_missing=True
+)
 
-    def __init__(self) -> None:
-        order = ["timestamp", "level", "source", "event"]
-        self._line = structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True)
+
+def logfmt_line(event: EventDict) -> str:
+    """Return an event as ``name=value`` pairs."""
+    return _LOGFMT(None, "", event)
+
+
+def prose_line(event: EventDict) -> str:
+    """Return an event as a person reads it on a terminal: the time of the day in UTC, the level
+    unless it is that of most, the source, what happened, and the other fields.
+
+    >>> prose_line({"timestamp": "2026-03-01T12:00:05.1Z", "level": "info", "event": "server started", "url": "http://a/"})
+    '12:00:05 server started: url http://a/'
+    >>> prose_line({"timestamp": "2026-03-01T12:00:05.1Z", "level": "error", "source": "kenya", "event": "run failed"})
+    '12:00:05 error: kenya: run failed'
+    """
+    names = ("timestamp", "level", "source", "event")
+    timestamp, level, source, text = (str(event.get(name) or "") for name in names)
+    head = [*([level] if level != "info" else []), *([source] if source else []), text]
+    rest = [f"{name} {value}" for name, value in event.items() if name not in names]
+    return f"{timestamp[11:19]} {': '.join([*head, *([', '.join(rest)] if rest else [])])}"
+
+
+class Renderer:
+    """Render an event as one *line*; the lines of a traceback follow it, indented."""
+
+    def __init__(self, line: Callable[[EventDict], str] = logfmt_line) -> None:
+        self._line = line
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         """Return the text."""
         lines = str(event.pop("exception", "")).splitlines()
         return "\n    ".join(
-            [self._line(logger, name, escape_fields(logger, name, event)), *map(_escaped, lines)]
+            [self._line(escape_fields(logger, name, event)), *map(_escaped, lines)]
         )
 
 

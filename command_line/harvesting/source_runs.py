@@ -74,8 +74,15 @@ def harvest(
         )
         results = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
         results |= _invalid_sources(definitions.errors)
+        on_purpose = settings.demo and not names
         return _report_results(
-            results, refused, context, settings.program(), dry_run=dry_run, json=json
+            results,
+            refused,
+            context,
+            settings.program(),
+            dry_run=dry_run,
+            json=json,
+            on_purpose=on_purpose,
         )
 
 
@@ -124,6 +131,7 @@ def _report_results(
     *,
     dry_run: bool,
     json: bool,
+    on_purpose: bool = False,
 ) -> int:
     """Print a row for each source as a table or as JSON; return the exit code."""
     if json:
@@ -136,15 +144,34 @@ def _report_results(
         print(orjson.dumps([*refused, *rows]).decode())
     elif results:
         out.print(terminal_output.results_table(results, dry_run=dry_run))
-        for name, result in results.items():
-            if isinstance(result, Plan):
-                for line in terminal_output.failure_lines(name, result, context.ledger, program):
-                    out.print(line, soft_wrap=True)
+        for line in _result_lines(results, context, program, on_purpose=on_purpose):
+            out.print(line, soft_wrap=True)
     if any(
         isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()
     ):
         return 2
     return int(bool(refused) or any(map(_needs_attention, results.values())))
+
+
+def _result_lines(
+    results: Mapping[str, Plan | FailedRun],
+    context: HarvestContext,
+    program: str,
+    *,
+    on_purpose: bool,
+) -> list[str]:
+    """Return the lines below the table: for each source why records were not published, or one line
+    for all if they are withheld *on_purpose*, as in the demo.
+    """
+    plans = {name: result for name, result in results.items() if isinstance(result, Plan)}
+    if on_purpose:
+        withheld = sum(plan.counts.get("withheld", 0) for plan in plans.values())
+        return [terminal_output.purpose_line(withheld, program)] if withheld else []
+    return [
+        line
+        for name, plan in plans.items()
+        for line in terminal_output.failure_lines(name, plan, context.ledger, program)
+    ]
 
 
 def _needs_attention(result: Plan | FailedRun) -> bool:

@@ -81,6 +81,18 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
     return [*remarks, *lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 
+def purpose_line(withheld: int, program: str) -> str:
+    """Return the line on records that the demo withholds, with the command that counts them.
+
+    >>> purpose_line(43, "stocktake")
+    '43 records withheld on purpose: the simulated registries have faults; to see them: stocktake runs list'
+    """
+    return (
+        f"{withheld:,} {'record' if withheld == 1 else 'records'} withheld on purpose: "
+        f"the simulated registries have faults; to see them: {program} runs list"
+    )
+
+
 def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
     text = run_report.describe_outcome(plan, dry_run=dry_run)
     return f"[yellow]{text}[/yellow]" if plan.hold_reason or plan.run.reason else text
@@ -372,7 +384,9 @@ class ProgressBar:
                 time.monotonic(),
             )
         task, started = self._tasks[step.source]
-        rate = step.records / max(time.monotonic() - started, 0.001)
+        seconds = time.monotonic() - started
         pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
-        text = f"{pages}, {rate:,.0f} records/s"
+        # the rate of a shorter time says nothing
+        rate = f", {step.records / seconds:,.0f} records/s" if seconds >= 1 else ""
+        text = f"{pages}{rate}"
         self._progress.update(task, completed=step.records, total=step.reported_total, rate=text)

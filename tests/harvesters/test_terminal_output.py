@@ -146,7 +146,8 @@ def test_a_preview_shows_each_warning_once() -> None:
 
 
 def test_the_bar_of_a_source_ends_with_its_run() -> None:
-    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    text = io.StringIO()
+    console = Console(file=text, width=80, force_terminal=True)
     with ProgressBar(console, quiet=False) as bar:
         bar.show(Progress("a", 1, 10, 20))
         bar.show(Progress("b", 1, 10, None))
@@ -155,3 +156,5 @@ def test_the_bar_of_a_source_ends_with_its_run() -> None:
         bar.finish("c")
 
         assert bar.sources == ["b"]
+    assert "1 page" in text.getvalue()
+    assert "records/s" not in text.getvalue()

@@ -5,6 +5,7 @@ fault of ours.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import re
@@ -40,6 +41,29 @@ def stderr() -> Iterator[None]:
     root.handlers = [
         handler for handler in root.handlers if not isinstance(handler, LibraryHandler)
     ]
+
+
+class Terminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [("", " error: kenya: run failed: reason refused\n"), ("logfmt", ' source=kenya event="run failed" reason=refused\n')],
+)  # fmt: skip
+def test_a_terminal_gets_prose_unless_a_format_is_set(
+    stderr: None, monkeypatch: pytest.MonkeyPatch, form: str, line: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    configure_logging(form=form)
+
+    structlog.get_logger().error("run failed", source="kenya", reason="refused")
+
+    assert terminal.getvalue().endswith(line)
 
 
 def test_line_breaks_of_a_message_become_spaces(
