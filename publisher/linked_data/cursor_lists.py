@@ -36,6 +36,7 @@ PAGE_SIZE = 50  # things on a page
 class SortOrder(Enum):
     """The sort orders of a list."""
 
+    INITIATIVES = "initiatives"  # of organizations, those with most first
     TITLE = "title"  # English titles first, then those in other languages
     NEWEST = "newest"
     ADDRESS = "address"
@@ -115,7 +116,7 @@ LISTS = {
         "?thing a org:Organization .",
         "OPTIONAL { ?thing skos:prefLabel ?name }",
         "?thing skos:prefLabel ?title .",
-        orders=(SortOrder.TITLE, SortOrder.ADDRESS),
+        orders=(SortOrder.INITIATIVES, SortOrder.TITLE, SortOrder.ADDRESS),
     ),
     "sources": ListDefinition(
         "?thing a dcat:Catalog .",
@@ -128,6 +129,7 @@ _KEYS = {
     SortOrder.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
     SortOrder.NEWEST: "MAX(str(?changed))",
     SortOrder.ADDRESS: '""',
+    SortOrder.INITIATIVES: '""',  # while there is no facet index
 }
 
 
@@ -160,9 +162,10 @@ class ListPage:
 
 
 async def load_page(
-    parameters: ListParameters, service: QueryService, name: str, about: str = ""
+    parameters: ListParameters, service: QueryService, name: str, about: str = "", words: str = ""
 ) -> ListPage:
-    """Return the page of the list *name* about *about*.
+    """Return the page of the list *name* about *about*; of organizations those with *words* in
+    their names.
 
     Raises HTTPProblem (400) for an unknown order or an invalid cursor.
     """
@@ -181,9 +184,18 @@ async def load_page(
     cursor = parameters.before or parameters.after
     upward = (order is not SortOrder.NEWEST) != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    filters = _as_filter(name, about, service)
-    tables = open_facet_index(service.current.path) if filters else None
-    if filters and tables:
+    filters, tables = _as_filter(name, about, service), open_facet_index(service.current.path)
+    if name == "organizations" and tables:
+        listed = await asyncio.to_thread(
+            tables.list_organizations, words, order.value, upward, (key, address), PAGE_SIZE + 1
+        )
+        numbers = {thing: Term(str(things), "literal") for thing, _, things in listed}
+        pairs = [(thing, key) for thing, key, _ in listed]
+        rows = [
+            row | {"initiatives": numbers[row["thing"].value]}
+            for row in await _detail_rows(pairs, definition, service.iris.base, service)
+        ]  # nothing links to the base, so no row is repeated for each property
+    elif filters and tables:
         pairs = await asyncio.to_thread(
             tables.list_after, filters, order.value, upward, key, address, PAGE_SIZE + 1
         )
@@ -257,9 +269,12 @@ def _bindings(about: str, key: str, address: str) -> dict[str, str]:
 
 def _query_text(definition: ListDefinition, order: SortOrder, upward: bool) -> str:
     newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
-    keyed = {SortOrder.TITLE: definition.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[
-        order
-    ]
+    keyed = {
+        SortOrder.TITLE: definition.titles,
+        SortOrder.NEWEST: newest,
+        SortOrder.ADDRESS: "",
+        SortOrder.INITIATIVES: "",
+    }[order]
     parts = {
         "PATTERN": f"{definition.members} {keyed}",
         "KEY": _KEYS[order],

@@ -4,7 +4,7 @@ initiatives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from publisher.rdf.results import iri
@@ -15,20 +15,20 @@ from publisher.store.query_service import QueryService
 @dataclass(frozen=True, slots=True)
 class OrganizationDetails:
     """The registry's name, the IRIs of type (None if not stated) and countries, and the number of
-    initiatives.
+    initiatives, None while it is not counted.
     """
 
     source: str
     classification: str | None
     countries: tuple[str, ...]
-    initiatives: int
+    initiatives: int | None
 
 
 async def load_organization_details(
-    organizations: Iterable[str], service: QueryService
+    initiatives: Mapping[str, int | None], service: QueryService
 ) -> dict[str, OrganizationDetails]:
-    """Return the details of organizations by IRI."""
-    things = " ".join(map(iri, organizations))
+    """Return the details of organizations by IRI; *initiatives* are their numbers of initiatives."""
+    things = " ".join(map(iri, initiatives))
     rows = (
         await service.rows(query("organization-details").replace("THINGS", things))
         if things
@@ -52,6 +52,6 @@ async def load_organization_details(
             address.partition("/id/organization/")[2].partition("/")[0],
             known.classification if known and known.classification else classification,
             tuple(dict.fromkeys(countries)),
-            int(row["initiatives"].value),
+            initiatives[address],
         )
     return result

@@ -302,6 +302,16 @@ async def test_the_csv_of_a_search_has_the_columns_of_a_topic_and_its_clusters(
     assert (len(rows), len({row["cluster"] for row in rows})) == (128, 124)
 
 
+async def test_an_organization_of_two_names_is_listed_once_with_the_initiatives_of_both(
+    client: httpx.AsyncClient,
+) -> None:
+    items = (await client.get("/organizations.json")).json()["items"]
+    numbers = {item["id"]: item["initiatives"] for item in items}
+
+    assert [body in numbers for body in sorted(BODIES)] == [True, False]
+    assert numbers[IRIS.thing("organization", "atlas", "office-of-the-atlas")] == 4
+
+
 def read_csv(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 

@@ -106,15 +106,35 @@ async def test_places_goals_and_countries_have_pages_and_data_of_their_things(
     assert 'rel="prev"' in again.text
 
 
-async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncClient) -> None:
+async def test_organizations_with_most_initiatives_are_listed_first(
+    client: httpx.AsyncClient,
+) -> None:
     organizations = (await client.get("/organizations.json")).json()
-    sources = (await client.get("/sources.json")).json()
 
-    assert [organization["title"] for organization in organizations["items"]] == [
+    assert organizations["sort"] == "initiatives"
+    assert {organization["title"] for organization in organizations["items"]} == {
         "Clinics United",
         "Fund for Health",
         "Ministry of Health",
-    ]
+    }
+    numbers = [organization["initiatives"] for organization in organizations["items"]]
+    assert numbers == sorted(numbers, reverse=True)
+
+
+async def test_organizations_are_filtered_by_a_part_of_their_names(
+    client: httpx.AsyncClient,
+) -> None:
+    page = (await client.get("/organizations?q=hEALTH&sort=title", headers=HTML)).text
+    items = (await client.get("/organizations.json?q=hEALTH&sort=title")).json()["items"]
+
+    assert [item["title"] for item in items] == ["Fund for Health", "Ministry of Health"]
+    assert "Clinics United" not in page
+    assert 'name="q" type="search" dir="auto" maxlength="200" value="hEALTH"' in page
+
+
+async def test_all_registries_are_listed(client: httpx.AsyncClient) -> None:
+    sources = (await client.get("/sources.json")).json()
+
     assert [source["id"] for source in sources["items"]] == [f"{BASE}source/demo"]
 
 

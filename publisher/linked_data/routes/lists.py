@@ -55,6 +55,9 @@ _Gone = Annotated[
 _Concept = Annotated[
     str | None, Query(description="Things with a concept, goal, target or country, by its IRI")
 ]
+_Words = Annotated[
+    str, Query(max_length=200, description="A part of the names of the organizations")
+]
 _Organization = Annotated[str | None, Query(description="Things of an organization, by its IRI")]
 
 
@@ -147,14 +150,16 @@ async def things(
 
 @register_list(router, "organizations", "List all organizations")
 async def organizations(
-    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor, q: _Words = ""
 ) -> Response:
-    """Organizations publish, fund or take part in initiatives."""
-    list_page = await load_page(cursor, service, "organizations")
-    details = await load_organization_details(
-        [row["thing"].value for row in list_page.rows], service
-    )
-    return respond_list(request, pages, "organizations", {}, list_page, details)
+    """Organizations publish, fund or take part in initiatives; those of one cluster are one."""
+    list_page = await load_page(cursor, service, "organizations", words=q)
+    numbers = {
+        row["thing"].value: int(row["initiatives"].value) if "initiatives" in row else None
+        for row in list_page.rows
+    }
+    details = await load_organization_details(numbers, service)
+    return respond_list(request, pages, "organizations", {"q": q} if q else {}, list_page, details)
 
 
 def respond_list(
@@ -169,13 +174,14 @@ def respond_list(
     path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
     chosen_format = negotiate_list(request)
     if chosen_format is HTML:
-        about = next(iter(params.values()), None)
+        about = next((value for key, value in params.items() if key != "q"), None)
         body = bytes(
             pages.page(
                 "list.html",
                 name=name,
                 path_=path,
                 about=about,
+                words=params.get("q", ""),
                 list_page=list_page,
                 details=details,
                 concept_label=_label,
@@ -254,8 +260,9 @@ def _item(row: Row, page: str, details: OrganizationDetails | None) -> ListItemJ
         document |= {
             "source": details.source,
             "countries": list(details.countries),
-            "initiatives": details.initiatives,
         }
+        if details.initiatives is not None:
+            document["initiatives"] = details.initiatives
         if details.classification:
             document["classification"] = details.classification
     return document

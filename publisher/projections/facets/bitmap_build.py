@@ -89,6 +89,7 @@ def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
         connection.execute(read_sql("organizations"))
         connection.execute(read_sql("spans"))
         connection.execute(read_sql("groups"))
+        connection.execute(read_sql("organization-list"))
         for names, query in _FILES.items():
             columns = connection.execute(query).fetchnumpy()
             for name, column in zip(names, columns.values(), strict=True):

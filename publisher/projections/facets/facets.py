@@ -234,6 +234,12 @@ KEYS = {
     "newest": "changed",
     "address": "''",
 }
+# as KEYS, of the list of organizations; those with most initiatives come first
+ORGANIZATION_KEYS = {
+    "initiatives": "printf('%012d', 999999999999 - initiatives)",
+    "title": KEYS["title"],
+    "address": "''",
+}
 ORDERS = {
     "newest": "changed DESC NULLS LAST",
     "title": "lower(title) NULLS LAST",

@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from publisher.projections.facets.bitmap_index import BitmapIndex, CountCodes, CountT, intersect
 from publisher.projections.facets.database import read_sql
-from publisher.projections.facets.facets import BITS, FACETS, KEYS, ORDERS
+from publisher.projections.facets.facets import BITS, FACETS, KEYS, ORDERS, ORGANIZATION_KEYS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.properties import kind_number
 from publisher.projections.facets.thing_count import ThingCount
@@ -201,6 +201,25 @@ class FacetIndex:
             ListedThing(line, cluster, page, codes or {})
             for line, (cluster, page, codes) in zip(lines, rows, strict=True)
         ]
+
+    def list_organizations(
+        self, words: str, key: str, upward: bool, cursor: tuple[str, str], limit: int
+    ) -> list[tuple[str, str, int]]:
+        """List the organizations with *words* in their names after the key and the IRI *cursor*,
+        those of a cluster once: IRI, key and number of initiatives.
+        """
+        name, (since, after) = ORGANIZATION_KEYS[key], cursor
+        compares, direction = (">", "ASC") if upward else ("<", "DESC")
+        return self._query(
+            f"""SELECT iri, {name} AS key, initiatives FROM organization_list
+            WHERE contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words)))
+            AND ({name} {compares} $since OR {name} = $since AND iri {compares} $after)
+            ORDER BY key {direction}, iri {direction} LIMIT $limit""",
+            words=words,
+            since=since,
+            after=after,
+            limit=limit,
+        )
 
     def list_after(
         self, filters: Filter, key: str, upward: bool, since: str, after: str, limit: int
