@@ -44,6 +44,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/topics.{suffix}": ("/topics.json",),
     "/compare": ("/compare", "/compare?one=country/404&other=goal/3", "/compare?from=entry/1"),
     "/compare.{suffix}": ("/compare.json?from=entry/1",),
+    "/compare/moments": ("/compare/moments",),
     "/compare/records": ("/compare/records?from=entry/1",),
     "/mcp": (),
     "/embed/{rest:path}": ("/embed/count", "/embed/bars/goal?lang=fr", "/embed/map", "/embed/table/country", "/embed/trend/region"),

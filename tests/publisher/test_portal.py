@@ -129,6 +129,23 @@ async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_miss
     assert 'href="/compare?one=line%2FC4"' in text
 
 
+async def test_two_topics_are_paired_on_one_scale_by_difference(
+    client: httpx.AsyncClient,
+) -> None:
+    text = await page(client, "/compare?one=goal/3&other=line/C4")
+    moments = await page(client, "/compare/moments")
+
+    figure = text.partition('id="pair-country"')[2].partition("</section>")[0]
+    rows = re.findall(r"<tr><th.*?</tr>", figure.partition("<tbody>")[2], re.DOTALL)
+    widths = [[float(width) for width in re.findall(r'width="([\d.]+)"', row)] for row in rows]
+    gaps = [abs(one - other) for one, other in widths]
+    assert max(width for pair in widths for width in pair) == 100
+    assert gaps == sorted(gaps, reverse=True)
+    assert "Greatest difference: " in figure
+    assert 'name="from"' not in text
+    assert 'name="from"' in moments
+
+
 async def test_the_map_of_a_topic_has_a_title_and_a_legend(client: httpx.AsyncClient) -> None:
     topic = await page(client, "/scheme/action-line/C4")
     country = await page(client, f"/concept?iri={KENYA}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
@@ -14,8 +15,9 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
+from publisher.formats import HTML
 from publisher.history.comparison import (
     CHANGES,
     Moment,
@@ -46,12 +48,13 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.portal.entity_statistics import COMPARED, PARTY
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import FacetPanel, facet_panels, sort_key
+from publisher.portal.facet_panels import MAX_BARS, FacetBar, FacetPanel, facet_panels, sort_key
 from publisher.portal.moments import moment_sheets, moment_tables
 from publisher.portal.profile import Profile, profile
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
@@ -118,6 +121,29 @@ class MomentForm:
     record: str
 
 
+class PairedRow(NamedTuple):
+    """A code with the counts of both topics."""
+
+    code: str
+    name: str
+    href: str
+    one: ThingCount
+    other: ThingCount
+
+
+class PairedPanel(NamedTuple):
+    """A figure of two topics: its rows, the greatest difference first, on one scale up to *largest*,
+    and a sentence on that difference.
+    """
+
+    facet: str
+    title: str
+    queries: tuple[str, str]
+    rows: list[PairedRow]
+    largest: int
+    finding: str
+
+
 router = APIRouter()
 
 
@@ -142,13 +168,20 @@ async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep
 
     def show() -> Response:
         return pages.page(
-            "compare.html", topics=topics, chosen=chosen, sides=sides, form=form, moments=None
+            "compare.html", topics=topics, chosen=chosen, sides=sides, pairs=paired_panels(sides)
         )
 
     sheets = [panel.table for side in sides for panel in side.panels] or [
         DataTable("none", "", (), ())
     ]
     return await dataset_response(request, service, sheets, show)
+
+
+@get(router, "/compare/moments", include_in_schema=False)
+async def moments_form(request: Request, pages: PagesDep) -> Response:
+    """Show the form for two moments; its result is at `/compare`."""
+    page = pages.page("moments.html", form=MomentForm("", "", "", ""), moments=None)
+    return build_response(request, Representation(bytes(page.body), HTML.media))
 
 
 @get(
@@ -229,10 +262,7 @@ async def _compare_moments(
 
     def show() -> Response:
         return pages.page(
-            "compare.html",
-            topics=_topics(require_facet_index(service), names),
-            chosen=["", ""],
-            sides=[],
+            "moments.html",
             form=form,
             moments=(one, other),
             tables=tables,
@@ -333,3 +363,37 @@ def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     else:
         name, href = names.short(facet, code), names.page(facet, code)
     return Side(name, href, profile(tables, filters, names), panels)
+
+
+def paired_panels(sides: Sequence[Side]) -> list[PairedPanel]:
+    """Return the figures that two topics have in common; none for one topic."""
+    if len(sides) != 2:
+        return []
+    one, other = ({panel.facet: panel for panel in side.panels} for side in sides)
+    return [_pair(panel, other[facet]) for facet, panel in one.items() if facet in other]
+
+
+def _pair(one: FacetPanel, other: FacetPanel) -> PairedPanel:
+    bars = {bar.code: bar for bar in (*one.bars, *other.bars)}
+    counts = [{bar.code: bar.value for bar in panel.bars} for panel in (one, other)]
+    rows = [
+        _paired_row(bar, *(values.get(code, NONE) for values in counts))
+        for code, bar in bars.items()
+    ]
+    rows.sort(key=lambda row: (-abs(row.one - row.other), sort_key(one.facet, row.code, row.one)))
+    first = rows[0]
+    finding = _("Greatest difference: {name} ({one} and {other})").format(
+        name=isolate(first.name), one=format_number(first.one), other=format_number(first.other)
+    )
+    return PairedPanel(
+        one.facet,
+        one.title,
+        (one.query, other.query),
+        rows[:MAX_BARS],
+        max(one.largest, other.largest),
+        finding if first.one != first.other else "",
+    )
+
+
+def _paired_row(bar: FacetBar, one: ThingCount, other: ThingCount) -> PairedRow:
+    return PairedRow(bar.code, bar.name, bar.href, one, other)
