@@ -31,6 +31,7 @@ IRIS = Iris()
 HTML = {"Accept": "text/html"}
 RICH = "initiative/demo/a%2F1"
 HEALTH = IRIS.concept("action-line", "C7-ehea")
+OCEAN = "http://metadata.un.org/sdg/14.a"
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
@@ -171,6 +172,10 @@ def search(tmp_path: Path) -> Searcher:
         ),
         "title": SearchEntry("", "event", "a", 1, (("Four for health", "en"),), ()),
         "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
+        "ocean": SearchEntry("", "event", "a", 1, (("Five", "en"),), (), (OCEAN,)),
+        "farms": SearchEntry("", "event", "a", 1, (("An e-agriculture portal", "en"),), ()),
+        "joined": SearchEntry("", "event", "a", 1, (("eAgriculture days", "en"),), ()),
+        "vitamin": SearchEntry("", "event", "a", 1, (("Agriculture and vitamin E", "en"),), ()),
     }
     writer = IndexWriter(tmp_path / "index")
     for name, item in texts.items():
@@ -198,7 +203,19 @@ def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> N
 
     order = [thing.rpartition("/")[2] for thing, _ in hits.scores]
     assert order[:3] == ["both", "title", "text"]
-    assert {*order[3:]} == {"link", "party"}
+    assert {*order[3:5]} == {"link", "party"}
+
+
+def test_the_label_of_a_target_weighs_less_than_other_labels(search: Searcher) -> None:
+    hits = search.find(SearchRequest("health"), 10)
+
+    assert hits.scores[-1][0].rpartition("/")[2] == "ocean"
+
+
+def test_a_word_with_a_letter_and_a_hyphen_is_one_word(search: Searcher) -> None:
+    hits = search.find(SearchRequest("e-agriculture"), 10)
+
+    assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == {"farms", "joined"}
 
 
 def test_a_word_that_most_labels_have_finds_nothing_by_them(search: Searcher) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
 
+from publisher.projections.facets.facets import SDG
 from publisher.projections.search.analyzer import STEMMERS, character_pairs, fold, stem, tokens
 from publisher.projections.search.index import schema
 
@@ -29,6 +30,7 @@ _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for 
 # regular expressions that are cached: a third of a megabyte and some milliseconds each
 _PATTERNS = 32
 _INFIX = 5  # minimum letters of a word that matches inside other words
+_ELECTRONIC = re.compile(r"[^\W\d_]-\w+\*?")  # one word: e-agriculture, m-health
 _CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 FIELDS = ("title", "text")
@@ -87,6 +89,8 @@ class Clause(NamedTuple):
 def parse_clauses(text: str) -> list[list[Clause]]:
     """Parse a search: a list of clauses that must all match, each with its alternatives.
 
+    A word such as e-agriculture is the phrase "e agriculture" or the word eagriculture.
+
     >>> [[(clause.words[0][0], clause.is_negated) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
@@ -101,13 +105,14 @@ def parse_clauses(text: str) -> list[list[Clause]]:
         if not words:
             continue
         remaining -= len(words)
-        clause = Clause(
-            words, match["phrase"] is not None, typed.endswith("*"), match["minus"] is not None
-        )
-        if is_alternative:
-            clauses[-1].append(clause)
-        else:
-            clauses.append([clause])
+        if not is_alternative:
+            clauses.append([])
+        is_phrase, is_negated = match["phrase"] is not None, match["minus"] is not None
+        is_prefix, is_one = typed.endswith("*"), bool(_ELECTRONIC.fullmatch(typed))
+        clauses[-1].append(Clause(words, is_phrase or is_one, is_prefix, is_negated))
+        if is_one and not is_phrase and not is_negated:
+            joined = ("".join(word for word, _ in words), False)
+            clauses[-1].append(Clause((joined,), False, is_prefix, is_negated))
         is_alternative = False
     return clauses
 
@@ -133,7 +138,8 @@ def build_query(
     if not any(occur == Occur.Must for occur, _ in parts):
         parts.append((Occur.Must, Query.all_query()))
     if topics and parts and (whole := topics.named_whole(request.words, fuzzy=fuzzy)):
-        parts.append((Occur.Should, _linked(whole, _WHOLE_TOPIC)))
+        named = [iri for iri in whole if not _is_target(iri)]
+        parts += [(Occur.Should, _linked(named, _WHOLE_TOPIC))] if named else []
     for name in ("language", "kind", "source"):
         if (value := getattr(request, name)) is not None:
             term = Query.term_query(schema(), name, value, "basic")
@@ -273,10 +279,25 @@ def _word_in_any_field(
             )
         )
         near, far = topics.named_by(word, run, is_prefix, fuzzy)
-        queries += [
-            _linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris
-        ]
+        queries += [_linked(iris, score) for iris, score in weigh_topics(near, far) if iris]
     return queries
+
+
+def weigh_topics(
+    near: Sequence[str], far: Sequence[str]
+) -> tuple[tuple[Sequence[str], float], tuple[Sequence[str], float]]:
+    """Return concepts with the scores of their things. The labels of targets are sentences, which
+    name many things: they weigh as longer labels do.
+    """
+    targets = [iri for iri in near if _is_target(iri)]
+    return ([iri for iri in near if iri not in targets], _NEAR_TOPIC), (
+        [*targets, *far],
+        _FAR_TOPIC,
+    )
+
+
+def _is_target(iri: str) -> bool:
+    return iri.startswith(SDG) and "." in iri.removeprefix(SDG)
 
 
 def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
