@@ -13,6 +13,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.participation.comments.admin_routes import routes as comment_moderation
 from harvesters.participation.comments.page_routes import routes as comment_pages
 from harvesters.participation.inbox.routes import routes as inbox
+from harvesters.participation.prizes.admin_routes import routes as prize_administration
 from harvesters.participation.prizes.api import routes as prize_api
 from harvesters.participation.prizes.page_routes import routes as prize_pages
 from harvesters.participation.submissions.app import MODERATION, create_submissions
@@ -21,7 +22,7 @@ from harvesters.participation.submissions.submitters.identity import SubmissionC
 
 def admin_app(context: AdminContext) -> FastAPI:
     """Return the admin pages, with those of moderators."""
-    return create_admin(context, (*MODERATION, comment_moderation))
+    return create_admin(context, (*MODERATION, comment_moderation, prize_administration))
 
 
 def submissions_app(context: SubmissionContext) -> FastAPI:

@@ -38,6 +38,7 @@ _WAITING: Mapping[str, Callable[[Ledger, datetime], int]] = {
 _PAGES = {
     "alert_submission_waits": "submissions",
     "alert_comment_waits": "comments",
+    "alert_nomination_waits": "prizes",
 }
 
 log = structlog.get_logger(component="notifications")

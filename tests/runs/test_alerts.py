@@ -58,7 +58,7 @@ def context(context: HarvestContext, tmp_path: Path, source: Source) -> HarvestC
     return replace(context, source_dir=tmp_path / "sources")
 
 
-def test_moderators_are_told_what_waits(context: HarvestContext) -> None:
+def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     ledger, now = context.ledger, context.now()
     waiting = Submission(
         "s1", None, SubmissionState.SUBMITTED, 1, {}, None, "Clinics", "en", now, now, waiting_since=now
@@ -73,26 +73,26 @@ def test_moderators_are_told_what_waits(context: HarvestContext) -> None:
         "n1", "2027", f"{BASE}id/x", {}, "C4", Stage.SUBMITTED, None, "", None, now
     )
     conditions = ("submission_waits", "comment_waits", "nomination_waits")
-    found = [
+    waiting_rules = [
         replace(rule, name=when, when=when)
         for when in conditions
         for rule in rules('when = "late"')
     ]
 
-    update_alerts(context, CHANNELS, found)
+    update_alerts(context, CHANNELS, waiting_rules)
     assert subjects(context) == []
     submissions.add(ledger, waiting, SubmissionEvent("submitted", "ann", now))
     add_comment(ledger, comment)
     prizes.put_edition(ledger, edition)
     prizes.add_nomination(ledger, nomination)
-    update_alerts(context, CHANNELS, found)
+    update_alerts(context, CHANNELS, waiting_rules)
 
     texts = [queued.message.text for queued in reversed(ledger.outbox.messages())]
     assert subjects(context) == [f"Stocktake: Alert: {name}" for name in conditions]
     assert "submissions that wait for a moderator: 1" in texts[0]
     assert "https://stocktake.example/admin/page/submissions" in texts[0]
     prizes.set_stage(ledger, "n1", Stage.NOMINATED, None)
-    update_alerts(context, CHANNELS, found)
+    update_alerts(context, CHANNELS, waiting_rules)
     assert subjects(context)[3:] == ["Stocktake: Over: nomination_waits"]
 
 

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from typer.testing import CliRunner
 
 from command_line.harvesting.prizes import app
 from command_line.settings import Settings
+from harvesters.admin.access import key_store
+from harvesters.admin.access.keys import Scope
+from harvesters.admin.app import create_admin
 from harvesters.errors import PrizeError
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.prizes import Stage
 from harvesters.participation.prizes import contest
+from harvesters.participation.prizes.admin_routes import routes as admin_routes
 from harvesters.participation.prizes.api import routes
 from harvesters.participation.prizes.edition_file import read_edition
 from harvesters.participation.prizes.page_routes import routes as page_routes
@@ -622,4 +628,41 @@ def test_an_edition_is_added_before_there_is_a_data_directory(tmp_path: Path) ->
     assert (answer.exit_code, answer.output.strip()) == (
         0,
         "edition 2015: 18 categories, 2014-12-15 to 2015-05-26",
+    )
+
+
+async def test_a_contest_is_run_from_the_admin_pages(
+    world: SubmissionWorld, people: httpx.AsyncClient
+) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
+    _, key = key_store.create(world.ledger, "Joan", Scope.ADMIN, world.clock.now())
+    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, (admin_routes,)))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as admin:
+        path, signing_in = "/admin/page/prizes", {"key": key, "path": "/admin/"}
+        await admin.post("/admin/sign-in", data=signing_in)
+        early = await admin.get(f"{path}/2027")
+        to_day(world, "closes")
+        await admin.post("/admin/sign-in", data=signing_in)
+        match = re.search(r'name="csrf" value="([^"]+)"', (await admin.get(path)).text)
+        assert match
+        token = match[1]
+        text = edition_text(world.clock.now().date())
+        added = await admin.post(path, data={"csrf": token, "edition": "2028", "text": text})
+        wrong = await admin.post(path, data={"csrf": token, "edition": "2029", "text": "year = 1"})
+        expert = {"csrf": token, "mail": "Jane@example.org", "do": "add"}
+        await admin.post(f"{path}/2027/experts", data=expert)
+        decision = {"csrf": token, "nomination": id, "stage": "winner", "special": "youth"}
+        decided = await admin.post(f"{path}/2027/stage", data=decision)
+        page = await admin.get(f"{path}/2027")
+
+    assert "Stages are decided after nominations close." in early.text
+    assert (added.status_code, wrong.status_code, decided.status_code) == (303, 422, 303)
+    assert "opens: this day is required" in wrong.text
+    assert prizes.find_edition(world.ledger, "2028") is not None
+    assert prizes.experts(world.ledger, "2027") == ["jane@example.org"]
+    (row,) = prizes.nominations(world.ledger, "2027")
+    assert (row.stage, row.special) == (Stage.WINNER, "youth")
+    assert all(
+        word in page.text for word in ("Village telecentres", "Youth prize", "jane@example.org")
     )

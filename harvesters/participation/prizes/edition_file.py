@@ -58,11 +58,23 @@ def read_edition(file: Path) -> Edition:
     be.
     """
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise PrizeError(f"{file}: invalid TOML: {error}") from error
-    if faults := list(_faults(file.stem, table)):
-        raise PrizeError("\n".join(f"{file}: {fault}" for fault in faults))
+    return parse_edition(file.stem, text, f"{file}")
+
+
+def parse_edition(id: str, text: str, name: str = "") -> Edition:
+    """Return the edition *id* that the TOML *text* defines. Raises PrizeError as ``read_edition``,
+    with the *name* of its file.
+    """
+    name = name or id
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PrizeError(f"{name}: invalid TOML: {error}") from error
+    if faults := list(_faults(id, table)):
+        raise PrizeError("\n".join(f"{name}: {fault}" for fault in faults))
     criteria = tuple(
         Criterion(item["code"], float(item.get("weight", 1)), item["label"])
         for item in table.get("criteria", ())
@@ -70,7 +82,7 @@ def read_edition(file: Path) -> Edition:
     return Edition(
         **{
             **table,
-            "id": file.stem,
+            "id": id,
             "announced": table.get("announced", table["opens"]),
             "categories": tuple(table.get("categories", categories())),
             "criteria": criteria,

@@ -256,14 +256,7 @@ def ro_crate(
     written so far, *later* names those that are written after it. All are signed.
     """
     licences = _licences(release)
-    signed = [*(file.name for file in files), CRATE, *later]
-    unwritten = [
-        *(_unwritten_file(name, "sums and facts of the files of this release") for name in later),
-        *(
-            _unwritten_file(f"{name}{SUFFIX}", f"signature of {name}, by minisign")
-            for name in signed
-        ),
-    ]
+    described = [*(_crate_file(file, release) for file in files), *_unwritten_files(files, later)]
     columns = [
         (f"#{table.name}-{column.name}", table, column)
         for table in TABLES.values()
@@ -281,9 +274,7 @@ def ro_crate(
         "license": _references(licences)[0] if len(licences) == 1 else _references(licences),
         "publisher": {"@id": "#publisher"},
         "author": {"@id": "#publisher"},
-        "hasPart": _references(
-            [*(file.name for file in files), *(str(item["@id"]) for item in unwritten)]
-        ),
+        "hasPart": _references(str(item["@id"]) for item in described),
         "variableMeasured": _references(identifier for identifier, *_ in columns),
     }
     return {
@@ -298,8 +289,7 @@ def ro_crate(
                 "url": release.iri,
             },
             *(_crate_licence(licence) for licence in licences),
-            *(_crate_file(file, release) for file in files),
-            *unwritten,
+            *described,
             *(_crate_column(identifier, table, column) for identifier, table, column in columns),
         ],
     }
@@ -335,6 +325,18 @@ def _crate_file(file: File, release: Release) -> dict[str, object]:
         "sha256": file.sha256,
         "dateModified": release.issued,
     }
+
+
+def _unwritten_files(files: Sequence[File], later: Sequence[str]) -> list[dict[str, object]]:
+    """Describe the files named in *later*, and the signatures of all files."""
+    signed = [*(file.name for file in files), CRATE, *later]
+    return [
+        *(_unwritten_file(name, "sums and facts of the files of this release") for name in later),
+        *(
+            _unwritten_file(f"{name}{SUFFIX}", f"signature of {name}, by minisign")
+            for name in signed
+        ),
+    ]
 
 
 def _unwritten_file(name: str, says: str) -> dict[str, object]:
