@@ -25,7 +25,7 @@ class BoundedCallError(HarvestError):
     """The process ended at one of its limits; the message says at which, as the end of a sentence."""
 
 
-class LogLine(NamedTuple):
+class ForwardedLine(NamedTuple):
     """A line that the process logs; its parent writes it."""
 
     method: str  # of the logger
@@ -81,7 +81,7 @@ def call_bounded(
     process.start()
     theirs.close()
     try:
-        while isinstance(result := ours.recv(), LogLine):
+        while isinstance(result := ours.recv(), ForwardedLine):
             write_log_line(*result)
     except EOFError as error:
         process.join()
@@ -101,7 +101,7 @@ def _run(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    forward_logs(lambda method, event: connection.send(LogLine(method, event)))
+    forward_logs(lambda method, event: connection.send(ForwardedLine(method, event)))
     meter = Meter(limits, alarm=True)
     meter.step()
     try:

@@ -142,6 +142,8 @@ OTHER_MEANINGS = {
     "Data": "heads the forms of data of a page; the label is a word of the registry of digital public goods",
     "data": "names any data of a page; the label is a word of the registry of digital public goods",
     "Content": "heads the content of a page; the label is a word of the registry of digital public goods",
+    "New": "heads the new records of a run or release; the label is the state of a registry without runs",
+    "new": "is what became of a record; the label is the state of a registry without runs",
     "submitted": "is the state of a submission; the label is a stage of the prizes",
     "cancelled": "is said of an event; the label is the status of an initiative",
     "freshness": "is a keyword of an example query; the label is a property of a source",
