@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -19,6 +21,7 @@ from harvesters.errors import HarvestError
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits, describe_exit
 
 T = TypeVar("T")
+_LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
 
 
 class BoundedCallError(HarvestError):
@@ -75,7 +78,13 @@ def call_bounded(
     function raises.
     """
     limits = limits or ProcessLimits()
-    context = multiprocessing.get_context("forkserver")
+    # The fork server has a socket in the folder for temporary files.
+    has_room = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
+    context: ForkServerContext | SpawnContext = (
+        multiprocessing.get_context("forkserver")
+        if has_room
+        else multiprocessing.get_context("spawn")
+    )
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(theirs, limits, function, arguments), daemon=True)
     process.start()

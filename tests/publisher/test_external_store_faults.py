@@ -364,7 +364,7 @@ class StoreHere:
 def store_here() -> Iterator[StoreHere]:
     here = StoreHere(Store())
 
-    class Handler(BaseHTTPRequestHandler):
+    class StoreHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -391,7 +391,7 @@ def store_here() -> Iterator[StoreHere]:
         def log_message(self, *_: object) -> None:
             """Write nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), StoreHandler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         here.url = f"http://127.0.0.1:{server.server_address[1]}/sparql"

@@ -43,7 +43,7 @@ def stderr() -> Iterator[None]:
     ]
 
 
-class Terminal(io.StringIO):
+class TerminalText(io.StringIO):
     """A standard error that is a terminal."""
 
     def isatty(self) -> bool:
@@ -57,7 +57,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_gets_prose_unless_a_format_is_set(
     stderr: None, monkeypatch: pytest.MonkeyPatch, form: str, line: str
 ) -> None:
-    terminal = Terminal()
+    terminal = TerminalText()
     monkeypatch.setattr(sys, "stderr", terminal)
     configure_logging(form=form)
 

@@ -18,7 +18,6 @@ from journal.journal import Journal
 from publisher.projections import journal_reader
 from publisher.projections.facets import thing_rows, updater
 from publisher.projections.facets.database import BUILD_VERSION, Database
-from publisher.projections.facets.facets import SDG
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.facets.thing_rows import FacetRows
@@ -30,6 +29,7 @@ from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.runner import Runner
+from vocab.goals import SDG
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
 from vocab.statements.describe import quads

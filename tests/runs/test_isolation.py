@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -329,18 +330,23 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
 
 
 def test_no_process_and_no_file_is_left_when_collectors_are_closed(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext,
+    registry: PagedRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = {*Path("/tmp").glob("stocktake-*")}, {*children(os.getpid())}
+    temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = {*children(os.getpid())}
     registry.names[5] = "segfault the mapping"
 
     with hostile.collectors() as own:
         harvest(definition(), replace(isolated, collectors=own))
 
-    assert not {*children(os.getpid())} - before[1]
-    assert not [
-        item for item in {*Path("/tmp").glob("stocktake-*")} - before[0] if (item / "body").exists()
-    ]
+    assert not {*children(os.getpid())} - before
+    assert not [item for item in temporary.glob("stocktake-*") if (item / "body").exists()]
 
 
 def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Mailbox:
 
 
 @dataclass(frozen=True)
-class Site:
+class SubmissionSite:
     """An installation on loopback: its address, its mailbox, and the key of a moderator."""
 
     base: str
@@ -117,7 +117,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubmissionSite]:
     home, port, mailbox = tmp_path_factory.mktemp("site"), free_port(), Mailbox()
     (home / "sources").mkdir()
     (home / "sources" / "submissions.toml").write_text(definition(), encoding="utf-8")
@@ -147,7 +147,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             line, cwd=home, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}, ended_by="TERM"
         ) as process:
             wait_for_url(f"http://127.0.0.1:{port}/health", process)
-            yield Site(f"http://127.0.0.1:{port}", mailbox, key, settings)
+            yield SubmissionSite(f"http://127.0.0.1:{port}", mailbox, key, settings)
     finally:
         controller.stop()
 
@@ -228,7 +228,7 @@ class Visit:
         self.look()
 
 
-def accept(visit: Visit, site: Site, title: str = "telecentres") -> None:
+def accept(visit: Visit, site: SubmissionSite, title: str = "telecentres") -> None:
     """Accept the submission that waits, as a moderator."""
     visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     if visit.browser.run("document.querySelectorAll('#key').length"):
@@ -259,7 +259,7 @@ def attach(browser: Browser, file: Path) -> None:
     browser.send_command("DOM.setFileInputFiles", nodeId=field, files=[str(file)])
 
 
-def let_a_year_pass(site: Site) -> None:
+def let_a_year_pass(site: SubmissionSite) -> None:
     """Move what was accepted a year back, so that its submitter is asked whether it is still true."""
     with (
         closing(
@@ -274,7 +274,11 @@ def let_a_year_pass(site: Site) -> None:
 
 
 def send_form(
-    visit: Visit, site: Site, answers: dict[str, dict[str, object]], picture: Path, mail: str
+    visit: Visit,
+    site: SubmissionSite,
+    answers: dict[str, dict[str, object]],
+    picture: Path,
+    mail: str,
 ) -> str:
     """Fill in the form, send it and confirm the address; return the path of the submission."""
     visit.look()
@@ -306,7 +310,12 @@ def send_form(
 )
 @pytest.mark.smoke("ar-False")
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
-    site: Site, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
+    site: SubmissionSite,
+    browser: Browser,
+    packages: Path,
+    tmp_path: Path,
+    language: str,
+    scripts: bool,
 ) -> None:
     visit = Visit(browser, packages, scripts)
     answers: dict[str, Any] = ARABIC if language == "ar" else ANSWERS
@@ -377,7 +386,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
 
 
-def decide_by_http(site: Site, id: str, decision: str) -> None:
+def decide_by_http(site: SubmissionSite, id: str, decision: str) -> None:
     """Decide about a submission as a moderator, without a browser."""
     with httpx.Client(
         base_url=site.base, headers={"Origin": site.base}, follow_redirects=True, timeout=60
@@ -395,7 +404,7 @@ def decide_by_http(site: Site, id: str, decision: str) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def test_the_same_by_http_alone(site: Site) -> None:
+def test_the_same_by_http_alone(site: SubmissionSite) -> None:
     sent = len(site.mailbox.texts)
     httpx.post(
         f"{site.base}/submissions/confirmations", json={"mail": "carol@example.org"}, timeout=60
@@ -464,7 +473,7 @@ def test_the_same_by_http_alone(site: Site) -> None:
 
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_messages_of_the_rules_appear_while_a_person_types(
-    site: Site, browser: Browser, packages: Path, language: str
+    site: SubmissionSite, browser: Browser, packages: Path, language: str
 ) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}/submit?lang={language}", 320)
@@ -499,7 +508,7 @@ def test_messages_of_the_rules_appear_while_a_person_types(
     assert visit.faults == []
 
 
-def set_days(site: Site, folder: Path, opened: int, edition: str = "2027") -> None:
+def set_days(site: SubmissionSite, folder: Path, opened: int, edition: str = "2027") -> None:
     """Store an edition whose nominations opened some days ago."""
     file = folder / f"{edition}.toml"
     file.write_text(
@@ -508,7 +517,7 @@ def set_days(site: Site, folder: Path, opened: int, edition: str = "2027") -> No
     site.command("prizes", "add", str(file))
 
 
-def publish_initiative(visit: Visit, site: Site) -> str:
+def publish_initiative(visit: Visit, site: SubmissionSite) -> str:
     """Submit and accept an initiative; return the path of its page when the register has it."""
     sent = len(site.mailbox.texts)
     httpx.post(
@@ -534,7 +543,7 @@ def publish_initiative(visit: Visit, site: Site) -> str:
     return f"/page/initiative/submissions/{answer.json()['id']}"
 
 
-def stages(site: Site, edition: str = "2027") -> list[str]:
+def stages(site: SubmissionSite, edition: str = "2027") -> list[str]:
     """Return the stages of the prizes of an edition that are published."""
     whole = f"<http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/{edition}>"
     query = f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; {whole} }}"
@@ -547,7 +556,7 @@ def stages(site: Site, edition: str = "2027") -> list[str]:
 
 
 def test_a_nomination_becomes_the_winner_in_the_browser(
-    site: Site, browser: Browser, packages: Path, tmp_path: Path
+    site: SubmissionSite, browser: Browser, packages: Path, tmp_path: Path
 ) -> None:
     visit = Visit(browser, packages)
     initiative = publish_initiative(visit, site)
@@ -616,7 +625,7 @@ def test_a_nomination_becomes_the_winner_in_the_browser(
     assert "Youth prize" in browser.run("document.querySelector('main').textContent")
 
 
-def client_of(site: Site, mail: str) -> httpx.Client:
+def client_of(site: SubmissionSite, mail: str) -> httpx.Client:
     """Return a client of a person who confirmed an address."""
     headers, sent = {"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"}, len(site.mailbox.texts)
     httpx.post(
@@ -631,7 +640,9 @@ def client_of(site: Site, mail: str) -> httpx.Client:
     )
 
 
-def test_a_nomination_becomes_the_winner_by_http_alone(site: Site, tmp_path: Path) -> None:
+def test_a_nomination_becomes_the_winner_by_http_alone(
+    site: SubmissionSite, tmp_path: Path
+) -> None:
     title = "Radio for herders"
     with (
         client_of(site, "nora@example.org") as person,
@@ -688,7 +699,7 @@ PATHS = ("/submit", "/submit/prizes", "/submit/mine", "/submit/confirm/nothing",
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_in_arabic_on_a_telephone_has_no_fault(
-    site: Site, browser: Browser, packages: Path, path: str
+    site: SubmissionSite, browser: Browser, packages: Path, path: str
 ) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)

@@ -149,7 +149,7 @@ def test_a_thematic_reader_meets_no_number_of_a_run() -> None:
     assert {
         name for name in thematic if re.search("quads|Records|query|last|network", name)
     } == set()
-    assert len(TERMS) - len(thematic) == 68
+    assert len(TERMS) - len(thematic) == 69
 
 
 def test_no_name_is_in_both_namespaces() -> None:

@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from vocab.countries import AREA
+from vocab.goals import SDG
 from vocab.initiative import Basis
 from vocab.iris import BASE, Iris
 from vocab.schemes import concepts, label
 from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 
-SDG = "http://metadata.un.org/sdg/"
 ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
 _PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}

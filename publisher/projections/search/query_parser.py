@@ -19,9 +19,9 @@ from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
 
-from publisher.projections.facets.facets import SDG
 from publisher.projections.search.analyzer import STEMMERS, character_pairs, fold, stem, tokens
 from publisher.projections.search.index import schema
+from vocab.goals import SDG
 
 MAX_LENGTH = 1_000  # characters of a search
 MAX_WORDS = 24  # words of a search; the rest is ignored
