@@ -462,8 +462,12 @@ def twins(number: int) -> Iterator[Entity]:
 
 def peak_of_clusters(number: int) -> int:
     """Return how many bytes of Python objects describing the clusters of *number* pairs takes at
-    most.
+    most: the least of three measures, since a thread of an earlier test may allocate meanwhile.
     """
+    return min(measured_peak(number) for _ in range(3))
+
+
+def measured_peak(number: int) -> int:
     sides = (
         [IRIS.thing("initiative", source, f"{key:05}") for source in ("a", "b")]
         for key in range(number)
