@@ -34,7 +34,9 @@ def journal_faults(journal: Journal) -> Iterator[Fault]:
         try:
             journal.compare(journal.store)
         except ChainError as error:
-            yield Fault(journal.store.url, str(error), _REMEDY)
+            # its text ends with what to do
+            problem, _, remedy = str(error).rpartition("; ")
+            yield Fault(journal.store.url, problem, remedy)
         except JournalError as error:
             yield Fault(journal.store.url, str(error), "check its address, then verify again")
     expected, previous = 1, ""

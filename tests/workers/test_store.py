@@ -358,7 +358,8 @@ def test_readers_and_verification_name_the_entry_that_the_store_lacks(tmp_path: 
     assert reader.head is not None
     assert reader.head.number == 1
     assert "has entry 5, but entry 2 is missing" in reader.store_error
-    assert [fault.problem for fault in faults] == [reader.store_error]
+    (fault,) = faults
+    assert f"{fault.problem}; {fault.remedy}" == reader.store_error
     assert repaired == []
 
 
