@@ -75,9 +75,10 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
-    import_quickly("command_line.site").serve(
-        settings, public_address(settings, host, port), host, port
-    )
+    site, url = import_quickly("command_line.site"), public_address(settings, host, port)
+    if not context.find_root().params["parent"]:  # `up` and `demo` start a schedule beside it
+        site.suggest_schedule(settings, url)
+    site.serve(settings, url, host, port)
 
 
 @app.command()

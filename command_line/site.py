@@ -30,12 +30,14 @@ from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
 from harvesters.admin.access.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
+from harvesters.errors import HarvestError
 from harvesters.participation.comments.actions import shown_comments
 from harvesters.participation.inbox.link import InboxLink, takes_notifications
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
 from harvesters.participation.submissions.submitters.provider import parse_provider
+from harvesters.runs.locks import is_schedule_running
 from journal import mirror_origin
 from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher
@@ -76,6 +78,24 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
     site = create_site(settings, url)
     log.info("server started", url=f"{url}/")
     run(create_config(site, host, port, settings.proxies))
+
+
+def suggest_schedule(settings: Settings, url: str) -> None:
+    """Log how to harvest on schedule if no schedule runs; a mirror does not harvest."""
+    if mirror_origin.read(settings.data / "journal"):
+        return
+    admin = create_admin_context(settings, url)
+    try:
+        runs = is_schedule_running(admin.ledger, settings.data)
+    except HarvestError:  # a folder without a ledger has no schedule; of a database we do not know
+        runs = not settings.ledger.startswith("sqlite")
+    finally:
+        admin.close()
+    if not runs:
+        log.info(
+            "no schedule is running, so nothing is harvested by itself",
+            action="stocktake up runs the server and the schedule",
+        )
 
 
 def create_site(settings: Settings, url: str) -> Starlette:

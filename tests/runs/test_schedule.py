@@ -10,12 +10,15 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from structlog.testing import capture_logs
 
 from command_line.harvesting.schedule import CurrentSources, file_states, interrupted_sources
+from command_line.settings import Settings
+from command_line.site import suggest_schedule
 from harvesters.ledger.models import State
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
 from harvesters.runs.schedule.scheduler import Jobs, create_scheduler, log_missed
 from harvesters.source import Source, load_all
+from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEFINITION = """
@@ -238,3 +241,24 @@ def test_a_running_schedule_is_known_until_it_ends(context: HarvestContext) -> N
     second.release()
 
     assert [*known, is_running()] == [False, True, True, True, False, True, False]
+
+
+def test_serve_names_what_to_start_where_no_schedule_runs(
+    context: HarvestContext, tmp_path: Path
+) -> None:
+    ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
+    settings = Settings(
+        context.data, context.data / "sources", BASE, ledger, frozenset(), "me", "rust"
+    )
+    lock, url = ScheduleLock(context), "http://127.0.0.1:8000"
+
+    with capture_logs() as alone:
+        suggest_schedule(replace(settings, ledger="sqlite:////nowhere/ledger"), url)
+        suggest_schedule(settings, url)
+    lock.acquire()
+    with capture_logs() as beside:
+        suggest_schedule(settings, url)
+    lock.release()
+
+    assert ["stocktake up" in line["action"] for line in alone] == [True, True]
+    assert beside == []
