@@ -265,6 +265,25 @@ async def test_a_source_page_states_its_state_and_the_reason(client: httpx.Async
 
 
 @session_loop
+@pytest.mark.parametrize("source", ["beta", "nova"])
+async def test_a_source_that_published_nothing_has_a_page_of_its_state(
+    client: httpx.AsyncClient, source: str
+) -> None:
+    listed = await client.get("/status", headers=HTML)
+    page = await client.get(f"/source/{source}", headers=HTML)
+    turtle = await client.get(f"/source/{source}.ttl")
+    links = set(re.findall(r'href="(/source/[^"#?]+)"', page.text))
+
+    assert f'href="/source/{source}"' in listed.text
+    assert f"<h1>{source}</h1>" in page.text
+    assert f'<span class="state {"failing" if source == "beta" else "new"}">' in page.text
+    assert "ops:publishedRecords" in turtle.text
+    assert "gamma" not in turtle.text
+    assert {link for link in links if (await client.get(link)).status_code != 200} == set()
+    assert (await client.get("/source/unknown", headers=HTML)).status_code == 404
+
+
+@session_loop
 @pytest.mark.parametrize("query", ["format=csv", "format=nonsense"])
 async def test_a_format_that_the_status_has_not_is_refused(
     client: httpx.AsyncClient, query: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
@@ -32,7 +33,7 @@ from publisher.portal.registries import COVERED_FACETS, Registry, list_registrie
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.store.descriptions import describe_graph
+from publisher.store.descriptions import Description, describe_graph
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import clock, source_statuses
@@ -62,7 +63,7 @@ async def source(
     request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
 ) -> Response:
     """The page lists the records of the registry."""
-    document = await find_document(request, service, describe_graph, 2)
+    document = await find_document(request, service, _describe, 2)
     source_iri = document.description.iri
     things = await load_page(cursor, service, "source", source_iri)
     feeds = feed_links(origin(request), source_iri, service.iris)
@@ -74,6 +75,17 @@ async def source(
         subject,
         document.suffix,
         lambda: _show(request, service, pages, document, things),
+    )
+
+
+async def _describe(service: QueryService, source: str) -> Description:
+    """Describe a registry; of one that has published nothing, its state is all that is known."""
+    described = await describe_graph(service, source)
+    if described.statements:
+        return described
+    status = await describe_graph(service, service.iris.status, source)
+    return replace(
+        status, statements=tuple(row for row in status.statements if row.subject == source)
     )
 
 
