@@ -31,14 +31,16 @@ _CLASS = {
     "organization": f"{ORG}Organization",
 }
 
+MarkedNames = tuple[tuple[tuple[Piece, ...], str | None], ...]  # with their languages
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """A result: *title* is in the preferred language, *passage* is the matching part of its
     description; *modified* is a time in UTC.
 
-    *links* are the IRIs of its concepts that the words name, *parties* the names of its
-    organizations that have some of the words.
+    *links* are the IRIs of its concepts that the words name, *parties* and *places* the names of
+    its organizations and places that have some of the words.
     """
 
     entry: SearchEntry
@@ -49,7 +51,8 @@ class SearchResult:
     language: str | None
     passage: tuple[Piece, ...]
     links: tuple[str, ...] = ()
-    parties: tuple[tuple[tuple[Piece, ...], str | None], ...] = ()
+    parties: MarkedNames = ()
+    places: MarkedNames = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class ResultJson(TypedDict):
     languages: Sequence[str]
     links: Sequence[WebAddress]
     organizations: list[str]
+    places: list[str]
 
 
 class SearchResultsJson(TypedDict):
@@ -180,10 +184,13 @@ def _row(result: SearchResult) -> ResultJson:
         "passage": "".join(piece.text for piece in result.passage),
         "languages": result.entry.languages,
         "links": result.links,
-        "organizations": [
-            "".join(piece.text for piece in pieces) for pieces, _tag in result.parties
-        ],
+        "organizations": _plain(result.parties),
+        "places": _plain(result.places),
     }
+
+
+def _plain(names: MarkedNames) -> list[str]:
+    return ["".join(piece.text for piece in pieces) for pieces, _tag in names]
 
 
 def _describe(page: SearchPage, iris: Iris) -> Description:

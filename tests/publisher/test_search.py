@@ -68,6 +68,26 @@ async def test_an_organization_is_found_by_its_name(client: httpx.AsyncClient) -
     ]
 
 
+async def test_a_place_and_a_venue_are_found_by_their_names(client: httpx.AsyncClient) -> None:
+    place = await results_of(client, q="marsabit")
+    venue = await results_of(client, q="geneva", kind="event")
+    html = await client.get("/search?q=marsabit", headers=HTML)
+
+    assert [item["places"] for item in place["results"]] == [["Marsabit"]]
+    assert ["Geneva"] in [item["places"] for item in venue["results"]]
+    assert "<mark>Marsabit</mark>" in html.text
+
+
+async def test_a_record_is_found_by_its_key_in_any_kind_of_search(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await results_of(client, q="a/1")
+    answer = await sparql(client, 'SELECT ?thing { ?thing text:query "A/1" }')
+
+    assert page["results"][0]["thing"].endswith("/id/initiative/demo/a%2F1")
+    assert "initiative/demo/a%2F1" in answer.text
+
+
 async def test_what_is_gone_is_not_found(client: httpx.AsyncClient) -> None:
     assert (await results_of(client, q="lost"))["total"] == 0
 

@@ -176,6 +176,11 @@ def search(tmp_path: Path) -> Searcher:
         "farms": SearchEntry("", "event", "a", 1, (("An e-agriculture portal", "en"),), ()),
         "joined": SearchEntry("", "event", "a", 1, (("eAgriculture days", "en"),), ()),
         "vitamin": SearchEntry("", "event", "a", 1, (("Agriculture and vitamin E", "en"),), ()),
+        "spot": SearchEntry(
+            "", "event", "a", 1, (("Six", "en"),), (), places=(("Nairobi West", "en"),)
+        ),
+        "KE%2F17": SearchEntry("", "event", "a", 1, (("Seven", "fr"),), (), (KENYA,)),
+        "KE%2F18": SearchEntry("", "event", "a", 1, (("Eight", "es"),), (), (KENYA,)),
     }
     writer = IndexWriter(tmp_path / "index")
     for name, item in texts.items():
@@ -206,10 +211,47 @@ def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> N
     assert {*order[3:5]} == {"link", "party"}
 
 
-def test_the_label_of_a_target_weighs_less_than_other_labels(search: Searcher) -> None:
-    hits = search.find(SearchRequest("health"), 10)
+@each(
+    "words, is_listed, similar",
+    [("health", False, False), ('"health"', False, False), ("ocean health", True, False),
+     ('"ocean health"', True, False), ("biodiversity", True, True)],
+)  # fmt: skip
+def test_a_word_of_the_label_of_a_target_finds_its_things_only_where_nothing_else_matches(
+    search: Searcher, words: str, is_listed: bool, similar: bool
+) -> None:
+    hits = search.find(SearchRequest(words), 20)
 
-    assert hits.scores[-1][0].rpartition("/")[2] == "ocean"
+    listed = [thing.rpartition("/")[2] for thing, _ in hits.scores]
+    assert ("ocean" in listed, hits.is_fuzzy) == (is_listed, similar)
+
+
+def test_a_thing_is_found_by_the_name_of_its_place(search: Searcher) -> None:
+    hits = search.find(SearchRequest("nairobi"), 10)
+
+    assert [entry.titles[0][0] for entry in hits.entries] == ["Six"]
+
+
+@each(
+    "typed",
+    ["KE/17", "ke/17 ", "https://x.org/id/event/a/KE%2F17", "https://x.org/record/a/KE%2F17"],
+)
+def test_a_record_is_found_by_its_key_and_its_address(search: Searcher, typed: str) -> None:
+    hits = search.find(SearchRequest(typed), 10)
+
+    assert ([thing.rpartition("/")[2] for thing, _ in hits.scores], hits.is_fuzzy) == (
+        ["KE%2F17"],
+        False,
+    )
+
+
+@each("language, first", [("fr", "KE%2F17"), ("es", "KE%2F18"), (None, "KE%2F17")])
+def test_the_language_of_the_reader_comes_first_among_equals(
+    search: Searcher, language: str | None, first: str
+) -> None:
+    hits = search.find(SearchRequest("kenya", first=language), 10)
+
+    assert hits.scores[0][0].rpartition("/")[2] == first
+    assert hits.total == 2
 
 
 def test_a_word_with_a_letter_and_a_hyphen_is_one_word(search: Searcher) -> None:

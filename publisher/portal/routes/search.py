@@ -86,13 +86,14 @@ _SELECTS = ("kind", "language", "source")  # facets in the form
 
 @dataclass(frozen=True, slots=True)
 class SearchParameters:
-    """The parsed parameters of a search."""
+    """The parsed parameters of a search; of equal results those in the language *first* come first."""
 
     words: str
     filters: Filter
     sort: str
     page: int
     per: int
+    first: str | None = None
 
 
 router = APIRouter()
@@ -129,6 +130,8 @@ async def search(
         return StreamingResponse(lines, media_type=data_format.media, headers={"Vary": "Accept"})
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     # data are the same in all languages
+    if data_format is None:
+        search_parameters = replace(search_parameters, first=locale.language)
     with use_language("en" if data_format else locale.language, locale):
         results = await asyncio.to_thread(find_page, request, service, search_parameters, names)
     snapshot, headers = service.current, {"Vary": "Accept"}
@@ -278,7 +281,7 @@ def _matching(
     words, filters = search_parameters.words, search_parameters.filters
     if not words:
         return tables, index, filters, Matches(0, {}, False)
-    matches = index.matches(SearchRequest(words), REACH)
+    matches = index.matches(SearchRequest(words, first=search_parameters.first), REACH)
     if service.semantic_search:
         matches = add_near(matches, index, service.current.path, words)
     return tables, index, replace(filters, words=words, among=tuple(matches.scores)), matches
@@ -392,7 +395,10 @@ def _finding(
     named: frozenset[str],
 ) -> SearchResult:
     title, text = best_text(entry.titles, mark, language), best_text(entry.texts, mark, language)
-    parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
+    parties, places = (
+        [(tuple(mark.pieces(name, tag)), tag) for name, tag in names]
+        for names in (entry.parties, entry.places)
+    )
     return SearchResult(
         entry,
         score,
@@ -402,7 +408,10 @@ def _finding(
         text[1] if text else None,
         tuple(mark.passage(*text)) if text else (),
         tuple(link for link in entry.links if link in named),
-        tuple((pieces, tag) for pieces, tag in parties if any(piece.is_match for piece in pieces)),
+        *(
+            tuple((pieces, tag) for pieces, tag in names if any(piece.is_match for piece in pieces))
+            for names in (parties, places)
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from publisher.projections.search.index import SearchEntry, Texts
 from publisher.projections.statement_source import Properties, StatementSource, Subjects
 from publisher.rdf.ntriples_terms import Value
 from vocab.iris import KINDS
-from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SIOC, SKOS
 
 _NAME, _CLASS = f"{SKOS}prefLabel", f"{ORG}classification"
 _TITLES = (f"{DCT}title", _NAME)
@@ -21,6 +21,7 @@ _LINKS = ("actionLine", "goal", "target", "activityType")
 _TYPE = f"{RDF}type"
 _MODIFIED = f"{DCT}modified"
 _TOPIC = f"{FOAF}primaryTopic"
+_SPATIAL, _LOCATION, _LABEL = f"{DCT}spatial", f"{SCHEMA}location", f"{RDFS}label"
 
 
 def thing_iris(source: StatementSource, base: str) -> Iterator[str]:
@@ -45,34 +46,45 @@ def read_entries(
     link_properties, party_properties = _link_properties(base), _party_properties(base)
     read = source.subjects(
         [*things, *_records(things, base)],
-        (_TYPE, *_TITLES, *_TEXTS, *link_properties, *party_properties, _MODIFIED),
+        (
+            _TYPE,
+            *_TITLES,
+            *_TEXTS,
+            *link_properties,
+            *party_properties,
+            *_place_properties(base),
+            _MODIFIED,
+        ),
     )
-    parties = {
+    named = {
         value.text
         for thing in things
-        for name in party_properties
+        for name in (*party_properties, _LOCATION)
         for value in read[thing].get(name, ())
         if value.iri
     }
-    organizations = source.subjects(parties, (_NAME, _CLASS))
-    return {thing: _entry(thing, read, organizations, base) for thing in things}
+    linked = source.subjects(named, (_NAME, _CLASS, _LABEL))
+    return {thing: _entry(thing, read, linked, base) for thing in things}
 
 
-def _entry(thing: str, read: Subjects, organizations: Subjects, base: str) -> SearchEntry | None:
+def _entry(thing: str, read: Subjects, linked: Subjects, base: str) -> SearchEntry | None:
     parsed, properties = parse_thing_iri(thing, base), read[thing]
     if parsed is None or not any(value.iri for value in properties.get(_TYPE, ())):
         return None
     kind, source, key = parsed
     own = [
-        organizations[value.text]
-        for value in _values(properties, _party_properties(base))
-        if value.iri
+        linked[value.text] for value in _values(properties, _party_properties(base)) if value.iri
     ]
     links = [
         *_values(properties, _link_properties(base)),
         *(value for party in own for value in party.get(_CLASS, ())),
     ]
     names = {value for party in own for value in party.get(_NAME, ())}
+    places = {
+        place
+        for value in _values(properties, _place_properties(base))
+        for place in (linked.get(value.text, {}).get(_LABEL, ()) if value.iri else (value,))
+    }
     # organizations have no records
     record = {} if kind == "organization" else read[f"{base}record/{source}/{key}"]
     return SearchEntry(
@@ -84,6 +96,7 @@ def _entry(thing: str, read: Subjects, organizations: Subjects, base: str) -> Se
         ordered_texts(_values(properties, _TEXTS)),
         tuple(sorted({value.text for value in links if value.iri})),
         ordered_texts(names),
+        ordered_texts(places),
     )
 
 
@@ -102,12 +115,17 @@ def linked_things(
 
 @cache
 def _link_properties(base: str) -> tuple[str, ...]:
-    return (f"{DCT}spatial", _CLASS, *(f"{base}ns#{name}" for name in _LINKS))
+    return (_SPATIAL, _CLASS, *(f"{base}ns#{name}" for name in _LINKS))
 
 
 @cache
 def _party_properties(base: str) -> tuple[str, ...]:
     return (f"{DCT}publisher", f"{base}ns#partner", f"{SCHEMA}funder")
+
+
+@cache
+def _place_properties(base: str) -> tuple[str, ...]:
+    return (_LOCATION, f"{base}ns#venue", _SPATIAL)
 
 
 def ordered_texts(values: Iterable[Value]) -> Texts:

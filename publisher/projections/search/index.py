@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote
 
 import orjson
 import tantivy
 
 from publisher.projections.search.analyzer import primary_language, tokenize
+from vocab.iris import KINDS
 
-FORMAT = 3  # increase it with every change of what is written, so that the index is rebuilt
+FORMAT = 4  # increase it with every change of what is written, so that the index is rebuilt
 _HEAP = 30_000_000  # maximum bytes of unwritten documents
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
 BUILD_VERSION = (
@@ -39,7 +41,7 @@ class SearchEntry:
     1970, 0 if unknown.
 
     *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the
-    organizations that take part in it.
+    organizations that take part in it, *places* the names of its places and venue.
     """
 
     thing: str
@@ -50,11 +52,24 @@ class SearchEntry:
     texts: Texts
     links: tuple[str, ...] = ()
     parties: Texts = ()
+    places: Texts = ()
 
     @property
     def languages(self) -> list[str]:
         """Return the languages of its texts."""
         return sorted({primary_language(tag) for _, tag in (*self.titles, *self.texts)})
+
+    @property
+    def identifiers(self) -> set[str]:
+        """Return what its record is looked up by, folded: the key in its source, and the IRI of the
+        record; of the IRI of a concept there is none.
+        """
+        if self.kind not in KINDS:
+            return set()
+        record = self.thing.replace(f"/id/{self.kind}/", "/record/", 1)
+        return {
+            name.casefold() for name in (unquote(self.thing.rpartition("/")[2]), self.thing, record)
+        }
 
 
 @cache
@@ -69,7 +84,8 @@ def schema() -> tantivy.Schema:
             fast=name != "thing",
             stored=name == "thing",
         )
-    builder.add_text_field("link", tokenizer_name="raw", index_option="basic")
+    for name in ("link", "identifier"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in ("title", "text", "party"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
         builder.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
@@ -89,7 +105,13 @@ def document(entry: SearchEntry) -> tantivy.Document:
         result.add_text("language", language)
     for link in entry.links:
         result.add_text("link", link)
-    for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", entry.parties)):
+    for identifier in entry.identifiers:
+        result.add_text("identifier", identifier)
+    for field, texts in (
+        ("title", entry.titles),
+        ("text", entry.texts),
+        ("party", (*entry.parties, *entry.places)),
+    ):
         for text, tag in texts:
             words, stems = tokenize(text, primary_language(tag))
             result.add_text(field, words)
@@ -103,6 +125,7 @@ def document(entry: SearchEntry) -> tantivy.Document:
         entry.texts,
         entry.links,
         entry.parties,
+        entry.places,
     ]
     result.add_bytes("entry", orjson.dumps(stored))
     return result

@@ -4,9 +4,10 @@ All words must match, in any order. The syntax is ``"a phrase"``, ``prefix*``, `
 OR that``. If nothing matches all words, similar words and words that contain them match too, and
 the result says so.
 
-Words match titles, descriptions, names of organizations that take part, and labels of the concepts
-that a thing is linked to. Labels are not stored with each thing: the concepts that a word names are
-looked up first, then things linked to their IRIs.
+Words match titles, descriptions, names of places and of organizations that take part, and labels
+of the concepts that a thing is linked to; a search that is the identifier of a record matches it.
+Labels are not stored with each thing: the concepts that a word names are looked up first, then
+things linked to their IRIs.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ FIELDS = ("title", "text")
 _WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, so each counts more
 _STEM_WEIGHT = 0.6  # relative to the word itself
 # Scores of matches in labels only. They are below nearly all scores of texts, so that matches in
-# titles and descriptions rank first.
+# titles and descriptions rank first; names of places rank as those of organizations.
 _NEAR_TOPIC, _FAR_TOPIC, _PARTY = 0.01, 0.003, 0.01
 _WHOLE_TOPIC = 0.02  # of a concept whose label has all words
+_IDENTIFIER = 100.0  # of the record whose identifier is the search
+_FIRST_LANGUAGE = 0.0005  # of a thing with a text in the reader's language: it orders equal scores
 # up to this number of concepts each is scored, so that things with two of them rank before things
 # with one
 _MAX_SCORED = 16
@@ -50,7 +53,8 @@ class SearchRequest:
     """A search: *words* as typed; the other fields restrict it, None does not.
 
     *field* is ``title`` or ``text``; *language* is the language of a text of the thing; *kind* and
-    *source* are those of its IRI.
+    *source* are those of its IRI. Of equal results those with a text in *first*, a language, come
+    first.
     """
 
     words: str
@@ -58,6 +62,7 @@ class SearchRequest:
     language: str | None = None
     kind: str | None = None
     source: str | None = None
+    first: str | None = None
 
 
 class NamedTopics(NamedTuple):
@@ -131,20 +136,46 @@ def build_query(
     field.
     """
     topics = None if request.field else topics
+    groups = parse_clauses(request.words)
     parts = [
-        group_query(group, request, index_languages, fuzzy=fuzzy, topics=topics)
-        for group in parse_clauses(request.words)
+        group_query(group, request, index_languages, fuzzy=fuzzy, topics=topics) for group in groups
     ]
-    if not any(occur == Occur.Must for occur, _ in parts):
+    required = [part for part in parts if part[0] == Occur.Must]
+    if not required:
         parts.append((Occur.Must, Query.all_query()))
-    if topics and parts and (whole := topics.named_whole(request.words, fuzzy=fuzzy)):
-        named = [iri for iri in whole if not _is_target(iri)]
-        parts += [(Occur.Should, _linked(named, _WHOLE_TOPIC))] if named else []
+    elif not request.field:
+        others = [_identified(request.words)]
+        whole = topics.named_whole(request.words, fuzzy=fuzzy) if topics else ()
+        targets, named = (
+            [iri for iri in whole if is_target(iri) is target] for target in (True, False)
+        )
+        others += [_linked(targets, _FAR_TOPIC)] if targets and _names_targets(groups) else []
+        required += [(Occur.Should, _linked(named, _WHOLE_TOPIC))] if named else []
+        excluded = [part for part in parts if part[0] != Occur.Must]
+        parts = [(Occur.Must, _any_of([Query.boolean_query(required), *others])), *excluded]
     for name in ("language", "kind", "source"):
         if (value := getattr(request, name)) is not None:
             term = Query.term_query(schema(), name, value, "basic")
             parts.append((Occur.Must, Query.const_score_query(term, 0.0)))
+    if request.first:
+        term = Query.term_query(schema(), "language", request.first, "basic")
+        parts.append((Occur.Should, Query.const_score_query(term, _FIRST_LANGUAGE)))
     return Query.boolean_query(parts)
+
+
+def _identified(typed: str) -> Query:
+    identifier = typed.strip(' "').casefold()
+    term = Query.term_query(schema(), "identifier", identifier, "basic")
+    # a key that is a word, as the name of an organization may be, ranks below texts with the word
+    return Query.const_score_query(term, _PARTY if identifier.isalpha() else _IDENTIFIER)
+
+
+def _names_targets(groups: list[list[Clause]]) -> bool:
+    """Return whether a search has the two words, or four characters without spaces, by which it
+    names a target; one word of the sentence that is its label does not.
+    """
+    words = [word for group in groups for word in group[0].words if not group[0].is_negated]
+    return sum(len(word) // 2 if run else 1 for word, run in words) > 1
 
 
 def group_query(
@@ -279,24 +310,14 @@ def _word_in_any_field(
             )
         )
         near, far = topics.named_by(word, run, is_prefix, fuzzy)
-        queries += [_linked(iris, score) for iris, score in weigh_topics(near, far) if iris]
+        queries += [
+            _linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris
+        ]
     return queries
 
 
-def weigh_topics(
-    near: Sequence[str], far: Sequence[str]
-) -> tuple[tuple[Sequence[str], float], tuple[Sequence[str], float]]:
-    """Return concepts with the scores of their things. The labels of targets are sentences, which
-    name many things: they weigh as longer labels do.
-    """
-    targets = [iri for iri in near if _is_target(iri)]
-    return ([iri for iri in near if iri not in targets], _NEAR_TOPIC), (
-        [*targets, *far],
-        _FAR_TOPIC,
-    )
-
-
-def _is_target(iri: str) -> bool:
+def is_target(iri: str) -> bool:
+    """Return whether *iri* is that of a target of a goal."""
     return iri.startswith(SDG) and "." in iri.removeprefix(SDG)
 
 
@@ -305,9 +326,10 @@ def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
     if not topics:
         return []
     whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', fuzzy=False)
+    named = [iri for iri in whole if not is_target(iri)]
     return [
         Query.const_score_query(_phrase_in_field(clause, "party"), _PARTY),
-        *([_linked(whole, _NEAR_TOPIC)] if whole else []),
+        *([_linked(named, _NEAR_TOPIC)] if named else []),
     ]
 
 

@@ -255,12 +255,19 @@ def _count(page: tantivy.SearchResult) -> int:
 
 
 def _entry(document: tantivy.Document) -> SearchEntry:
-    kind, source, modified, titles, texts, links, parties = orjson.loads(
+    kind, source, modified, titles, texts, links, parties, places = orjson.loads(
         bytes(document["entry"][0])
     )
-    thing = str(document.get_first("thing"))
     return SearchEntry(
-        thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties)
+        str(document.get_first("thing")),
+        kind,
+        source,
+        modified,
+        _texts(titles),
+        _texts(texts),
+        tuple(links),
+        _texts(parties),
+        _texts(places),
     )
 
 

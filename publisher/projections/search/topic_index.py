@@ -7,7 +7,7 @@ The index is in memory: some 500 concepts, with their labels in six languages an
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -23,6 +23,7 @@ from publisher.projections.search.query_parser import (
     NamedTopics,
     SearchRequest,
     build_query,
+    is_target,
     parse_clauses,
     word_query,
 )
@@ -80,24 +81,39 @@ class TopicIndex:
         self._cached: dict[tuple[str, bool, bool, bool], NamedTopics] = {}
 
     def named_by(self, word: str, run: bool, is_prefix: bool, fuzzy: bool) -> NamedTopics:
-        """Return the IRIs of the concepts that *word* names, countries of regions among them."""
+        """Return the IRIs of the concepts that *word* names, countries of regions among them.
+
+        The labels of targets are sentences, in which a word names little: targets are named only
+        where nothing else matched (*fuzzy*), by the word itself.
+        """
         key = (word, run, is_prefix, fuzzy)
         if key not in self._cached:
             if len(self._cached) >= _CACHED:
                 self._cached.clear()
-            near, far = (
-                self._first_hits(
-                    [word_query(*key, field, languages) for languages in _STEM_LANGUAGES]
-                )
-                for field in ("title", "text")
-            )
-            if len(near) + len(far) > _COMMON:
-                near, far = {}, {}
+            near, far = self._labelled(*key)
+            exact = self._labelled(word, run, is_prefix, False) if fuzzy else ((), ())
+            targets = [iri for iris in exact for iri in iris if is_target(iri)]
+            near, far = ([iri for iri in iris if not is_target(iri)] for iris in (near, far))
             self._cached[key] = NamedTopics(
                 tuple(self._with_members(near)),
-                tuple(self._with_members([iri for iri in far if iri not in near])),
+                tuple(self._with_members([*(iri for iri in far if iri not in near), *targets])),
             )
         return self._cached[key]
+
+    def _labelled(
+        self, word: str, run: bool, is_prefix: bool, fuzzy: bool
+    ) -> tuple[Collection[str], Collection[str]]:
+        """Return the concepts with *word* in a name, and in a longer label."""
+        near, far = (
+            self._first_hits(
+                [
+                    word_query(word, run, is_prefix, fuzzy, field, languages)
+                    for languages in _STEM_LANGUAGES
+                ]
+            )
+            for field in ("title", "text")
+        )
+        return ((), ()) if len(near) + len(far) > _COMMON else (near, far)
 
     def named_whole(self, words: str, *, fuzzy: bool) -> tuple[str, ...]:
         """Return the IRIs of the concepts that all *words* name together, countries of regions
