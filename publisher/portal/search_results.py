@@ -184,12 +184,12 @@ def _row(result: SearchResult) -> ResultJson:
         "passage": "".join(piece.text for piece in result.passage),
         "languages": result.entry.languages,
         "links": result.links,
-        "organizations": _plain(result.parties),
-        "places": _plain(result.places),
+        "organizations": _join_pieces(result.parties),
+        "places": _join_pieces(result.places),
     }
 
 
-def _plain(names: MarkedNames) -> list[str]:
+def _join_pieces(names: MarkedNames) -> list[str]:
     return ["".join(piece.text for piece in pieces) for pieces, _tag in names]
 
 
