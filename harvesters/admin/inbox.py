@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import RunView, SourceView
-from harvesters.ledger.models import Outcome
+from harvesters.inspection.topic_queue import undecided
+from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.participation.comments import count_comments
+from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.matching.clusters import classify_stored
+from harvesters.matching.pairs import Status
 from harvesters.reasons import Reason
+from harvesters.source import NOTHING
+from vocab.iris import Iris
 
 # The reasons to hold a plan, worst first, and the outcomes of the records that caused each.
 _CAUSES: dict[str, tuple[Outcome, ...]] = {
@@ -21,6 +31,42 @@ _CAUSES: dict[str, tuple[Outcome, ...]] = {
 }
 _RANKS = {code: rank for rank, code in enumerate(_CAUSES)}
 _ATTENTION = ("failing", "late")  # worst first
+
+
+def count_waiting(context: AdminContext) -> Mapping[str, int]:
+    """Return how many things of each queue wait for a person, by the name of the queue."""
+    ledger = context.ledger
+    pairs = [item.status for item in classify_stored(ledger)[1]]
+    return {
+        "plans": len(ledger.awaiting_review()),
+        "definitions": len(ledger.operators.proposals()),
+        "submissions": submissions.waiting(ledger)[0],
+        "comments": count_comments(ledger, SubmissionState.SUBMITTED),
+        "nominations": prizes.count_waiting(ledger, context.now()),
+        "pairs": pairs.count(Status.QUEUED),
+        "contradictions": pairs.count(Status.CONTRADICTION),
+        # other sources have none, and reading their records takes a second for 30,000
+        "suggestions": sum(
+            len(undecided(ledger, context.source_dir, source.name, Iris(context.base)))
+            for source in context.sources()
+            if source.suggest != NOTHING or source.decisions
+        ),
+        "problems": len(ledger.problems.undecided_problems()),
+    }
+
+
+def can_retry(sources: Iterable[SourceView], requests: Iterable[RunRequest]) -> set[str]:
+    """Return the runs that failed as the last of an enabled source, which no request repeats yet."""
+    queued = {request.source for request in requests if request.run is None}
+    return {
+        source.last_run
+        for source in sources
+        if source.enabled
+        and source.last_run
+        and source.outcome == State.FAILED.value
+        and not source.open_plan
+        and source.name not in queued
+    }
 
 
 def by_severity(plans: Iterable[RunView]) -> list[RunView]:

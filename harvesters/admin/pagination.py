@@ -12,7 +12,7 @@ from harvesters.admin.errors import NotFound
 from harvesters.admin.schemas import AuditEntryView, RunView, run_view
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Run, State
+from harvesters.ledger.models import INTERNAL, Run, State
 from harvesters.ledger.row_mapping import utc
 from harvesters.runs.locks import interrupted_runs
 
@@ -60,9 +60,11 @@ def list_runs(
     source: str | None = None,
     state: State | None = None,
     text: str = "",
+    *,
+    internal: bool = True,
 ) -> RunPage:
     """Return runs started before the run *after*, filtered by source, state and a *text* of their
-    reasons and notices.
+    reasons and notices; with *internal* also those of the vocabulary, the clusters and the links.
 
     Raises NotFound if *after* is unknown.
     """
@@ -77,6 +79,7 @@ def list_runs(
                 sa.or_(c.started < started, sa.and_(c.started == started, c.id < after))
             )
         query = query.where(c.source == source) if source else query
+        query = query if internal else query.where(c.source.not_in(INTERNAL))
         if text:
             notices = sa.select(t.notice.c.run).where(
                 t.notice.c.text.icontains(text, autoescape=True)

@@ -15,6 +15,7 @@ from harvesters.stored_response import SourcePosition
 VOCABULARY = "vocabulary"
 CLUSTERS = "identity.clusters"
 LINKS = "links.states"  # and of the states of links
+INTERNAL = frozenset({VOCABULARY, CLUSTERS, LINKS})
 
 
 class State(Enum):

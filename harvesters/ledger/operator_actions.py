@@ -187,6 +187,13 @@ class OperatorActions(LedgerPart):
         query = sa.select(t.definition).where(c.source == source, c.before.is_not(None))
         return next(iter(self._definitions(query)), None)
 
+    def proposals(self) -> list[str]:
+        """Return the sources whose definition has a proposal, by name."""
+        c = t.definition.c
+        query = sa.select(c.source).where(c.before.is_not(None)).distinct().order_by(c.source)
+        with self._begin() as connection:
+            return list(connection.scalars(query))
+
     def discard_proposal(self, source: str) -> bool:
         """Delete the proposal for a source definition; return whether there was one."""
         with self._begin() as connection:

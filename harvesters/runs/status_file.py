@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
-from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, Run, State
+from harvesters.ledger.models import INTERNAL, Run, State
 from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import status_lock
@@ -84,7 +84,7 @@ def _replace_file(file: Path, text: bytes, store: Store | None) -> None:
 def source_statuses(context: HarvestContext, now: datetime) -> list[SourceStatus]:
     """Return the status of each source that has a definition or a run, sorted by name."""
     sources = _load_sources(context.source_dir)
-    names = {*context.ledger.sources(), *(sources or {})} - {VOCABULARY, CLUSTERS, LINKS}
+    names = {*context.ledger.sources(), *(sources or {})} - INTERNAL
     return [_source_status(context, name, sources, now) for name in sorted(names)]
 
 

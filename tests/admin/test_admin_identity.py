@@ -74,8 +74,10 @@ async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(
     await sign_in(client, matched.tokens["read"])
 
     queue, page = (await client.get(PAGE)).text, (await client.get(f"{PAGE}/pairs/{ID}")).text
+    inbox = (await client.get("/admin/")).text
 
     assert f'href="{PAGE}/pairs/{ID}"' in queue
+    assert f'<a href="{PAGE}" class="waiting">Duplicates <bdi>1</bdi></a>' in inbox
     assert "<i>" not in queue + page
     assert "<mark>Telemedicine for the clinics of Marsabit</mark>" in page
     assert "Kenya" in page

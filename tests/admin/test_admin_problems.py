@@ -31,7 +31,9 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(
 
     inbox, page = (await client.get("/admin/")).text, (await client.get(PAGE)).text
 
-    assert "Problems that wait for an answer:" in inbox
+    assert (
+        '<a href="/admin/page/problems" class="waiting">Reported problems <bdi>1</bdi></a>' in inbox
+    )
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
     assert "Answer and close" not in page

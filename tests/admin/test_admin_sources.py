@@ -17,7 +17,7 @@ from clocks import NOON
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.definitions import apply_form, digest
-from harvesters.ledger.models import Notice, Outcome, State
+from harvesters.ledger.models import CLUSTERS, VOCABULARY, Notice, Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
 from harvesters.network.settings import NetworkSettings
@@ -211,7 +211,8 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
-        return httpx.Response(200, json={"results": [{"id": "1", "name": "Clinics <b>"}]})
+        rows = [{"id": "1", "name": "Clinics <b>"}, {"id": "2", "name": "A long name " * 40}]
+        return httpx.Response(200, json={"results": rows})
 
     world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     await sign_in(client, world.tokens["operate"])
@@ -224,7 +225,45 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
     assert (
         '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>' in page.text
     )
+    assert page.text.count(">would be published</span>") == 2
+    assert '<dd><details><summary dir="auto">A long name A long name' in page.text
     assert world.ledger.runs() == []
+
+
+async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    world.ledger.save(replace(run, state=State.FAILED, ended=NOON, reasons=(Reason("restarted"),)))
+    await sign_in(client, world.tokens["operate"])
+    lists = ("/admin/", "/admin/page/runs", f"/admin/page/runs/{run.id}")
+    before = [(await client.get(path)).text for path in lists]
+
+    answer = await client.post(
+        "/admin/page/sources/projects/runs", data={"csrf": await csrf(client)}
+    )
+
+    after = [(await client.get(path)).text for path in lists]
+    retry = f'Retry<span class="hidden"> {run.id}</span></button>'
+    assert [page.count(retry) for page in before] == [1, 1, 1]
+    assert answer.status_code == 303
+    assert [page.count(retry) for page in after] == [0, 0, 0]  # it is queued
+    assert world.ledger.operators.run_requests()[0].source == "projects"
+
+
+async def test_the_inbox_lists_no_runs_of_the_program_itself(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    for name in ("projects", VOCABULARY, CLUSTERS):
+        world.ledger.create_run(name, NOON, "rules", is_full=True, since=None)
+    await sign_in(client, world.tokens["read"])
+
+    inbox, runs = (await client.get("/admin/")).text, (await client.get("/admin/page/runs")).text
+
+    assert "projects.1" in inbox
+    assert f"{VOCABULARY}.1" not in inbox
+    assert f"{CLUSTERS}.1" not in inbox
+    assert f"{VOCABULARY}.1" in runs
 
 
 async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(

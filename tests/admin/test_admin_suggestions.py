@@ -45,8 +45,12 @@ async def test_suggestions_are_listed_the_surest_first_and_escaped(
 ) -> None:
     await sign_in(client, suggested.tokens["operate"])
 
-    page = (await client.get(PAGE)).text
+    definition = suggested.context.source_dir / "projects.toml"
+    definition.write_text('suggest = "mentions"\n' + definition.read_text())
 
+    page, inbox = (await client.get(PAGE)).text, (await client.get("/admin/")).text
+
+    assert f'<a href="{PAGE}" class="waiting">Suggested topics <bdi>2</bdi></a>' in inbox
     assert page.index('value="sdg:5"') < page.index('value="sdg:4"')
     assert "<script>alert" not in page
 

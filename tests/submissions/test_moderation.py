@@ -308,7 +308,7 @@ async def test_a_reader_decides_nothing_and_a_hostile_text_is_escaped(
 
 
 async def test_the_number_that_waits_is_counted(
-    world: SubmissionWorld, client: httpx.AsyncClient
+    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     assert submissions.waiting(world.ledger) == (0, None)
     since = world.clock.now()
@@ -317,6 +317,9 @@ async def test_the_number_that_waits_is_counted(
     await submitted(client, EVENT)
 
     assert submissions.waiting(world.ledger) == (2, since)
+    await signed_in(admin, world)
+    link = '<a href="/admin/page/submissions" class="waiting">Submissions <bdi>2</bdi></a>'
+    assert link in (await admin.get("/admin/")).text
 
 
 async def test_old_drafts_links_and_persons_are_deleted(

@@ -45,16 +45,19 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what needs a person, worst first, then the queued and the last runs."""
     waiting = pagination.list_runs(context, _PAGE_ROWS, state=State.HELD).items
+    views, requests = source_views(context), context.ledger.operators.run_requests()
     values = {
         "user": user,
+        "waiting": inbox.count_waiting(context),
+        "proposals": context.ledger.operators.proposals(),
         "plans": inbox.by_severity(waiting),
-        "attention": inbox.needing_attention(source_views(context)),
+        "attention": inbox.needing_attention(views),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
-        "problems": len(context.ledger.problems.undecided_problems()),
         "schedule_runs": is_schedule_running(context.ledger, context.data),
-        "requests": [item for item in context.ledger.operators.run_requests() if item.run is None],
-        "runs": pagination.list_runs(context, _OVERVIEW_ROWS).items,
+        "requests": [item for item in requests if item.run is None],
+        "runs": pagination.list_runs(context, _OVERVIEW_ROWS, internal=False).items,
+        "failed": inbox.can_retry(views, requests),
     }
     return get_pages(request).render("inbox.html", values)
 
@@ -78,6 +81,7 @@ def runs(
         "state": chosen.value if chosen else "",
         "query": q,
         "states": states,
+        "failed": _can_retry(context),
     }
     return get_pages(request).render(
         "runs.html", {"user": user, "runs": page.items, "next": page.next, **values}
@@ -120,6 +124,7 @@ def run(
         },
         "fetched": harvest_run.fetched,
         "live": live,
+        "failed": _can_retry(context),
         "two_people": context.source(harvest_run.source).second_approver,
         "log": context.ledger.run_logs.log_lines(run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},
@@ -129,6 +134,10 @@ def run(
     return get_pages(request).render(
         "run.html", {"user": user, "chosen": chosen, "records": page, **values}
     )
+
+
+def _can_retry(context: AdminContext) -> set[str]:
+    return inbox.can_retry(source_views(context), context.ledger.operators.run_requests())
 
 
 def _list_records(
