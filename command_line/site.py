@@ -5,13 +5,19 @@ The module is imported when a server starts: importing all pages takes more than
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from asyncio import Lock
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from tempfile import TemporaryFile
+from typing import Any
 
+import orjson
 import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -57,6 +63,7 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
+_REMAP_SECONDS = 60.0  # that a person waits for a source to be mapped again
 _ORGANIZATIONS = 3  # that one name of a draft may mean
 _LEDGER_APPS = "command_line.ledger_apps"
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
@@ -110,6 +117,7 @@ def create_site(settings: Settings, url: str) -> Starlette:
     )
     admin_context.positions = partial(portal_positions, public)
     admin_context.suggest_fields = suggest_fields
+    admin_context.remap = partial(remap_source, settings)
     context_of_submissions = submission_context(
         settings, url, DuplicateFinder(partial(find_duplicates, public))
     )
@@ -274,6 +282,34 @@ def preview_runner(settings: Settings) -> PreviewRunner:
             quota=EXPLANATIONS,
         ),
     )
+
+
+def remap_source(settings: Settings, name: str, is_dry_run: bool) -> Mapping[str, Any]:
+    """Map the archived data of a source again in a process of its own; return its row of the run
+    report.
+
+    {} if that takes longer than a minute: a dry run is then ended, another run goes on.
+    """
+    command = subcommand(["remap", name, "--json", *(["--dry-run"] if is_dry_run else [])])
+    with TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            env=settings.environment(),
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(_REMAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            if is_dry_run:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            return {}
+        output.seek(0)
+        rows: list[Mapping[str, Any]] = orjson.loads(output.read() or b"[]")
+    return rows[0] if rows else {"reason": f"the process ended with exit code {code}"}
 
 
 class PathsRoute(BaseRoute):

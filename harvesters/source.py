@@ -18,7 +18,7 @@ from harvesters.reasons import Reason, as_reason
 from languages.request_locale import LANGUAGES
 from vocab.curated_tables import RowFault
 from vocab.curated_topics import TopicDecision, read_decisions
-from vocab.curated_words import CuratedWord, read_words
+from vocab.curated_words import NO_CONCEPT, CuratedWord, read_words
 from vocab.iris import is_web
 
 RowT = TypeVar("RowT")
@@ -145,7 +145,7 @@ def read(file: Path) -> tuple[Source, list[Reason]]:
     decisions, others = read_decision_table(decision_table(file.parent, file.stem))
     own = file.with_name(CLASSIFIER)
     classifier = str(own) if source.suggest == MODEL and own.exists() else ""
-    pairs = tuple((item.word, item.concept) for item in words)
+    pairs = tuple((item.word, item.concept) for item in words if item.concept != NO_CONCEPT)
     return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [
         *faults,
         *more,

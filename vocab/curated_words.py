@@ -32,6 +32,8 @@ COLUMNS = (
 )
 # The kinds of our own concepts; those of the United Nations are goal, target and country.
 OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
+# What SSSOM writes for a word that a curator looked at and that none of our concepts fits.
+NO_CONCEPT = "sssom:NoTermFound"
 _LITERAL = "rdfs literal"
 _PREDICATE = "skos:closeMatch"
 _JUSTIFICATION = "semapv:ManualMappingCuration"
@@ -41,8 +43,8 @@ _STORED = ("subject_label", "object_id", "author_label", "mapping_date", "commen
 
 @dataclass(frozen=True, slots=True)
 class CuratedWord:
-    """A word and the concept that *author* chose for it on *day* (ISO 8601), with an optional
-    *comment*.
+    """A word and the concept, or NO_CONCEPT, that *author* chose for it on *day* (ISO 8601), with
+    an optional *comment*.
     """
 
     word: str
@@ -145,7 +147,7 @@ def fault_of(item: CuratedWord) -> RowFault | None:
         return RowFault("word_missing")
     if len(item.word) > MAX_LENGTH:
         return RowFault("word_too_long", {"length": len(item.word), "most": MAX_LENGTH})
-    if resolve_concept(item.concept) is None:
+    if item.concept != NO_CONCEPT and resolve_concept(item.concept) is None:
         schemes = ", ".join(OWN_SCHEMES)
         return RowFault("word_concept", {"concept": repr(item.concept[:80]), "schemes": schemes})
     return date_fault(item.day)

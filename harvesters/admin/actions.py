@@ -59,6 +59,15 @@ def _request_note(supersede: str, *, full: bool) -> str | None:
     )
 
 
+def record_remap(context: AdminContext, key: Key, source: str) -> None:
+    """Record that a person has the archived data of a source mapped again."""
+    entry = AuditEntry(
+        context.now(), key.display_name, ActionType.REQUESTED.value, source, note="remap"
+    )
+    context.ledger.operators.record_audit_entry(entry)
+    _log_action(key, ActionType.REQUESTED.value, source=source, remap="yes")
+
+
 def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
     """Return a run request by its number; raise NotFound."""
     request = context.ledger.operators.run_request(request_id)

@@ -19,7 +19,7 @@ from harvesters.ledger.ledger import Ledger
 from languages.embedding import ModelError, Vectors, check_model, embed_query
 from vocab.countries import AREA
 from vocab.crosswalks import matches_by_word
-from vocab.curated_words import CuratedWord, resolve_concept
+from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept
 from vocab.goals import SDG
 from vocab.iris import BASE, Iris
 from vocab.normalization import fold
@@ -78,7 +78,8 @@ def find_gaps(
     crosswalk translates.
 
     A word is counted once for each record. It is no gap in a record that has its concept, by a
-    crosswalk or by a choice of *curated*, through another word. Topics are compared with action
+    crosswalk or by a choice of *curated*, through another word, or if a curator chose that no concept
+    fits. Topics are compared with action
     lines, goals and targets, all other fields with the concepts that they can have: by their names,
     and with the extra ``topics`` also by their meaning. The first of equally frequent words is the
     first in the order of the alphabet.
@@ -112,6 +113,8 @@ def _words(
     word can stay a topic.
     """
     fields, source_word, link = _fields(iris), f"{iris.ns}sourceWord", f"{iris.ns}concept"
+    curated = list(curated)
+    settled = {fold(item.word) for item in curated if item.concept == NO_CONCEPT}
     chosen = {
         fold(item.word): frozenset({resolved[1]})
         for item in curated
@@ -140,7 +143,10 @@ def _words(
         yield from (
             pair
             for pair in words
-            if linked.isdisjoint(chosen.get(fold(pair[1])) or known.get(fold(pair[1]), frozenset()))
+            if fold(pair[1]) not in settled
+            and linked.isdisjoint(
+                chosen.get(fold(pair[1])) or known.get(fold(pair[1]), frozenset())
+            )
         )
 
 

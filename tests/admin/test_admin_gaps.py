@@ -10,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.source import load, read_word_table, word_table
 from languages.request_locale import LANGUAGES
+from vocab.curated_words import NO_CONCEPT
 from vocab.initiative import Initiative, Text
+from vocab.iris import BASE, Iris
 
 from .conftest import HOSTILE, store_record
 from .test_admin_pages import csrf, sign_in
@@ -64,11 +67,49 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
         ("e-healt", "action-line:C7-ehea", harvested.keys["operate"].display_name, "a slip")
     ]
     assert 'name="word" value="e-healt"' not in page
-    assert "stocktake remap projects --dry-run" in page
+    assert 'action="/admin/page/sources/projects/remap"' in page
     assert load(harvested.context.source_dir / "projects.toml").words == (
         ("e-healt", "action-line:C7-ehea"),
     )
     assert "chose the concept of a word of" in (await client.get("/admin/page/audit-log")).text
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [("", "Choose a concept, or that none of these fits."), ("sdg:99", "There is no concept sdg:99.")],
+)  # fmt: skip
+async def test_a_missing_choice_keeps_the_list_and_what_was_entered(
+    client: httpx.AsyncClient, harvested: Any, other: str, message: str
+) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+    form = {"source": "projects", "word": "e-healt", "comment": "I am not sure", "other": other}
+
+    answer = await client.post(PAGE, data={"csrf": await csrf(client), **form})
+
+    entered = answer.text.partition('<li id="entered">')[2].partition("</li>")[0]
+    assert answer.status_code == 422
+    assert message in entered
+    assert 'value="I am not sure"' in entered
+    assert answer.text.count('name="word"') == 2
+
+
+async def test_a_word_that_no_concept_fits_leaves_the_list_and_changes_no_rules(
+    client: httpx.AsyncClient, harvested: Any
+) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+    form = {"source": "projects", "word": "e-healt", "concept": NO_CONCEPT}
+
+    await client.post(PAGE, data={"csrf": await csrf(client), **form})
+
+    page = (await client.get(PAGE)).text
+    folder = harvested.context.source_dir
+    words, faults = read_word_table(word_table(folder, "projects"))
+    gaps = find_gaps(harvested.ledger, ["projects"], Iris(BASE), 9, {"projects": words})
+    assert faults == []
+    assert 'name="word" value="e-healt"' not in page
+    assert '<b dir="auto">e-healt</b> → None of these' in page
+    assert "e-healt" not in {gap.word for gap in gaps}
+    assert load(folder / "projects.toml").words == ()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from clocks import NOON
 
+from command_line.settings import Settings
+from command_line.site import remap_source
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.definitions import apply_form, digest
@@ -25,6 +27,7 @@ from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
 from publisher.portal.field_suggestions import suggest_fields
+from vocab.iris import BASE
 
 from .conftest import DEFINITION, HOSTILE, bearer, staged
 from .test_admin_pages import csrf, sign_in
@@ -228,6 +231,57 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
     assert page.text.count(">would be published</span>") == 2
     assert '<dd><details><summary dir="auto">A long name A long name' in page.text
     assert world.ledger.runs() == []
+
+
+async def test_archived_data_are_mapped_again_after_a_preview(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=False, since=None)
+    world.ledger.save(replace(run, state=State.COMMITTED, ended=NOON))
+    requests = []
+
+    def remap(name: str, is_dry_run: bool) -> dict[str, Any]:
+        requests.append((name, is_dry_run))
+        return {"run": run.id, "counts": {"changed": 7, "lost": 0}, "held": "7 of 9 changed"}
+
+    world.context.remap = remap
+    await sign_in(client, world.tokens["operate"])
+    form = {"csrf": await csrf(client), "do": "preview"}
+
+    preview = await client.post("/admin/page/sources/projects/remap", data=form)
+    applied = await client.post("/admin/page/sources/projects/remap", data={**form, "do": "apply"})
+
+    assert '<td class="count"><bdi>7</bdi></td>' in preview.text
+    assert "7 of 9 changed" in preview.text
+    assert (applied.status_code, applied.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
+    assert requests == [("projects", True), ("projects", False)]
+    (entry,) = world.ledger.operators.audit_entries()
+    assert (entry.what, entry.source, entry.note) == ("requested a run", "projects", "remap")
+
+
+async def test_archived_data_are_not_mapped_again_while_a_change_waits(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    run = world.add_held_plan((staged("a"),))
+    await sign_in(client, world.tokens["operate"])
+    form = {"csrf": await csrf(client), "do": "apply"}
+
+    answer = await client.post("/admin/page/sources/projects/remap", data=form)
+
+    assert answer.status_code == 409
+    assert f'<a href="/admin/page/runs/{run.id}">A change of this source' in answer.text
+    assert world.ledger.operators.audit_entries() == []
+
+
+async def test_a_source_is_mapped_again_in_a_process_of_its_own(world: Any) -> None:
+    data = world.context.data
+    settings = Settings(
+        data, data / "sources", BASE, world.context.url, frozenset(), "us@example.org", "rust"
+    )
+
+    row = remap_source(settings, "projects", True)
+
+    assert "no complete run is archived" in row["reason"]
 
 
 async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(

@@ -4,12 +4,22 @@ curator chooses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from http import HTTPStatus
+
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    User,
+    check_csrf,
+    render_errors_as_pages,
+)
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
+from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
@@ -19,7 +29,14 @@ from harvesters.inspection.curated_crosswalks import add_word
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.source import read_word_table, word_table
 from languages.request_locale import current_locale
-from vocab.curated_words import CuratedWord, concept_name, fault_of, resolve_concept, short_name
+from vocab.curated_words import (
+    NO_CONCEPT,
+    CuratedWord,
+    concept_name,
+    fault_of,
+    resolve_concept,
+    short_name,
+)
 from vocab.iris import Iris
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import label
@@ -37,6 +54,18 @@ def show_gaps(
     """Show the most frequent untranslated words of one source, and the concepts that were chosen
     since its last run.
     """
+    return _render_gaps(request, user, context, source)
+
+
+def _render_gaps(
+    request: Request,
+    user: User,
+    context: AdminContext,
+    source: str,
+    entered: Mapping[str, str] | None = None,
+    problem: str = "",
+) -> Response:
+    """Render the page; *problem* is why the form with the values *entered* was not stored."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
     words, _ = read_word_table(word_table(context.source_dir, chosen)) if chosen else ([], [])
@@ -59,37 +88,53 @@ def show_gaps(
         "name": lambda iri: label(iri, current_locale().language, context.base) or iri,
         "short": lambda iri: short_name(iri, context.base),
         "most": MAX_NOTE_LENGTH,
+        "no_concept": NO_CONCEPT,
+        "entered": entered or {},
+        "problem": problem,
     }
-    return get_pages(request).render("gaps.html", values)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
+    return get_pages(request).render("gaps.html", values, status)
 
 
 @routes.post(_PAGE)
-def choose_concept(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Write a word and its concept to the table of the source."""
+def choose_concept(
+    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Write a word and its concept to the table of the source; show the list again if it cannot be
+    written.
+    """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(form.get("source", ""))
-    concept = short_name(
-        (form.get("other", "").strip() or form.get("concept", "")).strip(), context.base
-    )
-    comment = check_note(form.get("comment", ""))
-    if resolve_concept(concept) is None:
-        raise InvalidValue(
-            "There is no concept %(concept)s. Write it as sdg:4, sdg:4.4, area:404 or action-line:C7-ehea.",
-            concept=concept[:80],
-        )
-    item = CuratedWord(
-        form.get("word", ""), concept, user.key.display_name, f"{context.now():%Y-%m-%d}", comment
-    )
-    if fault_of(item):
-        raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
     try:
+        item = _read_choice(form, user, context)
         add_word(context.source_dir, source.name, item, context.base)
+    except InvalidValue as error:
+        return _render_gaps(request, user, context, source.name, form, error.localized)
     except SourceDefinitionError as error:
-        raise InvalidValue(
+        unwritten = InvalidValue(
             "The table of words cannot be written: %(reason)s", reason=error.reason
-        ) from error
-    note = f"{item.word[:200]}: {concept}"
+        )
+        return _render_gaps(request, user, context, source.name, form, unwritten.localized)
+    note = f"{item.word[:200]}: {item.concept}"
     context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note)
     )
     return redirect(f"{_PAGE}?source={source.name}")
+
+
+def _read_choice(form: Mapping[str, str], user: User, context: AdminContext) -> CuratedWord:
+    """Return the word and the concept of a form. Raises InvalidValue."""
+    chosen = (form.get("other", "").strip() or form.get("concept", "")).strip()
+    concept, comment = short_name(chosen, context.base), check_note(form.get("comment", ""))
+    if not concept:
+        raise InvalidValue("Choose a concept, or that none of these fits.")
+    if concept != NO_CONCEPT and resolve_concept(concept) is None:
+        raise InvalidValue(
+            "There is no concept %(concept)s. Write it as sdg:4, sdg:4.4, area:404 or action-line:C7-ehea.",
+            concept=concept[:80],
+        )
+    day = f"{context.now():%Y-%m-%d}"
+    item = CuratedWord(form.get("word", ""), concept, user.key.display_name, day, comment)
+    if fault_of(item):
+        raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
+    return item

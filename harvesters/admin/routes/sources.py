@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
@@ -28,6 +29,7 @@ from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.admin.source_status import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from harvesters.ledger.models import State
 from harvesters.runs.locks import is_schedule_running
 from vocab.field_changes import FieldView
 
@@ -220,6 +222,38 @@ def run_now(name: str, form: FormFields, user: CurrentUser, context: ContextDep)
         context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", "")
     )
     return redirect(_source_path(name))
+
+
+@routes.post("/page/sources/{name}/remap")
+def remap(
+    name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Map the archived data of a source again: show what that would change, or publish it by a run
+    with its plan.
+    """
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    source, is_preview = context.source(name), form.get("do") != "apply"
+    plan = context.ledger.last_run(name, [State.HELD])
+    row: Mapping[str, Any] = {}
+    if is_preview:
+        row = context.remap(name, True)
+    elif plan is None:
+        actions.record_remap(context, user.key, name)
+        row = context.remap(name, False)
+        if not row or context.ledger.run(str(row.get("run"))):
+            return redirect(f"/page/runs/{quote(row['run'])}" if row else _source_path(name))
+    values = {
+        "user": user,
+        "name": name,
+        "title": source.title,
+        "is_preview": is_preview,
+        "waiting": plan.id if plan else "",
+        "row": row,
+        "counts": {kind: count for kind, count in row.get("counts", {}).items() if count},
+        "count_labels": labels.run_labels(context.base)["count_labels"],
+    }
+    status = HTTPStatus.OK if is_preview else HTTPStatus.CONFLICT
+    return get_pages(request).render("remap.html", values, status)
 
 
 @routes.post("/page/sources/{name}/hold")
