@@ -130,6 +130,7 @@ def entity_statistics(
     organizations = tables.organizations(filters, 10, once=True)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
+    own = tables.same_organizations(filters.party) if filters.party else ()
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
         compare=_compare_url(filters),
@@ -141,7 +142,7 @@ def entity_statistics(
         organizations=tuple(
             (one, name or one.rpartition("/")[2], things)
             for one, name, things in organizations
-            if one != filters.party
+            if one not in own
         ),
         subject=_subject(tables, filters, names),
         search=search,

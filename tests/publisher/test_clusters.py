@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import duckdb
 import httpx
@@ -310,6 +311,28 @@ async def test_an_organization_of_two_names_is_listed_once_with_the_initiatives_
 
     assert [body in numbers for body in sorted(BODIES)] == [True, False]
     assert numbers[IRIS.thing("organization", "atlas", "office-of-the-atlas")] == 4
+
+
+async def test_the_page_of_an_organization_has_the_number_of_the_list(
+    client: httpx.AsyncClient,
+) -> None:
+    items = (await client.get("/organizations.json")).json()["items"]
+    numbers = {item["id"]: item["initiatives"] for item in items}
+    number = next(numbers[body] for body in BODIES if body in numbers)
+
+    for body in BODIES:
+        page = (await client.get(body.replace(f"{IRIS.base}id", "/page"), headers=HTML)).text
+        active = page.partition("Most active organizations")[2].partition("</section>")[0]
+        query = parse_qs(urlsplit(find_link(page, "Open this list")).query)["show"]
+        answer = await client.get("/sparql", params={"query": query[0], "format": "json"})
+        records = len(answer.json()["results"]["bindings"])
+        assert f'<dd><a href="/things?organization={quote(body)}"><bdi>{number}</bdi>' in page
+        assert records == number
+        assert [one for one in BODIES if one.rpartition("/")[2] in active] == []
+
+
+def find_link(page: str, text: str) -> str:
+    return page.partition(f">{text}")[0].rpartition('href="')[2].partition('"')[0]
 
 
 def read_csv(text: str) -> list[dict[str, str]]:

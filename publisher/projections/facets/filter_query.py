@@ -9,12 +9,13 @@ from publisher.projections.facets.facets import FACETS, Facet, class_iris
 from publisher.rdf.results import iri, literal
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import DCT, FOAF, ORG, SCHEMA, SH, SIOC, SKOS, VIVO
+from vocab.terms import DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO
 
 _PREFIXES = {
     "dct": DCT,
     "foaf": FOAF,
     "org": ORG,
+    "prov": PROV,
     "schema": SCHEMA,
     "sioc": SIOC,
     "sh": SH,
@@ -29,7 +30,7 @@ class Filter:
     """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet,
     linked by one of *bases*.
 
-    *party* is an organization that takes part. *words* are a full-text search and *among* the IRIs
+    *party* is an organization that takes part, under its name in any registry. *words* are a full-text search and *among* the IRIs
     of its results, None without words.
     """
 
@@ -198,7 +199,11 @@ def _where(filters: Filter, iris: Iris) -> list[str]:
     lines = [f"?thing text:query {literal(filters.words)} ."] if filters.words else []
     lines.append(f"VALUES ?class {{ {values} }} ?thing a ?class .")
     if filters.party:
-        lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(filters.party)} .")
+        party = iri(filters.party)
+        lines += [
+            f"{{ VALUES ?party {{ {party} }} }} UNION {{ ?cluster prov:hadMember {party}, ?party }}",
+            "?thing dct:publisher|wsis:partner|schema:funder ?party .",
+        ]
     for name, codes in filters.chosen:
         if name != "kind":
             lines.append(

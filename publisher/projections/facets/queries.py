@@ -289,6 +289,14 @@ class FacetIndex:
             ("partners", filters, limit, once), lambda: self._partners(filters, limit, once)
         )
 
+    def same_organizations(self, organization: str) -> tuple[str, ...]:
+        """Return the IRIs of an organization in all registries: the members of its cluster."""
+        rows = self._query(
+            "SELECT iri FROM groups WHERE cluster = (SELECT cluster FROM groups WHERE iri = $iri)",
+            iri=organization,
+        )
+        return tuple(iri for (iri,) in rows) or (organization,)
+
     def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         """Return the names of organizations."""
         return self._cached(("names", organizations), lambda: self._names(organizations))
@@ -299,8 +307,11 @@ class FacetIndex:
             self._bitmaps.ids_with(facet, codes, _bits(filters)) for facet, codes in filters.chosen
         ]
         if filters.party:
-            rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=filters.party)
-            parts.append(self._bitmaps.ids_of_party(rows[0][0]) if rows else BitMap())
+            bodies = self._query(
+                "SELECT body FROM bodies WHERE list_contains($iris, iri)",
+                iris=list(self.same_organizations(filters.party)),
+            )
+            parts.append(BitMap().union(*(self._bitmaps.ids_of_party(body) for (body,) in bodies)))
         if filters.among is not None:
             parts.append(
                 BitMap(
