@@ -219,14 +219,48 @@ def _labels(base: str) -> dict[tuple[str, str], str]:
     return labels
 
 
+@lru_cache(maxsize=4)
+def _provisional(base: str) -> frozenset[tuple[str, str]]:
+    labels = _graphs(base)[f"{base}labels"]
+    status = NamedNode(f"{base}ns#provisional")
+    ours = {str(triple.subject) for triple in labels if triple.object == status}
+    languages = {
+        str(triple.subject): triple.object.language or ""
+        for triple in labels
+        if isinstance(triple.object, Literal) and triple.predicate.value.endswith("#literalForm")
+    }
+    return frozenset(
+        (triple.subject.value, languages[str(triple.object)])
+        for triple in labels
+        if triple.predicate.value.endswith("#prefLabel") and isinstance(triple.subject, NamedNode)
+        if str(triple.object) in ours
+    )
+
+
+def provisional_mark(iri: str, language: str | None, base: str = BASE) -> str:
+    """Return the words that mark the title of an action line in *language* as a provisional
+    translation of ours, in that language; "" if it is none.
+
+    >>> provisional_mark(BASE + "scheme/action-line/C7", "zh"), provisional_mark(BASE + "scheme/action-line/C8", "zh")
+    ('', '暂定译名')
+    """
+    is_provisional = (iri, language) in _provisional(base)
+    return _labels(base)[f"{base}ns#provisional", language or ""] if is_provisional else ""
+
+
 def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
-    """Return the label of a term, scheme or concept in *language*, else in English, else None.
+    """Return the label of a term, scheme or concept in *language*, else in English, else None. A
+    provisional title is marked as such.
 
     >>> label("http://metadata.un.org/sdg/codes/geoArea/404", "ar"), label(BASE + "scheme/iati-region/298", "zh")
     ('كينيا', 'Africa, regional')
+    >>> label(BASE + "scheme/action-line/C8", "zh")
+    '文化多样性和文化特性、语言多样性和本地内容 (暂定译名)'
     """
     labels = _labels(base)
-    return labels.get((iri, language)) or labels.get((iri, "en"))
+    text = labels.get((iri, language)) or labels.get((iri, "en"))
+    mark = provisional_mark(iri, language, base)
+    return f"{text} ({mark})" if mark else text
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from publisher.linked_data.signposting import SCHEMA_TYPES
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
 from vocab.iris import is_web
+from vocab.schemes import provisional_mark
 
 Json = dict[str, object]
 
@@ -127,13 +128,16 @@ def source_markup(description: Description, records: int | None, host: str) -> J
     return _compact(markup)
 
 
-def concept_markup(description: Description) -> Json:
-    """Describe a concept as a defined term."""
-    markup: Json = {
-        "@type": "DefinedTerm",
-        "@id": description.iri,
-        "name": _texts(description.all("skos:prefLabel")),
-    }
+def concept_markup(description: Description, base: str) -> Json:
+    """Describe a concept as a defined term. It has no names that are provisional translations of
+    ours, since schema.org cannot mark them.
+    """
+    names = [
+        name
+        for name in description.all("skos:prefLabel")
+        if not provisional_mark(description.iri, name.language, base)
+    ]
+    markup: Json = {"@type": "DefinedTerm", "@id": description.iri, "name": _texts(names)}
     markup |= {
         "termCode": _values(description, "skos:notation"),
         "description": _texts(description.all("skos:definition")),

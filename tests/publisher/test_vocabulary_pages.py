@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -192,6 +193,30 @@ async def test_the_notes_of_a_concept_are_in_the_language_of_the_page_alone(
     assert {len(notes) for notes in by_language.values()} == {3}
     assert {tag for tag, notes in by_language.items() if in_page & set(notes)} == {language}
     assert set(by_language[language]) <= in_page
+
+
+@each("language, code", [("ar", "C7-ehea"), ("zh", "C8")])
+async def test_a_provisional_title_is_marked_wherever_it_stands(
+    client: httpx.AsyncClient, language: str, code: str
+) -> None:
+    title = texts(
+        graph_triples("action-line"),
+        f"{BASE}scheme/action-line/{code}",
+        f"{SKOS}prefLabel",
+        language,
+    )[0]
+    mark = label(f"{BASE}ns#provisional", language)
+    headers = {"Accept": "text/html"}
+
+    for path in (f"/scheme/action-line/{code}", "/matrix", "/scheme/action-line"):
+        for shown in (language, "en"):
+            page: Any = html.fromstring(
+                (await client.get(path, params={"lang": shown}, headers=headers)).text
+            )
+            text = " ".join(page.text_content().split())
+            marked = re.findall(rf"{title}(?: {language})? \({mark}\)", text)
+            assert text.count(title) == len(marked)
+            assert (title in text) or shown == "en"
 
 
 @each("language", LANGUAGES)

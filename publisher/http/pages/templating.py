@@ -25,7 +25,7 @@ from publisher.http.pages.static_files import font_sheets, static_url
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris
-from vocab.schemes import label
+from vocab.schemes import label, provisional_mark
 
 # Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and
 # code list have none.
@@ -76,6 +76,7 @@ class Pages:
             newest_release=newest_release,
             path=self.path,
             plain_host=ascii_host,
+            provisional_mark=lambda iri, language: provisional_mark(iri, language, self.iris.base),
             refresh=0,
             rule_message=self.rule_message,
             sections=lambda: sections(published(), documented),

@@ -282,7 +282,7 @@ async def _show_concept(
         matrix=await service.rows(query("matrix"), {"concept": iri(document.description.iri)}),
         graphs=DATA_FORMATS.values(),
         urls=document.urls,
-        block=jsonld_block(concept_markup(document.description)),
+        block=jsonld_block(concept_markup(document.description, service.iris.base)),
         about=await _statistics(request, service, document.description.iri),
     )
 
