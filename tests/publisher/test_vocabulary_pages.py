@@ -209,14 +209,14 @@ async def test_a_provisional_title_is_marked_wherever_it_stands(
     headers = {"Accept": "text/html"}
 
     for path in (f"/scheme/action-line/{code}", "/matrix", "/scheme/action-line"):
-        for shown in (language, "en"):
+        for other in (language, "en"):
             page: Any = html.fromstring(
-                (await client.get(path, params={"lang": shown}, headers=headers)).text
+                (await client.get(path, params={"lang": other}, headers=headers)).text
             )
             text = " ".join(page.text_content().split())
             marked = re.findall(rf"{title}(?: {language})? \({mark}\)", text)
             assert text.count(title) == len(marked)
-            assert (title in text) or shown == "en"
+            assert (title in text) or other == "en"
 
 
 @each("language", LANGUAGES)
