@@ -58,6 +58,7 @@ from publisher.portal.problems import ProblemStore
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
+from publisher.portal.source_wizard import fill_in
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -116,7 +117,7 @@ def create_site(settings: Settings, url: str) -> Starlette:
         *_stores(admin_context),
     )
     admin_context.positions = partial(portal_positions, public)
-    admin_context.suggest_fields = suggest_fields
+    admin_context.suggest_fields, admin_context.fill_in = suggest_fields, fill_in
     admin_context.remap = partial(remap_source, settings)
     context_of_submissions = submission_context(
         settings, url, DuplicateFinder(partial(find_duplicates, public))

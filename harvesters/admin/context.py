@@ -66,7 +66,8 @@ class AdminContext:
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that
     its data are made up. *network* is how previews ask registries. *positions* returns the newest
     journal entry that each store and index of the portal shows, by name; *suggest_fields* reads a
-    sample; *channels* is how alerts are sent. *remap* maps the archived data of a source again, as
+    sample; *fill_in* returns what the form of the portal's page `/join` shows with some parameters
+    and a sample; *channels* is how alerts are sent. *remap* maps the archived data of a source again, as
     a dry run or not, and returns its row of the run report, {} if that takes long.
     """
 
@@ -82,6 +83,7 @@ class AdminContext:
     channels: Channels = field(default_factory=Channels)
     positions: Callable[[], Mapping[str, int]] = dict
     suggest_fields: Callable[[bytes], SampleFields] | None = None
+    fill_in: Callable[[Mapping[str, str], bytes | None], Mapping[str, Any]] | None = None
     remap: Callable[[str, bool], Mapping[str, Any]] = lambda *_: {}
     sessions: Sessions = field(init=False)
     throttle: Throttle = field(init=False)

@@ -102,6 +102,24 @@ class SuggestedPath:
     examples: Sequence[str]
 
 
+def fetch_sample(context: AdminContext, url: str) -> bytes:
+    """Return the first response of *url*; raise InvalidValue if it cannot be fetched."""
+    try:
+        with Fetch(replace(context.network, retry_policy=RETRY_POLICY), 0) as client:
+            return client.get(url).content
+    except HarvestError as error:
+        raise InvalidValue("The data cannot be fetched: %(reason)s.", reason=str(error)) from error
+
+
+def free_name(context: AdminContext, name: str) -> str:
+    """Return *name*, with a number if a definition has it already."""
+    numbered, number = name, 1
+    while definition_file(context, numbered).exists():
+        number += 1
+        numbered = f"{name}-{number}"
+    return numbered
+
+
 def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[SuggestedPath]]:
     """Return the definition *text* with what the first response of its `url` suggests for keys that
     it lacks, and all paths in that response, those of a field first.
@@ -115,11 +133,7 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[Suggeste
         raise InvalidValue("The definition is not TOML: %(reason)s.", reason=str(error)) from error
     if not url or context.suggest_fields is None:
         raise InvalidValue('Write the address of the data first, as url = "https://...".')
-    try:
-        with Fetch(replace(context.network, retry_policy=RETRY_POLICY), 0) as client:
-            suggested = context.suggest_fields(client.get(url).content)
-    except HarvestError as error:
-        raise InvalidValue("The data cannot be fetched: %(reason)s.", reason=str(error)) from error
+    suggested = context.suggest_fields(fetch_sample(context, url))
     if suggested.kind not in _SUGGESTED_PROTOCOLS:
         raise InvalidValue(
             "No fields can be suggested: the data is neither a JSON list nor a table."

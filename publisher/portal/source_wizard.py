@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from publisher.portal.field_suggestions import FieldSuggestions
+from publisher.portal.field_suggestions import FieldSuggestions, suggest_fields
 
 LAST_STEP = 4  # the definition is complete
 LONGEST = 500  # characters of a field; options may have four times as many
@@ -172,6 +173,28 @@ def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardS
     suggested = {"records": suggestion.records, "options": options, **suggestion.fields}
     filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
     return WizardState(state.kind, {**state.values, **filled})
+
+
+def wizard_values(state: WizardState, suggestion: FieldSuggestions | None = None) -> dict[str, Any]:
+    """Return what the template of the form shows of *state* and of what a sample suggests."""
+    state = with_suggestion(state, suggestion) if suggestion else state
+    answers = {"kind": state.kind.name if state.kind else "", **state.values}
+    return {
+        "state": state,
+        "is_complete": state.step == LAST_STEP,
+        "source_toml": source_toml(state),
+        "source_formats": SOURCE_FORMATS,
+        "suggestion": suggestion,
+        "query": urlencode({name: text for name, text in answers.items() if text}),
+    }
+
+
+def fill_in(params: Mapping[str, str], sample: bytes | None = None) -> dict[str, Any]:
+    """Return what the template shows of the form with *params*, its fields suggested from *sample*
+    if there is one.
+    """
+    suggestion = None if sample is None else suggest_fields(sample)
+    return wizard_values(from_query(params), suggestion)
 
 
 def source_toml(state: WizardState) -> str:

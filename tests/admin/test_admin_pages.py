@@ -33,7 +33,7 @@ FORMS = {
     "/admin/page/sources/projects/remap": "operate",
     "/admin/page/plans/approve": "operate", "/admin/page/plans/reject": "operate", "/admin/page/plans/projects.1/approve": "operate",
     "/admin/page/plans/projects.1/reject": "operate", "/admin/page/definition": "admin", "/admin/page/keys": "admin",
-    "/admin/page/keys/00000000/revoke": "admin",
+    "/admin/page/keys/00000000/revoke": "admin", "/admin/page/new-source": "admin",
 }  # fmt: skip
 
 
@@ -226,7 +226,7 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
         ]
 
     assert {answer.status_code for result in answers.values() for answer in result} == {403}
-    assert [len(result) for result in answers.values()] == [12, 3]
+    assert [len(result) for result in answers.values()] == [13, 4]
     assert world.ledger.operators.audit_entries() == []
 
 

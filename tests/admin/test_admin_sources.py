@@ -27,6 +27,7 @@ from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
 from publisher.portal.field_suggestions import suggest_fields
+from publisher.portal.source_wizard import fill_in
 from vocab.iris import BASE
 
 from .conftest import DEFINITION, HOSTILE, bearer, staged
@@ -196,6 +197,62 @@ async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, 
     assert answer.status_code == 303
     assert exported.text == DEFINITION
     assert exported.headers["Content-Disposition"] == 'attachment; filename="works.toml"'
+
+
+async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = {"rows": [{"id": "1", "title": "Clinics <b>"}]}
+        return httpx.Response(404 if "robots" in request.url.path else 200, json=found)
+
+    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
+    world.context.fill_in = fill_in
+    await sign_in(client, world.tokens["admin"])
+    page, token = "/admin/page/new-source", await csrf(client)
+    steps = {
+        "kind": "json", "title": "Projects", "url": "https://registry.example/api", "licence": "https://example.org/l",
+    }  # fmt: skip
+
+    empty, second = await client.get(page), await client.get(page, params={"kind": "json"})
+    third = await client.post(page, data={**steps, "csrf": token, "suggest": "1"})
+    fields = {"records": "rows", "key": "id", "name": "title"}
+    last = (await client.get(page, params={**steps, **fields})).text
+    text = unescape(last.partition('<textarea id="text"')[2].partition(">")[2]).partition(
+        "</textarea>"
+    )[0]
+    name = last.partition('id="name" name="name" value="')[2].partition('"')[0]
+    saved = await saving(client, world, name=name, before="", text=text)
+
+    assert '<input type="radio" name="kind" value="oai-pmh"' in empty.text
+    assert "<summary>Paste a definition</summary>" in empty.text
+    assert '<input id="url" name="url"' in second.text
+    assert [
+        f'name="{key}" type="text" value="{path}"' in third.text for key, path in fields.items()
+    ] == [True] * 3
+    assert saved.headers["Location"] == "/admin/page/sources/projects-2"  # "projects" is there
+    assert tomllib.loads((world.context.source_dir / "projects-2.toml").read_text())["fields"] == {
+        "key": "id",
+        "title": "title",
+    }
+
+
+async def test_a_sample_that_cannot_be_fetched_keeps_what_was_entered(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(404 if "robots" in request.url.path else 500)
+    )
+    world.context.network, world.context.fill_in = NetworkSettings(transport=transport), fill_in
+    await sign_in(client, world.tokens["admin"])
+    form = {
+        "kind": "csv", "title": "Works", "url": "https://registry.example/api", "licence": "https://example.org/l",
+    }  # fmt: skip
+
+    page = await client.post("/admin/page/new-source", data={**form, "csrf": await csrf(client)})
+
+    assert "The data cannot be fetched: https://registry.example/api" in page.text
+    assert 'value="Works"' in page.text
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE])

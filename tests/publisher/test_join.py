@@ -159,6 +159,7 @@ async def test_a_host_without_workers_writes_the_definition_alone(service: Query
 
     assert "stocktake sources preview" in page.text
     assert "Run test" not in page.text
+    assert 'href="/admin/page/new-source?kind=json&amp;title=Test&amp;' in page.text
 
 
 async def test_one_definition_is_tried_at_a_time() -> None:

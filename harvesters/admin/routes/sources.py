@@ -44,10 +44,45 @@ def sources(request: Request, user: CurrentUser, context: ContextDep) -> Respons
 
 
 @routes.get("/page/new-source")
-def new_source(request: Request, user: CurrentUser) -> Response:
-    """Show an empty form for the definition of a new source."""
+def new_source(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the form of the page `/join`, and once it is filled in its definition, to be tried and
+    saved.
+    """
     require_scope(user, Scope.ADMIN)
-    return _render_definition(request, user, definitions.Definition("", "", ""))
+    return _render_wizard(request, user, context, request.query_params)
+
+
+@routes.post("/page/new-source")
+def suggest_for_wizard(
+    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Show the form with fields that a pasted sample suggests, or the first response of the source."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    sample = form.get("sample", "").strip().encode()
+    try:
+        sample = sample or definitions.fetch_sample(context, form.get("url", ""))
+    except InvalidValue as error:
+        return _render_wizard(request, user, context, form, problem=error.localized)
+    return _render_wizard(request, user, context, form, sample)
+
+
+def _render_wizard(
+    request: Request,
+    user: User,
+    context: AdminContext,
+    params: Mapping[str, str],
+    sample: bytes | None = None,
+    problem: str = "",
+) -> Response:
+    """Render the form; *problem* is why there is no *sample*."""
+    values = context.fill_in(params, sample) if context.fill_in else {}
+    edited = definitions.Definition("", "", "")
+    if values.get("is_complete"):
+        name = definitions.free_name(context, values["state"].name)
+        edited = definitions.Definition(name, values["source_toml"], "")
+    return _render_definition(
+        request, user, edited, wizard=bool(values), sample_problem=problem, **values
+    )
 
 
 @routes.get("/page/sources/{name}")
@@ -199,6 +234,7 @@ def _render_definition(
         "problem": None,
         "conflict": None,
         "theirs": None,
+        "wizard": False,
     }
     return get_pages(request).render("definition.html", {**defaults, **values}, status)
 

@@ -17,11 +17,10 @@ from publisher.portal.sample import SampleError, fetch_sample, read_form
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
 from publisher.portal.source_wizard import (
     LAST_STEP,
-    SOURCE_FORMATS,
     WizardState,
     from_query,
     source_toml,
-    with_suggestion,
+    wizard_values,
 )
 from publisher.store.workers.rate_limit import client_key
 
@@ -65,13 +64,7 @@ async def preview(request: Request, pages: PagesDep) -> Response:
             except SampleError as problem:
                 error = problem.kind
         suggestion = await asyncio.to_thread(suggest_fields, sample)
-        return _page(
-            request,
-            pages,
-            with_suggestion(state, suggestion),
-            suggestion=suggestion,
-            sample_error=error,
-        )
+        return _page(request, pages, state, suggestion=suggestion, sample_error=error)
     if runner is None or state.step < LAST_STEP:
         return _page(request, pages, state)
     return _page(request, pages, state, await runner.run(source_toml(state), client))
@@ -86,20 +79,17 @@ def _page(
     sample_error: str = "",
 ) -> Response:
     runner: PreviewRunner | None = request.app.state.preview_runner
-    answers = {"kind": state.kind.name if state.kind else "", **state.values}
+    values = wizard_values(state, suggestion)
     response = pages.page(
         "source_wizard.html",
-        state=state,
-        source_toml=source_toml(state),
-        source_formats=SOURCE_FORMATS,
+        **values,
         outcome=outcome,
         can_test=runner is not None,
         can_submit=request.app.state.submissions_open(),
-        suggestion=suggestion,
         sample_error=sample_error,
-        download=f"/join?{urlencode({**{name: text for name, text in answers.items() if text}, 'download': '1'})}",
+        download=f"/join?{values['query']}&download=1",
         message=urlencode(
-            {"subject": state.values["title"], "body": source_toml(state)}, quote_via=quote
+            {"subject": state.values["title"], "body": values["source_toml"]}, quote_via=quote
         ),
     )
     response.headers["Cache-Control"] = "no-store"
