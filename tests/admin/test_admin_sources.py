@@ -203,8 +203,8 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(
     client: httpx.AsyncClient, world: Any
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        found = {"rows": [{"id": "1", "title": "Clinics <b>"}]}
-        return httpx.Response(404 if "robots" in request.url.path else 200, json=found)
+        document = {"rows": [{"id": "1", "title": "Clinics <b>"}]}
+        return httpx.Response(404 if "robots" in request.url.path else 200, json=document)
 
     world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     world.context.fill_in = fill_in
@@ -221,7 +221,7 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(
     text = unescape(last.partition('<textarea id="text"')[2].partition(">")[2]).partition(
         "</textarea>"
     )[0]
-    name = last.partition('id="name" name="name" value="')[2].partition('"')[0]
+    name = last.partition('id="source-name" name="name" value="')[2].partition('"')[0]
     saved = await saving(client, world, name=name, before="", text=text)
 
     assert '<input type="radio" name="kind" value="oai-pmh"' in empty.text
