@@ -291,6 +291,17 @@ def test_links_do_not_name_the_host_and_what_a_client_holds_is_not_sent_again(
         assert first.status_code in (200, 300, 301, 302, 303, 307, 308, 406)
 
 
+def test_each_answer_in_json_parses(client: httpx.Client) -> None:
+    headers = {"Accept": "application/json, application/ld+json;q=0.9, */*;q=0.1"}
+
+    answers = [client.get(address, headers=headers) for address in EVERY]
+    in_json = [item for item in answers if "json" in item.headers.get("Content-Type", "")]
+    faults = [str(item.url) for item in in_json if not isinstance(item.json(), dict | list)]
+
+    assert len(in_json) > 50
+    assert faults == []
+
+
 @each(
     "address",
     ["/oai?verb=Identify", "/feeds/all.atom", "/sitemap.xml", "/robots.txt", "/ldes", "/activities", "/.well-known/security.txt"],

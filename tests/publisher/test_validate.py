@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import orjson
 import pytest
 from event_loops import session_loop
+from lxml import etree
 from rows import each
 
 from command_line.settings import Settings
@@ -171,19 +173,51 @@ async def test_page_without_a_runner_names_the_command(service: QueryService) ->
     assert answer.status_code == 503
 
 
+def real_checker(folder: Path) -> PreviewRunner:
+    """Return the runner of an installation in *folder*."""
+    ledger = f"sqlite:///{folder}/data/ledger.sqlite"
+    return preview_runner(
+        Settings(
+            folder / "data", folder / "sources", BASE, ledger, frozenset(), "a@example.org", "rust"
+        )
+    )
+
+
+@session_loop
+async def test_result_is_whole_where_the_charset_is_guessed(
+    service: QueryService, tmp_path: Path
+) -> None:
+    parsers: dict[str, Callable[[bytes], object]] = {
+        "application/json": orjson.loads,
+        "application/sarif+json": orjson.loads,
+        "application/xml": etree.fromstring,
+    }
+    rows = [f"{n};Ação social para educação;Formação de professores em saúde" for n in range(40)]
+    feed = "\n".join(["id;title;description", *rows]).encode("latin-1")
+
+    async with visitor(service, real_checker(tmp_path)) as client:
+        answers = [
+            await client.post(
+                "/validate?name=list.csv",
+                content=feed,
+                headers={"Accept": media, "Content-Type": "text/csv"},
+            )
+            for media in parsers
+        ]
+
+    assert [answer.headers["content-type"].partition(";")[0] for answer in answers] == [*parsers]
+    for parse, answer in zip(parsers.values(), answers, strict=True):
+        assert parse(answer.content) is not None
+
+
 async def test_nothing_of_an_upload_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    ledger = f"sqlite:///{tmp_path}/data/ledger.sqlite"
-    settings = Settings(
-        tmp_path / "data", tmp_path / "sources", BASE, ledger, frozenset(), "a@example.org", "rust"
-    )
-    runner = preview_runner(settings)
 
-    output = await runner.check(
+    output = await real_checker(tmp_path).check(
         ("--format=json", "--name=feed.csv", "--", "-"),
         b"id,title\nproject-1,Clinics\nproject-2,Schools\n",
         "a",
