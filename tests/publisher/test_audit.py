@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import IRIS
 from publish_fixture import copy_data
 from pyoxigraph import Literal, NamedNode, Quad, Store
+from small_world import IRIS
 from typer.testing import CliRunner, Result
 
 from journal.journal import Journal

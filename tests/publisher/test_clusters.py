@@ -11,7 +11,7 @@ import io
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -20,13 +20,12 @@ import duckdb
 import httpx
 import pytest
 from browser import browsing
-from conftest import CHANGED, IRIS, KENYA, _registry, record_rows
 from in_process import listening, serving
 from publish_fixture import settle, visiting
 from pyoxigraph import RdfFormat, parse
 from rows import each
+from small_world import BODIES, CHANGED, CLUSTER, DISSOLVED, IRIS, LEAD, ONE, TWO, add_clusters
 
-from journal.journal import Journal
 from languages.request_locale import use_language
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
 from publisher.portal.coverage import coverage
@@ -42,84 +41,10 @@ from publisher.releases.builder import build_release
 from publisher.releases.tables.schema import LISTED
 from publisher.store.descriptions import Description, Statement, namespaces
 from publisher.store.snapshots import newest_snapshot
-from vocab.initiative import Initiative, Party, Role, Text
-from vocab.statements.clusters import Match, cluster_iri, describe_cluster, describe_replaced
-from vocab.statements.describe import quads
-from vocab.statements.provenance import describe_source
+from vocab.statements.clusters import cluster_iri
 from vocab.terms import DCT
 
 HTML = {"Accept": "text/html"}
-ONE, TWO = IRIS.thing("initiative", "demo", "1"), IRIS.thing("initiative", "atlas", "x/9")
-BODIES = tuple(
-    IRIS.thing("organization", "demo", name) for name in ("ministry-of-health", "clinics-united")
-)
-DISSOLVED = IRIS.thing("initiative", "demo", "3")
-CLUSTER = "/cluster/initiative/demo/1"
-LEAD = Party(Role.LEAD, Text("Office of the atlas", "en"), country=KENYA)
-OTHER = Initiative(
-    key="x/9",
-    titles=(Text("A network of communities", "en"),),
-    descriptions=(
-        Text("A village of Marsabit builds its own network, with a mast on the school.", "en"),
-    ),
-    countries=(KENYA,),
-    start="2022-05-01",
-    parties=(LEAD,),
-)
-
-# A part of OTHER, by its title; one of an initiative, by its IRI; two of a title that nothing has;
-# one of an initiative elsewhere.
-PARTS = tuple(
-    Initiative(
-        key=key,
-        titles=(Text(f"Part {key}", "en"),),
-        countries=(KENYA,),
-        parties=(LEAD,),
-        part_of=(whole,),
-    )
-    for key, whole in (
-        ("p1", "A network of communities"),
-        ("p2", IRIS.thing("initiative", "demo", "2")),
-        ("p3", "A project that ended"),
-        ("p4", "A project that ended"),
-        ("p5", "https://elsewhere.example/projects/1"),
-    )
-)
-
-
-def cluster_rows(
-    members: tuple[str, ...], matches: tuple[Match, ...], sign: str = "A"
-) -> list[str]:
-    cluster = cluster_iri(members[0], IRIS)
-    return [
-        f"{sign} {quad}"
-        for quad in quads(describe_cluster(cluster, members, matches, IRIS), cluster)
-    ]
-
-
-def build(data: Path) -> None:
-    """Add a second registry and clusters to the journal of the world."""
-    journal = Journal(data / "journal")
-    decided = Match(
-        "ab12", TWO, ONE, ("country", "name"), datetime(2026, 4, 1), "both name the <b>grant</b> 17"
-    )
-    gone = (DISSOLVED, IRIS.thing("initiative", "demo", "4"))
-    rows = [row for each in (OTHER, *PARTS) for row in record_rows("atlas", each)]
-    rows += [
-        f"A {quad}"
-        for quad in quads(describe_source(_registry("atlas"), IRIS), IRIS.source("atlas"))
-    ]
-    rows += cluster_rows((ONE, TWO), (decided,)) + cluster_rows(
-        BODIES, (Match("cd34", BODIES[0], BODIES[1], ("acronym",)),)
-    )
-    rows += cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),))
-    lost = cluster_iri(IRIS.thing("initiative", "demo", "lost"), IRIS)
-    rows += [
-        f"A {quad}" for quad in quads(describe_replaced(lost, cluster_iri(ONE, IRIS), IRIS), lost)
-    ]
-    journal.append(rows, run="run-4", time=CHANGED + timedelta(days=1))
-    dissolved = cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),), "D")
-    journal.append(dissolved, run="identity.clusters.2", time=CHANGED + timedelta(days=2))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +54,7 @@ def address(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         tmp_path_factory.mktemp("clusters") / "data",
         ignore=shutil.ignore_patterns("scratch"),
     )
-    build(data)
+    add_clusters(data)
     with listening(partial(serving, data)) as url:
         settle(url)
         yield url
@@ -439,7 +364,7 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
     data = shutil.copytree(
         world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
     )
-    build(data)
+    add_clusters(data)
 
     release = build_release(data, IRIS, CHANGED + timedelta(days=3))
 

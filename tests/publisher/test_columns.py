@@ -14,7 +14,6 @@ import httpx
 import pytest
 from column_store import columns_of, comparable, merged_store, rows, solutions, write_columns
 from columns_ready import columns_answer
-from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from event_loops import session_loop
 from publish_fixture import copy_data
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad, Store
@@ -31,6 +30,7 @@ from random_queries import (
     typed,
 )
 from rows import each
+from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.projections import statement_source

@@ -12,8 +12,8 @@ from shutil import copytree
 
 import httpx
 import pytest
-from conftest import IRIS
 from live_server import served
+from small_world import IRIS
 from structlog.testing import capture_logs
 from waiting import WITHIN, wait_until
 

@@ -25,13 +25,13 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from browser import Browser, browsing
-from conftest import IRIS, THINGS, build, record_rows
 from libzim.reader import Archive
 from libzim.search import Query, Searcher
 from live_server import ROOT, served
 from processes import Process, free_port, started, wait_for_url
 from publish_fixture import copy_data
 from rows import each
+from small_world import IRIS, THINGS, build, record_rows
 from typer.testing import CliRunner
 from waiting import wait_until
 

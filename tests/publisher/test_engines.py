@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import IRIS, SMALL_SCHEMES, THINGS, build, plain, record_rows
 from processes import Process
 from publish_fixture import visiting
 from pyoxigraph import RdfFormat, parse
+from small_world import IRIS, SMALL_SCHEMES, THINGS, build, plain, record_rows
 from waiting import wait_until
 
 from benchmarks.engines import Engine, missing, started

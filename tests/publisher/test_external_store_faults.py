@@ -23,11 +23,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from conftest import IRIS, plain, record_rows
 from live_server import served
 from processes import ELSEWHERE, Process
 from publish_fixture import settle
 from pyoxigraph import QueryBoolean, QueryResultsFormat, QuerySolutions, Store
+from small_world import IRIS, plain, record_rows
 from waiting import WITHIN, wait_until, wait_until_async
 
 from benchmarks.engines import Engine, free_port, missing, started

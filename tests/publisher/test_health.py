@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import IRIS
 from fastapi import FastAPI
 from publish_fixture import copy_data
+from small_world import IRIS
 from waiting import wait_until_async
 
 from publisher.app import create_app

@@ -13,8 +13,8 @@ from shutil import copytree
 
 import httpx
 import pytest
-from conftest import IRIS
 from publish_fixture import copy_data
+from small_world import IRIS
 
 from journal import mirror_origin
 from journal.mirror_origin import Origin, RefusedEntry

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from conftest import IRIS
 from in_process import SITE, InProcess, running, serving
 from prometheus_client.parser import text_string_to_metric_families
 from publish_fixture import copy_data
+from small_world import IRIS
 from waiting import wait_until
 
 from harvesters.admin.api import metrics

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import IRIS
 from processes import Process, free_port, started
 from publish_fixture import copy_data
+from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
 from harvesters.admin.access import key_store

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from column_store import comparable, solutions
-from conftest import IRIS
 from event_loops import session_loop
 from pyoxigraph import BlankNode, Literal, NamedNode, Store, Triple, Variable
 from rows import each
+from small_world import IRIS
 from waiting import wait_until_async
 
 from publisher import store as store_package

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 from column_store import columns_of, solutions
-from conftest import IRIS
 from pyoxigraph import Literal, Quad
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator
 from rdflib.paths import Path as PropertyPath
@@ -15,6 +14,7 @@ from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode
 from rdflib.term import Literal as ParsedLiteral
+from small_world import IRIS
 
 from publisher.sparql.examples.example import examples
 from publisher.store.columns import query_parser

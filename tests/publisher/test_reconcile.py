@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import jsonschema
 import reconciliation_schemas as schemas
-from conftest import IRIS, KENYA
 from rows import each
+from small_world import IRIS, KENYA
 
 GOAL = "http://metadata.un.org/sdg/4"
 CLINICS = f"{IRIS.base}id/initiative/demo/a%2F1"

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from column_store import write_columns
-from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
+from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.projections import journal_reader

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from app_client import served
-from conftest import SEEN, record_rows
 from pyoxigraph import RdfFormat, parse
 from rows import each
+from small_world import SEEN, record_rows
 
 from journal.journal import Journal
 from vocab.initiative import Initiative, Prize, Text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from conftest import IRIS
 from publish_fixture import copy_data
+from small_world import IRIS
 from waiting import wait_until_async
 
 from publisher.app import create_app
