@@ -5,6 +5,7 @@
 # make lint     the linters and the types
 # make chaos    kills, full disks, cut networks, flipped bytes and clocks that jump, for MINUTES=60, chosen by SEED=1
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
+# make golden   the golden files of all answers, written again; it shows what differs, address by address
 # make tables   the tables of docs/reference that the program knows, written again
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests
@@ -39,7 +40,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly chaos lint audit dist bench tables docs lock
+.PHONY: run install check test nightly chaos lint audit dist bench golden tables docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -84,6 +85,9 @@ dist: $(SITE)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+golden: $(INSTALLED)
+	$(BIN)/python -m pytest -n 0 -q -s tests/golden --renew $(ARGS)
 
 tables: $(INSTALLED)
 	$(BIN)/python -m docs.generated

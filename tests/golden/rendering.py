@@ -1,0 +1,326 @@
+"""An answer as a text for readers: status, headers that matter, and the content by its
+kind.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import quote, unquote
+
+import httpx
+from lxml import html
+from lxml.html import HtmlElement
+from PIL import Image
+
+HEADERS = (
+    *("content-type", "content-language", "location", "vary", "cache-control", "link"),
+    *("content-disposition", "allow", "www-authenticate", "memento-datetime", "accept-post"),
+    *("x-robots-tag", "access-control-allow-origin", "content-location", "deprecation"),
+)
+# What differs from run to run: why, and the field, of which only what is around the group is written.
+MASKED = (
+    ("the answer's own time", r"<responseDate>([^<]+)<"),
+    ("the time at which the history read an entry", r"<(?:datestamp|earliestDatestamp)>([^<]+)<"),
+    ("half a year from today", r"(?m)^Expires: (\S+)$"),
+    ("the answer's own time", r'"at": ?"([^"]+)"'),
+    ("the answer's own time", r"Status of all registries at <time[^>]*>(.*?)</time>"),
+    ("times of the export", r'"(?:requested|started|ended|expires)": ?"([^"]+)"'),
+    ("a part of the export's random id", r'filename="export-([^".]+)'),
+    ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
+)
+BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
+LINES, FIRST, WIDTH = (
+    120,
+    40,
+    400,
+)  # of a text that is in the file as it is; of a longer one; of a line
+SECTION, SECTION_FIRST = 30, 10  # lines below a heading of a page, or of its table, likewise
+PAGE = 200  # lines of a page, of whose other sections only the first line is written
+BLOCKS = re.compile(
+    "address|article|aside|blockquote|body|br|caption|datalist|dd|details|dialog|div|dl|dt|fieldset|"
+    "figcaption|figure|footer|form|h[1-6]|header|hr|legend|li|main|nav|ol|option|p|pre|section|"
+    "select|summary|svg|table|tbody|tfoot|thead|title|tr|ul"
+)
+
+
+def render(answer: httpx.Response, heading: str, frames: dict[str, str]) -> list[str]:
+    """Return the lines of *answer*. *frames* has what pages of one file have around their content,
+    each with the heading of the first; *heading* is that of this answer.
+    """
+    lines = [str(answer.status_code)]
+    for name in HEADERS:
+        for value in answer.headers.get_list(name):
+            lines += _header(name, value)
+    lines = [masked(line) for line in lines]
+    for value in answer.headers.get_list("set-cookie"):
+        lines.append("set-cookie: " + re.sub(r"expires=[^;]+", "expires=DATE", value, flags=re.I))
+    if "etag" in answer.headers:
+        lines.append("etag: present")
+    kind = answer.headers.get("content-type", "")
+    if "html" in kind and answer.content:
+        page = RenderedPage(
+            masked(answer.text), answer.request.url.raw_path.decode(), heading, frames
+        )
+        return [*lines, "", *page.lines()]
+    return [*lines, "", *content(kind, answer.content)]
+
+
+def _header(name: str, value: str) -> Iterator[str]:
+    if name == "link":
+        yield from (f"link: {part}" for part in re.split(r",\s*(?=<)", value))
+    else:
+        yield f"{name}: {value}"
+
+
+def masked(text: str) -> str:
+    """Return *text* without what differs from run to run."""
+    for _, pattern in MASKED:
+        text = re.sub(
+            pattern,
+            lambda match: match[0].replace(match[1], _mask(match[1])),
+            text,
+            flags=re.DOTALL,
+        )
+    numbers: dict[str, str] = {}
+    return BLANK_NODE.sub(
+        lambda match: numbers.setdefault(match[0], f"_:b{len(numbers) + 1}"), text
+    )
+
+
+def _mask(value: str) -> str:
+    return "0" if value.isdigit() else "MASKED"
+
+
+def content(kind: str, data: bytes) -> list[str]:
+    """Return the lines of *data* of the media type *kind*."""
+    if not data:
+        return []
+    if data.startswith(b"\x1f\x8b"):
+        return ["gzip:", *content("text/plain", gzip.decompress(data))]
+    if data.startswith(b"PK\x03\x04"):
+        return list(_archive(data))
+    if data.startswith(b"%PDF"):
+        return list(_pdf(data))
+    if kind.startswith("image/") and "svg" not in kind:
+        picture = Image.open(io.BytesIO(data))
+        return [f"{picture.format} {picture.width} x {picture.height}"]
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return [f"{len(data)} bytes, SHA-256 {sha256(data).hexdigest()}"]
+    text = masked(text)
+    if "version=1.0.0" in kind:
+        return list(_metrics(text))
+    if "json" in kind and "seq" not in kind:
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    elif "xml" in kind or "svg" in kind:
+        text = _indented(text)
+    return shortened(text.splitlines())
+
+
+def _metrics(text: str) -> Iterator[str]:
+    """Yield the metrics with their types and labels; their values are those of this process."""
+    label = re.compile(r"(\w+)=")
+    samples = {
+        " ".join([match[1], *label.findall(match[2] or "")])
+        for match in re.finditer(r"(?m)^(\w+)(?:\{(.*)\})? ", text)
+    }
+    yield from sorted(re.findall(r"(?m)^# TYPE .*", text))
+    yield from sorted(samples)
+
+
+def _indented(text: str) -> str:
+    """Return an XML document with an element a line."""
+    return re.sub(r"(?<=>)(?=<[^/])", "\n", text)
+
+
+def shortened(lines: list[str], most: int = LINES, first: int = FIRST) -> list[str]:
+    """Return *lines*, of more than *most* the first with the number and a digest of all."""
+    whole = "\n".join(lines)
+    if len(lines) > most:
+        lines = [*lines[:first], f"... {len(lines)} lines, SHA-256 {_digest(whole)}"]
+    return [
+        line
+        if len(line) <= WIDTH
+        else f"{line[: WIDTH // 2]} ... {len(line)} characters, SHA-256 {_digest(line)}"
+        for line in lines
+    ]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _archive(data: bytes) -> Iterator[str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        for name in sorted(file.namelist()):
+            yield f"file {name}: {len(file.read(name))} bytes"
+
+
+def _pdf(data: bytes) -> Iterator[str]:
+    yield f"PDF of {len(re.findall(rb'/Type */Page[^s]', data))} pages"
+
+
+@dataclass
+class RenderedPage:
+    """A page at *address*: its title, the links of its head, and its content in its order: headings,
+    texts, links, fields of forms and cells of tables.
+    """
+
+    text: str
+    address: str
+    heading: str
+    frames: dict[str, str]
+
+    def lines(self) -> Iterator[str]:
+        root = html.document_fromstring(self.text.encode(), html.HTMLParser(encoding="utf-8"))
+        yield f"lang={root.get('lang')} dir={root.get('dir')}"
+        head = [line for item in root.iterfind("head//*") for line in _head_line(item)]
+        framed = [line for line in head if HEAD_FRAME.match(line)]
+        yield from (line for line in head if line not in framed)
+        yield from self._frame("head", [self._generic(line) for line in framed])
+        yield ""
+        yield from self._sections(root.find("body"))
+
+    def _sections(self, body: HtmlElement) -> Iterator[str]:
+        """Yield the content of a page, its sections shortened."""
+        sections: list[list[str]] = [[]]
+        for element in body:
+            lines = Flow().lines(element)
+            if element.tag in ("header", "footer"):
+                lines = [*self._frame(element.tag, [self._generic(line) for line in lines])]
+            for line in lines:
+                if SECTION_START.match(line):
+                    sections.append([])
+                sections[-1].append(line)
+        written = 0
+        for section in sections:
+            most = (SECTION, SECTION_FIRST) if written < PAGE else (1, 1)
+            lines = shortened(section, *most)
+            written += len(lines)
+            yield from lines
+
+    def _frame(self, name: str, lines: list[str]) -> Iterator[str]:
+        """Yield *lines*, or where in the file they are already."""
+        key = "\n".join([name, *lines])
+        if key in self.frames:
+            yield f"<{name}> as at {self.frames[key]}"
+            return
+        self.frames[key] = self.heading
+        yield from lines
+
+    def _generic(self, line: str) -> str:
+        """Write *line* without the address of the page."""
+        path = self.address.partition("?")[0]
+        line = re.sub(
+            r"/[^ )]*[?&]lang=(\w\w)\b",
+            lambda match: f"PATH?lang={match[1]}" if match[0].startswith(path) else match[0],
+            line,
+        )
+        return line.replace(f"record={quote(path, safe='')}", "record=PATH").replace(
+            f"record={quote(unquote(path), safe='')}", "record=PATH"
+        )
+
+
+HEAD_FRAME = re.compile(
+    r"meta (viewport|color-scheme)|link (icon|alternate \w\w:|.*/feeds/all\.atom)"
+)
+
+
+def _head_line(item: HtmlElement) -> Iterator[str]:
+    if item.tag == "title":
+        yield f"title: {item.text}"
+    elif item.tag == "meta" and item.get("content"):
+        yield f"meta {item.get('name') or item.get('property')}: {item.get('content')}"
+    elif item.tag == "link" and item.get("rel") not in ("stylesheet", "preload"):
+        href = re.sub(r"(/static/.*?)\.[0-9a-f]{8,}\.", r"\1.", item.get("href") or "")
+        yield f"link {item.get('rel')} {item.get('type') or item.get('hreflang') or ''}: {href}"
+    elif item.tag == "script" and "json" in (item.get("type") or ""):
+        data = json.dumps(json.loads(item.text or ""), ensure_ascii=False, indent=1)
+        yield from shortened(data.splitlines())
+
+
+class Flow:
+    """The text of a page as it is read, a block a line."""
+
+    def __init__(self) -> None:
+        self._line: list[str] = []
+        self._lines: list[str] = []
+
+    def lines(self, element: HtmlElement) -> list[str]:
+        self._visit(element)
+        self._end()
+        return self._lines
+
+    def _end(self) -> None:
+        if text := " ".join("".join(self._line).split()):
+            self._lines.append(text)
+        self._line = []
+
+    def _visit(self, element: HtmlElement) -> None:
+        tag = element.tag
+        if not isinstance(tag, str) or tag in ("script", "style", "template"):
+            self._line.append(element.tail or "")
+            return
+        is_block = BLOCKS.fullmatch(tag) is not None
+        if is_block:
+            self._end()
+        self._line += self._before(element, tag)
+        self._line.append(element.text or "")
+        for child in element:
+            self._visit(child)
+        self._line += self._after(element, tag)
+        if is_block:
+            self._end()
+        self._line.append(element.tail or "")
+
+    def _before(self, element: HtmlElement, tag: str) -> list[str]:
+        if re.fullmatch(r"h[1-6]", tag):
+            return ["#" * int(tag[1]), " "]
+        if tag == "a" and element.get("href"):
+            return ["["]
+        if tag in ("td", "th"):
+            return ["| "]
+        if tag == "li":
+            return ["- "]
+        if tag in ("main", "nav", "header", "footer", "table", "svg"):
+            self._lines.append(f"<{tag}>")
+            return []
+        if tag in ("form", "input", "select", "textarea", "button", "option", "iframe", "img"):
+            return [_field(element)]
+        return []
+
+    def _after(self, element: HtmlElement, tag: str) -> list[str]:
+        if tag == "a" and element.get("href"):
+            return [f"]({element.get('href')})"]
+        return [" "] if tag in ("td", "th", "button", "label") else []
+
+
+SECTION_START = re.compile(r"#+ |<(?:main|header|footer|table|svg|nav)>")
+FIELDS = (
+    "type",
+    "name",
+    "value",
+    "action",
+    "method",
+    "src",
+    "alt",
+    "maxlength",
+    "pattern",
+    "min",
+    "max",
+)
+FLAGS = ("required", "checked", "selected", "disabled", "multiple", "readonly")
+
+
+def _field(element: HtmlElement) -> str:
+    known = [f"{name}={value!r}" for name in FIELDS if (value := element.get(name)) is not None]
+    flags = [name for name in FLAGS if element.get(name) is not None]
+    return f"<{' '.join([str(element.tag), *known, *flags])}>"

@@ -1,0 +1,90 @@
+"""Every answer of the publisher to the requests of `requests.txt` is as it was.
+
+A change that is meant is written by ``make golden``, which shows it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from golden import FOLDER, answers, differences, read_requests
+from prebuilt import prebuilt
+from starlette.routing import Match, Route
+from world import build_world, site
+
+from publisher.routes import ROUTERS
+
+MAKERS = [
+    *(Path(__file__).with_name(name) for name in ("world.py",)),
+    *(
+        Path(__file__).parents[1] / "publisher" / name
+        for name in ("small_world.py", "publish_fixture.py")
+    ),
+]
+# those that change something have no request yet
+TO_COME = {
+    ("/exports/{name}/delete", "POST"),
+    ("/follow", "POST"),
+    *(
+        (f"/follow/{name}/{{secret}}", method)
+        for name in ("confirm", "stop")
+        for method in ("GET", "POST")
+    ),
+    *(
+        (path, "POST")
+        for path in ("/join", "/problem", "/validate", "/scratch", "/scratch/{name}/sparql")
+    ),
+    ("/scratch/{name}", "DELETE"),
+    ("/scratch/{name}/sparql", "GET"),
+}
+SHOWN = 150  # lines of a difference
+
+
+@pytest.fixture(scope="module")
+def answered(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    target = tmp_path_factory.mktemp("golden") / "data"
+    data = prebuilt(pytestconfig, "golden", MAKERS, build_world, target)
+    with site(data) as transport:
+        texts: dict[str, str] = answers(transport)
+        return texts
+
+
+@pytest.mark.parametrize("family", read_requests())
+def test_answers_are_as_in_the_golden_file(
+    answered: dict[str, str], family: str, pytestconfig: pytest.Config
+) -> None:
+    file = FOLDER / f"{family}.txt"
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    lines = [*differences(old, answered[family])]
+
+    assert "evil.example" not in answered[family]  # links begin with the address that is set
+    if pytestconfig.getoption("--renew", default=False):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(answered[family], encoding="utf-8")
+        print("\n" + "\n".join(lines) if lines else f"{family}: as before")
+    elif lines:
+        more = [f"... {len(lines) - SHOWN} more lines"] if len(lines) > SHOWN else []
+        pytest.fail("\n".join([f"{file.name}:", *lines[:SHOWN], *more]), pytrace=False)
+
+
+def test_each_route_has_a_request() -> None:
+    routes = [
+        route for router in ROUTERS.values() for route in router.routes if isinstance(route, Route)
+    ]
+    requests = [request for family in read_requests().values() for request in family]
+
+    asked = [matching(routes, request.method, request.address) for request in requests]
+
+    known = {(route.path, method) for route in routes for method in route.methods or ("GET",)}
+    assert known - TO_COME - {*asked} - {(path, "HEAD") for path, _ in known} == set()
+
+
+def matching(routes: list[Route], method: str, address: str) -> tuple[str, str]:
+    """Return the path of the route that *address* leads to, and *method*."""
+    scope = {"type": "http", "method": method, "path": unquote(urlsplit(address).path)}
+    paths = (route.path for route in routes if route.matches(scope)[0] is Match.FULL)
+    return next(paths, ""), method
