@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,7 @@ def answers(transport: httpx.BaseTransport) -> dict[str, str]:
 
 def _family(asker: Asker, requests: Iterable[Request]) -> Iterator[str]:
     frames: dict[str, str] = {}
+    asked = Counter[str]()
     for request in requests:
         answered: dict[str, str] = {}
         for accept in request.accepts():
@@ -174,7 +176,9 @@ def _family(asker: Asker, requests: Iterable[Request]) -> Iterator[str]:
                 text = f"as [{same}]"
             else:
                 answered[accept] = text
-            yield f"=== {request.heading(accept)}\n{text}\n\n"
+            again = asked[(heading := request.heading(accept))]
+            asked[heading] += 1
+            yield f"=== {heading}{f' again ({again})' if again else ''}\n{text}\n\n"
 
 
 def differences(old: str, new: str) -> Iterator[str]:

@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
+from typing import Any
 from urllib.parse import quote, unquote
 
 import httpx
@@ -31,16 +33,16 @@ MASKED = (
     ("half a year from today", r"(?m)^Expires: (\S+)$"),
     ("the answer's own time", r'"at": ?"([^"]+)"'),
     ("the answer's own time", r"Status of all registries at <time[^>]*>(.*?)</time>"),
+    ("times of the export", r'<time datetime="[^"]*\.\d{6}[^"]*">([^<]*)</time>'),
+    ("times of the export", r"<dt>Expires</dt><dd><time[^>]*>([^<]*)</time>"),
     ("times of the export", r'"(?:requested|started|ended|expires)": ?"([^"]+)"'),
     ("a part of the export's random id", r'filename="export-([^".]+)'),
     ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
 )
 BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
-LINES, FIRST, WIDTH = (
-    120,
-    40,
-    400,
-)  # of a text that is in the file as it is; of a longer one; of a line
+# lines of a text that is in the file as it is, and the first ones of a longer text; characters of a line
+LINES, FIRST, WIDTH = 150, 40, 400
+MEMBERS, MEMBERS_FIRST = 24, 4  # of a list or an object of JSON, likewise
 SECTION, SECTION_FIRST = 30, 10  # lines below a heading of a page, or of its table, likewise
 PAGE = 200  # lines of a page, of whose other sections only the first line is written
 BLOCKS = re.compile(
@@ -119,10 +121,30 @@ def content(kind: str, data: bytes) -> list[str]:
     if "version=1.0.0" in kind:
         return list(_metrics(text))
     if "json" in kind and "seq" not in kind:
-        text = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+        return shortened(_json_lines(text))
     elif "xml" in kind or "svg" in kind:
         text = _indented(text)
     return shortened(text.splitlines())
+
+
+def _json_lines(text: str) -> list[str]:
+    """Return JSON with a member a line, its long lists and objects shortened."""
+    return json.dumps(_trimmed(json.loads(text)), ensure_ascii=False, indent=1).splitlines()
+
+
+def _trimmed(value: Any) -> Any:
+    """Return *value*; of a list or an object with many members the first, with the number and a
+    digest of all.
+    """
+    if not isinstance(value, list | dict):
+        return value
+    rest = f"{len(value)} members, SHA-256 {_digest(json.dumps(value))}"
+    first = MEMBERS_FIRST if len(value) > MEMBERS else len(value)
+    if isinstance(value, dict):
+        members = {name: _trimmed(item) for name, item in islice(value.items(), first)}
+        return members if first == len(value) else members | {"...": rest}
+    items = [_trimmed(item) for item in value[:first]]
+    return items if first == len(value) else [*items, f"... {rest}"]
 
 
 def _metrics(text: str) -> Iterator[str]:
@@ -243,8 +265,7 @@ def _head_line(item: HtmlElement) -> Iterator[str]:
         href = re.sub(r"(/static/.*?)\.[0-9a-f]{8,}\.", r"\1.", item.get("href") or "")
         yield f"link {item.get('rel')} {item.get('type') or item.get('hreflang') or ''}: {href}"
     elif item.tag == "script" and "json" in (item.get("type") or ""):
-        data = json.dumps(json.loads(item.text or ""), ensure_ascii=False, indent=1)
-        yield from shortened(data.splitlines())
+        yield from shortened(_json_lines(item.text or ""))
 
 
 class Flow:
