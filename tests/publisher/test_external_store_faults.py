@@ -449,15 +449,24 @@ def test_a_store_that_lost_its_data_is_loaded_again_before_it_answers(
 ) -> None:
     folder = tmp_path / "store"
     waits: list[float] = []
+    sizes: list[int] = []
 
-    def open_store(now: datetime) -> Runner[RemoteStore]:
+    def open_store(time: datetime) -> Runner[RemoteStore]:
+        def now() -> datetime:
+            rows = store_here.store.query(ASK)
+            assert isinstance(rows, QuerySolutions)
+            state = parse_state([(str(row[0].value), str(row[1].value)) for row in rows])
+            if state and published() and state.position == published():
+                sizes.append(len(store_here.store))
+            return time
+
         return open_external_runner(
             StoreURLs(store_here.url, store_here.url),
             JournalReader(Journal(small / "journal"), IRIS.base),
             folder,
             small / "status.nq",
             IRIS.status,
-            now=lambda: now,
+            now=now,
             wait=waits.append,
         )
 
@@ -478,10 +487,12 @@ def test_a_store_that_lost_its_data_is_loaded_again_before_it_answers(
         watcher.step()
     watcher.close()
     while_empty = published()
+    sizes.clear()
     again = open_store(WHEN + timedelta(seconds=2 * LEASE))
     again.step()
     again.close()
 
     assert (while_empty, published()) == (first, first)
     assert waits == []  # no snapshot announced a store that lacks what was published
+    assert {*sizes} == {quads}  # at its last entry it holds all, the status of sources too
     assert len(store_here.store) == quads

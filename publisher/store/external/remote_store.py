@@ -86,12 +86,14 @@ class RemoteStore:
             raise StoreFailure(
                 f"the store was reset from entry {self._last.position} to {before.position}; loading it again from there"
             )
+        # a store that lost its data answers once it is at its last entry, so the status is in before
+        is_restored = before.position < self._published() and self._load_status()
         self._last = self._load_entries(before)
         if self._last.position < self._published():
             raise NotReady(
                 f"the store is at entry {self._last.position} of {self._published()}, and another publisher loads it again"
             )
-        changed = self._load_status() or self._last.position != before.position
+        changed = self._load_status() or is_restored or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
 
     def optimize(self) -> bool:
