@@ -59,8 +59,8 @@ def diff(
     ] = "",
     form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
 ) -> None:
-    """Compare the records at two moments: counts, new, gone and changed, or one record field by
-    field.
+    """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
+    field by field.
     """
     settings: Settings = context.obj
     if form not in FORMATS:

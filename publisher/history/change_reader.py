@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.history.change_writer import ALL, RECORD, ChangeType, all_sets
+from publisher.history.change_writer import ALL, RECORD, VANISHED, ChangeType, all_sets
 from publisher.history.graph_changes import NAME
 
 _WAIT = 5.0  # seconds to wait for the writer, which locks the file only briefly
@@ -87,8 +87,8 @@ class Change:
 
     @property
     def sets(self) -> list[str]:
-        """Return all its sets except ALL."""
-        return sorted(all_sets(self.name, self.kind, frozenset(self.leaves)) - {ALL})
+        """Return all its sets except ALL and VANISHED."""
+        return sorted(all_sets(self.name, self.kind, frozenset(self.leaves)) - {ALL, VANISHED})
 
 
 @contextmanager
@@ -234,9 +234,9 @@ def first_announcement(file: sqlite3.Connection) -> int | None:
 
 
 def set_names(file: sqlite3.Connection, after: str = "", limit: int = -1) -> list[str]:
-    """Return the names of the sets after *after*, in order, except ALL."""
-    text = "SELECT name FROM record_set WHERE name > ? AND name != ? ORDER BY name LIMIT ?"
-    return [row[0] for row in file.execute(text, (after, ALL, limit))]
+    """Return the names of the sets after *after*, in order, except ALL and VANISHED."""
+    text = "SELECT name FROM record_set WHERE name > ? AND name NOT IN (?, ?) ORDER BY name LIMIT ?"
+    return [row[0] for row in file.execute(text, (after, ALL, VANISHED, limit))]
 
 
 def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:

@@ -3,7 +3,7 @@ that never changes.
 
 The sets of a record are its registry, its kind, and its action lines, goals and countries, declared
 or crosswalked. A deleted record stays in its sets, so that harvesters of a set learn of the
-deletion.
+deletion. Those that vanished at their source are a set too, which only comparisons read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 
 ALL = "all"  # the set of all records
+VANISHED = "vanished"  # the set of those that are published, and vanished at their source
 RECORD = "record/"  # prefix of the names of record graphs
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER, last INTEGER);
@@ -182,6 +183,8 @@ class ChangeWriter:
                 continue
             if property_name == _STATUS:
                 deleted = sign == b"A" if value == self._iri("operations#gone") else deleted
+                if value == self._iri("operations#vanished"):
+                    (added_leaves if sign == b"A" else removed_leaves).add(VANISHED)
             elif property_name == _TOPIC:
                 kind = self._kind(value) if sign == b"A" else kind
             elif self._kind(subject) and (leaf := self._leaf(property_name, value[1:-1].decode())):

@@ -1,5 +1,5 @@
-"""Compare the records at two moments of the journal: counts, new, gone and changed, by registry,
-kind, country, action line and goal.
+"""Compare the records at two moments of the journal: counts, new, vanished, gone and changed, by
+registry, kind, country, action line and goal.
 
 All numbers come from the log of records that ``change_writer`` writes. A *set* is one of its sets,
 such as ``source:demo``, ``country:404`` or ``line:C2:declared``; a record is in it at a moment if
@@ -23,13 +23,13 @@ from pyroaring import BitMap
 from languages.translations import TranslatableText
 from publisher.errors import QueryError, ReleaseNotFound
 from publisher.history.change_reader import open_log
-from publisher.history.change_writer import ALL, ChangeType, all_sets
+from publisher.history.change_writer import ALL, VANISHED, ChangeType, all_sets
 from publisher.history.graph_changes import NAME
 from publisher.history.set_ranges import Ranges, TouchedRecords, read_ranges
 from publisher.store.releases.manifest import get_release
 
 FACETS = ("kind", "source", "country", "line", "goal")  # of the sets that are counted
-CHANGES = ("before", "after", "new", "gone", "changed")
+CHANGES = ("before", "after", "new", "vanished", "gone", "changed")
 _CACHED = 64  # moments and pairs of moments whose counts are cached
 _LIVE = f"type IN ({ChangeType.NEW:d}, {ChangeType.CHANGED:d})"
 _SIZES = """
@@ -72,13 +72,14 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """How many records a set has *before* and *after*, and how many of them are *new*, *gone* or
-    *changed* in between.
+    """How many records a set has *before* and *after*, and how many of them are *new*, *vanished*
+    at their source (and still published), *gone* or *changed* in between.
     """
 
     before: int = 0
     after: int = 0
     new: int = 0
+    vanished: int = 0
     gone: int = 0
     changed: int = 0
 
@@ -282,7 +283,9 @@ def _sets(
 
 
 def _change(old: frozenset[str], new: frozenset[str]) -> str:
-    return "changed" if old and new else "new" if new else "gone" if old else ""
+    if old and new:
+        return "vanished" if VANISHED in new - old else "changed"
+    return "new" if new else "gone" if old else ""
 
 
 # a past state never changes; the inode distinguishes a history that was rebuilt
@@ -294,15 +297,13 @@ def _published(path: Path, _inode: int, entry: int) -> Counter[str]:
 
 
 @lru_cache(_CACHED)
-def _changes(
-    path: Path, _inode: int, before: int, after: int
-) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """Return the number of records of each set that are new, gone and changed after entry *before*
-    up to entry *after*.
+def _changes(path: Path, _inode: int, before: int, after: int) -> tuple[Counter[str], ...]:
+    """Return the number of records of each set that are new, vanished, gone and changed after entry
+    *before* up to entry *after*.
     """
     with open_log(path.parent) as file:
         if file is None:
-            return Counter(), Counter(), Counter()
+            return Counter(), Counter(), Counter(), Counter()
         names, ranges = _set_names(file), read_ranges(file, before + 1, after)
     return _count_changes({names[number]: touched for number, touched in ranges.items()})
 
@@ -312,7 +313,7 @@ def _changes_within(
     path: Path, _inode: int, before: int, after: int, within: tuple[str, ...]
 ) -> tuple[Counter[str], ...]:
     """Return the number of records of each set that are in all of *within* too: before, after, new,
-    gone and changed.
+    vanished, gone and changed.
     """
     with open_log(path.parent) as file:
         names = _set_names(file) if file else {}
@@ -357,12 +358,15 @@ def _intersect(sets: Mapping[str, BitMap], names: tuple[str, ...]) -> BitMap:
     return BitMap.intersection(*(sets.get(name, BitMap()) for name in names))
 
 
-def _count_changes(
-    touched: Mapping[str, TouchedRecords],
-) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    new_ones, gone_ones, changed_ones = Counter[str](), Counter[str](), Counter[str]()
+def _count_changes(touched: Mapping[str, TouchedRecords]) -> tuple[Counter[str], ...]:
+    new_ones, vanished_ones = Counter[str](), Counter[str]()
+    gone_ones, changed_ones = Counter[str](), Counter[str]()
+    marked = touched.get(VANISHED, TouchedRecords())
+    vanished = marked.after - marked.before
     for name, item in touched.items():
+        stayed = item.before & item.after
         new_ones[name] = item.after.difference_cardinality(item.before)
+        vanished_ones[name] = stayed.intersection_cardinality(vanished)
         gone_ones[name] = item.before.difference_cardinality(item.after)
-        changed_ones[name] = item.before.intersection_cardinality(item.after)
-    return new_ones, gone_ones, changed_ones
+        changed_ones[name] = stayed.difference_cardinality(vanished)
+    return new_ones, vanished_ones, gone_ones, changed_ones

@@ -17,7 +17,7 @@ import zstandard
 
 from publisher.history import change_writer
 
-FORMAT = "5"  # increase it with every change of the stored form, so that the file is rebuilt
+FORMAT = "6"  # increase it with every change of the stored form, so that the file is rebuilt
 NAME = "changes.db"
 SCHEMA = f"""
 PRAGMA journal_mode = WAL;

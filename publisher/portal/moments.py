@@ -72,7 +72,7 @@ def records_url(before: Moment, after: Moment, within: Iterable[str], only: str)
 
 
 def moment_sheets(tables: Iterable[MomentTable]) -> list[DataTable]:
-    """Return the same as sheets of data, with the address of the new, gone and changed records."""
+    """Return the same as sheets of data, with the address of the records that each number counts."""
     return [_sheet(table) for table in tables]
 
 
