@@ -45,6 +45,7 @@ from vocab.statements.clusters import cluster_iri
 from vocab.terms import DCT
 
 HTML = {"Accept": "text/html"}
+COMPARED = "/compare?one=country/404&other=source/atlas"
 
 
 @pytest.fixture(scope="module")
@@ -498,6 +499,10 @@ async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient
         ("/scheme/itu-region/africa", "Initiatives by SDG", "/scheme/itu-region/africa#by-goal"),
         ("/topics", "Topics", "/topics"),
         ("/organizations", "Organizations", "/organizations"),
+        ("/quality", "Quality of the records", "/quality"),
+        ("/source/atlas/quality", "Quality of the records, Registry of atlas: 114 / 340", "/source/atlas/quality"),
+        (COMPARED, "Kenya, Initiatives: 123", COMPARED),
+        (COMPARED, "Initiatives by year: Kenya, Registry of atlas", f"{COMPARED}#pair-year"),
     ],
 )  # fmt: skip
 async def test_a_number_is_cited_with_text_date_release_and_link(
