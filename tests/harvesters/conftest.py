@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -59,8 +60,8 @@ def define_source() -> DefineSource:
 
 
 class ScriptedRegistry:
-    """A registry that answers from a table of queries, or by a function, and remembers what it was
-    asked.
+    """A registry that answers from a table of queries or paths (values for JSON, numbers are
+    statuses), or by a function, and remembers what it was asked.
     """
 
     def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
@@ -77,11 +78,10 @@ class ScriptedRegistry:
         answer = self.answers.get(query, self.answers.get(request.url.path, 404))
         if isinstance(answer, httpx.Response):
             return answer
-        return (
-            httpx.Response(answer)
-            if isinstance(answer, int)
-            else httpx.Response(200, content=answer)
-        )
+        if isinstance(answer, int):
+            return httpx.Response(answer)
+        text = answer if isinstance(answer, bytes | str) else json.dumps(answer)
+        return httpx.Response(200, content=text)
 
     def open_client(self, **settings: Any) -> Fetch:
         return fetch_with(httpx.MockTransport(self), **{"pause": 0, "robots": False, **settings})

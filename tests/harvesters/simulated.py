@@ -61,7 +61,10 @@ class Site:
 
 
 def harvest(
-    registry: Site, source: Source, since: datetime | None = None, cursor: str | None = None
+    registry: Callable[[httpx.Request], httpx.Response],
+    source: Source,
+    since: datetime | None = None,
+    cursor: str | None = None,
 ) -> list[Page[Any]]:
     """Return the pages that the protocol of *source* collects."""
     with open_client(registry) as fetch:
@@ -70,6 +73,10 @@ def harvest(
 
 def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
+
+
+def keys(pages: Iterable[Page[Any]]) -> list[Any]:
+    return [item.key for item in items(pages)]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.reply import Reply
 from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
 from harvesters.network.settings import NetworkSettings
 from harvesters.stored_response import Validator
@@ -57,120 +58,61 @@ def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
     return handler, requests
 
 
-def test_a_reply_has_its_content_and_media_type() -> None:
-    handler, _ = answers(
-        httpx.Response(
-            200, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}
-        )
-    )
+def get(handler: Handler, url: str = URL, **settings: Any) -> Reply:
+    with open_client(handler, **settings) as fetch:
+        return fetch.get(url)
 
-    with open_client(handler) as fetch:
-        reply = fetch.get(URL)
+
+def redirect(location: str) -> httpx.Response:
+    return httpx.Response(302, headers={"Location": location})
+
+
+def test_a_reply_has_its_content_and_media_type() -> None:
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+
+    reply = get(answers(httpx.Response(200, content=b"{}", headers=headers))[0])
 
     assert (reply.status, reply.content, reply.media_type) == (200, b"{}", "application/json")
 
 
-def test_the_user_agent_names_us_and_the_contact() -> None:
+def test_the_user_agent_names_us_and_the_contact_and_parameters_join_the_address() -> None:
     handler, requests = answers(httpx.Response(200))
 
     with open_client(handler, contact="operator@example.org") as fetch:
-        fetch.get(URL)
+        fetch.get(URL + "?format=json", {"page": "2"})
 
     assert requests[0].headers["user-agent"].startswith("Stocktake/")
     assert "operator@example.org" in requests[0].headers["user-agent"]
-
-
-def test_parameters_join_those_of_the_address() -> None:
-    handler, requests = answers(httpx.Response(200))
-
-    with open_client(handler) as fetch:
-        fetch.get(URL + "?format=json", {"page": "2"})
-
     assert str(requests[0].url) == URL + "?format=json&page=2"
 
 
-def test_a_503_is_asked_again() -> None:
-    handler, requests = answers(
-        httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there")
-    )
+def test_a_503_is_asked_again_and_a_redirect_followed() -> None:
+    moved = httpx.Response(301, headers={"Location": "/new"})
+    for first in (httpx.Response(503, headers={"Retry-After": "1"}), moved):
+        handler, requests = answers(first, httpx.Response(200, content=b"there"))
 
-    with open_client(handler) as fetch:
-        reply = fetch.get(URL)
+        reply = get(handler)
 
-    assert reply.content == b"there"
-    assert len(requests) == 2
-
-
-def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
-    handler, requests = answers(httpx.Response(503))
-
-    with (
-        open_client(handler) as fetch,
-        pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"),
-    ):
-        fetch.get(URL)
-
-    assert len(requests) == 3
+        assert (reply.content, len(requests)) == (b"there", 2)
+    assert reply.url == "https://registry.example/new"
 
 
-@each("status", [401, 403, 404, 410])
-def test_a_denial_is_not_asked_again(status: int) -> None:
-    handler, requests = answers(httpx.Response(status))
+@each(
+    "response, error, message, requests",
+    [(httpx.Response(503), TemporaryFetchError, f"{URL}: answered 503", 3),
+     *((httpx.Response(status), ForbiddenError, f"answered {status}; correct the source", 1) for status in (401, 403, 404, 410)),
+     (httpx.Response(200, content=b"x" * 101), TooLargeError, "over 100 bytes", 1), (redirect(URL), FetchError, "more than 5 redirects", 6),
+     (redirect("file:///etc/passwd"), RefusedError, "not a web address", 1)],
+)  # fmt: skip
+def test_a_response_that_is_no_answer_is_an_error_and_only_outages_are_tried_again(
+    response: httpx.Response, error: type[Exception], message: str, requests: int
+) -> None:
+    handler, request_log = answers(response)
 
-    with (
-        open_client(handler) as fetch,
-        pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"),
-    ):
-        fetch.get(URL)
+    with pytest.raises(error, match=message):
+        get(handler, retry_policy=RetryPolicy(max_bytes=100))
 
-    assert len(requests) == 1
-
-
-def test_a_broken_connection_is_an_outage() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadError("connection reset", request=request)
-
-    with (
-        open_client(handler) as fetch,
-        pytest.raises(TemporaryFetchError, match="connection reset"),
-    ):
-        fetch.get(URL)
-
-
-def test_an_answer_over_the_limit_is_refused() -> None:
-    handler, _ = answers(httpx.Response(200, content=b"x" * 101))
-
-    with (
-        open_client(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch,
-        pytest.raises(TooLargeError, match="over 100 bytes"),
-    ):
-        fetch.get(URL)
-
-
-def test_a_redirect_is_followed() -> None:
-    handler, requests = answers(
-        httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved")
-    )
-
-    with open_client(handler) as fetch:
-        reply = fetch.get(URL)
-
-    assert (reply.url, reply.content) == ("https://registry.example/new", b"moved")
-    assert len(requests) == 2
-
-
-def test_redirects_without_end_are_an_error() -> None:
-    handler, _ = answers(httpx.Response(302, headers={"Location": URL}))
-
-    with open_client(handler) as fetch, pytest.raises(FetchError, match="more than 5 redirects"):
-        fetch.get(URL)
-
-
-def test_a_redirect_off_the_web_is_refused() -> None:
-    handler, _ = answers(httpx.Response(302, headers={"Location": "file:///etc/passwd"}))
-
-    with open_client(handler) as fetch, pytest.raises(RefusedError, match="not a web address"):
-        fetch.get(URL)
+    assert len(request_log) == requests
 
 
 @each(
@@ -190,40 +132,29 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
         fetch.get("http://127.0.0.1:1/")
 
 
+CHECK = "check that the registry is running, and that the source's url is right"
+EXPIRED = "certificate verify failed: certificate has expired (_ssl.c:1000)"
+
+
 @each(
     "error, message",
-    [
-        (
-            httpx.ConnectError("[Errno 111] Connection refused"),
-            "could not connect to registry.example:443 (Connection refused); "
-            "check that the registry is running, and that the source's url is right",
-        ),
-        (
-            httpx.ConnectTimeout("timed out"),
-            "could not connect to registry.example:443 (no answer in time); "
-            "check that the registry is running, and that the source's url is right",
-        ),
-        (
-            httpx.ConnectError(
-                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1000)"
-            ),
-            "registry.example:443: the server's certificate is not valid "
-            "(certificate verify failed: certificate has expired (_ssl.c:1000)); report this to the registry",
-        ),
-        (
-            httpx.ReadError(""),
-            "registry.example:443: the connection broke before a response began (no reason is known); try again later",
-        ),
-    ],
-)
+    [(httpx.ConnectError("[Errno 111] Connection refused"),
+      f"could not connect to registry.example:443 (Connection refused); {CHECK}"),
+     (httpx.ConnectTimeout("timed out"), f"could not connect to registry.example:443 (no answer in time); {CHECK}"),
+     (httpx.ConnectError(f"[SSL: CERTIFICATE_VERIFY_FAILED] {EXPIRED}"),
+      f"registry.example:443: the server's certificate is not valid ({EXPIRED}); report this to the registry"),
+     (httpx.ReadError(""), "registry.example:443: the connection broke before a response began (no reason is known); try again later"),
+     (httpx.ReadError("connection reset"),
+      "registry.example:443: the connection broke before a response began (connection reset); try again later")],
+)  # fmt: skip
 def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(
     error: httpx.TransportError, message: str
 ) -> None:
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 
-    with open_client(handler) as fetch, pytest.raises(TemporaryFetchError) as caught:
-        fetch.get("https://registry.example/list?page=1")
+    with pytest.raises(TemporaryFetchError) as caught:
+        get(handler, "https://registry.example/list?page=1")
 
     assert str(caught.value) == message
 
@@ -247,16 +178,13 @@ def test_what_is_known_is_asked_for_conditionally() -> None:
     with open_client(handler, validators=known) as fetch:
         reply = fetch.get(URL, conditional=True)
 
-    assert reply.not_modified
+    assert (reply.not_modified, fetch.seen) == (True, known)
     assert requests[0].headers["if-none-match"] == '"v1"'
     assert requests[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
-    assert fetch.seen == known
 
 
 def test_validators_are_gathered_for_the_next_run() -> None:
-    handler, _ = answers(httpx.Response(200, headers={"ETag": '"v2"'}))
-
-    with open_client(handler) as fetch:
+    with open_client(answers(httpx.Response(200, headers={"ETag": '"v2"'}))[0]) as fetch:
         fetch.get(URL)
 
     assert fetch.seen == {URL: Validator('"v2"', None)}

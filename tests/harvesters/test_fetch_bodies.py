@@ -16,6 +16,7 @@ import httpcore
 import httpx
 import pytest
 import zstandard
+from fetch_client import fetch_with
 from rows import each
 
 from harvesters.archive import Archive
@@ -30,12 +31,10 @@ from harvesters.errors import (
 from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000
-BARE = zlib.compressobj(wbits=-15)
 BODIES = {
     "gzip": gzip.compress(TEXT),
     "deflate": zlib.compress(TEXT),
@@ -52,42 +51,36 @@ BOMBS = {
 }
 
 
-def pieces(content: bytes, size: int = 1000) -> Iterator[bytes]:
-    return (content[start : start + size] for start in range(0, len(content), size))
-
-
 def sent(content: bytes, encoding: str) -> httpx.MockTransport:
     class Stream(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
-            return pieces(content)
+            return (content[start : start + 1000] for start in range(0, len(content), 1000))
 
-    return httpx.MockTransport(
-        lambda _: httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream())
-    )
-
-
-def ask(content: bytes, encoding: str, **patience: int) -> bytes:
-    settings = RetryPolicy(max_attempts=1, **patience)
-    with Fetch(
-        NetworkSettings(retry_policy=settings, transport=sent(content, encoding)),
-        pause=0,
-        robots=False,
-    ) as client:
-        return client.get(URL).content
+    headers = {"Content-Encoding": encoding}
+    return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Stream()))
 
 
-@each("encoding", BODIES)
-def test_a_body_is_unpacked(encoding: str) -> None:
-    assert ask(BODIES[encoding], encoding) == TEXT
+def client(transport: httpx.BaseTransport, archive: Archive | None = None, **limits: int) -> Fetch:
+    policy = RetryPolicy(max_attempts=1, **limits)
+    return fetch_with(transport, retry_policy=policy, pause=0, robots=False, archive=archive)
 
 
-def test_what_real_servers_send_is_unpacked_too() -> None:
-    bare = BARE.compress(TEXT) + BARE.flush()
+def ask(content: bytes, encoding: str, **limits: int) -> bytes:
+    with client(sent(content, encoding), **limits) as opened:
+        return opened.get(URL).content
 
-    assert ask(bare, "deflate") == TEXT
-    assert ask(gzip.compress(TEXT) + gzip.compress(b"[]") + b"\0" * 512, "x-gzip") == TEXT + b"[]"
-    assert ask(TEXT, "identity") == TEXT
-    assert ask(b"", "gzip") == b""
+
+BARE = zlib.compressobj(wbits=-15)
+REAL = [  # what real servers send too
+    (BARE.compress(TEXT) + BARE.flush(), "deflate", TEXT),
+    (gzip.compress(TEXT) + gzip.compress(b"[]") + b"\0" * 512, "x-gzip", TEXT + b"[]"),
+    (TEXT, "identity", TEXT), (b"", "gzip", b""),
+]  # fmt: skip
+
+
+@each("content, encoding, text", [*((body, name, TEXT) for name, body in BODIES.items()), *REAL])
+def test_a_body_is_unpacked(content: bytes, encoding: str, text: bytes) -> None:
+    assert ask(content, encoding) == text
 
 
 @each("encoding", BODIES)
@@ -120,13 +113,11 @@ def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
 
 
 def test_a_body_that_unfolds_to_nothing_does_not_go_on_for_ever() -> None:
-    empty = gzip.compress(b"") * 100_000
-
     with pytest.raises(TooLargeError):
-        ask(empty, "gzip", max_bytes=1_000_000)
+        ask(gzip.compress(b"") * 100_000, "gzip", max_bytes=1_000_000)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@each("encoding", ["gzip", "zstd"])
 def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
     assert max(map(len, decode_content([BOMBS[encoding]], encoding))) <= 2 * 1024 * 1024
 
@@ -157,56 +148,49 @@ class PartialNetwork(httpcore.NetworkBackend):
         )
 
 
-def through(
-    line: PartialNetwork, *answers: list[str], allow: frozenset[str] = frozenset()
-) -> Fetch:
+def through(line: PartialNetwork, *answers: list[str]) -> Fetch:
     left = iter(answers)
-    transport = safe_transport(allow, resolve=lambda host, port: next(left), dial=line)
-    return Fetch(
-        NetworkSettings(retry_policy=RetryPolicy(max_attempts=1), transport=transport),
-        pause=0,
-        robots=False,
-    )
+    return client(safe_transport(frozenset(), resolve=lambda host, port: next(left), dial=line))
+
+
+HOST = "http://registry.example/"
+GOOD, DEAD, PRIVATE = "93.184.216.34", "2606:4700::1111", "10.0.0.1"
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
     line = PartialNetwork()
 
-    with through(line, ["93.184.216.34"], ["10.0.0.1"]) as client:
-        assert client.get("http://registry.example/").content == b"[]"
-        with pytest.raises(
-            RefusedError, match=r"registry.example has the private address 10.0.0.1"
-        ):
-            client.get("http://registry.example/")
+    with through(line, [GOOD], [PRIVATE]) as opened:
+        assert opened.get(HOST).content == b"[]"
+        with pytest.raises(RefusedError, match=r"registry.example has the private address 10.0.0.1"):
+            opened.get(HOST)
 
-    assert line.dialled == ["93.184.216.34"]
-
-
-def test_a_name_with_one_private_address_among_others_is_refused() -> None:
-    line = PartialNetwork()
-
-    with through(line, ["93.184.216.34", "10.0.0.1"]) as client, pytest.raises(RefusedError):
-        client.get("http://registry.example/")
-
-    assert line.dialled == []
+    assert line.dialled == [GOOD]
 
 
 def test_a_dead_address_is_passed_over_for_the_next() -> None:
-    line = PartialNetwork("2606:4700::1111")
+    line = PartialNetwork(DEAD)
 
-    with through(line, ["2606:4700::1111", "93.184.216.34"]) as client:
-        assert client.get("http://registry.example/").content == b"[]"
+    with through(line, [DEAD, GOOD]) as opened:
+        assert opened.get(HOST).content == b"[]"
 
-    assert line.dialled == ["2606:4700::1111", "93.184.216.34"]
+    assert line.dialled == [DEAD, GOOD]
 
 
-@pytest.mark.parametrize("addresses", [["93.184.216.34"], []])
-def test_a_name_that_leads_nowhere_is_an_outage(addresses: list[str]) -> None:
-    with (
-        through(PartialNetwork("93.184.216.34"), addresses) as client,
-        pytest.raises(TemporaryFetchError, match=r"is dead|has no address"),
-    ):
-        client.get("http://registry.example/")
+@each(
+    "addresses, error, message, dialled",
+    [([GOOD, PRIVATE], RefusedError, "private address", []), ([DEAD], TemporaryFetchError, "is dead", [DEAD]),
+     ([], TemporaryFetchError, "has no address", [])],
+)  # fmt: skip
+def test_a_name_that_leads_nowhere_or_inside_is_not_asked(
+    addresses: list[str], error: type[Exception], message: str, dialled: list[str]
+) -> None:
+    line = PartialNetwork(DEAD)
+
+    with through(line, addresses) as opened, pytest.raises(error, match=message):
+        opened.get(HOST)
+
+    assert line.dialled == dialled
 
 
 def test_a_deadline_that_is_over_ends_every_step() -> None:
@@ -261,13 +245,8 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     tracemalloc.start()
 
     with (
-        Fetch(
-            NetworkSettings(transport=sent(BOMBS["gzip"], "gzip")),
-            pause=0,
-            robots=False,
-            archive=archive,
-        ) as client,
-        client.download(URL) as reply,
+        client(sent(BOMBS["gzip"], "gzip"), archive) as opened,
+        opened.download(URL) as reply,
     ):
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
@@ -281,21 +260,14 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_long_before_the_limit_of_a_file() -> None:
-    content = zstandard.compress(bytes(300_000_000))
-    client = Fetch(
-        NetworkSettings(transport=sent(content, "zstd"), retry_policy=RetryPolicy(max_attempts=1))
-    )
-
-    with client, pytest.raises(UndecodableError, match="more than 200 times its size"):
-        client.get(URL)
+    with pytest.raises(UndecodableError, match="more than 200 times its size"):
+        ask(zstandard.compress(bytes(300_000_000)), "zstd")
 
 
 def test_a_file_over_its_limit_is_refused() -> None:
-    patience = RetryPolicy(max_attempts=1, max_file_bytes=1000)
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
-
-    client = Fetch(
-        NetworkSettings(retry_policy=patience, transport=transport), pause=0, robots=False
-    )
-    with client, pytest.raises(TooLargeError, match="over 1,000 bytes"), client.download(URL):
+    with (
+        client(sent(TEXT, "identity"), max_file_bytes=1000) as opened,
+        pytest.raises(TooLargeError, match="over 1,000 bytes"),
+        opened.download(URL),
+    ):
         pass

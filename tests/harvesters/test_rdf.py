@@ -10,20 +10,20 @@ import httpx
 import pytest
 import replay
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
+from rows import each
+from simulated import harvest, items, keys
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf.harvest import collect
-from harvesters.source import Source
-from harvesters.stored_response import Validator
 from vocab.crosswalks import Crosswalks
 
-from .conftest import DefineSource, Handler, Registry, ScriptedRegistry
+from .conftest import DefineSource, Registry, ScriptedRegistry
 
 URL = "https://registry.example/api"
 HEAD = """
@@ -43,37 +43,35 @@ ONE = (
 )
 
 
-def harvest(server: ScriptedRegistry, source: Source, cursor: str | None = None) -> list[Page[Any]]:
-    with server.open_client() as fetch:
-        return list(collect(source, fetch, None, cursor))
-
-
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
-
-
 def catalogue(name: str, *members: str, more: str = "") -> bytes:
     text = "".join(f":{member} a dcat:Dataset ; dct:title '{member}' .\n" for member in members)
     listed = f"; dcat:dataset {', '.join(f':{member}' for member in members)}" if members else ""
     return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{text}".encode()
 
 
-def site(pages: Mapping[str, bytes | int]) -> Handler:
+def site(pages: Mapping[str, bytes | int]) -> ScriptedRegistry:
     def answer(request: httpx.Request) -> httpx.Response:
         content = pages.get(request.url.raw_path.decode(), 404)
-        return (
-            httpx.Response(content)
-            if isinstance(content, int)
-            else httpx.Response(200, content=content)
-        )
+        if isinstance(content, int):
+            return httpx.Response(content)
+        return httpx.Response(200, content=content)
 
-    return answer
+    return ScriptedRegistry(answer)
+
+
+def document(content: str | bytes, media_type: str = "") -> ScriptedRegistry:
+    headers = {"Content-Type": media_type} if media_type else {}
+    return ScriptedRegistry(lambda _: httpx.Response(200, content=content, headers=headers))
+
+
+def ends(pages: Iterable[Page[Any]]) -> list[str]:
+    return [key and key[-2:] for key in keys(pages)]
 
 
 SYNTAXES = {
-    "turtle": (RdfFormat.TURTLE, "text/turtle"), "n-triples": (RdfFormat.N_TRIPLES, "application/n-triples"),
-    "n-quads": (RdfFormat.N_QUADS, "application/n-quads"), "trig": (RdfFormat.TRIG, "application/trig"),
-    "rdf-xml": (RdfFormat.RDF_XML, "application/rdf+xml"), "json-ld": (RdfFormat.JSON_LD, "application/ld+json"),
+    "turtle": (RdfFormat.TURTLE, "text/turtle", "ttl"), "n-triples": (RdfFormat.N_TRIPLES, "application/n-triples", "nt"),
+    "n-quads": (RdfFormat.N_QUADS, "application/n-quads", "nq"), "trig": (RdfFormat.TRIG, "application/trig", "trig"),
+    "rdf-xml": (RdfFormat.RDF_XML, "application/rdf+xml", "rdf"), "json-ld": (RdfFormat.JSON_LD, "application/ld+json", "jsonld"),
 }  # fmt: skip
 
 
@@ -84,348 +82,212 @@ def written(name: str) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("message", ["by its media type", "by its name", "by its look", "wrongly"])
-@pytest.mark.parametrize("name", SYNTAXES)
+@each("message", ["by its media type", "by its name", "by its look", "wrongly"])
+@each("name", SYNTAXES)
 def test_a_document_says_the_same_in_any_syntax(
-    name: str, message: str, define_source: DefineSource, registry: Registry
+    name: str, message: str, define_source: DefineSource
 ) -> None:
-    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(
-        message, "application/octet-stream"
-    )
-    suffix = {
-        "turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld",
-    }[name]  # fmt: skip
-    server = registry(
-        lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_})
-    )
-    url = f"https://registry.example/all.{suffix}" if message == "by its name" else URL
+    types = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}
+    server = document(written(name), types.get(message, "application/octet-stream"))
+    url = f"https://registry.example/all.{SYNTAXES[name][2]}" if message == "by its name" else URL
 
     wells, roads = items(harvest(server, define_source("rdf", url=url)))
-    ours, _ = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
+    ours, _ = items(harvest(document(ONE), define_source("rdf")))
 
-    assert (wells.key, wells.modified, roads.key) == (
-        "https://registry.example/d1",
-        "2026-01-31",
-        "https://registry.example/d2",
-    )
-    assert wells.raw == ours.raw
+    assert (wells.key, roads.key) == ("https://registry.example/d1", "https://registry.example/d2")
+    assert (wells.modified, wells.raw) == ("2026-01-31", ours.raw)
     paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
-    assert [compile_path(path)(wells.payload) for path in paths] == [
-        [Literal("Water")],
-        [Literal("CSV")],
-    ]
+    values = [compile_path(path)(wells.payload) for path in paths]
+    assert values == [[Literal("Water")], [Literal("CSV")]]
+    # what is in another record of the document is no part of it
+    assert (b"Roads" in wells.raw, b"Wells" in roads.raw) == (False, False)
 
 
-@pytest.mark.parametrize(
-    ("content", "media_type"),
-    [
-        (
-            json.dumps(
-                {
-                    "@context": {
-                        "dcat": "http://www.w3.org/ns/dcat#",
-                        "dct": "http://purl.org/dc/terms/",
-                        "license": {"@id": "dct:license", "@type": "@id"},
-                    },
-                    "@id": "d",
-                    "@type": "dcat:Dataset",
-                    "dct:title": "Wells",
-                    "license": "",
-                    "dct:relation": {"@id": ""},
-                    "dcat:landingPage": {"@id": URL},
-                }
-            ),
-            "application/ld+json",
-        ),
-        (
-            f'{HEAD}<d> a dcat:Dataset ; dct:title "Wells" ; dct:license <> ; dcat:landingPage <{URL}> .',
-            "text/turtle",
-        ),
-        (
-            '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/"'
-            ' xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset rdf:about="d"><dct:title>Wells</dct:title>'
-            f'<dct:license rdf:resource=""/><dcat:landingPage rdf:resource="{URL}"/></dcat:Dataset></rdf:RDF>',
-            "application/rdf+xml",
-        ),
-    ],
+XML_HEAD = (
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/"'
+    ' xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset rdf:about="d"><dct:title>Wells</dct:title>'
 )
+CONTEXT = {
+    "dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "license": {"@id": "dct:license", "@type": "@id"},
+}  # fmt: skip
+
+
+@each(
+    "content, media_type",
+    [(json.dumps({"@context": CONTEXT, "@id": "d", "@type": "dcat:Dataset", "dct:title": "Wells", "license": "",
+    "dct:relation": {"@id": ""},
+                  "dcat:landingPage": {"@id": URL}}), "application/ld+json"),
+     (f'{HEAD}<d> a dcat:Dataset ; dct:title "Wells" ; dct:license <> ; dcat:landingPage <{URL}> .', "text/turtle"),
+     (f'{XML_HEAD}<dct:license rdf:resource=""/><dcat:landingPage rdf:resource="{URL}"/></dcat:Dataset></rdf:RDF>',
+      "application/rdf+xml")],
+)  # fmt: skip
 def test_an_empty_address_is_no_value_and_the_address_of_the_document_is_one(
-    content: str,
-    media_type: str,
-    define_source: DefineSource,
-    registry: Registry,
-    words: Crosswalks,
+    content: str, media_type: str, define_source: DefineSource, words: Crosswalks
 ) -> None:
     source = define_source("rdf", "dcat")
-    server = registry(
-        lambda _: httpx.Response(200, content=content, headers={"content-type": media_type})
-    )
 
-    (record,) = items(harvest(server, source))
+    (record,) = items(harvest(document(content, media_type), source))
     dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
 
     assert record.key == "https://registry.example/d"
     assert (dataset.licences, dataset.related, dataset.pages) == ((), (), (URL,))
 
 
-def test_a_syntax_that_the_definition_names_is_taken(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"": b"<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."})
-
-    with pytest.raises(ParseError, match="not RDF/XML that can be read"):
-        harvest(server, define_source("rdf", options={"syntax": "rdf-xml"}))
-
-
-def test_what_is_in_another_record_of_the_document_is_no_part_of_it(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    wells, roads = items(harvest(registry({"": ONE.encode()}), define_source("rdf")))
-
-    assert b"Roads" not in wells.raw
-    assert b"Wells" not in roads.raw
-
-
-@pytest.mark.parametrize("way", ["view", "paged", "text"])
+@each(
+    "following",
+    ["; hydra:view <?page=1> . <?page=1> a hydra:PartialCollectionView ; hydra:next <?page=2>",
+     "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
+     "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection"],
+)  # fmt: skip
 def test_pages_of_a_hydra_collection_are_followed(
-    way: str, define_source: DefineSource, registry: Registry
+    following: str, define_source: DefineSource, registry: Registry
 ) -> None:
-    following = {
-        "view": "; hydra:view <?page=1> . <?page=1> a hydra:PartialCollectionView ; hydra:next <?page=2>",
-        "paged": "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
-        "text": "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection",
-    }[way]
-    server = registry(
-        {
-            "": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"),
-            "page=2": catalogue("c", "d3"),
-        }
-    )
+    first = catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}")
 
-    pages = harvest(server, define_source("rdf"))
+    pages = harvest(registry({"": first, "page=2": catalogue("c", "d3")}), define_source("rdf"))
 
-    assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
+    assert ends(pages) == ["d1", "d2", "d3"]
     assert pages[0].reported_total == 3
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    pages = {
+def test_a_harvest_goes_on_from_each_of_its_cursors(define_source: DefineSource) -> None:
+    server = site({
         "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
         "/api?page=2": catalogue("c", "d3"), "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
         "/m2": b"<https://registry.example/m2> <urn:p> 2 .", "/sub": catalogue("sub", "d4"),
-    }  # fmt: skip
-    whole = harvest(registry(site(pages)), define_source("rdf"))
+    })  # fmt: skip
+    whole = harvest(server, define_source("rdf"))
 
     for number, page in enumerate(whole[:-1], 1):
-        rest = harvest(registry(site(pages)), define_source("rdf"), page.cursor)
-        assert [item.key for item in items(rest)] == [item.key for item in items(whole[number:])]
+        rest = harvest(server, define_source("rdf"), cursor=page.cursor)
+        assert keys(rest) == keys(whole[number:])
         assert all(page.again for page in rest) is False
 
-    assert [item.key[-2:] for item in items(whole)] == ["d1", "d2", "m1", "m2", "d3", "d4"]
+    assert ends(whole) == ["d1", "d2", "m1", "m2", "d3", "d4"]
     assert whole[-1].cursor is None
 
 
-def test_a_large_document_is_cut_into_pages(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    lines = "".join(
-        f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
-        for n in range(2 * MAX_RECORDS + 1)
-    )
-    server = registry({"": lines.encode()})
+def test_a_large_document_is_cut_into_pages(define_source: DefineSource) -> None:
+    line = "<https://registry.example/{:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
+    server = document("".join(map(line.format, range(2 * MAX_RECORDS + 1))))
 
     pages = harvest(server, define_source("rdf"))
-    rest = harvest(server, define_source("rdf"), pages[0].cursor)
+    rest = harvest(server, define_source("rdf"), cursor=pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [MAX_RECORDS, MAX_RECORDS, 1]
-    assert [item.key for item in items(rest)] == [item.key for item in items(pages[1:])]
+    assert keys(rest) == keys(pages[1:])
 
 
-def test_catalogues_that_hold_each_other_are_read_once(
-    define_source: DefineSource, registry: Registry
+AB = "; dcat:catalog :a, :b"
+ELSEWHERE = "; dcat:catalog <https://elsewhere.example/a>"
+
+
+@each(
+    "answers, options, expected, incomplete",
+    [({"/api": catalogue("api", "d1", more=AB), "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
+       "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api")}, {}, ["d1", "d2", "d3"], "None"),
+     ({"/api": catalogue("api", "d1", more=AB), "/a": b"<html>", "/b": catalogue("b", "d3")}, {}, ["d1", None, "d3"],
+      "the catalogue https://registry.example/a cannot be read"),
+     ({"/api": catalogue("c", "d1", more=ELSEWHERE)}, {"elsewhere": False}, ["d1"], "None"),
+     ({"/api": catalogue("c", "d1", more=ELSEWHERE), "/a": catalogue("a", "d2")}, {"elsewhere": True}, ["d1", "d2"], "None"),
+     ({"/api": catalogue("c")}, {}, [], "None")],
+)  # fmt: skip
+def test_catalogues_within_are_read_once_and_a_broken_one_is_reported(
+    answers: dict[str, Any],
+    options: dict[str, Any],
+    expected: list[str | None],
+    incomplete: str,
+    define_source: DefineSource,
 ) -> None:
-    server = registry(site({
-        "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
-        "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
-        "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api"),
-    }))  # fmt: skip
+    server = site(answers)
 
-    pages = harvest(server, define_source("rdf"))
+    pages = harvest(server, define_source("rdf", options=options))
 
-    assert server.request_log == ["/api", "/a", "/b"]
-    assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
-    assert pages[-1].incomplete_reason is None
-
-
-def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry(
-        site(
-            {
-                "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
-                "/a": b"<html>",
-                "/b": catalogue("b", "d3"),
-            }
-        )
-    )
-
-    pages = harvest(server, define_source("rdf"))
-
-    assert [item.key for item in items(pages)] == [
-        "https://registry.example/d1",
-        None,
-        "https://registry.example/d3",
-    ]
-    assert str(pages[-1].incomplete_reason).startswith(
-        "the catalogue https://registry.example/a cannot be read"
-    )
+    assert ends(pages) == expected
+    assert str(pages[-1].incomplete_reason).startswith(incomplete)
+    assert server.request_log == [*answers]
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(
-    define_source: DefineSource, registry: Registry
+    define_source: DefineSource,
 ) -> None:
-    server = registry(site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
-                           "/m3": b"<https://registry.example/m3> <urn:p> 2 ."}))  # fmt: skip
+    server = site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
+                  "/m3": b"<https://registry.example/m3> <urn:p> 2 ."})  # fmt: skip
 
     pages = harvest(server, define_source("rdf"))
 
-    assert [(type(item), item.key[-2:]) for item in items(pages)] == [
-        (InvalidRecord, "m1"),
-        (InvalidRecord, "m2"),
-        (Record, "m3"),
-    ]
+    assert ends(pages) == ["m1", "m2", "m3"]
+    assert [type(item) for item in items(pages)] == [InvalidRecord, InvalidRecord, Record]
     assert pages[-1].incomplete_reason is None
 
 
-def test_other_hosts_are_left_alone_unless_the_definition_lets_us_go_there(
-    define_source: DefineSource, registry: Registry
+@each(
+    "second, error, message",
+    [(catalogue("c", "d2", more="; hydra:nextPage :api"), ParseError, "repeats the next page"), (404, NotFoundError, "404")],
+)  # fmt: skip
+def test_next_pages_that_lead_back_or_are_missing_end_the_harvest(
+    second: Any,
+    error: type[Exception],
+    message: str,
+    define_source: DefineSource,
+    registry: Registry,
 ) -> None:
-    server = registry(
-        site(
-            {
-                "/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"),
-                "/a": catalogue("a", "d2"),
-            }
-        )
-    )
+    first = catalogue("c", "d1", more="; hydra:nextPage <?page=2>")
 
-    near, far = (
-        items(harvest(server, define_source("rdf", options={"elsewhere": far})))
-        for far in (False, True)
-    )
-
-    assert [[item.key[-2:] for item in some] for some in (near, far)] == [["d1"], ["d1", "d2"]]
+    with pytest.raises(error, match=message):
+        harvest(registry({"": first, "page=2": second}), define_source("rdf"))
 
 
-def test_pages_that_lead_back_end_the_harvest(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry(
-        {
-            "": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"),
-            "page=2": catalogue("c", "d2", more="; hydra:nextPage :api"),
-        }
-    )
-
-    with pytest.raises(ParseError, match="repeats the next page"):
-        harvest(server, define_source("rdf"))
-
-
-def test_a_page_that_is_missing_ends_the_harvest(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
-
-    with pytest.raises(NotFoundError):
-        harvest(server, define_source("rdf"))
-
-
-@pytest.mark.parametrize(
-    ("statements", "key"),
-    [("dct:identifier 'p-1'", "p-1"), ("dcat:landingPage <https://registry.example/p>", "https://registry.example/p"),
-     ("dct:title 'only'", URL)],
+@each(
+    "nodes, expected",
+    [("[] a dcat:Dataset ; dct:identifier 'p-1' .", [(Record, "p-1")]),
+     ("[] a dcat:Dataset ; dcat:landingPage <https://registry.example/p> .", [(Record, "https://registry.example/p")]),
+     ("[] a dcat:Dataset ; dct:title 'only' .", [(Record, URL)]),
+     ("[] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .", [(InvalidRecord, None)] * 2)],
 )  # fmt: skip
 def test_a_node_without_an_iri_is_known_by_what_it_says(
-    statements: str, key: str, define_source: DefineSource, registry: Registry
+    nodes: str, expected: list[Any], define_source: DefineSource
 ) -> None:
-    (item,) = items(
-        harvest(
-            registry({"": f"{HEAD} [] a dcat:Dataset ; {statements} .".encode()}),
-            define_source("rdf"),
-        )
-    )
+    result = items(harvest(document(HEAD + nodes), define_source("rdf")))
 
-    assert (type(item), item.key) == (Record, key)
-
-
-def test_nodes_that_cannot_be_distinguished_are_unreadable(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    result = items(
-        harvest(
-            registry(
-                {
-                    "": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()
-                }
-            ),
-            define_source("rdf"),
-        )
-    )
-
-    assert [(type(item), item.key) for item in result] == [(InvalidRecord, None)] * 2
+    assert [(type(item), item.key) for item in result] == expected
 
 
 def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(
-    define_source: DefineSource, registry: Registry
+    define_source: DefineSource,
 ) -> None:
     statements = (
         ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
         "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
     )
-
     texts = [HEAD + statements.format(*names) for names in ("ab", "ba", "zq")]
-    raws = {
-        items(harvest(registry({"": text.encode()}), define_source("rdf")))[0].raw for text in texts
-    }
 
-    assert len(raws) == 1
+    records = [items(harvest(document(text), define_source("rdf")))[0] for text in texts]
 
-
-def test_an_iri_that_is_none_spoils_only_its_record(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> ."
-    lines = [line.format(number, mark) for number, mark in enumerate(("", " "))]
-
-    result = items(harvest(registry({"": "\n".join(lines).encode()}), define_source("rdf")))
-
-    assert [type(item) for item in result] == [Record, InvalidRecord]
-    assert "no IRI" in result[1].reason
+    assert len({record.raw for record in records}) == 1
 
 
-@pytest.mark.parametrize(
-    ("licence", "licences"),
-    [('rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()), (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",))],
+def test_an_iri_that_is_none_spoils_only_its_record(define_source: DefineSource) -> None:
+    line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> .\n"
+    server = document(line.format(0, "") + line.format(1, " "))
+
+    good, broken = items(harvest(server, define_source("rdf")))
+
+    assert (type(good), type(broken)) == (Record, InvalidRecord)
+    assert "no IRI" in broken.reason
+
+
+@each(
+    "licence, licences",
+    [(' rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()), (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",))],
 )  # fmt: skip
 def test_html_in_a_licence_does_not_cost_the_record(
-    licence: str,
-    licences: tuple[str, ...],
-    define_source: DefineSource,
-    registry: Registry,
-    words: Crosswalks,
+    licence: str, licences: tuple[str, ...], define_source: DefineSource, words: Crosswalks
 ) -> None:
-    content = (
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/"'
-        ' xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset rdf:about="https://registry.example/d">'
-        f"<dct:title>Wells</dct:title><dct:license {licence}</dcat:Dataset></rdf:RDF>"
-    ).replace("<dct:license >", "<dct:license>")
+    content = f"{XML_HEAD}<dct:license{licence}</dcat:Dataset></rdf:RDF>"
     source = define_source("rdf", "dcat")
-    server = registry(lambda _: httpx.Response(200, content=content))
 
-    (record,) = items(harvest(server, source))
+    (record,) = items(harvest(document(content), source))
 
     assert isinstance(record, Record)
     dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
@@ -433,106 +295,51 @@ def test_html_in_a_licence_does_not_cost_the_record(
 
 
 def test_contexts_come_from_us_or_from_where_the_definition_says(
-    define_source: DefineSource, registry: Registry
+    define_source: DefineSource,
 ) -> None:
-    document = {
-        "@context": "https://terms.example/c",
-        "@id": "https://registry.example/d",
-        "@type": "Dataset",
-        "name": "Wells",
-    }
-    terms = {
-        "@context": {
-            "Dataset": "http://www.w3.org/ns/dcat#Dataset",
-            "name": "http://purl.org/dc/terms/title",
-        }
-    }
-    server = registry(
-        site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()})
-    )
+    context = "https://terms.example/c"
+    record = {"@context": context, "@id": "https://registry.example/d", "@type": "Dataset", "name": "Wells"}  # fmt: skip
+    terms = {"Dataset": "http://www.w3.org/ns/dcat#Dataset", "name": "http://purl.org/dc/terms/title"}  # fmt: skip
+    server = ScriptedRegistry({"/api": record, "/c": {"@context": terms}})
 
-    (record,) = items(
-        harvest(server, define_source("rdf", options={"contexts": "https://terms.example/c"}))
-    )
+    (wells,) = items(harvest(server, define_source("rdf", options={"contexts": context})))
     with pytest.raises(
         ParseError,
-        match=r"needs the context https://terms.example/c, which is not built in; .* option `contexts`",
+        match=rf"needs the context {context}, which is not built in; .* option `contexts`",
     ):
         harvest(server, define_source("rdf"))
 
-    assert b"Wells" in record.raw
+    assert b"Wells" in wells.raw
     assert server.request_log == ["/api", "/c", "/api"]
 
 
-def test_a_document_that_its_server_calls_unchanged_is_not_read_again(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry(
-        lambda request: httpx.Response(
-            304 if "if-none-match" in request.headers else 200, content=b""
-        )
-    )
-
-    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
-        (page,) = collect(define_source("rdf"), fetch, None)
-
-    assert page.unchanged
-
-
-@pytest.mark.parametrize(
-    ("more", "expected"),
+@each(
+    "more, expected",
     [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)],
 )
 def test_only_a_document_that_holds_all_is_asked_for_changes(
-    more: str, expected: bool, define_source: DefineSource, registry: Registry
+    more: str, expected: bool, define_source: DefineSource
 ) -> None:
-    pages = {
-        "/api": catalogue("c", "d1", more=more),
-        "/api?page=2": catalogue("c", "d2"),
-        "/m": b"<https://registry.example/m> <urn:p> 1 .",
-    }
-    server = registry(site(pages))
+    server = site({
+        "/api": catalogue("c", "d1", more=more), "/api?page=2": catalogue("c", "d2"), "/m": b"<https://registry.example/m> <urn:p> 1 .",
+    })  # fmt: skip
 
     with server.open_client() as fetch:
         list(collect(define_source("rdf"), fetch, None))
-        validators = dict(fetch.seen)
-
-    assert (URL in validators) is expected
+        assert (URL in fetch.seen) is expected
 
 
-def test_a_document_without_known_records_names_its_classes(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
+def test_a_document_without_known_records_names_its_classes(define_source: DefineSource) -> None:
+    server = document(HEAD + ":a a <https://terms.example/Well> .")
+    known = define_source("rdf", options={"types": "https://terms.example/Well"})
 
     with pytest.raises(
         ParseError,
         match=r"no record of a known class but https://terms.example/Well; set the option 'types'",
     ):
         harvest(server, define_source("rdf"))
-    (record,) = items(
-        harvest(server, define_source("rdf", options={"types": "https://terms.example/Well"}))
-    )
 
-    assert record.key == "https://registry.example/a"
-
-
-def test_an_empty_catalogue_is_no_error(define_source: DefineSource, registry: Registry) -> None:
-    (page,) = harvest(registry({"": catalogue("c")}), define_source("rdf"))
-
-    assert page.items == ()
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [({"syntax": "n3"}, "'syntax' is 'n3'; use one of turtle"), ({"types": "Dataset"}, "'types' holds 'Dataset'; write an IRI"),
-     ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'")],
-)  # fmt: skip
-def test_a_definition_with_a_wrong_option_is_refused(
-    options: dict[str, str], why: str, define_source: DefineSource
-) -> None:
-    with pytest.raises(SourceDefinitionError, match=why):
-        check_compatible(define_source("rdf", options=options, fields={"title": "dct:title"}))
+    assert keys(harvest(server, known)) == ["https://registry.example/a"]
 
 
 # Real documents of which nothing can be read, and why; all others give at least one record.

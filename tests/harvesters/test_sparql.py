@@ -14,23 +14,18 @@ import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
+from simulated import harvest, items, keys
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     ParseError,
-    SourceDefinitionError,
     UnavailableError,
     UnexpectedStatusError,
 )
-from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
-from harvesters.protocols.sparql.harvest import collect
 from harvesters.source import Source
 
-from .conftest import DefineSource, Registry, ScriptedRegistry
+from .conftest import DefineSource, Registry
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>
@@ -104,32 +99,13 @@ class SourceEndpoint:
         finally:
             self.forms = True
 
-    def open_client(self) -> Fetch:
-        return Fetch(
-            NetworkSettings(
-                retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(self)
-            ),
-            pause=0,
-            robots=False,
-        )
+
+def names(pages: Iterable[Page[Any]]) -> list[Any]:
+    return [key.rpartition("/")[2] for key in keys(pages)]
 
 
-def harvest(
-    server: SourceEndpoint | ScriptedRegistry,
-    source: Source,
-    since: datetime | None = None,
-    cursor: str | None = None,
-) -> list[Page[Any]]:
-    with server.open_client() as fetch:
-        return list(collect(source, fetch, since, cursor))
-
-
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
-
-
-def keys(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item.key.rpartition("/")[2] for item in items(pages)]
+def unreadable(result: Iterable[Any]) -> list[str]:
+    return [str(item.key)[-4:] for item in result if isinstance(item, InvalidRecord)]
 
 
 @pytest.fixture
@@ -140,61 +116,40 @@ def source(define_source: DefineSource) -> Callable[..., Source]:
 
 
 def test_every_subject_comes_with_what_it_points_to(source: Callable[..., Source]) -> None:
-    server = SourceEndpoint(projects(45))
+    pages = harvest(SourceEndpoint(projects(45)), source())
 
-    pages = harvest(server, source())
-
-    names = [
-        value(compile_path("dct:publisher/foaf:name")(item.payload)[0]) for item in items(pages)
-    ]
-    assert names == [f"N{n}" for n in range(45)]
-    first = pages[0].items[0]
-    assert isinstance(first, Record)
-    assert (
-        pages[0].reported_total,
-        first.modified,
-        pages[-1].cursor,
-        pages[-1].incomplete_reason,
-    ) == (45, "2026-01-01", None, None)
+    publishers = [compile_path("dct:publisher/foaf:name")(item.payload) for item in items(pages)]
+    assert [value(terms[0]) for terms in publishers] == [f"N{n}" for n in range(45)]
+    assert (pages[0].reported_total, items(pages)[0].modified) == (45, "2026-01-01")
+    assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)
 
 
-def test_a_graph_pattern_selects_the_records_too(
-    source: Callable[..., Source], define_source: DefineSource
-) -> None:
+def test_a_graph_pattern_selects_the_records_too(define_source: DefineSource) -> None:
     server = SourceEndpoint(projects(3) + ":x dct:title 'none' .")
+    pattern = "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"
+    source = define_source("sparql", fields={"title": "dct:title"}, options={"pattern": pattern})
 
-    pages = harvest(
-        server,
-        define_source(
-            "sparql",
-            fields={"title": "dct:title"},
-            options={
-                "pattern": "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"
-            },
-        ),
-    )
-
-    assert keys(pages) == ["p001", "p002"]
+    assert names(harvest(server, source)) == ["p001", "p002"]
 
 
-@pytest.mark.parametrize("rows", [1, 7, 44])
+@each("rows", [1, 7, 44])
 def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(
     rows: int, source: Callable[..., Source]
 ) -> None:
     pages = harvest(SourceEndpoint(projects(45), rows=rows), source())
 
-    assert keys(pages) == [f"p{n:03}" for n in range(45)]
+    assert names(pages) == [f"p{n:03}" for n in range(45)]
     assert pages[-1].incomplete_reason is None
 
 
-@pytest.mark.parametrize("triples", [5, 17, 60])
+@each("triples", [5, 17, 60])
 def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(
     triples: int, source: Callable[..., Source]
 ) -> None:
-    pages = harvest(SourceEndpoint(projects(20), triples=triples), source())
+    result = items(harvest(SourceEndpoint(projects(20), triples=triples), source()))
 
-    assert [type(item) for item in items(pages)] == [Record] * 20
-    assert {len(item.raw.splitlines()) for item in items(pages)} == {4}
+    assert [type(item) for item in result] == [Record] * 20
+    assert {len(item.raw.splitlines()) for item in result} == {4}
 
 
 def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(
@@ -210,27 +165,19 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(
-    source: Callable[..., Source],
-) -> None:
-    server = SourceEndpoint(
-        projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .",
-        triples=20,
-    )
+LARGE = projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " ."
 
+
+@each(
+    "server, count, lost",
+    [(SourceEndpoint(LARGE, triples=20), 9, ["p004"]), (SourceEndpoint(projects(50), poison=["p013"]), 50, ["p013"])],
+)  # fmt: skip
+def test_a_record_that_the_endpoint_cannot_give_is_unreadable_alone(
+    server: SourceEndpoint, count: int, lost: list[str], source: Callable[..., Source]
+) -> None:
     result = items(harvest(server, source()))
 
-    assert [str(item.key)[-4:] for item in result if isinstance(item, InvalidRecord)] == ["p004"]
-    assert len(result) == 9
-
-
-def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(
-    source: Callable[..., Source],
-) -> None:
-    result = items(harvest(SourceEndpoint(projects(50), poison=["p013"]), source()))
-
-    assert [str(item.key)[-4:] for item in result if isinstance(item, InvalidRecord)] == ["p013"]
-    assert len(result) == 50
+    assert (unreadable(result), len(result)) == (lost, count)
 
 
 def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(
@@ -245,9 +192,8 @@ def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(
 ) -> None:
     result = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
-    assert [(type(item), "answered 503" in item.reason) for item in result] == [
-        (InvalidRecord, True)
-    ] * 3
+    assert len(unreadable(result)) == len(result) == 3
+    assert ["answered 503" in item.reason for item in result] == [True] * 3
 
 
 def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(
@@ -262,15 +208,15 @@ def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(
 def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(
     source: Callable[..., Source],
 ) -> None:
-    class ShortEndpoint(SourceEndpoint):
-        def __call__(self, request: httpx.Request) -> httpx.Response:
-            answer = super().__call__(request)
-            lost = "LIMIT" in request.url.params["query"]
-            if not lost or len(self.request_log) <= 3:
-                return answer
-            return httpx.Response(200, json={**answer.json(), "results": {"bindings": []}})
+    endpoint = SourceEndpoint(projects(45))
 
-    pages = harvest(ShortEndpoint(projects(45)), source(page=30))
+    def short(request: httpx.Request) -> httpx.Response:
+        answer = endpoint(request)
+        if "LIMIT" not in request.url.params["query"] or len(endpoint.request_log) <= 3:
+            return answer
+        return httpx.Response(200, json={**answer.json(), "results": {"bindings": []}})
+
+    pages = harvest(short, source(page=30))
 
     assert str(pages[-1].incomplete_reason) == "the endpoint listed 30 of 45 records"
 
@@ -289,21 +235,16 @@ def test_an_answer_that_says_to_be_a_part_is_none(source: Callable[..., Source])
         harvest(SourceEndpoint(projects(5), part=True), source())
 
 
-def test_only_what_changed_is_asked_for_where_all_have_dates(source: Callable[..., Source]) -> None:
-    server = SourceEndpoint(projects(28))
+@each("more, count", [("", 3), (":q a foaf:Project .", 29)])
+def test_only_what_changed_is_asked_for_unless_one_has_no_date(
+    more: str, count: int, source: Callable[..., Source]
+) -> None:
+    server = SourceEndpoint(projects(28) + more)
 
     pages = harvest(server, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
-    assert keys(pages) == ["p025", "p026", "p027"]
-    assert pages[0].reported_total == 3
-
-
-def test_all_are_read_where_one_has_no_date(source: Callable[..., Source]) -> None:
-    server = SourceEndpoint(projects(28) + ":q a foaf:Project .")
-
-    pages = harvest(server, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
-
-    assert len(items(pages)) == 29
+    assert len(items(pages)) == pages[0].reported_total == count
+    assert more or names(pages) == ["p025", "p026", "p027"]
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
@@ -317,27 +258,18 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source
 def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(
     source: Callable[..., Source],
 ) -> None:
-    class Loose(SourceEndpoint):
-        def __call__(self, request: httpx.Request) -> httpx.Response:
-            answer = super().__call__(request)
-            return httpx.Response(
-                200,
-                content=answer.content.replace(b"/p001", b"/p001> } DROP"),
-                headers=answer.headers,
-            )
+    server = SourceEndpoint(projects(3))
 
-    server = Loose(projects(3))
+    def loose(request: httpx.Request) -> httpx.Response:
+        answer = server(request)
+        content = answer.content.replace(b"/p001", b"/p001> } DROP")
+        return httpx.Response(200, content=content, headers=answer.headers)
 
-    result = items(harvest(server, source(size=1)))
+    result = items(harvest(loose, source(size=1)))
 
-    assert [(type(item), item.key[-4:]) for item in result] == [
-        (Record, "p000"),
-        (InvalidRecord, "DROP"),
-        (Record, "p002"),
-    ]
-    assert [
-        query for query in server.request_log if "<https://registry.example/p001> }" in query
-    ] == []
+    assert [item.key[-4:] for item in result] == ["p000", "DROP", "p002"]
+    assert unreadable(result) == ["DROP"]
+    assert [query for query in server.request_log if "registry.example/p001> }" in query] == []
 
 
 def test_addresses_stay_short(source: Callable[..., Source]) -> None:
@@ -356,38 +288,8 @@ def test_a_graph_is_asked_for_by_the_protocol(
 
     harvest(server, source(graph="https://registry.example/g"))
 
-    assert all(
-        "default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query
-        for query in server.request_log
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{}", b"[1]", b'{"head":{},"boolean":true}', b"<html>", b"<a/>", b'{"head":{"vars":["count"]},"results":{"bindings":['],
-)  # fmt: skip
-def test_what_is_no_table_is_reported(
-    content: bytes, source: Callable[..., Source], registry: Registry
-) -> None:
-    with pytest.raises(ParseError):
-        harvest(registry(lambda _: httpx.Response(200, content=content)), source())
-
-
-@each(
-    "options, why",
-    [({}, "set either the option 'types' or the option 'pattern'"),
-     ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "which selects the records"),
-     ({"types": "Project"}, "holds 'Project'; write an IRI"), ({"pattern": "?s a ?b"}, r"does not bind \?subject"),
-     ({"pattern": "SERVICE <https://a.example/> { ?subject a ?b }"}, "asks another endpoint"),
-     ({"pattern": "?subject a"}, "give an invalid SPARQL query"), ({"pattern": "?subject a nope:x"}, "give an invalid SPARQL query"),
-     ({"types": "foaf:Project", "modified": "dct:modified["}, "give an invalid SPARQL query"),
-     ({"types": "foaf:Project", "size": 0}, "write a number from 1 up")],
-)  # fmt: skip
-def test_a_definition_with_a_wrong_option_is_refused(
-    options: dict[str, Any], why: str, define_source: DefineSource
-) -> None:
-    with pytest.raises(SourceDefinitionError, match=why):
-        check_compatible(define_source("sparql", options=options, fields={"title": "dct:title"}))
+    graph = "default-graph-uri=https%3A%2F%2Fregistry.example%2Fg"
+    assert [query for query in server.request_log if graph not in query] == []
 
 
 def test_no_query_has_a_word_of_the_registrys_own(source: Callable[..., Source]) -> None:
@@ -406,8 +308,3 @@ def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source: Callable[...
     assert len(result) == 30
     with pytest.raises(UnexpectedStatusError):
         harvest(server, source())
-
-
-def test_another_method_is_refused(source: Callable[..., Source]) -> None:
-    with pytest.raises(SourceDefinitionError, match="'method' is 'put'; use one of get, post"):
-        check_compatible(source(method="put"))

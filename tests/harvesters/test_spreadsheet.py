@@ -7,19 +7,16 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import httpx
 import pytest
 import replay
+import simulated
+from rows import each
 
-from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.protocols.tables.spreadsheet import check, collect
 from harvesters.reasons import Reason
-from harvesters.stored_response import Validator
 
-from .conftest import DefineSource, Registry
+from .conftest import DefineSource, ScriptedRegistry
 
-URL = "https://registry.example/api"
 ROWS = [
     ["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"],
 ]  # fmt: skip
@@ -100,19 +97,17 @@ def ods(rows: list[list[str]], more: str = "") -> bytes:
     return packed({"mimetype": kind, "META-INF/manifest.xml": _MANIFEST, "content.xml": content})
 
 
-def harvest(content: bytes, define_source: Any, registry: Any, **options: Any) -> list[Any]:
+def harvest(content: bytes, define_source: Any, **options: Any) -> list[Any]:
     source = define_source("spreadsheet", options={"sheet": 2, **options})
-    check(source)
-    with registry({"": content}).open_client() as fetch:
-        return [item for page in collect(source, fetch, None) for item in page.items]
+    return simulated.items(simulated.harvest(ScriptedRegistry({"": content}), source))
 
 
-@pytest.mark.parametrize("write", [xlsx, ods])
-@pytest.mark.parametrize("sheet", [2, "List"])
+@each("write", [xlsx, ods])
+@each("sheet", [2, "List"])
 def test_the_rows_below_the_header_are_records(
-    write: Callable[..., Any], sheet: int | str, define_source: DefineSource, registry: Registry
+    write: Callable[..., Any], sheet: int | str, define_source: DefineSource
 ) -> None:
-    items = harvest(write(ROWS), define_source, registry, sheet=sheet)
+    items = harvest(write(ROWS), define_source, sheet=sheet)
 
     assert [item.payload for item in items[:2]] == [
         {"id": "1", "name": "A", "town": "x"},
@@ -120,133 +115,66 @@ def test_the_rows_below_the_header_are_records(
     ]
 
 
-def test_rows_of_one_key_are_one_record(define_source: DefineSource, registry: Registry) -> None:
-    items = harvest(xlsx(ROWS), define_source, registry, group=True)
+@each(
+    "content, options, column, expected",
+    [(xlsx(ROWS), {"group": True}, "town", ["x", ["y", "z"]]),
+     (xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), {}, "name", ["A", "A"]),
+     (xlsx([["", "", "id", "name"], ["", "", "1", "A"], ["", "", "2", ""]], merged="D2:D3"), {}, "name", ["A", "A"]),
+     (xlsx([["id", "name"], ["Chad"], ["1", "A"], ["2", "B"]], merged="A2:B2"), {"carry": "country"}, "country", ["Chad", "Chad"])],
+)  # fmt: skip
+def test_merged_cells_and_rows_of_one_key_are_read_as_they_are_meant(
+    content: bytes,
+    options: dict[str, Any],
+    column: str,
+    expected: list[Any],
+    define_source: DefineSource,
+) -> None:
+    items = harvest(content, define_source, **options)
 
-    assert [item.payload["town"] for item in items] == ["x", ["y", "z"]]
+    assert [item.payload[column] for item in items] == expected
 
 
-def test_merged_cells_all_say_the_same(define_source: DefineSource, registry: Registry) -> None:
-    items = harvest(
-        xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), define_source, registry
-    )
-
-    assert [item.payload["name"] for item in items] == ["A", "A"]
-
-
-@pytest.mark.parametrize(
-    ("content", "further"),
-    [
-        (xlsx(ROWS, more='<row r="1048576"><c r="A1048576" s="0"/><c r="AF1048576" s="0"/></row>'), []),
-        (xlsx(ROWS, more='<row r="6"><c r="A6"><v>3</v></c><c r="XFD6"><v>9</v></c></row>'), ["9"]),
-        (ods(ROWS, more='<table:table-row table:number-rows-repeated="1048570"><table:table-cell'
-             ' table:number-columns-repeated="16384"/></table:table-row>'), []),
-    ],
-    ids=["33,554,432 cells", "a value in the last column", "ods as LibreOffice fills it"],
+@each(
+    "content, further",
+    # 33,554,432 cells, a value in the last column, and a sheet as LibreOffice fills it
+    [(xlsx(ROWS, more='<row r="1048576"><c r="A1048576" s="0"/><c r="AF1048576" s="0"/></row>'), []),
+     (xlsx(ROWS, more='<row r="6"><c r="A6"><v>3</v></c><c r="XFD6"><v>9</v></c></row>'), ["9"]),
+     (ods(ROWS, more='<table:table-row table:number-rows-repeated="1048570"><table:table-cell'
+          ' table:number-columns-repeated="16384"/></table:table-row>'), [])],
 )  # fmt: skip
 def test_a_sheet_is_read_however_wide_it_says_it_is(
-    content: bytes, further: list[str], define_source: DefineSource, registry: Registry
+    content: bytes, further: list[str], define_source: DefineSource
 ) -> None:
-    items = harvest(content, define_source, registry)
+    items = harvest(content, define_source)
 
     assert items[0].payload == {"id": "1", "name": "A", "town": "x"}
     assert [item.payload.get("column 16384") for item in items[3:]] == further
 
 
-def test_a_sheet_that_begins_further_right_keeps_its_merged_cells(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    rows = [["", "", "id", "name"], ["", "", "1", "A"], ["", "", "2", ""]]
-
-    items = harvest(xlsx(rows, merged="D2:D3"), define_source, registry)
-
-    assert [item.payload["name"] for item in items] == ["A", "A"]
-
-
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(
-    define_source: DefineSource, registry: Registry
-) -> None:
+def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source: DefineSource) -> None:
     content = (replay.FEEDS / "tabular" / "book.xls").read_bytes()
 
-    (record,) = harvest(content, define_source, registry, sheet="basic", key="numeric")
+    (record,) = harvest(content, define_source, sheet="basic", key="numeric")
 
-    assert (record.key, record.payload) == (
-        "1",
-        {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"},
-    )
+    assert record.key == "1"
+    assert record.payload == {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"}
 
 
 def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(
-    define_source: DefineSource, registry: Registry
+    define_source: DefineSource,
 ) -> None:
-    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source, registry)
+    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source)
 
     assert items[-1] == InvalidRecord(None, Reason("row_without_key", {"line": 6}))
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 
-def test_a_workbook_that_has_not_changed_says_so(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry(
-        lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200)
-    )
-
-    with server.open_client(validators={URL: Validator('"1"', None)}) as fetch:
-        (page,) = collect(define_source("spreadsheet"), fetch, None)
-
-    assert page.unchanged
-
-
-@pytest.mark.parametrize(
-    ("message", "text"),
-    [(b"<html></html>", "an HTML page"), (b"id,n\n1,x\n", "not a readable spreadsheet"),
-     (b"PK\x03\x04" + b"x" * 50, "not a readable spreadsheet"), (xlsx(ROWS)[:-60], "not a readable spreadsheet"),
-     (xlsx([["name"], ["x"]]), "no column 'id', only name"), (xlsx([]), "has no header line")],
-)  # fmt: skip
-def test_what_is_no_table_is_reported(
-    message: bytes, text: str, define_source: DefineSource, registry: Registry
-) -> None:
-    with pytest.raises(ParseError, match=text):
-        harvest(message, define_source, registry)
-
-
-def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    with pytest.raises(ParseError, match="has no sheet 3, only Notes, List"):
-        harvest(xlsx(ROWS), define_source, registry, sheet=3)
-
-
-def test_sheets_are_numbered_from_one(define_source: DefineSource) -> None:
-    with pytest.raises(SourceDefinitionError, match="a number from 1"):
-        check(define_source("spreadsheet", options={"sheet": 0}))
-
-
-def test_rows_of_another_sheet_are_joined_by_their_key(
-    define_source: DefineSource, registry: Registry
-) -> None:
+def test_rows_of_another_sheet_are_joined_by_their_key(define_source: DefineSource) -> None:
     partners = [["project", "partner"], ["1", "UNICEF"], ["1", "WHO"], ["7", "ITU"]]
 
-    items = harvest(
-        xlsx(ROWS[:4], first=partners), define_source, registry, join={"Notes": "project"}
-    )
+    items = harvest(xlsx(ROWS[:4], first=partners), define_source, join={"Notes": "project"})
 
-    assert [[row["partner"] for row in item.payload["Notes"]] for item in items[:2]] == [["UNICEF", "WHO"], []]  # fmt: skip
+    joined = [[row["partner"] for row in item.payload["Notes"]] for item in items[:2]]
+    assert joined == [["UNICEF", "WHO"], []]
     assert items[2:] == [InvalidRecord(None, Reason("joined_row_alone", {"sheet": "Notes", "key": "7"}))]  # fmt: skip
-
-
-def test_a_merged_heading_is_carried_into_the_rows_below(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    rows = [["id", "name"], ["Chad"], ["1", "A"], ["2", "B"]]
-
-    items = harvest(xlsx(rows, merged="A2:B2"), define_source, registry, carry="country")
-
-    assert [item.payload["country"] for item in items] == ["Chad", "Chad"]
-
-
-def test_a_sheet_is_joined_by_columns(define_source: DefineSource) -> None:
-    with pytest.raises(SourceDefinitionError, match=r"join.Notes is 3; write text or a list"):
-        check(define_source("spreadsheet", options={"join": {"Notes": 3}}))
