@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
-import replay
-from pyoxigraph import NamedNode, RdfFormat, parse, serialize
 from rdf_terms import value
 from rows import each
 
@@ -237,33 +234,3 @@ def test_a_member_that_cannot_be_read_is_unreadable_alone(source: Callable[..., 
 def test_what_is_no_stream_is_reported(content: str, source: Callable[..., Source]) -> None:
     with pytest.raises(ParseError):
         harvest(StreamSite(s=content), source())
-
-
-@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_members_are_read_as_a_streams(source: Callable[..., Source]) -> None:
-    results: dict[str, list[str]] = {}
-    for file in sorted((replay.FEEDS / "ldes").iterdir()):
-        content = file.read_bytes()
-        if file.suffix == ".json":
-            quads = parse(content, RdfFormat.JSON_LD, base_iri=HOST)
-            content = serialize(quads, format=RdfFormat.N_QUADS)
-        (name, *_) = _roots(content)
-        page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
-        response = httpx.Response(200, content=page)
-        pages = harvest(lambda _, response=response: response, source())
-        results[file.name] = [type(item).__name__ for item in items(pages)]
-
-    # its own member, and what we call one here
-    assert results.pop("example-ldes-member.nq") == ["Record", "Record"]
-    assert [*results.values()] == [["Record"]] * 9
-
-
-def _roots(content: bytes) -> list[str]:
-    """Return the subjects of a member's file to which nothing points, as they stand in its text."""
-    quads = list(parse(content, RdfFormat.TRIG, base_iri=HOST, lenient=True))
-    results = {quad.object for quad in quads}
-    return [
-        quad.subject.value
-        for quad in quads
-        if quad.subject not in results and isinstance(quad.subject, NamedNode)
-    ]

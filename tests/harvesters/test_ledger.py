@@ -3,14 +3,17 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from rows import each
 
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import database
@@ -42,19 +45,25 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def new(key: str, *statements: str) -> StagedRecord:
-    return StagedRecord(
-        key,
-        Outcome.NEW,
-        f"digest of {key}",
-        f"content of {key}",
-        NOW,
-        "\n".join(statements) or f"<{key}> <p> <o>",
+def new(key: str, *statements: str, **more: Any) -> StagedRecord:
+    text = "\n".join(statements) or f"<{key}> <p> <o>"
+    return replace(
+        StagedRecord(key, Outcome.NEW, f"digest of {key}", f"content of {key}", NOW, text), **more
     )
 
 
-def start_run(ledger: Ledger) -> Run:
-    return ledger.create_run("s", NOW, "rules", is_full=True, since=None)
+def unchanged(key: str) -> StagedRecord:
+    return StagedRecord(key, Outcome.UNCHANGED, f"digest of {key}")
+
+
+def failed(key: str, outcome: Outcome, text: str) -> StagedRecord:
+    return StagedRecord(key, outcome, reasons=(other(text),))
+
+
+def start_run(ledger: Ledger, *staged: StagedRecord) -> Run:
+    run = ledger.create_run("s", NOW, "rules", is_full=True, since=None)
+    ledger.stage(run, staged, 0)
+    return run
 
 
 def commit_run(
@@ -97,89 +106,74 @@ def tables_since(revision: str) -> list[str]:
     return [name for script in scripts for name in re.findall(r'create_table\(\s*"(\w+)"', script)]
 
 
-def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:
-    run, url = start_run(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
+@contextmanager
+def reverted(ledger: Ledger, tmp_path: Path, revision: str) -> Iterator[sa.Connection]:
+    """Close *ledger* and take from its tables what the revisions after *revision* add."""
     ledger.close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with engine.begin() as connection:
+        yield connection
+        for name in tables_since(revision):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+    engine.dispose()
+
+
+def migrated(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", on_migration=lambda _: None)
+
+
+def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:
+    run = start_run(ledger)
     short = {"code": "short", "values": {"reported": "10", "fetched": "9"}}
     reasons = [{"code": "incomplete", "values": {"text": "page 3 is broken"}}, short]
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with reverted(ledger, tmp_path, "0006") as connection:
         older = {"incomplete_reason": "page 3 is broken", "reasons": json.dumps(reasons)}
         connection.execute(sa.update(metadata.tables["run"]).values(**older))
         for table, column in (("validator", "digest"), ("staged", "reasons")):
-            # a later revision adds it
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
-        for name in tables_since("0006"):
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
-    engine.dispose()
 
-    migrated = Ledger(url, on_migration=lambda _: None).run(run.id)
+    read = migrated(tmp_path).run(run.id)
 
-    assert migrated is not None
-    assert migrated.incomplete_reason == Reason("other", {"text": "page 3 is broken"})
-    assert [reason.text for reason in migrated.reasons] == [
-        "page 3 is broken",
-        "no record was marked as deleted",
-        "the source reported 10 records but returned 9",
-        "no record was marked as deleted",
-    ]
+    assert read is not None
+    assert read.incomplete_reason == Reason("other", {"text": "page 3 is broken"})
+    deleted = "no record was marked as deleted"
+    short_list = "the source reported 10 records but returned 9"
+    assert [reason.text for reason in read.reasons] == ["page 3 is broken", deleted, short_list, deleted]  # fmt: skip
 
 
 def test_reasons_of_records_of_older_runs_stay_texts_except_that_of_an_erased_one(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    run, url = start_run(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
-    records = [
-        StagedRecord(text, Outcome.DELETED, reasons=(other(text),))
-        for text in ("cut off", "removed on request")
-    ]
-    ledger.stage(run, records, 0)
-    ledger.close()
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    texts = ("cut off", "removed on request")
+    run = start_run(ledger, *(failed(text, Outcome.DELETED, text) for text in texts))
+    with reverted(ledger, tmp_path, "0018") as connection:
         connection.exec_driver_sql("ALTER TABLE staged DROP COLUMN reasons")
         for name in ("picture", "published_picture"):
             connection.exec_driver_sql(f"DROP INDEX submission_by_{name}")
             connection.exec_driver_sql(f"ALTER TABLE submission DROP COLUMN {name}")
-        for name in tables_since("0018"):
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0018'")
-    engine.dispose()
 
-    migrated = Ledger(url, on_migration=lambda _: None)
+    staged = migrated(tmp_path).staged_records(run, [Outcome.DELETED])
 
-    assert [record.reasons for record in migrated.staged_records(run, [Outcome.DELETED])] == [
-        (other("cut off"),),
-        ERASED,
-    ]
+    assert [record.reasons for record in staged] == [(other("cut off"),), ERASED]
 
 
 def test_why_a_record_is_withheld_is_stored_with_its_codes(ledger: Ledger) -> None:
-    reasons = (
-        Reason("broken_rule", {"message": "It has no title.", "property": "title"}),
-        Reason("row_without_key", {"line": 6}),
-    )
-    run = start_run(ledger)
-    ledger.stage(
-        run,
-        [StagedRecord("a", Outcome.WITHHELD, reasons=reasons), StagedRecord("b", Outcome.NEW)],
-        0,
-    )
+    message = {"message": "It has no title.", "property": "title"}
+    reasons = (Reason("broken_rule", message), Reason("row_without_key", {"line": 6}))
+    withheld = StagedRecord("a", Outcome.WITHHELD, reasons=reasons)
+    run = start_run(ledger, withheld, StagedRecord("b", Outcome.NEW))
 
-    stored = {
-        record.key: record for record in ledger.staged_records(run, [Outcome.WITHHELD, Outcome.NEW])
-    }
+    a, b = ledger.staged_records(run, [Outcome.WITHHELD, Outcome.NEW])
 
-    assert (stored["a"].reasons, stored["b"].reasons) == (reasons, ())
-    assert stored["a"].reason == "It has no title. (title); line 6: the key is empty"
-    assert ledger.failure_reasons(run) == {"It has no title. (title); line 6: the key is empty": 1}
+    assert (a.reasons, b.reasons) == (reasons, ())
+    assert a.reason == "It has no title. (title); line 6: the key is empty"
+    assert ledger.failure_reasons(run) == {a.reason: 1}
 
 
 def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None:
-    run = replace(
-        start_run(ledger), incomplete_reason=Reason("list_ended_early", {"fetched": 2, "total": 3})
-    )
+    reason = Reason("list_ended_early", {"fetched": 2, "total": 3})
+    run = replace(start_run(ledger), incomplete_reason=reason)
 
     ledger.save(run)
 
@@ -192,9 +186,8 @@ def test_runs_of_a_source_are_numbered(ledger: Ledger) -> None:
 
 def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) -> None:
     run = replace(start_run(ledger), cursor="page 2", pages=1, reported_total=9, archived=123)
-    ledger.stage(
-        run, [new("a"), StagedRecord(None, Outcome.UNREADABLE, reasons=(other("no key"),))], 0
-    )
+    unreadable = StagedRecord(None, Outcome.UNREADABLE, reasons=(other("no key"),))
+    ledger.stage(run, [new("a"), unreadable], 0)
 
     assert ledger.open_run("s") == run
     assert ledger.already_staged(run, ["a", "b"]) == {"a": "digest of a"}
@@ -209,125 +202,89 @@ def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
     assert ledger.count_published("s") == 2
 
 
-def test_what_a_run_does_not_meet_is_absent(ledger: Ledger) -> None:
-    commit_run(ledger, new("a"), new("b"))
-    run = start_run(ledger)
-    ledger.stage(run, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
-
-    assert list(ledger.absent(run)) == [AbsentRecord("b", RecordState.PUBLISHED, 0, None)]
+def vanish(ledger: Ledger, run: Run, *keys: str) -> None:
+    ledger.save_plan(run, {}, lambda: iter([StagedRecord(key, Outcome.VANISHED) for key in keys]))
+    marked = StateChange(-len(keys), "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)
+    ledger.apply_run(run, [marked])
 
 
 def test_a_vanished_record_is_still_served_with_its_mark_and_its_misses(ledger: Ledger) -> None:
     commit_run(ledger, new("a"), new("b"))
-    run = start_run(ledger)
-    ledger.stage(run, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
-    ledger.save_plan(run, {}, lambda: iter([StagedRecord("b", Outcome.VANISHED)]))
+    run = start_run(ledger, unchanged("a"))
+    assert list(ledger.absent(run)) == [AbsentRecord("b", RecordState.PUBLISHED, 0, None)]
 
-    ledger.apply_run(run, [StateChange(-1, "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)])
+    vanish(ledger, run, "b")
 
-    later = start_run(ledger)
-    ledger.stage(later, [StagedRecord("a", Outcome.UNCHANGED, "digest of a")], 0)
+    later = start_run(ledger, unchanged("a"))
     assert ledger.count_published("s") == 2
     assert list(ledger.absent(later)) == [AbsentRecord("b", RecordState.VANISHED, 1, NOW)]
 
 
 def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
     commit_run(ledger, new("a"), new("b"))
-    run = start_run(ledger)
-    ledger.save_plan(
-        run,
-        {},
-        lambda: iter([StagedRecord("a", Outcome.VANISHED), StagedRecord("b", Outcome.VANISHED)]),
-    )
-    ledger.apply_run(run, [StateChange(-2, "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)])
-    back = start_run(ledger)
-    ledger.stage(back, [StagedRecord("b", Outcome.RETURNED, "digest of b")], 0)
+    vanish(ledger, start_run(ledger), "a", "b")
+    back = start_run(ledger, StagedRecord("b", Outcome.RETURNED, "digest of b"))
 
     ledger.apply_run(back, [StateChange(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
 
-    assert list(ledger.absent(start_run(ledger)))[1] == AbsentRecord(
-        "b", RecordState.PUBLISHED, 0, None
-    )
+    absent = list(ledger.absent(start_run(ledger)))
+    assert absent[1] == AbsentRecord("b", RecordState.PUBLISHED, 0, None)
 
 
 def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) -> None:
     commit_run(ledger, new("a", "<a> <p> <old>"))
-    run = start_run(ledger)
-    changed = replace(new("a", "<a> <p> <new>"), outcome=Outcome.CHANGED)
-    ledger.stage(run, [changed], 0)
+    changed = new("a", "<a> <p> <new>", outcome=Outcome.CHANGED)
+    run = start_run(ledger, changed)
 
-    assert list(ledger.changes(run, [Outcome.CHANGED])) == [
-        StagedDiff(0, changed, "<a> <p> <old>", RecordState.PUBLISHED)
-    ]
+    diff = StagedDiff(0, changed, "<a> <p> <old>", RecordState.PUBLISHED)
+    assert list(ledger.changes(run, [Outcome.CHANGED])) == [diff]
 
 
 def test_a_gone_record_keeps_its_tombstone_and_is_no_longer_published(ledger: Ledger) -> None:
     commit_run(ledger, new("a"))
-    commit_run(
-        ledger,
-        StagedRecord("a", Outcome.DELETED),
-        rewritten=[StateChange(0, "a", RecordState.GONE, "<a> <p> <tombstone>")],
-    )
+    gone = [StateChange(0, "a", RecordState.GONE, "<a> <p> <tombstone>")]
+    commit_run(ledger, StagedRecord("a", Outcome.DELETED), rewritten=gone)
 
     assert ledger.stored_records("s", ["a"])["a"].is_deleted
     assert ledger.count_published("s") == 0
 
 
-def test_a_new_draft_that_says_what_an_absent_record_says_has_moved(ledger: Ledger) -> None:
-    commit_run(ledger, replace(new("a"), fingerprint=7), replace(new("b"), fingerprint=8))
-    run = start_run(ledger)
-    ledger.stage(run, [replace(new("z"), fingerprint=7), replace(new("y"), fingerprint=9)], 0)
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [({"a": 7, "b": 8}, {"z": 7, "y": 9}, {"a": "z"}), ({"a": 7, "b": 7, "c": 8}, {"x": 7, "y": 8, "z": 8}, {})],
+)  # fmt: skip
+def test_a_new_draft_that_alone_says_what_an_absent_record_says_has_moved(
+    before: dict[str, int], after: dict[str, int], moved: dict[str, str], ledger: Ledger
+) -> None:
+    commit_run(ledger, *(new(key, fingerprint=number) for key, number in before.items()))
 
-    assert ledger.rekeyed(run) == {"a": "z"}
+    run = start_run(ledger, *(new(key, fingerprint=number) for key, number in after.items()))
 
-
-def test_equal_drafts_are_not_taken_for_moved_ones(ledger: Ledger) -> None:
-    commit_run(
-        ledger,
-        *(replace(new(key), fingerprint=7) for key in "ab"),
-        replace(new("c"), fingerprint=8),
-    )
-    run = start_run(ledger)
-    ledger.stage(
-        run,
-        [replace(new("x"), fingerprint=7), *(replace(new(key), fingerprint=8) for key in "yz")],
-        0,
-    )
-
-    assert ledger.rekeyed(run) == {}
+    assert ledger.rekeyed(run) == moved
 
 
 def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
-    commit_run(ledger, replace(new("a"), fingerprint=7))
-    run = start_run(ledger)
-    ledger.stage(run, [replace(new("z"), fingerprint=7)], 0)
+    commit_run(ledger, new("a", fingerprint=7))
+    run = start_run(ledger, new("z", fingerprint=7))
+    replaced = StagedRecord("a", Outcome.REPLACED, other="z")
 
     for _ in range(2):
-        ledger.save_plan(
-            run, ledger.rekeyed(run), lambda: iter([StagedRecord("a", Outcome.REPLACED, other="z")])
-        )
+        ledger.save_plan(run, ledger.rekeyed(run), lambda: iter([replaced]))
 
-    listed = [
-        (staged.key, staged.outcome, staged.other) for staged in ledger.staged_records(run, Outcome)
-    ]
-    assert listed == [("z", Outcome.REIDENTIFIED, "a"), ("a", Outcome.REPLACED, "z")]
+    staged = ledger.staged_records(run, Outcome)
+    assert [(record.key, record.outcome, record.other) for record in staged] == [
+        ("z", Outcome.REIDENTIFIED, "a"), ("a", Outcome.REPLACED, "z"),
+    ]  # fmt: skip
 
 
 def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a_twin(
     ledger: Ledger,
 ) -> None:
-    commit_run(ledger, *(replace(new(key), fingerprint=7, page=3) for key in "ab"))
+    commit_run(ledger, *(new(key, fingerprint=7, page=3) for key in "ab"))
+    staged = [new("1", fingerprint=7), new("2", page=3), new("3", fingerprint=5, page=4)]
     for source in ("r", "t"):
         run = ledger.create_run(source, NOW, "rules", is_full=True, since=None)
-        ledger.stage(
-            run,
-            [
-                replace(new("1"), fingerprint=7),
-                replace(new("2"), page=3),
-                replace(new("3"), fingerprint=5, page=4),
-            ],
-            0,
-        )
+        ledger.stage(run, staged, 0)
 
         assert ledger.cross_source_duplicates(run, 10) == [
             CrossSourceDuplicate("1", "s", "a", same_page=False),
@@ -339,62 +296,43 @@ def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger)
     commit_run(ledger, new("a"), new("b"))
     at = SourcePosition("s/s.2.warc.gz", 10, 20)
 
-    run = commit_run(
-        ledger,
-        *(StagedRecord(key, Outcome.UNCHANGED, f"digest of {key}", position=at) for key in "ab"),
-    )
+    run = commit_run(ledger, *(replace(unchanged(key), position=at) for key in "ab"))
 
-    assert list(ledger.staged_records(run, [Outcome.UNCHANGED])) == [
-        StagedRecord("a", Outcome.UNCHANGED, position=at),
-        StagedRecord("b", Outcome.UNCHANGED, position=at),
-    ]
+    expected = [StagedRecord(key, Outcome.UNCHANGED, position=at) for key in "ab"]
+    assert list(ledger.staged_records(run, [Outcome.UNCHANGED])) == expected
     assert ledger.outcomes(run)[Outcome.UNCHANGED] == 2
 
 
-def test_the_records_of_the_last_thirty_runs_are_listed(ledger: Ledger) -> None:
-    first = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),)))
-    second = commit_run(ledger, StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),)))
+def test_what_the_last_thirty_runs_did_not_publish_stays_listed_with_its_reason(
+    ledger: Ledger,
+) -> None:
+    withheld = failed("b", Outcome.WITHHELD, "no title")
+    first, second = commit_run(ledger, withheld), commit_run(ledger, new("a"), withheld)
 
     for _ in range(LISTED_RUNS - 1):
         commit_run(ledger)
 
-    assert (len(ledger.failures(first)), len(ledger.failures(second))) == (0, 1)
-
-
-def test_what_was_not_published_stays_listed_with_its_reason(ledger: Ledger) -> None:
-    run = commit_run(
-        ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reasons=(other("no title"),))
-    )
-
-    assert [(staged.key, staged.reason) for staged in ledger.failures(run)] == [("b", "no title")]
+    assert list(ledger.failures(first)) == []
+    failures = [(staged.key, staged.reason) for staged in ledger.failures(second)]
+    assert failures == [("b", "no title")]
 
 
 def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:
-    withheld = [
-        StagedRecord(key, Outcome.WITHHELD, reasons=(other("no title"),)) for key in ("a", "c")
-    ]
-    others = [
-        StagedRecord("b", Outcome.UNREADABLE, reasons=(other("cut"),)),
-        StagedRecord("d", Outcome.DUPLICATE, reasons=(other("twice"),)),
-    ]
+    outcomes = (("a", Outcome.WITHHELD, "no title"), ("c", Outcome.WITHHELD, "no title"),
+                ("b", Outcome.UNREADABLE, "cut"), ("d", Outcome.DUPLICATE, "twice"))  # fmt: skip
 
-    run = commit_run(ledger, *withheld, *others)
+    run = commit_run(ledger, *(failed(*row) for row in outcomes))
 
-    assert list(ledger.failure_reasons(run).items()) == [
-        ("no title", 2),
-        ("cut", 1),
-        ("twice", 1),
-    ]
+    counted = [("no title", 2), ("cut", 1), ("twice", 1)]
+    assert list(ledger.failure_reasons(run).items()) == counted
 
 
 def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:
-    run = start_run(ledger)
-    ledger.stage(run, [new("a")], 0)
+    run = start_run(ledger, new("a"))
 
     ledger.delete_run(run)
 
-    assert ledger.runs() == []
-    assert ledger.already_staged(run, ["a"]) == {}
+    assert (ledger.runs(), ledger.already_staged(run, ["a"])) == ([], {})
 
 
 def test_a_part_of_a_page_is_discarded_and_the_checkpoint_stays(ledger: Ledger) -> None:
@@ -412,16 +350,12 @@ def test_a_part_of_a_page_is_discarded_and_the_checkpoint_stays(ledger: Ledger) 
 
 
 def test_validators_are_replaced_whole(ledger: Ledger) -> None:
+    second, third = ("https://x.example/2", Validator(None, "yesterday")), ("https://x.example/3", Validator(None, None))  # fmt: skip
     ledger.graphs.set_validators("s", {"https://x.example/1": Validator('"1"', None)})
-    ledger.graphs.set_validators(
-        "s",
-        {
-            "https://x.example/2": Validator(None, "yesterday"),
-            "https://x.example/3": Validator(None, None),
-        },
-    )
 
-    assert ledger.graphs.validators("s") == {"https://x.example/2": Validator(None, "yesterday")}
+    ledger.graphs.set_validators("s", dict([second, third]))
+
+    assert ledger.graphs.validators("s") == dict([second])
 
 
 def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
@@ -433,9 +367,7 @@ def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> N
     again.close()
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://host/x", "no url", "sqlite:////no/such/folder/ledger.sqlite"]
-)
+@each("url", ["mysql://host/x", "no url", "sqlite:////no/such/folder/ledger.sqlite"])
 def test_a_ledger_that_cannot_be_opened_says_so(url: str) -> None:
     with pytest.raises(LedgerError):
         Ledger(url)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import replay
 from rdf_terms import value
 from rows import each
 from simulated import harvest, items, keys
@@ -174,16 +173,3 @@ def test_a_long_inventory_is_cut_into_pages_that_go_on(define_source: DefineSour
 
     assert [len(page.items) for page in pages] == [MAX_RECORDS, 1]
     assert keys(harvest(server, source, cursor=pages[0].cursor)) == [f"{MAX_RECORDS:04}"]
-
-
-@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_inventories_are_read(read: Callable[..., list[Any]]) -> None:
-    files = sorted((replay.FEEDS / "datajson").iterdir())
-
-    results = {file.name: read(document=file.read_bytes()) for file in files}
-
-    assert {name: len(records) for name, records in results.items()} == {
-        "arm.data.json": 3, "collection-2-parent-4-children.data.json": 6, "dol-example.json": 1, "large-spatial.data.json": 1,
-        "reserved-title.data.json": 1,
-    }  # fmt: skip
-    assert {type(item) for records in results.values() for item in records} == {Record}

@@ -8,15 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-import replay
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from rows import each
 from simulated import harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
@@ -340,38 +337,3 @@ def test_a_document_without_known_records_names_its_classes(define_source: Defin
         harvest(server, define_source("rdf"))
 
     assert keys(harvest(server, known)) == ["https://registry.example/a"]
-
-
-# Real documents of which nothing can be read, and why; all others give at least one record.
-FAULTS = {
-    "nde_catalog-schema-org-no-dataset.jsonld": "",  # a catalogue without a dataset
-    "nde_dataset-schema-org-valid-jsonld.html": "an HTML page",  # for the protocol `web`
-    "nde_invalid-dataset.json": "no record",  # recordings of a test server's answers, no RDF
-    "nde_post-dataset-query-fails.json": "no record",
-    "nde_utf8-bom.json": "no record",
-}
-
-
-@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_documents_are_read(define_source: DefineSource) -> None:
-    files = [
-        file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())
-    ]
-    lost = {}
-    for file in files:
-        near = {f"/{other.name.removeprefix('nde_')}": other for other in file.parent.iterdir()}
-        client = Fetch(NetworkSettings(transport=httpx.MockTransport(
-            lambda request, near=near: httpx.Response(200, content=near[f"/{request.url.path.rpartition('/')[2]}"].read_bytes())
-        )), pause=0, robots=False)  # fmt: skip
-        try:
-            with client as fetch:
-                url = f"https://registry.example/datasets/{file.name.removeprefix('nde_')}"
-                result = items(collect(define_source("rdf", url=url), fetch, None))
-            if not any(isinstance(item, Record) for item in result):
-                lost[file.name] = ""
-        except ParseError as error:
-            lost[file.name] = str(error)
-
-    assert lost.keys() == FAULTS.keys()
-    assert [name for name, why in FAULTS.items() if why not in lost[name]] == []
-    assert len(files) - len(lost) == 41

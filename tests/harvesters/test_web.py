@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-import replay
 from rdf_terms import value
 from rows import each
 
@@ -210,26 +208,3 @@ def test_an_address_that_is_none_stays_a_text(source: Callable[..., Source]) -> 
     (record,) = items(harvest(single(page), source()))
 
     assert b'"https://registry.example/not an address"' in record.raw
-
-
-# Of the real pages, those that hold what is known as a record, and how many.
-HELD = {
-    "schema.org_CreativeWork.001.html": 2, "schema.org_Event.004.html": 1,
-    "songkick_Elysian_Fields_Brooklyn_Tickets_The_Owl_Music_Parlor_31_Oct_2015.html": 1,
-    "songkick_Years_Years_Tickets_Tour_Dates_2015_Concerts.html": 13, "songkick_elysianfields_1.html": 4, "songkick_tovestyrke.html": 1,
-    "w3c_microdata.7.1.html": 1, "nde_dataset-schema-org-valid-jsonld.html": 1,
-}  # fmt: skip
-
-
-@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_real_pages_are_read(source: Callable[..., Source]) -> None:
-    files = [*sorted((replay.FEEDS / "html").iterdir()), replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html"]  # fmt: skip
-
-    results = {}
-    for file in files:
-        with suppress(ParseError):
-            records = items(harvest(Website({"/p": file.read_bytes()}), source("/p")))
-            results[file.name] = sum(isinstance(element, Record) for element in records)
-
-    assert len(files) == 29
-    assert results == HELD
