@@ -18,7 +18,7 @@ from harvesters.source import Source, parse
 # for `projects` and the other modules beside the tests
 sys.path.insert(0, str(Path(__file__).parent))
 
-from projects import DEFINITION, ProjectRegistry, harvest_context, project
+from projects import DEFINITION, Desk, ProjectRegistry, harvest_context, project
 
 
 @pytest.fixture(name="project")
@@ -64,3 +64,15 @@ def context(tmp_path: Path, registry: ProjectRegistry) -> Iterator[HarvestContex
     """A harvest context whose clock advances a minute at each call."""
     with harvest_context(tmp_path, registry) as opened:
         yield opened
+
+
+@pytest.fixture
+def desk(source: Source, context: HarvestContext, registry: ProjectRegistry) -> Desk:
+    return Desk(source, context, registry)
+
+
+@pytest.fixture
+def filled(desk: Desk) -> Desk:
+    """A desk whose source was harvested once."""
+    desk.harvest()
+    return desk

@@ -15,8 +15,14 @@ import httpx
 import orjson
 
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.harvest import harvest
+from harvesters.runs.plans import plan_decisions
+from harvesters.runs.plans.plan import Plan
+from harvesters.source import Source
+from journal.entry import Entry
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -94,3 +100,57 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
             network=replace(real.network, transport=httpx.MockTransport(registry)),
             now=lambda: next(ticks),
         )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A source, its registry, and the harvest context that its runs and decisions take."""
+
+    source: Source
+    context: HarvestContext
+    registry: ProjectRegistry
+
+    def harvest(self, **how: Any) -> Plan:
+        return harvest(self.source, self.context, **how)
+
+    def having(self, **changes: Any) -> Desk:
+        """Return a desk whose source has these *changes*."""
+        return replace(self, source=replace(self.source, **changes))
+
+    def without_total(self) -> Desk:
+        options = {name: item for name, item in self.source.options.items() if name != "total"}
+        return self.having(options=options)
+
+    def approve(self, run: str, by: str = "ann", **more: Any) -> Run:
+        return plan_decisions.approve(self.context, self.source, run, by=by, **more)
+
+    def reject(self, run: str, reason: str = "") -> Run:
+        return plan_decisions.reject(self.context, self.source, run, by="ann", reason=reason)
+
+    def hold(self, reason: str = "") -> None:
+        plan_decisions.hold(self.context, self.source.name, by="ann", reason=reason)
+
+    @property
+    def published(self) -> int:
+        return self.context.ledger.count_published(self.source.name)
+
+    @property
+    def missing(self) -> int:
+        return self.context.ledger.count_missing(self.source.name)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return list(self.context.journal.entries())
+
+    def graphs(self) -> dict[str, set[str]]:
+        """Play the journal: each graph's statements as they stand now."""
+        played: dict[str, set[str]] = {}
+        for entry in self.entries:
+            for row in entry.rows():
+                statement, _, graph = row[2:].removesuffix(" .").rpartition(" ")
+                lines = played.setdefault(graph.strip("<>"), set())
+                (lines.add if row[0] == "A" else lines.remove)(statement)
+        return {graph: lines for graph, lines in played.items() if lines}
+
+    def record(self, key: str) -> set[str]:
+        return self.graphs()[self.context.iris.record(self.source.name, key)]

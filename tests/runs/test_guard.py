@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from projects import Desk, ProjectRegistry, project
+from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, PlanError
@@ -16,7 +18,6 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.guard import find_violations
 from harvesters.runs.plans.plan import READ_UP_TO, Plan, incompleteness_reasons
@@ -25,7 +26,8 @@ from harvesters.runs.run_report import describe_outcome, failure_reasons, run_de
 from harvesters.runs.terminal_output import failure_lines
 from harvesters.source import Limits, Source, parse
 
-Project = Callable[..., dict[str, Any]]
+Spoil = Callable[[ProjectRegistry], None]
+COMMITTED, HELD, INCOMPLETE = State.COMMITTED, State.HELD, State.INCOMPLETE
 
 
 @pytest.fixture
@@ -34,655 +36,407 @@ def source(source: Source) -> Source:
     return replace(source, fields={**source.fields, "pages": "page"})
 
 
+def paged(*numbers: int) -> list[dict[str, Any]]:
+    return [{**project(number), "page": f"http://registry.example/p{number}"} for number in numbers]
+
+
 @pytest.fixture
-def registry(registry: Any, project: Project) -> Any:
+def registry() -> ProjectRegistry:
     """A registry of forty, in few pages: each costs a hundredth of a second."""
-    registry.size = 10
+    return ProjectRegistry(paged(*range(1, 41)), size=10)
+
+
+def first(count: int, total: int | None = None) -> Spoil:
+    """Return what leaves the first *count* projects, and reports *total*."""
+
+    def spoil(registry: ProjectRegistry) -> None:
+        registry.projects, registry.total = registry.projects[:count], total
+
+    return spoil
+
+
+def each_of(total: int | None = None, **values: str) -> Spoil:
+    def spoil(registry: ProjectRegistry) -> None:
+        registry.projects = [{**item, **values} for item in registry.projects]
+        registry.total = total
+
+    return spoil
+
+
+def flipped(registry: ProjectRegistry) -> None:
+    """Return every record under another key, and its page under https."""
     registry.projects = [
-        {**project(number), "page": f"http://registry.example/p{number}"} for number in range(1, 41)
-    ]
-    return registry
-
-
-def lines(row: Mapping[str, object], name: str) -> list[str]:
-    """Return the statements that a row of differences removes or adds."""
-    result = row[name]
-    assert isinstance(result, list)
-    return result
-
-
-def entries(context: HarvestContext) -> int:
-    return sum(1 for _ in context.journal.entries())
-
-
-def store(context: HarvestContext) -> dict[str, set[str]]:
-    """Play the journal: each graph's statements as they stand now."""
-    played: dict[str, set[str]] = {}
-    for entry in context.journal.entries():
-        for row in entry.rows():
-            statement, _, graph = row[2:].removesuffix(" .").rpartition(" ")
-            lines = played.setdefault(graph.strip("<>"), set())
-            (lines.add if row[0] == "A" else lines.remove)(statement)
-    return {graph: lines for graph, lines in played.items() if lines}
-
-
-def reasons(context: HarvestContext, key: str) -> set[str]:
-    return store(context)[context.iris.record("projects", key)]
-
-
-def ten_days_on(context: HarvestContext) -> HarvestContext:
-    return replace(context, now=lambda: context.now() + timedelta(days=10))
-
-
-def flipped(registry: Any) -> None:
-    """Return every record another key, and its page https."""
-    registry.projects = [
-        {
-            **project,
-            "id": f"new-{project['id']}",
-            "page": project["page"].replace("http:", "https:"),
-        }
-        for project in registry.projects
+        {**item, "id": f"new-{item['id']}", "page": item["page"].replace("http:", "https:")}
+        for item in registry.projects
     ]
 
 
-@pytest.mark.parametrize("record_count", [0, 20], ids=["empty feed", "half feed"])
-def test_a_truncated_feed_is_held_and_changes_nothing(
-    source: Source, context: HarvestContext, registry: Any, record_count: int
-) -> None:
-    harvest(source, context)
-    del registry.projects[record_count:]
-
-    plan = harvest(source, context)
-
-    assert (plan.run.state, entries(context), context.ledger.count_published("projects")) == (
-        State.HELD,
-        1,
-        40,
-    )
-    assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
-
-
-def test_half_of_the_reported_records_is_incomplete_and_nothing_vanishes(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.total = 40
-    del registry.projects[20:]
-
-    plan = harvest(source, context)
-
-    assert (plan.run.state, plan.vanished, context.ledger.count_missing("projects")) == (
-        State.INCOMPLETE,
-        0,
-        0,
-    )
-
-
-def test_ninefold_growth_is_committed(
-    source: Source, context: HarvestContext, registry: Any, project: Project
-) -> None:
-    harvest(source, context)
+def grown(registry: ProjectRegistry) -> None:
     registry.projects += [project(number) for number in range(41, 361)]
 
-    plan = harvest(source, context)
 
-    assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 360)
-
-
-def test_five_percent_of_missing_records_are_marked_and_still_served(
-    source: Source, context: HarvestContext, registry: Any
+@pytest.mark.parametrize(
+    ("spoil", "state", "counts", "published", "missing", "reason"),
+    [(first(0), HELD, {"vanished": 40}, 40, 0, "the source returned no records"),
+     (first(20), HELD, {"vanished": 20, "unchanged": 20}, 40, 0, "20 of 40 published records are missing (50%); the limit is 10%"),
+     (first(20, total=40), INCOMPLETE, {"unchanged": 20}, 40, 0,
+      "the source reported 40 records but returned 20; no record was marked as deleted"),
+     (first(38), COMMITTED, {"vanished": 2, "unchanged": 38}, 40, 2, ""), (grown, COMMITTED, {"new": 320, "unchanged": 40}, 360, 0, ""),
+     (flipped, HELD, {"reidentified": 40, "replaced": 40}, 40, 0, "40 of 40 published records have another key (100%); the limit is 5%"),
+     (each_of(name="Renamed"), HELD, {"changed": 40}, 40, 0, "40 of 40"), (each_of(name=""), HELD, {"withheld": 40}, 40, 0, "40 of 40"),
+     (each_of(80, name="New"), HELD, {"changed": 40}, 40, 0, "the source reported 80 records but returned 40")],
+)  # fmt: skip
+def test_a_plan_is_held_or_incomplete_by_what_it_would_change(
+    filled: Desk,
+    spoil: Spoil,
+    state: State,
+    counts: dict[str, int],
+    published: int,
+    missing: int,
+    reason: str,
 ) -> None:
-    harvest(source, context)
-    del registry.projects[38:]
+    spoil(filled.registry)
 
-    plan = harvest(source, context)
+    plan = filled.harvest()
 
-    status = f"<{context.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
-    assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (
-        State.COMMITTED,
-        2,
-        40,
-    )
-    assert {line for line in reasons(context, "p40") if line.startswith(status)} == {
-        f"{status}<{context.iris.operations}vanished>"
-    }
-    assert sum("vanishedSince" in line for line in reasons(context, "p40")) == 1
-    assert any('"Project 40"@en' in line for line in reasons(context, "p40"))
+    assert (plan.run.state, filled.published, filled.missing) == (state, published, missing)
+    assert {outcome.value: count for outcome, count in plan.outcomes.items() if count} == counts
+    assert len(filled.entries) == 1 + (state is COMMITTED)
+    assert reason in ((plan.hold_reason if state is HELD else plan.run.reason) or "")
+    assert (f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")) == (state is HELD)
 
 
-def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(
-    source: Source, context: HarvestContext, registry: Any
+def test_a_missing_record_is_marked_and_still_served(filled: Desk) -> None:
+    first(38)(filled.registry)
+
+    filled.harvest()
+
+    iris, lines = filled.context.iris, filled.record("p40")
+    status = f"<{iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
+    assert {line for line in lines if line.startswith(status)} == {f"{status}<{iris.operations}vanished>"}  # fmt: skip
+    assert sum("vanishedSince" in line for line in lines) == 1
+    assert any('"Project 40"@en' in line for line in lines)
+
+
+def test_a_held_plan_is_committed_when_it_is_approved(filled: Desk) -> None:
+    first(20)(filled.registry)
+
+    decided = filled.approve(filled.harvest().run.id)
+
+    assert (decided.state, len(filled.entries), filled.missing) == (COMMITTED, 2, 20)
+    actions = filled.context.ledger.operators.audit_entries()
+    assert [(act.who, act.what, act.run) for act in actions] == [("ann", "approved", "projects.2")]
+
+
+@pytest.mark.parametrize("name", ["Project 40", ""])
+def test_a_returned_record_is_as_before_also_if_it_cannot_be_read(filled: Desk, name: str) -> None:
+    before = filled.record("p40")
+    lost = filled.registry.projects.pop()
+    filled.harvest()
+    filled.registry.projects.append({**lost, "name": name})
+
+    plan = filled.harvest()
+
+    outcome = Outcome.RETURNED if name else Outcome.WITHHELD
+    assert (plan.run.state, plan.outcomes[outcome]) == (COMMITTED, 1)
+    assert (filled.missing == 0) or not name
+    assert filled.record("p40") == before
+
+
+def test_a_missing_record_is_deleted_after_the_grace_period_and_returns_to_its_address(
+    filled: Desk,
 ) -> None:
-    harvest(source, context)
-    del registry.projects[20:]
-    plan = harvest(source, context)
+    lost = filled.registry.projects.pop()
+    filled.harvest()
+    within = filled.harvest()
+    assert (within.run.state, within.outcomes[Outcome.MISSING]) == (State.UNCHANGED, 1)
+    assert (len(filled.entries), filled.published) == (2, 40)
 
-    decided = plan_decisions.approve(context, source, plan.run.id, by="ann")
-
-    assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
-    assert (decided.state, entries(context), context.ledger.count_missing("projects")) == (
-        State.COMMITTED,
-        2,
-        20,
-    )
-    assert [(act.who, act.what, act.run) for act in context.ledger.operators.audit_entries()] == [
-        ("ann", "approved", "projects.2")
-    ]
-
-
-def test_a_returned_record_is_unchanged(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    before = reasons(context, "p40")
-    lost = registry.projects.pop()
-    harvest(source, context)
-    registry.projects.append(lost)
-
-    plan = harvest(source, context)
-
-    assert (
-        plan.run.state,
-        plan.outcomes[Outcome.RETURNED],
-        context.ledger.count_missing("projects"),
-    ) == (State.COMMITTED, 1, 0)
-    assert reasons(context, "p40") == before
-
-
-def test_a_record_that_returns_unreadable_is_no_longer_marked(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    before = reasons(context, "p40")
-    lost = registry.projects.pop()
-    harvest(source, context)
-    registry.projects.append({**lost, "name": ""})
-
-    plan = harvest(source, context)
-
-    assert (plan.run.state, plan.outcomes[Outcome.WITHHELD]) == (State.COMMITTED, 1)
-    assert reasons(context, "p40") == before
-
-
-def test_a_missing_record_changes_nothing_during_the_grace_period(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.projects.pop()
-    harvest(source, context)
-
-    plan = harvest(source, context)
-
-    assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(context)) == (
-        State.UNCHANGED,
-        1,
-        2,
-    )
-
-
-def test_one_full_harvest_after_the_grace_period_deletes_a_missing_record(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.projects.pop()
-    harvest(source, context)
-
-    plan = harvest(source, ten_days_on(context))
-
-    assert (plan.outcomes[Outcome.LOST], context.ledger.count_published("projects")) == (1, 39)
-
-
-def test_a_deleted_record_that_returns_has_the_same_address(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    lost = registry.projects.pop()
-    for _ in range(3):
-        harvest(source, context)
-    tombstone = reasons(context, "p40")
-    registry.projects.append(lost)
-
-    plan = harvest(source, context)
+    later = replace(filled.context, now=lambda: filled.context.now() + timedelta(days=10))
+    plan = replace(filled, context=later).harvest()
+    tombstone = filled.record("p40")
+    assert (plan.outcomes[Outcome.LOST], filled.published) == (1, 39)
+    filled.registry.projects.append(lost)
+    back = filled.harvest()
 
     assert any("wasInvalidatedBy" in line for line in tombstone)
-    assert (plan.outcomes[Outcome.NEW], context.ledger.count_published("projects")) == (1, 40)
-    assert not any(
-        "wasInvalidatedBy" in line or "gone>" in line for line in reasons(context, "p40")
-    )
+    assert (back.outcomes[Outcome.NEW], filled.published) == (1, 40)
+    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in filled.record("p40"))
 
 
-def test_a_change_of_all_keys_is_held_as_reidentified(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    flipped(registry)
+def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(filled: Desk) -> None:
+    flipped(filled.registry)
 
-    plan = harvest(source, context)
+    filled.approve(filled.harvest().run.id)
 
-    results = {outcome: count for outcome, count in plan.outcomes.items() if count}
-    assert results == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
-    assert plan.hold_reason == "40 of 40 published records have another key (100%); the limit is 5%"
+    old, new = (filled.context.iris.record("projects", key) for key in ("p7", "new-p7"))
+    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in filled.record("p7")
+    assert filled.published == 40
 
 
-def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    flipped(registry)
-    plan = harvest(source, context)
+def test_a_plan_lists_the_difference_of_each_record(filled: Desk) -> None:
+    filled.hold("moving house")
+    filled.registry.projects[0]["name"] = "Renamed"
+    filled.registry.projects.pop()
 
-    plan_decisions.approve(context, source, plan.run.id, by="ann")
+    plan = filled.harvest()
 
-    old, new = context.iris.record("projects", "p7"), context.iris.record("projects", "new-p7")
-    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in reasons(context, "p7")
-    assert context.ledger.count_published("projects") == 40
-
-
-def test_a_plan_lists_the_difference_of_each_record(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    plan_decisions.hold(context, "projects", by="ann", reason="moving house")
-    registry.projects[0]["name"] = "Renamed"
-    registry.projects.pop()
-
-    plan = harvest(source, context)
-
-    changed = diff_rows(plan.run, context, [Outcome.CHANGED])
-    vanished = diff_rows(plan.run, context, [Outcome.VANISHED])
-    assert [
-        (
-            row["key"],
-            [line.rpartition("> ")[2] for line in lines(row, "removed") if "title" in line],
-        )
-        for row in changed
-    ] == [("p1", ['"Project 1"@en'])]
-    assert [
-        (row["key"], len(lines(row, "removed")), len(lines(row, "added"))) for row in vanished
-    ] == [("p40", 1, 2)]
+    (changed,) = diff_rows(plan.run, filled.context, [Outcome.CHANGED])
+    (vanished,) = diff_rows(plan.run, filled.context, [Outcome.VANISHED])
+    titles = [line.rpartition("> ")[2] for line in changed["removed"] if "title" in line]  # type: ignore[attr-defined]
+    assert (changed["key"], titles) == ("p1", ['"Project 1"@en'])
+    assert (vanished["key"], len(vanished["removed"]), len(vanished["added"])) == ("p40", 1, 2)  # type: ignore[arg-type]
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
 
 
-def test_a_source_on_hold_without_changes_needs_no_approval(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    plan_decisions.hold(context, "projects", by="ann", reason="")
+def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(filled: Desk) -> None:
+    filled.hold("moving house")
+    first(20)(filled.registry)
 
-    plan = harvest(source, context)
-
-    assert plan.run.state is State.UNCHANGED
+    assert (filled.harvest().hold_reason or "").startswith(
+        "ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing"
+    )
 
 
-def test_a_released_source_commits_again(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    plan_decisions.hold(context, "projects", by="ann", reason="")
-    plan_decisions.release(context, "projects", by="ann")
-    registry.projects[0]["name"] = "Renamed"
+def test_a_source_on_hold_commits_nothing_until_it_is_released(filled: Desk) -> None:
+    filled.hold()
+    assert filled.harvest().run.state is State.UNCHANGED
+    plan_decisions.release(filled.context, "projects", by="ann")
+    filled.registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, context)
-
-    assert plan.run.state is State.COMMITTED
+    assert filled.harvest().run.state is COMMITTED
     with pytest.raises(PlanError, match="not on hold"):
-        plan_decisions.release(context, "projects", by="ann")
+        plan_decisions.release(filled.context, "projects", by="ann")
 
 
-def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.projects.clear()
-    plan = harvest(source, context)
+def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(filled: Desk) -> None:
+    first(0)(filled.registry)
+    run = filled.harvest().run.id
 
-    decided = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
+    decided = filled.reject(run, "their outage")
 
-    assert (decided.state, entries(context)) == (State.REJECTED, 1)
+    assert (decided.state, len(filled.entries)) == (State.REJECTED, 1)
     assert (decided.reason or "").startswith(
         "rejected by ann: their outage; the plan awaited approval; the source returned no records; "
     )
     assert "stocktake" not in (decided.reason or "")
     with pytest.raises(PlanError, match="state: rejected"):
-        plan_decisions.approve(context, source, plan.run.id, by="ann")
+        filled.approve(run)
 
 
-def test_a_newer_held_plan_supersedes_the_first(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    del registry.projects[20:]
-    first = harvest(source, context)
-    second = harvest(source, context)
+def test_a_newer_held_plan_supersedes_the_first(filled: Desk) -> None:
+    first(20)(filled.registry)
+    older, newer = filled.harvest().run.id, filled.harvest().run.id
 
-    decided = plan_decisions.approve(context, source, second.run.id, by="ann")
+    decided = filled.approve(newer)
 
-    superseded = context.ledger.run(first.run.id)
+    superseded = filled.context.ledger.run(older)
     assert superseded is not None
-    assert (superseded.state, decided.state) == (State.SUPERSEDED, State.COMMITTED)
+    assert (superseded.state, decided.state) == (State.SUPERSEDED, COMMITTED)
     with pytest.raises(PlanError, match="superseded"):
-        plan_decisions.approve(context, source, first.run.id, by="ann")
+        filled.approve(older)
 
 
-def test_a_held_plan_outlives_a_run_that_fails(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    del registry.projects[20:]
-    plan = harvest(source, context)
-    registry.answer = lambda _: httpx.Response(404)
+def test_a_held_plan_outlives_a_run_that_fails(filled: Desk) -> None:
+    first(20)(filled.registry)
+    run = filled.harvest().run.id
+    filled.registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
-        harvest(source, context)
+        filled.harvest()
 
-    decided = plan_decisions.approve(context, source, plan.run.id, by="ann")
-
-    assert decided.state is State.COMMITTED
+    assert filled.approve(run).state is COMMITTED
 
 
-def test_a_plan_is_not_approved_after_another_commit(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    del registry.projects[20:]
-    plan = harvest(source, context)
-    later = context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
-    context.ledger.save(replace(later, state=State.COMMITTED))
+def test_a_plan_is_not_approved_after_another_commit(filled: Desk) -> None:
+    first(20)(filled.registry)
+    run, ledger = filled.harvest().run.id, filled.context.ledger
+    later = ledger.create_run("projects", filled.context.now(), "rules", is_full=True, since=None)
+    ledger.save(replace(later, state=COMMITTED))
 
     with pytest.raises(PlanError, match=r"projects\.3 has been committed since"):
-        plan_decisions.approve(context, source, plan.run.id, by="ann")
+        filled.approve(run)
 
-    assert entries(context) == 1
-
-
-def test_an_override_is_used_by_one_run(
-    source: Source, context: HarvestContext, registry: Any, project: Project
-) -> None:
-    harvest(source, context)
-    del registry.projects[30:]
-    plan = harvest(source, context)
-    plan_decisions.approve(
-        context,
-        source,
-        plan.run.id,
-        by="ann",
-        override=Override("vanished", 0.6, context.now() + timedelta(days=1)),
-    )
-    registry.projects += [project(50)]
-    states = [harvest(source, context).run.state]
-    del registry.projects[15:]
-
-    states.append(harvest(source, context).run.state)
-    del registry.projects[5:]
-    states.append(harvest(source, context).run.state)
-
-    (grant,) = context.ledger.operators.overrides("projects")
-    assert states == [State.COMMITTED, State.COMMITTED, State.HELD]
-    assert grant.used == "projects.4"
+    assert len(filled.entries) == 1
 
 
-def test_an_expired_override_has_no_effect(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    context.ledger.operators.grant(
-        "projects", Override("vanished", 0.6, context.now()), "ann", context.now()
-    )
-    del registry.projects[30:]
+def test_an_override_is_used_by_one_run(filled: Desk) -> None:
+    first(30)(filled.registry)
+    grant = Override("vanished", 0.6, filled.context.now() + timedelta(days=1))
+    filled.approve(filled.harvest().run.id, override=grant)
+    filled.registry.projects += [project(50)]
+    states = [filled.harvest().run.state]
+    for left in (15, 5):
+        first(left)(filled.registry)
+        states.append(filled.harvest().run.state)
 
-    plan = harvest(source, context)
+    (used,) = filled.context.ledger.operators.overrides("projects")
+    assert (states, used.used) == ([COMMITTED, COMMITTED, HELD], "projects.4")
 
-    assert plan.run.state is State.HELD
+
+def test_an_expired_override_has_no_effect(filled: Desk) -> None:
+    now = filled.context.now()
+    filled.context.ledger.operators.grant("projects", Override("vanished", 0.6, now), "ann", now)
+    first(30)(filled.registry)
+
+    assert filled.harvest().run.state is HELD
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "days", "message"),
-    [
-        ("vanished", 1.5, 1, "0 to 1"),
-        ("vanihsed", 0.5, 1, "known limits"),
-        ("misses", 0.5, 1, "not a limit that holds"),
-        ("vanished", 0.5, -1, "past"),
-    ],
-)
+@each(
+    "limit, value, days, message",
+    [("vanished", 1.5, 1, "0 to 1"), ("vanihsed", 0.5, 1, "known limits"), ("misses", 0.5, 1, "not a limit that holds"),
+     ("vanished", 0.5, -1, "past")],
+)  # fmt: skip
 def test_an_invalid_override_is_refused(
-    source: Source,
-    context: HarvestContext,
-    registry: Any,
-    limit: str,
-    value: float,
-    days: int,
-    message: str,
+    filled: Desk, limit: str, value: float, days: int, message: str
 ) -> None:
-    harvest(source, context)
-    registry.projects.clear()
-    plan = harvest(source, context)
+    first(0)(filled.registry)
+    run = filled.harvest().run.id
+    override = Override(limit, value, filled.context.now() + timedelta(days=days))
 
     with pytest.raises(PlanError, match=message):
-        plan_decisions.approve(
-            context,
-            source,
-            plan.run.id,
-            by="ann",
-            override=Override(limit, value, context.now() + timedelta(days=days)),
-        )
+        filled.approve(run, override=override)
 
-    assert context.ledger.awaiting_review() != []
+    assert filled.context.ledger.awaiting_review() != []
 
 
-@pytest.mark.parametrize(
-    ("limit", "spoil"),
-    [("changed", {"name": "Renamed"}), ("withheld", {"name": ""})],
-)
-def test_too_many_changed_or_withheld_records_are_held(
-    source: Source, context: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
-) -> None:
-    harvest(source, context)
-    registry.projects = [{**project, **spoil} for project in registry.projects]
+def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(desk: Desk) -> None:
+    desk, projects = desk.without_total(), desk.registry.projects
+    projects += [{**item, "name": "Another"} for item in projects[5:25]]
 
-    plan = harvest(source, context)
+    tried, plan = desk.harvest(dry_run=True), desk.harvest()
+    projects[40:] = projects[5:25]
+    same = desk.harvest()
 
-    assert (plan.run.state, entries(context)) == (State.HELD, 1)
-    assert "40 of 40" in (plan.hold_reason or "")
-
-
-def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.projects += [{**project, "name": "Another"} for project in registry.projects[5:25]]
-    options = {name: item for name, item in source.options.items() if name != "total"}
-    source = replace(source, options=options)
-
-    tried = harvest(source, context, dry_run=True)
-    plan = harvest(source, context)
-    registry.projects[40:] = registry.projects[5:25]
-    same = harvest(source, context)
-
-    assert (plan.run.state, same.run.state, same.run.counts["duplicate"]) == (
-        State.HELD,
-        State.INCOMPLETE,
-        20,
-    )
+    assert (plan.run.state, same.run.state, same.run.counts["duplicate"]) == (HELD, INCOMPLETE, 20)
     assert tried.hold_reason == plan.hold_reason
     assert "20 of 60 records could not be published" in (plan.hold_reason or "")
     assert "of these, 20: its key occurred before" in (plan.hold_reason or "")
-    assert failure_reasons(tried, context.ledger) == context.ledger.failure_reasons(plan.run)
+    ledger = desk.context.ledger
+    assert failure_reasons(tried, ledger) == ledger.failure_reasons(plan.run)
 
 
-def test_a_single_record_never_holds_a_plan(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    del registry.projects[1:]
-    harvest(source, context)
-    registry.projects[0]["name"] = "Renamed"
+def test_a_single_record_never_holds_a_plan(desk: Desk) -> None:
+    first(1)(desk.registry)
+    desk.harvest()
+    desk.registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, context)
-
-    assert plan.run.state is State.COMMITTED
+    assert desk.harvest().run.state is COMMITTED
 
 
 @pytest.mark.parametrize(
     ("limits", "state", "published"),
-    [
-        (Limits(vanished=0.9), State.COMMITTED, 40),
-        (Limits(vanished=0.9, misses=0), State.COMMITTED, 20),
-        (Limits(misses=0), State.HELD, 40),
-        (Limits(grace=0), State.HELD, 40),
-    ],
-)
+    [(Limits(vanished=0.9), COMMITTED, 40), (Limits(vanished=0.9, misses=0), COMMITTED, 20), (Limits(misses=0), HELD, 40),
+     (Limits(grace=0), HELD, 40)],
+)  # fmt: skip
 def test_a_source_definition_sets_limits_and_grace_period(
-    source: Source,
-    context: HarvestContext,
-    registry: Any,
-    limits: Limits,
-    state: State,
-    published: int,
+    desk: Desk, limits: Limits, state: State, published: int
 ) -> None:
-    bold = replace(source, limits=limits)
-    harvest(bold, context)
-    del registry.projects[20:]
+    bold = desk.having(limits=limits)
+    bold.harvest()
+    first(20)(bold.registry)
 
-    plan = harvest(bold, context)
-
-    assert (plan.run.state, context.ledger.count_published("projects")) == (state, published)
+    assert (bold.harvest().run.state, bold.published) == (state, published)
 
 
-def test_a_repeated_page_makes_the_full_harvest_incomplete(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
+def test_a_repeated_page_makes_the_full_harvest_incomplete(desk: Desk) -> None:
+    plain, registry = desk.without_total(), desk.registry
     registry.size = 3
-    plain = replace(
-        source, options={key: value for key, value in source.options.items() if key != "total"}
-    )
-    harvest(plain, context)
+    plain.harvest()
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
 
-    plan = harvest(plain, context)
+    run = plain.harvest().run
 
-    assert plan.run.state is State.INCOMPLETE
-    assert (
-        plan.run.reason
-        == "page 3 contains only records of earlier pages; no record was marked as deleted"
-    )
-    assert context.ledger.count_missing("projects") == 0
+    reason = "page 3 contains only records of earlier pages; no record was marked as deleted"
+    assert (run.state, run.reason, plain.missing) == (INCOMPLETE, reason, 0)
 
 
-def test_a_shrinking_total_makes_the_full_harvest_incomplete(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    whole = registry.projects[:38]
-    registry.answer = lambda page: httpx.Response(
-        200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]}
+def shrinking(whole: list[Any]) -> Any:
+    left = whole[:38]
+    return lambda page: httpx.Response(
+        200, json={"total": 39 if page == 1 else 38, "results": left[page * 3 - 3 : page * 3]}
     )
 
-    plan = harvest(source, context)
 
-    assert (plan.run.state, context.ledger.count_missing("projects")) == (State.INCOMPLETE, 0)
-    assert "shrank from 39 to 38" in (plan.run.reason or "")
+def moved(end: int | None, total: bool = True) -> Any:
+    """Return a list that moves one step down after its first page, of which the first *end* are
+    left.
+    """
+
+    def answers(whole: list[Any]) -> Any:
+        after = [whole[0], *whole[:end]]
+        head = {"total": len(whole)} if total else {}
+        return lambda page: httpx.Response(
+            200, json={**head, "results": (after if page > 1 else whole)[page * 3 - 3 : page * 3]}
+        )
+
+    return answers
 
 
 @pytest.mark.parametrize(
-    "claims", [True, False], ids=["that claims a total", "that claims nothing"]
-)
-def test_a_list_that_moved_while_it_was_read_is_incomplete(
-    source: Source, context: HarvestContext, registry: Any, *, claims: bool
+    ("answers", "total", "state", "duplicates", "reason"),
+    [(shrinking, True, INCOMPLETE, 0, "shrank from 39 to 38"),
+     (moved(-1), True, INCOMPLETE, 1, "records that came on two pages: 1;"),
+     (moved(-1, total=False), False, INCOMPLETE, 1, "records that came on two pages: 1;"), (moved(None), True, State.UNCHANGED, 1, "")],
+)  # fmt: skip
+def test_a_list_that_moved_while_it_was_read_is_incomplete_unless_all_came(
+    desk: Desk, answers: Any, total: bool, state: State, duplicates: int, reason: str
 ) -> None:
-    source = (
-        source
-        if claims
-        else replace(
-            source, options={name: item for name, item in source.options.items() if name != "total"}
-        )
-    )
-    harvest(source, context)
-    whole = registry.projects
-    # one step down after the first page: its last record comes again, and the list's last one never
-    moved = [whole[0], *whole[:-1]]
-    total = {"total": len(whole)} if claims else {}
-    registry.answer = lambda page: httpx.Response(
-        200, json={**total, "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]}
-    )
+    desk = desk if total else desk.without_total()
+    desk.harvest()
+    desk.registry.answer = answers(desk.registry.projects)
 
-    plan = harvest(source, context)
+    run = desk.harvest().run
 
-    assert (
-        plan.run.state,
-        plan.run.counts["duplicate"],
-        context.ledger.count_missing("projects"),
-    ) == (State.INCOMPLETE, 1, 0)
-    assert "records that came on two pages: 1;" in (plan.run.reason or "")
+    assert (run.state, run.counts["duplicate"], desk.missing) == (state, duplicates, 0)
+    assert reason in (run.reason or "")
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
-    [
-        (
-            httpx.Response(400, json={"error": {"message": "at most 20 records"}}),
-            "at most 20 records",
-        ),
-        (httpx.Response(500, text="Out of memory"), "Out of memory"),
-        (httpx.Response(200, text='{"results": ['), "not JSON"),
-    ],
-    ids=["refused", "broken", "cut"],
-)
+    [(httpx.Response(400, json={"error": {"message": "at most 20 records"}}), "at most 20 records"),
+     (httpx.Response(500, text="Out of memory"), "Out of memory"), (httpx.Response(200, text='{"results": ['), "not JSON")],
+)  # fmt: skip
 def test_a_source_that_fails_behind_good_pages_publishes_what_came(
-    source: Source, context: HarvestContext, registry: Any, answer: httpx.Response, text: str
+    filled: Desk, answer: httpx.Response, text: str
 ) -> None:
-    harvest(source, context)
-    registry.projects[0]["name"] = "Renamed"
-    registry.answer = lambda page: answer if page == 3 else None
+    filled.registry.projects[0]["name"] = "Renamed"
+    filled.registry.answer = lambda page: answer if page == 3 else None
 
-    tried = harvest(source, context, dry_run=True)
-    plan = harvest(source, context)
+    tried, plan = filled.harvest(dry_run=True), filled.harvest()
 
-    assert (plan.run.state, plan.counts["changed"], context.ledger.count_missing("projects")) == (
-        State.INCOMPLETE,
-        1,
-        0,
-    )
+    assert (plan.run.state, plan.counts["changed"], filled.missing) == (INCOMPLETE, 1, 0)
     reason = plan.run.reason or ""
     assert "read up to page 2 with 20 records, the last of them p20; then" in reason
     assert text in reason
-    assert describe_outcome(tried, dry_run=True) == "would be incomplete"
-    assert tried.run.reason == reason
+    assert (describe_outcome(tried, dry_run=True), tried.run.reason) == ("would be incomplete", reason)  # fmt: skip
 
 
-def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.projects[20:30] = registry.projects[:10]
+def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(desk: Desk) -> None:
+    desk.registry.projects[20:30] = desk.registry.projects[:10]
 
-    plan = harvest(source, context)
+    run = desk.harvest().run
 
-    assert (plan.run.state, context.ledger.count_published("projects")) == (State.INCOMPLETE, 20)
-    assert "repeats the records of an earlier page" in (plan.run.reason or "")
+    assert (run.state, desk.published) == (INCOMPLETE, 20)
+    assert "repeats the records of an earlier page" in (run.reason or "")
 
 
 @pytest.mark.parametrize(
     ("count", "has_total", "remarks"), [(100, False, 1), (100, True, 0), (101, False, 0)]
 )
 def test_a_round_number_of_records_without_a_total_is_remarked(
-    source: Source,
-    context: HarvestContext,
-    registry: Any,
-    project: Project,
-    count: int,
-    remarks: int,
-    *,
-    has_total: bool,
+    desk: Desk, count: int, remarks: int, *, has_total: bool
 ) -> None:
-    options = {name: item for name, item in source.options.items() if has_total or name != "total"}
-    registry.size = 50
-    registry.projects = [project(number) for number in range(count)]
+    desk = desk if has_total else desk.without_total()
+    desk.registry.size = 50
+    desk.registry.projects = [project(number) for number in range(count)]
 
-    plan = harvest(replace(source, options=options), context)
+    plan = desk.harvest()
 
-    texts = [notice.text for notice in context.ledger.notices(plan.run)]
-    assert len(texts) == remarks
-    assert all(
-        "a round number of records, 100, and the source reports no total" in text for text in texts
-    )
-    assert len(failure_lines("projects", plan, context.ledger, "stocktake")) == remarks
+    ledger = desk.context.ledger
+    texts = [notice.text for notice in ledger.notices(plan.run)]
+    remark = "a round number of records, 100, and the source reports no total"
+    assert [remark in text for text in texts] == [True] * remarks
+    assert len(failure_lines("projects", plan, ledger, "stocktake")) == remarks
 
 
 def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestContext) -> None:
@@ -693,197 +447,108 @@ def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestConte
     assert [reason.code for reason in incompleteness_reasons(early)] == [READ_UP_TO]
 
 
-def test_a_list_that_moved_but_returned_all_records_is_complete(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    whole = registry.projects
-    moved = [whole[0], *whole]
-    registry.answer = lambda page: httpx.Response(
-        200,
-        json={
-            "total": len(whole),
-            "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3],
-        },
-    )
+def test_the_statistics_add_up_and_match_the_store(filled: Desk) -> None:
+    filled.registry.projects[0]["name"] = "Renamed"
+    first(38)(filled.registry)
 
-    plan = harvest(source, context)
+    run = filled.harvest().run
 
-    assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
+    statements = sum(len(lines) for lines in filled.graphs().values())
+    changes = [row[0] for row in filled.entries[1].rows()]
+    assert run.state is COMMITTED
+    assert (run.added, run.removed) == (changes.count("A"), changes.count("D"))
+    assert run.after == statements
+    iri = filled.context.iris.run(run.id)
+    after = f'<{iri}> <{filled.context.iris.operations}quadsAfter> "{statements}"'
+    assert after in "\n".join(filled.graphs()[iri])
 
 
-def test_the_statistics_add_up_and_match_the_store(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.projects[0]["name"] = "Renamed"
-    del registry.projects[38:]
-
-    run = harvest(source, context).run
-
-    statements = sum(len(lines) for lines in store(context).values())
-    written = list(next(context.journal.entries(after=1)).rows())
-    assert run.state is State.COMMITTED
-    changes = [row[0] for row in written]
-    assert (run.added, run.removed, run.after) == (
-        changes.count("A"),
-        changes.count("D"),
-        statements,
-    )
-    described = "\n".join(store(context)[context.iris.run(run.id)])
-    assert (
-        f'<{context.iris.run(run.id)}> <{context.iris.operations}quadsAfter> "{statements}"'
-        in described
-    )
-
-
-def test_inconsistent_statistics_are_never_a_success(
-    source: Source, context: HarvestContext
-) -> None:
-    class MiscountingLedger(type(context.ledger)):  # type: ignore[misc]
+def test_inconsistent_statistics_are_never_a_success(desk: Desk) -> None:
+    class MiscountingLedger(type(desk.context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
 
-    context.ledger.__class__ = MiscountingLedger
+    desk.context.ledger.__class__ = MiscountingLedger
 
-    run = harvest(source, context).run
+    run = desk.harvest().run
 
-    assert run.state is State.INCOMPLETE
-    assert (
-        run.reason
-        == "inconsistent numbers: 40 records published, but 39 in the ledger; this is a bug, please report it"
-    )
+    numbers = "40 records published, but 39 in the ledger; this is a bug, please report it"
+    assert (run.state, run.reason) == (INCOMPLETE, f"inconsistent numbers: {numbers}")
 
 
-def test_a_backward_clock_is_reported_and_the_later_time_is_used(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    first = harvest(source, context).run
-    registry.projects[0]["name"] = "Renamed"
+def test_a_backward_clock_is_reported_and_the_later_time_is_used(desk: Desk) -> None:
+    before = desk.harvest().run
+    desk.registry.projects[0]["name"] = "Renamed"
+    back = replace(desk.context, now=lambda: before.started - timedelta(days=3))
 
-    plan = harvest(source, replace(context, now=lambda: first.started - timedelta(days=3)))
+    run = replace(desk, context=back).harvest().run
 
-    assert (plan.run.state, plan.run.started) == (State.COMMITTED, first.ended)
-    assert "the clock shows" in str(run_details(plan.run, context.ledger)["notices"])
+    assert (run.state, run.started) == (COMMITTED, before.ended)
+    assert "the clock shows" in str(run_details(run, desk.context.ledger)["notices"])
 
 
-def test_duplicates_in_two_sources_are_reported_and_both_stay(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    other = replace(source, name="mirror")
+def test_duplicates_in_two_sources_are_reported_and_both_stay(filled: Desk) -> None:
+    mirror = filled.having(name="mirror")
 
-    plan = harvest(other, context)
+    plan = mirror.harvest()
 
-    assert (
-        context.ledger.count_published("mirror") == context.ledger.count_published("projects") == 40
-    )
-    assert len(context.ledger.notices(plan.run)) == 40
-    assert context.ledger.notices(plan.run)[0].text == "p1 has the same content as p1 of projects"
+    assert mirror.published == filled.published == 40
+    notices = filled.context.ledger.notices(plan.run)
+    assert len(notices) == 40
+    assert notices[0].text == "p1 has the same content as p1 of projects"
 
 
 def test_unknown_limits_are_refused() -> None:
     definition = {
-        "title": "A",
-        "protocol": "json",
-        "mapping": "fields",
-        "url": "https://a.example/",
-        "licence": "https://a.example/l",
-    }
+        "title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l",
+        "limits": {"vanished": 10},
+    }  # fmt: skip
 
     with pytest.raises(HarvestError, match="share from 0 to 1"):
-        parse("a", {**definition, "limits": {"vanished": 10}}, "test")
+        parse("a", definition, "test")
 
 
-def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    plan_decisions.hold(context, "projects", by="ann", reason="moving house")
-    del registry.projects[20:]
-
-    reason = harvest(source, context).hold_reason
-
-    assert reason is not None
-    assert reason.startswith(
-        "ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing"
-    )
-
-
-def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    registry.projects = [
-        {**project, "name": f"Renamed {project['name']}"} for project in registry.projects
-    ]
-    registry.total = 80
-
-    reason = harvest(source, context).hold_reason
-
-    assert reason is not None
-    assert "40 of 40 published records changed" in reason
-    assert "the source reported 80 records but returned 40" in reason
-
-
-def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    projects = registry.projects.copy()
-    del registry.projects[3:]
-    waiting = harvest(source, context)
-    registry.projects = projects
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(filled: Desk) -> None:
+    projects = filled.registry.projects
+    first(3)(filled.registry)
+    waiting = filled.harvest()
+    filled.registry.projects = projects
 
     with capture_logs() as logs:
-        plan = harvest(source, context)
+        plan = filled.harvest()
 
     (log,) = [log for log in logs if log["event"] == "plan awaiting approval superseded"]
     assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
     assert plan.run.state is State.UNCHANGED
-    assert context.ledger.awaiting_review() == []
+    assert filled.context.ledger.awaiting_review() == []
 
 
-@pytest.mark.parametrize(
-    ("fetched", "codes"), [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])]
-)
+@each("fetched, codes", [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])])
 def test_an_empty_or_short_list_has_one_reason(
     context: HarvestContext, fetched: int, codes: list[str]
 ) -> None:
-    run = replace(
-        context.ledger.create_run("projects", context.now(), "", is_full=True, since=None),
-        fetched=fetched,
-    )
+    run = context.ledger.create_run("projects", context.now(), "", is_full=True, since=None)
     outcomes = dict.fromkeys(Outcome, 0) | {Outcome.NEW: fetched}
 
-    violations = find_violations(Plan(run, outcomes, 0), Limits(expect=2))
+    violations = find_violations(Plan(replace(run, fetched=fetched), outcomes, 0), Limits(expect=2))
 
     assert [violation.reason.code for violation in violations] == codes
 
 
 @pytest.mark.parametrize(
     ("limits", "codes"),
-    [
-        (Limits(), []),
-        (Limits(statements=10), ["too_many_statements"]),
-        (Limits(journal=1), ["journal_too_large"]),
-    ],
-)
+    [(Limits(), []), (Limits(statements=10), ["too_many_statements"]), (Limits(journal=1), ["journal_too_large"])],
+)  # fmt: skip
 def test_a_large_publication_from_a_small_answer_is_held(
-    source: Source,
-    context: HarvestContext,
-    registry: Any,
-    project: Project,
-    limits: Limits,
-    codes: list[str],
+    desk: Desk, limits: Limits, codes: list[str]
 ) -> None:
-    registry.size = 1200
-    registry.projects = [project(number) for number in range(1200)]
+    desk.registry.size = 1200
+    desk.registry.projects = [project(number) for number in range(1200)]
 
-    plan = harvest(replace(source, limits=limits), context)
+    plan = desk.having(limits=limits).harvest()
 
     assert [reason.code for reason in plan.hold_reasons] == codes
-    assert plan.run.state is (State.HELD if codes else State.COMMITTED)
+    assert plan.run.state is (HELD if codes else COMMITTED)
 
 
 def test_many_dates_of_recurring_events_are_held_and_many_records_are_not(
@@ -899,48 +564,33 @@ def test_many_dates_of_recurring_events_are_held_and_many_records_are_not(
     assert find_violations(Plan(dated, outcomes, 0), Limits(dates=20_000)) == []
 
 
-def test_a_source_with_a_second_approver_needs_two_people(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    careful = replace(source, second_approver=True)
-    harvest(careful, context)
-    registry.projects.clear()
-    run = harvest(careful, context).run.id
+@pytest.fixture
+def careful(filled: Desk) -> Desk:
+    """A desk whose source needs a second approver and returns nothing."""
+    first(0)(filled.registry)
+    return filled.having(second_approver=True)
 
-    first = plan_decisions.approve(context, careful, run, by="ann", note="confirmed")
+
+def test_a_source_with_a_second_approver_needs_two_people(careful: Desk) -> None:
+    run = careful.harvest().run.id
+
+    first_state = careful.approve(run, note="confirmed").state
     with pytest.raises(PlanError, match="ann approved it already"):
-        plan_decisions.approve(context, careful, run, by="ann")
-    before = entries(context)
-    second = plan_decisions.approve(context, careful, run, by="bob")
+        careful.approve(run)
+    before = len(careful.entries)
+    second = careful.approve(run, by="bob")
 
-    assert (first.state, second.state) == (State.HELD, State.COMMITTED)
-    assert (before, entries(context)) == (1, 2)
-    assert [(act.who, act.what) for act in context.ledger.operators.audit_entries(2)] == [
-        ("bob", "approved"),
-        ("ann", "approved first"),
-    ]
+    assert (first_state, before) == (HELD, 1)
+    assert (second.state, len(careful.entries)) == (COMMITTED, 2)
+    actions = careful.context.ledger.operators.audit_entries(2)
+    assert [(act.who, act.what) for act in actions] == [("bob", "approved"), ("ann", "approved first")]  # fmt: skip
 
 
-def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    careful = replace(source, second_approver=True)
-    harvest(careful, context)
-    registry.projects.clear()
-    plan_decisions.approve(context, careful, harvest(careful, context).run.id, by="ann")
+def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(careful: Desk) -> None:
+    careful.approve(careful.harvest().run.id)
 
-    later = plan_decisions.approve(context, careful, harvest(careful, context).run.id, by="bob")
-
-    assert later.state is State.HELD
+    assert careful.approve(careful.harvest().run.id, by="bob").state is HELD
 
 
-def test_one_person_rejects_a_plan_that_needs_two_to_approve(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    careful = replace(source, second_approver=True)
-    harvest(careful, context)
-    registry.projects.clear()
-
-    decided = plan_decisions.reject(context, careful, harvest(careful, context).run.id, by="ann")
-
-    assert decided.state is State.REJECTED
+def test_one_person_rejects_a_plan_that_needs_two_to_approve(careful: Desk) -> None:
+    assert careful.reject(careful.harvest().run.id).state is State.REJECTED
