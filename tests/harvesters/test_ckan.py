@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord
 from harvesters.source import Source
 
 from .conftest import DefineSource, Registry, ScriptedRegistry
+from .simulated import harvest, items, keys
 
 SEARCH = "https://registry.example/portal"
 

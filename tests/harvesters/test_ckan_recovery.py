@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
@@ -20,6 +19,7 @@ from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 
 from .conftest import Handler
+from .simulated import crashed, open_client
 
 
 def broken(body: bytes) -> httpx.Response:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import simulated
 from rows import each
 
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
+from . import simulated
 from .conftest import DefineSource, ScriptedRegistry
 
 

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from lxml import etree
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, UnavailableError
@@ -18,6 +17,7 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import Source
 
 from .conftest import DefineSource, ScriptedRegistry
+from .simulated import harvest, items, keys
 
 RESULTS = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'

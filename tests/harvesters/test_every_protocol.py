@@ -9,20 +9,21 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.stored_response import Validator
 
 from .conftest import DefineSource, ScriptedRegistry
+from .simulated import open_client
 from .test_spreadsheet import ROWS, xlsx
 
 HOST = "https://registry.example"
 # The mapping of a protocol, or else the title in its records.
 MAPPINGS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "iati": "iati_activity", "feed": "feed_entry", "ical": "ical_event"}  # fmt: skip
 TITLES = {
-    "sparql": "dct:title", "pod": "dct:title",
+    "sparql": "dct:title",
+    "pod": "dct:title",
     "rdf": "dct:title",
     "csw": "dc:title",
     "web": "schema:name",

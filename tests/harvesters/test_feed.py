@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import simulated
 from rows import each
 
 from harvesters.compatibility import check_compatible
@@ -17,6 +16,7 @@ from harvesters.reasons import Reason
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Post
 
+from . import simulated
 from .conftest import DefineSource, ScriptedRegistry
 
 URL = "https://registry.example/feed"

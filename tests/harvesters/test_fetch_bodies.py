@@ -60,7 +60,7 @@ def sent(content: bytes, encoding: str) -> httpx.MockTransport:
     return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Stream()))
 
 
-def client(transport: httpx.BaseTransport, archive: Archive | None = None, **limits: int) -> Fetch:
+def client(transport: httpx.BaseTransport, archive: Archive | None = None, **limits: Any) -> Fetch:
     policy = RetryPolicy(max_attempts=1, **limits)
     return fetch_with(transport, retry_policy=policy, pause=0, robots=False, archive=archive)
 
@@ -162,7 +162,9 @@ def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
 
     with through(line, [GOOD], [PRIVATE]) as opened:
         assert opened.get(HOST).content == b"[]"
-        with pytest.raises(RefusedError, match=r"registry.example has the private address 10.0.0.1"):
+        with pytest.raises(
+            RefusedError, match=r"registry.example has the private address 10.0.0.1"
+        ):
             opened.get(HOST)
 
     assert line.dialled == [GOOD]

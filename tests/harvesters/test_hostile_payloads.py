@@ -15,10 +15,8 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-import simulated
 from pyoxigraph import RdfFormat
 from rows import each
-from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
@@ -31,7 +29,9 @@ from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.ical.event import time_zones
 from harvesters.protocols.tables.spreadsheet import read_sheet
 
+from . import simulated
 from .conftest import DefineSource
+from .simulated import open_client
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -389,7 +389,9 @@ def test_an_address_that_is_none_ends_in_our_error_or_an_unreadable_record(
         pages = simulated.harvest(
             lambda request: first if str(request.url) == URL else httpx.Response(500), source
         )
-        reasons = [item.reason for item in simulated.items(pages) if isinstance(item, InvalidRecord)]
+        reasons = [
+            item.reason for item in simulated.items(pages) if isinstance(item, InvalidRecord)
+        ]
     except HarvestError as error:
         reasons = [str(error)]
 

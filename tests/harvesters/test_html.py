@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from simulated import harvest, items, keys
 
 from harvesters.page_model import InvalidRecord, Page, Record
 
 from .conftest import DefineSource, ScriptedRegistry
+from .simulated import harvest, items, keys
 
 URL = "https://registry.example/list"
 

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page
 
 from .conftest import DefineSource
+from .simulated import harvest, items, keys
 
 ROOT = "https://registry.example"
 

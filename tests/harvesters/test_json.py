@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols import paged_document
 
 from .conftest import DefineSource, Registry
+from .simulated import harvest, items, keys
 
 URL = "https://registry.example/api"
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import crashed, open_client
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Page, Record
@@ -20,6 +19,7 @@ from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
 from .conftest import Handler
+from .simulated import crashed, open_client
 
 WAYS: dict[str, dict[str, Any]] = {
     "page": {"page": "page"},

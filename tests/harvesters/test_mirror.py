@@ -491,11 +491,15 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, item: Mirror, origi
     assert refused == [1]
 
 
+NONSENSE: list[Any] = [
+    [], {}, {"base": "x", "number": 1, "id": "a" * 64}, {"base": BASE, "number": 2, "id": None},
+    {"base": BASE, "number": -1, "id": "a" * 64}, {"base": BASE, "number": 1, "id": "../../etc"},
+]  # fmt: skip
+
+
 @each(
     "response, error, message",
-    [*((httpx.Response(200, json=message), ParseError, "has no base, number and id") for message in (
-        [], {}, {"base": "x", "number": 1, "id": "a" * 64}, {"base": BASE, "number": 2, "id": None},
-        {"base": BASE, "number": -1, "id": "a" * 64}, {"base": BASE, "number": 1, "id": "../../etc"})),
+    [*((httpx.Response(200, json=head), ParseError, "has no base, number and id") for head in NONSENSE),
      (httpx.Response(404), MirrorError, "front page")],
 )  # fmt: skip
 def test_a_head_that_states_nonsense_is_refused(

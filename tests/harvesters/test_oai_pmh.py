@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord
@@ -18,6 +17,7 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 from .conftest import DefineSource, Registry
+from .simulated import harvest, items, keys
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

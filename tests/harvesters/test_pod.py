@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from rdf_terms import value
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.mappings.dcat import build_mapper
@@ -20,6 +19,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Contact, Text
 
 from .conftest import DefineSource, ScriptedRegistry
+from .simulated import harvest, items, keys
 
 
 def at_path(record: Record[Any], path: str) -> list[str]:

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
@@ -21,6 +20,7 @@ from harvesters.protocols.rdf.harvest import collect
 from vocab.crosswalks import Crosswalks
 
 from .conftest import DefineSource, Registry, ScriptedRegistry
+from .simulated import harvest, items, keys
 
 URL = "https://registry.example/api"
 HEAD = """

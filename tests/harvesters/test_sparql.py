@@ -14,7 +14,6 @@ import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
-from simulated import harvest, items, keys
 
 from harvesters.errors import (
     ParseError,
@@ -26,6 +25,7 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
 
 from .conftest import DefineSource, Registry
+from .simulated import harvest, items, keys
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>

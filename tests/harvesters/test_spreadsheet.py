@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import replay
-import simulated
 from rows import each
 
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.reasons import Reason
 
+from . import simulated
 from .conftest import DefineSource, ScriptedRegistry
 
 ROWS = [

@@ -81,8 +81,8 @@ def test_a_page_is_read_whatever_its_markup_with_or_without_a_sitemap(
 def test_parts_of_an_event_are_its_parts(source: Callable[..., Source]) -> None:
     (record,) = items(harvest(single(MICRODATA), source()))
 
-    (hall,) = compile_path("schema:location/schema:name")(record.payload)
-    assert value(hall) == "Hall"
+    (venue,) = compile_path("schema:location/schema:name")(record.payload)
+    assert value(venue) == "Hall"
 
 
 EVENTS = {f"/{n}": event(f"E{n}") for n in range(4)}

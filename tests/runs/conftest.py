@@ -18,7 +18,7 @@ from harvesters.source import Source, parse
 # for `projects` and the other modules beside the tests
 sys.path.insert(0, str(Path(__file__).parent))
 
-from projects import DEFINITION, Desk, ProjectRegistry, harvest_context, project
+from projects import DEFINITION, Harvester, ProjectRegistry, harvest_context, project
 
 
 @pytest.fixture(name="project")
@@ -67,12 +67,12 @@ def context(tmp_path: Path, registry: ProjectRegistry) -> Iterator[HarvestContex
 
 
 @pytest.fixture
-def desk(source: Source, context: HarvestContext, registry: ProjectRegistry) -> Desk:
-    return Desk(source, context, registry)
+def harvester(source: Source, context: HarvestContext, registry: ProjectRegistry) -> Harvester:
+    return Harvester(source, context, registry)
 
 
 @pytest.fixture
-def filled(desk: Desk) -> Desk:
-    """A desk whose source was harvested once."""
-    desk.harvest()
-    return desk
+def filled(harvester: Harvester) -> Harvester:
+    """A harvester whose source was harvested once."""
+    harvester.harvest()
+    return harvester

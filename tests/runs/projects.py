@@ -103,7 +103,7 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
 
 
 @dataclass(frozen=True)
-class Desk:
+class Harvester:
     """A source, its registry, and the harvest context that its runs and decisions take."""
 
     source: Source
@@ -113,11 +113,11 @@ class Desk:
     def harvest(self, **how: Any) -> Plan:
         return harvest(self.source, self.context, **how)
 
-    def having(self, **changes: Any) -> Desk:
-        """Return a desk whose source has these *changes*."""
+    def having(self, **changes: Any) -> Harvester:
+        """Return a harvester whose source has these *changes*."""
         return replace(self, source=replace(self.source, **changes))
 
-    def without_total(self) -> Desk:
+    def without_total(self) -> Harvester:
         options = {name: item for name, item in self.source.options.items() if name != "total"}
         return self.having(options=options)
 

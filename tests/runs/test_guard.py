@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import Desk, ProjectRegistry, project
+from projects import Harvester, ProjectRegistry, project
 from rows import each
 from structlog.testing import capture_logs
 
@@ -87,7 +87,7 @@ def grown(registry: ProjectRegistry) -> None:
      (each_of(80, name="New"), HELD, {"changed": 40}, 40, 0, "the source reported 80 records but returned 40")],
 )  # fmt: skip
 def test_a_plan_is_held_or_incomplete_by_what_it_would_change(
-    filled: Desk,
+    filled: Harvester,
     spoil: Spoil,
     state: State,
     counts: dict[str, int],
@@ -106,7 +106,7 @@ def test_a_plan_is_held_or_incomplete_by_what_it_would_change(
     assert (f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")) == (state is HELD)
 
 
-def test_a_missing_record_is_marked_and_still_served(filled: Desk) -> None:
+def test_a_missing_record_is_marked_and_still_served(filled: Harvester) -> None:
     first(38)(filled.registry)
 
     filled.harvest()
@@ -118,7 +118,7 @@ def test_a_missing_record_is_marked_and_still_served(filled: Desk) -> None:
     assert any('"Project 40"@en' in line for line in lines)
 
 
-def test_a_held_plan_is_committed_when_it_is_approved(filled: Desk) -> None:
+def test_a_held_plan_is_committed_when_it_is_approved(filled: Harvester) -> None:
     first(20)(filled.registry)
 
     decided = filled.approve(filled.harvest().run.id)
@@ -129,7 +129,9 @@ def test_a_held_plan_is_committed_when_it_is_approved(filled: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["Project 40", ""])
-def test_a_returned_record_is_as_before_also_if_it_cannot_be_read(filled: Desk, name: str) -> None:
+def test_a_returned_record_is_as_before_also_if_it_cannot_be_read(
+    filled: Harvester, name: str
+) -> None:
     before = filled.record("p40")
     lost = filled.registry.projects.pop()
     filled.harvest()
@@ -144,7 +146,7 @@ def test_a_returned_record_is_as_before_also_if_it_cannot_be_read(filled: Desk, 
 
 
 def test_a_missing_record_is_deleted_after_the_grace_period_and_returns_to_its_address(
-    filled: Desk,
+    filled: Harvester,
 ) -> None:
     lost = filled.registry.projects.pop()
     filled.harvest()
@@ -164,7 +166,7 @@ def test_a_missing_record_is_deleted_after_the_grace_period_and_returns_to_its_a
     assert not any("wasInvalidatedBy" in line or "gone>" in line for line in filled.record("p40"))
 
 
-def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(filled: Desk) -> None:
+def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(filled: Harvester) -> None:
     flipped(filled.registry)
 
     filled.approve(filled.harvest().run.id)
@@ -174,7 +176,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(filled: 
     assert filled.published == 40
 
 
-def test_a_plan_lists_the_difference_of_each_record(filled: Desk) -> None:
+def test_a_plan_lists_the_difference_of_each_record(filled: Harvester) -> None:
     filled.hold("moving house")
     filled.registry.projects[0]["name"] = "Renamed"
     filled.registry.projects.pop()
@@ -189,7 +191,7 @@ def test_a_plan_lists_the_difference_of_each_record(filled: Desk) -> None:
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
 
 
-def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(filled: Desk) -> None:
+def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(filled: Harvester) -> None:
     filled.hold("moving house")
     first(20)(filled.registry)
 
@@ -198,7 +200,7 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(filled: Desk) -> None
     )
 
 
-def test_a_source_on_hold_commits_nothing_until_it_is_released(filled: Desk) -> None:
+def test_a_source_on_hold_commits_nothing_until_it_is_released(filled: Harvester) -> None:
     filled.hold()
     assert filled.harvest().run.state is State.UNCHANGED
     plan_decisions.release(filled.context, "projects", by="ann")
@@ -209,7 +211,7 @@ def test_a_source_on_hold_commits_nothing_until_it_is_released(filled: Desk) -> 
         plan_decisions.release(filled.context, "projects", by="ann")
 
 
-def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(filled: Desk) -> None:
+def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(filled: Harvester) -> None:
     first(0)(filled.registry)
     run = filled.harvest().run.id
 
@@ -224,7 +226,7 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(filled: Desk) ->
         filled.approve(run)
 
 
-def test_a_newer_held_plan_supersedes_the_first(filled: Desk) -> None:
+def test_a_newer_held_plan_supersedes_the_first(filled: Harvester) -> None:
     first(20)(filled.registry)
     older, newer = filled.harvest().run.id, filled.harvest().run.id
 
@@ -237,7 +239,7 @@ def test_a_newer_held_plan_supersedes_the_first(filled: Desk) -> None:
         filled.approve(older)
 
 
-def test_a_held_plan_outlives_a_run_that_fails(filled: Desk) -> None:
+def test_a_held_plan_outlives_a_run_that_fails(filled: Harvester) -> None:
     first(20)(filled.registry)
     run = filled.harvest().run.id
     filled.registry.answer = lambda _: httpx.Response(404)
@@ -247,7 +249,7 @@ def test_a_held_plan_outlives_a_run_that_fails(filled: Desk) -> None:
     assert filled.approve(run).state is COMMITTED
 
 
-def test_a_plan_is_not_approved_after_another_commit(filled: Desk) -> None:
+def test_a_plan_is_not_approved_after_another_commit(filled: Harvester) -> None:
     first(20)(filled.registry)
     run, ledger = filled.harvest().run.id, filled.context.ledger
     later = ledger.create_run("projects", filled.context.now(), "rules", is_full=True, since=None)
@@ -259,7 +261,7 @@ def test_a_plan_is_not_approved_after_another_commit(filled: Desk) -> None:
     assert len(filled.entries) == 1
 
 
-def test_an_override_is_used_by_one_run(filled: Desk) -> None:
+def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
     first(30)(filled.registry)
     grant = Override("vanished", 0.6, filled.context.now() + timedelta(days=1))
     filled.approve(filled.harvest().run.id, override=grant)
@@ -273,7 +275,7 @@ def test_an_override_is_used_by_one_run(filled: Desk) -> None:
     assert (states, used.used) == ([COMMITTED, COMMITTED, HELD], "projects.4")
 
 
-def test_an_expired_override_has_no_effect(filled: Desk) -> None:
+def test_an_expired_override_has_no_effect(filled: Harvester) -> None:
     now = filled.context.now()
     filled.context.ledger.operators.grant("projects", Override("vanished", 0.6, now), "ann", now)
     first(30)(filled.registry)
@@ -287,7 +289,7 @@ def test_an_expired_override_has_no_effect(filled: Desk) -> None:
      ("vanished", 0.5, -1, "past")],
 )  # fmt: skip
 def test_an_invalid_override_is_refused(
-    filled: Desk, limit: str, value: float, days: int, message: str
+    filled: Harvester, limit: str, value: float, days: int, message: str
 ) -> None:
     first(0)(filled.registry)
     run = filled.harvest().run.id
@@ -299,28 +301,28 @@ def test_an_invalid_override_is_refused(
     assert filled.context.ledger.awaiting_review() != []
 
 
-def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(desk: Desk) -> None:
-    desk, projects = desk.without_total(), desk.registry.projects
+def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(harvester: Harvester) -> None:
+    harvester, projects = harvester.without_total(), harvester.registry.projects
     projects += [{**item, "name": "Another"} for item in projects[5:25]]
 
-    tried, plan = desk.harvest(dry_run=True), desk.harvest()
+    tried, plan = harvester.harvest(dry_run=True), harvester.harvest()
     projects[40:] = projects[5:25]
-    same = desk.harvest()
+    same = harvester.harvest()
 
     assert (plan.run.state, same.run.state, same.run.counts["duplicate"]) == (HELD, INCOMPLETE, 20)
     assert tried.hold_reason == plan.hold_reason
     assert "20 of 60 records could not be published" in (plan.hold_reason or "")
     assert "of these, 20: its key occurred before" in (plan.hold_reason or "")
-    ledger = desk.context.ledger
+    ledger = harvester.context.ledger
     assert failure_reasons(tried, ledger) == ledger.failure_reasons(plan.run)
 
 
-def test_a_single_record_never_holds_a_plan(desk: Desk) -> None:
-    first(1)(desk.registry)
-    desk.harvest()
-    desk.registry.projects[0]["name"] = "Renamed"
+def test_a_single_record_never_holds_a_plan(harvester: Harvester) -> None:
+    first(1)(harvester.registry)
+    harvester.harvest()
+    harvester.registry.projects[0]["name"] = "Renamed"
 
-    assert desk.harvest().run.state is COMMITTED
+    assert harvester.harvest().run.state is COMMITTED
 
 
 @pytest.mark.parametrize(
@@ -329,17 +331,17 @@ def test_a_single_record_never_holds_a_plan(desk: Desk) -> None:
      (Limits(grace=0), HELD, 40)],
 )  # fmt: skip
 def test_a_source_definition_sets_limits_and_grace_period(
-    desk: Desk, limits: Limits, state: State, published: int
+    harvester: Harvester, limits: Limits, state: State, published: int
 ) -> None:
-    bold = desk.having(limits=limits)
+    bold = harvester.having(limits=limits)
     bold.harvest()
     first(20)(bold.registry)
 
     assert (bold.harvest().run.state, bold.published) == (state, published)
 
 
-def test_a_repeated_page_makes_the_full_harvest_incomplete(desk: Desk) -> None:
-    plain, registry = desk.without_total(), desk.registry
+def test_a_repeated_page_makes_the_full_harvest_incomplete(harvester: Harvester) -> None:
+    plain, registry = harvester.without_total(), harvester.registry
     registry.size = 3
     plain.harvest()
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
@@ -379,15 +381,15 @@ def moved(end: int | None, total: bool = True) -> Any:
      (moved(-1, total=False), False, INCOMPLETE, 1, "records that came on two pages: 1;"), (moved(None), True, State.UNCHANGED, 1, "")],
 )  # fmt: skip
 def test_a_list_that_moved_while_it_was_read_is_incomplete_unless_all_came(
-    desk: Desk, answers: Any, total: bool, state: State, duplicates: int, reason: str
+    harvester: Harvester, answers: Any, total: bool, state: State, duplicates: int, reason: str
 ) -> None:
-    desk = desk if total else desk.without_total()
-    desk.harvest()
-    desk.registry.answer = answers(desk.registry.projects)
+    harvester = harvester if total else harvester.without_total()
+    harvester.harvest()
+    harvester.registry.answer = answers(harvester.registry.projects)
 
-    run = desk.harvest().run
+    run = harvester.harvest().run
 
-    assert (run.state, run.counts["duplicate"], desk.missing) == (state, duplicates, 0)
+    assert (run.state, run.counts["duplicate"], harvester.missing) == (state, duplicates, 0)
     assert reason in (run.reason or "")
 
 
@@ -397,7 +399,7 @@ def test_a_list_that_moved_while_it_was_read_is_incomplete_unless_all_came(
      (httpx.Response(500, text="Out of memory"), "Out of memory"), (httpx.Response(200, text='{"results": ['), "not JSON")],
 )  # fmt: skip
 def test_a_source_that_fails_behind_good_pages_publishes_what_came(
-    filled: Desk, answer: httpx.Response, text: str
+    filled: Harvester, answer: httpx.Response, text: str
 ) -> None:
     filled.registry.projects[0]["name"] = "Renamed"
     filled.registry.answer = lambda page: answer if page == 3 else None
@@ -411,12 +413,12 @@ def test_a_source_that_fails_behind_good_pages_publishes_what_came(
     assert (describe_outcome(tried, dry_run=True), tried.run.reason) == ("would be incomplete", reason)  # fmt: skip
 
 
-def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(desk: Desk) -> None:
-    desk.registry.projects[20:30] = desk.registry.projects[:10]
+def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(harvester: Harvester) -> None:
+    harvester.registry.projects[20:30] = harvester.registry.projects[:10]
 
-    run = desk.harvest().run
+    run = harvester.harvest().run
 
-    assert (run.state, desk.published) == (INCOMPLETE, 20)
+    assert (run.state, harvester.published) == (INCOMPLETE, 20)
     assert "repeats the records of an earlier page" in (run.reason or "")
 
 
@@ -424,15 +426,15 @@ def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(desk: Desk) -
     ("count", "has_total", "remarks"), [(100, False, 1), (100, True, 0), (101, False, 0)]
 )
 def test_a_round_number_of_records_without_a_total_is_remarked(
-    desk: Desk, count: int, remarks: int, *, has_total: bool
+    harvester: Harvester, count: int, remarks: int, *, has_total: bool
 ) -> None:
-    desk = desk if has_total else desk.without_total()
-    desk.registry.size = 50
-    desk.registry.projects = [project(number) for number in range(count)]
+    harvester = harvester if has_total else harvester.without_total()
+    harvester.registry.size = 50
+    harvester.registry.projects = [project(number) for number in range(count)]
 
-    plan = desk.harvest()
+    plan = harvester.harvest()
 
-    ledger = desk.context.ledger
+    ledger = harvester.context.ledger
     texts = [notice.text for notice in ledger.notices(plan.run)]
     remark = "a round number of records, 100, and the source reports no total"
     assert [remark in text for text in texts] == [True] * remarks
@@ -447,7 +449,7 @@ def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestConte
     assert [reason.code for reason in incompleteness_reasons(early)] == [READ_UP_TO]
 
 
-def test_the_statistics_add_up_and_match_the_store(filled: Desk) -> None:
+def test_the_statistics_add_up_and_match_the_store(filled: Harvester) -> None:
     filled.registry.projects[0]["name"] = "Renamed"
     first(38)(filled.registry)
 
@@ -463,31 +465,31 @@ def test_the_statistics_add_up_and_match_the_store(filled: Desk) -> None:
     assert after in "\n".join(filled.graphs()[iri])
 
 
-def test_inconsistent_statistics_are_never_a_success(desk: Desk) -> None:
-    class MiscountingLedger(type(desk.context.ledger)):  # type: ignore[misc]
+def test_inconsistent_statistics_are_never_a_success(harvester: Harvester) -> None:
+    class MiscountingLedger(type(harvester.context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
 
-    desk.context.ledger.__class__ = MiscountingLedger
+    harvester.context.ledger.__class__ = MiscountingLedger
 
-    run = desk.harvest().run
+    run = harvester.harvest().run
 
     numbers = "40 records published, but 39 in the ledger; this is a bug, please report it"
     assert (run.state, run.reason) == (INCOMPLETE, f"inconsistent numbers: {numbers}")
 
 
-def test_a_backward_clock_is_reported_and_the_later_time_is_used(desk: Desk) -> None:
-    before = desk.harvest().run
-    desk.registry.projects[0]["name"] = "Renamed"
-    back = replace(desk.context, now=lambda: before.started - timedelta(days=3))
+def test_a_backward_clock_is_reported_and_the_later_time_is_used(harvester: Harvester) -> None:
+    before = harvester.harvest().run
+    harvester.registry.projects[0]["name"] = "Renamed"
+    back = replace(harvester.context, now=lambda: before.started - timedelta(days=3))
 
-    run = replace(desk, context=back).harvest().run
+    run = replace(harvester, context=back).harvest().run
 
     assert (run.state, run.started) == (COMMITTED, before.ended)
-    assert "the clock shows" in str(run_details(run, desk.context.ledger)["notices"])
+    assert "the clock shows" in str(run_details(run, harvester.context.ledger)["notices"])
 
 
-def test_duplicates_in_two_sources_are_reported_and_both_stay(filled: Desk) -> None:
+def test_duplicates_in_two_sources_are_reported_and_both_stay(filled: Harvester) -> None:
     mirror = filled.having(name="mirror")
 
     plan = mirror.harvest()
@@ -508,7 +510,7 @@ def test_unknown_limits_are_refused() -> None:
         parse("a", definition, "test")
 
 
-def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(filled: Desk) -> None:
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(filled: Harvester) -> None:
     projects = filled.registry.projects
     first(3)(filled.registry)
     waiting = filled.harvest()
@@ -540,12 +542,12 @@ def test_an_empty_or_short_list_has_one_reason(
     [(Limits(), []), (Limits(statements=10), ["too_many_statements"]), (Limits(journal=1), ["journal_too_large"])],
 )  # fmt: skip
 def test_a_large_publication_from_a_small_answer_is_held(
-    desk: Desk, limits: Limits, codes: list[str]
+    harvester: Harvester, limits: Limits, codes: list[str]
 ) -> None:
-    desk.registry.size = 1200
-    desk.registry.projects = [project(number) for number in range(1200)]
+    harvester.registry.size = 1200
+    harvester.registry.projects = [project(number) for number in range(1200)]
 
-    plan = desk.having(limits=limits).harvest()
+    plan = harvester.having(limits=limits).harvest()
 
     assert [reason.code for reason in plan.hold_reasons] == codes
     assert plan.run.state is (HELD if codes else COMMITTED)
@@ -565,13 +567,13 @@ def test_many_dates_of_recurring_events_are_held_and_many_records_are_not(
 
 
 @pytest.fixture
-def careful(filled: Desk) -> Desk:
-    """A desk whose source needs a second approver and returns nothing."""
+def careful(filled: Harvester) -> Harvester:
+    """A harvester whose source needs a second approver and returns nothing."""
     first(0)(filled.registry)
     return filled.having(second_approver=True)
 
 
-def test_a_source_with_a_second_approver_needs_two_people(careful: Desk) -> None:
+def test_a_source_with_a_second_approver_needs_two_people(careful: Harvester) -> None:
     run = careful.harvest().run.id
 
     first_state = careful.approve(run, note="confirmed").state
@@ -586,11 +588,11 @@ def test_a_source_with_a_second_approver_needs_two_people(careful: Desk) -> None
     assert [(act.who, act.what) for act in actions] == [("bob", "approved"), ("ann", "approved first")]  # fmt: skip
 
 
-def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(careful: Desk) -> None:
+def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(careful: Harvester) -> None:
     careful.approve(careful.harvest().run.id)
 
     assert careful.approve(careful.harvest().run.id, by="bob").state is HELD
 
 
-def test_one_person_rejects_a_plan_that_needs_two_to_approve(careful: Desk) -> None:
+def test_one_person_rejects_a_plan_that_needs_two_to_approve(careful: Harvester) -> None:
     assert careful.reject(careful.harvest().run.id).state is State.REJECTED

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import Desk, project
+from projects import Harvester, project
 
 from command_line.harvesting.runs import print_run
 from harvesters.errors import HarvestError, PlanError
@@ -22,16 +22,18 @@ from vocab.statements.clusters import cluster_iri, describe_cluster
 from vocab.terms import DCT
 
 
-def test_a_first_run_publishes_its_records(desk: Desk) -> None:
-    plan = desk.harvest()
+def test_a_first_run_publishes_its_records(harvester: Harvester) -> None:
+    plan = harvester.harvest()
 
-    assert (plan.run.state, plan.run.entry, desk.published) == (State.COMMITTED, 1, 10)
+    assert (plan.run.state, plan.run.entry, harvester.published) == (State.COMMITTED, 1, 10)
     assert {name: count for name, count in plan.counts.items() if count} == {
         "reported": 10, "fetched": 10, "new": 10, "published_after": 10,
     }  # fmt: skip
 
 
-def test_an_entry_describes_source_run_and_each_record_with_its_provenance(filled: Desk) -> None:
+def test_an_entry_describes_source_run_and_each_record_with_its_provenance(
+    filled: Harvester,
+) -> None:
     iris, graphs = filled.context.iris, filled.graphs()
     thing, record = (find("projects", "p1") for find in (lambda *key: iris.thing("initiative", *key), iris.record))  # fmt: skip
 
@@ -45,7 +47,7 @@ def test_an_entry_describes_source_run_and_each_record_with_its_provenance(fille
 
 @pytest.mark.parametrize("change", [{}, {"internal": "new"}])
 def test_an_unchanged_source_or_a_change_outside_the_mapping_writes_no_entry(
-    filled: Desk, change: dict[str, str]
+    filled: Harvester, change: dict[str, str]
 ) -> None:
     filled.registry.projects[0].update(change)
 
@@ -55,7 +57,7 @@ def test_an_unchanged_source_or_a_change_outside_the_mapping_writes_no_entry(
     assert len(filled.entries) == 1
 
 
-def test_a_changed_record_writes_only_its_difference(filled: Desk) -> None:
+def test_a_changed_record_writes_only_its_difference(filled: Harvester) -> None:
     filled.registry.projects[0]["name"] = "Renamed"
 
     plan = filled.harvest()
@@ -68,57 +70,59 @@ def test_a_changed_record_writes_only_its_difference(filled: Desk) -> None:
     assert not any("primaryTopic" in row for row in changed)
 
 
-def test_a_record_without_a_title_is_withheld_and_keeps_its_last_good_data(desk: Desk) -> None:
-    desk.registry.projects[1]["name"] = ""
-    first = desk.harvest()
-    before = desk.graphs()
-    desk.registry.projects[0]["name"] = ""
+def test_a_record_without_a_title_is_withheld_and_keeps_its_last_good_data(
+    harvester: Harvester,
+) -> None:
+    harvester.registry.projects[1]["name"] = ""
+    first = harvester.harvest()
+    before = harvester.graphs()
+    harvester.registry.projects[0]["name"] = ""
 
-    second = desk.harvest()
+    second = harvester.harvest()
 
-    (trouble,) = desk.context.ledger.failures(first.run)
+    (trouble,) = harvester.context.ledger.failures(first.run)
     assert (trouble.key, trouble.outcome) == ("p2", Outcome.WITHHELD)
     assert "title" in (trouble.reason or "")
-    assert desk.context.iris.record("projects", "p2") not in before
-    assert (second.outcomes[Outcome.WITHHELD], desk.graphs()) == (2, before)
+    assert harvester.context.iris.record("projects", "p2") not in before
+    assert (second.outcomes[Outcome.WITHHELD], harvester.graphs()) == (2, before)
 
 
-def test_a_duplicate_key_counts_once(desk: Desk) -> None:
-    desk.registry.projects[9] = project(1, "Another one")
+def test_a_duplicate_key_counts_once(harvester: Harvester) -> None:
+    harvester.registry.projects[9] = project(1, "Another one")
 
-    plan = desk.harvest()
+    plan = harvester.harvest()
 
     assert (plan.outcomes[Outcome.NEW], plan.outcomes[Outcome.DUPLICATE]) == (9, 1)
-    assert any('"Project 1"@en' in line for line in desk.record("p1"))
+    assert any('"Project 1"@en' in line for line in harvester.record("p1"))
 
 
-def test_a_dry_run_changes_nothing_also_when_it_fails(desk: Desk) -> None:
-    plan = desk.harvest(dry_run=True)
-    desk.registry.answer = lambda _: httpx.Response(404)
+def test_a_dry_run_changes_nothing_also_when_it_fails(harvester: Harvester) -> None:
+    plan = harvester.harvest(dry_run=True)
+    harvester.registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
-        desk.harvest(dry_run=True)
+        harvester.harvest(dry_run=True)
 
     assert plan.outcomes[Outcome.NEW] == 10
-    assert (desk.context.journal.head, desk.context.ledger.runs()) == (None, [])
+    assert (harvester.context.journal.head, harvester.context.ledger.runs()) == (None, [])
 
 
-def test_a_dry_run_does_not_touch_an_interrupted_run(desk: Desk, torn: Desk) -> None:
+def test_a_dry_run_does_not_touch_an_interrupted_run(harvester: Harvester, torn: Harvester) -> None:
     with pytest.raises(Crash):
         torn.harvest()
-    (before,) = desk.context.ledger.runs()
+    (before,) = harvester.context.ledger.runs()
 
     with pytest.raises(
         PlanError,
         match=r"projects\.1 was interrupted and is still open; run `stocktake harvest projects` to finish it",
     ):
-        desk.harvest(dry_run=True)
+        harvester.harvest(dry_run=True)
 
-    assert desk.context.ledger.runs() == [before]
+    assert harvester.context.ledger.runs() == [before]
 
 
 @pytest.mark.parametrize("record_count", [0, 5])
-def test_too_few_records_are_held(desk: Desk, record_count: int) -> None:
-    careful = desk.having(limits=Limits(expect=8))
+def test_too_few_records_are_held(harvester: Harvester, record_count: int) -> None:
+    careful = harvester.having(limits=Limits(expect=8))
     careful.harvest()
     before = careful.graphs()
     del careful.registry.projects[record_count:]
@@ -130,7 +134,7 @@ def test_too_few_records_are_held(desk: Desk, record_count: int) -> None:
     assert careful.graphs() == before
 
 
-def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(filled: Desk) -> None:
+def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(filled: Harvester) -> None:
     del filled.registry.projects[9]
     for _ in range(3):
         assert filled.published == 10
@@ -145,7 +149,7 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(filled: Desk)
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
-    filled: Desk, is_there: bool
+    filled: Harvester, is_there: bool
 ) -> None:
     if is_there:
         filled.having(name="atlas").harvest()
@@ -170,7 +174,7 @@ def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
      httpx.Response(200, content=b'{"results": ['), httpx.Response(503), httpx.Response(404)],
 )  # fmt: skip
 def test_a_bad_response_fails_the_run_and_keeps_the_last_good_data(
-    filled: Desk, answer: httpx.Response
+    filled: Harvester, answer: httpx.Response
 ) -> None:
     before = filled.graphs()
     filled.registry.answer = lambda page: answer if page == 1 else None
@@ -187,47 +191,47 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
-def test_an_interrupted_run_resumes_after_its_last_page(desk: Desk, page: int) -> None:
+def test_an_interrupted_run_resumes_after_its_last_page(harvester: Harvester, page: int) -> None:
     def crash(requested_page: int) -> None:
-        if requested_page == page and desk.registry.request_log.count(page) == 1:
+        if requested_page == page and harvester.registry.request_log.count(page) == 1:
             raise Crash
 
-    desk.registry.answer = crash
+    harvester.registry.answer = crash
     with pytest.raises(Crash):
-        desk.harvest()
+        harvester.harvest()
 
-    plan = desk.harvest()
+    plan = harvester.harvest()
 
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
-    assert (plan.outcomes[Outcome.NEW], desk.published) == (10, 10)
+    assert (plan.outcomes[Outcome.NEW], harvester.published) == (10, 10)
 
 
 @pytest.fixture
-def torn(desk: Desk) -> Desk:
-    """A desk whose journal dies after it has written an entry."""
+def torn(harvester: Harvester) -> Harvester:
+    """A harvester whose journal dies after it has written an entry."""
 
-    class CrashingJournal(type(desk.context.journal)):  # type: ignore[misc]
+    class CrashingJournal(type(harvester.context.journal)):  # type: ignore[misc]
         def append(self, *args: object, **named: object) -> None:
             super().append(*args, **named)
             raise Crash
 
-    journal = CrashingJournal(desk.context.journal.folder)
-    return replace(desk, context=replace(desk.context, journal=journal))
+    journal = CrashingJournal(harvester.context.journal.folder)
+    return replace(harvester, context=replace(harvester.context, journal=journal))
 
 
 @pytest.mark.parametrize("later", [False, True])
 def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(
-    desk: Desk, torn: Desk, later: bool
+    harvester: Harvester, torn: Harvester, later: bool
 ) -> None:
     with pytest.raises(Crash):
         torn.harvest()
-    tomorrow = desk.context.now() + timedelta(days=1)
-    due = replace(desk, context=replace(desk.context, now=lambda: tomorrow))
+    tomorrow = harvester.context.now() + timedelta(days=1)
+    due = replace(harvester, context=replace(harvester.context, now=lambda: tomorrow))
 
-    plan = (due if later else desk).harvest()
+    plan = (due if later else harvester).harvest()
 
-    assert [entry.run for entry in desk.entries] == ["projects.1"]
-    assert desk.published == 10
+    assert [entry.run for entry in harvester.entries] == ["projects.1"]
+    assert harvester.published == 10
     if later:  # the source was due since, so it was harvested again
         assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
     else:
@@ -235,14 +239,14 @@ def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(
         assert (plan.outcomes[Outcome.NEW], plan.published_before) == (10, 0)
 
 
-def test_records_are_validated_again_after_the_rules_changed(filled: Desk) -> None:
+def test_records_are_validated_again_after_the_rules_changed(filled: Harvester) -> None:
     plan = filled.having(options={**filled.source.options, "size": 50}).harvest()
 
     assert plan.outcomes[Outcome.CHANGED] == 10
 
 
 def test_an_old_run_no_longer_lists_its_records(
-    filled: Desk, capsys: pytest.CaptureFixture[str]
+    filled: Harvester, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(LISTED_RUNS):
         filled.harvest()
@@ -266,15 +270,17 @@ class InterruptedLedger(Ledger):
         super().stage(run, staged_records, first, is_checkpoint=False)
 
 
-def test_a_run_interrupted_within_a_page_reads_the_page_again(desk: Desk, tmp_path: Path) -> None:
-    desk.registry.size = 1200
-    desk.registry.projects = [project(number) for number in range(1200)]
+def test_a_run_interrupted_within_a_page_reads_the_page_again(
+    harvester: Harvester, tmp_path: Path
+) -> None:
+    harvester.registry.size = 1200
+    harvester.registry.projects = [project(number) for number in range(1200)]
     ledger: Any = InterruptedLedger(f"sqlite:///{tmp_path}/ledger.sqlite")
     with pytest.raises(KeyboardInterrupt):
-        replace(desk, context=replace(desk.context, ledger=ledger)).harvest()
+        replace(harvester, context=replace(harvester.context, ledger=ledger)).harvest()
     ledger.close()
 
-    plan = desk.harvest()
+    plan = harvester.harvest()
 
     assert (plan.run.state, plan.run.responses["count"]) == (State.COMMITTED, 2)
     assert (plan.counts["new"], plan.counts["fetched"]) == (1200, 1200)

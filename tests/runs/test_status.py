@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pyoxigraph
 import pytest
-from projects import Desk
+from projects import Harvester
 from rdf_terms import value
 
 from harvesters.errors import HarvestError
@@ -65,15 +65,15 @@ def status_of(
     }
 
 
-def fail(desk: Desk) -> None:
-    desk.registry.answer = lambda _: httpx.Response(404)
+def fail(harvester: Harvester) -> None:
+    harvester.registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
-        desk.harvest()
+        harvester.harvest()
 
 
 @pytest.fixture
-def desk(desk: Desk, carded: HarvestContext) -> Desk:
-    return replace(desk, context=carded)
+def harvester(harvester: Harvester, carded: HarvestContext) -> Harvester:
+    return replace(harvester, context=carded)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def card(carded: HarvestContext) -> Path:
     return carded.source_dir / "projects.toml"
 
 
-def test_a_successful_source_is_live_until_it_becomes_late(filled: Desk) -> None:
+def test_a_successful_source_is_live_until_it_becomes_late(filled: Harvester) -> None:
     result = status_of(filled.context)
 
     assert {
@@ -94,7 +94,7 @@ def test_a_successful_source_is_live_until_it_becomes_late(filled: Desk) -> None
         assert status_of(filled.context, after=after)["freshness"] == f"operations#{state}"
 
 
-def test_a_source_is_failing_after_three_failures_until_a_success(filled: Desk) -> None:
+def test_a_source_is_failing_after_three_failures_until_a_success(filled: Harvester) -> None:
     states = []
     for _ in range(3):
         fail(filled)
@@ -111,24 +111,24 @@ def test_a_source_is_failing_after_three_failures_until_a_success(filled: Desk) 
 
 
 def test_the_status_has_the_statistics_of_a_failed_run_but_not_of_a_committed_one(
-    desk: Desk,
+    harvester: Harvester,
 ) -> None:
-    fail(desk)
-    write_status(desk.context)
-    failed = (desk.context.data / "status.nq").read_text()
-    desk.registry.answer = lambda _: None
-    desk.harvest()
-    write_status(desk.context)
+    fail(harvester)
+    write_status(harvester.context)
+    failed = (harvester.context.data / "status.nq").read_text()
+    harvester.registry.answer = lambda _: None
+    harvester.harvest()
+    write_status(harvester.context)
 
-    iris = desk.context.iris
+    iris = harvester.context.iris
     run = f"<{iris.run('projects.1')}>"
     assert f'{run} <{iris.operations}outcome> "failed" <{iris.status}>' in failed
     assert f"{run} <http://www.w3.org/ns/prov#used>" in failed
-    assert "prov#Activity" not in (desk.context.data / "status.nq").read_text()
+    assert "prov#Activity" not in (harvester.context.data / "status.nq").read_text()
 
 
-def test_the_status_has_the_held_plan_and_its_reason(desk: Desk) -> None:
-    careful = desk.having(limits=Limits(expect=8))
+def test_the_status_has_the_held_plan_and_its_reason(harvester: Harvester) -> None:
+    careful = harvester.having(limits=Limits(expect=8))
     careful.harvest()
     del careful.registry.projects[5:]
     careful.harvest()
@@ -142,7 +142,7 @@ def test_the_status_has_the_held_plan_and_its_reason(desk: Desk) -> None:
 
 @pytest.mark.parametrize("definition", [DEFINITION.replace("= true", "= false"), None])
 def test_a_disabled_or_removed_definition_retires_its_source(
-    filled: Desk, card: Path, definition: str | None
+    filled: Harvester, card: Path, definition: str | None
 ) -> None:
     card.unlink() if definition is None else card.write_text(definition)
 
@@ -153,7 +153,7 @@ def test_a_disabled_or_removed_definition_retires_its_source(
 
 
 def test_an_invalid_definition_and_a_missing_directory_retire_nothing(
-    filled: Desk, card: Path
+    filled: Harvester, card: Path
 ) -> None:
     card.write_text("title = ")
     assert status_of(filled.context)["freshness"] == "operations#live"
@@ -162,7 +162,7 @@ def test_an_invalid_definition_and_a_missing_directory_retire_nothing(
     assert status_of(filled.context)["freshness"] == "operations#live"
 
 
-def test_a_vanished_record_is_counted_while_it_is_still_served(filled: Desk) -> None:
+def test_a_vanished_record_is_counted_while_it_is_still_served(filled: Harvester) -> None:
     del filled.registry.projects[9]
     filled.harvest()
 
@@ -177,7 +177,7 @@ def test_the_vocabulary_is_not_listed_as_a_source(carded: HarvestContext) -> Non
     assert status_of(carded, "vocabulary") == {}
 
 
-def test_a_source_on_hold_is_frozen_with_the_operators_reason(filled: Desk) -> None:
+def test_a_source_on_hold_is_frozen_with_the_operators_reason(filled: Harvester) -> None:
     hold = SourceHold("projects", NOON, "amina", "they migrate")
     filled.context.ledger.operators.hold(hold)
 
@@ -207,7 +207,7 @@ def test_what_never_ran_and_is_not_scheduled_is_not_public(
     assert status_of(carded) == {}
 
 
-def test_an_unchanged_status_is_not_written_again(filled: Desk) -> None:
+def test_an_unchanged_status_is_not_written_again(filled: Harvester) -> None:
     write_status(filled.context)
     before = (filled.context.data / "status.nq").stat().st_ino
 
