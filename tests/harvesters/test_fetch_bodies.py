@@ -65,7 +65,7 @@ def client(transport: httpx.BaseTransport, archive: Archive | None = None, **lim
     return fetch_with(transport, retry_policy=policy, pause=0, robots=False, archive=archive)
 
 
-def ask(content: bytes, encoding: str, **limits: int) -> bytes:
+def ask(content: bytes, encoding: str, **limits: Any) -> bytes:
     with client(sent(content, encoding), **limits) as opened:
         return opened.get(URL).content
 
