@@ -16,6 +16,7 @@ import pyrage
 import pytest
 import typer
 from moto.server import ThreadedMotoServer
+from projects import Harvester
 from typer.testing import CliRunner, Result
 
 from command_line import backup
@@ -57,14 +58,9 @@ def dump(data: Path, folder: Path) -> bytes:
 
 
 def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
-    data: Path,
-    context: HarvestContext,
-    source: Source,
-    registry: Any,
-    project: Project,
-    tmp_path: Path,
+    harvester: Harvester, data: Path, project: Project, tmp_path: Path
 ) -> None:
-    write_status(context)
+    write_status(harvester.context)
     saved = run(data, "backup", str(tmp_path / "saved"))
     other = tmp_path / "other"
 
@@ -74,30 +70,29 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
     assert (other / "status.nq").read_bytes() == (data / "status.nq").read_bytes()
     assert (other / "sources" / "projects.toml").read_text() == "title = 'Projects'"
-    registry.projects.append(project(11))
-    transport = httpx.MockTransport(registry)
+    harvester.registry.projects.append(project(11))
+    transport = httpx.MockTransport(harvester.registry)
     with open_context(
         other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
     ) as opened:
         run_after = harvest(
-            source,
-            replace(opened, network=replace(opened.network, transport=transport), now=context.now),
+            harvester.source,
+            replace(
+                opened,
+                network=replace(opened.network, transport=transport),
+                now=harvester.context.now,
+            ),
         ).run
     assert (run_after.state, run_after.counts["new"], run_after.entry) == (State.COMMITTED, 1, 2)
 
 
 def test_a_second_backup_copies_only_what_is_new(
-    data: Path,
-    context: HarvestContext,
-    source: Source,
-    registry: Any,
-    project: Project,
-    tmp_path: Path,
+    harvester: Harvester, data: Path, project: Project, tmp_path: Path
 ) -> None:
     run(data, "backup", str(tmp_path / "saved"))
     first = (tmp_path / "saved" / "journal" / "000000001.rdfp.gz").stat()
-    registry.projects.append(project(11))
-    harvest(source, context)
+    harvester.registry.projects.append(project(11))
+    harvester.harvest()
 
     second = run(data, "backup", str(tmp_path / "saved"))
 
@@ -216,19 +211,12 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
-    data: Path,
-    context: HarvestContext,
-    source: Source,
-    registry: Any,
-    project: Project,
-    tmp_path: Path,
-    bucket: str,
-    identity: Any,
+    harvester: Harvester, data: Path, project: Project, tmp_path: Path, bucket: str, identity: Any
 ) -> None:
     key, public = identity
     first = run(data, "backup", bucket, "--encrypt-for", public)
-    registry.projects.append(project(11))
-    harvest(source, context)
+    harvester.registry.projects.append(project(11))
+    harvester.harvest()
 
     second = run(data, "backup", bucket, "--encrypt-for", public)
     restored = run(tmp_path / "other", "restore", bucket, "--identity", str(key))
@@ -244,11 +232,11 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
         other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
     ) as opened:
         run_after = harvest(
-            source,
+            harvester.source,
             replace(
                 opened,
-                network=replace(opened.network, transport=httpx.MockTransport(registry)),
-                now=context.now,
+                network=replace(opened.network, transport=httpx.MockTransport(harvester.registry)),
+                now=harvester.context.now,
             ),
         ).run
     assert run_after.state == State.UNCHANGED

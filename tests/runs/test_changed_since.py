@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from projects import Harvester
 
 from harvesters.ledger.models import State
 from harvesters.runs.context import HarvestContext
@@ -60,27 +61,24 @@ def source(source: Source) -> Source:
     return replace(source, options={"records": "results", "total": "total", "key": "id"})
 
 
-def test_an_unchanged_list_is_not_downloaded_again(
-    source: Source, context: HarvestContext, whole: Whole
-) -> None:
-    harvest(source, context)
+def test_an_unchanged_list_is_not_downloaded_again(filled: Harvester, whole: Whole) -> None:
 
-    again = harvest(source, context)
+    again = filled.harvest()
 
     assert again.run.state is State.UNCHANGED
     assert whole.statuses == [200, 304]
 
 
 def test_an_equal_file_without_an_etag_is_unchanged_by_its_digest(
-    source: Source, context: HarvestContext, whole: Whole
+    harvester: Harvester, whole: Whole
 ) -> None:
     whole.tagged = False
-    harvest(source, context)
+    harvester.harvest()
 
-    again = harvest(source, context)
+    again = harvester.harvest()
     whole.names = NAMES[1:]
     whole.total -= 1
-    later = harvest(source, context)
+    later = harvester.harvest()
 
     assert (again.run.state, again.run.fetched) == (State.UNCHANGED, 0)
     assert later.run.fetched == 19
@@ -88,53 +86,49 @@ def test_an_equal_file_without_an_etag_is_unchanged_by_its_digest(
 
 
 def test_an_incomplete_run_is_not_a_success_although_nothing_changes_later(
-    source: Source, context: HarvestContext, whole: Whole
+    filled: Harvester, whole: Whole
 ) -> None:
-    harvest(source, context)
     whole.names = NAMES[:15]
 
-    states = [harvest(source, context).run.state for _ in range(3)]
+    states = [filled.harvest().run.state for _ in range(3)]
 
     assert states == [State.INCOMPLETE] * 3
 
 
 def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
-    source: Source, context: HarvestContext, whole: Whole
+    filled: Harvester, whole: Whole
 ) -> None:
-    harvest(source, context)
     whole.names = [*NAMES[1:], "other", "another"]
     whole.total = 99
-    harvest(source, context)
+    filled.harvest()
     whole.names, whole.total = list(NAMES), len(NAMES)
 
-    back = harvest(source, context)
+    back = filled.harvest()
 
     assert back.run.counts["fetched"] == len(NAMES)
     assert back.run.counts["vanished"] == 2
 
 
 def test_the_source_is_read_in_full_after_a_plan_was_approved(
-    source: Source, context: HarvestContext, whole: Whole
+    filled: Harvester, whole: Whole
 ) -> None:
-    harvest(source, context)
     whole.names, whole.total = NAMES[:10], 10
-    plan = harvest(source, context)
-    plan_decisions.approve(context, source, plan.run.id, by="ann")
+    plan = filled.harvest()
+    plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
     whole.names, whole.total = list(NAMES), len(NAMES)
 
-    back = harvest(source, context)
+    back = filled.harvest()
 
     assert back.run.counts["returned"] == 10
-    assert context.ledger.count_missing(source.name) == 0
+    assert filled.context.ledger.count_missing(filled.source.name) == 0
 
 
 def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
-    source: Source, context: HarvestContext, whole: Whole
+    filled: Harvester, whole: Whole
 ) -> None:
-    harvest(source, context)
     whole.names, whole.total = NAMES[:19], 19
 
-    plans = [harvest(source, context) for _ in range(4)]
+    plans = [filled.harvest() for _ in range(4)]
 
     assert [plan.run.state for plan in plans] == [
         State.COMMITTED,
@@ -142,19 +136,16 @@ def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
         State.COMMITTED,
         State.UNCHANGED,
     ]
-    assert context.ledger.count_published(source.name) == 19
+    assert filled.context.ledger.count_published(filled.source.name) == 19
 
 
-def test_an_unchanged_source_is_read_in_full_after_a_week(
-    source: Source, context: HarvestContext, whole: Whole
-) -> None:
-    harvest(source, context)
-    later = context.now() + timedelta(days=8)
+def test_an_unchanged_source_is_read_in_full_after_a_week(filled: Harvester, whole: Whole) -> None:
+    later = filled.context.now() + timedelta(days=8)
 
-    harvest(source, replace(context, now=lambda: later))
+    harvest(filled.source, replace(filled.context, now=lambda: later))
 
     assert whole.statuses == [200, 200]
-    assert _last_full_harvest(context, source).started == later
+    assert _last_full_harvest(filled.context, filled.source).started == later
 
 
 def _last_full_harvest(context: HarvestContext, source: Source) -> Any:

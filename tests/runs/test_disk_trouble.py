@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import syscall_tracer
+from projects import Harvester
 from structlog.testing import capture_logs
 
 from command_line.harvesting.source_runs import harvest_all
@@ -59,14 +60,14 @@ def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any
 
 
 def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
-    source: Source, context: HarvestContext
+    harvester: Harvester,
 ) -> None:
-    harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
-    full = replace(context, journal=FullDiskJournal(context.journal.folder))
+    harvest_all([], harvester.context, full=True, dry_run=False, quiet=True)  # the words
+    full = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
 
-    (error,) = logged_errors(source, full)
-    seen = [entry.run for entry in context.journal.entries()]
-    plan = harvest(source, context, full=True)
+    (error,) = logged_errors(harvester.source, full)
+    seen = [entry.run for entry in harvester.context.journal.entries()]
+    plan = harvester.harvest(full=True)
 
     assert error["event"] == "run failed"
     assert (
@@ -74,7 +75,10 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
         in error["reason"]
     )
     assert seen == ["vocabulary.1"]
-    assert [entry.run for entry in context.journal.entries()] == ["vocabulary.1", "projects.1"]
+    assert [entry.run for entry in harvester.context.journal.entries()] == [
+        "vocabulary.1",
+        "projects.1",
+    ]
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
 
 
@@ -92,21 +96,19 @@ class FullOnceLedger(Ledger):
         super().set_balance(entry, added, removed, after)
 
 
-def test_a_deferred_commit_is_reported_with_reason_and_action(
-    source: Source, context: HarvestContext
-) -> None:
-    refusing = replace(context, journal=FullDiskJournal(context.journal.folder))
+def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvester) -> None:
+    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
-        harvest(source, refusing)
+        harvest(harvester.source, refusing)
     for _ in range(2):  # logged_errors as long as it lasts, and once
         with pytest.raises(JournalWriteError):
-            harvest(source, refusing)
+            harvest(harvester.source, refusing)
 
-    (run,) = context.ledger.runs()
-    waiting = status_file.source_statuses(context, context.now())[0]
+    (run,) = harvester.context.ledger.runs()
+    waiting = status_file.source_statuses(harvester.context, harvester.context.now())[0]
     row = run_report.run_row(run)
-    harvest(source, context)
-    written = status_file.source_statuses(context, context.now())[0]
+    harvester.harvest()
+    written = status_file.source_statuses(harvester.context, harvester.context.now())[0]
 
     action = "free disk space or fix the directory, then run again; "
     action += "the plan is kept; the schedule or `stocktake harvest projects` will write it"
@@ -115,7 +117,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(
         f"run projects.1 could not be written: No space left on device; {action}"
     )
     # the machine's folders are nobody's business
-    public = str(row["reason"]).replace(f"{context.data}/", "")
+    public = str(row["reason"]).replace(f"{harvester.context.data}/", "")
     assert public.startswith("journal journal: run projects.1")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
@@ -129,14 +131,14 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(
     assert (written.marks.failures, written.published) == (0, 10)
 
 
-def test_a_command_names_the_run_whose_commit_was_deferred(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
-    refusing = replace(context, journal=FullDiskJournal(context.journal.folder))
+def test_a_command_names_the_run_whose_commit_was_deferred(harvester: Harvester) -> None:
+    harvest_all([], harvester.context, full=True, dry_run=False, quiet=True)  # the words
+    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
 
     with capture_logs():
-        (failed,) = harvest_all([source], refusing, full=True, dry_run=False, quiet=True).values()
+        (failed,) = harvest_all(
+            [harvester.source], refusing, full=True, dry_run=False, quiet=True
+        ).values()
 
     assert isinstance(failed, run_report.FailedRun)
     row = run_report.failed_row("projects", failed)
@@ -144,14 +146,15 @@ def test_a_command_names_the_run_whose_commit_was_deferred(
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
 
 
-def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.total = 12
+def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(harvester: Harvester) -> None:
+    harvester.registry.total = 12
     with pytest.raises(JournalWriteError):
-        harvest(source, replace(context, journal=FullDiskJournal(context.journal.folder)))
+        harvest(
+            harvester.source,
+            replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder)),
+        )
 
-    plan = harvest(source, context)
+    plan = harvester.harvest()
 
     assert (plan.run.id, plan.run.state) == ("projects.1", State.INCOMPLETE)
     assert (
@@ -161,40 +164,39 @@ def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(
 
 
 def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
-    source: Source, context: HarvestContext, registry: Any
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
-    del registry.projects[3:]
-    assert harvest(source, context).hold_reason
+    del filled.registry.projects[3:]
+    assert filled.harvest().hold_reason
     with pytest.raises(JournalWriteError):
         plan_decisions.approve(
-            replace(context, journal=FullDiskJournal(context.journal.folder)),
-            source,
+            replace(filled.context, journal=FullDiskJournal(filled.context.journal.folder)),
+            filled.source,
             "projects.2",
             by="ann",
         )
-    result = status_file.source_statuses(context, NOON)[0]
+    result = status_file.source_statuses(filled.context, NOON)[0]
 
-    plan = harvest(source, context)
+    plan = filled.harvest()
 
     assert (result.run, result.outcome, result.plan) == ("projects.2", "committing", None)
     assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
 
 
 def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
-    source: Source, tmp_path: Path, context: HarvestContext
+    harvester: Harvester, tmp_path: Path
 ) -> None:
     forgetful = FullOnceLedger(f"sqlite:///{tmp_path}/ledger.sqlite")
     with pytest.raises(LedgerError, match="disk is full"):
-        harvest(source, replace(context, ledger=forgetful))
+        harvest(harvester.source, replace(harvester.context, ledger=forgetful))
     forgetful.close()
-    result = status_file.source_statuses(context, NOON)[0]
+    result = status_file.source_statuses(harvester.context, NOON)[0]
 
-    plan = harvest(source, context)
+    plan = harvester.harvest()
 
     assert (result.run, result.outcome) == ("projects.1", "committing")
-    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
-    assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
+    assert [entry.run for entry in harvester.context.journal.entries()] == ["projects.1"]
+    assert (plan.run.state, harvester.published) == (State.COMMITTED, 10)
 
 
 def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(
@@ -228,17 +230,16 @@ def test_an_unwritable_journal_directory_is_reported_with_the_action(tmp_path: P
 
 
 def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
-    source: Source, tmp_path: Path, context: HarvestContext, registry: Any
+    filled: Harvester, tmp_path: Path
 ) -> None:
-    harvest(source, context)
-    registry.projects[0]["name"] = "Another name"
-    (context.data / "journal" / "lock").unlink()
-    (context.data / "journal" / "lock").mkdir()
+    filled.registry.projects[0]["name"] = "Another name"
+    (filled.context.data / "journal" / "lock").unlink()
+    (filled.context.data / "journal" / "lock").mkdir()
 
     with (
         capture_logs() as logs,
         open_context(
-            context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("")
+            filled.context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("")
         ) as looking,
     ):
         runs = [run.id for run in looking.ledger.runs()]
@@ -246,56 +247,48 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
             JournalWriteError,
             match=r"journal .* cannot be written: Is a directory; free disk space or fix the directory, then run again",
         ):
-            harvest(source, replace(looking, network=context.network))
+            harvest(filled.source, replace(looking, network=filled.context.network))
 
     assert runs == ["projects.1"]
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_an_unwritable_status_file_does_not_fail_a_run(
-    source: Source, context: HarvestContext
-) -> None:
-    (context.data / "status.nq.new").mkdir()
+def test_an_unwritable_status_file_does_not_fail_a_run(harvester: Harvester) -> None:
+    (harvester.context.data / "status.nq.new").mkdir()
 
-    errors = logged_errors(source, context)
+    errors = logged_errors(harvester.source, harvester.context)
 
     assert {error["event"] for error in errors} == {"status file not written"}
     assert all(
         "status.nq: Is a directory; free disk space or fix the directory" in error["reason"]
         for error in errors
     )
-    assert context.ledger.runs("projects")[0].state is State.COMMITTED
+    assert harvester.context.ledger.runs("projects")[0].state is State.COMMITTED
 
 
-def test_a_half_written_status_file_is_replaced_without_leftovers(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    (context.data / "status.nq.new").write_text("half")
+def test_a_half_written_status_file_is_replaced_without_leftovers(filled: Harvester) -> None:
+    (filled.context.data / "status.nq.new").write_text("half")
 
-    status_file.write_status(context)
+    status_file.write_status(filled.context)
 
-    assert sorted(path.name for path in context.data.glob("status*")) == ["status.nq"]
+    assert sorted(path.name for path in filled.context.data.glob("status*")) == ["status.nq"]
 
 
-def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(
-    source: Source, context: HarvestContext
-) -> None:
-    (context.data / "locks").write_text("a file where the folder should be")
+def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(harvester: Harvester) -> None:
+    (harvester.context.data / "locks").write_text("a file where the folder should be")
 
     with pytest.raises(
         DataDirectoryError,
         match=r"locks/projects\.lock: .*; free disk space or fix the directory, then run again",
     ):
-        harvest(source, context)
+        harvester.harvest()
 
 
 def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
-    source: Source, tmp_path: Path, context: HarvestContext
+    filled: Harvester, tmp_path: Path
 ) -> None:
-    harvest(source, context)
     impatient = replace(
-        context, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0)
+        filled.context, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0)
     )
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -303,22 +296,22 @@ def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
             HarvestError,
             match="ledger: database is locked; nothing of this step was kept, run again when it is fixed",
         ):
-            harvest(source, impatient, full=True)
+            harvest(filled.source, impatient, full=True)
     other.close()
     impatient.ledger.close()
 
-    plan = harvest(source, context, full=True)
+    plan = filled.harvest(full=True)
 
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_a_ledger_of_another_journal_writes_nothing(
-    source: Source, tmp_path: Path, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    other = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
+def test_a_ledger_of_another_journal_writes_nothing(filled: Harvester, tmp_path: Path) -> None:
+    other = replace(filled.context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
-    for operation in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
+    for operation in (
+        lambda: harvest(filled.source, other),
+        lambda: publish_vocabularies.publish(other),
+    ):
         with pytest.raises(
             LedgerError,
             match=r"the journal's last entry, 1, was written by projects\.1, which is not in this ledger; ",
@@ -326,7 +319,7 @@ def test_a_ledger_of_another_journal_writes_nothing(
             operation()
     other.ledger.close()
 
-    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in filled.context.journal.entries()] == ["projects.1"]
 
 
 def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: HarvestContext) -> None:
@@ -355,17 +348,17 @@ class FaultyPool(WorkerPool):
         raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_a_bug_ends_the_run_as_failed(source: Source, context: HarvestContext) -> None:
-    (error,) = logged_errors(source, replace(context, pool=FaultyPool(BASE)))
+def test_a_bug_ends_the_run_as_failed(harvester: Harvester) -> None:
+    (error,) = logged_errors(harvester.source, replace(harvester.context, pool=FaultyPool(BASE)))
 
-    (run,) = context.ledger.runs("projects")
+    (run,) = harvester.context.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert (
         run.reason
         == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
     )
-    assert status_file.source_statuses(context, NOON)[0].marks.failures == 1
+    assert status_file.source_statuses(harvester.context, NOON)[0].marks.failures == 1
 
 
 class Deadly(ProcessExecutor):
@@ -377,9 +370,7 @@ class Deadly(ProcessExecutor):
         return died
 
 
-def test_records_that_crash_every_worker_fail_the_run_with_the_action(
-    source: Source, context: HarvestContext
-) -> None:
+def test_records_that_crash_every_worker_fail_the_run_with_the_action(harvester: Harvester) -> None:
     pool = WorkerPool(BASE)
     # as after a large source: what comes next goes to a process
     pool.record_count, pool._executor = 10_000, Deadly(1)
@@ -388,9 +379,9 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(
         ValidationCrashError,
         match="projects: 3 processes that validate the same records died; run again",
     ):
-        harvest(source, replace(context, pool=pool))
+        harvest(harvester.source, replace(harvester.context, pool=pool))
 
-    assert context.ledger.runs("projects")[0].state is State.FAILED
+    assert harvester.context.ledger.runs("projects")[0].state is State.FAILED
 
 
 @pytest.mark.smoke

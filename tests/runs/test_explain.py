@@ -16,7 +16,7 @@ import orjson
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
-from projects import ProjectRegistry
+from projects import Harvester
 from rdf_terms import solutions
 from rows import each
 from typer.testing import CliRunner
@@ -107,12 +107,11 @@ def check(explanations: list[Explanation], context: HarvestContext) -> Counter[s
     return origins
 
 
-def test_statement_is_traced_to_request_bytes_and_field(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
+def test_statement_is_traced_to_request_bytes_and_field(filled: Harvester) -> None:
 
-    [results] = [one for one in explained(source, context, "title") if one.key == "p4"]
+    [results] = [
+        one for one in explained(filled.source, filled.context, "title") if one.key == "p4"
+    ]
 
     [item] = results.statements
     assert (item.origin, item.fields, item.value) == ("source", ("name",), "Project 4")
@@ -124,23 +123,21 @@ def test_statement_is_traced_to_request_bytes_and_field(
     assert [(one.run, one.outcome) for one in results.history] == [("projects.1", "new")]
 
 
-def test_every_statement_is_of_the_source_or_ours(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
+def test_every_statement_is_of_the_source_or_ours(filled: Harvester) -> None:
 
-    origins = check(explained(source, context), context)
+    origins = check(explained(filled.source, filled.context), filled.context)
 
     assert set(origins) == {"source", "validation", "ours"}
     assert origins["source"] == 80
 
 
-def test_history_names_the_runs_that_changed_a_record(
-    source: Source, context: HarvestContext, registry: ProjectRegistry
-) -> None:
-    harvest(source, context)
-    registry.projects[3]["name"] = "Another name"
-    harvest(source, context, full=True)
+def test_history_names_the_runs_that_changed_a_record(filled: Harvester) -> None:
+    filled.registry.projects[3]["name"] = "Another name"
+    filled.harvest(full=True)
 
-    [results] = [one for one in explained(source, context, "title") if one.key == "p4"]
+    [results] = [
+        one for one in explained(filled.source, filled.context, "title") if one.key == "p4"
+    ]
 
     assert [(one.run, one.outcome) for one in results.history] == [
         ("projects.2", "changed"),
@@ -149,37 +146,32 @@ def test_history_names_the_runs_that_changed_a_record(
     assert results.statements[0].value == "Another name"
 
 
-def test_record_that_was_mapped_again_is_traced_to_the_first_run(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    changed = replace(source, fields={**source.fields, "description@en": "owner"})
-    remap(changed, context)
+def test_record_that_was_mapped_again_is_traced_to_the_first_run(filled: Harvester) -> None:
+    changed = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
+    remap(changed, filled.context)
 
-    [results] = [one for one in explained(changed, context, "description") if one.key == "p4"]
+    [results] = [
+        one for one in explained(changed, filled.context, "description") if one.key == "p4"
+    ]
 
     assert (results.run, results.statements[0].fields) == ("projects.2", ("owner",))
     assert results.request is not None
     assert results.request.file == "projects/projects.1.warc.gz"
 
 
-def test_mirror_without_the_archive_says_so(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    for file in (context.data / "archive").rglob("*.gz"):
+def test_mirror_without_the_archive_says_so(filled: Harvester) -> None:
+    for file in (filled.context.data / "archive").rglob("*.gz"):
         file.unlink()
 
-    result = explained(source, context)[0]
+    result = explained(filled.source, filled.context)[0]
 
     assert {item.origin for item in result.statements} == {"unknown"}
     assert result.request is None
     assert "archive" in result.note
 
 
-def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    [results] = [one for one in explained(source, context) if one.key == "p4"]
+def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(filled: Harvester) -> None:
+    [results] = [one for one in explained(filled.source, filled.context) if one.key == "p4"]
 
     store = ox.Store()
     store.load(as_turtle(results, BASE), format=ox.RdfFormat.TURTLE)
@@ -303,18 +295,19 @@ def test_value_is_found_in_the_spelling_of_its_format() -> None:
 
 
 def test_command_explains_a_record_and_refuses_an_unknown_one(
-    source: Source, context: HarvestContext, tmp_path: Path
+    filled: Harvester, tmp_path: Path
 ) -> None:
-    harvest(source, context)
     definition = [
-        'title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{source.url}"', f'licence = "{source.licence}"',
+        'title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{filled.source.url}"', f'licence = "{filled.source.licence}"',
     ]  # fmt: skip
-    options = [f"{name} = {json.dumps(value)}" for name, value in source.options.items()]
-    fields = [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in source.fields.items()]
+    options = [f"{name} = {json.dumps(value)}" for name, value in filled.source.options.items()]
+    fields = [
+        f"{json.dumps(name)} = {json.dumps(value)}" for name, value in filled.source.fields.items()
+    ]
     (tmp_path / "projects.toml").write_text(
         "\n".join([*definition, "[options]", *options, "[fields]", *fields])
     )
-    environment = {"STOCKTAKE_DATA": str(context.data), "STOCKTAKE_SOURCES": str(tmp_path),
+    environment = {"STOCKTAKE_DATA": str(filled.context.data), "STOCKTAKE_SOURCES": str(tmp_path),
                    "STOCKTAKE_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite"}  # fmt: skip
 
     result = CliRunner().invoke(
@@ -327,27 +320,24 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
     assert "no published record with the key 'p99'" in unknown.output
 
 
-def test_statement_that_one_of_two_fields_is_enough_for_names_both(
-    source: Source, context: HarvestContext, registry: ProjectRegistry
-) -> None:
-    for project in registry.projects:
+def test_statement_that_one_of_two_fields_is_enough_for_names_both(harvester: Harvester) -> None:
+    for project in harvester.registry.projects:
         project["iso"] = "KE"
         project["country"] = "Kenya"
-    either = replace(source, fields={**source.fields, "countries": "iso || country"})
-    harvest(either, context)
+    either = replace(
+        harvester.source, fields={**harvester.source.fields, "countries": "iso || country"}
+    )
+    harvest(either, harvester.context)
 
-    [results] = [one for one in explained(either, context, "spatial") if one.key == "p4"]
+    [results] = [one for one in explained(either, harvester.context, "spatial") if one.key == "p4"]
 
     [item] = results.statements
     assert (item.fields, item.is_constant) == (("iso", "country"), False)
 
 
-def test_statement_that_no_field_decides_is_of_the_mapping(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
+def test_statement_that_no_field_decides_is_of_the_mapping(filled: Harvester) -> None:
 
-    [results] = [one for one in explained(source, context) if one.key == "p4"]
+    [results] = [one for one in explained(filled.source, filled.context) if one.key == "p4"]
 
     constant = {item.statement.split(" ", 1)[1] for item in results.statements if item.is_constant}
     [kind] = [
@@ -364,23 +354,19 @@ def test_statement_that_no_field_decides_is_of_the_mapping(
     assert "every record has it" in as_turtle(results, BASE).decode()
 
 
-def test_tombstone_is_ours(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    plan = removal.plan_clear(source, context, by="bob")
-    plan_decisions.approve(context, source, plan.run.id, by="ann")
+def test_tombstone_is_ours(filled: Harvester) -> None:
+    plan = removal.plan_clear(filled.source, filled.context, by="bob")
+    plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
 
-    result = explained(source, context)[0]
+    result = explained(filled.source, filled.context)[0]
 
     assert {item.origin for item in result.statements} == {"ours"}
     assert "projects.2 wrote its tombstone" in result.note
     assert result.history[0].outcome == "deleted"
 
 
-def test_unknown_property_is_refused_with_those_of_the_record(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
-    described = read_record(context.ledger, "projects", "p4")
+def test_unknown_property_is_refused_with_those_of_the_record(filled: Harvester) -> None:
+    described = read_record(filled.context.ledger, "projects", "p4")
 
     check_property(described, "title")
     with pytest.raises(ExplainError, match=r"no property that ends with 'nothing'; it has .*title"):

@@ -14,7 +14,7 @@ import httpx
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
-from projects import DEFINITION, NOON
+from projects import DEFINITION, NOON, Harvester
 from rdf_terms import solutions
 
 from harvesters.ledger import tables as t
@@ -134,18 +134,17 @@ def published(context: HarvestContext) -> dict[str, str]:
 
 
 def test_links_are_checked_once_with_a_small_request_and_published(
-    source: Source, context: HarvestContext, web: Web
+    filled: Harvester, web: Web
 ) -> None:
-    harvest(source, context)
-    counts = [check(context, source), check(context, source)]
+    counts = [check(filled.context, filled.source), check(filled.context, filled.source)]
 
     assert counts == [3, 0]
     assert [request.headers["Range"] for request in web.requests] == ["bytes=0-1023"] * 3
     assert "admin@example.org" in web.requests[0].headers["User-Agent"]
-    assert states(context) == dict.fromkeys("123", LinkState.ALIVE)
-    assert published(context) == dict.fromkeys("123", "alive")
-    [run] = [run for run in [context.ledger.last_run(LINKS, [State.COMMITTED])] if run]
-    assert run.entry == context.journal.head.number  # type: ignore[union-attr]
+    assert states(filled.context) == dict.fromkeys("123", LinkState.ALIVE)
+    assert published(filled.context) == dict.fromkeys("123", "alive")
+    [run] = [run for run in [filled.context.ledger.last_run(LINKS, [State.COMMITTED])] if run]
+    assert run.entry == filled.context.journal.head.number  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -158,20 +157,17 @@ def test_links_are_checked_once_with_a_small_request_and_published(
     ids=["part", "short", "moved", "slash", "forbidden", "limited", "legal", "missing", "broken"],
 )  # fmt: skip
 def test_an_answer_is_a_state(
-    source: Source,
-    context: HarvestContext,
-    web: Web,
-    answer: Callable[[], httpx.Response],
-    state: LinkState | None,
+    filled: Harvester, web: Web, answer: Callable[[], httpx.Response], state: LinkState | None
 ) -> None:
-    harvest(source, context)
     web.answers["/1"] = lambda: replied(answer, web)
 
-    check(context, source)
+    check(filled.context, filled.source)
 
-    assert states(context)["1"] is state
+    assert states(filled.context)["1"] is state
     location = next(
-        link.location for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1"
+        link.location
+        for link in links(filled.context.ledger, "projects")
+        if link.url == f"{PAGES}/1"
     )
     assert location == (f"{PAGES}/new" if state is LinkState.MOVED else None)
 
@@ -182,50 +178,45 @@ def replied(answer: Callable[[], httpx.Response], web: Web) -> httpx.Response:
     return answer()
 
 
-def test_a_private_address_is_not_requested(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
+def test_a_private_address_is_not_requested(harvester: Harvester, web: Web) -> None:
     web.projects[0]["page"] = "http://127.0.0.1:9/private"
-    harvest(source, context)
+    harvester.harvest()
 
     check_source(
-        replace(context, network=replace(context.network, transport=None)),
-        replace(source, name="projects"),
+        replace(harvester.context, network=replace(harvester.context.network, transport=None)),
+        replace(harvester.source, name="projects"),
         LinkProgress(),
         lambda: True,
     )
 
-    assert states(context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
+    assert states(harvester.context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
 
 
-def test_robots_txt_is_obeyed(source: Source, context: HarvestContext, web: Web) -> None:
+def test_robots_txt_is_obeyed(harvester: Harvester, web: Web) -> None:
     web.robots = "User-agent: *\nDisallow: /"
-    harvest(source, context)
+    harvester.harvest()
 
-    check(context, source)
+    check(harvester.context, harvester.source)
 
     assert web.requests == []
-    assert states(context) == dict.fromkeys("123", LinkState.BLOCKED)
+    assert states(harvester.context) == dict.fromkeys("123", LinkState.BLOCKED)
 
 
-def test_a_link_is_gone_only_after_failures_on_several_days(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
-    harvest(source, context)
-    check(context, source)
+def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, web: Web) -> None:
+    check(filled.context, filled.source)
     web.answers["/1"] = lambda: httpx.Response(404)
     seen = []
-    clock(context).now += 14 * DAY
+    clock(filled.context).now += 14 * DAY
     for _ in range(4):
-        clock(context).now += DAY
-        check(context, source)
-        seen.append(states(context)["1"])
+        clock(filled.context).now += DAY
+        check(filled.context, filled.source)
+        seen.append(states(filled.context)["1"])
 
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
-    assert published(context)["1"] == "gone"
+    assert published(filled.context)["1"] == "gone"
     assert [
         (event.state.value, event.answer)
-        for event in link_history(context.ledger, "projects", f"{PAGES}/1")
+        for event in link_history(filled.context.ledger, "projects", f"{PAGES}/1")
     ] == [
         ("alive", "200"),
         ("gone", "404"),
@@ -233,15 +224,14 @@ def test_a_link_is_gone_only_after_failures_on_several_days(
 
 
 def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
-    source: Source, context: HarvestContext, web: Web
+    filled: Harvester, web: Web
 ) -> None:
-    harvest(source, context)
-    check(context, source)
-    [link] = [link for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1"]
+    check(filled.context, filled.source)
+    [link] = [link for link in links(filled.context.ledger, "projects") if link.url == f"{PAGES}/1"]
     failed = link
     for _ in range(9):
-        failed = failed.after(LinkCheck(None, "404"), clock(context)())
-    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)())
+        failed = failed.after(LinkCheck(None, "404"), clock(filled.context)())
+    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), clock(filled.context)())
 
     assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
     assert (recovered.state, recovered.failures, recovered.failing_since) == (
@@ -251,69 +241,62 @@ def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
     )
 
 
-def test_a_link_that_comes_back_is_alive_again_and_published(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
-    harvest(source, context)
+def test_a_link_that_comes_back_is_alive_again_and_published(filled: Harvester, web: Web) -> None:
     web.answers["/1"] = lambda: httpx.Response(410)
     for _ in range(5):
-        check(context, source)
-        clock(context).now += DAY
-    gone = published(context)["1"]
+        check(filled.context, filled.source)
+        clock(filled.context).now += DAY
+    gone = published(filled.context)["1"]
     del web.answers["/1"]
-    clock(context).now += 7 * DAY
-    check(context, source)
+    clock(filled.context).now += 7 * DAY
+    check(filled.context, filled.source)
 
-    assert (gone, published(context)["1"]) == ("gone", "alive")
+    assert (gone, published(filled.context)["1"]) == ("gone", "alive")
 
 
-def test_links_of_no_record_are_deleted_with_their_history(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
-    harvest(source, context)
-    check(context, source)
+def test_links_of_no_record_are_deleted_with_their_history(filled: Harvester, web: Web) -> None:
+    check(filled.context, filled.source)
     web.projects[0]["page"] = f"{PAGES}/9"
-    harvest(source, context, full=True)
-    check(context, source)
+    filled.harvest(full=True)
+    check(filled.context, filled.source)
 
-    assert sorted(states(context)) == ["2", "3", "9"]
-    assert link_history(context.ledger, "projects", f"{PAGES}/1") == []
-    assert sorted(published(context)) == ["2", "3", "9"]
+    assert sorted(states(filled.context)) == ["2", "3", "9"]
+    assert link_history(filled.context.ledger, "projects", f"{PAGES}/1") == []
+    assert sorted(published(filled.context)) == ["2", "3", "9"]
 
 
 def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
-    source: Source, context: HarvestContext, web: Web
+    filled: Harvester, web: Web
 ) -> None:
-    harvest(source, context)
     outage, ticks = Outage("cannot", "can"), iter(range(0, 10_000, 30))
-    check_due_links(context, [replace(source, check_links=False)], LinkProgress(), outage)
+    check_due_links(
+        filled.context, [replace(filled.source, check_links=False)], LinkProgress(), outage
+    )
     unasked = len(web.requests)
-    check_due_links(context, [source], LinkProgress(), outage, lambda: float(next(ticks)))
+    check_due_links(
+        filled.context, [filled.source], LinkProgress(), outage, lambda: float(next(ticks))
+    )
 
     assert (unasked, len(web.requests)) == (0, 0)
-    check_due_links(context, [source], LinkProgress(), outage)
+    check_due_links(filled.context, [filled.source], LinkProgress(), outage)
     assert len(web.requests) == 3
-    assert due_links(context.ledger, "projects", clock(context)(), 9) == []
+    assert due_links(filled.context.ledger, "projects", clock(filled.context)(), 9) == []
 
 
-def test_the_vocabulary_leaves_the_states_of_links(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    check(context, source)
-    publish_vocabularies.publish(context)
+def test_the_vocabulary_leaves_the_states_of_links(filled: Harvester) -> None:
+    check(filled.context, filled.source)
+    publish_vocabularies.publish(filled.context)
 
-    assert published(context) == dict.fromkeys("123", "alive")
+    assert published(filled.context) == dict.fromkeys("123", "alive")
 
 
-def test_a_moved_link_names_where_it_answers(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
-    harvest(source, context)
+def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> None:
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
-    check(context, source)
+    check(filled.context, filled.source)
 
-    graph = context.ledger.graphs.graph(context.iris.links("projects"))
+    graph = filled.context.ledger.graphs.graph(filled.context.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
-    assert published(context)["1"] == "moved"
+    assert published(filled.context)["1"] == "moved"
 
 
 @dataclass
@@ -403,47 +386,43 @@ def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(
     assert sites.requests.count("a.example") == 3
 
 
-def test_states_are_published_by_the_round_that_ends_with_the_last_link(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
+def test_states_are_published_by_the_round_that_ends_with_the_last_link(filled: Harvester) -> None:
     progress, seen = LinkProgress(), []
     for number in (2, 3):  # links of a round
         left = iter([True] * number)
-        check_source(context, source, progress, lambda left=left: next(left, False))  # type: ignore[misc]
-        seen.append(published(context))
+        check_source(filled.context, filled.source, progress, lambda left=left: next(left, False))  # type: ignore[misc]
+        seen.append(published(filled.context))
 
     assert seen == [{}, dict.fromkeys("123", "alive")]
 
 
 def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(
-    source: Source, context: HarvestContext
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
-    check_source(context, source, LinkProgress(), lambda: False)
-    for link in due_links(context.ledger, "projects", clock(context)(), 9):
+    check_source(filled.context, filled.source, LinkProgress(), lambda: False)
+    for link in due_links(filled.context.ledger, "projects", clock(filled.context)(), 9):
         save_link(
-            context.ledger, link, link.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)())
+            filled.context.ledger,
+            link,
+            link.after(LinkCheck(LinkState.ALIVE, "200"), clock(filled.context)()),
         )
 
-    assert check(context, source) == 0
-    assert published(context) == dict.fromkeys("123", "alive")
+    assert check(filled.context, filled.source) == 0
+    assert published(filled.context) == dict.fromkeys("123", "alive")
 
 
-def test_one_process_publishes_states_at_most_once_a_day(
-    source: Source, context: HarvestContext, web: Web
-) -> None:
+def test_one_process_publishes_states_at_most_once_a_day(harvester: Harvester, web: Web) -> None:
     web.answers["/1"] = lambda: httpx.Response(500)
-    harvest(source, context)
+    harvester.harvest()
     progress, seen = LinkProgress(), []
-    check_source(context, source, progress, lambda: True)
+    check_source(harvester.context, harvester.source, progress, lambda: True)
     del web.answers["/1"]
     for hours in (23.9, 0.2):
-        with context.ledger.transaction() as connection:
+        with harvester.context.ledger.transaction() as connection:
             connection.execute(sa.update(t.link).values(due=NOON.replace(tzinfo=None)))
-        clock(context).now += timedelta(hours=hours)
-        check_source(context, source, progress, lambda: True)
-        seen.append(sorted(published(context)))
+        clock(harvester.context).now += timedelta(hours=hours)
+        check_source(harvester.context, harvester.source, progress, lambda: True)
+        seen.append(sorted(published(harvester.context)))
 
     assert seen == [["2", "3"], ["1", "2", "3"]]
 

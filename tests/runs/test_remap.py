@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import ProjectRegistry
+from projects import Harvester, ProjectRegistry
 
 from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import ArchiveError, PlanError
@@ -44,121 +44,107 @@ def silent(context: HarvestContext, registry: ProjectRegistry) -> HarvestContext
     return replace(context, network=replace(context.network, transport=httpx.MockTransport(refuse)))
 
 
-def test_an_unchanged_mapping_writes_nothing(
-    source: Source, context: HarvestContext, silent: HarvestContext
-) -> None:
-    harvest(source, context)
-    head = context.journal.head
+def test_an_unchanged_mapping_writes_nothing(filled: Harvester, silent: HarvestContext) -> None:
+    head = filled.context.journal.head
 
-    plan = remap(source, silent)
+    plan = remap(filled.source, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.UNCHANGED: 10}, State.UNCHANGED)
-    assert context.journal.head == head
+    assert filled.context.journal.head == head
 
 
 def test_a_changed_mapping_changes_records_without_requests(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
+    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
 
     plan = remap(definition, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.CHANGED: 10}, State.COMMITTED)
-    rows = [row for row in last_lines(context) if "initiative/projects/p3>" in row]
+    rows = [row for row in last_lines(filled.context) if "initiative/projects/p3>" in row]
     assert [row[0] for row in rows if "/terms/description>" in row] == ["A"]
-    assert counted(harvest(definition, context)) == {Outcome.UNCHANGED: 10}
+    assert counted(harvest(definition, filled.context)) == {Outcome.UNCHANGED: 10}
 
 
 def test_a_remap_equals_a_full_harvest_with_the_new_definition(
-    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
+    harvester: Harvester, silent: HarvestContext
 ) -> None:
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
-    harvest(source, context)
+    definition = replace(
+        harvester.source, fields={**harvester.source.fields, "description@en": "owner"}
+    )
+    harvester.harvest()
     remap(definition, silent)
     mapped = silent.ledger.current_descriptions(
         "projects", [f"p{number}" for number in range(1, 11)]
     )
 
-    assert counted(harvest(definition, context, full=True)) == {Outcome.UNCHANGED: 10}
-    assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
+    assert counted(harvest(definition, harvester.context, full=True)) == {Outcome.UNCHANGED: 10}
+    assert harvester.context.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
 def test_the_newest_archived_version_of_a_record_counts(
-    source: Source,
-    context: HarvestContext,
-    silent: HarvestContext,
-    registry: ProjectRegistry,
-    project: Callable[..., dict[str, Any]],
+    filled: Harvester, silent: HarvestContext, project: Callable[..., dict[str, Any]]
 ) -> None:
-    harvest(source, context)
-    registry.projects[2] = project(3, "Renamed")
-    harvest(source, context)
+    filled.registry.projects[2] = project(3, "Renamed")
+    filled.harvest()
 
-    assert counted(remap(source, silent)) == {Outcome.UNCHANGED: 10}
+    assert counted(remap(filled.source, silent)) == {Outcome.UNCHANGED: 10}
 
 
 def test_records_missing_at_the_source_stay_unchanged(
-    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
+    harvester: Harvester, silent: HarvestContext
 ) -> None:
-    lax = replace(source, limits=Limits(vanished=1.0))
-    harvest(lax, context)
-    del registry.projects[7:]
-    harvest(lax, context)
+    lax = replace(harvester.source, limits=Limits(vanished=1.0))
+    harvest(lax, harvester.context)
+    del harvester.registry.projects[7:]
+    harvest(lax, harvester.context)
 
     assert counted(remap(lax, silent)) == {Outcome.UNCHANGED: 7}
-    assert context.ledger.count_missing("projects") == 3
+    assert harvester.missing == 3
 
 
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
-    source: Source,
-    context: HarvestContext,
-    silent: HarvestContext,
-    registry: ProjectRegistry,
-    project: Callable[..., dict[str, Any]],
+    harvester: Harvester, silent: HarvestContext, project: Callable[..., dict[str, Any]]
 ) -> None:
-    registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
-    harvest(source, context)
-    definition = replace(source, fields={**source.fields, "title@fr": "nom"})
+    harvester.registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
+    harvester.harvest()
+    definition = replace(harvester.source, fields={**harvester.source.fields, "title@fr": "nom"})
 
     assert counted(remap(definition, silent)) == {Outcome.NEW: 1, Outcome.UNCHANGED: 9}
 
 
 def test_the_guard_holds_a_plan_that_would_withhold_too_much(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    definition = replace(source, fields={**source.fields, "title@en": "nothing"})
+    definition = replace(filled.source, fields={**filled.source.fields, "title@en": "nothing"})
 
     plan = remap(definition, silent)
 
     assert plan.run.state is State.HELD
     assert "10 of 10 records could not be published" in (plan.hold_reason or "")
-    assert context.ledger.count_published("projects") == 10
+    assert filled.published == 10
 
 
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
-    before, runs = context.journal.head, context.ledger.runs("projects")
+    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
+    before, runs = filled.context.journal.head, filled.context.ledger.runs("projects")
 
     assert counted(remap(definition, silent, dry_run=True)) == {Outcome.CHANGED: 10}
-    assert (context.journal.head, context.ledger.runs("projects")) == (before, runs)
+    assert (filled.context.journal.head, filled.context.ledger.runs("projects")) == (before, runs)
 
 
 def test_a_remap_changes_neither_freshness_nor_the_next_request(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    before = status_file.source_statuses(context, context.now())[0]
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
-    first = context.ledger.runs("projects")[0]
+    before = status_file.source_statuses(filled.context, filled.context.now())[0]
+    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
+    first = filled.context.ledger.runs("projects")[0]
 
     run = remap(definition, silent).run
 
-    after = status_file.source_statuses(context, context.now())[0]
+    after = status_file.source_statuses(filled.context, filled.context.now())[0]
     assert (after.success, after.attempt, after.change) == (
         before.success,
         before.attempt,
@@ -177,13 +163,14 @@ def test_a_remap_needs_an_archived_complete_run(source: Source, silent: HarvestC
 
 
 def test_a_run_that_ended_behind_good_pages_is_remapped_as_far_as_it_came(
-    source: Source, context: HarvestContext, silent: HarvestContext, registry: ProjectRegistry
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    registry.projects[0]["name"] = "Renamed"
-    registry.answer = lambda page: httpx.Response(400, text="too deep") if page == 3 else None
-    early = harvest(source, context)
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
+    filled.registry.projects[0]["name"] = "Renamed"
+    filled.registry.answer = lambda page: (
+        httpx.Response(400, text="too deep") if page == 3 else None
+    )
+    early = filled.harvest()
+    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
 
     plan = remap(definition, silent)
 
@@ -192,64 +179,62 @@ def test_a_run_that_ended_behind_good_pages_is_remapped_as_far_as_it_came(
 
 
 def test_a_missing_archive_is_reported_and_changes_nothing(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    (context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
+    (filled.context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
 
     with pytest.raises(ArchiveError, match=r"archive .*projects\.1\.warc\.gz: No such file"):
-        remap(source, silent)
+        remap(filled.source, silent)
 
-    assert context.ledger.runs("projects")[0].state is State.FAILED
-    assert context.ledger.count_published("projects") == 10
+    assert filled.context.ledger.runs("projects")[0].state is State.FAILED
+    assert filled.published == 10
 
 
 def test_a_url_missing_in_the_archive_is_reported(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
 
     with pytest.raises(
         ArchiveError,
         match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz",
     ):
-        remap(replace(source, url="https://registry.example/other"), silent)
+        remap(replace(filled.source, url="https://registry.example/other"), silent)
 
 
 def test_an_open_harvest_must_be_finished_before_a_remap(
-    source: Source, context: HarvestContext, silent: HarvestContext
+    filled: Harvester, silent: HarvestContext
 ) -> None:
-    harvest(source, context)
-    context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
+    filled.context.ledger.create_run(
+        "projects", filled.context.now(), "rules", is_full=True, since=None
+    )
 
     with pytest.raises(
         PlanError,
         match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`",
     ):
-        remap(source, silent)
+        remap(filled.source, silent)
 
 
 @pytest.mark.parametrize("action", [remap, harvest])
-def test_an_interrupted_remap_is_restarted_by_the_next_run(
-    source: Source, context: HarvestContext, action: Any
-) -> None:
-    harvest(source, context)
-    cut = context.ledger.create_run("projects", context.now(), "rules", is_full=False, since=None)
-    context.ledger.save(replace(cut, last_fetched=cut.started))
+def test_an_interrupted_remap_is_restarted_by_the_next_run(filled: Harvester, action: Any) -> None:
+    cut = filled.context.ledger.create_run(
+        "projects", filled.context.now(), "rules", is_full=False, since=None
+    )
+    filled.context.ledger.save(replace(cut, last_fetched=cut.started))
 
-    plan = action(source, context)
+    plan = action(filled.source, filled.context)
 
     assert plan.run.id == "projects.3"
-    failed = context.ledger.run("projects.2")
+    failed = filled.context.ledger.run("projects.2")
     assert failed is not None
     assert failed.state is State.FAILED
 
 
-def test_a_large_remap_uses_worker_processes(
-    source: Source, context: HarvestContext, silent: HarvestContext
-) -> None:
-    harvest_all([source], context, full=False, dry_run=False, quiet=True)
-    definition = replace(source, fields={**source.fields, "description@en": "owner"})
+def test_a_large_remap_uses_worker_processes(harvester: Harvester, silent: HarvestContext) -> None:
+    harvest_all([harvester.source], harvester.context, full=False, dry_run=False, quiet=True)
+    definition = replace(
+        harvester.source, fields={**harvester.source.fields, "description@en": "owner"}
+    )
     silent.pool.workers, silent.pool.record_count = 1, 10_000
 
     assert counted(remap(definition, silent)) == {Outcome.CHANGED: 10}

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from projects import Harvester
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.outbox import QueuedMessage
@@ -52,20 +53,18 @@ def break_titles(registry: Any, *numbers: int) -> None:
         registry.projects[number]["name"] = ""
 
 
-def test_always_sends_one_report_for_each_run(source: Source, context: HarvestContext) -> None:
-    mailing = Mailing(source, context, "always")
+def test_always_sends_one_report_for_each_run(harvester: Harvester) -> None:
+    mailing = Mailing(harvester.source, harvester.context, "always")
 
     counts = [len(mailing.run()) for _ in range(3)]
 
     assert counts == [1, 1, 1]
 
 
-def test_on_errors_is_silent_until_records_are_withheld(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    mailing = Mailing(source, context, "errors")
+def test_on_errors_is_silent_until_records_are_withheld(harvester: Harvester) -> None:
+    mailing = Mailing(harvester.source, harvester.context, "errors")
     quiet = mailing.run()
-    break_titles(registry, 0)
+    break_titles(harvester.registry, 0)
 
     [queued] = mailing.run()
 
@@ -77,55 +76,49 @@ def test_on_errors_is_silent_until_records_are_withheld(
     assert queued.message.data["type"] == "source.report"
 
 
-def test_on_change_sends_nothing_while_the_same_is_wrong(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    mailing = Mailing(source, context, "change")
-    break_titles(registry, 0)
+def test_on_change_sends_nothing_while_the_same_is_wrong(harvester: Harvester) -> None:
+    mailing = Mailing(harvester.source, harvester.context, "change")
+    break_titles(harvester.registry, 0)
     first = mailing.run()
-    registry.projects[5]["name"] = "Renamed, which no rule is about"
+    harvester.registry.projects[5]["name"] = "Renamed, which no rule is about"
     same = mailing.run()
-    break_titles(registry, 1)
+    break_titles(harvester.registry, 1)
     more = mailing.run()
     for number in (0, 1):
-        registry.projects[number]["name"] = f"Project {number}"
+        harvester.registry.projects[number]["name"] = f"Project {number}"
     fixed = mailing.run()
 
     assert [len(messages) for messages in (first, same, more, fixed)] == [1, 0, 1, 1]
     assert "No record was withheld." in fixed[0].message.text
 
 
-def test_a_restart_sends_no_report_again_even_after_a_long_time(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    mailing = Mailing(source, context, "change")
-    break_titles(registry, 0)
+def test_a_restart_sends_no_report_again_even_after_a_long_time(harvester: Harvester) -> None:
+    mailing = Mailing(harvester.source, harvester.context, "change")
+    break_titles(harvester.registry, 0)
     [queued] = mailing.run()
-    context.ledger.outbox.settle_message(queued.id, sent=context.now())
-    context.ledger.outbox.prune_messages(context.now() + timedelta(days=400))
+    harvester.context.ledger.outbox.settle_message(queued.id, sent=harvester.context.now())
+    harvester.context.ledger.outbox.prune_messages(harvester.context.now() + timedelta(days=400))
 
     mailing.checked.clear()
 
     assert mailing.look(1) == []
 
 
-def test_a_failed_run_is_reported_with_its_reason(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    mailing = Mailing(source, context, "errors")
+def test_a_failed_run_is_reported_with_its_reason(harvester: Harvester) -> None:
+    mailing = Mailing(harvester.source, harvester.context, "errors")
     mailing.run()
-    registry.answer = lambda _page: httpx.Response(404)
+    harvester.registry.answer = lambda _page: httpx.Response(404)
 
     with pytest.raises(HarvestError):
-        harvest(mailing.source, context, full=True)
+        harvest(mailing.source, harvester.context, full=True)
 
     [queued] = mailing.look(0)
     assert queued.message.subject == "Stocktake: projects: failed"
     assert "404" in queued.message.text
 
 
-def test_a_source_that_asks_for_none_gets_none(source: Source, context: HarvestContext) -> None:
-    assert Mailing(source, context, "never").run() == []
+def test_a_source_that_asks_for_none_gets_none(harvester: Harvester) -> None:
+    assert Mailing(harvester.source, harvester.context, "never").run() == []
 
 
 @pytest.mark.parametrize(
@@ -134,10 +127,10 @@ def test_a_source_that_asks_for_none_gets_none(source: Source, context: HarvestC
      ("ru", ("Нет названия.", "Записи: 1")), ("zh", ("没有标题。", "记录: 1")), ("ar", ("لا يوجد عنوان.",))],
 )  # fmt: skip
 def test_the_report_is_in_the_language_of_the_definition(
-    source: Source, context: HarvestContext, registry: Any, language: str, parts: tuple[str, ...]
+    harvester: Harvester, language: str, parts: tuple[str, ...]
 ) -> None:
-    break_titles(registry, 0)
-    mailing = Mailing(source, context, "always")
+    break_titles(harvester.registry, 0)
+    mailing = Mailing(harvester.source, harvester.context, "always")
     mailing.source = replace(
         mailing.source, notify=replace(mailing.source.notify, language=language)
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import DEFINITION
+from projects import DEFINITION, Harvester
 from rows import each
 
 from command_line.problems import LedgerProblems
@@ -98,129 +98,120 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(
      ("ar", "المشكلة 1 في القيد p1: العنوان")],
 )  # fmt: skip
 def test_the_registry_reads_in_the_language_of_its_definition(
-    source: Source, context: HarvestContext, language: str, title: str
+    filled: Harvester, language: str, title: str
 ) -> None:
-    harvest(source, context)
     notify = replace(NOTIFY, language=language)
 
     file_problem(
-        context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake"
+        filled.context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake"
     )
 
     [mail] = [
-        item.message for item in context.ledger.outbox.messages() if item.message.channel == "mail"
+        item.message
+        for item in filled.context.ledger.outbox.messages()
+        if item.message.channel == "mail"
     ]
     assert mail.subject == f"Stocktake: {title}"
     assert "A reader" not in mail.text
 
 
-def test_a_later_harvest_closes_only_what_it_changed(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    title = report(context)
-    goals = report(context, category="classification")
-    other = report(context, "p2")
-    registry.projects[0]["name"] = "Project 1, named rightly"
+def test_a_later_harvest_closes_only_what_it_changed(filled: Harvester) -> None:
+    title = report(filled.context)
+    goals = report(filled.context, category="classification")
+    other = report(filled.context, "p2")
+    filled.registry.projects[0]["name"] = "Project 1, named rightly"
 
-    run = harvest(source, context).run
+    run = filled.harvest().run
 
-    assert [state(context, number) for number in (title, goals, other)] == [
+    assert [state(filled.context, number) for number in (title, goals, other)] == [
         ProblemState.FIXED,
         ProblemState.OPEN,
         ProblemState.OPEN,
     ]
-    fixed = context.ledger.problems.reported_problem(title or 0)
+    fixed = filled.context.ledger.problems.reported_problem(title or 0)
     assert fixed is not None
     assert fixed.run == run.id
 
 
 def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_deleted(
-    source: Source, context: HarvestContext, registry: Any
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
-    number = report(context, address="reader@example.org")
-    registry.projects[0]["name"] = "Project 1, named rightly"
+    number = report(filled.context, address="reader@example.org")
+    filled.registry.projects[0]["name"] = "Project 1, named rightly"
 
-    harvest(source, replace(context, name="Registre national"))
+    harvest(filled.source, replace(filled.context, name="Registre national"))
 
-    problem = context.ledger.problems.reported_problem(number or 0)
-    newest = context.ledger.outbox.messages(1)[0].message
+    problem = filled.context.ledger.problems.reported_problem(number or 0)
+    newest = filled.context.ledger.outbox.messages(1)[0].message
     assert problem is not None
     assert problem.address is None
     assert (newest.address, newest.channel) == ("reader@example.org", "mail")
     assert newest.subject == "Registre national: Le problème que vous avez signalé"
     assert "La notice a été modifiée." in newest.text
     assert f"> {TEXT}" in newest.text
-    assert newest.text.endswith(f"{context.iris.base}problem/{number}\n")
+    assert newest.text.endswith(f"{filled.context.iris.base}problem/{number}\n")
 
 
-def test_an_unchanged_harvest_closes_nothing(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    number = report(context, category="other")
+def test_an_unchanged_harvest_closes_nothing(filled: Harvester) -> None:
+    number = report(filled.context, category="other")
 
-    harvest(source, context, full=True)
+    filled.harvest(full=True)
 
-    assert state(context, number) is ProblemState.OPEN
+    assert state(filled.context, number) is ProblemState.OPEN
 
 
 def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
-    source: Source, context: HarvestContext
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
     filed = FiledProblem("other", TEXT, "reader@example.org", "fr")
 
     numbers = [
-        file_problem(context, "projects", "", filed, NOTIFY, "Stocktake"),
-        file_problem(context, "", "/map", filed, Notify(), "Stocktake"),
+        file_problem(filled.context, "projects", "", filed, NOTIFY, "Stocktake"),
+        file_problem(filled.context, "", "/map", filed, Notify(), "Stocktake"),
     ]
-    harvest(source, context, full=True)
+    filled.harvest(full=True)
 
-    messages = [item.message for item in context.ledger.outbox.messages()]
+    messages = [item.message for item in filled.context.ledger.outbox.messages()]
     [mail] = [message for message in messages if message.channel == "mail"]
-    assert {state(context, number) for number in numbers} == {ProblemState.OPEN}
+    assert {state(filled.context, number) for number in numbers} == {ProblemState.OPEN}
     assert len(messages) == 2
     assert mail.address == "registry@example.org"
-    assert context.iris.source("projects") in mail.text
+    assert filled.context.iris.source("projects") in mail.text
     assert "with this page" in mail.text
     assert "later harvest" not in mail.text
 
 
-def test_a_removed_record_closes_its_problems(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    number = report(context, category="personal")
+def test_a_removed_record_closes_its_problems(filled: Harvester) -> None:
+    number = report(filled.context, category="personal")
 
     approve(
-        context, source, removal.plan_forgetting(source, "p1", context, by="bob").run.id, by="ann"
+        filled.context,
+        filled.source,
+        removal.plan_forgetting(filled.source, "p1", filled.context, by="bob").run.id,
+        by="ann",
     )
 
-    assert state(context, number) is ProblemState.FIXED
-    assert report(context) is None
+    assert state(filled.context, number) is ProblemState.FIXED
+    assert report(filled.context) is None
 
 
-def test_more_problems_of_one_record_than_the_limit_are_refused(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
+def test_more_problems_of_one_record_than_the_limit_are_refused(filled: Harvester) -> None:
     for _ in range(MAX_OF_RECORD):
-        report(context)
+        report(filled.context)
 
     with pytest.raises(ProblemsFullError, match="too many"):
-        report(context)
-    assert report(context, "p2") is not None
+        report(filled.context)
+    assert report(filled.context, "p2") is not None
 
 
-def test_the_portal_sees_neither_text_nor_address(
-    source: Source, context: HarvestContext, tmp_path: Path
-) -> None:
-    harvest(source, context)
+def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: Path) -> None:
     folder = tmp_path / "sources"
     folder.mkdir()
     admin = AdminContext(
-        context.data,
+        filled.context.data,
         folder,
         f"sqlite:///{tmp_path}/ledger.sqlite",
-        context.iris.base,
+        filled.context.iris.base,
         now=lambda: datetime(2026, 3, 2, tzinfo=UTC),
     )
     problems = LedgerProblems(admin)
@@ -232,7 +223,7 @@ def test_the_portal_sees_neither_text_nor_address(
     assert (public.state, public.category, public.record) == (
         "open",
         "title",
-        context.iris.record("projects", "p1"),
+        filled.context.iris.record("projects", "p1"),
     )
     assert "reader" not in repr(public)
     assert TEXT not in repr(public)
@@ -242,11 +233,12 @@ def test_the_portal_sees_neither_text_nor_address(
 
 
 def test_the_portal_names_the_page_and_refuses_an_unknown_source(
-    source: Source, context: HarvestContext, tmp_path: Path
+    filled: Harvester, tmp_path: Path
 ) -> None:
-    harvest(source, context)
     ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
-    admin = AdminContext(tmp_path, tmp_path / "sources", ledger, context.iris.base, context.now)
+    admin = AdminContext(
+        tmp_path, tmp_path / "sources", ledger, filled.context.iris.base, filled.context.now
+    )
     portal = LedgerProblems(admin)
 
     number = portal.file("", "/map", "other", TEXT, "", "en")
@@ -254,7 +246,7 @@ def test_the_portal_names_the_page_and_refuses_an_unknown_source(
 
     assert portal.file("nobody", "", "other", TEXT, "", "en") is None
     assert public is not None
-    assert public.record == f"{context.iris.base}map"
+    assert public.record == f"{filled.context.iris.base}map"
     admin.close()
 
 

@@ -9,16 +9,15 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from projects import Harvester
 from stamina.instrumentation import set_on_retry_hooks
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.retry import install_retry_logging
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
 from harvesters.runs.run_logging import harvest_and_log
-from harvesters.source import Source
 from publisher.logs import configure_logging
 
 
@@ -35,14 +34,14 @@ def events(context: HarvestContext, run: str) -> list[str]:
     return [line.event for line in reversed(context.ledger.run_logs.log_lines(run=run))]
 
 
-def test_the_lines_of_a_run_are_kept_in_order(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
+def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
+    harvester.registry.answer = lambda _: (
+        httpx.Response(503) if len(harvester.registry.request_log) == 1 else None
+    )
 
-    run = harvest_and_log(source, context).run
+    run = harvest_and_log(harvester.source, harvester.context).run
 
-    lines = context.ledger.run_logs.log_lines(run=run.id)[::-1]
+    lines = harvester.context.ledger.run_logs.log_lines(run=run.id)[::-1]
     assert [line.event for line in lines] == [
         "run started",
         "retrying request",
@@ -54,34 +53,32 @@ def test_the_lines_of_a_run_are_kept_in_order(
     assert (lines[-1].fields["outcome"], lines[-1].source) == ("committed", "projects")
 
 
-def test_a_run_with_a_progress_bar_keeps_the_same_lines(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
+def test_a_run_with_a_progress_bar_keeps_the_same_lines(harvester: Harvester) -> None:
     seen: list[int] = []
 
-    run = harvest_and_log(source, context, watch=lambda progress: seen.append(progress.pages)).run
+    run = harvest_and_log(
+        harvester.source, harvester.context, watch=lambda progress: seen.append(progress.pages)
+    ).run
 
-    assert events(context, run.id) == ["run started", *["page stored"] * 4, "run ended"]
+    assert events(harvester.context, run.id) == ["run started", *["page stored"] * 4, "run ended"]
     assert seen == [1, 2, 3, 4]
 
 
-def test_a_failed_run_keeps_its_reason(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    registry.answer = lambda _: httpx.Response(404)
+def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
+    harvester.registry.answer = lambda _: httpx.Response(404)
 
     with pytest.raises(HarvestError):
-        harvest_and_log(source, context)
+        harvest_and_log(harvester.source, harvester.context)
 
-    (line,) = context.ledger.run_logs.log_lines(level="error")
+    (line,) = harvester.context.ledger.run_logs.log_lines(level="error")
     assert (line.run, line.event) == ("projects.1", "run failed")
     assert "404" in line.fields["reason"]
 
 
-def test_a_dry_run_keeps_no_lines(source: Source, context: HarvestContext) -> None:
-    harvest_and_log(source, context, dry_run=True)
+def test_a_dry_run_keeps_no_lines(harvester: Harvester) -> None:
+    harvest_and_log(harvester.source, harvester.context, dry_run=True)
 
-    assert context.ledger.run_logs.log_lines() == []
+    assert harvester.context.ledger.run_logs.log_lines() == []
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
@@ -124,10 +121,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     assert len(writes) < MAX_LINES / 40
 
 
-def test_a_run_whose_log_is_not_kept_leaves_no_name_on_later_lines(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context)
+def test_a_run_whose_log_is_not_kept_leaves_no_name_on_later_lines(filled: Harvester) -> None:
 
     assert "run" not in structlog.contextvars.get_contextvars()
 
@@ -147,40 +141,34 @@ def test_a_ledger_that_cannot_be_written_stops_no_run(
     assert len(run_log._lines) == 1
 
 
-def test_the_log_of_an_old_run_is_deleted(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    first = harvest_and_log(source, context).run
+def test_the_log_of_an_old_run_is_deleted(harvester: Harvester) -> None:
+    first = harvest_and_log(harvester.source, harvester.context).run
     for number in range(30):
-        registry.projects[0]["name"] = f"Name {number}"
-        harvest_and_log(source, context)
+        harvester.registry.projects[0]["name"] = f"Name {number}"
+        harvest_and_log(harvester.source, harvester.context)
 
-    assert events(context, first.id) == []
-    assert events(context, "projects.2") != []
+    assert events(harvester.context, first.id) == []
+    assert events(harvester.context, "projects.2") != []
 
 
-def test_sizes_and_times_of_responses_are_added_up(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    run = harvest_and_log(source, context).run
+def test_sizes_and_times_of_responses_are_added_up(harvester: Harvester) -> None:
+    run = harvest_and_log(harvester.source, harvester.context).run
 
-    stored = context.ledger.run(run.id)
+    stored = harvester.context.ledger.run(run.id)
     assert stored is not None
     assert stored.responses["count"] == run.network["sent"] == 5
     assert stored.responses["bytes"] > 500
     assert 0 <= stored.responses["slowest"] <= stored.responses["milliseconds"]
 
 
-def test_the_log_says_why_records_were_not_published(
-    source: Source, context: HarvestContext
-) -> None:
-    wrong = replace(source, options={**source.options, "key": "nummer"})
+def test_the_log_says_why_records_were_not_published(harvester: Harvester) -> None:
+    wrong = replace(harvester.source, options={**harvester.source.options, "key": "nummer"})
 
-    run = harvest_and_log(wrong, context).run
+    run = harvest_and_log(wrong, harvester.context).run
 
     fields = [
         line.fields
-        for line in context.ledger.run_logs.log_lines(run=run.id)
+        for line in harvester.context.ledger.run_logs.log_lines(run=run.id)
         if line.event == "records not published"
     ]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10

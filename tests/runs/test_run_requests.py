@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
+from projects import Harvester
 from structlog.testing import capture_logs
 
 from harvesters.runs.context import HarvestContext
@@ -29,55 +28,47 @@ def execute_requests(context: HarvestContext, *cards: Source) -> None:
             run_requests.execute_request(request, cards, context, run)
 
 
-def test_a_request_is_claimed_once_and_stores_its_run(
-    source: Source, context: HarvestContext
-) -> None:
-    number = request_run(context)
+def test_a_request_is_claimed_once_and_stores_its_run(harvester: Harvester) -> None:
+    number = request_run(harvester.context)
 
-    execute_requests(context, source)
-    execute_requests(context, source)
+    execute_requests(harvester.context, harvester.source)
+    execute_requests(harvester.context, harvester.source)
 
-    run_request = context.ledger.operators.run_request(number)
+    run_request = harvester.context.ledger.operators.run_request(number)
     assert run_request is not None
-    assert (run_request.run, [run.id for run in context.ledger.runs("projects")]) == (
+    assert (run_request.run, [run.id for run in harvester.context.ledger.runs("projects")]) == (
         "projects.1",
         ["projects.1"],
     )
 
 
-def test_a_request_waits_while_its_source_is_locked(
-    source: Source, context: HarvestContext
-) -> None:
-    request_run(context)
+def test_a_request_waits_while_its_source_is_locked(harvester: Harvester) -> None:
+    request_run(harvester.context)
 
-    with source_lock("projects", context):
-        execute_requests(context, source)
+    with source_lock("projects", harvester.context):
+        execute_requests(harvester.context, harvester.source)
 
-    (waiting,) = context.ledger.operators.waiting_requests()
+    (waiting,) = harvester.context.ledger.operators.waiting_requests()
     assert waiting.source == "projects"
 
 
-def test_a_request_for_an_unknown_source_is_completed_with_an_error(
-    source: Source, context: HarvestContext
-) -> None:
-    number = request_run(context, "nobody")
+def test_a_request_for_an_unknown_source_is_completed_with_an_error(harvester: Harvester) -> None:
+    number = request_run(harvester.context, "nobody")
 
-    execute_requests(context, source)
+    execute_requests(harvester.context, harvester.source)
 
-    run_request = context.ledger.operators.run_request(number)
+    run_request = harvester.context.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "no source definition for 'nobody'"
 
 
-def test_a_request_whose_run_fails_stores_the_run(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    number = request_run(context)
-    registry.answer = lambda _: httpx.Response(404)
+def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
+    number = request_run(harvester.context)
+    harvester.registry.answer = lambda _: httpx.Response(404)
 
-    execute_requests(context, source)
+    execute_requests(harvester.context, harvester.source)
 
-    run_request = context.ledger.operators.run_request(number)
+    run_request = harvester.context.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "projects.1"
 
@@ -91,30 +82,26 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
     assert len(run_requests.claim_requests(context)) == 1
 
 
-def test_a_request_whose_run_ended_before_a_crash_is_complete(
-    source: Source, context: HarvestContext
-) -> None:
-    number = request_run(context)
-    run_requests.claim_requests(context)
-    plan = harvest(source, context, full=True)
+def test_a_request_whose_run_ended_before_a_crash_is_complete(harvester: Harvester) -> None:
+    number = request_run(harvester.context)
+    run_requests.claim_requests(harvester.context)
+    plan = harvester.harvest(full=True)
 
-    run_requests.recover_requests(context)
+    run_requests.recover_requests(harvester.context)
 
-    assert (run_request := context.ledger.operators.run_request(number)) is not None
+    assert (run_request := harvester.context.ledger.operators.run_request(number)) is not None
     assert run_request.run == plan.run.id
-    assert run_requests.claim_requests(context) == []
+    assert run_requests.claim_requests(harvester.context) == []
 
 
-def test_a_request_interrupted_before_its_run_is_requeued(
-    source: Source, context: HarvestContext
-) -> None:
-    harvest(source, context, full=True)
-    number = request_run(context)
-    run_requests.claim_requests(context)
+def test_a_request_interrupted_before_its_run_is_requeued(harvester: Harvester) -> None:
+    harvester.harvest(full=True)
+    number = request_run(harvester.context)
+    run_requests.claim_requests(harvester.context)
 
-    run_requests.recover_requests(context)
+    run_requests.recover_requests(harvester.context)
 
-    assert [request.id for request in run_requests.claim_requests(context)] == [number]
+    assert [request.id for request in run_requests.claim_requests(harvester.context)] == [number]
 
 
 def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> None:

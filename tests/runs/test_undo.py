@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from projects import Harvester
 
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, RecordState, State
@@ -46,39 +47,34 @@ def approve_changes(source: Source, context: HarvestContext, registry: Any) -> s
     return plan.run.id
 
 
-def test_undoing_restores_every_record_as_it_was(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    before = published(context)
-    registry.projects[0]["name"] = "Renamed"
-    del registry.projects[4:]
-    plan = harvest(source, context)
-    plan_decisions.approve(context, source, plan.run.id, by="ann")
-    assert published(context) != before
+def test_undoing_restores_every_record_as_it_was(filled: Harvester) -> None:
+    before = published(filled.context)
+    filled.registry.projects[0]["name"] = "Renamed"
+    del filled.registry.projects[4:]
+    plan = filled.harvest()
+    plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
+    assert published(filled.context) != before
 
-    restoring = undo(context, source, plan.run.id, by="bob", reason="their mistake")
+    restoring = undo(filled.context, filled.source, plan.run.id, by="bob", reason="their mistake")
 
-    undone = context.ledger.run(plan.run.id)
+    undone = filled.context.ledger.run(plan.run.id)
     assert undone is not None
     assert (restoring.state, undone.state, undone.reason) == (
         State.COMMITTED,
         State.UNDONE,
         f"undone by bob: their mistake; {restoring.id} restored what was published before",
     )
-    assert published(context) == before
-    assert context.ledger.operators.audit_entries(1)[0].what == "undone"
-    assert context.ledger.count_missing("projects") == 0
+    assert published(filled.context) == before
+    assert filled.context.ledger.operators.audit_entries(1)[0].what == "undone"
+    assert filled.missing == 0
 
 
-def test_a_record_that_the_approval_added_gets_a_tombstone(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    run = approve_changes(source, context, registry)
+def test_a_record_that_the_approval_added_gets_a_tombstone(harvester: Harvester) -> None:
+    run = approve_changes(harvester.source, harvester.context, harvester.registry)
 
-    restoring = undo(context, source, run, by="bob")
+    restoring = undo(harvester.context, harvester.source, run, by="bob")
 
-    tombstone = "\n".join(published(context)["added"])
+    tombstone = "\n".join(published(harvester.context)["added"])
     assert "was undone by an operator" in tombstone
     assert (restoring.counts["deleted"], restoring.counts["published_after"]) == (
         1,
@@ -86,105 +82,101 @@ def test_a_record_that_the_approval_added_gets_a_tombstone(
     )
 
 
-def test_the_next_run_brings_the_same_changes_again(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    undo(context, source, approve_changes(source, context, registry), by="bob")
+def test_the_next_run_brings_the_same_changes_again(harvester: Harvester) -> None:
+    undo(
+        harvester.context,
+        harvester.source,
+        approve_changes(harvester.source, harvester.context, harvester.registry),
+        by="bob",
+    )
 
-    again = harvest(source, context)
+    again = harvester.harvest()
 
     assert (again.run.state, again.run.is_full) == (State.HELD, True)
     assert again.outcomes[Outcome.CHANGED] == 1
     assert again.vanished > 0
 
 
-def test_an_approval_of_removals_is_undone(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    strict = replace(source, limits=replace(source.limits, misses=0))
-    harvest(strict, context)
-    before = published(context)
-    del registry.projects[4:]
-    plan = harvest(strict, context)
-    plan_decisions.approve(context, strict, plan.run.id, by="ann")
+def test_an_approval_of_removals_is_undone(harvester: Harvester) -> None:
+    strict = replace(harvester.source, limits=replace(harvester.source.limits, misses=0))
+    harvest(strict, harvester.context)
+    before = published(harvester.context)
+    del harvester.registry.projects[4:]
+    plan = harvest(strict, harvester.context)
+    plan_decisions.approve(harvester.context, strict, plan.run.id, by="ann")
 
-    restoring = undo(context, strict, plan.run.id, by="bob")
+    restoring = undo(harvester.context, strict, plan.run.id, by="bob")
 
     assert restoring.counts["published_after"] == plan.published_before
-    assert published(context) == before
+    assert published(harvester.context) == before
 
 
-def test_a_mark_that_the_approval_removed_is_set_again(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    harvest(source, context)
-    missing = registry.projects.pop()
-    harvest(source, context)
-    assert context.ledger.count_missing("projects") == 1
-    registry.projects.append(missing)
-    plan_decisions.hold(context, "projects", by="ann", reason="")
-    plan = harvest(source, context, full=True)
+def test_a_mark_that_the_approval_removed_is_set_again(filled: Harvester) -> None:
+    missing = filled.registry.projects.pop()
+    filled.harvest()
+    assert filled.missing == 1
+    filled.registry.projects.append(missing)
+    plan_decisions.hold(filled.context, "projects", by="ann", reason="")
+    plan = filled.harvest(full=True)
     assert plan.run.state is State.HELD
-    plan_decisions.approve(context, source, plan.run.id, by="ann")
-    assert context.ledger.count_missing("projects") == 0
+    plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
+    assert filled.missing == 0
 
-    undo(context, source, plan.run.id, by="bob")
+    undo(filled.context, filled.source, plan.run.id, by="bob")
 
-    assert context.ledger.count_missing("projects") == 1
+    assert filled.missing == 1
 
 
 @pytest.mark.parametrize("state", [State.COMMITTED, State.HELD, State.RUNNING])
 def test_an_approval_before_another_run_cannot_be_undone(
-    source: Source, context: HarvestContext, registry: Any, state: State
+    harvester: Harvester, state: State
 ) -> None:
-    run = approve_changes(source, context, registry)
-    later = context.ledger.create_run(
-        "projects", context.now() + timedelta(hours=1), "", is_full=True, since=None
+    run = approve_changes(harvester.source, harvester.context, harvester.registry)
+    later = harvester.context.ledger.create_run(
+        "projects", harvester.context.now() + timedelta(hours=1), "", is_full=True, since=None
     )
-    context.ledger.save(replace(later, state=state))
+    harvester.context.ledger.save(replace(later, state=state))
 
     with pytest.raises(PlanError, match="only the newest run"):
-        undo(context, source, run, by="bob")
+        undo(harvester.context, harvester.source, run, by="bob")
 
-    assert find_undoable(context.ledger, "projects") is None
+    assert find_undoable(harvester.context.ledger, "projects") is None
 
 
-def test_a_run_that_no_person_approved_cannot_be_undone(
-    source: Source, context: HarvestContext
-) -> None:
-    plan = harvest(source, context)
+def test_a_run_that_no_person_approved_cannot_be_undone(harvester: Harvester) -> None:
+    plan = harvester.harvest()
 
     with pytest.raises(PlanError, match="if a person approved it"):
-        undo(context, source, plan.run.id, by="bob")
+        undo(harvester.context, harvester.source, plan.run.id, by="bob")
 
 
-def test_an_approval_is_undone_once(source: Source, context: HarvestContext, registry: Any) -> None:
-    run = approve_changes(source, context, registry)
-    undo(context, source, run, by="bob")
+def test_an_approval_is_undone_once(harvester: Harvester) -> None:
+    run = approve_changes(harvester.source, harvester.context, harvester.registry)
+    undo(harvester.context, harvester.source, run, by="bob")
 
     with pytest.raises(PlanError, match="only the newest run"):
-        undo(context, source, run, by="bob")
+        undo(harvester.context, harvester.source, run, by="bob")
 
 
 def test_an_undo_that_the_journal_refuses_is_finished_by_the_next_run(
-    source: Source, context: HarvestContext, registry: Any, monkeypatch: pytest.MonkeyPatch
+    harvester: Harvester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = approve_changes(source, context, registry)
-    entries = len(list(context.journal.entries()))
+    run = approve_changes(harvester.source, harvester.context, harvester.registry)
+    entries = len(list(harvester.context.journal.entries()))
 
     def refuse(*_: object, **__: object) -> None:
         raise JournalError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(context.journal), "append", refuse)
+        patched.setattr(type(harvester.context.journal), "append", refuse)
         with pytest.raises(JournalError):
-            undo(context, source, run, by="bob")
-    registry.projects[0]["name"] = "Project 1"
-    harvest(source, context)
+            undo(harvester.context, harvester.source, run, by="bob")
+    harvester.registry.projects[0]["name"] = "Project 1"
+    harvester.harvest()
 
-    assert len(list(context.journal.entries())) >= entries + 1
-    restored = context.ledger.run("projects.3")
+    assert len(list(harvester.context.journal.entries())) >= entries + 1
+    restored = harvester.context.ledger.run("projects.3")
     assert restored is not None
     assert (restored.state, restored.counts["deleted"]) == (State.COMMITTED, 1)
-    record = context.ledger.stored_records("projects", ["added"])["added"]
+    record = harvester.context.ledger.stored_records("projects", ["added"])["added"]
     assert record.state is RecordState.GONE

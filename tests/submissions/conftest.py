@@ -22,9 +22,11 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.participation.submissions import Submission
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
+from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.runs.context import HarvestContext, open_context
@@ -70,6 +72,14 @@ class SubmissionWorld:
         match = re.search(r"/submit/confirm/(\S+)", self.mails()[-1][1])
         assert match
         return match[1]
+
+    def accept(self, id: str) -> None:
+        """Accept a submission as Grace."""
+        admin = self.context.admin
+        moderation.accept(admin, self.keys["Grace"], moderation.find(admin, id), "")
+
+    def stored(self, id: str) -> Submission:
+        return moderation.find(self.context.admin, id)
 
     def read_key(self) -> tuple[Key, str]:
         """Return a key that may read alone, and its token."""
@@ -160,3 +170,16 @@ async def client(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 def bearer(token: str) -> dict[str, str]:
     """Return the header that shows a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+async def person(
+    world: SubmissionWorld,
+    client: httpx.AsyncClient,
+    mail: str = "jane@example.org",
+    language: str = "",
+) -> dict[str, str]:
+    """Return the header of a person who confirmed an address."""
+    headers = {"Accept-Language": language} if language else {}
+    await client.post("/submissions/confirmations", json={"mail": mail}, headers=headers)
+    path = f"/submissions/confirmations/{world.last_secret()}"
+    return bearer(str((await client.post(path, headers=headers)).json()["token"]))

@@ -20,7 +20,6 @@ from harvesters.ledger.participation.submissions import SubmissionState
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
 from harvesters.participation.comments.admin_routes import routes as moderation_pages
 from harvesters.participation.comments.page_routes import routes
-from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from languages.request_locale import LANGUAGES
 
@@ -64,9 +63,7 @@ async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
     """The path of a post that is in the register."""
     answer = await people.post("/submissions", json=POST, headers=bearer(world.tokens["Ministry"]))
     id = str(answer.json()["id"])
-    moderation.accept(
-        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
-    )
+    world.accept(id)
     world.harvest()
     return f"post/submissions/{id}"
 

@@ -111,10 +111,7 @@ async def test_no_address_is_in_the_journal_or_the_archive(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer(
-        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
-    )
+    token = await person(world, client)
     id = await submitted(client, headers=token)
     await decide(admin, id, "accept")
     world.harvest()
@@ -338,10 +335,7 @@ async def test_a_decision_without_a_mail_server_is_kept(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    token = bearer(
-        (await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"]
-    )
+    token = await person(world, client)
     id = await submitted(client, headers=token)
     world.context.admin.channels = type(world.context.admin.channels)()
 

@@ -11,7 +11,6 @@ import httpx
 from rows import each
 
 from harvesters.ledger.participation import submissions
-from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.quarantine import suspicions
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer
@@ -61,9 +60,7 @@ async def test_a_change_is_scored_too_and_what_is_published_stays(
 ) -> None:
     headers = await person(world, client)
     id = (await send(client, INITIATIVE, headers))["id"]
-    moderation.accept(
-        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
-    )
+    world.accept(id)
 
     changed = await client.put(
         f"/submissions/{id}", json=UNWANTED, headers={**headers, "If-Match": '"2"'}
@@ -95,7 +92,7 @@ async def test_a_moderator_decides_about_what_is_held_back(
     assert id in quarantined.text
     assert "links <bdi>4</bdi>" in page.text
     assert answer.status_code == 303
-    assert moderation.find(world.context.admin, id).state.value == "accepted"
+    assert world.stored(id).state.value == "accepted"
 
 
 async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
@@ -103,7 +100,7 @@ async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
 ) -> None:
     headers = await person(world, client)
     id = (await send(client, UNWANTED, headers))["id"]
-    submitter = moderation.find(world.context.admin, id).submitter
+    submitter = world.stored(id).submitter
     remaining: list[bool] = []
     for days in (89, 2):
         world.clock.advance(timedelta(days=days))

@@ -156,9 +156,7 @@ async def test_an_organization_confirms_by_http(
         await client.post("/submissions", json={"type": "Initiative", "title": {"en": "A"}})
     ).json()["id"]
     waiting = await client.post(f"/submissions/{id}/confirmation")
-    moderation.accept(
-        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
-    )
+    world.accept(id)
     world.clock.advance(YEAR)
 
     confirmed = await client.post(f"/submissions/{id}/confirmation")

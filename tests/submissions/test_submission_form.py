@@ -11,10 +11,10 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from rows import each
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
-from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.questions import QUESTIONS
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
@@ -72,11 +72,34 @@ def hidden(page: httpx.Response, name: str) -> str:
     return match[1]
 
 
+async def reply(
+    page: httpx.Response, browser: httpx.AsyncClient, fields: dict[str, str]
+) -> httpx.Response:
+    """Send the form of a question with these answers."""
+    return await browser.post(page.url.path, data={"was": hidden(page, "was"), **fields})
+
+
+async def begin(browser: httpx.AsyncClient, kind: str = "Initiative") -> httpx.Response:
+    """Begin a draft; return the question for its title."""
+    page = await browser.post("/submit", data={"website": ""})
+    return await reply(page, browser, {"type": kind})
+
+
+async def send(
+    browser: httpx.AsyncClient, path: str, mail: str = "jane@example.org"
+) -> httpx.Response:
+    return await browser.post(path, data={"mail": mail, "website": ""})
+
+
+def checked(page: httpx.Response) -> list[str]:
+    return re.findall(r'value="([^"]+)" checked', page.text)
+
+
 async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Response:
     """Fill in the form, send it and confirm the address; return the page of the submission."""
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
-    await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
+    await send(browser, summary.url.path)
     return await browser.post(f"/submit/confirm/{world.last_secret()}")
 
 
@@ -139,8 +162,8 @@ async def test_each_type_has_its_questions(
     assert 'name="mail"' in summary.text
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "message"),
+@each(
+    "name, answer, message",
     [("type", {}, "The type is one of"), ("title", {"title": ""}, "Write a title."),
      ("title", {"title": "x" * 301}, "It has 301 characters; at most 300 are possible."),
      ("dates", {"start": "31.5.2026"}, "Write the date as year-month-day"),
@@ -152,17 +175,14 @@ async def test_a_message_stands_beside_its_field(
 ) -> None:
     page = await browser.post("/submit", data={"website": ""})
     if name != "type":
-        page = await browser.post(
-            page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
-        )
+        page = await reply(page, browser, {"type": "Initiative"})
         page = await browser.get(page.url.path.replace("/title", f"/{name}"))
 
-    refused = await browser.post(page.url.path, data={"was": hidden(page, "was"), **answer})
+    refused = await reply(page, browser, answer)
 
     assert refused.status_code == 422
-    assert re.search(
-        rf'<p class="fault" id="[\w-]+-fault" role="alert">{re.escape(message)}', refused.text
-    )
+    fault = rf'<p class="fault" id="[\w-]+-fault" role="alert">{re.escape(message)}'
+    assert re.search(fault, refused.text)
     assert 'aria-invalid="true"' in refused.text
     assert all(value in refused.text for value in answer.values())
 
@@ -170,20 +190,15 @@ async def test_a_message_stands_beside_its_field(
 async def test_a_draft_is_opened_by_its_link_on_another_device(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
-    page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
-    page = await browser.post(
-        page.url.path, data={"was": hidden(page, "was"), "title": "Journée", "_language": "fr"}
-    )
-    link = page.url.path
+    page = await begin(browser, "Event")
+    page = await reply(page, browser, {"title": "Journée", "_language": "fr"})
+    title = page.url.path.replace("/description", "/title")
 
     browser.cookies.clear()
-    elsewhere = await browser.get(
-        link.replace("/description", "/title"), headers={"Accept-Language": "ar"}
-    )
+    elsewhere = await browser.get(title, headers={"Accept-Language": "ar"})
     world.clock.advance(timedelta(days=31))
     submissions.prune(world.ledger, world.clock.now(), world.clock.now() - timedelta(days=30))
-    late = await browser.get(link)
+    late = await browser.get(page.url.path)
 
     assert 'value="Journée"' in elsewhere.text
     assert '<html lang="ar" dir="rtl">' in elsewhere.text
@@ -193,15 +208,11 @@ async def test_a_draft_is_opened_by_its_link_on_another_device(
 async def test_two_people_answer_one_question_and_the_second_sees_the_first(
     browser: httpx.AsyncClient,
 ) -> None:
-    page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
-    was = hidden(page, "was")
+    page = await begin(browser, "Event")
 
-    first = await browser.post(page.url.path, data={"was": was, "title": "Open day"})
-    second = await browser.post(page.url.path, data={"was": was, "title": "Closed day"})
-    third = await browser.post(
-        page.url.path, data={"was": hidden(second, "was"), "title": "Closed day"}
-    )
+    first = await reply(page, browser, {"title": "Open day"})
+    second = await reply(page, browser, {"title": "Closed day"})
+    third = await reply(second, browser, {"title": "Closed day"})
 
     assert [answer.status_code for answer in (first, second, third)] == [200, 412, 200]
     assert "<ins>Open day</ins>" in second.text
@@ -209,12 +220,10 @@ async def test_two_people_answer_one_question_and_the_second_sees_the_first(
 
 
 async def test_a_program_is_refused(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    evil = {"Origin": "https://evil.example"}
     trapped = await browser.post("/submit", data={"website": "https://spam.example"})
-    summary = await fill(browser)
-    at_once = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
-    foreign = await browser.post(
-        "/submit", data={"website": ""}, headers={"Origin": "https://evil.example"}
-    )
+    at_once = await send(browser, (await fill(browser)).url.path)
+    foreign = await browser.post("/submit", data={"website": ""}, headers=evil)
 
     assert [answer.status_code for answer in (trapped, at_once, foreign)] == [422, 422, 403]
     assert world.mails() == []
@@ -225,61 +234,36 @@ async def test_a_change_waits_again_and_a_withdrawal_deletes(
 ) -> None:
     page = await sent(world, browser)
     id = page.url.path.rpartition("/")[2]
-    moderation.accept(
-        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
-    )
+    world.accept(id)
 
     page = await browser.get(page.url.path)
     summary = await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
     question = await browser.get(summary.url.path.replace("/summary", "/title"))
-    form = {
-        "was": hidden(question, "was"),
-        "_language": "en",
-        "title": "Fifty telecentres",
-        "then": "summary",
-    }
-    summary = await browser.post(question.url.path, data=form)
+    title = {"_language": "en", "title": "Fifty telecentres", "then": "summary"}
+    summary = await reply(question, browser, title)
     world.clock.advance(timedelta(minutes=1))
     changed = await browser.post(summary.url.path, data={"website": ""})
-    stored = moderation.find(world.context.admin, id)
-    withdrawn = await browser.post(
-        f"/submit/mine/{id}/withdraw",
-        data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")},
-    )
+    stored = world.stored(id)
+    form = {name: hidden(changed, name) for name in ("csrf", "version")}
+    withdrawn = await browser.post(f"/submit/mine/{id}/withdraw", data=form)
 
-    gone = moderation.find(world.context.admin, id)
-    assert (changed.status_code, stored.state.value, stored.title) == (
-        200,
-        "submitted",
-        "Fifty telecentres",
-    )
+    gone = world.stored(id)
+    assert (changed.status_code, withdrawn.status_code) == (200, 200)
+    assert (stored.state.value, stored.title) == ("submitted", "Fifty telecentres")
     assert stored.published
     assert stored.published["title"] == {"en": "Village telecentres"}
-    assert (withdrawn.status_code, gone.state.value, gone.content, gone.published) == (
-        200,
-        "withdrawn",
-        {},
-        None,
-    )
+    assert (gone.state.value, gone.content, gone.published) == ("withdrawn", {}, None)
 
 
 async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     page = await sent(world, browser)
-    id = page.url.path.rpartition("/")[2]
-    links = [
-        (
-            await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
-        ).url.path
-        for _ in range(2)
-    ]
-    for link, title in zip(links, ("First", "Second"), strict=True):
-        question = await browser.get(link.replace("/summary", "/title"))
-        await browser.post(
-            question.url.path,
-            data={"was": hidden(question, "was"), "title": title, "_language": "en"},
-        )
+    csrf, links = {"csrf": hidden(page, "csrf")}, list[str]()
+    for title in ("First", "Second"):
+        links.append((await browser.post(f"{page.url.path}/change", data=csrf)).url.path)
+        question = await browser.get(links[-1].replace("/summary", "/title"))
+        await reply(question, browser, {"title": title, "_language": "en"})
     world.clock.advance(timedelta(minutes=1))
 
     first = await browser.post(links[0], data={"website": ""})
@@ -289,7 +273,7 @@ async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(
     assert [answer.status_code for answer in (first, second, third)] == [200, 412, 200]
     assert '<del dir="auto">en: First</del>' in second.text
     assert '<ins dir="auto">en: Second</ins>' in second.text
-    assert moderation.find(world.context.admin, id).title == "Second"
+    assert world.stored(page.url.path.rpartition("/")[2]).title == "Second"
 
 
 async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(
@@ -327,9 +311,7 @@ async def test_duplicates_are_shown_before_sending(
     world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient
 ) -> None:
     id = (await client.post("/submissions", json=INITIATIVE)).json()["id"]
-    moderation.accept(
-        world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), ""
-    )
+    world.accept(id)
 
     summary = await fill(browser)
 
@@ -337,16 +319,12 @@ async def test_duplicates_are_shown_before_sending(
     assert f'href="/record/submissions/{id}"' in summary.text
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_every_page_is_in_the_language_of_the_browser(
-    world: SubmissionWorld, browser: httpx.AsyncClient, language: str
+    browser: httpx.AsyncClient, language: str
 ) -> None:
     browser.headers["Accept-Language"] = language
-    start = await browser.get("/submit")
-    page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(
-        page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
-    )
+    start, page = await browser.get("/submit"), await begin(browser)
     pages = [
         await browser.get(page.url.path.replace("/title", f"/{item.name}"))
         for item in QUESTIONS
@@ -372,15 +350,9 @@ async def test_an_expired_session_asks_for_the_address(
 async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confirmed(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
-    page = await browser.post("/submit", data={"website": ""})
-    page = await browser.post(
-        page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"}
-    )
+    page = await begin(browser)
     world.clock.advance(timedelta(minutes=1))
-    await browser.post(
-        page.url.path.replace("/title", "/summary"),
-        data={"mail": "jane@example.org", "website": ""},
-    )
+    await send(browser, page.url.path.replace("/title", "/summary"))
 
     confirmed = await browser.post(f"/submit/confirm/{world.last_secret()}")
 
@@ -404,10 +376,10 @@ async def test_a_demo_without_a_mail_server_shows_the_link(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     world.context.admin.channels = replace(world.context.admin.channels, mail=None)
-    refused = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    refused = await send(browser, "/submit/mine")
     world.context.admin.demo = True
 
-    response = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    response = await send(browser, "/submit/mine")
     by_http = await browser.post("/submissions/confirmations", json={"mail": "jane@example.org"})
 
     link = re.search(r'href="http://site\.example(/submit/confirm/[^"]+)"', response.text)
@@ -422,58 +394,43 @@ async def test_a_demo_without_a_mail_server_shows_the_link(
 async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(
     browser: httpx.AsyncClient,
 ) -> None:
-    page = await browser.post("/submit", data={"website": ""})
-    link = page.url.path.removesuffix("/type")
-    answers = (
-        ("type", {"type": "Initiative"}), ("title", {"title": "Clinics", "_language": "en"}),
-        ("description", {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."}),
-    )  # fmt: skip
-    for name, answer in answers:
-        page = await browser.get(f"{link}/{name}")
-        await browser.post(f"{link}/{name}", data={"was": hidden(page, "was"), **answer})
+    page = await begin(browser)
+    link = page.url.path.removesuffix("/title")
+    page = await reply(page, browser, {"title": "Clinics", "_language": "en"})
+    text = "It serves SDG 3, target 9.c and WSIS action line C7: e-health."
+    await reply(page, browser, {"description": text})
 
-    goals = await browser.get(f"{link}/goals")
-    lines = await browser.get(f"{link}/action-lines")
-    await browser.post(f"{link}/goals", data={"was": hidden(goals, "was"), "goal": "3"})
+    goals, lines = await browser.get(f"{link}/goals"), await browser.get(f"{link}/action-lines")
+    await reply(goals, browser, {"goal": "3"})
     after = await browser.get(f"{link}/goals")
 
     offered = re.findall(r'type="checkbox" name="(?:goal|actionLine)" value="([^"]+)"', goals.text)
     assert offered == ["3", "9", "1", "2", *(str(number) for number in range(4, 18) if number != 9)]
     assert "Your text says: “target 9.c”" in goals.text
     assert " checked" not in goals.text
-    assert (
-        re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
-    )
-    assert re.findall(r'value="([^"]+)" checked', after.text) == ["3"]
+    first_line = re.search(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])
+    assert first_line
+    assert first_line[1] == "C7-ehea"
+    assert checked(after) == ["3"]
     assert "SDG 3" not in after.text
 
 
-async def test_targets_follow_the_goals_that_were_chosen(
-    world: SubmissionWorld, browser: httpx.AsyncClient
-) -> None:
-    answers: dict[str, dict[str, object]] = {
-        **ANSWERS,
-        "description": {"description": "It serves target 5.c of the goals."},
-    }
-    summary = await fill(browser, answers)
+async def test_targets_follow_the_goals_that_were_chosen(browser: httpx.AsyncClient) -> None:
+    text = {"description": "It serves target 5.c of the goals."}
+    summary = await fill(browser, {**ANSWERS, "description": dict(text)})
     link = summary.url.path.removesuffix("/summary")
     targets = await browser.get(f"{link}/targets")
-    goals = await browser.get(f"{link}/goals")
 
-    fewer = await browser.post(f"{link}/goals", data={"was": hidden(goals, "was"), "goal": "5"})
+    fewer = await reply(await browser.get(f"{link}/goals"), browser, {"goal": "5"})
     after = await browser.get(f"{link}/summary")
-    none = await browser.post(
-        f"{link}/goals", data={"was": hidden(await browser.get(f"{link}/goals"), "was")}
-    )
+    none = await reply(await browser.get(f"{link}/goals"), browser, {})
 
     offered = re.findall(r'name="target" value="([^"]+)"', targets.text)
-    assert offered[0] == "5.c"
+    assert (offered[0], len(offered)) == ("5.c", 19)
     assert {code.partition(".")[0] for code in offered} == {"4", "5"}
-    assert len(offered) == 19
     assert "Your text says: “target 5.c”" in targets.text
-    assert sorted(re.findall(r'value="([^"]+)" checked', targets.text)) == ["4.4", "5.b"]
-    assert fewer.url.path == f"{link}/targets"
-    assert re.findall(r'value="([^"]+)" checked', fewer.text) == ["5.b"]
+    assert sorted(checked(targets)) == ["4.4", "5.b"]
+    assert (fewer.url.path, checked(fewer)) == (f"{link}/targets", ["5.b"])
     assert "4.4 " not in after.text
     assert "Girls learn" not in after.text
     assert none.url.path == f"{link}/dates"
@@ -482,58 +439,39 @@ async def test_targets_follow_the_goals_that_were_chosen(
 async def test_rules_are_shown_beside_the_field_when_the_answer_arrives(
     browser: httpx.AsyncClient,
 ) -> None:
-    summary = await fill(browser)
-    link = summary.url.path.removesuffix("/summary")
-    dates, about = await browser.get(f"{link}/dates"), await browser.get(f"{link}/description")
+    link = (await fill(browser)).url.path.removesuffix("/summary")
+    wrong = {"start": "2025-05-01", "end": "2024-01-01"}
 
-    reversed_dates = await browser.post(
-        f"{link}/dates",
-        data={"was": hidden(dates, "was"), "start": "2025-05-01", "end": "2024-01-01"},
-    )
-    await browser.post(f"{link}/description", data={"was": hidden(about, "was"), "description": ""})
-    without = await browser.get(f"{link}/summary")
-    stored = await browser.get(f"{link}/dates")
-
-    goes_on = await browser.post(
-        f"{link}/dates",
-        data={"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2024-01-01"},
-    )
-    seen = {"was": hidden(stored, "was"), "start": "2025-05-01", "end": "2023-01-01", "seen": "yes"}
-    by_script = await browser.post(f"{link}/dates", data=seen)
+    reversed_dates = await reply(await browser.get(f"{link}/dates"), browser, wrong)
+    await reply(await browser.get(f"{link}/description"), browser, {"description": ""})
+    without, stored = await browser.get(f"{link}/summary"), await browser.get(f"{link}/dates")
+    goes_on = await reply(stored, browser, wrong)
+    by_script = await reply(stored, browser, {**wrong, "end": "2023-01-01", "seen": "yes"})
 
     assert (reversed_dates.status_code, reversed_dates.url.path) == (200, f"{link}/dates")
+    hint = r'value="2025-05-01"[^>]*>\s*<p class="hint[^"]*" data-live="start" aria-live="polite">[^<]+</p>'
     for page in (reversed_dates, stored):
-        assert re.search(
-            r'value="2025-05-01"[^>]*>\s*<p class="hint[^"]*" data-live="start" aria-live="polite">[^<]+</p>',
-            page.text,
-        )
+        assert re.search(hint, page.text)
     assert goes_on.url.path == by_script.url.path == f"{link}/picture"
-    assert re.search(
-        r'<b>What is it about\?</b>.*?</dt>\s*<dd class="(quiet|fault)">[^<]+</dd>',
-        without.text,
-        re.DOTALL,
-    )
+    missing = r'<b>What is it about\?</b>.*?</dt>\s*<dd class="(quiet|fault)">[^<]+</dd>'
+    assert re.search(missing, without.text, re.DOTALL)
 
 
 async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(
     browser: httpx.AsyncClient,
 ) -> None:
-    page = await browser.post("/submit", data={"website": ""})
-    link = page.url.path.removesuffix("/type")
-    await browser.post(f"{link}/type", data={"was": hidden(page, "was"), "type": "Initiative"})
-    question = await browser.get(f"{link}/title")
+    question = await begin(browser)
+    link = question.url.path.removesuffix("/title")
 
-    long = await browser.post(f"{link}/title/check", data={"title": "x" * 301, "_language": "en"})
-    empty = await browser.post(f"{link}/title/check", data={"title": "", "_language": "en"})
-    foreign = await browser.post(
-        f"{link}/title/check", data={"title": "x"}, headers={"Origin": "https://evil.example"}
-    )
-    unknown = await browser.post(f"{link}/weather/check", data={})
-    form = {"was": hidden(question, "was"), "title": "Telecentres", "_language": "en"}
-    await browser.post(f"{link}/title", data=form)
-    rule = await browser.post(
-        f"{link}/dates/check", data={"start": "2025-05-01", "end": "2024-01-01"}
-    )
+    async def check(name: str, origin: str = SITE, **fields: str) -> httpx.Response:
+        return await browser.post(f"{link}/{name}/check", data=fields, headers={"Origin": origin})
+
+    long = await check("title", title="x" * 301, _language="en")
+    empty = await check("title", title="", _language="en")
+    foreign = await check("title", "https://evil.example", title="x")
+    unknown = await check("weather")
+    await reply(question, browser, {"title": "Telecentres", "_language": "en"})
+    rule = await check("dates", start="2025-05-01", end="2024-01-01")
 
     assert f'data-check="{link}/title/check"' in question.text
     (message,) = long.json()["messages"]
@@ -544,9 +482,8 @@ async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(
     assert [each["field"] for each in rule.json()["messages"]] == ["start"], rule.text
     assert 'value="2024-01-01"' not in (await browser.get(f"{link}/dates")).text
     assert "script-src 'self'" in question.headers["Content-Security-Policy"]
-    assert (
-        (await browser.get("/submit/form.js")).headers["Content-Type"].startswith("text/javascript")
-    )
+    script = await browser.get("/submit/form.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
 
 
 async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(
@@ -559,16 +496,13 @@ async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(
     world.context.organizations = lambda name: known.get(name, [])
 
     summary = await fill(browser)
+    path = summary.url.path.replace("/summary", "/use-name")
     decision = {"before": "University of the Coast", "after": "Coast University"}
-    after = await browser.post(summary.url.path.replace("/summary", "/use-name"), data=decision)
-    made_up = await browser.post(
-        summary.url.path.replace("/summary", "/use-name"), data={**decision, "after": "Evil Inc"}
-    )
+    after = await browser.post(path, data=decision)
+    made_up = await browser.post(path, data={**decision, "after": "Evil Inc"})
 
-    assert (
-        '<bdi>Ministry of Information</bdi>: <a href="/id/organization/a/ministry">in the register</a>'
-        in summary.text
-    )
+    link = '<a href="/id/organization/a/ministry">in the register</a>'
+    assert f"<bdi>Ministry of Information</bdi>: {link}" in summary.text
     assert "Is “University of the Coast” one of these?" in summary.text
     assert (after.status_code, after.url.path) == (200, summary.url.path)
     assert "Coast University\nThe Fund" in after.text
