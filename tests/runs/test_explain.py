@@ -298,7 +298,8 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
     filled: Harvester, tmp_path: Path
 ) -> None:
     definition = [
-        'title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{filled.source.url}"', f'licence = "{filled.source.licence}"',
+        'title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{filled.source.url}"',
+        f'licence = "{filled.source.licence}"',
     ]  # fmt: skip
     options = [f"{name} = {json.dumps(value)}" for name, value in filled.source.options.items()]
     fields = [

@@ -144,7 +144,7 @@ def test_links_are_checked_once_with_a_small_request_and_published(
     assert states(filled.context) == dict.fromkeys("123", LinkState.ALIVE)
     assert published(filled.context) == dict.fromkeys("123", "alive")
     [run] = [run for run in [filled.context.ledger.last_run(LINKS, [State.COMMITTED])] if run]
-    assert run.entry == filled.context.journal.head.number  # type: ignore[union-attr]
+    assert run.entry == filled.context.journal.head.number
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions.app import MODERATION
 from vocab.iris import BASE
 
-from .conftest import INITIATIVE, SubmissionWorld, bearer, definition
+from .conftest import INITIATIVE, SubmissionWorld, bearer, definition, person
 
 EVENT = {
     "type": "Event",

@@ -20,19 +20,20 @@ GRAPHS = {graph.rpartition("/")[2]: lines for graph, lines in statements(IRIS.ba
 SDG = "http://metadata.un.org/sdg/"
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
 
-LINES = {
+LINES: dict[str | None, list[str]] = {
     "C7-ehea": ["C7. E-Health", "C7 e-health", "e-Health", "eHealth", "AL C7 (E-health)", "C7-ehea", "C7. ICT APPLICATIONS: E-HEALTH",
       "\u04217. \u0415-health", "Электронное здравоохранение"], "C7-esci": ["ICT applications: e-science"],
     "C7-egov": ["C7 ICT Applications I, e-government"], "C2": ["\u04212", "\u0441 2", "\uff23\uff12"], "C7": ["C7",
       "C7: ICT applications"], "C5": ["C 5", "c05"],
     "C10": ["C10"], "C1": ["C1"], "C11": ["Action line C11",
       "C11. INTERNATIONAL AND REGIONAL COOPERATION"], "C4": ["WSIS Action Line C4: Capacity building", "Le renforcement des capacités",
-      "能力建设"], "C3": ["C3: Access to information knowledge"], "C9": ["Media"], None: ["Renforcement des capacités", "C12", "C0", "C", "",
+      "能力建设"], "C3": ["C3: Access to information knowledge"], "C9": ["Media"],
+    None: ["Renforcement des capacités", "C12", "C0", "C", "",
       "C1, C2", "C1; C7 e-health", "C3. Media", "C4. E-health", "C7.4", "C7: e-health and e-learning", "C4 plants", "C4ISR", "health",
       "information"],
 }  # fmt: skip
 
-GOALS = {
+GOALS: dict[str | None, list[str | int]] = {
     "4": ["SDG 4", "SDG4", "#SDG4", "sdg-04", "Goal 4", "goal 04.", "SDG4: Quality education", "SDG 4 - Quality Education",
       "4 - Quality Education", "4. Quality education", "Quality education",
       "Ensure inclusive and equitable quality education and promote lifelong learning opportunities for all", "4", 4, "\u0664", "\uff14",
@@ -42,14 +43,14 @@ GOALS = {
       "Target 4", "4 Mbps", "4 - projects", "SDG 4 and SDG 5", "SDG 4: Gender equality", "4, 5", "2030"],
 }  # fmt: skip
 
-TARGETS = {
+TARGETS: dict[str | None, list[str]] = {
     "4.4": ["4.4", "04.04", "Target 4.4", "SDG 4.4", "SDG target 4.4", "Cible 4.4", "Meta 4.4",
       "4.4: By 2030, substantially increase the number of youth", "http://metadata.un.org/sdg/4.4", "\uff14.\uff14"], "4.b": ["4.b",
       "4.B"], "17.19": ["17.19"], "16.10": ["16.10"], "16.1": ["16.1"], None: ["4", "4.9", "4.d", "4.4.1", "18.1", "4.4 Mbps", "4.4, 4.5",
       "1.5 degrees", ""],
 }  # fmt: skip
 
-COUNTRIES = {
+COUNTRIES: dict[str | None, list[str | int]] = {
     "404": ["Kenya", "KENYA", " kenya ", "KE", "KEN", "404", 404, "肯尼亚", "كينيا", "Кения", "Kenia", "the Republic of Kenya",
       "Kenya, Republic of", "http://metadata.un.org/sdg/codes/geoArea/404"], "004": [4, "004"], "364": ["Iran (Islamic Republic of)",
       "Iran, Islamic Rep."], "834": ["Tanzania, United Republic of", "Tanzania"], "499": ["MONTENEGRO (REPUBLIC OF)"],
