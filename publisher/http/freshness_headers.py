@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.errors import PublisherError
+from publisher.http.representation import REVALIDATED
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import (
     SourceStatus,
@@ -66,6 +67,10 @@ class FreshnessMiddleware:
                 response := MutableHeaders(scope=message)
             ):
                 response.update(headers)
+                if APPLYING_HEADER in headers and response.get("Cache-Control") == REVALIDATED:
+                    # it may show a part of the entry, and the tag would say that it is a state
+                    response["Cache-Control"] = "no-store"
+                    del response["ETag"]
             await send(message)
 
         return await self._app(scope, receive, send_with_headers)

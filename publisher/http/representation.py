@@ -22,6 +22,8 @@ from publisher.http.links import Link, link_header, typed_link
 from publisher.http.negotiation import FormatT, best_match, choose_format, wants_html
 from publisher.http.problems import HTTPProblem
 
+REVALIDATED = "public, no-cache"  # kept by caches, which ask each time whether it is current
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceURLs:
@@ -129,7 +131,7 @@ def build_response(request: Request, representation: Representation) -> Response
     headers without body.
     """
     etag = f'"{blake2b(representation.body, digest_size=12).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "public, no-cache", **representation.headers}
+    headers = {"ETag": etag, "Cache-Control": REVALIDATED, **representation.headers}
     if representation.negotiated:
         headers["Vary"] = ", ".join(dict.fromkeys(filter(None, ("Accept", headers.get("Vary")))))
     if links := link_header(representation.links):

@@ -336,8 +336,13 @@ async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
     )
     async with service, _client(service) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
-    assert answer.status_code == 200
-    return answer.headers.get("Stocktake-Applying-Entry"), answer.headers.get("ETag")
+        record = await client.get("/record/demo/3.ttl")
+    assert (answer.status_code, record.status_code) == (200, 200)
+    entry, tag = (answer.headers.get(name) for name in ("Stocktake-Applying-Entry", "ETag"))
+    assert record.headers.get("Stocktake-Applying-Entry") == entry
+    assert ("ETag" in record.headers) is (tag is not None)
+    assert record.headers["Cache-Control"] == answer.headers["Cache-Control"]
+    return entry, tag
 
 
 def _undone(rows: list[str], journal: Path) -> int:
