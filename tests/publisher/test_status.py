@@ -277,6 +277,8 @@ async def test_a_source_that_published_nothing_has_a_page_of_its_state(
     assert f'href="/source/{source}"' in listed.text
     assert f"<h1>{source}</h1>" in page.text
     assert f'<span class="state {"failing" if source == "beta" else "new"}">' in page.text
+    assert "<h2>Records</h2>" not in page.text
+    assert "Cite this number" not in page.text
     assert "ops:publishedRecords" in turtle.text
     assert "gamma" not in turtle.text
     assert {link for link in links if (await client.get(link)).status_code != 200} == set()

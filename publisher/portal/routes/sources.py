@@ -105,7 +105,7 @@ async def _show(
         graphs=DATA_FORMATS.values(),
         urls=document.urls,
         block=jsonld_block(source_markup(description, count, origin(request))),
-        about=await _statistics(service, name),
+        about=await _statistics(service, name) if description.one("dct:title") else None,
         name=name,
     )
 
