@@ -141,7 +141,7 @@ COMMANDS = {
         "command_line.publishing.diff",
         "app",
         "diff",
-        "Compare the records at two moments: counts, new, gone and changed, or one record field by field.",
+        "Compare the records at two moments: counts, new, vanished, gone and changed, or one record field by field.",
     ),
     "export": (
         "command_line.publishing.editions",
