@@ -38,6 +38,7 @@ from harvesters.pipeline.record_processor import (
     create_processor,
 )
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
+from harvesters.runs import run_start
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
@@ -502,20 +503,21 @@ class CutOffError(BaseException):
 
 
 def test_run_that_is_cut_off_again_and_again_without_a_page_fails(
-    context: HarvestContext, registry: PagedRegistry
+    context: HarvestContext, registry: PagedRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_off(page: int) -> None:
         if page == 2:
             raise CutOffError
 
+    monkeypatch.setattr(run_start, "_MAX_RESUMPTIONS", 2)
     registry.before = cut_off
-    for _ in range(11):
+    for _ in range(3):
         with pytest.raises(CutOffError):
             harvest(definition(), context)
 
     with pytest.raises(
         CrashLoopError,
-        match=r"projects: projects\.1 was aborted: its process was killed 11 times after page 1",
+        match=r"projects: projects\.1 was aborted: its process was killed 3 times after page 1",
     ):
         harvest(definition(), context)
 
