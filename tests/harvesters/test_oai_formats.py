@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import httpx
@@ -14,16 +12,15 @@ from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai import rdf_metadata
-from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 
-from .conftest import DefineSource, Handler
-from .simulated import START, Oai, SimulatedRecord, open_client, records
+from .conftest import DefineSource
+from .simulated import START, Oai, SimulatedRecord, harvest, items, keys, records
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
 RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">
@@ -55,47 +52,32 @@ def one(metadata: str) -> str:
     return f"<ListRecords><record>{head}<metadata>{metadata}</metadata></record></ListRecords>"
 
 
-def harvest(respond: Handler, source: Source, cursor: str | None = None) -> list[Page[Any]]:
-    with open_client(respond) as fetch:
-        return list(collect(source, fetch, None, cursor))
+@pytest.fixture
+def graph(define_source: DefineSource) -> Source:
+    return define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
 
 
-def items(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
+def read_one(metadata: str, source: Source) -> Any:
+    (item,) = items(harvest(lambda _: answer(one(metadata)), source))
+    return item
 
 
 @each("prefix", METADATA)
 def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(
     prefix: str, define_source: DefineSource, words: Crosswalks
 ) -> None:
-    path, prefixes = PATHS[prefix]
-    source = define_source(
-        "oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes}
-    )
+    path, namespaces = PATHS[prefix]
+    options = {"prefix": prefix, "namespaces": namespaces}
+    source = define_source("oai-pmh", fields={"title": path}, options=options)
 
-    (record,) = items(
-        harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source)
-    )
+    (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))  # fmt: skip
 
-    assert [
-        text.value for text in check_compatible(source)[1].prepare(source, words)(record).titles
-    ] == ["Wells"]
+    mapped = check_compatible(source)[1].prepare(source, words)(record)
+    assert [text.value for text in mapped.titles] == ["Wells"]
 
 
-def test_rdf_brings_a_graph(define_source: DefineSource) -> None:
-    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
-
-    (record,) = items(harvest(lambda _: answer(one(RDF)), source))
-
-    assert check_compatible(source)[0].payload_type is Payload.GRAPH
-    assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
-    assert [
-        value(term) for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)
-    ] == ["Wells", "Water"]
-
-
-def test_metadata_in_rdf_is_parsed_only_when_its_payload_is_needed(
-    define_source: DefineSource, monkeypatch: pytest.MonkeyPatch
+def test_rdf_brings_a_graph_that_is_parsed_only_when_its_payload_is_needed(
+    graph: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parses: list[bytes] = []
 
@@ -104,71 +86,55 @@ def test_metadata_in_rdf_is_parsed_only_when_its_payload_is_needed(
         return parse_quads(content, *rest)
 
     monkeypatch.setattr(rdf_metadata, "parse_quads", count)
-    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
 
-    (record,) = items(harvest(lambda _: answer(one(RDF)), source))
+    record = read_one(RDF, graph)
 
     assert parses == []
-    assert record.payload.properties
+    assert check_compatible(graph)[0].payload_type is Payload.GRAPH
+    payload = record.payload
+    assert (record.key, payload.subject.value) == ("k", "https://registry.example/w")
+    terms = compile_path("dct:title | dct:publisher/foaf:name")(payload)
+    assert [value(term) for term in terms] == ["Wells", "Water"]
     assert parses == [record.raw]
 
 
-def test_metadata_that_is_no_rdf_is_refused_when_it_is_parsed(define_source: DefineSource) -> None:
-    source = define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
-    body = RDF.replace("<dct:title ", '<dct:title rdf:about="x" rdf:resource="y" ')
-
-    (record,) = items(harvest(lambda _: answer(one(body)), source))
+def test_metadata_that_is_no_rdf_is_refused_when_it_is_parsed(graph: Source) -> None:
+    record = read_one(RDF.replace("<dct:title ", '<dct:title rdf:about="x" rdf:resource="y" '), graph)  # fmt: skip
 
     with pytest.raises(ParseError, match="its RDF/XML cannot be read"):
         _ = record.payload
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     ["<a/>", "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>", RDF.replace("rdf:about", "rdf:nodeID")],
 )  # fmt: skip
-def test_metadata_that_is_no_rdf_is_unreadable_alone(
-    body: str, define_source: DefineSource
-) -> None:
-    (item,) = items(
-        harvest(
-            lambda _: answer(one(body)),
-            define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"}),
-        )
-    )
+def test_metadata_that_is_no_rdf_is_unreadable_alone(body: str, graph: Source) -> None:
+    item = read_one(body, graph)
 
     assert (type(item), item.key) == (InvalidRecord, "k")
 
 
 def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source: DefineSource) -> None:
-    with pytest.raises(
-        SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"
-    ):
-        check_compatible(
-            define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
-        )
+    source = define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
+
+    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF"):  # fmt: skip
+        check_compatible(source)
 
 
 def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(
     define_source: DefineSource,
 ) -> None:
-    formats = "".join(
-        f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>"
-        for name in ("oai_dc", "mods")
-    )
+    formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc",
+    "mods"))  # fmt: skip
 
     def respond(request: httpx.Request) -> httpx.Response:
-        result = request.url.params["verb"] == "ListMetadataFormats"
-        return answer(
-            f"<ListMetadataFormats>{formats}</ListMetadataFormats>"
-            if result
-            else '<error code="cannotDisseminateFormat"/>'
-        )
+        if request.url.params["verb"] == "ListMetadataFormats":
+            return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>")
+        return answer('<error code="cannotDisseminateFormat"/>')
 
-    with pytest.raises(
-        ParseError,
-        match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'",
-    ):
+    message = "cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"
+    with pytest.raises(ParseError, match=message):
         harvest(respond, define_source("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
 
 
@@ -200,39 +166,34 @@ def test_sets_are_chosen_by_their_beginning(define_source: DefineSource) -> None
 
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
 
-    assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
-    assert [
-        element["set"] for element in respond.request_log if element["verb"] == "ListRecords"
-    ] == ["project:a", "project:b"]
+    lists = [element for element in respond.request_log if element["verb"] == "ListRecords"]
+    assert sorted(keys(pages)) == ["k0", "k1", "k3"]
+    assert [element["set"] for element in lists] == ["project:a", "project:b"]
 
 
 def test_an_unknown_set_is_reported_with_the_known_ones(define_source: DefineSource) -> None:
-    with pytest.raises(
-        ParseError,
-        match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct",
-    ):
+    known = "news, other, project:a, project:b"
+
+    with pytest.raises(ParseError, match=rf"no set is called proj-\*; the repository has {known}; correct"):  # fmt: skip
         harvest(repository(), define_source("oai-pmh", "oai_dc", options={"set": "proj-*"}))
 
 
-@pytest.mark.parametrize("message", [True, False])
+@each("singly", [True, False])
 def test_records_are_requested_one_by_one_where_configured_or_needed(
-    message: bool, define_source: DefineSource
+    singly: bool, define_source: DefineSource
 ) -> None:
     stored = records(25, deleted=[3])
     respond = Oai(stored)
 
     def deaf(request: httpx.Request) -> httpx.Response:
-        return (
-            answer('<error code="badVerb"/>')
-            if request.url.params["verb"] == "ListRecords"
-            else respond(request)
-        )
+        is_list = request.url.params["verb"] == "ListRecords"
+        return answer('<error code="badVerb"/>') if is_list else respond(request)
 
-    pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": message}))
+    pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": singly}))
 
-    assert [(type(item), item.key) for item in items(pages)] == [
-        (DeletedRecord if element.deleted else Record, element.key) for element in stored
-    ]
+    assert {item.key: type(item) for item in items(pages)} == {
+        element.key: DeletedRecord if element.deleted else Record for element in stored
+    }
     assert pages[-1].incomplete_reason is None
     assert sum(element["verb"] == "GetRecord" for element in respond.request_log) == 24
 
@@ -243,9 +204,7 @@ def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source: De
     whole = harvest(respond, source)
 
     for number, page in enumerate(whole[:-1], 1):
-        assert [item.key for item in items(harvest(respond, source, page.cursor))] == [
-            item.key for item in items(whole[number:])
-        ]
+        assert keys(harvest(respond, source, cursor=page.cursor)) == keys(whole[number:])
 
 
 def test_a_repository_without_records_is_complete_one_by_one_too(
@@ -257,22 +216,21 @@ def test_a_repository_without_records_is_complete_one_by_one_too(
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_real_lists_of_sets_and_prefixes_are_read(define_source: DefineSource) -> None:
-    files = {
-        "ListSets": "sickle_ListSets.xml",
-        "ListMetadataFormats": "sickle_ListMetadataFormats.xml",
-    }
-
+@each(
+    "options, message",
+    [({"set": "nothing*"}, r"no set is called nothing\*; the repository has "),
+     ({}, r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, ")],
+)  # fmt: skip
+def test_real_lists_of_sets_and_prefixes_are_read(
+    options: dict[str, str], message: str, define_source: DefineSource
+) -> None:
     def respond(request: httpx.Request) -> httpx.Response:
-        name = files.get(request.url.params["verb"], "sickle_cannotDisseminateFormat.xml")
-        return httpx.Response(200, content=(replay.FEEDS / "oai" / name).read_bytes())
+        verb = request.url.params["verb"]
+        name = verb if verb in ("ListSets", "ListMetadataFormats") else "cannotDisseminateFormat"
+        return httpx.Response(200, content=(replay.FEEDS / "oai" / f"sickle_{name}.xml").read_bytes())  # fmt: skip
 
-    with pytest.raises(ParseError, match=r"no set is called nothing\*; the repository has "):
-        harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "nothing*"}))
-    with pytest.raises(
-        ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "
-    ):
-        harvest(respond, define_source("oai-pmh", "oai_dc"))
+    with pytest.raises(ParseError, match=message):
+        harvest(respond, define_source("oai-pmh", "oai_dc", options=options))
 
 
 PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"
@@ -291,48 +249,31 @@ def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
     return f"<record>{head}{metadata}{about}</record>"
 
 
-def same(reply: httpx.Response, request: httpx.Request) -> httpx.Response:
-    return reply
-
-
 def lineages(
-    define_source: DefineSource, *records: str, prefix: str = "datacite", **options: bool
+    define_source: DefineSource, *records: str, prefix: str = "datacite"
 ) -> list[tuple[str, ...]]:
-    source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix, **options})
-    return [
-        item.lineage
-        for item in items(
-            harvest(
-                lambda request: answer(f"<ListRecords>{''.join(records)}</ListRecords>"), source
-            )
-        )
-    ]
+    source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix})
+    response = answer(f"<ListRecords>{''.join(records)}</ListRecords>")
+    return [item.lineage for item in items(harvest(lambda request: response, source))]
 
 
 def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source: DefineSource) -> None:
-    record = passed_on(
-        "c-7",
-        origin(
-            "https://c.example/oai",
-            "c/7 &amp; 8",
-            origin("http://a.example/oai?db=x#top", "oai:a.example:7"),
-        ),
-    )
+    oldest = origin("http://a.example/oai?db=x#top", "oai:a.example:7")
 
-    assert lineages(define_source, record) == [
-        (
-            "http://a.example/oai?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc",
-            "https://c.example/oai?verb=GetRecord&identifier=c%2F7+%26+8&metadataPrefix=oai_dc",
-        )
-    ]
+    (chain,) = lineages(define_source, passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", oldest)))  # fmt: skip
+
+    assert chain == (
+        "http://a.example/oai?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc",
+        "https://c.example/oai?verb=GetRecord&identifier=c%2F7+%26+8&metadataPrefix=oai_dc",
+    )
 
 
 def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) -> None:
-    (chain,) = lineages(
-        define_source, passed_on("k", origin("https://a.example/oai", "7"), "rdf"), prefix="rdf"
-    )
+    record = passed_on("k", origin("https://a.example/oai", "7"), "rdf")
 
-    assert chain == ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
+    assert lineages(define_source, record, prefix="rdf") == [
+        ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
+    ]
 
 
 @each(
@@ -360,24 +301,18 @@ def test_a_container_nested_without_end_has_twenty_levels(define_source: DefineS
 def test_one_container_in_several_records_is_the_origin_of_none(
     define_source: DefineSource,
 ) -> None:
-    same, other = origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8")
+    same, other = (origin("https://a.example/oai", key) for key in "78")
+    records = [passed_on(key, about) for key, about in (("k1", same), ("k2", same), ("k3", other))]
 
-    chains = lineages(
-        define_source, passed_on("k1", same), passed_on("k2", same), passed_on("k3", other)
-    )
-
-    assert [len(chain) for chain in chains] == [0, 0, 1]
+    assert [len(chain) for chain in lineages(define_source, *records)] == [0, 0, 1]
 
 
 def test_a_record_whose_chain_alone_changes_is_read_again(define_source: DefineSource) -> None:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
     containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
-    bodies = [
-        answer(f"<ListRecords>{passed_on('k', container)}</ListRecords>")
-        for container in containers
-    ]
+    bodies = [answer(f"<ListRecords>{passed_on('k', about)}</ListRecords>") for about in containers]
 
-    before, after, plain = (items(harvest(partial(same, body), source))[0] for body in bodies)
+    before, after, plain = (items(harvest(lambda _, body=body: body, source))[0] for body in bodies)
 
     assert before.raw == after.raw == plain.raw == plain.digested
     assert len({before.digested, after.digested, plain.digested}) == 3
