@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -312,7 +313,9 @@ def test_a_record_whose_chain_alone_changes_is_read_again(define_source: DefineS
     containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
     bodies = [answer(f"<ListRecords>{passed_on('k', about)}</ListRecords>") for about in containers]
 
-    before, after, plain = (items(harvest(lambda _, body=body: body, source))[0] for body in bodies)
+    before, after, plain = (
+        items(harvest(partial(lambda body, _: body, body), source))[0] for body in bodies
+    )
 
     assert before.raw == after.raw == plain.raw == plain.digested
     assert len({before.digested, after.digested, plain.digested}) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from rows import each
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import IdentityError
@@ -31,31 +32,33 @@ SEEN = datetime(2026, 1, 1)
 
 def initiative(key: str, title: str, lead: str, start: str | None = "2024-02-01") -> Initiative:
     parties = (Party(Role.LEAD, Text(lead), country=KENYA),)
-    return Initiative(
-        key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=parties, start=start
-    )
+    texts = (Text(title, "en"),)
+    return Initiative(key=key, titles=texts, countries=(KENYA,), parties=parties, start=start)
 
 
 RECORDS = [
-    (
-        "north",
-        initiative("1", "Telemedicine for the clinics of Marsabit", "Kenya ICT Action Network"),
-    ),
-    (
-        "south",
-        initiative("a", "TELEMEDICINE for clinics of Marsabit", "Kenya ICT Action Network Ltd."),
-    ),
+    ("north", initiative("1", "Telemedicine for the clinics of Marsabit", "Kenya ICT Action Network")),
+    ("south", initiative("a", "TELEMEDICINE for clinics of Marsabit", "Kenya ICT Action Network Ltd.")),
     ("south", initiative("b", "Telemedicine for Marsabit clinics", "Marsabit County", start=None)),
-    *(
-        (
-            "north",
-            initiative(
-                f"x{number}", f"Subject{number} of place{number}", f"Body{number} of topic{number}"
-            ),
-        )
-        for number in range(60)
-    ),
-]
+    *(("north", initiative(f"x{n}", f"Subject{n} of place{n}", f"Body{n} of topic{n}")) for n in range(60)),
+]  # fmt: skip
+
+
+def add_records(
+    data: Path, first: int, *records: tuple[str, Initiative], state: str = "published"
+) -> None:
+    """Add records or new versions of them, as a run that is committed does."""
+    with (
+        closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger,
+        ledger.transaction() as connection,
+    ):
+        for seq, (source, resource) in enumerate(records, first):
+            same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
+            connection.execute(sa.delete(t.record).where(same))
+            row = {"source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": seq}  # fmt: skip
+            connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+            text = compress("\n".join(describe(resource, IRIS, source)))
+            connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
 
 
 @pytest.fixture
@@ -63,29 +66,18 @@ def stocktake(tmp_path: Path) -> Stocktake:
     """Return the command line over a data directory whose ledger has RECORDS."""
     data = tmp_path / "data"
     data.mkdir()
-    with (
-        closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger,
-        ledger.transaction() as connection,
-    ):
-        for number, (source, resource) in enumerate(RECORDS):
-            text = "\n".join(describe(resource, IRIS, source))
-            row = {
-                "source": source, "key": resource.key, "state": "published", "first_seen": SEEN, "run": "r", "seq": number,
-            }  # fmt: skip
-            connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-            connection.execute(
-                sa.insert(t.description).values(run="r", seq=number, statements=compress(text))
-            )
-    environment = {
-        "STOCKTAKE_DATA": str(data),
-        "STOCKTAKE_LEDGER": f"sqlite:///{data}/ledger.sqlite",
-    }
+    add_records(data, 0, *RECORDS)
+    environment = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_LEDGER": f"sqlite:///{data}/ledger.sqlite"}  # fmt: skip
     return lambda *words: CliRunner().invoke(app, ["identity", *words], env=environment)
 
 
 def rows(result: Result) -> list[dict[str, object]]:
     assert result.exit_code == 0, result.output
     return list(json.loads(result.stdout))
+
+
+def counted(stocktake: Stocktake) -> dict[object, dict[str, object]]:
+    return {row["kind"]: row for row in rows(stocktake("match", "--json"))}
 
 
 def matched(stocktake: Stocktake) -> dict[str, dict[str, object]]:
@@ -102,11 +94,9 @@ DOUBTED = "Telemedicine for the clinics of Marsabit | Telemedicine for Marsabit 
 
 
 def test_match_counts_what_becomes_of_the_pairs(stocktake: Stocktake) -> None:
-    counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
+    counts = counted(stocktake)
 
-    assert counts["initiative"]["automatic"] == 1
-    assert counts["initiative"]["queued"] == 2
-    assert counts["initiative"]["sets"] == 1
+    assert counts["initiative"].items() >= {"automatic": 1, "queued": 2, "sets": 1}.items()
     assert counts["organization"]["automatic"] == 1
 
 
@@ -151,24 +141,16 @@ def test_a_decision_counts_until_it_is_taken_back(stocktake: Stocktake) -> None:
 
 def test_a_contradiction_is_shown_and_not_merged(stocktake: Stocktake) -> None:
     pairs = matched(stocktake)
-    between = next(
-        row for text, row in pairs.items() if text not in (SAME, DOUBTED) and "Marsabit" in text
-    )
+    [between] = [row for text, row in pairs.items() if text not in (SAME, DOUBTED) and "Marsabit" in text]  # fmt: skip
     stocktake("decide", str(pairs[DOUBTED]["pair"]), "positive")
     stocktake("decide", str(between["pair"]), "negative")
 
-    counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
-    [printed] = [
-        row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"
-    ]
+    counts = counted(stocktake)["initiative"]
+    waiting = rows(stocktake("queue", "--json"))
 
+    [printed] = [row for row in waiting if row["status"] == "contradiction"]
     assert printed["pair"] == pairs[SAME]["pair"]
-    assert (
-        counts["initiative"]["automatic"],
-        counts["initiative"]["contradiction"],
-        counts["initiative"]["decided"],
-    ) == (0, 1, 2)
-    assert counts["initiative"]["sets"] == 1
+    assert counts.items() >= {"automatic": 0, "contradiction": 1, "decided": 2, "sets": 1}.items()
 
 
 def test_decisions_are_exported_and_imported(stocktake: Stocktake, tmp_path: Path) -> None:
@@ -191,32 +173,22 @@ def test_decisions_are_exported_and_imported(stocktake: Stocktake, tmp_path: Pat
 def test_a_table_with_an_unknown_record_changes_nothing(
     stocktake: Stocktake, tmp_path: Path
 ) -> None:
-    pairs = matched(stocktake)
+    pairs, file = matched(stocktake), tmp_path / "decisions.tsv"
     stocktake("decide", str(pairs[SAME]["pair"]), "positive")
-    file = tmp_path / "decisions.tsv"
-    file.write_text(
-        stocktake("export").stdout
-        + "https://x.example/1\tskos:exactMatch\t\thttps://x.example/2\t\t\t\t1\t\n"
-    )
+    unknown = "https://x.example/1\tskos:exactMatch\t\thttps://x.example/2\t\t\t\t1\t\n"
+    file.write_text(stocktake("export").stdout + unknown)
 
-    refused = stocktake("import", str(file))
+    refused = stocktake("import", str(file)).exception
 
-    assert isinstance(refused.exception, IdentityError)
-    assert "line 3: unknown record https://x.example/1, https://x.example/2" in str(
-        refused.exception
-    )
+    assert isinstance(refused, IdentityError)
+    assert "line 3: unknown record https://x.example/1, https://x.example/2" in str(refused)
     assert len(rows(stocktake("decisions", "--history", "--json"))) == 1
 
 
-UNKNOWN = [
-    ("show", "0000000000"),
-    ("decide", "0000000000", "positive"),
-    ("undo", "0000000000"),
-    ("import", "/nowhere.tsv"),
-]
-
-
-@pytest.mark.parametrize("words", UNKNOWN)
+@each(
+    "words",
+    [("show", "0000000000"), ("decide", "0000000000", "positive"), ("undo", "0000000000"), ("import", "/nowhere.tsv")],
+)  # fmt: skip
 def test_what_does_not_exist_is_named(stocktake: Stocktake, words: tuple[str, ...]) -> None:
     result = stocktake(*words)
 
@@ -237,38 +209,15 @@ def test_sets_are_published_once_as_clusters(stocktake: Stocktake) -> None:
     planned = rows(stocktake("publish", "--dry-run", "--json"))
     published, again = stocktake("publish"), stocktake("publish")
 
-    assert {row["change"] for row in planned} == {"new"}
-    assert sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned) == [
-        "initiative",
-        "organization",
-    ]
+    kinds = sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned)
+    assert (kinds, {row["change"] for row in planned}) == (["initiative", "organization"], {"new"})
     assert "journal entry 1" in published.output
     assert "no cluster changes" in again.output
 
 
-def add_record(
-    tmp_path: Path, number: int, source: str, resource: Initiative, *, state: str = "published"
-) -> None:
-    """Add a record or a new version of it, as a run that is committed does."""
-    with (
-        closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger,
-        ledger.transaction() as connection,
-    ):
-        same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
-        connection.execute(sa.delete(t.record).where(same))
-        row = {
-            "source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": number,
-        }  # fmt: skip
-        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-        text = compress("\n".join(describe(resource, IRIS, source)))
-        connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
-
-
 def pairs(stocktake: Stocktake) -> set[tuple[str, str]]:
-    return {
-        (str(row["first"]), str(row["second"]))
-        for row in rows(stocktake("queue", "--all", "--limit=1000", "--json"))
-    }
+    waiting = rows(stocktake("queue", "--all", "--limit=1000", "--json"))
+    return {(str(row["first"]), str(row["second"])) for row in waiting}
 
 
 def test_only_new_changed_and_gone_records_are_compared(
@@ -277,11 +226,10 @@ def test_only_new_changed_and_gone_records_are_compared(
     matched(stocktake)
     assert "; 0 entities compared" in stocktake("match", "--changed").output
     title = RECORDS[0][1].titles[0].value
-    add_record(tmp_path, 900, "west", initiative("new", title, "Kenya ICT Action Network"))
-    add_record(
-        tmp_path, 901, "south", initiative("a", "Weather stations of Turkana", "Turkana Weather")
-    )
-    add_record(tmp_path, 902, "south", RECORDS[2][1], state="gone")
+    new = initiative("new", title, "Kenya ICT Action Network")
+    changed = initiative("a", "Weather stations of Turkana", "Turkana Weather")
+    add_records(tmp_path / "data", 900, ("west", new), ("south", changed))
+    add_records(tmp_path / "data", 902, RECORDS[2], state="gone")
 
     result = stocktake("match", "--changed")
     incremental = pairs(stocktake)
@@ -290,11 +238,9 @@ def test_only_new_changed_and_gone_records_are_compared(
     # two initiatives and their leads; the record that is gone has none
     assert "; 4 entities compared" in result.output
     assert (title, title) in incremental
-    assert not any(
-        "TELEMEDICINE" in name or name == RECORDS[2][1].titles[0].value
-        for pair in incremental
-        for name in pair
-    )
+    names = {name for pair in incremental for name in pair}
+    assert not any("TELEMEDICINE" in name for name in names)
+    assert RECORDS[2][1].titles[0].value not in names
     assert incremental == pairs(stocktake)
 
 
@@ -309,11 +255,8 @@ def test_matching_can_publish_the_clusters(stocktake: Stocktake) -> None:
 
 def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stocktake) -> None:
     matched(stocktake)
-    waiting = {
-        row["pair"]
-        for row in rows(stocktake("queue", "--json"))
-        if "start" not in str(row["because"])
-    }
+    queue = rows(stocktake("queue", "--json"))
+    waiting = {row["pair"] for row in queue if "start" not in str(row["because"])}
     rule = (
         "decide-all", "negative", "--reason", "no date", "--kind=initiative", "--agree=country", "--silent=start", "--at-most=20",
     )  # fmt: skip
@@ -324,17 +267,14 @@ def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stoc
     again = stocktake(*rule, "--apply")
 
     assert previewed == stored == waiting
-    assert len(waiting) == 2
-    assert untouched == []
-    assert {
-        (row["pair"], row["judgement"], row["reason"])
-        for row in rows(stocktake("decisions", "--json"))
-    } == {(pair, "negative", "no date") for pair in waiting}
+    assert (len(waiting), untouched) == (2, [])
+    decisions = [(row["pair"], row["judgement"], row["reason"]) for row in rows(stocktake("decisions", "--json"))]  # fmt: skip
+    assert {*decisions} == {(pair, "negative", "no date") for pair in waiting}
     assert "the rule covers no pair that waits" in again.output
 
 
-@pytest.mark.parametrize(
-    ("options", "part"),
+@each(
+    "options, part",
     [((), "no condition"), (("--kind=initiative",), "no condition"), (("--agree=colour",), "no feature is called 'colour'")],
 )  # fmt: skip
 def test_a_rule_that_says_nothing_decides_nothing(
@@ -354,20 +294,16 @@ def test_the_agreement_of_two_curators_is_measured_on_a_sample(
 ) -> None:
     matched(stocktake)
     text = stocktake("sample", "--size=2").stdout
-    first, second, empty = (tmp_path / name for name in ("first.tsv", "second.tsv", "empty.tsv"))
-    lines = text.splitlines()
-    first.write_text(text.replace("\t?\t", "\t\t"))
-    second.write_text(
-        "\n".join(
-            [lines[0], lines[1].replace("\t?\t", "\t\t"), lines[2].replace("\t?\t", "\tNot\t")]
-        )
-        + "\n"
-    )
-    empty.write_text(text)
+    head, *lines = text.splitlines()
+    decided = ["\n".join([head, *(line.replace("\t?\t", answer) for line, answer in zip(lines, answers, strict=True))]) + "\n"
+               for answers in (("\t\t", "\t\t"), ("\t\t", "\tNot\t"), ("\t?\t", "\t?\t"))]  # fmt: skip
+    files = [tmp_path / name for name in ("first.tsv", "second.tsv", "empty.tsv")]
+    for file, content in zip(files, decided, strict=True):
+        file.write_text(content)
+    both = ("agreement", str(files[0]), str(files[1]))
 
-    measured = json.loads(stocktake("agreement", str(first), str(second), "--json").stdout)
-    printed = stocktake("agreement", str(first), str(second)).output
-    refused = stocktake("import", str(empty))
+    measured = json.loads(stocktake(*both, "--json").stdout)
+    printed, refused = stocktake(*both).output, stocktake("import", str(files[2]))
 
     assert stocktake("sample", "--size=2").stdout == text
     assert (measured["both"], measured["same"], measured["kappa"]) == (2, 1, 0.0)

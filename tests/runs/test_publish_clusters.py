@@ -45,18 +45,17 @@ A, B, C, D = (
 SEEN = {"north": 2, "south": 1, "west": 3, "east": 4}  # day on which each was first seen
 
 
-def add_record(ledger: Ledger, thing: str, number: int) -> None:
+def add_record(ledger: Ledger, thing: str, number: int, day: int = 0, **more: Any) -> None:
+    """Add a published record whose title is the subject of *number*."""
     source, key = thing.split("/")[-2:]
-    resource = Initiative(
-        key=key, titles=(Text(f"Subject{number} of place{number}", "en"),), countries=(KENYA,)
-    )
-    row = {
-        "source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, SEEN[source]), "run": "r", "seq": number,
-    }  # fmt: skip
+    title = Text(f"Subject{number} of place{number}", "en")
+    resource = Initiative(key=key, titles=(title,), countries=(KENYA,), **more)
+    seen, seq = datetime(2026, 1, day or SEEN[source]), number + day
+    row = {"source": source, "key": key, "state": "published", "first_seen": seen, "run": "r", "seq": seq}  # fmt: skip
     with ledger.transaction() as connection:
         connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
         text = compress("\n".join(describe(resource, IRIS, source)))
-        connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+        connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
 
 
 @pytest.fixture
@@ -74,9 +73,8 @@ def decide(
     judgement: Judgement | None = Judgement.POSITIVE,
     reason: str = "",
 ) -> None:
-    add_decisions(
-        context.ledger, [Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)]
-    )
+    decision = Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)
+    add_decisions(context.ledger, [decision])
 
 
 def published(context: HarvestContext) -> dict[str, str]:
@@ -93,9 +91,14 @@ def state(journal: Journal) -> dict[str, str]:
             if graph[1:-1].startswith(IRIS.clusters):
                 statements = graphs.setdefault(graph[1:-1], set())
                 (statements.add if row[0] == "A" else statements.discard)(quad)
-    return {
-        graph: "\n".join(sorted(statements)) for graph, statements in graphs.items() if statements
-    }
+    return {graph: "\n".join(sorted(quads)) for graph, quads in graphs.items() if quads}
+
+
+def members(graphs: dict[str, str]) -> dict[str, list[str]]:
+    return {cluster: cluster_members(text) for cluster, text in graphs.items()}
+
+
+OF_A, OF_B, OF_C = (cluster_iri(thing, IRIS) for thing in (A, B, C))
 
 
 def kinds(changes: Iterable[GraphChange]) -> dict[str, str]:
@@ -109,30 +112,14 @@ def test_a_cluster_is_named_after_the_member_that_was_published_first(
 
     graphs = published(ready)
 
-    assert list(graphs) == [cluster_iri(B, IRIS)]
-    assert cluster_members(graphs[cluster_iri(B, IRIS)]) == [A, B]
-    assert r"the same \"grant\"\nnumber" in graphs[cluster_iri(B, IRIS)]
-    assert "Ngugi" not in graphs[cluster_iri(B, IRIS)]
+    assert members(graphs) == {OF_B: [A, B]}
+    assert r"the same \"grant\"\nnumber" in graphs[OF_B]
+    assert "Ngugi" not in graphs[OF_B]
 
 
 def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext) -> None:
     twin = IRIS.thing("initiative", "east", "e")
-    with ready.ledger.transaction() as connection:
-        resource = Initiative(
-            key="e",
-            titles=(Text("Subject0 of place0", "en"),),
-            countries=(KENYA,),
-            start="2020-01-01",
-        )
-        row = {
-            "source": "east", "key": "e", "state": "published", "first_seen": datetime(2026, 2, 1), "run": "r", "seq": 9,
-        }  # fmt: skip
-        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-        connection.execute(
-            sa.insert(t.description).values(
-                run="r", seq=9, statements=compress("\n".join(describe(resource, IRIS, "east")))
-            )
-        )
+    add_record(ready.ledger, twin, 0, day=9, start="2020-01-01")
     with read_entities(ready.ledger, IRIS) as entities:
         for iri in (A, twin):
             entity = entities[iri]
@@ -142,9 +129,9 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
 
     graphs = published(ready)
 
-    assert cluster_members(graphs[cluster_iri(A, IRIS)]) == [twin, A]
-    assert f'<{IRIS.ns}matchedBy> "identifier"' in graphs[cluster_iri(A, IRIS)]
-    assert "CompositeMatching" in graphs[cluster_iri(A, IRIS)]
+    assert cluster_members(graphs[OF_A]) == [twin, A]
+    assert f'<{IRIS.ns}matchedBy> "identifier"' in graphs[OF_A]
+    assert "CompositeMatching" in graphs[OF_A]
 
 
 def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext) -> None:
@@ -157,38 +144,30 @@ def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext
     assert ready.journal.head == head
 
 
-def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(
+@pytest.mark.parametrize(
+    ("decided", "change", "back", "changed"),
+    [([(A, B), (C, D)], (A, C, Judgement.POSITIVE), (A, C, None), {OF_B: [D, A, B, C]}),
+     ([(A, B), (B, C)], (B, C, Judgement.NEGATIVE), (B, C, Judgement.POSITIVE), {OF_B: [A, B]})],
+    ids=["merged", "split"],
+)  # fmt: skip
+def test_merging_or_splitting_clusters_and_taking_it_back_gives_the_bytes_of_before(
     ready: HarvestContext,
+    decided: list[tuple[str, str]],
+    change: tuple[str, str, Judgement],
+    back: tuple[str, str, Judgement | None],
+    changed: dict[str, list[str]],
 ) -> None:
-    decide(ready, A, B)
-    decide(ready, C, D)
+    for pair in decided:
+        decide(ready, *pair)
     before = published(ready)
 
-    decide(ready, A, C)
-    merged = published(ready)
-    decide(ready, A, C, None)
+    decide(ready, *change)
+    during = published(ready)
+    decide(ready, *back)
     after = published(ready)
 
-    assert set(before) == {cluster_iri(B, IRIS), cluster_iri(C, IRIS)}
-    assert {cluster: cluster_members(text) for cluster, text in merged.items()} == {
-        cluster_iri(B, IRIS): [D, A, B, C]
-    }
-    assert after == before
-
-
-def test_splitting_a_cluster_and_taking_it_back_gives_the_bytes_of_before(
-    ready: HarvestContext,
-) -> None:
-    decide(ready, A, B)
-    decide(ready, B, C)
-    before = published(ready)
-
-    decide(ready, B, C, Judgement.NEGATIVE)
-    split = published(ready)
-    decide(ready, B, C)
-    after = published(ready)
-
-    assert cluster_members(split[cluster_iri(B, IRIS)]) == [A, B]
+    assert set(before) == {OF_B, *([OF_C] if len(changed[OF_B]) == 4 else [])}
+    assert members(during) == changed
     assert after == before
 
 
@@ -200,28 +179,24 @@ def test_a_dry_run_lists_changes_and_writes_nothing(ready: HarvestContext) -> No
     head = ready.journal.head
 
     with plan_clusters(ready) as changes:
-        kinds_of_changes = kinds(changes)
-
-    assert kinds_of_changes == {cluster_iri(B, IRIS): "removed", cluster_iri(C, IRIS): "new"}
+        assert kinds(changes) == {OF_B: "removed", OF_C: "new"}
     assert ready.journal.head == head
 
 
 def test_a_cluster_whose_naming_member_is_deleted_refers_to_what_replaces_it(
     ready: HarvestContext,
 ) -> None:
-    decide(ready, A, B)
-    decide(ready, A, C)
-    decide(ready, B, C)
+    for pair in ((A, B), (A, C), (B, C)):
+        decide(ready, *pair)
     published(ready)
+    south = t.record.c.source == "south"
     with ready.ledger.transaction() as connection:
-        connection.execute(
-            sa.update(t.record).where(t.record.c.source == "south").values(state="gone")
-        )
+        connection.execute(sa.update(t.record).where(south).values(state="gone"))
 
     graphs = published(ready)
 
-    assert set(graphs) == {cluster_iri(A, IRIS), cluster_iri(B, IRIS)}
-    assert f"isReplacedBy> <{cluster_iri(A, IRIS)}>" in graphs[cluster_iri(B, IRIS)]
+    assert set(graphs) == {OF_A, OF_B}
+    assert f"isReplacedBy> <{OF_A}>" in graphs[OF_B]
     assert published(ready) == graphs
 
 
@@ -254,9 +229,8 @@ class KilledJournal(Journal):
 
 
 def publish_and_die(data: str, ledger: str, stage: str) -> None:
-    with open_context(
-        Path(data), ledger, IRIS.base, NetworkSettings("admin@example.org")
-    ) as context:
+    network = NetworkSettings("admin@example.org")
+    with open_context(Path(data), ledger, IRIS.base, network) as context:
         journal = KilledJournal(context.journal.folder)
         journal.stage = stage
         with publish_clusters(replace(context, journal=journal)):
@@ -268,9 +242,8 @@ def test_a_kill_while_publishing_is_recovered(
     ready: HarvestContext, tmp_path: Path, stage: str
 ) -> None:
     decide(ready, A, B)
-    victim = SPAWN.Process(
-        target=publish_and_die, args=(str(ready.data), f"sqlite:///{tmp_path}/ledger.sqlite", stage)
-    )
+    arguments = (str(ready.data), f"sqlite:///{tmp_path}/ledger.sqlite", stage)
+    victim = SPAWN.Process(target=publish_and_die, args=arguments)
     victim.start()
     victim.join(60)
     assert victim.exitcode == -signal.SIGKILL
@@ -279,14 +252,11 @@ def test_a_kill_while_publishing_is_recovered(
 
     graphs = published(ready)
 
-    assert {cluster: cluster_members(text) for cluster, text in graphs.items()} == {
-        cluster_iri(B, IRIS): [A, B, C]
-    }
+    assert members(graphs) == {OF_B: [A, B, C]}
     assert {iri: ready.ledger.graphs.graph(iri) for iri in graphs} == graphs
     last = ready.ledger.last_run(CLUSTERS, State)
     assert last is not None
     assert last.state is State.COMMITTED
-    assert len([entry for entry in ready.journal.entries() if entry.run.startswith(CLUSTERS)]) == (
-        1 if stage == "before" else 2
-    )
+    runs = [entry.run for entry in ready.journal.entries() if entry.run.startswith(CLUSTERS)]
+    assert len(runs) == (1 if stage == "before" else 2)
     assert multiprocessing.active_children() == []

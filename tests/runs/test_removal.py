@@ -7,262 +7,219 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
+from projects import Harvester
 
 from harvesters.archive import archive_faults, list_responses, read_body
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
-from harvesters.ledger.models import Outcome, StagedRecord, State, key_digest
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
-from harvesters.runs.plans import plan_decisions, removal
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State, key_digest
+from harvesters.runs.plans import removal
+from harvesters.runs.plans.plan import Plan
 from harvesters.runs.plans.undo import undo
 from harvesters.runs.remap import remap
 from harvesters.runs.schedule.archive_retention import plan_pruning, prune
-from harvesters.source import Source
 
 
-def statements(context: HarvestContext, graph: str) -> set[str]:
+def statements(harvester: Harvester, graph: str) -> set[str]:
     """Return the statements of a graph after all entries of the journal."""
-    lines: set[str] = set()
-    for entry in context.journal.entries():
-        for row in entry.rows():
-            statement, _, name = row[2:].removesuffix(" .").rpartition(" ")
-            if name == f"<{graph}>":
-                (lines.add if row[0] == "A" else lines.remove)(statement)
-    return lines
+    quads: set[str] = harvester.graphs().get(graph, set())
+    return quads
 
 
-def approve(plan: Any, source: Source, context: HarvestContext) -> Any:
-    return plan_decisions.approve(context, source, plan.run.id, by="ann")
+def approve(plan: Plan, harvester: Harvester) -> Run:
+    run: Run = harvester.approve(plan.run.id)
+    return run
 
 
-def test_clearing_waits_for_approval_even_for_one_record(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    del registry.projects[1:]
-    harvest(source, context)
+def forget(harvester: Harvester, key: str = "p1") -> Run:
+    plan = removal.plan_forgetting(harvester.source, key, harvester.context, by="bob")
+    return approve(plan, harvester)
 
-    plan = removal.plan_clear(source, context, by="bob")
 
-    assert plan.run.state is State.HELD
+def clear(harvester: Harvester) -> Plan:
+    return removal.plan_clear(harvester.source, harvester.context, by="bob")
+
+
+def retire(harvester: Harvester) -> Plan:
+    return removal.plan_retirement(harvester.source, harvester.context, by="bob")
+
+
+def test_clearing_waits_for_approval_even_for_one_record(harvester: Harvester) -> None:
+    del harvester.registry.projects[1:]
+    harvester.harvest()
+
+    plan = clear(harvester)
+
+    assert (plan.run.state, harvester.published) == (State.HELD, 1)
     assert "bob asks to remove all records of the source: 1" in (plan.hold_reason or "")
-    assert context.ledger.count_published("projects") == 1
 
 
 def test_an_approved_clearing_leaves_tombstones_and_the_next_harvest_publishes_again(
-    source: Source, context: HarvestContext, registry: Any
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
-    request_count = len(registry.request_log)
+    request_count, record = len(filled.registry.request_log), filled.context.iris.record("projects", "p1")  # fmt: skip
 
-    run = approve(removal.plan_clear(source, context, by="bob"), source, context)
+    run = approve(clear(filled), filled)
 
-    assert (run.state, run.counts["gone"], context.ledger.count_published("projects")) == (
-        State.COMMITTED,
-        10,
-        0,
-    )
-    assert len(registry.request_log) == request_count
-    assert any(
-        "cleared by an operator" in line
-        for line in statements(context, context.iris.record("projects", "p1"))
-    )
-    again = harvest(source, context)
-    assert (again.run.state, again.run.is_full, context.ledger.count_published("projects")) == (
-        State.COMMITTED,
-        True,
-        10,
-    )
+    assert (run.state, run.counts["gone"], filled.published) == (State.COMMITTED, 10, 0)
+    assert len(filled.registry.request_log) == request_count
+    assert "cleared by an operator" in "\n".join(statements(filled, record))
+    again = filled.harvest().run
+    assert (again.state, again.is_full, filled.published) == (State.COMMITTED, True, 10)
 
 
-def test_a_clearing_can_be_undone(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    record = context.iris.record("projects", "p1")
-    before = statements(context, record)
-    run = approve(removal.plan_clear(source, context, by="bob"), source, context)
+def test_a_clearing_can_be_undone(filled: Harvester) -> None:
+    before = filled.record("p1")
+    run = approve(clear(filled), filled)
 
-    undo(context, source, run.id, by="ann")
+    undo(filled.context, filled.source, run.id, by="ann")
 
-    assert statements(context, record) == before
+    assert filled.record("p1") == before
 
 
-def test_no_removal_is_planned_while_a_plan_waits(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    first = removal.plan_clear(source, context, by="bob")
+def test_no_removal_is_planned_while_a_plan_waits(filled: Harvester) -> None:
+    first = clear(filled)
 
     with pytest.raises(PlanError, match=f"the plan {first.run.id} awaits approval"):
-        removal.plan_retirement(source, context, by="bob")
+        retire(filled)
 
 
 def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
-    source: Source, context: HarvestContext, registry: Any
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
-    graph, status = context.iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
-    plan = removal.plan_retirement(source, context, by="bob")
-    assert not context.ledger.removals.is_retired("projects")
+    iris, removals = filled.context.iris, filled.context.ledger.removals
+    graph, status = iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
+    plan = retire(filled)
+    assert not removals.is_retired("projects")
 
-    run = approve(plan, source, context)
+    run = approve(plan, filled)
 
-    assert (run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
-    assert f"<{graph}> {status} <{context.iris.operations}retired>" in statements(context, graph)
+    assert (run.state, filled.published) == (State.COMMITTED, 10)
+    assert f"<{graph}> {status} <{iris.operations}retired>" in statements(filled, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
-        harvest(source, context)
-    assert context.ledger.removals.resume_source("projects", context.now())
-    assert harvest(source, context).run.state is State.COMMITTED
-    assert not any(status in line for line in statements(context, graph))
+        filled.harvest()
+    assert removals.resume_source("projects", filled.context.now())
+    assert filled.harvest().run.state is State.COMMITTED
+    assert not any(status in line for line in statements(filled, graph))
 
 
-def test_a_rejected_retirement_changes_nothing(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    plan = removal.plan_retirement(source, context, by="bob")
+def test_a_rejected_retirement_changes_nothing(filled: Harvester) -> None:
+    filled.reject(retire(filled).run.id)
 
-    plan_decisions.reject(context, source, plan.run.id, by="ann")
-
-    assert not context.ledger.removals.is_retired("projects")
-    assert harvest(source, context).run.state is State.UNCHANGED
+    assert not filled.context.ledger.removals.is_retired("projects")
+    assert filled.harvest().run.state is State.UNCHANGED
 
 
 def test_a_forgotten_record_has_a_bare_tombstone_and_is_never_published_again(
-    source: Source, context: HarvestContext, registry: Any
+    filled: Harvester,
 ) -> None:
-    harvest(source, context)
+    run = forget(filled)
 
-    approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
-
-    tombstone = "\n".join(statements(context, context.iris.record("projects", "p1")))
+    tombstone = "\n".join(filled.record("p1"))
     assert '"removed on request"@en' in tombstone
     assert "Project 1" not in tombstone
-    registry.projects[0]["name"] = "Project 1, renamed"
-    again = harvest(source, context, full=True)
-    assert (again.run.counts["withheld"], context.ledger.count_published("projects")) == (1, 9)
-    remap(source, context)
-    assert context.ledger.count_published("projects") == 9
-
-
-def test_an_approved_forgetting_cannot_be_undone(source: Source, context: HarvestContext) -> None:
-    harvest(source, context)
-    run = approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
-
     with pytest.raises(PlanError, match="only the newest run"):
-        undo(context, source, run.id, by="ann")
+        undo(filled.context, filled.source, run.id, by="ann")
+    filled.registry.projects[0]["name"] = "Project 1, renamed"
+    again = filled.harvest(full=True)
+    assert (again.run.counts["withheld"], filled.published) == (1, 9)
+    remap(filled.source, filled.context)
+    assert filled.published == 9
 
 
-def release(context: HarvestContext, number: int, position: int) -> None:
+def release(harvester: Harvester, number: int, position: int) -> None:
     """Write the manifest of a release with files, as the publisher does."""
-    folder = context.data / "releases" / str(number)
+    folder = harvester.context.data / "releases" / str(number)
     folder.mkdir(parents=True)
-    (folder / "release.json").write_text(
-        json.dumps({"number": number, "position": position, "withdrawn": None})
-    )
+    manifest = {"number": number, "position": position, "withdrawn": None}
+    (folder / "release.json").write_text(json.dumps(manifest))
 
 
-def test_erasing_says_exactly_what_remains(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    first = harvest(source, context)
-    release(context, 1, first.run.entry or 0)
-    run = approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
-    release(context, 2, run.entry or 0)
-    archive = context.data / "archive"
-    before = [
-        (item.url, item.position)
-        for item in list_responses(archive, f"projects/{first.run.id}.warc.gz")
-    ]
+def test_erasing_says_exactly_what_remains(harvester: Harvester) -> None:
+    first = harvester.harvest().run
+    release(harvester, 1, first.entry or 0)
+    run = forget(harvester)
+    release(harvester, 2, run.entry or 0)
+    archive, file = harvester.context.data / "archive", f"projects/{first.id}.warc.gz"
+    before = [(item.url, item.position) for item in list_responses(archive, file)]
 
-    remaining = removal.erase("projects", "p1", context)
+    remaining = removal.erase("projects", "p1", harvester.context)
 
-    after = list(list_responses(archive, f"projects/{first.run.id}.warc.gz"))
+    after = list(list_responses(archive, file))
     bodies = [read_body(archive, item.position) for item in after]
     assert [(item.url, item.position) for item in after] == before
-    assert (remaining.entries, remaining.releases) == ((first.run.entry, run.entry), (1,))
-    assert remaining.files == (f"projects/{first.run.id}.warc.gz",)
-    assert len(remaining.erased) == 1
+    assert (remaining.entries, remaining.releases) == ((first.entry, run.entry), (1,))
+    assert (remaining.files, len(remaining.erased)) == ((file,), 1)
     assert not any(b'Project 1"' in body for body in bodies)
     assert any(b"Project 4" in body for body in bodies)
     assert list(archive_faults(archive)) == []
-    assert removal.erase("projects", "p1", context) == remaining
+    assert removal.erase("projects", "p1", harvester.context) == remaining
 
 
-def test_a_file_whose_responses_are_all_erased_does_not_remain(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    del registry.projects[3:]
-    harvest(source, context)
-    approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
+def test_a_file_whose_responses_are_all_erased_does_not_remain(harvester: Harvester) -> None:
+    del harvester.registry.projects[3:]
+    harvester.harvest()
+    forget(harvester)
+    context = harvester.context
 
     remaining = removal.erase("projects", "p1", context)
     described = read_record(context.ledger, "projects", "p2")
-    explained = explain(described, source, context.iris.base, context.data / "archive")
+    explained = explain(described, harvester.source, context.iris.base, context.data / "archive")
 
     assert (len(remaining.erased), remaining.files) == (1, ())
     assert "erased from the archive" in explained.note
     assert {item.origin for item in explained.statements} == {"unknown"}
 
 
-def test_the_ledger_has_no_text_of_an_erased_record(
-    source: Source, context: HarvestContext, registry: Any, tmp_path: Path
-) -> None:
-    harvest(source, context)
-    approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
-    removal.erase("projects", "p1", context)
+def test_the_ledger_has_no_text_of_an_erased_record(filled: Harvester) -> None:
+    forget(filled)
+    ledger = filled.context.ledger
+    removal.erase("projects", "p1", filled.context)
 
-    described = {
-        record.key: text
-        for record, text in context.ledger.described("projects", _staged("p1", "p2"))
-    }
+    staged = [StagedRecord(key, Outcome.CHANGED) for key in ("p1", "p2")]
+    described = {record.key: text for record, text in ledger.described("projects", staged)}
 
     assert "Project 1" not in described["p1"]
     assert "Project 2" in described["p2"]
-    assert context.ledger.removals.forgotten_keys("projects") == {key_digest("p1")}
+    assert ledger.removals.forgotten_keys("projects") == {key_digest("p1")}
 
 
-def _staged(*keys: str) -> list[Any]:
-    return [StagedRecord(key, Outcome.CHANGED) for key in keys]
+def renamed(harvester: Harvester, names: str, count: int) -> list[Run]:
+    """Harvest once for each of *names*, by which the first *count* projects are renamed."""
+    runs = []
+    for name in names:
+        for project in harvester.registry.projects[:count]:
+            project["name"] = f"{name} of {project['id']}"
+        runs.append(harvester.harvest(full=True).run)
+    return runs
 
 
 def test_pruning_keeps_what_releases_cite_what_is_current_and_what_a_remap_reads(
-    source: Source, context: HarvestContext, registry: Any
+    harvester: Harvester,
 ) -> None:
-    runs = []
-    for name in ("A", "B", "C", "D"):
-        for project in registry.projects[:4]:
-            project["name"] = f"{name} of {project['id']}"
-        runs.append(harvest(source, context, full=True).run)
-    release(context, 1, runs[1].entry or 0)
+    runs = renamed(harvester, "ABCD", 4)
+    release(harvester, 1, runs[1].entry or 0)
 
-    pruning = plan_pruning(context, before=None, max_bytes=0)
-    prune(context, pruning)
+    pruning = plan_pruning(harvester.context, before=None, max_bytes=0)
+    prune(harvester.context, pruning)
 
     # the first run published p5 to p10, the second is what release 1 has of p1 to p4, the fourth is
     # current; nothing needs the third
     assert [file.run for file in pruning.deleted] == [runs[2].id]
-    left = sorted(path.name for path in (context.data / "archive").glob("*/*"))
-    assert left == sorted(f"{run.id}.warc.gz" for run in runs if run.id != runs[2].id)
-    assert pruning.bytes_after == sum(
-        path.stat().st_size for path in (context.data / "archive").glob("*/*")
-    )
+    left = sorted((harvester.context.data / "archive").glob("*/*"))
+    assert [path.name for path in left] == [f"{runs[number].id}.warc.gz" for number in (0, 1, 3)]
+    assert pruning.bytes_after == sum(path.stat().st_size for path in left)
 
 
-def test_pruning_by_age_deletes_only_what_is_older(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    for name in ("A", "B", "C"):
-        for project in registry.projects:
-            project["name"] = f"{name} of {project['id']}"
-        harvest(replace(source, limits=replace(source.limits, changed=1.0)), context, full=True)
-    files = plan_pruning(context, before=None, max_bytes=0).deleted
+def test_pruning_by_age_deletes_only_what_is_older(harvester: Harvester) -> None:
+    limits = replace(harvester.source.limits, changed=1.0)
+    renamed(harvester.having(limits=limits), "ABC", 10)
+    files = plan_pruning(harvester.context, before=None, max_bytes=0).deleted
     assert len(files) == 2
 
-    assert (
-        plan_pruning(context, before=files[0].written - timedelta(days=1), max_bytes=None).deleted
-        == ()
-    )
-    assert (
-        plan_pruning(context, before=files[1].written + timedelta(days=1), max_bytes=None).deleted
-        == files
-    )
+    day = timedelta(days=1)
+    for before, deleted in ((files[0].written - day, ()), (files[1].written + day, files)):
+        pruning = plan_pruning(harvester.context, before=before, max_bytes=None)
+        assert pruning.deleted == deleted

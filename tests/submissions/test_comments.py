@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from rows import each
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -26,12 +27,12 @@ from languages.request_locale import LANGUAGES
 from .conftest import SITE, SubmissionWorld, bearer
 
 POST = {
-    "type": "Post",
-    "title": {"en": "We opened"},
-    "content": {"en": "The first telecentre is open."},
+    "type": "Post", "title": {"en": "We opened"}, "content": {"en": "The first telecentre is open."},
     "publisher": "Ministry of Information",
     "issued": "2026-05-01",
-}
+}  # fmt: skip
+
+
 HOSTILE = "Hello <script>alert(1)</script> <b>all</b>\u202e\nmail me: jane.doe@example.org"
 
 
@@ -46,16 +47,12 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(
-        routes=[Mount("/admin", create_admin(world.context.admin, (moderation_pages,)))]
-    )
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://admin.example"
-    ) as async_client:
-        await async_client.post(
-            "/admin/sign-in", data={"key": world.tokens["Grace"], "path": "/admin/"}
-        )
-        yield async_client
+    pages = create_admin(world.context.admin, (moderation_pages,))
+    transport = httpx.ASGITransport(Starlette(routes=[Mount("/admin", pages)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin.example") as client:
+        key = {"key": world.tokens["Grace"], "path": "/admin/"}
+        await client.post("/admin/sign-in", data=key)
+        yield client
 
 
 @pytest.fixture
@@ -75,6 +72,14 @@ def secret(world: SubmissionWorld) -> str:
     return match[1]
 
 
+async def comment(people: httpx.AsyncClient, post: str, text: str, **fields: str) -> httpx.Response:
+    """Send the form; with *mail* by a person without a session."""
+    send = {"send": "yes"} if fields else {}
+    return await people.post(
+        "/submit/comments", data={"about": post, "text": text, **send, **fields}
+    )
+
+
 async def sent(
     world: SubmissionWorld,
     people: httpx.AsyncClient,
@@ -87,24 +92,27 @@ async def sent(
     """
     people.cookies.clear()
     world.clock.advance(timedelta(seconds=1))
-    answer = await people.post(
-        "/submit/comments", data={"about": post, "text": text, "send": "yes", "mail": mail}
-    )
+    answer = await comment(people, post, text, mail=mail)
     assert answer.status_code == 200, answer.text
     return await people.post(f"/submit/comments/confirm/{secret(world)}")
+
+
+def csrf_of(page: httpx.Response) -> str:
+    match = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert match
+    return match[1]
 
 
 async def decide(
     admin: httpx.AsyncClient, id: str, decision: str, note: str = "", state: str = "submitted"
 ) -> httpx.Response:
-    match = re.search(
-        r'name="csrf" value="([^"]+)"',
-        (await admin.get(f"/admin/page/comments?state={state}")).text,
-    )
-    assert match
-    return await admin.post(
-        f"/admin/page/comments/{id}/{decision}", data={"csrf": match[1], "note": note}
-    )
+    csrf = csrf_of(await admin.get(f"/admin/page/comments?state={state}"))
+    form = {"csrf": csrf, "note": note}
+    return await admin.post(f"/admin/page/comments/{id}/{decision}", data=form)
+
+
+def waiting(world: SubmissionWorld) -> list[str]:
+    return [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)]
 
 
 def the_one(world: SubmissionWorld, state: SubmissionState = SubmissionState.SUBMITTED) -> str:
@@ -115,25 +123,20 @@ def the_one(world: SubmissionWorld, state: SubmissionState = SubmissionState.SUB
 async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
 ) -> None:
-    first = await people.post("/submit/comments", data={"about": post, "text": HOSTILE})
-    draft = await people.post(
-        "/submit/comments",
-        data={"about": post, "text": HOSTILE, "send": "yes", "mail": "reader@example.org"},
-    )
-    linked = await people.get(f"/submit/comments/confirm/{secret(world)}")
-    before = comments_in(world.ledger, SubmissionState.SUBMITTED, 10)
-    confirmed = await people.post(f"/submit/comments/confirm/{secret(world)}")
-    again = await people.post(f"/submit/comments/confirm/{secret(world)}")
-    waiting = shown_comments(world.context, post)
+    first = await comment(people, post, HOSTILE)
+    draft = await comment(people, post, HOSTILE, mail="reader@example.org")
+    link = f"/submit/comments/confirm/{secret(world)}"
+    linked, before = await people.get(link), waiting(world)
+    confirmed, again = await people.post(link), await people.post(link)
+    unseen = shown_comments(world.context, post)
     queue = await admin.get("/admin/page/comments")
     accepted = await decide(admin, the_one(world), "accept")
 
-    assert [
-        answer.status_code for answer in (first, draft, linked, confirmed, again, accepted)
-    ] == [200, 200, 200, 303, 410, 303]
+    answers = (first, draft, linked, confirmed, again, accepted)
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 303, 410, 303]
     assert 'name="mail"' in first.text
     assert "&lt;script&gt;" in first.text  # what was written, to be sent again
-    assert (before, waiting) == ([], [])
+    assert (before, unseen) == ([], [])
     assert "Hello" in queue.text
     assert all("<script>" not in page.text for page in (first, linked, queue))
     texts = shown_comments(world.context, post)
@@ -145,53 +148,36 @@ async def test_comments_are_off_unless_switched_on(
     world: SubmissionWorld, people: httpx.AsyncClient, post: str
 ) -> None:
     world.context.comments = False
-    form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
 
-    answers = [
-        await people.get(f"/submit/comments?about={post}"),
-        await people.post("/submit/comments", data=form),
-    ]
+    page = await people.get(f"/submit/comments?about={post}")
+    answer = await comment(people, post, "Well done", mail="reader@example.org")
 
-    assert [answer.status_code for answer in answers] == [503, 503]
+    assert (page.status_code, answer.status_code) == (503, 503)
     assert (world.mails(), shown_comments(world.context, post)) == ([], None)
 
 
-@pytest.mark.parametrize(
+@each(
     "about",
     ["", "post", "post/submissions/none", "initiative/submissions/1", "post/../..", "post/\u202e/\x00", "a" * 1_000],
 )  # fmt: skip
 async def test_what_is_no_post_cannot_be_commented_on(
-    people: httpx.AsyncClient, about: str
+    people: httpx.AsyncClient, post: str, about: str
 ) -> None:
-    answer = await people.post(
-        "/submit/comments",
-        data={"about": about, "text": "Well done", "send": "yes", "mail": "reader@example.org"},
-    )
-
-    assert answer.status_code == 404
-
-
-async def test_an_initiative_of_the_same_key_is_no_post(
-    people: httpx.AsyncClient, post: str
-) -> None:
-    answer = await people.get(
+    answer = await comment(people, about, "Well done", mail="reader@example.org")
+    event = await people.get(
         "/submit/comments", params={"about": post.replace("post/", "event/", 1)}
     )
 
-    assert answer.status_code == 404
+    assert (answer.status_code, event.status_code) == (404, 404)
 
 
-@pytest.mark.parametrize("text", ["", "   \n", "\u200b\u202e", "<p></p>", "x" * (MAX_TEXT + 1)])
+@each("text", ["", "   \n", "\u200b\u202e", "<p></p>", "x" * (MAX_TEXT + 1)])
 async def test_an_empty_and_a_long_text_are_refused_with_the_form(
     world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str
 ) -> None:
-    answer = await people.post(
-        "/submit/comments",
-        data={"about": post, "text": text, "send": "yes", "mail": "reader@example.org"},
-    )
+    answer = await comment(people, post, text, mail="reader@example.org")
 
-    assert answer.status_code == 422
-    assert 'role="alert"' in answer.text
+    assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
     assert world.mails() == []
 
 
@@ -199,13 +185,10 @@ async def test_forms_of_other_sites_and_of_programs_are_refused(
     people: httpx.AsyncClient, post: str
 ) -> None:
     form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
+    other, spam = {"Sec-Fetch-Site": "cross-site"}, {"website": "https://pills.example/"}
 
-    foreign = await people.post(
-        "/submit/comments", data=form, headers={"Sec-Fetch-Site": "cross-site"}
-    )
-    trapped = await people.post(
-        "/submit/comments", data={**form, "website": "https://pills.example/"}
-    )
+    foreign = await people.post("/submit/comments", data=form, headers=other)
+    trapped = await people.post("/submit/comments", data={**form, **spam})
 
     assert (foreign.status_code, trapped.status_code) == (403, 422)
 
@@ -215,21 +198,15 @@ async def test_a_session_sends_at_once_but_not_without_its_token(
 ) -> None:
     await sent(world, people, post, "First")
     world.clock.advance(timedelta(seconds=1))
-    page = await people.post("/submit/comments", data={"about": post, "text": "Second"})
-    match = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert match
+    page = await comment(people, post, "Second")
 
-    form = {"about": post, "text": "Second", "send": "yes"}
-    without = await people.post("/submit/comments", data=form)
-    answer = await people.post("/submit/comments", data={**form, "csrf": match[1]})
+    without = await comment(people, post, "Second", send="yes")
+    answer = await comment(people, post, "Second", csrf=csrf_of(page))
     own = await people.get("/submit/mine")
 
     assert (without.status_code, answer.status_code) == (403, 303)
     assert 'name="mail"' not in page.text
-    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == [
-        "First",
-        "Second",
-    ]
+    assert waiting(world) == ["First", "Second"]
     assert "<p>Second</p>" in own.text
 
 
@@ -267,19 +244,16 @@ async def test_an_accepted_comment_can_be_taken_back(
 async def test_links_hold_a_comment_back_and_spam_gets_no_mail(
     world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
 ) -> None:
-    await sent(
-        world, people, post, " ".join(f"https://pills{number}.example/" for number in range(9))
-    )
+    links = " ".join(f"https://pills{number}.example/" for number in range(9))
+    await sent(world, people, post, links)
     number = len(world.mails())
     queue = await admin.get("/admin/page/comments")
 
-    marked = await decide(
-        admin, the_one(world, SubmissionState.QUARANTINED), "spam", state="quarantined"
-    )
+    id = the_one(world, SubmissionState.QUARANTINED)
+    marked = await decide(admin, id, "spam", state="quarantined")
 
     assert "pills" not in queue.text
-    assert marked.status_code == 303
-    assert len(world.mails()) == number
+    assert (marked.status_code, len(world.mails())) == (303, number)
 
 
 async def test_a_key_that_reads_decides_nothing(
@@ -304,12 +278,11 @@ async def test_a_person_exports_and_deletes_comments_and_nothing_is_in_the_journ
     await decide(admin, the_one(world), "accept")
     await sent(world, people, post, "Two remarks")
     exported = (await people.get("/submit/mine/export")).json()["comments"]
-    csrf = re.search(r'name="csrf" value="([^"]+)"', (await people.get("/submit/mine")).text)
-    assert csrf
+    csrf = {"csrf": csrf_of(await people.get("/submit/mine"))}
 
-    await people.post(f"/submit/comments/{the_one(world)}/delete", data={"csrf": csrf[1]})
+    await people.post(f"/submit/comments/{the_one(world)}/delete", data=csrf)
     one = shown_comments(world.context, post)
-    await people.post("/submit/mine/delete", data={"csrf": csrf[1], "sure": "yes"})
+    await people.post("/submit/mine/delete", data={**csrf, "sure": "yes"})
 
     assert [item["text"] for item in exported] == ["One remark", "Two remarks"]
     assert "Grace" not in str(exported)
@@ -327,16 +300,12 @@ async def test_nobody_deletes_the_comment_of_another(
     id = the_one(world)
     people.cookies.clear()
     await sent(world, people, post, "Yours", "two@example.org")
-    csrf = re.search(r'name="csrf" value="([^"]+)"', (await people.get("/submit/mine")).text)
-    assert csrf
+    csrf = {"csrf": csrf_of(await people.get("/submit/mine"))}
 
-    answer = await people.post(f"/submit/comments/{id}/delete", data={"csrf": csrf[1]})
+    answer = await people.post(f"/submit/comments/{id}/delete", data=csrf)
 
     assert answer.status_code == 404
-    assert [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)] == [
-        "Mine",
-        "Yours",
-    ]
+    assert waiting(world) == ["Mine", "Yours"]
 
 
 async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stays_with_others(
@@ -347,15 +316,12 @@ async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stay
     await sent(world, people, post, "Refused")
     await decide(admin, the_one(world), "reject", "No.")
     people.cookies.clear()
-    await people.post(
-        "/submit/comments",
-        data={"about": post, "text": "Draft", "send": "yes", "mail": "other@example.org"},
-    )
+    await comment(people, post, "Draft", mail="other@example.org")
     world.clock.advance(timedelta(days=91))
-    now = world.clock.now()
+    now, month, quarter = world.clock.now(), timedelta(days=30), timedelta(days=90)
 
-    prune_comments(world.ledger, now - timedelta(days=30), now - timedelta(days=90))
-    submissions.prune(world.ledger, now, now - timedelta(days=30), now - timedelta(days=90))
+    prune_comments(world.ledger, now - month, now - quarter)
+    submissions.prune(world.ledger, now, now - month, now - quarter)
 
     left = [item.text for state in SubmissionState for item in comments_in(world.ledger, state, 10)]
     assert left == ["Kept"]
@@ -366,20 +332,16 @@ async def test_one_person_cannot_fill_the_queue(
     world: SubmissionWorld, people: httpx.AsyncClient, post: str
 ) -> None:
     await sent(world, people, post, "0")
-    page = await people.post("/submit/comments", data={"about": post, "text": "x"})
-    csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert csrf
-    form = {"about": post, "send": "yes", "csrf": csrf[1]}
+    csrf = csrf_of(await comment(people, post, "x"))
 
     answers = [
-        await people.post("/submit/comments", data={**form, "text": str(number)})
-        for number in range(1, MAX_WAITING + 1)
+        await comment(people, post, str(number), csrf=csrf) for number in range(1, MAX_WAITING + 1)
     ]
 
     assert [answer.status_code for answer in answers] == [303] * (MAX_WAITING - 1) + [422]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 async def test_the_form_is_in_each_language(
     people: httpx.AsyncClient, post: str, language: str
 ) -> None:

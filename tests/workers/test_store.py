@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import boto3
 import pytest
@@ -23,7 +24,7 @@ from waiting import wait_until
 
 from harvesters.archive import Archive, read_body
 from journal import store
-from journal.entry import write
+from journal.entry import Entry, write
 from journal.errors import ChainError, JournalError, JournalWriteError
 from journal.integrity import journal_faults
 from journal.journal import Journal
@@ -51,17 +52,17 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    results = {
-        "ENDPOINT_URL": server,
-        "ACCESS_KEY_ID": "key",
-        "SECRET_ACCESS_KEY": "secret",
-        "DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in results.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    use_server(monkeypatch, server)
     bucket = f"bucket-{next(_COUNT)}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}/stocktake"
+
+
+def use_server(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    for name, value in {
+        "ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
 
 
 def journal(data: Path, url: str) -> Journal:
@@ -69,19 +70,20 @@ def journal(data: Path, url: str) -> Journal:
     return Journal(data / "journal")
 
 
-def test_an_object_name_is_used_once(tmp_path: Path, url: str) -> None:
+def runs(of: Journal) -> list[str]:
+    return [entry.run for entry in of.entries()]
+
+
+def commit(to: Journal, run: str = "a.1", row: str = ONE, **more: Any) -> Entry:
+    return to.append([row], run=run, time=NOW, **more)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_an_object_name_is_used_once_also_without_conditional_put(
+    tmp_path: Path, url: str, conditional: bool
+) -> None:
     (tmp_path / "a").write_text("one")
-    registry = Store(url)
-    registry.add("room/a", tmp_path / "a")
-
-    with pytest.raises(FileExistsError):
-        registry.add("room/a", tmp_path / "a")
-    assert registry.names("room") == ["a"]
-
-
-def test_stores_without_conditional_put_use_a_name_once(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("one")
-    registry = Store(f"file://{tmp_path}/store")
+    registry = Store(url if conditional else f"file://{tmp_path}/store")
     registry.add("room/a", tmp_path / "a")
 
     with pytest.raises(FileExistsError):
@@ -92,114 +94,74 @@ def test_stores_without_conditional_put_use_a_name_once(tmp_path: Path) -> None:
 def test_another_machine_continues_the_journal(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
-    one.append([ONE], run="a.1", time=NOW)
-    other.append([TWO], run="b.1", time=NOW)
+    commit(one)
+    commit(other, "b.1", TWO)
     fresh = journal(tmp_path / "3", url)
 
-    assert [entry.run for entry in fresh.entries()] == ["a.1", "b.1"]
+    assert runs(fresh) == ["a.1", "b.1"]
     assert fresh.verify() == 2
-    names = sorted(path.name for path in fresh.folder.glob("*.gz"))
-    assert [(fresh.folder / name).read_bytes() for name in names] == [
-        (other.folder / name).read_bytes() for name in names
-    ]
-
-
-def test_the_second_writer_of_a_number_gets_an_error(tmp_path: Path, url: str) -> None:
-    one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
-
-    def write_first() -> None:
-        other.append([TWO], run="b.1", time=NOW)
-
-    with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
-        one.append(
-            [ONE],
-            run="a.1",
-            time=NOW,
-            fence=write_first,
-        )
-
-    assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
+    for path in fresh.folder.glob("*.gz"):
+        assert path.read_bytes() == (other.folder / path.name).read_bytes()
 
 
 def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path: Path, url: str) -> None:
     one = journal(tmp_path / "1", url)
-    one.append([ONE], run="a.1", time=NOW)
+    commit(one)
     next(one.folder.glob("*.gz")).unlink()
 
-    assert [entry.run for entry in journal(tmp_path / "1", url).entries()] == ["a.1"]
+    assert runs(journal(tmp_path / "1", url)) == ["a.1"]
 
 
 @pytest.mark.parametrize("age", [10, 1_000])
 def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(
     tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture, age: int
 ) -> None:
-    one = journal(tmp_path / "1", url)
-    last = None
-    bucket = url.removeprefix("s3://").partition("/")[0]
+    one, last = journal(tmp_path / "1", url), None
     for number in range(1, age + 1):
         path = one.folder / f"{number:09d}.rdfp.gz"
         last = write(path, [ONE if number % 2 else TWO], last, f"a.{number}", NOW)
-        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(
-            bucket, f"stocktake/journal/{path.name}", path.read_bytes()
-        )
+        _put(url, path.name, path.read_bytes())
 
-    requests = [
-        _asked(caplog, one.refresh),
-        _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW)),
-    ]
+    def asked(action: Callable[[], object]) -> list[str]:
+        """Return the methods of the requests that the server received during *action*."""
+        caplog.clear()
+        action()
+        lines = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+        return re.findall(r"(GET|PUT|HEAD|POST|DELETE) /", "\n".join(lines))
 
-    assert [(kinds[0], kinds.count("PUT")) for kinds in requests] == [("GET", 0), ("GET", 1)]
-    assert len(requests[1]) <= 6  # look, list, length and start of the last entry, put
+    refresh, append = asked(one.refresh), asked(lambda: commit(one, "b.1"))
+
+    assert (refresh[0], refresh.count("PUT")) == ("GET", 0)
+    assert (append[0], append.count("PUT")) == ("GET", 1)
+    assert len(append) <= 6  # look, list, length and start of the last entry, put
     assert one.head is not None
     assert one.head.number == age + 1
-
-
-def _asked(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> list[str]:
-    """Return the methods of the requests that the server received during *action*."""
-    caplog.clear()
-    action()
-    heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
-    return [
-        match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))
-    ]
 
 
 def test_concurrent_writers_never_share_a_number(tmp_path: Path, url: str) -> None:
     """The server of these tests looks and puts in two steps, so the committers meet at a place that
     is named, not by chance.
     """
-    journals, refused = [journal(tmp_path / str(number), url) for number in range(2)], []
+    journals = [journal(tmp_path / str(number), url) for number in range(2)]
 
     for number in range(8):
-        first, second = journals[number % 2], journals[1 - number % 2]
-        try:
-            first.append(
-                [ONE],
-                run=f"late.{number}",
-                time=NOW,
-                fence=partial(_commit, second, f"early.{number}"),
-            )
-        except JournalWriteError:
-            refused.append(number)
+        late, early = journals[number % 2], journals[1 - number % 2]
+        meanwhile = partial(commit, early, f"early.{number}", TWO)
+        with pytest.raises(JournalWriteError, match=f"another writer has taken number {number + 1}"):  # fmt: skip
+            commit(late, f"late.{number}", fence=meanwhile)
 
     fresh = journal(tmp_path / "3", url)
-    assert refused == list(range(8))
     assert fresh.verify() == 8
-    assert [entry.run for entry in fresh.entries()] == [f"early.{number}" for number in range(8)]
-
-
-def _commit(to: Journal, run: str) -> None:
-    to.append([TWO], run=run, time=NOW)
+    assert runs(fresh) == [f"early.{number}" for number in range(8)]
 
 
 def test_a_half_written_object_is_ignored(tmp_path: Path) -> None:
-    registry = f"file://{tmp_path}/store"
-    (tmp_path / "store" / "journal").mkdir(parents=True)
-    half = tmp_path / "store" / "journal" / "000000001.rdfp.gz.000000001.rdfp.part.part"
-    half.write_bytes(b"half")
+    registry, folder = f"file://{tmp_path}/store", tmp_path / "store" / "journal"
+    folder.mkdir(parents=True)
+    (folder / "000000001.rdfp.gz.000000001.rdfp.part.part").write_bytes(b"half")
 
     before = journal(tmp_path / "1", registry).head
-    journal(tmp_path / "2", registry).append([ONE], run="a.1", time=NOW)
+    commit(journal(tmp_path / "2", registry))
 
     assert before is None
     assert journal(tmp_path / "3", registry).verify() == 1
@@ -208,7 +170,7 @@ def test_a_half_written_object_is_ignored(tmp_path: Path) -> None:
 def test_a_follower_sees_entries_of_another_machine(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
     before = other.change_token
-    one.append([ONE], run="a.1", time=NOW)
+    commit(one)
 
     other = Journal(other.folder)  # a second later
     after = other.change_token
@@ -220,12 +182,11 @@ def test_a_follower_sees_entries_of_another_machine(tmp_path: Path, url: str) ->
 
 def test_a_writer_reads_the_newest_entry_first(tmp_path: Path, url: str) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
-    none = other.head
-    one.append([ONE], run="a.1", time=NOW)
+    assert other.head is None
+    commit(one)
 
     other.refresh()
 
-    assert none is None
     assert other.head is not None
     assert other.head.number == 1
 
@@ -234,31 +195,29 @@ def test_an_unreachable_store_stops_writers_but_not_readers(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = journal(tmp_path / "1", url)
-    one.append([ONE], run="a.1", time=NOW)
+    commit(one)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     other = journal(tmp_path / "2", "s3://nowhere/stocktake").folder
     shutil.copy(next(one.folder.glob("*.gz")), other)
 
     reader = Journal(other, patience=0)
 
-    assert [entry.run for entry in reader.entries()] == ["a.1"]
+    assert runs(reader) == ["a.1"]
     with pytest.raises(JournalWriteError, match="cannot read or write journal/000000002"):
-        reader.append([TWO], run="b.1", time=NOW)
+        commit(reader, "b.1", TWO)
 
 
 def test_a_corrupted_entry_in_the_store_is_refused(tmp_path: Path, url: str) -> None:
-    one = journal(tmp_path / "1", url)
-    one.append([ONE], run="a.1", time=NOW)
-    (tmp_path / "spoiled").write_bytes(b"spoiled")
-    Store(url).add("journal/000000002.rdfp.gz", tmp_path / "spoiled")
+    commit(journal(tmp_path / "1", url))
+    _put(url, "000000002.rdfp.gz", b"spoiled")
 
     reader = journal(tmp_path / "2", url)
 
-    assert [entry.run for entry in reader.entries()] == ["a.1"]
+    assert runs(reader) == ["a.1"]
     assert "entry 2 cannot be decompressed" in reader.store_error
     assert "restore that entry from a backup or a mirror" in reader.store_error
     with pytest.raises(ChainError, match="entry 2 cannot be decompressed"):
-        reader.append([TWO], run="b.1", time=NOW)
+        commit(reader, "b.1", TWO)
 
 
 def _put(url: str, name: str, body: bytes) -> None:
@@ -266,80 +225,47 @@ def _put(url: str, name: str, body: bytes) -> None:
     s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, f"stocktake/journal/{name}", body)
 
 
-def _two_entries(tmp_path: Path, url: str) -> tuple[Journal, list[Path]]:
-    """Return a journal of two entries in the store at *url*, and their local copies."""
-    one = journal(tmp_path / "1", url)
+def _delete(url: str, path: Path) -> None:
+    key = f"stocktake/journal/{path.name}"
+    boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=key)
+
+
+def _emptied(url: str, paths: list[Path], other: list[Path]) -> None:
+    for path in paths:
+        _delete(url, path)
+
+
+def _replaced(url: str, paths: list[Path], other: list[Path], length: int = 2) -> None:
+    for path in other[:length]:
+        _put(url, path.name, path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(_emptied, r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back"),
+     (_replaced, "has another entry 2 .*: THEIRS there, OURS here"),
+     (partial(_replaced, length=3), "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one"),
+     (lambda url, paths, other: _put(url, paths[1].name, paths[1].read_bytes()[:-20]), "has another entry 2 .* cut short"),
+     (lambda url, paths, other: _delete(url, paths[0]), "has entry 2, but entry 1 is missing .* restore it")],
+)  # fmt: skip
+def test_a_store_that_is_not_ours_any_more_is_not_written_to(
+    tmp_path: Path, url: str, spoil: Callable[..., None], message: str
+) -> None:
+    one, other = journal(tmp_path / "1", url), Journal(tmp_path / "other")
     for number, row in enumerate([ONE, TWO], 1):
-        one.append([row], run=f"a.{number}", time=NOW)
-    return one, [entry.path for entry in one.entries()]
-
-
-def _refused(one: Journal, url: str, match: str) -> None:
-    """Check that a commit is refused with a message, and that nothing was written."""
-    before = Store(url).names("journal")
-    with pytest.raises(ChainError, match=match):
-        one.append([ONE], run="a.3", time=NOW)
-    assert Store(url).names("journal") == before
-    assert list(one.folder.glob("*.part")) == []
-
-
-def test_an_emptied_store_is_not_written_to(tmp_path: Path, url: str) -> None:
-    one, paths = _two_entries(tmp_path, url)
-    for path in paths:
-        boto3.client("s3").delete_object(
-            Bucket=url.split("/")[2], Key=f"stocktake/journal/{path.name}"
-        )
-
-    _refused(
-        one,
-        url,
-        r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back",
-    )
-
-
-def test_a_store_of_another_installation_is_not_written_to(tmp_path: Path, url: str) -> None:
-    one, paths = _two_entries(tmp_path, url)
-    other = Journal(tmp_path / "other")
-    for number in (1, 2):
-        other.append([TWO], run=f"other.{number}", time=NOW)
-    for path in paths:
-        _put(url, path.name, (other.folder / path.name).read_bytes())
-    ours, theirs = one.head, other.head
-
-    assert ours is not None
-    assert theirs is not None
-    _refused(one, url, f"has another entry 2 .*: {theirs.id} there, {ours.id} here")
-
-
-def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path: Path, url: str) -> None:
-    one, _ = _two_entries(tmp_path, url)
-    other = Journal(tmp_path / "other")
+        commit(one, f"a.{number}", row)
     for number in (1, 2, 3):
-        other.append([TWO], run=f"other.{number}", time=NOW)
-    for entry in other.entries():
-        _put(url, entry.path.name, entry.path.read_bytes())
+        commit(other, f"other.{number}", TWO)
+    spoil(url, [entry.path for entry in one.entries()], [entry.path for entry in other.entries()])
+    writer = journal(tmp_path / "2", url) if "missing" in message else one
+    before = Store(url).names("journal")
 
-    _refused(
-        one,
-        url,
-        "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one",
-    )
+    ids = {name: next(of.entries(after=1)).id for name, of in (("OURS", one), ("THEIRS", other))}
+    with pytest.raises(ChainError, match=re.sub("OURS|THEIRS", lambda name: ids[name[0]], message)):
+        commit(writer, "a.3")
 
-
-def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path: Path, url: str) -> None:
-    one, paths = _two_entries(tmp_path, url)
-    _put(url, paths[1].name, paths[1].read_bytes()[:-20])
-
-    _refused(one, url, "has another entry 2 .* cut short")
-
-
-def test_a_gap_in_the_store_is_not_filled(tmp_path: Path, url: str) -> None:
-    _, paths = _two_entries(tmp_path, url)
-    boto3.client("s3").delete_object(
-        Bucket=url.split("/")[2], Key=f"stocktake/journal/{paths[0].name}"
-    )
-
-    _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
+    assert Store(url).names("journal") == before
+    assert list(writer.folder.glob("*.part")) == []
 
 
 def test_readers_and_verification_name_the_entry_that_the_store_lacks(tmp_path: Path) -> None:
@@ -364,10 +290,8 @@ def test_readers_and_verification_name_the_entry_that_the_store_lacks(tmp_path: 
 
 
 def test_a_missing_bucket_is_named(tmp_path: Path, url: str) -> None:
-    one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
-
     with pytest.raises(JournalWriteError, match="create the bucket first"):
-        one.append([ONE], run="a.1", time=NOW)
+        commit(journal(tmp_path / "1", "s3://no-such-bucket/stocktake"))
 
 
 def test_read_only_keys_write_nothing_and_are_reported(
@@ -383,17 +307,11 @@ def test_read_only_keys_write_nothing_and_are_reported(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
     one = journal(tmp_path / "1", url)
 
-    with (
-        enable_iam_authentication(),
-        pytest.raises(
-            JournalWriteError,
-            match=r"bucket-\d+/stocktake: .*journal/000000001\S*: Access Denied; .*permission to list, read and write",
-        ),
-    ):
-        one.append([ONE], run="a.1", time=NOW)
+    denied = r"bucket-\d+/stocktake: .*journal/000000001\S*: Access Denied; .*permission to list, read and write"
+    with enable_iam_authentication(), pytest.raises(JournalWriteError, match=denied):
+        commit(one)
 
-    assert one.head is None
-    assert Store(url).names("") == []
+    assert (one.head, Store(url).names("")) == (None, [])
 
 
 def test_a_commit_waits_for_the_end_of_an_outage(
@@ -403,13 +321,8 @@ def test_a_commit_waits_for_the_end_of_an_outage(
     first.start()
     port = first.get_host_and_port()[1]
     second = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    for name, value in {
-        "ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "ACCESS_KEY_ID": "key",
-        "SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="outage")
+    use_server(monkeypatch, f"http://127.0.0.1:{port}")
+    boto3.client("s3").create_bucket(Bucket="outage")
     one = journal(tmp_path / "1", "s3://outage/stocktake")
     back = Timer(1.0, second.start)
 
@@ -418,8 +331,8 @@ def test_a_commit_waits_for_the_end_of_an_outage(
         back.start()
 
     try:
-        entry = one.append([ONE], run="a.1", time=NOW, fence=stop)
-        copied = [item.run for item in journal(tmp_path / "2", "s3://outage/stocktake").entries()]
+        entry = commit(one, fence=stop)
+        copied = runs(journal(tmp_path / "2", "s3://outage/stocktake"))
     finally:
         back.join()
         second.stop()
@@ -428,7 +341,7 @@ def test_a_commit_waits_for_the_end_of_an_outage(
 
 
 def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path: Path, url: str) -> None:
-    Journal(tmp_path / "journal").append([ONE], run="a.1", time=NOW)
+    commit(Journal(tmp_path / "journal"))
 
     with pytest.raises(JournalError, match="holds a journal of its own"):
         store.bind_replica(tmp_path / "journal", url)
