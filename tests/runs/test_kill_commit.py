@@ -22,6 +22,7 @@ from waiting import WITHIN
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange
 from harvesters.network.settings import NetworkSettings
+from harvesters.pipeline.bounded_call import preload
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
@@ -33,7 +34,7 @@ from vocab.iris import BASE
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
-SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plans.plan_decisions"])
+preload(harvest, plan_decisions.approve)
 DEFINITION = {
     "title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l", "pause": 0,
     "options": {"total": "n", "records": "r"}, "fields": {"key": "id", "title@en": "id"},
