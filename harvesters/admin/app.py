@@ -11,7 +11,7 @@ from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import PACKAGE_DIR, Pages
-from harvesters.admin.problems import PROBLEM_JSON, install_error_handlers
+from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.routes import alerts as alert_routes
 from harvesters.admin.routes import forms as form_routes
 from harvesters.admin.routes import gaps as gap_routes
@@ -23,24 +23,6 @@ from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
 from languages.request_locale import LocaleMiddleware
 
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "type": {},
-        "title": {},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-}
-_ERROR_RESPONSES = {
-    401: "No key, or no valid one.",
-    403: "The key's scope does not allow this.",
-    404: "Not found.",
-    409: "The plan is no longer open, or another run of the source is in progress.",
-    422: "A value is not allowed.",
-    429: "Too many invalid keys from this client.",
-    503: "The ledger is locked, missing or not reachable.",
-}
 _PARTS = (
     sources,
     plans,
@@ -66,17 +48,13 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
         title="Stocktake admin API",
         description="Controls the harvesters. Every request needs a key as a bearer token; see docs/reference/admin.md.",
         version="1",
-        responses={
-            code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
-            for code, text in _ERROR_RESPONSES.items()
-        },
         docs_url=None,
         redoc_url=None,
     )
     more = tuple(more)
     app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
     for router in (*(part.routes for part in _PARTS), *more):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -27,6 +28,28 @@ from journal.errors import JournalError
 from languages.translations import format_number, gettext
 
 PROBLEM_JSON = "application/problem+json"
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "type": {},
+        "title": {},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+_ERRORS = {
+    401: "No key, or no valid one.",
+    403: "The key's scope does not allow this.",
+    404: "Not found.",
+    409: "The plan is no longer open, or another run of the source is in progress.",
+    422: "A value is not allowed.",
+    429: "Too many invalid keys from this client.",
+    503: "The ledger is locked, missing or not reachable.",
+}
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {  # of each route of the API
+    code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
+    for code, text in _ERRORS.items()
+}
 # logged as information, since no operator has to act
 _CLIENT_ERRORS = (
     HTTPStatus.NOT_FOUND,

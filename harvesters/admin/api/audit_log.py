@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Response
 from harvesters.admin import pagination
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
+from harvesters.admin.problems import ERROR_RESPONSES
 
-routes = APIRouter(tags=["acts"])
+routes = APIRouter(tags=["acts"], responses=ERROR_RESPONSES)
 
 
 @routes.get("/audit-log")

@@ -14,9 +14,10 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.auth import Administrator, ContextDep
 from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.errors import InvalidValue
+from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import KeyView, NewKey, key_view
 
-routes = APIRouter(tags=["keys"])
+routes = APIRouter(tags=["keys"], responses=ERROR_RESPONSES)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

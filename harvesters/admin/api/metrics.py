@@ -15,9 +15,10 @@ from prometheus_client.registry import Collector
 
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.context import AdminContext
+from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.system import SystemView, system_view
 
-routes = APIRouter(tags=["system"])
+routes = APIRouter(tags=["system"], responses=ERROR_RESPONSES)
 
 
 @routes.get("/metrics", response_class=PlainTextResponse)

@@ -12,12 +12,13 @@ from pydantic.dataclasses import dataclass
 from harvesters.admin import actions, pagination, plans, records
 from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
+from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from vocab.iris import Iris
 
-routes = APIRouter(tags=["plans"])
+routes = APIRouter(tags=["plans"], responses=ERROR_RESPONSES)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Response
 from harvesters.admin import pagination, records
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
+from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunView
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.run_log import LogLine
 
-routes = APIRouter(tags=["runs"])
+routes = APIRouter(tags=["runs"], responses=ERROR_RESPONSES)
 
 
 @routes.get("/runs")
