@@ -7,15 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from followers import follower
 from publish_fixture import copy_data
 from pyoxigraph import Literal, NamedNode, Quad, Store
-from small_world import IRIS
 from typer.testing import CliRunner, Result
 
-from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
-from publisher.store.embedded import EmbeddedStore, open_runner
-from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
 from stocktake import app
 from vocab.iris import BASE
@@ -31,25 +27,16 @@ def data(small: Path, tmp_path: Path) -> Path:
     return result
 
 
-def _follower(data: Path) -> Runner[EmbeddedStore]:
-    return open_runner(
-        JournalReader(Journal(data / "journal"), IRIS.base),
-        data / "store",
-        data / "status.nq",
-        IRIS.status,
-    )
-
-
 def _spoil(data: Path) -> None:
     """Take a quad of one graph away, and put one into the merge that no graph has; show that."""
-    follower = _follower(data)
-    quad = next(follower.store.quads.quads_for_pattern(None, None, None, RECORD))
-    follower.store.quads.remove(quad)
-    follower.store.quads.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
-    shutil.rmtree(follower.snapshots)
-    follower.snapshots.mkdir()
-    follower.step()
-    follower.close()
+    spoiled = follower(data)
+    quad = next(spoiled.store.quads.quads_for_pattern(None, None, None, RECORD))
+    spoiled.store.quads.remove(quad)
+    spoiled.store.quads.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
+    shutil.rmtree(spoiled.snapshots)
+    spoiled.snapshots.mkdir()
+    spoiled.step()
+    spoiled.close()
 
 
 def _run(data: Path, *words: str) -> Result:
@@ -113,10 +100,10 @@ def test_a_store_is_made_anew(data: Path) -> None:
 
 def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> None:
     _spoil(data)
-    follower = _follower(data)
+    spoiled = follower(data)
 
     completed = _run(data, "rebuild")
-    follower.close()
+    spoiled.close()
 
     assert completed.exit_code == 1
     assert "a server uses this data folder" in completed.output

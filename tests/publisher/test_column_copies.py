@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from followers import follower
 from pyoxigraph import Quad, RdfFormat, parse
 from structlog.testing import capture_logs
 
@@ -22,12 +23,13 @@ from publisher.store.columns.database import ColumnDatabase, log_file
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
 from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
-from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers import reader as reader_module
 from publisher.store.workers.column_reader import ColumnSnapshot
 from publisher.store.workers.query_request import QueryRequest
+from vocab.iris import Iris
 
 BASE = "https://x.org/"
 STATUS = f"{BASE}status"
@@ -295,7 +297,7 @@ def test_a_new_status_graph_is_published_at_the_same_entry(
 
 @pytest.fixture
 def runner(tmp_path: Path, reader: JournalReader) -> Iterator[Runner[EmbeddedStore]]:
-    with closing(open_runner(reader, tmp_path / "store", tmp_path / "status.nq", STATUS)) as opened:
+    with closing(follower(tmp_path, iris=Iris(BASE))) as opened:
         yield opened
 
 

@@ -15,6 +15,7 @@ import pytest
 from column_store import columns_of, comparable, merged_store, rows, solutions, write_columns
 from columns_ready import columns_answer
 from event_loops import session_loop
+from followers import follower, level
 from publish_fixture import copy_data
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad, Store
 from random_queries import (
@@ -45,9 +46,7 @@ from publisher.store.columns.staging import Stage
 from publisher.store.columns.statements import open_statements
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
-from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
-from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
@@ -895,24 +894,6 @@ def data(leveled: Path, tmp_path: Path) -> Path:
     """Return a copy of the journal and the status file."""
     copied: Path = copy_data(leveled, tmp_path)
     return copied
-
-
-def follower(data: Path) -> Runner[EmbeddedStore]:
-    return open_runner(
-        JournalReader(Journal(data / "journal"), IRIS.base),
-        data / "store",
-        data / "status.nq",
-        IRIS.status,
-    )
-
-
-def level(item: Runner[EmbeddedStore]) -> str:
-    """Step until nothing is new, and close; return the newest snapshot's folder."""
-    path = ""
-    with closing(item):
-        while (latest := item.step()) is not None:
-            path = latest.path
-    return path
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from followers import follower, level
 from processes import children
 from rows import each
 from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
-from publisher.projections.journal_reader import JournalReader
-from publisher.store.embedded import open_runner
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Worker
+from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
@@ -32,16 +32,7 @@ def snapshot(data: Path, number: int) -> str:
         run="r",
         time=WHEN,
     )
-    following = open_runner(
-        JournalReader(Journal(data / "journal"), "https://x.org/"),
-        data / "store",
-        data / "status.nq",
-        "https://x.org/status",
-    )
-    newest = following.step()
-    following.close()
-    assert newest is not None
-    return newest.path
+    return str(level(follower(data, iris=Iris("https://x.org/"))))
 
 
 @pytest.fixture

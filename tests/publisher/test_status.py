@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import followers
 import httpx
 import pytest
 import pytest_asyncio
@@ -23,8 +24,7 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.projections.journal_reader import JournalReader
-from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.embedded import EmbeddedStore
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.workers.pool import Limits
@@ -325,15 +325,7 @@ def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore
         IRIS.status,
     )
     (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
-    with closing(
-        open_runner(
-            JournalReader(journal, IRIS.base),
-            tmp_path / "store",
-            tmp_path / "status.nq",
-            IRIS.status,
-            clock,
-        )
-    ) as opened:
+    with closing(followers.follower(tmp_path, now=clock)) as opened:
         yield opened
 
 

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from followers import follower, level
 from processes import Process
 from pyoxigraph import DefaultGraph, RdfFormat, Store
 from rows import each
@@ -20,16 +21,18 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
-from publisher.projections.journal_reader import JournalReader, rows_of
-from publisher.store.apply import BULK, LARGE, apply
-from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.projections.journal_reader import rows_of
+from publisher.store.apply import apply
+from publisher.store.embedded import EmbeddedStore
 from publisher.store.process import command, environment
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
 from publisher.store.thread_priority import NICE, threads
+from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
-STATUS = "https://example.org/status"
+IRIS = Iris("https://example.org/")
+Follow = Callable[[Path], Runner[EmbeddedStore]]
 
 
 def quad(number: int, graph: int | None = None) -> str:
@@ -41,30 +44,19 @@ def commit(data: Path, rows: Iterable[str], run: str = "r1") -> None:
 
 
 @pytest.fixture
-def follower() -> Iterator[Callable[[Path], Runner[EmbeddedStore]]]:
+def follow() -> Iterator[Follow]:
     """Open followers; they are closed when the test ends."""
     with ExitStack() as opened:
+        yield lambda data: opened.enter_context(closing(follower(data, iris=IRIS)))
 
-        def start(data: Path) -> Runner[EmbeddedStore]:
-            following = open_runner(
-                JournalReader(Journal(data / "journal"), "https://example.org/"),
-                data / "store",
-                data / "status.nq",
-                STATUS,
-            )
-            opened.callback(following.close)
-            return following
 
-        yield start
+def dumped(store: Store) -> set[bytes]:
+    return set((store.dump(format=RdfFormat.N_QUADS) or b"").splitlines())
 
 
 def named(store: Store) -> set[str]:
-    lines = store.dump(format=RdfFormat.N_QUADS) or b""
-    return {
-        line
-        for line in lines.decode().splitlines()
-        if line.count("<https://x.org/g") or STATUS in line
-    }
+    lines = {line.decode() for line in dumped(store)}
+    return {line for line in lines if "<https://x.org/g" in line or IRIS.status in line}
 
 
 def merged(store: Store) -> list[str]:
@@ -75,12 +67,12 @@ def merged(store: Store) -> list[str]:
 
 
 def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+    tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, (f"A {quad(n)}" for n in range(10)))
     commit(tmp_path, [f"D {quad(3)}", f"A {quad(11)}", f"D {quad(11)}", f"A {quad(12)}"])
 
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     snapshot = following.step()
 
     assert snapshot is not None
@@ -88,11 +80,9 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
     assert named(following.store.quads) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
 
 
-def test_nothing_new_makes_no_snapshot(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
-) -> None:
+def test_nothing_new_makes_no_snapshot(tmp_path: Path, follow: Follow) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     following.step()
 
     again = following.step()
@@ -100,30 +90,28 @@ def test_nothing_new_makes_no_snapshot(
     assert again is None
 
 
-def test_an_empty_journal_is_shown_as_an_empty_snapshot(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
-) -> None:
-    snapshot = follower(tmp_path).step()
+def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follow: Follow) -> None:
+    snapshot = follow(tmp_path).step()
 
     assert snapshot is not None
     assert (snapshot.position, snapshot.quads) == (0, 0)
 
 
 def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+    tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     following.step()
 
     assert len(merged(following.store.quads)) == 1
 
 
 def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+    tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     following.step()
 
     commit(tmp_path, [f"D {quad(1, 1)}"])
@@ -136,38 +124,44 @@ def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(
     assert merged(following.store.quads) == []
 
 
-def test_a_bulk_load_and_small_transactions_give_the_same_store(tmp_path: Path) -> None:
-    rows = [f"A {quad(n, n % 7)}\n".encode() for n in range(LARGE + 10)]
-    bulk, small = Store(), Store()
-
-    counted = apply(bulk, rows)
-    for start in range(0, len(rows), 20_000):
-        apply(small, rows[start : start + 20_000])
-
-    assert counted == (LARGE + 10, True)
-    assert set(bulk) == set(small)
+@pytest.fixture
+def bulk(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Load 500 rows and more in bulk, 800 at once; return how many that are."""
+    monkeypatch.setattr("publisher.store.apply.LARGE", 500)
+    monkeypatch.setattr("publisher.store.apply.BULK", 800)
+    return 500
 
 
-def test_a_bulk_load_goes_over_several_batches(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
-) -> None:
-    commit(tmp_path, (f"A {quad(n, 1)}" for n in range(BULK + 5)))
-    following = follower(tmp_path)
+def test_a_bulk_load_and_small_transactions_give_the_same_store(bulk: int) -> None:
+    rows = [f"A {quad(n, n % 7)}\n".encode() for n in range(bulk + 10)]
+    whole, small = Store(), Store()
+
+    counted = apply(whole, rows)
+    for start in range(0, len(rows), 200):
+        apply(small, rows[start : start + 200])
+
+    assert counted == (bulk + 10, True)
+    assert set(whole) == set(small)
+
+
+def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follow: Follow, bulk: int) -> None:
+    commit(tmp_path, (f"A {quad(n, 1)}" for n in range(2 * bulk)))
+    following = follow(tmp_path)
 
     snapshot = following.step()
 
     assert snapshot is not None
-    assert snapshot.quads == BULK + 5
+    assert snapshot.quads == 2 * bulk
 
 
 @pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells the threads of a process apart"
 )
-def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> None:
+def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk: int) -> None:
     store = Store(tmp_path / "store")
 
     for part in range(5):  # files enough that the engine begins to merge them
-        apply(store, (f"A {quad(n, part)}\n".encode() for n in range(LARGE)))
+        apply(store, (f"A {quad(n, part)}\n".encode() for n in range(bulk)))
 
     results = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
     assert results == {NICE}
@@ -206,14 +200,14 @@ def _running(data: Path) -> Process:
         str(data / "journal"),
         str(data / "store"),
         str(data / "status.nq"),
-        STATUS,
+        IRIS.status,
     )
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
 @pytest.mark.smoke
 def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+    tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, (f"A {quad(n, n % 100)}" for n in range(60_000)))
     commit(
@@ -230,47 +224,38 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
         )
         process.discard()
 
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     following.step()
 
     undisturbed = Store()
     for entry in Journal(tmp_path / "journal").entries():
         apply(undisturbed, rows_of(entry.lines()))
     snapshot = newest_snapshot(folder / "snapshots")
-    assert set(following.store.quads) == set(undisturbed)
+    assert dumped(following.store.quads) == dumped(undisturbed)
     assert snapshot is not None
     assert snapshot.quads == 58_000
 
 
-def test_another_journal_makes_the_store_anew(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
-) -> None:
+def test_another_journal_makes_the_store_anew(tmp_path: Path, follow: Follow) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    first = open_runner(
-        JournalReader(Journal(tmp_path / "journal"), "https://example.org/"),
-        tmp_path / "store",
-        tmp_path / "status.nq",
-        STATUS,
-    )
-    first.step()
-    first.close()
+    level(follower(tmp_path, iris=IRIS))
     for path in (tmp_path / "journal").iterdir():
         path.unlink()
     commit(tmp_path, [f"A {quad(2)}"], run="another")
 
-    second = follower(tmp_path)
+    second = follow(tmp_path)
     second.step()
 
     assert named(second.store.quads) == {quad(2)}
 
 
 def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+    tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    line = f'<https://x.org/source> <https://x.org/outcome> "published" <{STATUS}> .'
+    line = f'<https://x.org/source> <https://x.org/outcome> "published" <{IRIS.status}> .'
     (tmp_path / "status.nq").write_text(line + "\n")
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     snapshot = following.step()
     graphs = named(following.store.quads)
 
@@ -283,11 +268,9 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
     assert named(following.store.quads) == {quad(1), line.replace("published", "held, again")}
 
 
-def test_old_snapshots_go_but_one_that_is_open_stays(
-    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
-) -> None:
+def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Follow) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    following = follower(tmp_path)
+    following = follow(tmp_path)
     following.step()
     first = newest_snapshot(following.snapshots)
     assert first is not None

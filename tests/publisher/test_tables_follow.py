@@ -4,14 +4,18 @@ wherever the follower is stopped.
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import followers
 import pytest
 from column_store import write_columns
+from followers import follower
+from publish_fixture import copy_data
 from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
@@ -27,8 +31,7 @@ from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import ColumnUpdater
-from publisher.store.embedded import EmbeddedStore, open_runner
-from publisher.store.runner import Runner
+from publisher.store.snapshots import newest_snapshot
 from vocab.goals import SDG
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
@@ -50,6 +53,7 @@ SECOND = (
     replace(plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)),
     Event(key="turns", titles=(Text("It turned into an event", "en"),), start="2026-05-01"), plain(99),
 )  # fmt: skip
+Tables = dict[str, list[Any]]
 TABLES = {
     "things": "SELECT iri, kind, title, begins, changed FROM things",
     "marks": "SELECT iri, facet, code, bases FROM marks JOIN terms USING (value) JOIN things USING (thing)",
@@ -58,21 +62,40 @@ TABLES = {
 }
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    journal = Journal(tmp_path / "journal")
+@pytest.fixture(scope="module")
+def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a store and tables that are level with its journal."""
+    data = tmp_path_factory.mktemp("leveled")
     rows = [
         f"A {quad}"
         for graph, lines in statements(IRIS.base)
         if graph.endswith(("area", "itu-region"))
         for quad in quads(lines, graph)
     ]
-    journal.append(
-        [*rows, *(row for item in FIRST for row in record_rows("demo", item))],
-        run="run-1",
-        time=SEEN,
-    )
-    return tmp_path
+    records = [row for item in FIRST for row in record_rows("demo", item)]
+    Journal(data / "journal").append([*rows, *records], run="run-1", time=SEEN)
+    level(data)
+    return data
+
+
+@pytest.fixture
+def data(leveled: Path, tmp_path: Path) -> Path:
+    """Return a copy that may be changed."""
+    return Path(shutil.copytree(leveled, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="module")
+def whole(leveled: Path) -> Tables:
+    """Return the tables before the change."""
+    return read_tables(newest(leveled))
+
+
+@pytest.fixture(scope="module")
+def anew(leveled: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Return the tables of a new store after the change."""
+    data = copy_data(leveled, tmp_path_factory.mktemp("anew"))
+    change(data)
+    return read_tables(level(data))
 
 
 def change(data: Path) -> None:
@@ -84,60 +107,41 @@ def change(data: Path) -> None:
     Journal(data / "journal").append([*gone, *come], run="run-2", time=CHANGED)
 
 
-def follower(data: Path, folder: str = "store") -> Runner[EmbeddedStore]:
-    return open_runner(
-        JournalReader(Journal(data / "journal"), IRIS.base),
-        data / folder,
-        data / "status.nq",
-        IRIS.status,
-    )
+def level(data: Path, folder: str = "store", *others: type[SearchUpdater]) -> str:
+    """Step until nothing is new; return the newest snapshot's folder."""
+    return str(followers.level(follower(data, (FacetUpdater, *others), folder=folder)))
 
 
-def level(item: Runner[EmbeddedStore]) -> str:
-    """Step until nothing is new, and close; return the newest snapshot's folder."""
-    path = ""
-    with closing(item):
-        while (snapshot := item.step()) is not None:
-            path = snapshot.path
-    return path
+def newest(data: Path) -> str:
+    snapshot = newest_snapshot(data / "store" / "snapshots")
+    assert snapshot
+    return snapshot.path
 
 
-def opened_index(data: Path) -> FacetIndex:
-    index = open_facet_index(level(follower(data)))
+def opened_index(path: str) -> FacetIndex:
+    index = open_facet_index(path)
     assert index is not None
     return index
 
 
-def read_tables(path: str) -> dict[str, list[Any]]:
+def read_tables(path: str) -> Tables:
     with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
         return {
             name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()
         }
 
 
-def test_after_a_change_they_are_as_if_made_anew(data: Path) -> None:
-    first = read_tables(level(follower(data)))
+def test_after_a_change_they_are_as_if_made_anew(data: Path, whole: Tables, anew: Tables) -> None:
     change(data)
 
-    after, anew = read_tables(level(follower(data))), read_tables(level(follower(data, "anew")))
+    path = level(data)
+    after = read_tables(path)
 
     assert after == anew
-    assert {name: after[name] != first[name] for name in TABLES} == dict.fromkeys(TABLES, True)
-
-
-def test_a_type_that_another_record_states_of_an_organization_counts_for_all_that_name_it(
-    data: Path,
-) -> None:
-    level(follower(data))
-    change(data)
-
-    tables = opened_index(data)
-
-    rich = IRIS.thing("initiative", "demo", "a/1")
-    assert rich in [
-        line.iri
-        for line in tables.list_things(make_filter(stakeholder="civil-society"), "newest", 10)
-    ]
+    assert {name: after[name] != whole[name] for name in TABLES} == dict.fromkeys(TABLES, True)
+    # a type that another record states of an organization counts for all that name it
+    chosen = opened_index(path).list_things(make_filter(stakeholder="civil-society"), "newest", 10)
+    assert IRIS.thing("initiative", "demo", "a/1") in [line.iri for line in chosen]
 
 
 def test_indexes_of_which_most_would_change_are_made_anew(
@@ -148,16 +152,16 @@ def test_indexes_of_which_most_would_change_are_made_anew(
         monkeypatch.setattr(updated, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)
-    before = read_tables(level(follower(tmp_path)))  # an old snapshot is removed after a while
+    before = read_tables(level(tmp_path, "store", SearchUpdater))  # it is removed after a while
     rows = [row for item in FIRST for row in record_rows("demo", item)]
     journal.append(
         sorted(set(rows) - set(record_rows("demo", plain(0)))), run="run-2", time=CHANGED
     )
 
-    after = level(follower(tmp_path))
+    after = level(tmp_path, "store", SearchUpdater)
 
     assert len(before["things"]) < len(read_tables(after)["things"])
-    assert read_tables(after) == read_tables(level(follower(tmp_path, "anew")))
+    assert read_tables(after) == read_tables(level(tmp_path, "anew"))
     searcher = Searcher(Path(after) / "text")
     (entry,) = searcher.entries([f"{IRIS.base}id/initiative/demo/turns"])
     assert entry is not None
@@ -165,9 +169,8 @@ def test_indexes_of_which_most_would_change_are_made_anew(
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
-    data: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+    data: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
-    whole = read_tables(level(follower(data)))
     monkeypatch.setattr(thing_rows, "FLUSH_INTERVAL", batches)
     monkeypatch.setattr(thing_rows, "BATCH", 5)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
@@ -182,20 +185,16 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
         # written, and never committed
         next(facets.advance(1, entry))
 
-    again = read_tables(level(follower(data, "stopped")))
+    again = read_tables(level(data, "stopped"))
 
     assert again == whole
 
 
-def test_a_file_that_is_spoilt_is_made_anew(data: Path) -> None:
-    whole = read_tables(level(follower(data)))
+def test_a_file_that_is_spoilt_is_made_anew(data: Path, anew: Tables) -> None:
     (data / "store" / "tables" / "work.duckdb").write_bytes(b"spoilt")
     change(data)
 
-    after = read_tables(level(follower(data)))
-
-    assert after["things"] != whole["things"]
-    assert after == read_tables(level(follower(data, "anew")))
+    assert read_tables(level(data)) == anew
 
 
 def test_an_entry_about_no_thing_is_stored(tmp_path: Path) -> None:
@@ -215,30 +214,28 @@ def test_an_entry_about_no_thing_is_stored(tmp_path: Path) -> None:
         assert database.checkpoint() == (2, "urn:entry:2", BUILD_VERSION)
 
 
-def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path) -> None:
-    expected = read_tables(level(follower(data, "other")))
+def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path, whole: Tables) -> None:
+    shutil.rmtree(data / "store")
     (data / "store" / "tables").mkdir(parents=True)
     with duckdb.connect(str(data / "store" / "tables" / "work.duckdb")) as half:
         half.execute("CREATE TABLE things (thing UINTEGER)")
 
-    actual = read_tables(level(follower(data)))
-
-    assert actual == expected
+    assert read_tables(level(data)) == whole
 
 
 def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> None:
-    before = opened_index(data)
+    before = opened_index(newest(data))
     counted = before.counts(Filter())
     change(data)
 
-    after = opened_index(data)
+    after = opened_index(level(data))
 
     assert before.counts(make_filter(kind="initiative"))["goal"] == counted["goal"]
     assert after.counts(Filter())["goal"] != counted["goal"]
     assert (before.position, after.position) == (1, 2)
 
 
-def tables_of(triples: str, folder: Path) -> dict[str, list[Any]]:
+def tables_of(triples: str, folder: Path) -> Tables:
     """Return the rows of the tables of one record, whose statements are *triples* with short names;
     {r} is the record, {t} the initiative.
     """

@@ -1,0 +1,51 @@
+"""Followers of the journal in this process, with the indexes that a test is about: each costs a
+tenth of a second for every entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from journal.journal import Journal
+from publisher.projections.facets.updater import FacetUpdater
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.search.updater import SearchUpdater
+from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.embedded import EmbeddedStore
+from publisher.store.runner import Runner
+from publisher.store.snapshots import newest_snapshot
+from vocab.iris import Iris
+
+Index = type[FacetUpdater] | type[SearchUpdater]
+_FOLDERS = {FacetUpdater: "tables", SearchUpdater: "text"}
+
+
+def follower(
+    data: Path,
+    indexes: Sequence[Index] = (),
+    *,
+    folder: str = "store",
+    iris: Iris = Iris(),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Runner[EmbeddedStore]:
+    """Open the store of *data* in its *folder* with its columns and these *indexes*."""
+    reader = JournalReader(Journal(data / "journal"), iris.base)
+    store = EmbeddedStore(reader, data / folder, data / "status.nq", iris.status, now)
+    columns = ColumnUpdater(data / folder / "columns", reader, store.status_graph)
+    opened = [
+        index(data / folder / _FOLDERS[index], reader, columns.statements) for index in indexes
+    ]
+    return Runner(store, columns, opened)
+
+
+def level(runner: Runner[EmbeddedStore]) -> str:
+    """Step until nothing is new, and close; return the newest snapshot's folder."""
+    with closing(runner):
+        while runner.step() is not None:
+            pass
+    newest = newest_snapshot(runner.snapshots)
+    assert newest
+    return newest.path
