@@ -6,33 +6,28 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from followers import follower, level
 from processes import children
+from pyoxigraph import Literal, NamedNode, Quad, Store
 from rows import each
 from waiting import wait_until_async
 
-from journal.journal import Journal
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
+from publisher.store.snapshots import create_snapshot
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Worker
-from vocab.iris import Iris
 
-WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
 
 def snapshot(data: Path, number: int) -> str:
-    Journal(data / "journal").append(
-        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
-        run="r",
-        time=WHEN,
-    )
-    return str(level(follower(data, iris=Iris("https://x.org/"))))
+    """Return the folder of a snapshot with one statement more."""
+    store = Store(str(data / "store"))
+    store.add(Quad(NamedNode("urn:s"), NamedNode("urn:p"), Literal(number)))
+    return create_snapshot(data / "snapshots", store, number, "entry", number).path
 
 
 @pytest.fixture

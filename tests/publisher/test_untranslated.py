@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from app_client import served
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
 from rows import each
@@ -152,12 +149,6 @@ def test_a_bare_sentence_in_a_template_is_found() -> None:
     }  # fmt: skip
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(world) as opened:
-        yield opened
-
-
 BEGIN = (
     "/", "/search?q=zz", "/record/demo/lost", "/nowhere", "/exports", "/organizations", "/sparql?example=matrix", "/reports/", "/join",
 )  # fmt: skip
@@ -201,11 +192,10 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
     return visited
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "language",
     [
-        pytest.param(tag, marks=pytest.mark.nightly if tag in ("es", "ru") else ())
+        pytest.param(tag, marks=pytest.mark.nightly if tag in ("es", "ru", "zh") else ())
         for tag in LANGUAGES
         if tag != "en"
     ],
@@ -241,11 +231,10 @@ async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(
     assert left == set()
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_what_stands_alike_in_three_languages_is_a_name_or_data(
     client: httpx.AsyncClient,
 ) -> None:
-    first, second, third = [await walk(client, language) for language in ("en", "fr", "zh")]
+    first, second, third = [await walk(client, language) for language in ("en", "fr", "ar")]
 
     alike = {
         (text, href)
@@ -262,19 +251,18 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(
     assert {(text, href) for text, href in results if not text.startswith(DATA)} == set()
 
 
-@each("language", [language for language in LANGUAGES if language != "en"])
 @each(
     "path",
     ["/documents?page=x", "/search?per=x&page=0", "/id/none", "/record/demo/none", "/release/77", "/embed/none", "/trends?by=none"],
 )  # fmt: skip
-@pytest.mark.asyncio(loop_scope="module")
 async def test_an_error_page_says_what_is_wrong_in_the_language_of_the_page(
-    client: httpx.AsyncClient, path: str, language: str
+    client: httpx.AsyncClient, path: str
 ) -> None:
     joined = "&" if "?" in path else "?"
     english = (await client.get(path, headers={"Accept": "application/json"})).json()["detail"]
-    page = await client.get(f"{path}{joined}lang={language}", headers={"Accept": "text/html"})
+    for language in ("fr", "ar"):
+        page = await client.get(f"{path}{joined}lang={language}", headers={"Accept": "text/html"})
 
-    assert page.status_code in (400, 404)
-    assert english not in html.unescape(page.text)
-    assert '<p class="lead">' in page.text
+        assert page.status_code in (400, 404)
+        assert english not in html.unescape(page.text)
+        assert '<p class="lead">' in page.text
