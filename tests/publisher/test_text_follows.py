@@ -69,7 +69,8 @@ def follow() -> Iterator[Start]:
 
 
 def indexed(data: Path) -> Runner[EmbeddedStore]:
-    return follower(data, (SearchUpdater,), iris=IRIS)
+    opened: Runner[EmbeddedStore] = follower(data, (SearchUpdater,), iris=IRIS)
+    return opened
 
 
 def latest(following: Runner[EmbeddedStore]) -> Snapshot:
