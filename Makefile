@@ -87,7 +87,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 golden: $(INSTALLED)
-	$(BIN)/python -m pytest -n 0 -q -s tests/golden --renew $(ARGS)
+	$(BIN)/python -m pytest -n 0 -q tests/golden --renew $(ARGS)
 
 tables: $(INSTALLED)
 	$(BIN)/python -m docs.generated

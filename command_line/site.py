@@ -12,6 +12,7 @@ from asyncio import Lock
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from tempfile import TemporaryFile
@@ -35,7 +36,7 @@ from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
 from harvesters.admin.access.auth import is_operator
-from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
+from harvesters.admin.context import LOCK_TIMEOUT, AdminContext, utc_now
 from harvesters.errors import HarvestError
 from harvesters.participation.comments.actions import shown_comments
 from harvesters.participation.inbox.link import InboxLink, takes_notifications
@@ -106,9 +107,11 @@ def suggest_schedule(settings: Settings, url: str) -> None:
         )
 
 
-def create_site(settings: Settings, url: str) -> Starlette:
-    """Return the whole application, which the public reaches at *url*."""
-    admin_context = create_admin_context(settings, url)
+def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_now) -> Starlette:
+    """Return the whole application, which the public reaches at *url*; *now* is the clock of its
+    admin pages and submissions.
+    """
+    admin_context = create_admin_context(settings, url, now=now)
     public = build_site(
         settings,
         url,
@@ -120,7 +123,7 @@ def create_site(settings: Settings, url: str) -> Starlette:
     admin_context.suggest_fields, admin_context.fill_in = suggest_fields, fill_in
     admin_context.remap = partial(remap_source, settings)
     context_of_submissions = submission_context(
-        settings, url, DuplicateFinder(partial(find_duplicates, public))
+        settings, url, DuplicateFinder(partial(find_duplicates, public)), now
     )
     context_of_submissions.quality = partial(record_quality, public)
     context_of_submissions.organizations = partial(find_organizations, public)
@@ -169,7 +172,10 @@ def build_site(
 
 
 def create_admin_context(
-    settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT
+    settings: Settings,
+    url: str,
+    lock_timeout: int = LOCK_TIMEOUT,
+    now: Callable[[], datetime] = utc_now,
 ) -> AdminContext:
     """Return what an app of the admin pages or of submissions works with; links in its messages
     begin with *url*.
@@ -179,6 +185,7 @@ def create_admin_context(
         settings.sources,
         settings.ledger,
         settings.base,
+        now,
         lock_timeout=lock_timeout,
         demo=settings.demo,
         network=network_settings(settings),
@@ -224,14 +231,17 @@ async def record_quality(public: FastAPI, record: str) -> int | None:
 
 
 def submission_context(
-    settings: Settings, url: str, duplicates: DuplicateFinder
+    settings: Settings,
+    url: str,
+    duplicates: DuplicateFinder,
+    now: Callable[[], datetime] = utc_now,
 ) -> SubmissionContext:
     """Return what the submissions app works with at the public address *url*.
 
     It waits for the ledger longer than the admin pages.
     """
     provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
-    admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT)
+    admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT, now)
     return SubmissionContext(admin, url, duplicates, provider=provider, comments=settings.comments)
 
 

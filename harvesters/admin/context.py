@@ -34,7 +34,8 @@ from vocab.iris import Iris
 LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """Return the present instant, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -75,7 +76,7 @@ class AdminContext:
     source_dir: Path
     url: str
     base: str
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     lock_timeout: int = LOCK_TIMEOUT
     demo: bool = False

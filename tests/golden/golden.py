@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from string import Template
 from urllib.parse import quote, quote_plus
@@ -16,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 from rendering import render
 from waiting import wait_until
-from world import PUBLIC
+from world import PUBLIC, GoldenSite
 
 FOLDER = Path(__file__).with_name("expected")
 REQUESTS = Path(__file__).with_name("requests.txt")
@@ -42,7 +43,7 @@ class Request:
         parts += [
             f"{name}={value}"
             for name, value in self.fields.items()
-            if name not in ("accept", "take", "until")
+            if name not in ("accept", "take", "mail", "until")
         ]
         return " ".join(parts)
 
@@ -70,10 +71,16 @@ def read_requests() -> dict[str, list[Request]]:
 class Asker:
     """Sends requests, and remembers the values that answers hand out."""
 
-    transport: httpx.BaseTransport
-    values: dict[str, str] = field(default_factory=dict)
+    site: GoldenSite
     tags: dict[str, str] = field(default_factory=dict)
     clients: dict[str, httpx.Client] = field(default_factory=dict)
+
+    def act(self, request: Request) -> None:
+        """Move the clock, or harvest."""
+        if request.method == "CLOCK":
+            self.site.clock.timestamp = datetime.fromisoformat(request.address)
+        else:
+            self.site.harvest(request.address)
 
     def ask(self, request: Request, accept: str, frames: dict[str, str]) -> list[str]:
         """Return the lines of the answer to *request*; *frames* as in ``render``."""
@@ -87,11 +94,16 @@ class Asker:
         if take := request.fields.get("take"):
             name, pattern = take.split(" ", 1)
             if match := re.search(pattern, f"{answer.headers}\n{answer.text}"):
-                self.values.setdefault(name, match[1])
-        lines = render(answer, request.heading(accept), frames)
+                self.site.values[name] = match[1]
+        if mail := request.fields.get("mail"):
+            name, pattern = mail.split(" ", 1)
+            match = re.search(pattern, self.site.messages())
+            self.site.values[name] = match[1] if match else "no such message"
+        names = {value: f"${name}" for name, value in self.site.values.items()}
+        lines: list[str] = render(answer, request.heading(accept), frames, names)
         if answer.status_code == 200 and request.method == "GET" and "etag" in answer.headers:
             lines[lines.index("etag: present")] = self._revalidated(request, accept, answer)
-        return [self._named(line) for line in lines]
+        return lines
 
     def _revalidated(self, request: Request, accept: str, answer: httpx.Response) -> str:
         """Ask with the entity tag of *answer*, once for each; a page may turn with the clock."""
@@ -111,14 +123,14 @@ class Asker:
         if not who and who in self.clients:
             self.clients[who].cookies.clear()
         client = self.clients.setdefault(
-            who, httpx.Client(transport=self.transport, base_url=PUBLIC)
+            who, httpx.Client(transport=self.site.transport, base_url=PUBLIC)
         )
         if request.method == "GET" and not who:
             headers |= HOSTILE
         if header := request.fields.get("header"):
             name, value = header.split(": ", 1)
             headers[name] = self._filled(value)
-        if token := self.values.get(f"KEY_{who}"):
+        if token := self.site.values.get(f"KEY_{who}"):  # who asks by a session has no key
             headers["Authorization"] = f"Bearer {token}"
         body: bytes | None = None
         for kind, media in (
@@ -137,13 +149,7 @@ class Asker:
         )
 
     def _filled(self, text: str) -> str:
-        return Template(text).safe_substitute(self.values)
-
-    def _named(self, line: str) -> str:
-        """Write the values that answers handed out by their names."""
-        for name, value in self.values.items():
-            line = line.replace(value, f"${name}")
-        return line
+        return Template(text.replace("\\n", "\n")).safe_substitute(self.site.values)
 
 
 def _address(text: str) -> str:
@@ -156,9 +162,9 @@ def _form(text: str) -> str:
     return "&".join(f"{name}={quote_plus(value, safe='%')}" for name, _, value in pairs)
 
 
-def answers(transport: httpx.BaseTransport) -> dict[str, str]:
+def answers(site: GoldenSite) -> dict[str, str]:
     """Return the text of each family."""
-    asker = Asker(transport)
+    asker = Asker(site)
     return {
         family: "".join(_family(asker, requests)) for family, requests in read_requests().items()
     }
@@ -168,6 +174,10 @@ def _family(asker: Asker, requests: Iterable[Request]) -> Iterator[str]:
     frames: dict[str, str] = {}
     asked = Counter[str]()
     for request in requests:
+        if request.method in ("CLOCK", "HARVEST"):
+            asker.act(request)
+            yield f"=== {request.method} {request.address}\n\n"
+            continue
         answered: dict[str, str] = {}
         for accept in request.accepts():
             text = "\n".join(asker.ask(request, accept, frames)).rstrip()

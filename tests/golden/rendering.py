@@ -9,7 +9,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -39,6 +39,8 @@ MASKED = (
     ),
     ("times of the export", r'"(?:requested|started|ended|expires)": ?"([^"]+)"'),
     ("a part of the export's random id", r'filename="export-([^".]+)'),
+    ("random in each session", r'name="csrf" value="([^"]+)"'),
+    ("random in each key", r"stk_[$\w]+?_([\w-]{30,})"),
     ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
 )
 BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
@@ -54,26 +56,30 @@ BLOCKS = re.compile(
 )
 
 
-def render(answer: httpx.Response, heading: str, frames: dict[str, str]) -> list[str]:
+def render(
+    answer: httpx.Response, heading: str, frames: dict[str, str], names: Mapping[str, str]
+) -> list[str]:
     """Return the lines of *answer*. *frames* has what pages of one file have around their content,
-    each with the heading of the first; *heading* is that of this answer.
+    each with the heading of the first; *heading* is that of this answer. *names* are written for
+    random values.
     """
     lines = [str(answer.status_code)]
     for name in HEADERS:
         for value in answer.headers.get_list(name):
             lines += _header(name, value)
-    lines = [masked(line) for line in lines]
+    lines = [masked(line, names) for line in lines]
     for value in answer.headers.get_list("set-cookie"):
-        lines.append("set-cookie: " + re.sub(r"expires=[^;]+", "expires=DATE", value, flags=re.I))
+        name, _, attributes = re.sub(r"(?i)expires=[^;]+", "expires=MASKED", value).partition(";")
+        lines.append(f"set-cookie: {name.partition('=')[0]}=MASKED;{attributes}")
     if "etag" in answer.headers:
         lines.append("etag: present")
     kind = answer.headers.get("content-type", "")
     if "html" in kind and answer.content:
         page = RenderedPage(
-            masked(answer.text), answer.request.url.raw_path.decode(), heading, frames
+            masked(answer.text, names), answer.request.url.raw_path.decode(), heading, frames
         )
         return [*lines, "", *page.lines()]
-    return [*lines, "", *content(kind, answer.content)]
+    return [*lines, "", *content(kind, answer.content, names)]
 
 
 def _header(name: str, value: str) -> Iterator[str]:
@@ -83,8 +89,10 @@ def _header(name: str, value: str) -> Iterator[str]:
         yield f"{name}: {value}"
 
 
-def masked(text: str) -> str:
-    """Return *text* without what differs from run to run."""
+def masked(text: str, names: Mapping[str, str]) -> str:
+    """Return *text* without what differs from run to run, with *names* for random values."""
+    for value, name in names.items():
+        text = text.replace(value, name)
     for _, pattern in MASKED:
         text = re.sub(
             pattern,
@@ -102,12 +110,12 @@ def _mask(value: str) -> str:
     return "0" if value.isdigit() else "MASKED"
 
 
-def content(kind: str, data: bytes) -> list[str]:
+def content(kind: str, data: bytes, names: Mapping[str, str]) -> list[str]:
     """Return the lines of *data* of the media type *kind*."""
     if not data:
         return []
     if data.startswith(b"\x1f\x8b"):
-        return ["gzip:", *content("text/plain", gzip.decompress(data))]
+        return ["gzip:", *content("text/plain", gzip.decompress(data), names)]
     if data.startswith(b"PK\x03\x04"):
         return list(_archive(data))
     if data.startswith(b"%PDF"):
@@ -119,7 +127,7 @@ def content(kind: str, data: bytes) -> list[str]:
         text = data.decode()
     except UnicodeDecodeError:
         return [f"{len(data)} bytes, SHA-256 {sha256(data).hexdigest()}"]
-    text = masked(text)
+    text = masked(text, names)
     if "version=1.0.0" in kind:
         return list(_metrics(text))
     if "json" in kind and "seq" not in kind:
