@@ -18,14 +18,12 @@ from vocab.iris import Iris
 
 
 @asynccontextmanager
-async def served(
-    data: Path, contact: str = "", *, demo: bool = False
-) -> AsyncIterator[httpx.AsyncClient]:
+async def served(data: Path, contact: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """Open the store of *data* and return a client that follows no redirect."""
     async with QueryService(data, Iris(), Limits(seconds=240, wait=240), readers=2) as service:
         await service.wait_until_current()
         app = create_app(service)
-        app.state.contact, app.state.demo = contact, demo
+        app.state.contact = contact
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
         ) as client:

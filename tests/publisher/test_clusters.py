@@ -22,9 +22,8 @@ import pytest
 from browser import browsing
 from in_process import listening, serving
 from publish_fixture import settle, visiting
-from pyoxigraph import RdfFormat, parse
 from rows import each
-from small_world import BODIES, CHANGED, CLUSTER, DISSOLVED, IRIS, LEAD, ONE, TWO, add_clusters
+from small_world import BODIES, CHANGED, CLUSTER, IRIS, LEAD, ONE, TWO, add_clusters
 
 from languages.request_locale import use_language
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
@@ -67,108 +66,12 @@ async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def test_the_page_shows_who_says_what_and_where_they_disagree(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get(CLUSTER, headers=HTML)
-
-    assert answer.status_code == 200
-    cards = {
-        card.partition("</h3>")[0].rpartition("<h3>")[2].partition(" <")[0].strip(): card
-        for card in answer.text.split('<section class="card"')
-    }
-    assert "the registries disagree" in cards["Start"]
-    assert "2022-05-01" in cards["Start"]
-    assert "2023-01-01" in cards["Start"]
-    assert "the registries disagree" not in cards["Country or region"]
-    first = cards["Description"].index("with a mast")
-    second = cards["Description"].index("A village builds")
-    assert first < second  # the longest first
-
-
-async def test_the_page_says_why_and_escapes_the_reason(client: httpx.AsyncClient) -> None:
-    page = (await client.get(CLUSTER, headers=HTML)).text
-
-    assert "a person decided so" in page
-    assert "both name the &lt;b&gt;grant&lt;/b&gt; 17" in page
-    assert "the country, the name" in page
-
-
-@each("language", ["ar", "es", "fr", "ru", "zh"])
-async def test_the_page_speaks_six_languages(client: httpx.AsyncClient, language: str) -> None:
-    page = (await client.get(CLUSTER, headers=HTML, params={"lang": language})).text
-
-    for english in (
-        "Who says what",
-        "Why they are one thing",
-        "the registries disagree",
-        "a person decided so",
-        "the longest text",
-    ):
-        assert english not in page
-
-
-async def test_the_data_are_those_of_the_graph(client: httpx.AsyncClient) -> None:
-    answer = await client.get(f"{CLUSTER}.nt")
-
-    statements = {
-        f"{quad.subject} {quad.predicate} {quad.object}"
-        for quad in parse(answer.content, RdfFormat.N_TRIPLES)
-    }
-    assert f"<{cluster_iri(ONE, IRIS)}> <http://www.w3.org/ns/prov#hadMember> <{TWO}>" in statements
-    assert (await client.get(f"{CLUSTER}.json")).json()["id"] == cluster_iri(ONE, IRIS)
-
-
-@pytest.mark.parametrize(
-    ("path", "location"),
-    [("/cluster/initiative/atlas/x%2F9", CLUSTER), ("/cluster/initiative/atlas/x%2F9.ttl", f"{CLUSTER}.ttl"),
-     ("/cluster/initiative/demo/lost", CLUSTER)],
-)  # fmt: skip
-async def test_a_merged_cluster_redirects_for_ever(
-    client: httpx.AsyncClient, path: str, location: str
-) -> None:
-    answer = await client.get(path)
-
-    assert (answer.status_code, answer.headers["location"]) == (301, location)
-    assert "why they are one" in answer.text
-
-
-async def test_a_dissolved_cluster_is_gone_and_names_its_member(client: httpx.AsyncClient) -> None:
-    answer = await client.get(cluster_iri(DISSOLVED, IRIS).removeprefix(IRIS.base.rstrip("/")))
-
-    assert answer.status_code == 410
-    assert DISSOLVED in answer.json()["detail"]
-
-
 @each(
     "path",
     ["/cluster/initiative/demo/5", "/cluster/initiative/demo", "/cluster/planet/demo/1", "/cluster/"],
 )  # fmt: skip
 async def test_what_was_never_a_cluster_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
-
-
-async def test_the_page_of_a_member_links_to_the_others_and_the_cluster(
-    client: httpx.AsyncClient,
-) -> None:
-    initiative = (await client.get("/page/initiative/demo/1", headers=HTML)).text
-    organization = (await client.get("/page/organization/demo/clinics-united", headers=HTML)).text
-    alone = (await client.get("/page/initiative/demo/5", headers=HTML)).text
-
-    assert 'href="/page/initiative/atlas/x%2F9"' in initiative
-    assert f'href="{CLUSTER}"' in initiative
-    assert 'href="/cluster/organization/demo/ministry-of-health"' in organization
-    assert "/cluster/" not in alone
-
-
-async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/", headers=HTML)).text
-    tables = (await client.get("/?format=json")).json()
-
-    assert "128 records of initiatives describe 124 different ones" in page
-    assert '<a href="/search?kind=initiative"><bdi>124</bdi></a>' in page
-    total = next(table for table in tables["figures"] if table["name"] == "total")
-    assert [row["initiatives"] for row in total["rows"]] == [128, 124]
 
 
 @pytest.mark.parametrize(
@@ -227,16 +130,6 @@ async def test_the_csv_of_a_search_has_the_columns_of_a_topic_and_its_clusters(
     rows = read_csv(text)
     assert list(rows[0]) == [column.name for column in LISTED]
     assert (len(rows), len({row["cluster"] for row in rows})) == (128, 124)
-
-
-async def test_an_organization_of_two_names_is_listed_once_with_the_initiatives_of_both(
-    client: httpx.AsyncClient,
-) -> None:
-    items = (await client.get("/organizations.json")).json()["items"]
-    numbers = {item["id"]: item["initiatives"] for item in items}
-
-    assert [body in numbers for body in sorted(BODIES)] == [True, False]
-    assert numbers[IRIS.thing("organization", "atlas", "office-of-the-atlas")] == 4
 
 
 async def test_the_page_of_an_organization_has_the_number_of_the_list(
@@ -298,10 +191,6 @@ def test_a_coverage_counts_what_can_have_the_value(
 
     able = kinds or {"initiative", "event", "document", "post"}
     assert known.all == sum(things for kind, things in by_kind.items() if kind in able)
-
-
-async def test_prizes_have_no_share_of_the_things_without_one(client: httpx.AsyncClient) -> None:
-    assert "have a value" not in (await client.get("/prizes", headers=HTML)).text
 
 
 async def test_bars_count_clusters_and_their_tables_records(client: httpx.AsyncClient) -> None:

@@ -24,13 +24,6 @@ async def test_a_document_describes_itself_in_rdf(client: httpx.AsyncClient, pat
     assert BASE + path[1:] in subjects
 
 
-@each("path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"])
-async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.get(path, headers={"Accept": "text/html"})
-
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-
-
 @each(
     "path",
     ["/record/demo/none", "/record/demo", "/source/none", "/run/none", "/scheme/none", "/scheme/a/b/c", "/concept"],
@@ -45,16 +38,6 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
     answer = await client.get("/source/demo?format=jsonld", headers={"Accept": "text/html"})
 
     assert answer.headers["content-type"] == "application/ld+json"
-
-
-async def test_the_registrys_page_shows_its_state(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
-
-    assert [
-        text
-        for text in ("ICT Authority", "Daily at 03:15 UTC", "published", "2026-03-02T08:00:00Z")
-        if text not in page
-    ] == []
 
 
 async def test_addresses_and_times_of_harvests_run_from_left_to_right_on_an_arabic_page(
@@ -82,15 +65,6 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
 
     # and one that is gone, which is listed by itself
     assert (len(seen), len(set(seen))) == (124, 124)
-
-
-async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/scheme/action-line/C4", headers={"Accept": "text/html"})).text
-
-    assert "Community network 105" in page
-    assert "Telemedicine for remote clinics" in page
-    assert " · suggested<" in page
-    assert " · stated<" in page
 
 
 async def test_an_iri_with_what_no_iri_holds_finds_nothing(client: httpx.AsyncClient) -> None:

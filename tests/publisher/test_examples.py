@@ -126,31 +126,6 @@ async def test_they_are_given_as_rdf(
     assert results == {item.iri for item in THEM}
 
 
-async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient) -> None:
-    response = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
-    page = await client.get("/examples/prizes", headers=HTML)
-
-    assert {quad.subject.value for quad in parse(response.content, RdfFormat.N_TRIPLES)} == {
-        f"{Iris().base}examples/prizes"
-    }
-    assert "Prizes by category" in page.text
-
-
-async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient) -> None:
-    answers = [
-        await client.get("/examples/none"),
-        await client.get("/sparql?example=none", headers=HTML),
-    ]
-
-    assert [answer.status_code for answer in answers] == [404, 404]
-
-
-async def test_the_service_description_leads_to_them(client: httpx.AsyncClient) -> None:
-    response = await client.get("/sparql", headers={"Accept": "application/n-triples"})
-
-    assert f"<{Iris().base}examples>" in response.text
-
-
 def test_the_command_runs_them_and_states_time_and_rows(level: Path) -> None:
     result = CliRunner().invoke(
         commands, ["--data", str(level), "examples", "run", "--json", "prizes", "full-text"]

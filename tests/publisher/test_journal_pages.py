@@ -190,19 +190,6 @@ async def test_what_is_no_entry_is_not_found(client: httpx.AsyncClient, name: st
     assert (await client.get(f"/journal/{name}")).status_code == 404
 
 
-async def test_the_head_has_all_that_a_mirror_asks_first(
-    client: httpx.AsyncClient, journal: Journal
-) -> None:
-    answer = await client.get("/journal/head")
-    again = await client.get("/journal/head", headers={"If-None-Match": answer.headers["etag"]})
-
-    body = answer.json()
-
-    assert journal.head is not None
-    assert (body["base"], body["number"], body["id"]) == (BASE, 3, journal.head.id)
-    assert again.status_code == 304
-
-
 async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
     client: httpx.AsyncClient,
 ) -> None:
@@ -243,13 +230,6 @@ async def test_the_list_is_a_graph_too(
     subjects = {quad.subject.value for quad in parse(answer.content, form)}
 
     assert subjects == {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
-
-
-async def test_a_browser_gets_a_page(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/journal/", headers={"Accept": "text/html"})
-
-    assert answer.headers["content-type"].startswith("text/html")
-    assert 'href="/journal/3"' in answer.text
 
 
 @each("params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}])

@@ -7,10 +7,8 @@ from __future__ import annotations
 import re
 
 import httpx
-import pytest
 from rows import each
 
-BASE = "https://w3id.org/wsis-stocktaking/"
 HOST = "http://stocktake.test"
 THING = "initiative/demo/a%2F1"
 PAGE = f"{HOST}/page/{THING}"
@@ -32,46 +30,6 @@ def read(text: str) -> list[dict[str, str]]:
     """Read links as RFC 8288 writes them."""
     return [
         {"href": target, **dict(_ATTRIBUTE.findall(rest))} for target, rest in _LINK.findall(text)
-    ]
-
-
-def targets(links: list[dict[str, str]], rel: str) -> list[str]:
-    return [link["href"] for link in links if rel in link["rel"].split()]
-
-
-async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(
-    client: httpx.AsyncClient,
-) -> None:
-    links = read(
-        (await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"]
-    )
-
-    assert targets(links, "cite-as") == [f"{BASE}id/{THING}"]
-    assert targets(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
-    assert {link["href"]: link["type"] for link in links if link["rel"] == "describedby"} == DATA
-    assert targets(links, "license") == ["https://creativecommons.org/licenses/by/4.0/"]
-    assert targets(links, "author") == [f"{BASE}id/organization/demo/ministry-of-health"]
-    assert targets(links, "item") == ["https://example.org/telemedicine"]
-    assert targets(links, "collection") == [f"{HOST}/source/demo"]
-
-
-@pytest.mark.parametrize("path", [f"/page/{THING}", f"/data/{THING}.jsonld"])
-async def test_page_and_data_name_the_set_of_links_in_both_forms(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    links = read((await client.get(path, headers={"Accept": "text/html"})).headers["link"])
-
-    assert {link["href"]: link["type"] for link in links if link["rel"] == "linkset"} == {
-        f"{HOST}/linkset/{THING}.json": "application/linkset+json",
-        f"{HOST}/linkset/{THING}.txt": "application/linkset",
-    }
-
-
-async def test_data_leads_back_to_its_page(client: httpx.AsyncClient) -> None:
-    links = read((await client.get(f"/data/{THING}.ttl")).headers["link"])
-
-    assert [(link["href"], link["type"]) for link in links if link["rel"] == "describes"] == [
-        (PAGE, "text/html")
     ]
 
 
@@ -138,27 +96,6 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
         1
     ] == "https://schema.org/Organization"
     assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
-
-
-@each(
-    "path, kind",
-    [("/page/initiative/demo/a%2F1", "Project"), ("/page/event/demo/e1", "Event"), ("/page/document/demo/file.ttl", "Article"),
-     ("/page/organization/demo/ministry-of-health", "Organization"), ("/source/demo", "Dataset"),
-     ("/scheme/action-line", "DefinedTermSet"), ("/scheme/action-line/C4", "DefinedTerm"),
-     ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm")],
-)  # fmt: skip
-async def test_a_page_has_structured_data_for_search_engines(
-    client: httpx.AsyncClient, path: str, kind: str
-) -> None:
-    page = (await client.get(path, headers={"Accept": "text/html"})).text
-
-    block = httpx.Response(
-        200, text=page.partition('<script type="application/ld+json">')[2].partition("</script>")[0]
-    ).json()
-
-    assert (block["@context"], block["@type"]) == ("https://schema.org/", kind)
-    assert block["name"]
-    assert block["@id"].startswith(("https://w3id.org/", "http://metadata.un.org/"))
 
 
 async def test_links_of_an_address_beyond_ascii_stand_in_ascii(client: httpx.AsyncClient) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import httpx
 import pytest
 from rows import each
@@ -57,21 +55,6 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
     assert titles[0].startswith("<script>")
 
 
-async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncClient) -> None:
-    (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
-    (item,) = [
-        item
-        for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"]
-        if item["id"].endswith("/105")
-    ]
-
-    assert item["status"] == f"{BASE}operations#published"
-    assert lost == {
-        "id": f"{BASE}id/initiative/demo/lost", "page": "http://stocktake.test/page/initiative/demo/lost", "title": "Lost project",
-        "language": "en", "record": f"{BASE}record/demo/lost", "status": f"{BASE}operations#gone", "modified": "2026-03-02T08:00:00Z",
-    }  # fmt: skip
-
-
 async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
     body = (await client.get("/things.json", params={"concept": LINE})).json()
 
@@ -106,21 +89,6 @@ async def test_places_goals_and_countries_have_pages_and_data_of_their_things(
     assert 'rel="prev"' in again.text
 
 
-async def test_organizations_with_most_initiatives_are_listed_first(
-    client: httpx.AsyncClient,
-) -> None:
-    organizations = (await client.get("/organizations.json")).json()
-
-    assert organizations["sort"] == "initiatives"
-    assert {organization["title"] for organization in organizations["items"]} == {
-        "Clinics United",
-        "Fund for Health",
-        "Ministry of Health",
-    }
-    numbers = [organization["initiatives"] for organization in organizations["items"]]
-    assert numbers == sorted(numbers, reverse=True)
-
-
 async def test_organizations_are_filtered_by_a_part_of_their_names(
     client: httpx.AsyncClient,
 ) -> None:
@@ -132,76 +100,6 @@ async def test_organizations_are_filtered_by_a_part_of_their_names(
     assert 'name="q" type="search" dir="auto" maxlength="200" value="hEALTH"' in page
 
 
-async def test_all_registries_are_listed(client: httpx.AsyncClient) -> None:
-    sources = (await client.get("/sources.json")).json()
-
-    assert [source["id"] for source in sources["items"]] == [f"{BASE}source/demo"]
-
-
-async def test_an_organization_has_type_country_number_of_initiatives_and_registry(
-    client: httpx.AsyncClient,
-) -> None:
-    items = {item["id"]: item for item in (await client.get("/organizations.json")).json()["items"]}
-    page = (await client.get("/organizations?lang=fr", headers=HTML)).text
-
-    ministry = items[MINISTRY]
-    of_ministry = [
-        thing
-        for listed in await walked(client, f"/things.json?organization={MINISTRY}")
-        for thing in listed
-    ]
-    assert ministry["source"] == "demo"
-    assert ministry["initiatives"] == sum("/id/initiative/" in thing for thing in of_ministry) > 0
-    assert ministry["classification"] == f"{BASE}scheme/stakeholder-type/government"
-    assert ministry["countries"] == ["http://metadata.un.org/sdg/codes/geoArea/404"]
-    card = page.partition('ministry-of-health">')[2].partition("</li>")[0]
-    assert f"Gouvernement · Kenya · Initiatives: {ministry['initiatives']} · demo" in " ".join(
-        re.sub("<[^>]+>", "", card).split()
-    )
-    assert 'href="/source/demo"' in card
-
-
-@pytest.mark.parametrize("path", ["/organizations", "/sources", "/things?source=demo"])
-async def test_a_list_is_a_page_to_a_browser_and_json_to_others(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    page, data = await client.get(path, headers=HTML), await client.get(path)
-    neither = await client.get(path, headers={"Accept": "image/png"})
-
-    assert (page.headers["content-type"], data.headers["content-type"]) == (
-        "text/html; charset=utf-8",
-        "application/json",
-    )
-    assert "Accept" in page.headers["vary"]
-    assert neither.status_code == 406
-
-
-@pytest.mark.parametrize(
-    "path", ["/organizations.html", "/sources.html", "/things.html?source=demo"]
-)
-async def test_the_suffix_of_a_list_chooses_its_page(client: httpx.AsyncClient, path: str) -> None:
-    page = await client.get(path, headers={"Accept": "application/json"})
-
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-
-
-async def test_the_page_of_all_registries_has_one_address(client: httpx.AsyncClient) -> None:
-    moved = await client.get("/registries?lang=fr", headers=HTML)
-    page = await client.get("/sources", headers=HTML)
-    rows = (await client.get("/registries.csv")).text.splitlines()
-
-    assert (moved.status_code, moved.headers["location"]) == (301, "/sources?lang=fr")
-    assert [row.split(",")[0] for row in rows[1:]] == [f"{BASE}source/demo"]
-    assert 'href="/registries.csv"' in page.text
-    assert '<a href="/source/demo">' in page.text
-
-
-async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/things?source=demo")
-
-    assert f'<{answer.json()["next"]}>; rel="next"' in answer.headers["link"]
-
-
 @each(
     "path",
     ["/things", "/things?concept=nothing:here", "/things?source=demo&sort=colour", "/things?source=demo&after=nonsense",
@@ -211,13 +109,3 @@ async def test_what_cannot_be_asked_is_reported(client: httpx.AsyncClient, path:
     answer = await client.get(path)
 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
-
-
-async def test_an_unchanged_page_of_a_list_is_304(client: httpx.AsyncClient) -> None:
-    first = await client.get("/organizations.json")
-
-    again = await client.get(
-        "/organizations.json", headers={"If-None-Match": first.headers["etag"]}
-    )
-
-    assert again.status_code == 304

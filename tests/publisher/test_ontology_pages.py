@@ -167,15 +167,6 @@ async def test_the_page_of_an_older_version_leads_to_the_current_one_and_back(
     assert "/ns/0.1.0" in current.xpath("//dl[@class='facts']//a/@href")
 
 
-async def test_a_version_that_never_was_is_not_found_and_names_those_that_were(
-    second: httpx.AsyncClient,
-) -> None:
-    answer = await second.get("/ns/0.0.1")
-
-    assert answer.status_code == 404
-    assert f"{NS}/0.2.0, {NS}/0.1.0" in answer.text
-
-
 async def test_an_older_version_of_a_scheme_is_served_as_it_was_in_every_format(
     second: httpx.AsyncClient,
 ) -> None:

@@ -4,7 +4,6 @@ triples from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -34,7 +33,6 @@ PATHS = {
     "/record/demo/a%2F1": "Record", "/record/demo/lost": "Record", "/source/demo": "Registry", "/scheme/action-line": "ConceptScheme",
     "/scheme/action-line/C4": "Concept", "/ns": "", "/operations": "", "/matrix/C1-1": "",
 }  # fmt: skip
-Load = Callable[[str, dict[str, object]], dict[str, object]]
 
 
 def local(address: str, options: dict[str, object]) -> dict[str, object]:
@@ -124,13 +122,6 @@ async def test_there_is_no_frame_of_what_is_no_class(client: httpx.AsyncClient) 
 
     assert answer.status_code == 404
     assert "Initiative" in answer.json()["detail"]
-
-
-async def test_the_context_that_is_named_is_served(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/context.jsonld")
-
-    assert answer.headers["content-type"] == "application/ld+json"
-    assert answer.json() == {"@context": jsonld_context(IRIS)}
 
 
 def test_no_two_names_are_alike() -> None:

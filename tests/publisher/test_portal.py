@@ -101,34 +101,6 @@ async def test_the_navigation_marks_the_section_and_the_page(
     assert re.findall(r'aria-current="page">([^<]+)<', own) == [name for name in (entry,) if name]
 
 
-async def test_views_of_one_search_share_its_filters(client: httpx.AsyncClient) -> None:
-    text = await page(client, "/map?goal=3&page=2")
-
-    assert [
-        view
-        for view in ("/search", "/map", "/matrix", "/trends")
-        if f'href="{view}?goal=3"' not in text
-    ] == []
-
-
-async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_missing(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/scheme/action-line/C4")
-
-    assert re.search(r'<p class="finding">\d+ initiatives', text)
-    assert (
-        text.count(
-            "<dd>", text.index("key-figures"), text.index("</dl>", text.index("key-figures"))
-        )
-        >= 2
-    )
-    assert "No initiative yet for: " in await page(
-        client, "/concept?iri=http://metadata.un.org/sdg/3"
-    )
-    assert 'href="/compare?one=line%2FC4"' in text
-
-
 async def test_two_topics_are_paired_on_one_scale_by_difference(
     client: httpx.AsyncClient,
 ) -> None:
@@ -144,27 +116,6 @@ async def test_two_topics_are_paired_on_one_scale_by_difference(
     assert "Greatest difference: " in figure
     assert 'name="from"' not in text
     assert 'name="from"' in moments
-
-
-async def test_the_map_of_a_topic_has_a_title_and_a_legend(client: httpx.AsyncClient) -> None:
-    topic = await page(client, "/scheme/action-line/C4")
-    country = await page(client, f"/concept?iri={KENYA}")
-
-    card = topic.partition('<h2 id="where">')[2].partition("</section>")[0]
-    assert card.startswith("World map: initiatives by country</h2>")
-    assert '<p class="legend quiet"><span class="entry">' in card
-    assert '<h2 id="where">Kenya</h2>' in country
-
-
-@pytest.mark.parametrize(("path", "target"), [("/api", "/docs/api"), ("/report", "/reports/")])
-async def test_an_address_that_people_guess_leads_somewhere(
-    client: httpx.AsyncClient, path: str, target: str
-) -> None:
-    answer = await client.get(path, headers=HTML)
-    help_page = await client.get("/help", headers=HTML)
-
-    assert (answer.status_code, answer.headers["location"]) == (302, target)
-    assert help_page.headers["location"] in ("/docs/", "/about")
 
 
 async def test_a_query_with_a_misspelled_keyword_gets_the_right_one(
@@ -211,31 +162,6 @@ async def test_a_country_is_headed_by_its_name_alone(client: httpx.AsyncClient) 
     text = await page(client, f"/concept?iri={KENYA}")
 
     assert re.findall("(?s)<h1>(.*?)</h1>", text) == ['<span lang="en" dir="auto">Kenya</span>']
-
-
-async def test_two_topics_are_compared_side_by_side(client: httpx.AsyncClient) -> None:
-    text = await page(client, "/compare?one=goal/3&other=line/C4")
-    unknown = await client.get("/compare?one=goal/%3Cscript%3E", headers=HTML)
-
-    assert re.findall(r'<h2 id="side-\d"><a href="([^"]+)">', text) == [
-        "/concept?iri=http://metadata.un.org/sdg/3",
-        "/scheme/action-line/C4",
-    ]
-    assert re.findall(r'<option value="([^"]+)" selected>', text) == ["goal/3", "line/C4"]
-    assert unknown.status_code == 404
-    assert "<script>" not in unknown.text
-
-
-async def test_a_table_as_csv_has_names_beside_its_codes(client: httpx.AsyncClient) -> None:
-    text = (await client.get("/map.csv")).text
-
-    rows = {
-        row["country"]: row
-        for row in csv.DictReader(io.StringIO(text))
-        if row["figure"] == "country"
-    }
-    kenya = rows["404"]
-    assert (kenya["country_name"], kenya["iso3"], kenya["itu_region"]) == ("Kenya", "KEN", "africa")
 
 
 async def test_the_codebook_describes_every_column_of_the_tables(client: httpx.AsyncClient) -> None:
@@ -421,15 +347,6 @@ async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(
     }
 
 
-async def test_the_figures_of_other_bases_are_other_figures(client: httpx.AsyncClient) -> None:
-    declared = (await client.get("/figures/goal/3.json")).json()
-    crosswalked = (await client.get("/figures/goal/3.json?basis=crosswalked")).json()
-
-    assert declared["figures"][0]["name"] == "initiatives"
-    assert crosswalked["figures"][0]["name"] == "initiatives-crosswalked"
-    assert "wsis:crosswalkedGoal" in crosswalked["figures"][0]["query"]
-
-
 @each(
     "path",
     ["/figures/goal/44.csv", "/figures/year/2024", "/figures/organization/demo/nobody", "/figures/", "/figures/goal"],
@@ -441,16 +358,6 @@ async def test_where_nothing_is_counted_it_is_said_what_is(
 
     assert answer.status_code == 404
     assert "FACET is one of line, goal, target" in answer.json()["detail"]
-
-
-async def test_an_observation_states_its_goal_and_its_number(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/home.nt")
-
-    lines = [
-        line for line in answer.text.splitlines() if "<http://stocktake.test/home#goal-3>" in line
-    ]
-    assert any("ns#goal> <http://metadata.un.org/sdg/3>" in line for line in lines)
-    assert any("measure#obsValue" in line and '"8"' in line for line in lines)
 
 
 @pytest.mark.parametrize("path", ["/map.svg", "/trends.svg", "/matrix/counts.svg"])
@@ -465,15 +372,6 @@ async def test_a_drawing_is_a_file_of_its_own_with_its_style(
     assert answer.headers["content-type"] == "image/svg+xml"
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert ".drawing" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
-
-
-async def test_a_form_that_there_is_not_is_refused_with_what_there_is(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/map", headers={"Accept": "image/png"})
-
-    assert answer.status_code == 406
-    assert "/map.csv" in answer.json()["detail"]
 
 
 @each("path", ["/", "/map", "/trends", "/gaps", "/matrix", *ABOUT])
@@ -501,22 +399,6 @@ async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_
     assert ">SELECT * {&lt;script&gt;</textarea>" in text
 
 
-async def test_the_matrix_holds_the_numbers_against_the_official_links(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/matrix")
-    rows = (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"]
-
-    cells = {(row["line"], row["goal"]): (row["official"], row["things"]) for row in rows}
-    assert len(cells) == 18 * 17
-    assert cells["C7-ehea", "3"] == ("agreed", 1)
-    assert sum(things for _, things in cells.values()) == 121
-    assert re.search(
-        r'<td class="h\d agreed"><a href="/search\?kind=initiative&amp;line=C7-ehea&amp;goal=3"',
-        text,
-    )
-
-
 async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client: httpx.AsyncClient) -> None:
     declared, translated = [
         {
@@ -528,23 +410,6 @@ async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client: httpx.Asy
 
     assert (declared["C2", "9"], translated["C2", "9"]) == (1, 1)
     assert (declared["C7-ehea", "3"], translated["C7-ehea", "3"]) == (1, 0)
-
-
-async def test_a_gap_is_what_nothing_is_reported_of(client: httpx.AsyncClient) -> None:
-    results = {
-        figure["name"]: figure["rows"]
-        for figure in (await client.get("/gaps.json")).json()["figures"]
-    }
-
-    codes = {
-        name: {row[name] for row in results[name]} for name in ("country", "line", "goal", "target")
-    }
-    assert "404" not in codes["country"]
-    assert "250" in codes["country"]
-    assert codes["goal"] == set()
-    assert "C8" in codes["line"]
-    assert "3.8" not in codes["target"]
-    assert len(codes["country"]) > 200
 
 
 async def test_a_month_shows_its_events_and_leads_to_the_next(client: httpx.AsyncClient) -> None:
@@ -593,24 +458,6 @@ async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_a
     assert (answer.status_code, "at most 50 values" in answer.text) == (400, True)
 
 
-async def test_prizes_stand_by_year_and_category(client: httpx.AsyncClient) -> None:
-    text = await page(client, "/prizes")
-    rows = list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
-
-    assert "Champion" in text
-    assert "Telemedicine for remote clinics" in text
-    assert [
-        (row["prize"], row["stage"], row["year"]) for row in rows if row["figure"] == "prizes"
-    ] == [("12", "champion", "2025")]
-
-
-async def test_documents_are_listed_and_narrowed(client: httpx.AsyncClient) -> None:
-    every, none = await page(client, "/documents"), await page(client, "/documents?country=404")
-
-    assert "Good practice report" in every
-    assert "Good practice report" not in none
-
-
 async def test_a_facet_narrows_the_search_and_states_the_counts(client: httpx.AsyncClient) -> None:
     narrowed = (await client.get("/search?goal=3&kind=initiative&format=json")).json()
     text = await page(client, "/search?goal=3&kind=initiative")
@@ -657,72 +504,6 @@ async def test_the_sparql_of_a_search_lists_the_same_things(client: httpx.AsyncC
     )
 
 
-async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/page/initiative/demo/a%2F1")
-
-    assert [
-        part
-        for part in ("Cite this", 'id="history"', "Related", "No target is named", "confidence 81")
-        if part not in text
-    ] == []
-    if load_outlines() is not None:
-        assert "<title>Marsabit</title>" in text
-
-
-async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/page/initiative/demo/a%2F1")
-
-    assert "1\u202f250\u202f000.5 KES" in text
-    for words in (
-        "original budget",
-        "Planned end",
-        "Clinics connected",
-        "Ten clinics.",
-        "output",
-        "Evidence",
-        "It heals.",
-        "60 %",
-    ):
-        assert words in text
-    assert 'href="https://example.org/why"' in text
-    assert "Fin prévue" in await page(
-        client, "/page/initiative/demo/a%2F1", **{"Accept-Language": "fr"}
-    )
-
-
-async def test_a_document_shows_its_files_contact_and_the_time_that_it_covers(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/page/document/demo/file.ttl.html")
-
-    for words in (
-        "As PDF",
-        "https://example.org/report.pdf",
-        "application/pdf",
-        "1990",
-        "1999",
-        "Open to all",
-        "Registry office",
-        'href="mailto:office@example.org"',
-    ):
-        assert words in text
-
-
-async def test_an_organization_is_drawn_with_its_partners(client: httpx.AsyncClient) -> None:
-    text = await page(client, "/page/organization/demo/ministry-of-health")
-
-    assert 'class="drawing network"' in text
-    edges = {
-        (*sorted((one, other)), number)
-        for one, other, number in re.findall(r"<title>([^<–]+) – ([^<–]+): (\d+)</title>", text)
-    }
-    assert ("Fund for Health", "Ministry of Health", "1") in edges
-
-
 @pytest.mark.parametrize("kind", SOURCE_FORMATS)
 async def test_a_definition_that_the_page_writes_is_one_that_the_harvester_takes(
     client: httpx.AsyncClient, kind: Any, tmp_path: Path
@@ -750,22 +531,6 @@ async def test_the_map_reads_its_countries_out(client: httpx.AsyncClient) -> Non
 
     assert "<title>Kenya: 121</title>" in text
     assert 'href="/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"' in text
-
-
-async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_links(
-    client: httpx.AsyncClient,
-) -> None:
-    row = await page(client, "/scheme/action-line/C7-ehea")
-    column = await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
-
-    cells = re.findall(
-        r'<li class="h\d ([a-z]*)" title="[^"]*"><a class="code"[^>]*><bdi>(\d+)</bdi>', row
-    )
-    assert [code for _, code in cells] == [str(number) for number in range(1, 18)]
-    assert ("agreed", "3") in cells
-    assert 'href="/search?kind=initiative&amp;line=C7-ehea&amp;goal=3"><bdi>1</bdi>' in row
-    assert 'href="/search?kind=initiative&amp;goal=3&amp;line=C7-ehea"><bdi>1</bdi>' in column
-    assert column.count('<li class="h') == 18
 
 
 async def test_a_profile_of_a_country_leads_to_its_matrix(client: httpx.AsyncClient) -> None:
@@ -830,13 +595,3 @@ async def test_an_area_counts_the_initiatives_of_the_areas_within_it(
         f'href="/follow?area={code}"' in text,
         f"/search?kind=initiative&amp;area={code}" in text,
     ) == (True, True)
-
-
-async def test_the_page_of_a_registry_begins_with_findings_and_names_its_licence(
-    client: httpx.AsyncClient,
-) -> None:
-    text = await page(client, "/source/demo")
-
-    assert text.count('id="figures"') == 1
-    assert 0 < text.index('class="finding"') < text.index(">Registry</h2>")
-    assert ">CC BY 4.0<" in text

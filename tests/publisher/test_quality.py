@@ -208,8 +208,11 @@ def test_a_page_that_is_only_a_text_is_no_web_page(
 
 
 def test_every_pattern_is_a_query_of_its_own() -> None:
-    for item in indicators():
-        ox.Store().query(item.query(Iris(), source=DEMO))
+    queries = [item.query(Iris(), source=DEMO) for item in indicators()]
+
+    assert [len(list(solutions(ox.Store().query(query)))) for query in queries] == [1] * len(
+        queries
+    )
 
 
 @session_loop

@@ -78,27 +78,6 @@ async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient) 
     assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
-async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient) -> None:
-    body = (await client.get("/sparql/words")).json()
-    labels = {
-        kind: {item["iri"]: item["label"] for item in body[kind]}
-        for kind in ("classes", "properties", "concepts")
-    }
-
-    assert labels["classes"][Iris().ns + "Initiative"] == "Initiative"
-    assert labels["properties"][Iris().ns + "suggestedTarget"] == "suggested target"
-    assert labels["concepts"]["http://metadata.un.org/sdg/4"].startswith("4 Ensure inclusive")
-    assert body["prefixes"]["wsis"] == Iris().ns
-
-
-async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.AsyncClient) -> None:
-    first = await client.get("/sparql/words")
-
-    again = await client.get("/sparql/words", headers={"If-None-Match": first.headers["ETag"]})
-
-    assert (first.status_code, again.status_code) == (200, 304)
-
-
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_example_and_a_query_together_are_a_query(
     client: httpx.AsyncClient, method: str

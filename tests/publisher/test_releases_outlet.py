@@ -116,15 +116,6 @@ async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncCl
     ]
 
 
-async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
-    results = [await client.get(path) for path in ("/releases", "/releases/3")]
-
-    assert [(item.status_code, item.headers["location"]) for item in results] == [
-        (308, "/releases/"),
-        (308, "/releases/3/"),
-    ]
-
-
 async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
     page = await client.get("/release/3", headers=HTML)
     same = await client.get("/releases/3/", headers=HTML)
@@ -158,25 +149,6 @@ async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> N
     links = links.replace("record=%2Freleases%2F3%2F", "record=%2Frelease%2F3")
     assert page.text == links
     assert "minisign -Vm FILE -P" in page.text
-
-
-async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(
-    client: httpx.AsyncClient,
-) -> None:
-    page = await client.get("/release/3", headers=HTML)
-    again = await client.get("/release/3", headers={**HTML, "If-None-Match": page.headers["etag"]})
-
-    block = json.loads(
-        page.text.partition('<script type="application/ld+json">')[2].partition("</script>")[0]
-    )
-    links = page.headers["link"]
-    assert f'<{IRIS.release(3)}>; rel="cite-as"' in links
-    assert '<https://creativecommons.org/licenses/by/4.0/>; rel="license"' in links
-    assert f'<http://stocktake.test{FILE}>; rel="item"; type="application/gzip"' in links
-    assert '</release/3.ttl>; rel="describedby"; type="text/turtle"' in links
-    assert (block["@type"], block["version"]) == ("Dataset", "3")
-    assert f"{IRIS.base}{FILE[1:]}" in {item["contentUrl"] for item in block["distribution"]}
-    assert again.status_code == 304
 
 
 async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient) -> None:

@@ -126,30 +126,6 @@ async def test_pages_hold_each_result_once_and_lead_to_one_another(
     assert "page=2" in page["previous"]
 
 
-async def test_the_page_works_as_a_form_whose_address_can_be_kept(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/search?q=network&kind=initiative&sort=newest&page=2", headers=HTML)
-
-    assert answer.headers["content-type"].startswith("text/html")
-    assert 'value="network"' in answer.text
-    assert '<option value="initiative" selected>' in answer.text
-    assert '<option value="newest" selected>' in answer.text
-    assert (
-        '<a class="button" rel="next" href="/search?q=network&amp;kind=initiative&amp;sort=newest&amp;page=3">'
-        in answer.text
-    )
-    assert "<mark>network</mark>" in answer.text
-    assert "<script" not in without_scripts(answer.text)
-
-
-async def test_a_search_without_words_lists_everything(client: httpx.AsyncClient) -> None:
-    page = await results_of(client)
-
-    assert page["total"] > 120
-    assert (await client.get("/search", headers=HTML)).status_code == 200
-
-
 async def test_similar_words_are_reported(client: httpx.AsyncClient) -> None:
     page = await results_of(client, q="telemidicine")
     response = await client.get("/search?q=telemidicine", headers=HTML)

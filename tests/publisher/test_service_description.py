@@ -149,8 +149,8 @@ async def test_the_limits_are_those_that_hold(description: Store) -> None:
     assert limits == [7.5, 1 << 30, 2_000, MAX_QUERY_BYTES, 40, LIMITS.window]
 
 
-async def test_a_budget_that_is_not_set_is_not_reported(world: Path) -> None:
-    async with QueryService(world, Iris(), Limits(budget=0), readers=1) as service:
+async def test_a_budget_that_is_not_set_is_not_reported(level: Path) -> None:
+    async with QueryService(level, Iris(), Limits(budget=0), readers=1, follow=False) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test"

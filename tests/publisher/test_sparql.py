@@ -328,17 +328,3 @@ async def test_other_sites_may_ask(client: httpx.AsyncClient) -> None:
 
     assert answer.headers["access-control-allow-origin"] == "*"
     assert asked_before.status_code == 200
-
-
-async def test_a_browser_gets_a_form(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql", headers={"Accept": "text/html"})
-
-    assert '<form class="card" id="plain" action="/sparql" method="get">' in answer.text
-
-
-async def test_a_machine_gets_the_service_description(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql", headers={"Accept": "text/turtle"})
-
-    described = {str(quad.object) for quad in parse(answer.content, RdfFormat.TURTLE)}
-
-    assert "<http://www.w3.org/ns/sparql-service-description#Service>" in described

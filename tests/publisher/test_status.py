@@ -16,6 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from event_loops import session_loop
+from fastapi import FastAPI
 from publish_fixture import copy_data
 from pyoxigraph import NamedNode
 from rdf_terms import value
@@ -87,14 +88,18 @@ def data(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def app(data: Path) -> AsyncIterator[FastAPI]:
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
-        transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as opened:
-            yield opened
+        yield create_app(service)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
+    ) as opened:
+        yield opened
 
 
 @session_loop
@@ -397,21 +402,16 @@ async def test_times_of_a_source_are_in_utc(client: httpx.AsyncClient) -> None:
     assert [fact for fact in facts if not fact.endswith(" UTC")] == []
 
 
-async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
-    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
-        await service.wait_until_current()
-        app = create_app(service)
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-        ) as client:
-            closed = (await client.get("/status.json")).json()
-            app.state.waiting_submissions, app.state.submissions_open = (
-                lambda: (3, NOW),
-                lambda: True,
-            )
-            opened = (await client.get("/status.json")).json()
-            page = await client.get("/status", headers=HTML)
-            join = await client.get("/join", headers=HTML)
+@session_loop
+async def test_the_oldest_submission_that_waits_is_stated(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = (await client.get("/status.json")).json()
+    monkeypatch.setattr(app.state, "waiting_submissions", lambda: (3, NOW))
+    monkeypatch.setattr(app.state, "submissions_open", lambda: True)
+    opened = (await client.get("/status.json?again")).json()
+    page = await client.get("/status?again", headers=HTML)
+    join = await client.get("/join", headers=HTML)
 
     assert closed["submissions"] is None
     assert opened["submissions"] == {"waiting": 3, "oldest": f"{NOW:%Y-%m-%dT%H:%M:%SZ}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import httpx
@@ -20,13 +19,6 @@ BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
 
 
-async def test_a_browser_is_sent_to_the_page(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/id/initiative/demo/1", headers=HTML)
-
-    assert (answer.status_code, answer.headers["location"]) == (303, "/page/initiative/demo/1")
-    assert "Accept" in answer.headers["vary"]
-
-
 @pytest.mark.parametrize("path", ["/id/initiative/demo/1", "/figures/goal/3"])
 async def test_a_redirect_keeps_the_language_of_the_address(
     client: httpx.AsyncClient, path: str
@@ -39,31 +31,6 @@ async def test_a_redirect_keeps_the_language_of_the_address(
     assert answer.status_code == 303
     assert "lang=ar" in answer.headers["location"]
     assert 'lang="ar"' in page.text
-
-
-@each(
-    "accept, suffix",
-    [("text/turtle", "ttl"), ("application/ld+json", "jsonld"), ("*/*", "ttl"), ("application/rdf+xml", "rdf")],
-)  # fmt: skip
-async def test_a_machine_is_sent_to_the_data(
-    client: httpx.AsyncClient, accept: str, suffix: str
-) -> None:
-    answer = await client.get("/id/initiative/demo/1", headers={"Accept": accept})
-
-    assert (answer.status_code, answer.headers["location"]) == (
-        303,
-        f"/data/initiative/demo/1.{suffix}",
-    )
-
-
-async def test_a_slash_in_a_key_survives(client: httpx.AsyncClient) -> None:
-    sent = await client.get("/id/initiative/demo/a%2F1", headers={"Accept": "text/turtle"})
-    data = await client.get(sent.headers["location"])
-
-    assert sent.headers["location"] == "/data/initiative/demo/a%2F1.ttl"
-    assert f"<{BASE}id/initiative/demo/a%2F1>" in {
-        str(quad.subject) for quad in parse(data.content, RdfFormat.TURTLE)
-    }
 
 
 async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient) -> None:
@@ -108,58 +75,6 @@ async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: s
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize(
-    "path", ["/page/initiative/demo/lost", "/data/initiative/demo/lost.ttl", "/record/demo/lost"]
-)
-async def test_what_is_gone_answers_410_with_its_tombstone(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    answer = await client.get(path, headers={"Accept": "text/turtle, text/html;q=0.9"})
-
-    assert answer.status_code == 410
-    assert "Lost project" in answer.text
-
-
-async def test_the_address_of_what_is_gone_still_leads_to_its_tombstone(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/id/initiative/demo/lost", headers=HTML)
-
-    assert answer.status_code == 303
-
-
-async def test_the_page_shows_titles_claims_parties_and_provenance(
-    client: httpx.AsyncClient,
-) -> None:
-    page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
-
-    texts = [
-        "Télémédecine pour les cliniques isolées", '<span lang="ar" dir="auto">', "E-health",
-        '<span class="basis crosswalked">mapped</span>', "from “infrastructure”", "confidence 81 %", "Ministry of Health", "Kenya",
-        "2027-01-31", "run-2", "ab" * 32, "2026-03-01T08:00:00Z", "No target is named.", 'href="https://example.org/telemedicine"',
-    ]  # fmt: skip
-    assert [text for text in texts if text not in page] == []
-
-
-async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence(
-    client: httpx.AsyncClient,
-) -> None:
-    page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
-
-    assert '<meta property="og:title" content="' in page
-    assert '<meta name="description" content="' in page
-    assert '<bdi class="notation goal-square goal-3">3</bdi>' in page
-    assert page.count('<details class="evidence">') == page.count('<span class="basis ')
-    assert (
-        'href="/run/run-2"'
-        in page.partition('<details class="evidence">')[2].partition("</details>")[0]
-    )
-    assert re.search(
-        r'<a class="button" rel="nofollow noopener external" href="https://example.org/telemedicine">',
-        page,
-    )
-
-
 @pytest.mark.smoke
 async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
     rows = [
@@ -191,13 +106,6 @@ async def test_only_web_addresses_become_links(client: httpx.AsyncClient) -> Non
 
     assert "javascript:alert(1)" in page
     assert 'href="javascript' not in page
-
-
-async def test_an_organization_shows_what_it_has_a_part_in(client: httpx.AsyncClient) -> None:
-    page = await client.get("/page/organization/demo/clinics-united", headers=HTML)
-
-    assert "Telemedicine for remote clinics" in page.text
-    assert "partner" in page.text
 
 
 async def test_the_page_of_a_winner_names_the_prize_of_its_record(tmp_path: Path) -> None:

@@ -32,15 +32,6 @@ async def test_the_version_iri_answers_with_the_ontology(
     assert (answer.status_code, answer.content) == (200, current.content)
 
 
-async def test_a_version_that_is_not_served_names_the_one_that_is(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/ns/0.0.1")
-
-    assert answer.status_code == 404
-    assert "ns/0.1.0" in answer.text
-
-
 @each("scheme", mapped_schemes())
 async def test_a_sssom_table_is_beside_each_scheme_with_mappings(
     client: httpx.AsyncClient, scheme: str
@@ -68,16 +59,6 @@ async def test_the_whole_vocabulary_is_one_file(client: httpx.AsyncClient) -> No
     assert (unknown.status_code, "/vocabulary.ttl" in unknown.text) == (404, True)
 
 
-async def test_a_facilitator_is_described_with_the_date_of_its_text(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/facilitators/C2-itu-2017", headers={"Accept": "text/turtle"})
-
-    assert answer.status_code == 200
-    assert "2017" in answer.text
-    assert (await client.get("/facilitators", headers={"Accept": "text/html"})).status_code == 200
-
-
 async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(
     client: httpx.AsyncClient,
 ) -> None:
@@ -99,12 +80,6 @@ async def test_the_page_of_a_purpose_names_its_goal_and_its_source(
 
     assert f"<dt>{word}</dt>" in answer.text
     assert "iatistandard.org" in answer.text
-
-
-async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/labels/C3-fr", headers={"Accept": "text/turtle"})
-
-    assert "plan_action_C3-fr" in answer.text
 
 
 @each("language", LANGUAGES)
