@@ -406,9 +406,8 @@ async def test_a_body_that_is_no_json_is_reported(client: httpx.AsyncClient) -> 
 async def test_each_dataset_of_a_demo_installation_says_in_its_title_that_it_is_made_up(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = client._transport
-    assert isinstance(transport, httpx.ASGITransport)
-    monkeypatch.setattr(transport.app.state, "demo", True)  # type: ignore[union-attr]
+    app = client._transport.app  # type: ignore[attr-defined]
+    monkeypatch.setattr(app.state, "demo", True)
 
     datasets = (await client.get("/data.json?demo")).json()["dataset"]
 

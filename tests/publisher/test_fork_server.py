@@ -116,6 +116,7 @@ async def test_a_cancelled_start_leaves_no_worker_behind(
 
     await wait_until_async(lambda: children(os.getpid()) <= before, "the end of the worker")
     await first.stop()
+    assert first.process.returncode is not None
 
 
 @each("is_cancelled", [False, True])

@@ -35,9 +35,9 @@ INVALID = (
 
 
 @pytest.fixture(scope="module")
-def mirrored(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data directory of a mirror whose store is level with its journal."""
-    data = copy_data(level, tmp_path_factory.mktemp("mirrored"), "store")
+    data = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
     result: Path = data
     return result

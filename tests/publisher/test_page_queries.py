@@ -165,3 +165,4 @@ async def test_pages_are_answered_from_the_columns(service: QueryService) -> Non
         return result
 
     await wait_until_async(is_open, "columns that a worker of the pages has opened")
+    assert await is_open()

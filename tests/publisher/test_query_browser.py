@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from browser import Browser, browsing
 from live_server import served
 from publish_fixture import copy_data
+from waiting import wait_until
 
 from publisher.sparql.query_editor import is_built
 
@@ -124,17 +124,10 @@ def host(endpoint: str) -> str:
 
 def until(page: Browser, script: str) -> Any:
     """Return the value of *script* once it is true; the page must answer all the time."""
-    end = time.monotonic() + DEADLINE
-    while not (
-        value := page.run(
-            f"(() => {{ const it = {script}; return it instanceof Node ? true : it; }})()"
-        )
-    ):
-        assert time.monotonic() < end, (
-            f"waited for {script}; the page shows: {page.run(PANEL + '.innerText')}"
-        )
-        time.sleep(0.05)
-    return value
+    text = f"(() => {{ const it = {script}; return it instanceof Node ? true : it; }})()"
+    return wait_until(
+        lambda: page.run(text), script, DEADLINE, lambda: str(page.run(f"{PANEL}.innerText"))
+    )
 
 
 def put(page: Browser, query: str) -> None:
@@ -274,7 +267,7 @@ def test_an_example_of_places_opens_a_map(host: str, page: Browser, name: str) -
 def test_an_example_that_another_page_leads_to_runs_too(host: str, page: Browser) -> None:
     page.open(f"{host}/sparql?example=prizes")
 
-    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr')")
+    assert until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr')")
 
 
 def test_a_query_that_another_page_shows_waits_for_its_reader(host: str, page: Browser) -> None:

@@ -147,8 +147,8 @@ def test_tables_are_built_and_kept_without_their_working_files(data: Path, repor
     assert list(stores.glob(".part-*")) == []
 
 
-def test_a_release_stands_where_its_report_cannot_be_written(data: Path, tmp_path: Path) -> None:
-    shutil.copytree(data / "journal", tmp_path / "journal")
+def test_a_release_stands_where_its_report_cannot_be_written(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small / "journal", tmp_path / "journal")
     (tmp_path / "reports").write_text("no folder")
 
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
@@ -158,8 +158,8 @@ def test_a_release_stands_where_its_report_cannot_be_written(data: Path, tmp_pat
     assert get_release(tmp_path / "releases", 1) is not None
 
 
-def test_a_release_is_followed_by_its_report(data: Path, tmp_path: Path) -> None:
-    shutil.copytree(data / "journal", tmp_path / "journal")
+def test_a_release_is_followed_by_its_report(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small / "journal", tmp_path / "journal")
 
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 

@@ -114,10 +114,13 @@ def test_pages_hold_everything_once(search: Searcher) -> None:
 
 
 @given(st.text(max_size=300) | st.text("\"*-() OR:^~[]{}/\\+'?.ab水", max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_search_is_an_error(search: Searcher, words: str) -> None:
-    search.find(SearchRequest(words), 5)
-    build_marker(words).passage("A text with some words and 水資源", "en")
+    hits = search.find(SearchRequest(words), 5)
+    passage = build_marker(words).passage("A text with some words and 水資源", "en")
+
+    assert len(hits.scores) == min(hits.total, 5)
+    assert "".join(piece.text for piece in passage) == "A text with some words and 水資源"
 
 
 @each(

@@ -74,6 +74,7 @@ async def test_the_endpoint_keeps_the_protocol(
 ) -> None:
     for step in exchange.steps:
         await _take(client, step, "/sparql", {})
+    assert exchange.steps
 
 
 @pytest.mark.suite("w3c-sparql11")
@@ -96,6 +97,7 @@ async def test_a_scratch_store_keeps_the_protocol(
             )
         for step in exchange.steps:
             await _take(client, step, f"{position}/sparql", key)
+        assert exchange.steps
     finally:
         await client.delete(position, headers=key)
 
