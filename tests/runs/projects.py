@@ -102,6 +102,26 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
         )
 
 
+def asking(
+    context: HarvestContext, answer: Callable[[httpx.Request], httpx.Response], **network: Any
+) -> HarvestContext:
+    """Return *context* with *answer* as the web."""
+    transport = httpx.MockTransport(answer)
+    return replace(context, network=replace(context.network, transport=transport, **network))
+
+
+def serving(context: HarvestContext, content: Any) -> HarvestContext:
+    """Return *context* with a registry that answers *content* as JSON."""
+    return asking(
+        context,
+        lambda request: (
+            httpx.Response(404)
+            if request.url.path == "/robots.txt"
+            else httpx.Response(200, json=content)
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Harvester:
     """A source, its registry, and the harvest context that its runs and decisions take."""

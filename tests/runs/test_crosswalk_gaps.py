@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import orjson
 import pytest
 from definitions import words_json
+from projects import asking, serving
 from rows import each
 from typer.testing import CliRunner
 
@@ -45,16 +45,7 @@ ITEMS = [
 def harvested(context: HarvestContext) -> Source:
     """Harvest five projects with topics, two of which are near our concepts."""
     source = parse("projects", tomllib.loads(words_json()), "projects.toml")
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/robots.txt":
-            return httpx.Response(404)
-        return httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
-
-    harvest(
-        source,
-        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
-    )
+    harvest(source, serving(context, {"items": ITEMS}))
     return source
 
 
@@ -79,40 +70,21 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
     words = ["Transportation", "Railways", "village doctors", "nurses", "Public Administration"]
     table = tomllib.loads(words_json())
     table["options"] = {**table.get("options", {}), "crosswalk": "world-bank-sector"}
-    curated = [
-        CuratedWord("Village doctors", "sdg:3"),
-        CuratedWord("nurses", "sdg:3"),
-        CuratedWord("zzqx", "sdg:4"),
-    ]
-    source = replace(
-        parse("projects", table, "projects.toml"),
-        words=tuple((item.word, item.concept) for item in curated),
-    )
+    chosen = {"Village doctors": "sdg:3", "nurses": "sdg:3", "zzqx": "sdg:4"}
+    curated = [CuratedWord(*item) for item in chosen.items()]
+    source = replace(parse("projects", table, "projects.toml"), words=tuple(chosen.items()))
     items = [
         {"id": "1", "name": "One", "topics": words},
         {"id": "2", "name": "Two", "topics": ["zzqx", "Public Administration"]},
     ]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return (
-            httpx.Response(404)
-            if request.url.path == "/robots.txt"
-            else httpx.Response(200, content=orjson.dumps({"items": items}))
-        )
-
-    harvest(
-        source,
-        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
-    )
+    harvest(source, serving(context, {"items": items}))
 
     gaps = find_gaps(context.ledger, ["projects"], Iris(BASE), 20, {"projects": curated})
     without_table = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
 
     assert [(gap.word, gap.count) for gap in gaps] == [("Public Administration", 2)]
-    assert {gap.word for gap in without_table} - {"Public Administration"} < {
-        "village doctors",
-        "nurses",
-    }
+    others = {gap.word for gap in without_table} - {"Public Administration"}
+    assert others < {"village doctors", "nurses"}
 
 
 @each(
@@ -150,25 +122,16 @@ def test_names_that_are_not_shipped_are_computed() -> None:
     assert embed_names([]).shape == embed([]).shape
 
 
-def test_an_indicator_is_no_concept_of_a_word() -> None:
-    near = [
-        item
-        for word in ("education", "completion rate")
-        for item in _nearest(word, "topic", Iris(BASE))
-    ]
+@each("word", ["education", "completion rate", "Poverty"])
+def test_a_concept_is_listed_once_and_is_no_indicator(word: str) -> None:
+    near = [item.iri for item in _nearest(word, "topic", Iris(BASE))]
 
-    assert near
-    assert all(resolve_concept(short_name(item.iri)) for item in near)
+    assert len(set(near)) == len(near) > 0
+    assert all(resolve_concept(short_name(iri)) for iri in near)
 
 
 def test_countries_are_compared_by_name_only() -> None:
     assert _near_in_meaning("Kenia", "country", Iris(BASE), ()) == ()
-
-
-def test_a_concept_is_listed_once() -> None:
-    near = _nearest("Poverty", "topic", Iris(BASE))
-
-    assert len({item.iri for item in near}) == len(near)
 
 
 def test_without_the_model_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,23 +164,15 @@ def test_the_command_lists_the_most_frequent_words(
 
 @pytest.mark.skipif(not NOMINEES.is_dir(), reason=f"no real feeds at {NOMINEES}")
 def test_a_translated_word_is_no_gap(context: HarvestContext) -> None:
-    nominees = sorted(NOMINEES.glob("*.json"))
-    left = [orjson.dumps([json.loads(file.read_bytes()) for file in nominees])]
+    left = [[json.loads(file.read_bytes()) for file in sorted(NOMINEES.glob("*.json"))]]
     source = load(Path(__file__).parents[2] / "sources" / "dpga.toml")
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return (
-            httpx.Response(404)
-            if request.url.path == "/robots.txt" or not left
-            else httpx.Response(200, content=left.pop())
-        )
+        is_sent = request.url.path == "/robots.txt" or not left
+        return httpx.Response(404) if is_sent else httpx.Response(200, json=left.pop())
 
-    harvest(
-        source,
-        replace(context, network=replace(context.network, transport=httpx.MockTransport(answer))),
-    )
+    harvest(source, asking(context, answer))
 
     results = {gap.word for gap in find_gaps(context.ledger, [source.name], Iris(BASE), 100)}
-
     assert "Digital/Data/Tech" in results  # the crosswalk has no match for it
     assert "Health" not in results

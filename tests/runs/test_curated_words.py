@@ -5,13 +5,11 @@ and a wrong line is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import httpx
-import orjson
 import pytest
 from definitions import words_json
+from projects import serving
 from rows import each
 from typer.testing import CliRunner, Result
 
@@ -47,14 +45,6 @@ def stocktake(folder: Path) -> Callable[..., Result]:
     return lambda *words: CliRunner().invoke(app, ["--sources", str(folder), "crosswalk", *words])
 
 
-def answer(request: httpx.Request) -> httpx.Response:
-    return (
-        httpx.Response(404)
-        if request.url.path == "/robots.txt"
-        else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
-    )
-
-
 def descriptions(context: HarvestContext) -> list[str]:
     return sorted(decompress(text) for text in context.ledger.published_descriptions("projects"))
 
@@ -67,9 +57,7 @@ def test_a_chosen_word_is_applied_by_remap_with_its_plan(
 ) -> None:
     # the gaps are asked for their words, not for concepts near in meaning, which take 17 s
     monkeypatch.setattr(crosswalk_gaps, "_near_in_meaning", lambda *_: ())
-    served = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(answer))
-    )
+    served = serving(context, {"items": ITEMS})
     harvest(load(folder / "projects.toml"), served)
     before = rules_digest(load(folder / "projects.toml"), context)
 

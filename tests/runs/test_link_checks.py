@@ -4,17 +4,20 @@ failures on several days, published as data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import projects
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
-from projects import DEFINITION, NOON, Harvester
+from projects import DEFINITION, NOON, Harvester, asking
 from rdf_terms import solutions
 
 from harvesters.ledger import tables as t
@@ -72,36 +75,21 @@ def web() -> Web:
 
 
 def project(number: int) -> dict[str, Any]:
-    return {
-        "id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry", "page": f"{PAGES}/{number}",
-    }  # fmt: skip
+    row: dict[str, Any] = projects.project(number)
+    return {**row, "page": f"{PAGES}/{number}"}
 
 
 @pytest.fixture
 def source() -> Source:
-    return parse(
-        "projects",
-        {
-            **DEFINITION,
-            "check_links": True,
-            "pause": 0,
-            "fields": {**DEFINITION["fields"], "pages": "page"},
-        },
-        "test",
-    )
+    fields = {**DEFINITION["fields"], "pages": "page"}
+    return parse("projects", {**DEFINITION, "check_links": True, "fields": fields}, "test")
 
 
 @pytest.fixture
 def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
-    with open_context(
-        tmp_path / "data",
-        f"sqlite:///{tmp_path}/ledger.sqlite",
-        BASE,
-        NetworkSettings("admin@example.org"),
-    ) as real:
-        yield replace(
-            real, network=replace(real.network, transport=httpx.MockTransport(web)), now=SlowClock()
-        )
+    ledger, settings = f"sqlite:///{tmp_path}/ledger.sqlite", NetworkSettings("admin@example.org")
+    with open_context(tmp_path / "data", ledger, BASE, settings) as real:
+        yield asking(replace(real, now=SlowClock()), web)
 
 
 def clock(context: HarvestContext) -> SlowClock:
@@ -114,9 +102,8 @@ def check(context: HarvestContext, source: Source) -> int:
 
 
 def states(context: HarvestContext) -> dict[str, LinkState | None]:
-    return {
-        link.url.removeprefix(f"{PAGES}/"): link.state for link in links(context.ledger, "projects")
-    }
+    stored = links(context.ledger, "projects")
+    return {link.url.removeprefix(f"{PAGES}/"): link.state for link in stored}
 
 
 def published(context: HarvestContext) -> dict[str, str]:
@@ -163,13 +150,13 @@ def test_an_answer_is_a_state(
 
     check(filled.context, filled.source)
 
-    assert states(filled.context)["1"] is state
-    location = next(
-        link.location
-        for link in links(filled.context.ledger, "projects")
-        if link.url == f"{PAGES}/1"
+    (link,) = (
+        item for item in links(filled.context.ledger, "projects") if item.url == f"{PAGES}/1"
     )
-    assert location == (f"{PAGES}/new" if state is LinkState.MOVED else None)
+    assert (link.state, link.location) == (
+        state,
+        f"{PAGES}/new" if state is LinkState.MOVED else None,
+    )
 
 
 def replied(answer: Callable[[], httpx.Response], web: Web) -> httpx.Response:
@@ -182,12 +169,8 @@ def test_a_private_address_is_not_requested(harvester: Harvester, web: Web) -> N
     web.projects[0]["page"] = "http://127.0.0.1:9/private"
     harvester.harvest()
 
-    check_source(
-        replace(harvester.context, network=replace(harvester.context.network, transport=None)),
-        replace(harvester.source, name="projects"),
-        LinkProgress(),
-        lambda: True,
-    )
+    network = replace(harvester.context.network, transport=None)
+    check(replace(harvester.context, network=network), harvester.source)
 
     assert states(harvester.context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
 
@@ -214,24 +197,24 @@ def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, w
 
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
     assert published(filled.context)["1"] == "gone"
-    assert [
-        (event.state.value, event.answer)
-        for event in link_history(filled.context.ledger, "projects", f"{PAGES}/1")
-    ] == [
+    events = link_history(filled.context.ledger, "projects", f"{PAGES}/1")
+    assert [(event.state.value, event.answer) for event in events] == [
         ("alive", "200"),
         ("gone", "404"),
     ]
 
 
 def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
-    filled: Harvester, web: Web
+    filled: Harvester,
 ) -> None:
     check(filled.context, filled.source)
-    [link] = [link for link in links(filled.context.ledger, "projects") if link.url == f"{PAGES}/1"]
-    failed = link
+    now = clock(filled.context)
+    [failed] = [
+        link for link in links(filled.context.ledger, "projects") if link.url == f"{PAGES}/1"
+    ]
     for _ in range(9):
-        failed = failed.after(LinkCheck(None, "404"), clock(filled.context)())
-    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), clock(filled.context)())
+        failed = failed.after(LinkCheck(None, "404"), now())
+    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
 
     assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
     assert (recovered.state, recovered.failures, recovered.failing_since) == (
@@ -268,18 +251,15 @@ def test_links_of_no_record_are_deleted_with_their_history(filled: Harvester, we
 def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
     filled: Harvester, web: Web
 ) -> None:
-    outage, ticks = Outage("cannot", "can"), iter(range(0, 10_000, 30))
-    check_due_links(
-        filled.context, [replace(filled.source, check_links=False)], LinkProgress(), outage
-    )
-    unasked = len(web.requests)
-    check_due_links(
-        filled.context, [filled.source], LinkProgress(), outage, lambda: float(next(ticks))
-    )
+    counts = []
+    unasked = replace(filled.source, check_links=False)
+    for source, seconds in ((unasked, 0), (filled.source, 30), (filled.source, 0)):
+        time = map(float, itertools.count(0, seconds))
+        outage = Outage("cannot", "can")
+        check_due_links(filled.context, [source], LinkProgress(), outage, partial(next, time))
+        counts.append(len(web.requests))
 
-    assert (unasked, len(web.requests)) == (0, 0)
-    check_due_links(filled.context, [filled.source], LinkProgress(), outage)
-    assert len(web.requests) == 3
+    assert counts == [0, 0, 3]
     assert due_links(filled.context.ledger, "projects", clock(filled.context)(), 9) == []
 
 
@@ -341,45 +321,28 @@ def test_a_host_that_limits_requests_rests_and_the_others_go_on(
 ) -> None:
     sites = HostAnswers({"a.example": httpx.Response(status, headers=headers)})
     slept: list[float] = []
-    context = replace(
-        context,
-        network=replace(
-            context.network,
-            transport=httpx.MockTransport(sites),
-            rate_limiter=LocalRateLimiter(slept.append),
-        ),
-    )
     begun = clock(context).now
 
-    checked = check(context, many)
+    checked = check(asking(context, sites, rate_limiter=LocalRateLimiter(slept.append)), many)
 
-    assert (
-        checked,
-        sites.requests.count("a.example"),
-        sites.requests.count("b.example"),
-        slept,
-    ) == (21, 1, 10, [])
+    assert (checked, slept) == (21, [])
+    assert [sites.requests.count(host) for host in HOSTS[:2]] == [1, 10]
     waiting = [
-        link.due - begun
+        link.due - begun - timedelta(minutes=minutes)
         for link in links(context.ledger, "projects")
         if "a.example" in link.url and link.checked is None
     ]
     assert len(waiting) == 9
-    assert all(
-        timedelta(0) <= due - timedelta(minutes=minutes) < timedelta(minutes=5) for due in waiting
-    )
+    assert all(timedelta(0) <= more < timedelta(minutes=5) for more in waiting)
 
 
 def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(
     many: Source, context: HarvestContext
 ) -> None:
-    sites = HostAnswers({}, {"a.example": 25.0})
-    context = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(sites))
-    )
-    progress, counts = LinkProgress(), []
+    sites, progress, counts = HostAnswers({}, {"a.example": 25.0}), LinkProgress(), []
     for _ in range(3):
-        counts.append(check_source(context, many, progress, lambda: True, lambda: sites.time))
+        timed = asking(context, sites)
+        counts.append(check_source(timed, many, progress, lambda: True, lambda: sites.time))
         clock(context).now += timedelta(seconds=600)
 
     assert counts == [21, 1, 1]
@@ -432,11 +395,11 @@ def test_each_source_has_its_share_of_a_round(many: Source, context: HarvestCont
     harvest(other, context)
     sites = HostAnswers({}, dict.fromkeys(HOSTS, 4.0))
 
-    timed = replace(context, network=replace(context.network, transport=httpx.MockTransport(sites)))
-    check_due_links(timed, [many, other], LinkProgress(), Outage("", ""), lambda: sites.time)
+    check_due_links(
+        asking(context, sites), [many, other], LinkProgress(), Outage("", ""), lambda: sites.time
+    )
 
-    counts = [
-        sum(link.checked is not None for link in links(context.ledger, name))
-        for name in ("projects", "others")
+    checked = [
+        [link.checked for link in links(context.ledger, item.name)] for item in (many, other)
     ]
-    assert counts == [7, 6]
+    assert [len([*filter(None, times)]) for times in checked] == [7, 6]

@@ -8,10 +8,9 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-import orjson
 import pytest
 from definitions import words_json
+from projects import serving
 from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
@@ -36,21 +35,11 @@ def source(*decisions: TopicDecision, suggest: str = "mentions") -> Source:
     return replace(definition, decisions=decisions)
 
 
-def answer(request: httpx.Request) -> httpx.Response:
-    return (
-        httpx.Response(404)
-        if request.url.path == "/robots.txt"
-        else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
-    )
-
-
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    served = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(answer))
-    )
-    harvest(source(), served)
-    return served
+    opened: HarvestContext = serving(context, {"items": ITEMS})
+    harvest(source(), opened)
+    return opened
 
 
 def published(context: HarvestContext) -> str:
@@ -75,29 +64,26 @@ def test_suggestions_wait_for_a_decision(served: HarvestContext, tmp_path: Path)
 
 
 def test_remap_applies_decisions_with_its_plan(served: HarvestContext, tmp_path: Path) -> None:
-    decisions = (
+    decided = source(
         TopicDecision("1/a", "sdg:4", REFUSED, "Ada", "2026-01-31"),
         TopicDecision("1/a", "sdg:5", CONFIRMED, "Ada", "2026-01-31"),
+        TopicDecision("2", "sdg:6", CONFIRMED, "Bo", "2026-02-01", "the text says wells"),
     )
-    other = TopicDecision("2", "sdg:6", CONFIRMED, "Bo", "2026-02-01", "the text says wells")
 
-    planned = remap(source(*decisions, other), served, dry_run=True)
-    applied = remap(source(*decisions, other), served)
-    again = remap(source(*decisions, other), served)
+    plans = [remap(decided, served, dry_run=dry) for dry in (True, False, False)]
     text = published(served)
 
-    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again)] == [
-        2,
-        2,
-        0,
-    ]
+    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in plans] == [2, 2, 0]
     assert f"suggestedGoal> <{SDG}4>" not in text
-    assert f"suggestedGoal> <{SDG}5>" in text
-    assert f"suggestedGoal> <{SDG}6>" in text
-    assert '#suggested-5> <http://purl.org/dc/terms/creator> "Ada"' in text
-    assert '#suggested-5> <http://purl.org/dc/terms/date> "2026-01-31"' in text
-    assert f'#suggested-5> <{served.iris.ns}method> "curator"' in text
-    assert f'#suggested-6> <{served.iris.ns}sourceWord> "the text says wells"' in text
+    for statement in (
+        f"suggestedGoal> <{SDG}5>",
+        f"suggestedGoal> <{SDG}6>",
+        '#suggested-5> <http://purl.org/dc/terms/creator> "Ada"',
+        '#suggested-5> <http://purl.org/dc/terms/date> "2026-01-31"',
+        f'#suggested-5> <{served.iris.ns}method> "curator"',
+        f'#suggested-6> <{served.iris.ns}sourceWord> "the text says wells"',
+    ):
+        assert statement in text
     assert undecided(served.ledger, tmp_path, "projects", served.iris) == []
 
 
