@@ -6,82 +6,67 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rows import each
 
 from demo.scenario import Fault, expected_counts
 
+Way = Callable[[Any], list[dict[str, Any]]]
 COUNTS = expected_counts(600, 3)
 
 
-def by_page(registry: Any) -> list[dict[str, Any]]:
-    results, url = [], "/json/projects"
+def by_link(
+    path: str, member: str, follow: Callable[[Any], str | None], registry: Any
+) -> list[dict[str, Any]]:
+    """Return the records of all pages; *follow* gives a page's link to the next."""
+    results, url = [], path
     while url:
         page = registry.ask(url).json()
-        results += page["results"]
-        url = page["next_page"]
+        results += page[member]
+        url = follow(page) or ""
     return results
 
 
-def by_offset(registry: Any) -> list[dict[str, Any]]:
+def next_cursor(page: Any) -> str | None:
+    cursor = page["meta"]["next_cursor"]
+    return None if cursor is None else f"/json/cursor?cursor={cursor}"
+
+
+def by_offset(
+    path: str, name: str, size: dict[str, int], read: Callable[[Any], list[Any]], registry: Any
+) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
-    while items := registry.ask("/json/offset", params={"offset": len(results), "limit": 7}).json()[
-        "items"
-    ]:
+    while items := read(registry.ask(path, params={name: len(results), **size}).json()):
         results += items
     return results
 
 
-def by_cursor(registry: Any) -> list[dict[str, Any]]:
-    results, cursor = [], ""
-    while cursor is not None:
-        page = registry.ask("/json/cursor", params={"cursor": cursor}).json()
-        results += page["data"]
-        cursor = page["meta"]["next_cursor"]
-    return results
-
-
-def by_next(registry: Any) -> list[dict[str, Any]]:
-    results, url = [], "/json/next"
-    while url:
-        page = registry.ask(url).json()
-        results += page["value"]
-        url = page["links"]["next"]
-    return results
-
-
-def at_once(registry: Any) -> list[dict[str, Any]]:
-    return list(registry.ask("/json/all").json())
-
-
 def by_file(registry: Any) -> list[dict[str, Any]]:
-    return [
-        registry.ask(f"/json/files/{name}").json()
-        for name in registry.ask("/json/files/").json()["files"]
-    ]
+    names = registry.ask("/json/files/").json()["files"]
+    return [registry.ask(f"/json/files/{name}").json() for name in names]
 
 
 def by_row(registry: Any) -> list[dict[str, Any]]:
-    return list(
-        csv.DictReader(io.StringIO(registry.ask("/csv/projects.csv").content.decode(), newline=""))
-    )
+    text = registry.ask("/csv/projects.csv").content.decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def by_search(registry: Any) -> list[dict[str, Any]]:
-    result: list[dict[str, Any]] = []
-    search = "/ckan/api/3/action/package_search"
-    while results := registry.ask(search, params={"start": len(result), "rows": 40}).json()[
-        "result"
-    ]["results"]:
-        result += results
-    return result
-
-
-WAYS = {
-    "projects": by_page, "offset": by_offset, "cursor": by_cursor, "next": by_next,
-    "all": at_once, "files": by_file, "csv": by_row, "ckan": by_search,
-}  # fmt: skip
+CKAN = "/ckan/api/3/action/package_search"
+JSON_WAYS: dict[str, Way] = {
+    "projects": partial(by_link, "/json/projects", "results", lambda page: page["next_page"]),
+    "cursor": partial(by_link, "/json/cursor?cursor=", "data", next_cursor),
+    "next": partial(by_link, "/json/next", "value", lambda page: page["links"]["next"]),
+    "offset": partial(
+        by_offset, "/json/offset", "offset", {"limit": 7}, lambda page: page["items"]
+    ),
+    "all": lambda registry: list(registry.ask("/json/all").json()),
+    "files": by_file,
+}
+by_search = partial(by_offset, CKAN, "start", {"rows": 40}, lambda page: page["result"]["results"])
+WAYS: dict[str, Way] = {**JSON_WAYS, "csv": by_row, "ckan": by_search}
 
 
 @each("name", WAYS)
@@ -93,67 +78,48 @@ def test_each_way_of_paging_brings_each_record_once(opened: Any, name: str, vers
     assert len(result) == len(keys) == expected_counts(600, 3, version)[name].records
 
 
-@each("name", ["projects", "offset", "cursor", "next", "all", "files"])
+@each("name", JSON_WAYS)
 def test_records_without_a_title_are_as_many_as_the_truth_says(opened: Any, name: str) -> None:
-    result = WAYS[name](opened())
-
-    assert sum(not record["title"] for record in result) == COUNTS[name].untitled
+    assert sum(not record["title"] for record in WAYS[name](opened())) == COUNTS[name].untitled
 
 
 def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
-    result = (
-        opened().ask("/ckan/api/3/action/package_search", params={"rows": "5000"}).json()["result"]
-    )
+    result = opened().ask(CKAN, params={"rows": "5000"}).json()["result"]
 
     assert result["count"] == len(result["results"]) == COUNTS["ckan"].records
 
 
 def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
-    registry, day = opened(), "2024-06-01T00:00:00Z"
+    registry, day, name = opened(), "2024-06-01T00:00:00", "metadata_modified"
 
-    query = {
-        "fq": f"metadata_modified:[{day} TO *]",
-        "rows": "1000",
-        "sort": "metadata_modified asc",
-    }
-    results = [
-        item["metadata_modified"]
-        for item in registry.ask("/ckan/api/3/action/package_search", params=query).json()[
-            "result"
-        ]["results"]
-    ]
+    query = {"fq": f"{name}:[{day}Z TO *]", "rows": "1000", "sort": f"{name} asc"}
+    results = registry.ask(CKAN, params=query).json()["result"]["results"]
 
-    assert results == sorted(
-        item["metadata_modified"]
-        for item in by_search(registry)
-        if item["metadata_modified"] >= day[:-1]
-    )
-    assert results
+    times = sorted(item[name] for item in by_search(registry) if item[name] >= day)
+    assert [item[name] for item in results] == times != []
 
 
 def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> None:
     registry = opened()
 
-    posted = registry.ask("/ckan/api/3/action/package_search", "POST", json={"rows": 3})
+    posted = registry.ask(CKAN, "POST", json={"rows": 3})
 
-    assert posted.json() == registry.ask("/ckan/api/3/action/package_search?rows=3").json()
+    assert posted.json() == registry.ask(f"{CKAN}?rows=3").json()
 
 
 @each("query", ["rows=many", "sort=colour asc", "fq=organization:x", "start=-1"])
 def test_a_wrong_search_is_a_validation_error(opened: Any, query: str) -> None:
-    reply = opened().ask(f"/ckan/api/3/action/package_search?{query}")
+    reply = opened().ask(f"{CKAN}?{query}")
 
-    assert (reply.status_code, reply.json()["success"], reply.json()["error"]["__type"]) == (
-        409,
-        False,
-        "Validation Error",
-    )
+    reason = reply.json()
+    assert (reply.status_code, reason["success"]) == (409, False)
+    assert reason["error"]["__type"] == "Validation Error"
 
 
 def test_a_posted_search_that_is_no_object_is_a_bad_request(opened: Any) -> None:
     how = {"content": b"[1", "headers": {"content-type": "application/json"}}
 
-    assert opened().ask("/ckan/api/3/action/package_search", "POST", **how).status_code == 400
+    assert opened().ask(CKAN, "POST", **how).status_code == 400
 
 
 def test_a_wrong_move_is_refused_and_changes_nothing(opened: Any) -> None:
@@ -166,18 +132,15 @@ def test_a_wrong_move_is_refused_and_changes_nothing(opened: Any) -> None:
 
 
 def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
-    registry = opened()
+    registry, show = opened(), CKAN.replace("search", "show")
     package = by_search(registry)[5]
 
     packages = [
-        registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()[
-            "result"
-        ]
-        for name in ("name", "id")
+        registry.ask(show, params={"id": package[name]}).json()["result"] for name in ("name", "id")
     ]
 
     assert packages == [package, package]
-    assert registry.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
+    assert registry.ask(f"{show}?id=none").status_code == 404
 
 
 @each("path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"])
