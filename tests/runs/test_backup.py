@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pyrage
 import pytest
 import typer
 from moto.server import ThreadedMotoServer
-from projects import Harvester
+from projects import Harvester, asking
 from typer.testing import CliRunner, Result
 
 from command_line import backup
 from command_line.settings import Settings
-from harvesters.ledger.models import State
+from harvesters.ledger.models import Run, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
@@ -57,6 +56,14 @@ def dump(data: Path, folder: Path) -> bytes:
     return gzip.decompress(write_dumps(Journal(data / "journal"), folder)[0].read_bytes())
 
 
+def harvest_again(harvester: Harvester, data: Path) -> Run:
+    """Harvest into the directory of a restored backup."""
+    ledger, network = f"sqlite:///{data}/ledger.sqlite", NetworkSettings("admin@example.org")
+    with open_context(data, ledger, BASE, network) as opened:
+        context = asking(replace(opened, now=harvester.context.now), harvester.registry)
+        return harvest(harvester.source, context).run
+
+
 def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     harvester: Harvester, data: Path, project: Project, tmp_path: Path
 ) -> None:
@@ -71,36 +78,23 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
     assert (other / "status.nq").read_bytes() == (data / "status.nq").read_bytes()
     assert (other / "sources" / "projects.toml").read_text() == "title = 'Projects'"
     harvester.registry.projects.append(project(11))
-    transport = httpx.MockTransport(harvester.registry)
-    with open_context(
-        other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
-    ) as opened:
-        run_after = harvest(
-            harvester.source,
-            replace(
-                opened,
-                network=replace(opened.network, transport=transport),
-                now=harvester.context.now,
-            ),
-        ).run
-    assert (run_after.state, run_after.counts["new"], run_after.entry) == (State.COMMITTED, 1, 2)
+    after = harvest_again(harvester, other)
+    assert (after.state, after.counts["new"], after.entry) == (State.COMMITTED, 1, 2)
 
 
 def test_a_second_backup_copies_only_what_is_new(
     harvester: Harvester, data: Path, project: Project, tmp_path: Path
 ) -> None:
+    journal = tmp_path / "saved" / "journal"
     run(data, "backup", str(tmp_path / "saved"))
-    first = (tmp_path / "saved" / "journal" / "000000001.rdfp.gz").stat()
+    first = (journal / "000000001.rdfp.gz").stat().st_ino
     harvester.registry.projects.append(project(11))
     harvester.harvest()
 
     second = run(data, "backup", str(tmp_path / "saved"))
 
-    again = (tmp_path / "saved" / "journal" / "000000001.rdfp.gz").stat()
-    assert (again.st_ino, (tmp_path / "saved" / "journal" / "000000002.rdfp.gz").exists()) == (
-        first.st_ino,
-        True,
-    )
+    assert (journal / "000000001.rdfp.gz").stat().st_ino == first
+    assert (journal / "000000002.rdfp.gz").exists()
     assert "backup of journal entry 2" in second.stdout
     # the entry, its mark, the archive file of its run, the ledger
     assert ", 4 copied now" in second.stdout
@@ -135,36 +129,26 @@ def test_a_damaged_backup_is_refused_and_nothing_is_written(data: Path, tmp_path
 
     refused = run(tmp_path / "other", "restore", str(tmp_path / "saved"))
 
-    assert (
-        refused.exit_code,
-        "000000001.rdfp.gz does not match its SHA-256" in refused.output,
-    ) == (1, True)
+    assert refused.exit_code == 1
+    assert "000000001.rdfp.gz does not match its SHA-256" in refused.output
     assert not Journal(tmp_path / "other" / "journal").paths()
 
 
 def test_folders_that_hold_other_things_are_refused(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "to-mother.txt").write_text("dear")
-    run(data, "backup", str(tmp_path / "saved"))
+    letters, saved, other = (tmp_path / name for name in ("letters", "saved", "other"))
+    letters.mkdir()
+    (letters / "to-mother.txt").write_text("dear")
+    run(data, "backup", str(saved))
 
-    answers = [
-        run(data, "backup", str(tmp_path / "letters")),
-        run(data, "backup", str(data / "saved")),
-        run(data, "restore", str(tmp_path / "saved")),
-        run(tmp_path / "other", "restore", str(tmp_path / "letters")),
-    ]
-
-    assert [answer.exit_code for answer in answers] == [1, 1, 1, 1]
-    words = [
-        "is not empty and holds no backup",
-        "is inside the data directory",
-        "already holds data",
-        "holds no complete backup",
-    ]
-    assert [word in answer.output for word, answer in zip(words, answers, strict=True)] == [
-        True
-    ] * 4
-    assert (tmp_path / "letters" / "to-mother.txt").read_text() == "dear"
+    for folder, command, target, reason in (
+        (data, "backup", letters, "is not empty and holds no backup"),
+        (data, "backup", data / "saved", "is inside the data directory"),
+        (data, "restore", saved, "already holds data"),
+        (other, "restore", letters, "holds no complete backup"),
+    ):
+        answer = run(folder, command, str(target))
+        assert (answer.exit_code, reason in answer.output) == (1, True), answer.output
+    assert (letters / "to-mother.txt").read_text() == "dear"
 
 
 def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(
@@ -213,33 +197,19 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
     harvester: Harvester, data: Path, project: Project, tmp_path: Path, bucket: str, identity: Any
 ) -> None:
-    key, public = identity
-    first = run(data, "backup", bucket, "--encrypt-for", public)
+    (key, public), other = identity, tmp_path / "other"
+    answers = [run(data, "backup", bucket, "--encrypt-for", public)]
     harvester.registry.projects.append(project(11))
     harvester.harvest()
 
-    second = run(data, "backup", bucket, "--encrypt-for", public)
-    restored = run(tmp_path / "other", "restore", bucket, "--identity", str(key))
+    answers.append(run(data, "backup", bucket, "--encrypt-for", public))
+    answers.append(run(other, "restore", bucket, "--identity", str(key)))
 
-    assert (first.exit_code, second.exit_code, restored.exit_code) == (0, 0, 0), (
-        first.output + second.output + restored.output
-    )
+    assert [answer.exit_code for answer in answers] == [0, 0, 0], [item.output for item in answers]
     # the entry, its mark, the archive file of its run, the ledger
-    assert ", 4 copied now" in second.stdout
-    other = tmp_path / "other"
+    assert ", 4 copied now" in answers[1].stdout
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
-    with open_context(
-        other, f"sqlite:///{other}/ledger.sqlite", BASE, NetworkSettings("admin@example.org")
-    ) as opened:
-        run_after = harvest(
-            harvester.source,
-            replace(
-                opened,
-                network=replace(opened.network, transport=httpx.MockTransport(harvester.registry)),
-                now=harvester.context.now,
-            ),
-        ).run
-    assert run_after.state == State.UNCHANGED
+    assert harvest_again(harvester, other).state == State.UNCHANGED
     assert not list(data.glob(".backup*"))
     assert not list(other.glob(".restore*"))
 
@@ -247,20 +217,17 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
 def test_an_encrypted_backup_shows_nothing_without_its_key(
     data: Path, tmp_path: Path, identity: tuple[Path, str]
 ) -> None:
-    saved, other = tmp_path / "saved", pyrage.x25519.Identity.generate()
+    saved, wrong = tmp_path / "saved", tmp_path / "other.txt"
     run(data, "backup", str(saved), "--encrypt-for", identity[1])
-    (tmp_path / "other.txt").write_text(str(other))
+    wrong.write_text(str(pyrage.x25519.Identity.generate()))
 
-    without = run(tmp_path / "other", "restore", str(saved))
-    wrong = run(
-        tmp_path / "other", "restore", str(saved), "--identity", str(tmp_path / "other.txt")
-    )
-    none = run(tmp_path / "other", "restore", str(saved), "--identity", str(saved / "backup.json"))
-
-    assert [item.exit_code for item in (without, wrong, none)] == [1, 1, 1]
-    assert "pass the file with the private key: --identity FILE" in without.output
-    assert "use the key that it was encrypted for" in wrong.output
-    assert "no private key of age" in none.output
+    for words, reason in (
+        ([], "pass the file with the private key: --identity FILE"),
+        (["--identity", str(wrong)], "use the key that it was encrypted for"),
+        (["--identity", str(saved / "backup.json")], "no private key of age"),
+    ):
+        answer = run(tmp_path / "other", "restore", str(saved), *words)
+        assert (answer.exit_code, reason in answer.output) == (1, True), answer.output
     assert not Journal(tmp_path / "other" / "journal").paths()
     names = [path.name for path in saved.rglob("*") if path.is_file()]
     assert [name for name in names if not name.endswith(".age")] == ["backup.json"]
@@ -288,28 +255,24 @@ def test_a_backup_of_format_1_is_restored_and_completed(data: Path, tmp_path: Pa
     backup completes it.
     """
     saved = tmp_path / "saved"
+    manifest = saved / "backup.json"
     run(data, "backup", str(saved))
-    values = json.loads((saved / "backup.json").read_text())
+    values = json.loads(manifest.read_text())
     files = {
         name: {key: file[key] for key in ("bytes", "sha256", "modified")}
         for name, file in values["files"].items()
     }
-    old = {key: values[key] for key in ("position", "created", "base")} | {
-        "files": files,
-        "format": 1,
-    }
-    (saved / "backup.json").write_text(json.dumps(old))
+    old = {key: values[key] for key in ("position", "created", "base")}
+    manifest.write_text(json.dumps({**old, "files": files, "format": 1}))
 
     restored = run(tmp_path / "other", "restore", str(saved))
     again = run(data, "backup", str(saved))
-    (saved / "backup.json").write_text(json.dumps({**values, "format": 99}))
+    manifest.write_text(json.dumps({**values, "format": 99}))
     newer = run(data, "backup", str(saved))
 
-    assert (restored.exit_code, again.exit_code, newer.exit_code) == (0, 0, 1), (
-        restored.output + again.output
-    )
-    assert json.loads((tmp_path / "saved" / "backup.json").read_text())["format"] == 99
-    assert "use the version that wrote it" in newer.output
+    assert (restored.exit_code, again.exit_code) == (0, 0), restored.output + again.output
+    assert json.loads(manifest.read_text())["format"] == 99
+    assert (newer.exit_code, "use the version that wrote it" in newer.output) == (1, True)
 
 
 def test_a_store_that_does_not_answer_is_named(

@@ -90,8 +90,22 @@ class FaultRegistry:
             harvest(self.source, replace(self.context, network=network), full=True)
         return self.context.ledger.runs(self.source.name, 1)[0]
 
+    def unharmed(
+        self, fault: Fault, state: State, patience: RetryPolicy = SOUND, *, stays: bool = True
+    ) -> Run:
+        """Harvest with a fault; give the run, which ended in *state* and published nothing."""
+        before = self.published()
+        self.strike(fault, stays=stays)
+        run = self.run(patience)
+        assert (run.state, self.published() == before) == (state, True), run.reason
+        return run
+
     def published(self) -> list[bytes]:
         return [file.read_bytes() for file in sorted(self.context.journal.folder.glob("*.gz"))]
+
+    @property
+    def count(self) -> int:
+        return self.context.ledger.count_published(self.source.name)
 
 
 @pytest.fixture(scope="module")
@@ -148,31 +162,22 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 def test_a_permanent_fault_ends_the_run_and_changes_nothing(
     registry: FaultRegistry, fault: Fault, outcome: str, message: str
 ) -> None:
-    before = registry.published()
-    registry.strike(fault)
-
-    run = registry.run()
-
     # robots.txt and this web page come before the first good page, all others behind it
-    assert run.state is (State.FAILED if outcome in ("robots", "web_page") else State.INCOMPLETE)
+    is_first = outcome in ("robots", "web_page")
+
+    run = registry.unharmed(fault, State.FAILED if is_first else State.INCOMPLETE)
+
     assert message in str(run.reason)
     assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
-    assert run.network["sent"] == sum(
-        count for name, count in run.network.items() if name not in BESIDE
-    )
-    assert registry.published() == before
+    ended = sum(count for name, count in run.network.items() if name not in BESIDE)
+    assert run.network["sent"] == ended
 
 
 @pytest.mark.parametrize("fault", [Fault.LORIS, Fault.DRIP, Fault.STALL])
 def test_an_endless_response_times_out(registry: FaultRegistry, fault: Fault) -> None:
-    before = registry.published()
-    registry.strike(fault)
+    run = registry.unharmed(fault, State.INCOMPLETE, SHORT)
 
-    run = registry.run(SHORT)
-
-    assert run.state is State.INCOMPLETE
     assert run.network["stalled"] >= 2
-    assert registry.published() == before
 
 
 PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
@@ -182,66 +187,26 @@ PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
 def test_a_temporary_fault_is_counted_and_costs_one_more_request(
     registry: FaultRegistry, fault: Fault, outcome: str
 ) -> None:
-    before = registry.published()
-    registry.strike(fault, stays=False)
+    run = registry.unharmed(fault, State.UNCHANGED, stays=False)
 
-    run = registry.run()
-
-    assert run.state is State.UNCHANGED
     assert run.network[outcome] == run.network["retried"] == 1
     assert run.network["sent"] == run.network["answered"] + 1
-    assert registry.published() == before
-
-
-@pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.DATED])
-def test_all_runs_of_the_process_obey_retry_after(registry: FaultRegistry, fault: Fault) -> None:
-    registry.strike(fault, stays=False)
-
-    registry.run()
-
-    assert registry.slept == [2.0]
+    if fault in (Fault.LIMITED, Fault.DATED):  # all runs of the process obey Retry-After
+        assert registry.slept == [2.0]
 
 
 def test_a_wrong_charset_declaration_is_logged(registry: FaultRegistry) -> None:
-    before = registry.published()
-    registry.strike(Fault.CHARSET)
+    run = registry.unharmed(Fault.CHARSET, State.INCOMPLETE)
 
-    run = registry.run()
-
-    assert run.state is State.INCOMPLETE
     assert "not utf-8 at byte" in str(run.reason)
     assert run.network["charset"] == 1
-    assert registry.published() == before
-
-
-@pytest.mark.parametrize(
-    ("fault", "outcome"),
-    [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
-)  # fmt: skip
-def test_an_inconsistent_list_is_counted_and_deletes_nothing(
-    registry: FaultRegistry, fault: Fault, outcome: str
-) -> None:
-    before = registry.published()
-    registry.strike(fault)
-
-    run = registry.run()
-
-    assert run.state is State.INCOMPLETE
-    assert run.network[outcome] >= 1
-    assert registry.published() == before
 
 
 @pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
 def test_a_byte_order_mark_and_a_backward_clock_are_harmless(
     registry: FaultRegistry, fault: Fault
 ) -> None:
-    before = registry.published()
-    registry.strike(fault)
-
-    run = registry.run()
-
-    assert run.state is State.UNCHANGED
-    assert registry.published() == before
+    assert registry.unharmed(fault, State.UNCHANGED).reason is None
 
 
 def test_the_crawl_delay_of_robots_txt_is_obeyed(registry: FaultRegistry) -> None:
@@ -337,75 +302,51 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
 
 @each("name", ["cursor", "oai"])
 @each(
-    "fault, reason",
-    [
-        (Fault.TOKEN, r"repeats the (cursor|resumption token) "),
-        (Fault.ENDLESS, "is page 101 in a row without a record; its list does not end"),
-        (Fault.REPEAT, "repeats the records of an earlier page"),
-    ],
-)
-def test_an_endless_list_ends_the_run_and_changes_nothing(
-    published: Callable[[str], FaultRegistry], name: str, fault: Fault, reason: str
+    "fault, outcome, reason",
+    [(Fault.TOKEN, "endless", r"repeats the (cursor|resumption token) "),
+     (Fault.ENDLESS, "endless", "is page 101 in a row without a record; its list does not end"),
+     (Fault.REPEAT, "repeated", "repeats the records of an earlier page"), (Fault.SHRINK, "shrunk", "the total shrank from")],
+)  # fmt: skip
+def test_an_inconsistent_list_ends_the_run_and_changes_nothing(
+    published: Callable[[str], FaultRegistry], name: str, fault: Fault, outcome: str, reason: str
 ) -> None:
-    registry = published(name)
-    before = registry.published()
-    registry.strike(fault)
+    run = published(name).unharmed(fault, State.INCOMPLETE)
 
-    run = registry.run()
-
-    assert run.state is State.INCOMPLETE
     assert re.search(reason, str(run.reason))
+    assert run.network[outcome] >= 1
     assert run.network["sent"] < 200
-    assert registry.published() == before
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_shrinking_total_is_reported_and_loses_nothing(
+def test_a_shrinking_total_loses_nothing(
     published: Callable[[str], FaultRegistry], name: str
 ) -> None:
     registry = published(name)
-    count = registry.context.ledger.count_published(registry.source.name)
-    registry.strike(Fault.SHRINK)
+    count = registry.count
 
-    run = registry.run()
+    run = registry.unharmed(Fault.SHRINK, State.INCOMPLETE)
 
-    assert run.state is State.INCOMPLETE
-    assert "the total shrank from" in str(run.reason)
-    assert run.counts["fetched"] == count
-    assert registry.context.ledger.count_published(registry.source.name) == count
+    assert run.counts["fetched"] == registry.count == count
     assert run.counts.get("vanished", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
-    registry = published(name)
-    before = registry.published()
-    count = registry.context.ledger.count_published(registry.source.name)
-    registry.strike(Fault.TWICE)
+    run = published(name).unharmed(Fault.TWICE, State.UNCHANGED)
 
-    run = registry.run()
-
-    assert (run.state, run.counts["unchanged"]) == (State.UNCHANGED, count)
+    assert run.counts["unchanged"] == published(name).count
     assert run.counts["duplicate"] == run.pages - 1
-    assert registry.published() == before
 
 
 def test_equal_keys_of_two_sources_are_two_records(registry: FaultRegistry) -> None:
     registry.strike()
-    count = registry.context.ledger.count_published(registry.source.name)
-    twin = replace(
-        registry,
-        source=replace(registry.source, name="twin", title="The same registry by another card"),
-    )
+    count = registry.count
+    twin = replace(registry, source=replace(registry.source, name="twin", title="Another card"))
 
     run = twin.run()
 
     assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, count, 0)
-    assert (
-        registry.context.ledger.count_published("twin")
-        == registry.context.ledger.count_published(registry.source.name)
-        == count
-    )
+    assert twin.count == registry.count == count
 
 
 def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:

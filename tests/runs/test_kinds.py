@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-import orjson
 import pytest
+from projects import DEFINITION, serving
 
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
@@ -38,33 +36,11 @@ ROWS: list[dict[str, Any]] = [
 def harvested(
     request: pytest.FixtureRequest, context: HarvestContext
 ) -> tuple[str, HarvestContext, Any]:
-    def respond(page_request: httpx.Request) -> httpx.Response:
-        return (
-            httpx.Response(404)
-            if page_request.url.path == "/robots.txt"
-            else httpx.Response(200, content=orjson.dumps(ROWS))
-        )
-
-    fields = {
-        **COMMON,
-        **KINDS[request.param][1],
-        **({} if request.param == "initiative" else {"kind": request.param}),
-    }
-    definition = {
-        "title": "T", "protocol": "json", "mapping": "fields", "url": "https://registry.example/all", "language": "en", "pause": 0,
-    }  # fmt: skip
-    options = {"initiatives_of": "projects"}
-    source = parse(
-        "all",
-        {
-            **definition, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1},
-        },
-        "test",
-    )  # fmt: skip
-    context = replace(
-        context, network=replace(context.network, transport=httpx.MockTransport(respond))
-    )
-    return request.param, context, harvest(source, context)
+    kind = request.param
+    fields = {**COMMON, **KINDS[kind][1]} | ({} if kind == "initiative" else {"kind": kind})
+    more = {"options": {"initiatives_of": "projects"}, "fields": fields, "limits": {"withheld": 1}}
+    served = serving(context, ROWS)
+    return kind, served, harvest(parse("all", {**DEFINITION, **more}, "test"), served)
 
 
 def test_a_resource_of_each_kind_is_validated_published_and_dumped(

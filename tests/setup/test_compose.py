@@ -38,6 +38,15 @@ def _instructions(word: str) -> Iterator[str]:
     )
 
 
+def _copied() -> list[str]:
+    lines = (line.split() for line in _instructions("COPY") if not line.startswith("--from"))
+    return [word for words in lines for word in words[:-1]]
+
+
+def _mounts(name: str) -> list[list[str]]:
+    return [volume.split(":") for volume in SERVICES[name]["volumes"]]
+
+
 def _parse(command: list[str]) -> str | None:
     """Parse *command* as the program would, without running it, and return its name; a wrong one
     raises click's own error.
@@ -139,26 +148,10 @@ def test_every_variable_is_a_setting(file: str) -> None:
 
 
 def test_every_path_that_is_copied_or_mounted_exists() -> None:
-    copied = [
-        word
-        for line in _instructions("COPY")
-        if not line.startswith("--from")
-        for word in line.split()[:-1]
-    ]
-    mounted = [
-        volume.split(":")[0]
-        for name in OURS
-        for volume in SERVICES[name]["volumes"]
-        if volume.startswith("./")
-    ]
+    mounted = [mount[0] for name in OURS for mount in _mounts(name) if mount[0].startswith("./")]
 
-    missing = [
-        path
-        for path in [*copied, *mounted, *(SERVICES[name]["build"] for name in OURS)]
-        if not (ROOT / path).exists()
-    ]
-
-    assert missing == []
+    paths = [*_copied(), *mounted, *(SERVICES[name]["build"] for name in OURS)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def _is_sent(path: str, patterns: list[str]) -> bool:
@@ -206,30 +199,17 @@ def _context() -> list[str]:
 
 def test_every_path_that_is_copied_is_sent_to_the_builder() -> None:
     context = _context()
-    copied = [
-        word
-        for line in _instructions("COPY")
-        if not line.startswith("--from")
-        for word in line.split()[:-1]
-    ]
+    sent = {*context, *(str(folder) for path in context for folder in PurePosixPath(path).parents)}
 
-    assert [
-        path
-        for path in copied
-        if not any(sent == path or sent.startswith(f"{path}/") for sent in context)
-    ] == []
+    assert [path for path in _copied() if path.rstrip("/") not in sent] == []
 
 
 @pytest.mark.smoke
 def test_the_builder_receives_no_bundle_and_no_tests() -> None:
-    context = _context()
+    context, hidden = _context(), ("publisher/static/query/", "tests/", ".git/", "data/")
 
     assert "hatch_build.py" in context
-    assert [
-        path
-        for path in context
-        if path.startswith(("publisher/static/query/", "tests/", ".git/", "data/"))
-    ] == []
+    assert [path for path in context if path.startswith(hidden)] == []
 
 
 def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: Path) -> None:
@@ -237,12 +217,7 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: 
         pytest.skip(
             "the scripts are not bundled here: npm was missing when the project was installed"
         )
-    copied = [
-        word
-        for line in _instructions("COPY")
-        if not line.startswith("--from")
-        for word in line.split()[:-1]
-    ]
+    copied = _copied()
     for path in _context():
         if any(path == word or path.startswith(f"{word}/") for word in copied):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -285,23 +260,18 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: 
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_data_and_definitions_are_where_the_settings_say(name: Any) -> None:
-    mounts = {volume.split(":")[1] for volume in SERVICES[name]["volumes"]}
+def test_data_and_definitions_are_where_the_settings_say(name: str) -> None:
     (defaults,) = _instructions("ENV")
 
-    assert set(re.findall(r"STOCKTAKE_\w+=(\S+)", defaults)) == mounts
+    named = set(re.findall(r"STOCKTAKE_\w+=(\S+)", defaults))
+    assert named == {mount[1] for mount in _mounts(name)}
 
 
 def test_every_volume_and_service_that_is_named_is_declared() -> None:
-    volumes = {
-        volume.split(":")[0]
-        for service in SERVICES.values()
-        for volume in service["volumes"]
-        if not volume.startswith("./")
-    }
+    volumes = {mount[0] for name in SERVICES for mount in _mounts(name)}
     awaited = {name for service in SERVICES.values() for name in service.get("depends_on", {})}
 
-    assert volumes == set(COMPOSE["volumes"])
+    assert {name for name in volumes if not name.startswith("./")} == set(COMPOSE["volumes"])
     assert awaited <= set(SERVICES)
 
 

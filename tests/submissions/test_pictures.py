@@ -315,7 +315,7 @@ async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
     refused = await answer_picture(browser, link, HOSTILE["html named png"], "A telecentre")
     silent = await answer_picture(browser, link, picture())
     first = stored_name(await browser.get(f"{link}/picture.webp"))
-    shown = await answer_picture(browser, link, None, "A telecentre")
+    titled = await answer_picture(browser, link, None, "A telecentre")
     summary = await browser.get(f"{link}/summary")
     replaced = await answer_picture(browser, link, picture(colour="red"), "A telecentre")
     second = stored_name(await browser.get(f"{link}/picture.webp"))
@@ -323,12 +323,12 @@ async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
     removed = await answer_picture(browser, link, None, remove="yes")
     gone = await browser.get(f"{link}/picture.webp")
 
-    pages = (refused, silent, shown, replaced, removed, gone)
+    pages = (refused, silent, titled, replaced, removed, gone)
     assert [page.status_code for page in pages] == [422, 422, 200, 200, 200, 404]
     fault = '<p class="fault" id="picture{}-fault" role="alert">{}'
     assert fault.format("", "This is no picture") in refused.text
     assert fault.format("-caption", "Say what the picture shows") in silent.text
-    assert shown.url.path == f"{link}/links"
+    assert titled.url.path == f"{link}/links"
     assert f'src="{link}/picture.webp" alt="A telecentre"' in summary.text
     assert first != second
     assert (left, has_picture(world.ledger, second)) == (False, False)
