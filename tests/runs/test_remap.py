@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import Harvester, ProjectRegistry
+from projects import Harvester, asking
 
 from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import ArchiveError, PlanError
@@ -35,13 +35,21 @@ def last_lines(context: HarvestContext) -> list[str]:
 
 
 @pytest.fixture
-def silent(context: HarvestContext, registry: ProjectRegistry) -> HarvestContext:
+def silent(context: HarvestContext) -> HarvestContext:
     """The same context after a harvest, with a registry that must not be asked any more."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
-    return replace(context, network=replace(context.network, transport=httpx.MockTransport(refuse)))
+    result: HarvestContext = asking(context, refuse)
+    return result
+
+
+def described(harvester: Harvester) -> Source:
+    """Return the source with one more field in its definition."""
+    fields = {**harvester.source.fields, "description@en": "owner"}
+    result: Source = replace(harvester.source, fields=fields)
+    return result
 
 
 def test_an_unchanged_mapping_writes_nothing(filled: Harvester, silent: HarvestContext) -> None:
@@ -53,33 +61,21 @@ def test_an_unchanged_mapping_writes_nothing(filled: Harvester, silent: HarvestC
     assert filled.context.journal.head == head
 
 
-def test_a_changed_mapping_changes_records_without_requests(
+def test_a_changed_mapping_changes_records_without_requests_as_a_full_harvest_does(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
+    definition = described(filled)
 
     plan = remap(definition, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.CHANGED: 10}, State.COMMITTED)
     rows = [row for row in last_lines(filled.context) if "initiative/projects/p3>" in row]
     assert [row[0] for row in rows if "/terms/description>" in row] == ["A"]
-    assert counted(harvest(definition, filled.context)) == {Outcome.UNCHANGED: 10}
-
-
-def test_a_remap_equals_a_full_harvest_with_the_new_definition(
-    harvester: Harvester, silent: HarvestContext
-) -> None:
-    definition = replace(
-        harvester.source, fields={**harvester.source.fields, "description@en": "owner"}
-    )
-    harvester.harvest()
-    remap(definition, silent)
-    mapped = silent.ledger.current_descriptions(
-        "projects", [f"p{number}" for number in range(1, 11)]
-    )
-
-    assert counted(harvest(definition, harvester.context, full=True)) == {Outcome.UNCHANGED: 10}
-    assert harvester.context.ledger.current_descriptions("projects", list(mapped)) == mapped
+    keys = [f"p{number}" for number in range(1, 11)]
+    mapped = silent.ledger.current_descriptions("projects", keys)
+    for is_full in (False, True):
+        assert counted(harvest(definition, filled.context, full=is_full)) == {Outcome.UNCHANGED: 10}
+    assert filled.context.ledger.current_descriptions("projects", keys) == mapped
 
 
 def test_the_newest_archived_version_of_a_record_counts(
@@ -94,13 +90,13 @@ def test_the_newest_archived_version_of_a_record_counts(
 def test_records_missing_at_the_source_stay_unchanged(
     harvester: Harvester, silent: HarvestContext
 ) -> None:
-    lax = replace(harvester.source, limits=Limits(vanished=1.0))
-    harvest(lax, harvester.context)
-    del harvester.registry.projects[7:]
-    harvest(lax, harvester.context)
+    lax = harvester.having(limits=Limits(vanished=1.0))
+    lax.harvest()
+    del lax.registry.projects[7:]
+    lax.harvest()
 
-    assert counted(remap(lax, silent)) == {Outcome.UNCHANGED: 7}
-    assert harvester.missing == 3
+    assert counted(remap(lax.source, silent)) == {Outcome.UNCHANGED: 7}
+    assert lax.missing == 3
 
 
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
@@ -128,37 +124,31 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
     before, runs = filled.context.journal.head, filled.context.ledger.runs("projects")
 
-    assert counted(remap(definition, silent, dry_run=True)) == {Outcome.CHANGED: 10}
+    assert counted(remap(described(filled), silent, dry_run=True)) == {Outcome.CHANGED: 10}
     assert (filled.context.journal.head, filled.context.ledger.runs("projects")) == (before, runs)
 
 
 def test_a_remap_changes_neither_freshness_nor_the_next_request(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    before = status_file.source_statuses(filled.context, filled.context.now())[0]
-    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
-    first = filled.context.ledger.runs("projects")[0]
+    def freshness() -> tuple[Any, ...]:
+        status = status_file.source_statuses(filled.context, filled.context.now())[0]
+        return status.success, status.attempt, status.change
 
-    run = remap(definition, silent).run
+    before, first = freshness(), filled.context.ledger.runs("projects")[0]
 
-    after = status_file.source_statuses(filled.context, filled.context.now())[0]
-    assert (after.success, after.attempt, after.change) == (
-        before.success,
-        before.attempt,
-        before.change,
-    )
+    run = remap(described(filled), silent).run
+
+    assert freshness() == before
     assert run.last_fetched == first.started
     assert run.started - first.started >= timedelta(minutes=1)
 
 
 def test_a_remap_needs_an_archived_complete_run(source: Source, silent: HarvestContext) -> None:
-    with pytest.raises(
-        PlanError,
-        match="projects: no complete run is archived; run `stocktake harvest projects` first",
-    ):
+    reason = "projects: no complete run is archived; run `stocktake harvest projects` first"
+    with pytest.raises(PlanError, match=reason):
         remap(source, silent)
 
 
@@ -166,13 +156,10 @@ def test_a_run_that_ended_behind_good_pages_is_remapped_as_far_as_it_came(
     filled: Harvester, silent: HarvestContext
 ) -> None:
     filled.registry.projects[0]["name"] = "Renamed"
-    filled.registry.answer = lambda page: (
-        httpx.Response(400, text="too deep") if page == 3 else None
-    )
+    filled.registry.answer = lambda page: httpx.Response(400) if page == 3 else None
     early = filled.harvest()
-    definition = replace(filled.source, fields={**filled.source.fields, "description@en": "owner"})
 
-    plan = remap(definition, silent)
+    plan = remap(described(filled), silent)
 
     assert (early.run.state, plan.run.state) == (State.INCOMPLETE, State.COMMITTED)
     assert counted(plan) == {Outcome.CHANGED: 10}
@@ -193,48 +180,39 @@ def test_a_missing_archive_is_reported_and_changes_nothing(
 def test_a_url_missing_in_the_archive_is_reported(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-
-    with pytest.raises(
-        ArchiveError,
-        match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz",
-    ):
-        remap(replace(filled.source, url="https://registry.example/other"), silent)
+    url = "https://registry.example/other"
+    reason = rf"{url}.* is not in the archive projects/projects\.1\.warc\.gz"
+    with pytest.raises(ArchiveError, match=reason):
+        remap(replace(filled.source, url=url), silent)
 
 
 def test_an_open_harvest_must_be_finished_before_a_remap(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    filled.context.ledger.create_run(
-        "projects", filled.context.now(), "rules", is_full=True, since=None
-    )
+    now = filled.context.now()
+    filled.context.ledger.create_run("projects", now, "rules", is_full=True, since=None)
 
-    with pytest.raises(
-        PlanError,
-        match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`",
-    ):
+    reason = r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`"
+    with pytest.raises(PlanError, match=reason):
         remap(filled.source, silent)
 
 
 @pytest.mark.parametrize("action", [remap, harvest])
 def test_an_interrupted_remap_is_restarted_by_the_next_run(filled: Harvester, action: Any) -> None:
-    cut = filled.context.ledger.create_run(
-        "projects", filled.context.now(), "rules", is_full=False, since=None
-    )
-    filled.context.ledger.save(replace(cut, last_fetched=cut.started))
+    ledger, now = filled.context.ledger, filled.context.now()
+    cut = ledger.create_run("projects", now, "rules", is_full=False, since=None)
+    ledger.save(replace(cut, last_fetched=cut.started))
 
     plan = action(filled.source, filled.context)
 
     assert plan.run.id == "projects.3"
-    failed = filled.context.ledger.run("projects.2")
+    failed = ledger.run("projects.2")
     assert failed is not None
     assert failed.state is State.FAILED
 
 
 def test_a_large_remap_uses_worker_processes(harvester: Harvester, silent: HarvestContext) -> None:
     harvest_all([harvester.source], harvester.context, full=False, dry_run=False, quiet=True)
-    definition = replace(
-        harvester.source, fields={**harvester.source.fields, "description@en": "owner"}
-    )
     silent.pool.workers, silent.pool.record_count = 1, 10_000
 
-    assert counted(remap(definition, silent)) == {Outcome.CHANGED: 10}
+    assert counted(remap(described(harvester), silent)) == {Outcome.CHANGED: 10}
