@@ -15,6 +15,8 @@ from string import Template
 from urllib.parse import quote, quote_plus
 
 import httpx
+from contracts import apis, commands
+from demo_journal import demo_journal
 from rendering import render
 from waiting import wait_until
 from world import PUBLIC, GoldenSite
@@ -163,11 +165,14 @@ def _form(text: str) -> str:
 
 
 def answers(site: GoldenSite) -> dict[str, str]:
-    """Return the text of each family."""
+    """Return the text of each family, the contracts, and the demo's journal."""
     asker = Asker(site)
-    return {
+    texts = {
         family: "".join(_family(asker, requests)) for family, requests in read_requests().items()
     }
+    with httpx.Client(transport=site.transport, base_url=PUBLIC) as client:
+        texts["apis"] = "".join(apis(client))
+    return texts | {"commands": "".join(commands()), "demo": "".join(demo_journal())}
 
 
 def _family(asker: Asker, requests: Iterable[Request]) -> Iterator[str]:

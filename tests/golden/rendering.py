@@ -41,11 +41,13 @@ MASKED = (
     ("a part of the export's random id", r'filename="export-([^".]+)'),
     ("random in each session", r'name="csrf" value="([^"]+)"'),
     ("random in each key", r"stk_[$\w]+?_([\w-]{30,})"),
+    ("times and random ids in the archive of a run", r"(\d+) bytes[^\d\n]{1,30}\d+ bytes"),
+    ("how long the registry took", r'data-label="Response time \(slowest\)"><bdi>([^<]+)<'),
     ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
 )
 BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
 # lines of a text that is in the file as it is, and the first ones of a longer text; characters of a line
-LINES, FIRST, WIDTH = 150, 40, 400
+LINES, FIRST, WIDTH = 120, 30, 400
 MEMBERS, MEMBERS_FIRST = 24, 4  # of a list or an object of JSON, likewise
 SECTION, SECTION_FIRST = 30, 10  # lines below a heading of a page, or of its table, likewise
 PAGE = 200  # lines of a page, of whose other sections only the first line is written

@@ -39,7 +39,7 @@ def answered(
         return texts
 
 
-@pytest.mark.parametrize("family", read_requests())
+@pytest.mark.parametrize("family", [*read_requests(), "apis", "commands", "demo"])
 def test_answers_are_as_in_the_golden_file(
     answered: dict[str, str], family: str, pytestconfig: pytest.Config
 ) -> None:

@@ -124,21 +124,21 @@ def harvest_projects(data: Path) -> None:
         (data / "sources" / f"{name}.toml").write_text(enabled)
     for number, size in enumerate((12, 2)):
         clock = count_minutes(HARVESTED + timedelta(days=number))
-        run_harvest(data, "projects", clock, partial(reply, size))
+        run_harvest(data, "projects", clock, httpx.MockTransport(partial(reply, size)))
 
 
 def run_harvest(
     data: Path,
     source: str,
     now: Callable[[], datetime],
-    replies: Callable[[httpx.Request], httpx.Response],
+    transport: httpx.BaseTransport,
 ) -> None:
-    """Harvest *source*, which answers with *replies*."""
+    """Harvest *source*, which is asked through *transport*."""
     with open_context(
         data,
         f"sqlite:///{data}/ledger.sqlite",
         IRIS.base,
-        NetworkSettings("help@public.example", transport=httpx.MockTransport(replies)),
+        NetworkSettings("help@public.example", transport=transport),
         source_dir=data / "sources",
         workers=0,
     ) as context:
@@ -173,7 +173,7 @@ class GoldenSite:
 
     def harvest(self, source: str) -> None:
         """Harvest what was submitted to *source*, and wait until it is published."""
-        run_harvest(self.data, source, self.clock.now, partial(reply, 0))
+        run_harvest(self.data, source, self.clock.now, httpx.MockTransport(partial(reply, 0)))
         with httpx.Client(transport=self.transport, base_url=PUBLIC) as client:
             wait_until(partial(is_level, client), f"{source} to be published")
 
