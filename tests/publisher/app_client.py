@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 from waiting import wait_until_async
 
 from publisher.app import create_app
@@ -17,19 +19,27 @@ from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 
+def asking(app: ASGIApp, **more: Any) -> httpx.AsyncClient:
+    """Return a client of *app*, which follows no redirect."""
+    transport = httpx.ASGITransport(app=app)
+    return httpx.AsyncClient(transport=transport, base_url="http://stocktake.test", **more)
+
+
 @asynccontextmanager
-async def served(data: Path, contact: str = "") -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    data: Path, contact: str = "", *, follow: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
     """Open the store of *data* and return a client that follows no redirect."""
-    async with QueryService(data, Iris(), Limits(seconds=240, wait=240), readers=2) as service:
+    limits = Limits(seconds=240, wait=240)
+    async with QueryService(data, Iris(), limits, readers=1, follow=follow) as service:
         await service.wait_until_current()
         app = create_app(service)
         app.state.contact = contact
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-        ) as client:
+        async with asking(app) as client:
 
             async def has_history() -> bool:  # it is read beside
                 return (await client.get("/timemap/scheme/sdg")).status_code != 503
 
-            await wait_until_async(has_history, "the history to be read")
+            if follow:
+                await wait_until_async(has_history, "the history to be read")
             yield client

@@ -30,10 +30,8 @@ from harvesters.source import Source
 from journal import mirror_origin
 from journal.journal import Journal
 from journal.mirror_origin import Origin
-from publisher.app import create_app
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
-from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -252,12 +250,8 @@ async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient)
 async def test_before_the_first_release_the_dumps_are_listed(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path, "store")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
-        await service.wait_until_current()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-        ) as client:
-            store = await read_catalog(client)
+    async with served(tmp_path, follow=False) as client:
+        store = await read_catalog(client)
 
     rows = select(
         store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}"
@@ -269,12 +263,8 @@ async def test_before_the_first_release_the_dumps_are_listed(small: Path, tmp_pa
 async def test_a_mirror_names_its_origin(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path, "store")
     mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
-    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
-        await service.wait_until_current()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-        ) as client:
-            store = await read_catalog(client)
+    async with served(tmp_path, follow=False) as client:
+        store = await read_catalog(client)
 
     rows = select(
         store,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -51,9 +52,8 @@ def client_of(service: QueryService, comments: object) -> httpx.AsyncClient:
     app = create_app(service)
     if comments is not None:
         app.state.comments = comments
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 async def test_accepted_comments_are_shown_as_text_with_a_form(service: QueryService) -> None:

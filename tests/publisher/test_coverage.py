@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import asking
 from event_loops import session_loop
 from fastapi import FastAPI
 from rows import each
@@ -93,9 +94,7 @@ async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
         await wait_until_async(
             lambda: service.current.tables == service.current.position, "the tables"
         )
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-        ) as client:
+        async with asking(create_app(service)) as client:
             yield client
 
 

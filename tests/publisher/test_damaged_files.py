@@ -12,6 +12,7 @@ from shutil import copytree
 
 import httpx
 import pytest
+from app_client import asking
 from live_server import served
 from small_world import IRIS
 from structlog.testing import capture_logs
@@ -122,18 +123,13 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
 
     async with QueryService(small, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
-        transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as client:
+        async with asking(create_app(service)) as client:
             # a fault of ours: the server logs it
             with pytest.raises(ValueError, match="a wrong length"):
                 await client.get("/health")
             monkeypatch.setattr(service, "find_damage", _changed_store)
             app = create_app(service)
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-        ) as client:
+        async with asking(app) as client:
             with capture_logs() as lines:
                 answer = await client.get("/health")
 
@@ -155,10 +151,7 @@ async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(
     async with QueryService(small, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.routes.health._journal_state", fail)
         monkeypatch.setattr(service, "find_damage", _changed_store)
-        transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as client:
+        async with asking(create_app(service)) as client:
             answer = await client.get("/health")
 
     assert (answer.status_code, "rebuilt" in answer.text) == (503, True)

@@ -12,15 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import served
 from event_loops import session_loop
 
 from journal.journal import Journal
-from publisher.app import create_app
 from publisher.formats import GRAPHS
 from publisher.releases.deletions import COLUMNS
 from publisher.releases.dump import write_dumps
-from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe, quads
@@ -115,13 +113,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
-        await service.wait_until_current()
-        transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as opened:
-            yield opened
+    async with served(data) as opened:
+        yield opened
 
 
 @session_loop

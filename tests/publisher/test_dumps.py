@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
 
 from journal.journal import Journal
@@ -121,9 +122,8 @@ async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
     shutil.copytree(world / "journal", tmp_path / "journal")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     app = create_app(QueryService(tmp_path, Iris(), follow=False))
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 from event_loops import session_loop
 from rows import each
 
@@ -77,9 +78,7 @@ async def test_an_embed_of_demonstration_data_says_so(
     service: QueryService, inside: httpx.AsyncClient
 ) -> None:
     app = create_app(service, site=SiteOptions(Branding(demo=True)))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    ) as demo:
+    async with asking(app) as demo:
         marked = [(await demo.get(path, headers=HTML)).text for path in ADDRESSES]
 
     assert [text.count("<b>Demonstration data</b>") for text in marked] == [1] * len(ADDRESSES)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 from processes import Process
 from publish_fixture import visiting
 from pyoxigraph import RdfFormat, parse
@@ -142,9 +143,8 @@ async def both(
 
 
 def _client(service: QueryService) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(create_app(service))
+    return client
 
 
 def _heard(answer: httpx.Response) -> object:

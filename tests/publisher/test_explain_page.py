@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from app_client import asking
 from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
@@ -48,9 +49,8 @@ def visitor(service: QueryService, code: str, *arguments: str) -> httpx.AsyncCli
     app = create_app(
         service, site=SiteOptions(preview_runner=PreviewRunner((), {}, explainer=explainer))
     )
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 @session_loop
@@ -125,9 +125,7 @@ async def test_unknown_record_is_404_and_too_many_requests_429(service: QuerySer
 
 @session_loop
 async def test_server_without_the_command_shows_the_form(service: QueryService) -> None:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-    ) as client:
+    async with asking(create_app(service)) as client:
         page = await client.get("/explain", headers={"Accept": "text/html"})
 
     assert page.status_code == 200

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 from fastapi import FastAPI
 from publish_fixture import copy_data
 from small_world import IRIS
@@ -78,9 +79,8 @@ async def test_health_is_starting_until_the_indexes_are_built(small: Path, tmp_p
 
 
 def visitor(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 async def test_before_the_first_snapshot_health_is_unavailable(tmp_path: Path) -> None:

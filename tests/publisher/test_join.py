@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from app_client import asking
 from event_loops import session_loop
 from rows import each
 
@@ -59,12 +60,10 @@ def runner(answer: object = ANSWER, **more: Any) -> PreviewRunner:
 
 
 def visitor(service: QueryService, trial: PreviewRunner | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(
-            app=create_app(service, site=SiteOptions(preview_runner=trial))
-        ),
-        base_url="http://stocktake.test",
+    client: httpx.AsyncClient = asking(
+        app=create_app(service, site=SiteOptions(preview_runner=trial))
     )
+    return client
 
 
 @session_loop

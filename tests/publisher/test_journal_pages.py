@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_client import asking
 from fastapi import FastAPI
 from pyoxigraph import RdfFormat, parse
 from rows import each
@@ -108,9 +109,7 @@ async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(
 async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(
     app: FastAPI, journal: Journal
 ) -> None:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    ) as client:
+    async with asking(app) as client:
         async with client.stream(
             "GET", "/journal/2", headers={"Accept-Encoding": "gzip"}
         ) as answer:

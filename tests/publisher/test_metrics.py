@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from app_client import asking
 from in_process import SITE, InProcess, running, serving
 from prometheus_client.parser import text_string_to_metric_families
 from publish_fixture import copy_data
@@ -75,9 +76,7 @@ async def test_a_refused_origin_degrades_health_and_metrics(tmp_path: Path, refu
     origin = Origin("https://origin.example/", IRIS.base, refused=entry if refused else None)
     mirror_origin.write(service.journal.folder, origin)
 
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-    ) as client:
+    async with asking(create_app(service)) as client:
         health, result = (await client.get("/health")).json(), await samples(client)
 
     causes = [fault["cause"] for fault in health.get("faults", [])]
@@ -125,9 +124,7 @@ async def test_queries_and_cached_pages_are_counted_by_outcome(client: httpx.Asy
 async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(tmp_path: Path) -> None:
     app = create_app(QueryService(tmp_path, IRIS))
 
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    ) as client:
+    async with asking(app) as client:
         result = await samples(client)
         answers = [(await client.get(path)).status_code for path in ("/livez", "/readyz")]
 

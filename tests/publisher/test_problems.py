@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pyoxigraph as ox
+from app_client import asking
 from event_loops import session_loop
 from rows import each
 
@@ -45,9 +46,8 @@ class ProblemsInMemory:
 
 def visitor(service: QueryService, reports: ProblemsInMemory | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(problem_store=reports))
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 @session_loop

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import asking, served
 from column_store import comparable, solutions
 from minisign import PublicKey, Signature
 from publish_fixture import copy_data
@@ -80,9 +81,7 @@ async def service(released: Path) -> AsyncIterator[QueryService]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-    ) as opened:
+    async with asking(create_app(service)) as opened:
         yield opened
 
 
@@ -277,13 +276,8 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
     shutil.copytree(released, data, ignore=shutil.ignore_patterns("store"))
 
     async def answered() -> httpx.Response:
-        async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=2) as service:
-            await service.wait_until_current()
-            transport = httpx.ASGITransport(app=create_app(service))
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://stocktake.test"
-            ) as client:
-                return await pinned(client, 3)
+        async with served(data) as client:
+            return await pinned(client, 3)
 
     first = await answered()
     move_on(data, 10)

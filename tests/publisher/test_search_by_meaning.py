@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
+from app_client import asking
 from structlog.testing import capture_logs
 from waiting import wait_until
 
@@ -228,10 +228,7 @@ async def test_the_page_fuses_words_and_meaning(data: Path) -> None:
     for semantic in (True, False):
         async with QueryService(data, IRIS, follow=False, semantic_search=semantic) as service:
             await service.wait_until_current()
-            transport = httpx.ASGITransport(app=create_app(service))
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://stocktake.test"
-            ) as client:
+            async with asking(create_app(service)) as client:
                 answers.append(
                     (
                         await client.get(

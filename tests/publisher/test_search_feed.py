@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from app_client import asking
 from lxml import etree
 from waiting import wait_until_async
 
@@ -102,9 +103,7 @@ async def following(
     registry.commit()
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         app = create_app(service)
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-        ) as client:
+        async with asking(app) as client:
             yield registry, service, client
 
 

@@ -16,6 +16,7 @@ import httpx
 import orjson
 import pyoxigraph as ox
 import pytest
+from app_client import asking
 from event_loops import session_loop
 from rdf_terms import solutions
 
@@ -53,9 +54,8 @@ def visitor(service: QueryService, code: str = "", *arguments: str) -> httpx.Asy
     app = create_app(
         service, site=SiteOptions(preview_runner=PreviewRunner((), {}, reporter=reporter))
     )
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client: httpx.AsyncClient = asking(app)
+    return client
 
 
 @session_loop

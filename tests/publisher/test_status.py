@@ -15,6 +15,7 @@ import followers
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import asking, served
 from event_loops import session_loop
 from fastapi import FastAPI
 from publish_fixture import copy_data
@@ -96,9 +97,7 @@ async def app(data: Path) -> AsyncIterator[FastAPI]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    ) as opened:
+    async with asking(app) as opened:
         yield opened
 
 
@@ -177,14 +176,9 @@ async def test_a_store_that_differs_from_its_metadata_is_reported(
         [f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW
     )
 
-    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
-        await service.wait_until_current()
-        transport = httpx.ASGITransport(app=create_app(service))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as client:
-            store = (await client.get("/status.json")).json()["store"]
-            page = await client.get("/status", headers=HTML)
+    async with served(tmp_path) as client:
+        store = (await client.get("/status.json")).json()["store"]
+        page = await client.get("/status", headers=HTML)
 
     assert (store["agrees"], store["quads_by_account"]) == (False, 7)
     assert "differs" in page.text

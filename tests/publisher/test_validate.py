@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from app_client import asking
 from event_loops import session_loop
 from lxml import etree
 from rows import each
@@ -50,12 +51,10 @@ def checker(code: str = ECHO, *arguments: str) -> PreviewRunner:
 
 
 def visitor(service: QueryService, runner: PreviewRunner | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(
-            app=create_app(service, site=SiteOptions(preview_runner=runner))
-        ),
-        base_url="http://stocktake.test",
+    client: httpx.AsyncClient = asking(
+        app=create_app(service, site=SiteOptions(preview_runner=runner))
     )
+    return client
 
 
 @session_loop

@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from app_client import served
 from publish_fixture import copy_data
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from rdf_terms import solutions, value
 
-from publisher.app import create_app
 from publisher.releases.builder import build_release
-from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 VOID = "http://rdfs.org/ns/void#"
@@ -83,15 +82,11 @@ async def test_its_url_gives_the_figures_of_the_newest_release(level: Path, tmp_
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
-    async with QueryService(tmp_path, IRIS, readers=1, follow=False) as service:
-        await service.wait_until_current()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test"
-        ) as client:
-            answer = await client.get("/.well-known/void")
-            again = await client.get(
-                "/.well-known/void", headers={"If-None-Match": answer.headers["etag"]}
-            )
+    async with served(tmp_path, follow=False) as client:
+        answer = await client.get("/.well-known/void")
+        again = await client.get(
+            "/.well-known/void", headers={"If-None-Match": answer.headers["etag"]}
+        )
     store.load(answer.content, RdfFormat.TURTLE)
 
     dumps = {

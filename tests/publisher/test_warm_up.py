@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
+from app_client import asking
 from publish_fixture import copy_data
 from small_world import IRIS
 from waiting import wait_until_async
@@ -19,9 +19,7 @@ async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) 
     topic_index._build_cached.cache_clear()
     service = QueryService(tmp_path, IRIS, readers=1)
     app = create_app(service)
-    client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-    )
+    client = asking(app)
     statuses: list[tuple[str, int]] = []
 
     async def is_ok() -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from app_client import asking
 from mutating_source import IRIS, begin, move
 from publish_fixture import copy_data
 from rows import each
@@ -95,9 +96,7 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
         await service.wait_until_current()
         await wait_until_current(service)
         app = create_app(service, site=SiteOptions(hub=HUB))
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test"
-        ) as client:
+        async with asking(app) as client:
             answer = await client.get("/feeds/goal/4.atom")
 
     assert f'<{HUB}>; rel="hub"' in answer.headers["link"]
