@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import httpx
 import pytest
@@ -61,13 +63,33 @@ def store_record(connection: sa.Connection, number: int, record: Initiative) -> 
 
 @dataclass
 class World:
-    """The admin application with its clock, a valid key of each scope, and the ledger."""
+    """The admin application with its clock, a valid key of each scope, the ledger, and a browser."""
 
     context: AdminContext
     clock: ManualClock
     ledger: Ledger
+    client: httpx.AsyncClient
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
+
+    async def sign_in(self, who: str, path: str = "/admin/") -> httpx.Response:
+        """Sign in with the key of a scope, or with any other text."""
+        key = self.tokens.get(who, who)
+        return await self.client.post("/admin/sign-in", data={"key": key, "path": path})
+
+    async def csrf(self) -> str:
+        """Return the token of the session's forms."""
+        match = re.search(r'name="csrf" value="([^"]+)"', await self.page("/admin/"))
+        assert match
+        return match[1]
+
+    async def page(self, path: str, **more: Any) -> str:
+        """Return the text of a page."""
+        return (await self.client.get(path, **more)).text
+
+    async def send(self, path: str, form: Mapping[str, Any] | None = None) -> httpx.Response:
+        """Send a form with the token of the session."""
+        return await self.client.post(path, data={"csrf": await self.csrf(), **(form or {})})
 
     def add_held_plan(
         self,
@@ -135,7 +157,9 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
         lock_timeout=1,
     )
     ledger = context.ledger
-    world = World(context, clock, ledger)
+    app = Starlette(routes=[Mount("/admin", create_admin(context))])
+    browser = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example")
+    world = World(context, clock, ledger, browser)
     for scope in (Scope.READ, Scope.OPERATE, Scope.ADMIN):
         world.keys[scope.label], world.tokens[scope.label] = key_store.create(
             ledger, f"a person who may {scope.label}", scope, NOON
@@ -145,12 +169,8 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/admin", create_admin(world.context))])
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://admin.example"
-    ) as session:
-        yield session
+def client(world: World) -> httpx.AsyncClient:
+    return world.client
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -13,39 +13,34 @@ from harvesters.ledger.outbox import Message
 from harvesters.notifications.rules import EXAMPLE, FILE, load_rules
 from harvesters.reasons import Reason
 
-from .conftest import HOSTILE
-from .test_admin_pages import csrf, sign_in
+from .conftest import HOSTILE, World
 
 PAGE = "/admin/page/alerts"
 
 
-async def post(client: httpx.AsyncClient, path: str, **form: str) -> httpx.Response:
-    return await client.post(f"{PAGE}/{path}", data={"csrf": await csrf(client), **form})
+async def post(world: World, path: str, **form: str) -> httpx.Response:
+    return await world.send(f"{PAGE}/{path}", {**form})
 
 
-async def test_rules_are_saved_by_an_administrator_and_checked_first(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["admin"])
+async def test_rules_are_saved_by_an_administrator_and_checked_first(world: Any) -> None:
+    await world.sign_in("admin")
 
-    wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
-    saved = await post(client, "rules", text=EXAMPLE)
-    page = (await client.get(PAGE)).text
+    wrong = await post(world, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
+    saved = await post(world, "rules", text=EXAMPLE)
+    page = await world.page(PAGE)
 
     assert (wrong.status_code, saved.status_code) == (422, 303)
     assert all(fault in wrong.text for fault in ("use one of plan_waits", "name who is notified"))
     assert [rule.name for rule in load_rules(world.context.data)] == ["waiting", "failing"]
     assert "3 or more runs failed one after the other" in page
-    assert "saved the rules of alerts" in (await client.get("/admin/page/audit-log")).text
+    assert "saved the rules of alerts" in await world.page("/admin/page/audit-log")
 
 
-async def test_faults_of_rules_are_in_the_language_of_the_page(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["admin"])
-    client.headers["Accept-Language"] = "es"
+async def test_faults_of_rules_are_in_the_language_of_the_page(world: Any) -> None:
+    await world.sign_in("admin")
+    world.client.headers["Accept-Language"] = "es"
 
-    wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
+    wrong = await post(world, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
 
     assert wrong.status_code == 422
     assert (
@@ -55,13 +50,11 @@ async def test_faults_of_rules_are_in_the_language_of_the_page(
     assert "diga a quién se avisa" in wrong.text
 
 
-async def test_rules_that_another_person_changed_are_not_overwritten(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["admin"])
+async def test_rules_that_another_person_changed_are_not_overwritten(world: Any) -> None:
+    await world.sign_in("admin")
     (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
-    answer = await post(client, "rules", text="", before="")
+    answer = await post(world, "rules", text="", before="")
 
     assert answer.status_code == 409
     assert (world.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
@@ -70,29 +63,25 @@ async def test_rules_that_another_person_changed_are_not_overwritten(
 @pytest.mark.parametrize(
     ("scope", "path"), [("operate", "rules"), ("read", "silences"), ("read", "test")]
 )
-async def test_a_form_of_alerts_wants_its_scope(
-    client: httpx.AsyncClient, world: Any, scope: str, path: str
-) -> None:
-    await sign_in(client, world.tokens[scope])
+async def test_a_form_of_alerts_wants_its_scope(world: Any, scope: str, path: str) -> None:
+    await world.sign_in(scope)
 
-    assert (await post(client, path)).status_code == 403
+    assert (await post(world, path)).status_code == 403
 
 
-async def test_an_open_alert_is_silenced_and_the_silence_ended(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_open_alert_is_silenced_and_the_silence_ended(world: Any) -> None:
     world.ledger.outbox.open_alert(
         "waiting", "projects", NOON, Reason("alert_late", {"source": "projects"})
     )
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    before = (await client.get(PAGE)).text
+    before = await world.page(PAGE)
     created = await post(
-        client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance"
+        world, "silences", rule="waiting", source="projects", hours="5", reason="maintenance"
     )
     (silence,) = world.ledger.outbox.silences(NOON)
-    ended = await post(client, f"silences/{silence.id}/end")
-    again = await post(client, f"silences/{silence.id}/end")
+    ended = await post(world, f"silences/{silence.id}/end")
+    again = await post(world, f"silences/{silence.id}/end")
 
     assert "no successful run since the last one was due" in before
     assert silence.until == NOON + timedelta(hours=5)
@@ -101,22 +90,18 @@ async def test_an_open_alert_is_silenced_and_the_silence_ended(
 
 
 @pytest.mark.parametrize("hours", ["0", "", "745", "-1", "1e3", "9" * 40])
-async def test_a_silence_of_no_hours_or_too_many_is_refused(
-    client: httpx.AsyncClient, world: Any, hours: str
-) -> None:
-    await sign_in(client, world.tokens["operate"])
+async def test_a_silence_of_no_hours_or_too_many_is_refused(world: Any, hours: str) -> None:
+    await world.sign_in("operate")
 
-    assert (await post(client, "silences", hours=hours)).status_code == 422
+    assert (await post(world, "silences", hours=hours)).status_code == 422
 
 
-async def test_a_test_message_goes_to_every_address_of_its_rule(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_test_message_goes_to_every_address_of_its_rule(world: Any) -> None:
     (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    sent = await post(client, "test", rule="waiting")
-    unknown = await post(client, "test", rule="none")
+    sent = await post(world, "test", rule="waiting")
+    unknown = await post(world, "test", rule="none")
 
     (queued,) = world.ledger.outbox.messages()
     assert (sent.status_code, unknown.status_code) == (303, 404)
@@ -124,19 +109,17 @@ async def test_a_test_message_goes_to_every_address_of_its_rule(
     assert "a test message, sent by a person who may operate" in queued.message.text
 
 
-async def test_an_undelivered_message_is_sent_again_and_its_error_shown(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_undelivered_message_is_sent_again_and_its_error_shown(world: Any) -> None:
     world.ledger.outbox.queue_messages(
         [Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON
     )
     world.ledger.outbox.claim_messages(NOON, NOON, 1)
     world.ledger.outbox.settle_message(1, error=HOSTILE)
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    page = (await client.get(PAGE)).text
-    again = await post(client, "messages/1/retry")
-    unknown = await post(client, "messages/7/retry")
+    page = await world.page(PAGE)
+    again = await post(world, "messages/1/retry")
+    unknown = await post(world, "messages/7/retry")
 
     assert (again.status_code, unknown.status_code) == (303, 404)
     assert world.ledger.outbox.messages()[0].due == NOON
@@ -144,13 +127,11 @@ async def test_an_undelivered_message_is_sent_again_and_its_error_shown(
     assert "\u202e" not in page
 
 
-async def test_rules_with_faults_are_shown_as_they_are(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_rules_with_faults_are_shown_as_they_are(world: Any) -> None:
     (world.context.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
 
-    page = await client.get(PAGE)
+    page = await world.client.get(PAGE)
 
     assert page.status_code == 200
     assert f"{FILE}: " in page.text

@@ -24,18 +24,16 @@ def operator(world: Any) -> dict[str, str]:
     return bearer(world.tokens["operate"])
 
 
-async def test_an_approved_plan_is_in_the_journal_and_written_down(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_approved_plan_is_in_the_journal_and_written_down(world: Any) -> None:
     run = world.add_held_plan((staged("a"), staged("b")))
     world.clock.advance(timedelta(minutes=5))
 
-    answer = await client.post(
+    answer = await world.client.post(
         f"/admin/plans/{run.id}/approve", json={"note": "looked at it"}, headers=operator(world)
     )
 
     entry = Journal(world.context.data / "journal").head
-    acts = (await client.get("/admin/audit-log", headers=operator(world))).json()["items"]
+    acts = (await world.client.get("/admin/audit-log", headers=operator(world))).json()["items"]
     assert (answer.status_code, answer.json()["state"]) == (200, "committed")
     assert entry is not None
     assert entry.run == run.id
@@ -47,12 +45,12 @@ async def test_an_approved_plan_is_in_the_journal_and_written_down(
     ]  # fmt: skip
 
 
-async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_plan_is_decided_once(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
 
     answers = await asyncio.gather(
         *(
-            client.post(f"/admin/plans/{run.id}/{action}", headers=operator(world))
+            world.client.post(f"/admin/plans/{run.id}/{action}", headers=operator(world))
             for action in ("approve", "approve", "reject", "reject")
         )
     )
@@ -64,22 +62,20 @@ async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> 
     }
 
 
-async def test_a_plan_that_another_run_replaced_is_no_longer_open(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_plan_that_another_run_replaced_is_no_longer_open(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.SUPERSEDED))
 
-    answer = await client.post(f"/admin/plans/{run.id}/approve", headers=operator(world))
+    answer = await world.client.post(f"/admin/plans/{run.id}/approve", headers=operator(world))
 
     assert answer.status_code == 409
     assert "superseded" in answer.json()["detail"]
 
 
-async def test_a_rejected_plan_changes_nothing(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_rejected_plan_changes_nothing(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
 
-    answer = await client.post(
+    answer = await world.client.post(
         f"/admin/plans/{run.id}/reject", json={"reason": "half is missing"}, headers=operator(world)
     )
 
@@ -90,17 +86,15 @@ async def test_a_rejected_plan_changes_nothing(client: httpx.AsyncClient, world:
     ]
 
 
-async def test_an_approval_can_let_a_later_run_pass_once(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_approval_can_let_a_later_run_pass_once(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     override = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00+01:00"}
 
-    await client.post(
+    await world.client.post(
         f"/admin/plans/{run.id}/approve", json={"override": override}, headers=operator(world)
     )
 
-    result = (await client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()[
+    result = (await world.client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()[
         "overrides"
     ]
     assert [
@@ -109,9 +103,7 @@ async def test_an_approval_can_let_a_later_run_pass_once(
     ] == [("vanished", 0.6, "2026-03-07T23:00:00Z", None)]
 
 
-async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     good = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00Z"}
     wrong: list[dict[str, Any]] = [
@@ -121,7 +113,9 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(
 
     address = f"/admin/plans/{run.id}/approve"
     answers = [
-        await client.post(address, json={"override": {**good, **part}}, headers=operator(world))
+        await world.client.post(
+            address, json={"override": {**good, **part}}, headers=operator(world)
+        )
         for part in wrong
     ]
 
@@ -129,16 +123,16 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(
     assert world.ledger.run(run.id).state is State.HELD
 
 
-async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(world: Any) -> None:
     run = world.add_held_plan(
         (staged("a"), staged("b", Outcome.WITHHELD, reason="it has no title")),
         reason="9 of 10 vanished",
     )
 
-    listed = (await client.get("/admin/plans", headers=bearer(world.tokens["read"]))).json()
-    body = (await client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
+    listed = (await world.client.get("/admin/plans", headers=bearer(world.tokens["read"]))).json()
+    body = (
+        await world.client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))
+    ).json()
 
     assert [item["id"] for item in listed["items"]] == [run.id]
     assert (body["open"], body["limits"]["vanished"]) == (True, 0.1)
@@ -152,9 +146,7 @@ async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(
     }
 
 
-async def test_every_record_behind_a_number_is_listed_once_over_the_pages(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_every_record_behind_a_number_is_listed_once_over_the_pages(world: Any) -> None:
     staged_records = tuple(
         staged(f"k{number}", Outcome.UNCHANGED if number % 3 else Outcome.NEW)
         for number in range(25)
@@ -162,7 +154,7 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(
     run = world.add_held_plan(staged_records)
 
     results = {
-        kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world)
+        kind: await _all(f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world)
         for kind in ("new", "unchanged")
     }
 
@@ -174,26 +166,24 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(
     ]
 
 
-async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]:
+async def _all(address: str, world: Any) -> list[str]:
     keys: list[str] = []
     url: httpx.URL | None = httpx.URL(f"http://admin.example{address}")
     while url:
-        answer = await client.get(url, headers=bearer(world.tokens["read"]))
+        answer = await world.client.get(url, headers=bearer(world.tokens["read"]))
         keys += [item["key"] for item in answer.json()["items"]]
         url = url.join(answer.links["next"]["url"]) if "next" in answer.links else None
     return keys
 
 
-async def test_a_changed_record_states_what_goes_and_what_comes(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_changed_record_states_what_goes_and_what_comes(world: Any) -> None:
     first = world.add_held_plan((staged("a", title="Old name"),))
-    await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
+    await world.client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.advance(timedelta(days=1))
     second = world.add_held_plan((staged("a", Outcome.CHANGED, title="New name"),))
 
     (output,) = (
-        await client.get(
+        await world.client.get(
             f"/admin/plans/{second.id}/records?outcome=changed", headers=operator(world)
         )
     ).json()["items"]
@@ -203,11 +193,9 @@ async def test_a_changed_record_states_what_goes_and_what_comes(
     assert ["New name" in line for line in output["added"]] == [True]
 
 
-async def test_a_plan_states_the_very_statements_that_its_approval_writes(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_plan_states_the_very_statements_that_its_approval_writes(world: Any) -> None:
     first = world.add_held_plan((staged("a"), staged("b"), staged("c")))
-    await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
+    await world.client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.advance(timedelta(days=1))
     lost = staged("a", Outcome.LOST, reason="no longer met")
     vanished = staged("b", Outcome.VANISHED)
@@ -217,13 +205,13 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(
     results = set()
     for element in staged_records:
         address = f"/admin/plans/{second.id}/records?outcome={element.outcome.value}"
-        (record,) = (await client.get(address, headers=operator(world))).json()["items"]
+        (record,) = (await world.client.get(address, headers=operator(world))).json()["items"]
         results |= {
             f"{sign} {line}"
             for sign, name in (("D", "removed"), ("A", "added"))
             for line in record[name]
         }
-    await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
+    await world.client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
 
     entry = Journal(world.context.data / "journal").head
     assert entry is not None
@@ -236,25 +224,25 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(
     assert any("prov#invalidatedAtTime" in line for line in results)
 
 
-async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, world: Any) -> None:
+async def test_lists_go_on_where_the_last_page_ended(world: Any) -> None:
     ids = []
     for _ in range(5):
         ids.append(world.add_held_plan((staged("a"),)).id)
-        await client.post(f"/admin/plans/{ids[-1]}/reject", headers=operator(world))
+        await world.client.post(f"/admin/plans/{ids[-1]}/reject", headers=operator(world))
 
-    runs = await _walk(client, "/admin/runs?limit=2", world)
-    acts = await _walk(client, "/admin/audit-log?limit=2", world)
+    runs = await _walk("/admin/runs?limit=2", world)
+    acts = await _walk("/admin/audit-log?limit=2", world)
 
     assert [item["id"] for item in runs] == ids[::-1]
     assert [item["run"] for item in acts] == ids[::-1]
 
 
-async def _walk(client: httpx.AsyncClient, address: str, world: Any) -> list[dict[str, Any]]:
+async def _walk(address: str, world: Any) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     after: str | None = ""
     while after is not None:
         body = (
-            await client.get(
+            await world.client.get(
                 address + (f"&after={after}" if after else ""), headers=bearer(world.tokens["read"])
             )
         ).json()
@@ -266,26 +254,24 @@ async def _walk(client: httpx.AsyncClient, address: str, world: Any) -> list[dic
     "address",
     ["/runs?limit=0", "/runs?limit=501", "/runs?state=odd", "/audit-log?after=x", "/audit-log?limit=-1"],
 )  # fmt: skip
-async def test_a_list_that_cannot_be_is_422(
-    client: httpx.AsyncClient, world: Any, address: str
-) -> None:
-    answer = await client.get(f"/admin{address}", headers=bearer(world.tokens["read"]))
+async def test_a_list_that_cannot_be_is_422(world: Any, address: str) -> None:
+    answer = await world.client.get(f"/admin{address}", headers=bearer(world.tokens["read"]))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
 
 
-async def test_a_requested_run_has_a_url_with_its_result(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    response = await client.post(
+async def test_a_requested_run_has_a_url_with_its_result(world: Any) -> None:
+    response = await world.client.post(
         "/admin/sources/projects/runs", json={"full": True}, headers=operator(world)
     )
     number = response.json()["id"]
 
-    waiting = (await client.get(response.headers["Location"], headers=operator(world))).json()
+    waiting = (await world.client.get(response.headers["Location"], headers=operator(world))).json()
     world.ledger.operators.claim(number, world.clock.now())
     world.ledger.operators.complete_request(number, "projects.1")
-    request_state = (await client.get(response.headers["Location"], headers=operator(world))).json()
+    request_state = (
+        await world.client.get(response.headers["Location"], headers=operator(world))
+    ).json()
 
     assert response.status_code == 202
     assert (waiting["full"], waiting["claimed"], waiting["by"]) == (
@@ -299,12 +285,12 @@ async def test_a_requested_run_has_a_url_with_its_result(
     )
 
 
-async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: Any) -> None:
-    on_hold = await client.put(
+async def test_a_source_is_held_and_released(world: Any) -> None:
+    on_hold = await world.client.put(
         "/admin/sources/projects/hold", json={"reason": HOSTILE}, headers=operator(world)
     )
-    released = await client.delete("/admin/sources/projects/hold", headers=operator(world))
-    again = await client.delete("/admin/sources/projects/hold", headers=operator(world))
+    released = await world.client.delete("/admin/sources/projects/hold", headers=operator(world))
+    again = await world.client.delete("/admin/sources/projects/hold", headers=operator(world))
 
     assert on_hold.json()["hold"] == {
         "since": "2026-03-01T12:00:00Z",
@@ -320,31 +306,29 @@ async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: A
 
 
 async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_run(
-    client: httpx.AsyncClient, world: Any
+    world: Any,
 ) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text(
         "enabled = false\n" + definition.read_text(encoding="utf-8"), encoding="utf-8"
     )
 
-    disabled = await client.post("/admin/sources/projects/runs", headers=operator(world))
-    nowhere = await client.post("/admin/sources/..%2fetc/runs", headers=operator(world))
+    disabled = await world.client.post("/admin/sources/projects/runs", headers=operator(world))
+    nowhere = await world.client.post("/admin/sources/..%2fetc/runs", headers=operator(world))
 
     assert (disabled.status_code, nowhere.status_code) == (422, 404)
     assert world.ledger.operators.waiting_requests() == []
 
 
-async def test_a_key_that_was_made_opens_and_is_shown_once(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_key_that_was_made_opens_and_is_shown_once(world: Any) -> None:
     admin = bearer(world.tokens["admin"])
-    created = await client.post(
+    created = await world.client.post(
         "/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin
     )
 
-    opened = await client.get("/admin/runs", headers=bearer(created.json()["key"]))
-    read = await client.get(created.headers["Location"], headers=admin)
-    ended = await client.delete(created.headers["Location"], headers=admin)
+    opened = await world.client.get("/admin/runs", headers=bearer(created.json()["key"]))
+    read = await world.client.get(created.headers["Location"], headers=admin)
+    ended = await world.client.delete(created.headers["Location"], headers=admin)
 
     assert (created.status_code, opened.status_code) == (201, 200)
     assert created.json()["key"] not in read.text + ended.text
@@ -355,17 +339,19 @@ async def test_a_key_that_was_made_opens_and_is_shown_once(
     ]
 
 
-async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, world: Any) -> None:
+async def test_no_key_is_in_a_log_an_act_or_an_error(world: Any) -> None:
     token = world.tokens["admin"]
     secret = token[-43:]
 
     with capture_logs() as logs:
         answers = [
-            await client.get(f"/admin/keys/{token}", headers=bearer(token)), await client.get(f"/admin/{token}", headers=bearer(token)),
-            await client.post("/admin/keys", json={"name": token, "scope": token, "days": token}, headers=bearer(token)),
-            await client.post("/admin/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)),
-            await client.get("/admin/runs", params={"state": token, "key": token}, headers=bearer(token)),
-            await client.get("/admin/runs", headers=bearer(token[:-1])), await client.post("/admin/sign-in", data={"key": token[:-1]}),
+            await world.client.get(f"/admin/keys/{token}", headers=bearer(token)),
+            await world.client.get(f"/admin/{token}", headers=bearer(token)),
+            await world.client.post("/admin/keys", json={"name": token, "scope": token, "days": token}, headers=bearer(token)),
+            await world.client.post("/admin/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)),
+            await world.client.get("/admin/runs", params={"state": token, "key": token}, headers=bearer(token)),
+            await world.client.get("/admin/runs", headers=bearer(token[:-1])),
+            await world.client.post("/admin/sign-in", data={"key": token[:-1]}),
         ]  # fmt: skip
 
     assert [answer.status_code for answer in answers] == [404, 404, 422, 422, 422, 401, 401]
@@ -375,11 +361,11 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, 
     assert secret not in repr(world.ledger.operators.audit_entries())
 
 
-async def test_what_was_refused_is_logged_with_who_and_from_where(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_what_was_refused_is_logged_with_who_and_from_where(world: Any) -> None:
     with capture_logs() as logs:
-        await client.post("/admin/sources/projects/runs", headers=bearer(world.tokens["read"]))
+        await world.client.post(
+            "/admin/sources/projects/runs", headers=bearer(world.tokens["read"])
+        )
 
     (output,) = logs
     assert (output["event"], output["status"], output["route"]) == (
@@ -394,29 +380,25 @@ async def test_what_was_refused_is_logged_with_who_and_from_where(
     )
 
 
-async def test_a_ledger_that_another_process_holds_is_503_soon(
-    client: httpx.AsyncClient, world: Any, tmp_path: Path
-) -> None:
+async def test_a_ledger_that_another_process_holds_is_503_soon(world: Any, tmp_path: Path) -> None:
     world.context.close()
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
 
-    refused = await client.get("/admin/sources", headers=operator(world))
+    refused = await world.client.get("/admin/sources", headers=operator(world))
     other.execute("ROLLBACK")
     other.close()
-    after = await client.get("/admin/sources", headers=operator(world))
+    after = await world.client.get("/admin/sources", headers=operator(world))
 
     assert (refused.status_code, after.status_code) == (503, 200)
 
 
-async def test_reading_goes_on_while_another_process_writes(
-    client: httpx.AsyncClient, world: Any, tmp_path: Path
-) -> None:
+async def test_reading_goes_on_while_another_process_writes(world: Any, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    answer = await client.get("/admin/sources", headers=operator(world))
+    answer = await world.client.get("/admin/sources", headers=operator(world))
     other.execute("ROLLBACK")
     other.close()
 
@@ -443,16 +425,16 @@ async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient)
 
 
 async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_plan_s_name(
-    client: httpx.AsyncClient, world: Any
+    world: Any,
 ) -> None:
     plan = world.add_held_plan((staged("a"),))
 
-    unnamed = await client.post("/admin/sources/projects/runs", headers=operator(world))
-    other = await client.post(
+    unnamed = await world.client.post("/admin/sources/projects/runs", headers=operator(world))
+    other = await world.client.post(
         "/admin/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world)
     )
     before = world.ledger.operators.run_requests()
-    named = await client.post(
+    named = await world.client.post(
         "/admin/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world)
     )
 

@@ -108,13 +108,11 @@ async def test_without_a_key_the_api_answers_401(client: httpx.AsyncClient) -> N
     }
 
 
-async def test_with_a_wrong_key_the_api_answers_401_and_says_so(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_with_a_wrong_key_the_api_answers_401_and_says_so(world: Any) -> None:
     answers = {}
     for route in ROUTES:
         world.clock.advance(timedelta(seconds=WINDOW_SECONDS))
-        answers[str(route)] = await ask(client, route, WRONG_KEY)
+        answers[str(route)] = await ask(world.client, route, WRONG_KEY)
 
     assert {name: answer.status_code for name, answer in answers.items()} == {
         str(route): 401 for route in ROUTES
@@ -126,16 +124,15 @@ async def test_with_a_wrong_key_the_api_answers_401_and_says_so(
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_key_opens_what_its_scope_allows_and_no_more(
-    client: httpx.AsyncClient, world: Any, scope: str
-) -> None:
+async def test_a_key_opens_what_its_scope_allows_and_no_more(world: Any, scope: str) -> None:
     allowed = [route for route in ROUTES if SCOPES.index(scope) >= SCOPES.index(route.scope)]
     refused = [route for route in ROUTES if route not in allowed]
 
-    denied = {str(route): await ask(client, route, world.tokens[scope]) for route in refused}
+    denied = {str(route): await ask(world.client, route, world.tokens[scope]) for route in refused}
     entries = world.ledger.operators.audit_entries()
     answers = {
-        str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed
+        str(route): (await ask(world.client, route, world.tokens[scope])).status_code
+        for route in allowed
     }
 
     assert {name: answer.status_code for name, answer in denied.items()} == {
@@ -173,41 +170,37 @@ def _parameters(route: Any) -> set[str]:
     return {dependency.name for dependency in dependant.dependencies} if dependant else set()
 
 
-async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_revoked_key_is_refused_at_once(world: Any) -> None:
     route = ROUTES[0]
-    before = await ask(client, route, world.tokens["read"])
+    before = await ask(world.client, route, world.tokens["read"])
 
     key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
 
     assert before.status_code == 200
-    assert (await ask(client, route, world.tokens["read"])).status_code == 401
+    assert (await ask(world.client, route, world.tokens["read"])).status_code == 401
 
 
-async def test_an_expired_key_is_refused_from_its_last_instant_on(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_expired_key_is_refused_from_its_last_instant_on(world: Any) -> None:
     _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
 
     world.clock.advance(timedelta(days=1, seconds=-1))
-    good = await ask(client, ROUTES[0], token)
+    good = await ask(world.client, ROUTES[0], token)
     world.clock.advance(timedelta(seconds=1))
-    late = await ask(client, ROUTES[0], token)
+    late = await ask(world.client, ROUTES[0], token)
 
     assert (good.status_code, late.status_code) == (200, 401)
 
 
-async def test_the_last_use_of_a_key_is_noted_to_the_minute(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_last_use_of_a_key_is_noted_to_the_minute(world: Any) -> None:
     began = world.clock.now()
     number = world.keys["read"].id
 
-    await ask(client, ROUTES[0], world.tokens["read"])
+    await ask(world.client, ROUTES[0], world.tokens["read"])
     world.clock.advance(timedelta(seconds=59))
-    await ask(client, ROUTES[0], world.tokens["read"])
+    await ask(world.client, ROUTES[0], world.tokens["read"])
     within = key_store.get(world.ledger, number).last_used
     world.clock.advance(timedelta(seconds=1))
-    await ask(client, ROUTES[0], world.tokens["read"])
+    await ask(world.client, ROUTES[0], world.tokens["read"])
 
     assert within == began
     assert key_store.get(world.ledger, number).last_used == began + timedelta(minutes=1)
@@ -226,30 +219,30 @@ async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.Async
     assert [answer.status_code for answer in answers] == [401] * len(tokens)
 
 
-async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(world: Any) -> None:
     token = world.tokens["admin"]
     turned = token[:-1] + ("A" if token[-1] != "A" else "B")
 
-    assert (await ask(client, ROUTES[0], turned)).status_code == 401
+    assert (await ask(world.client, ROUTES[0], turned)).status_code == 401
 
 
-async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.get("/admin/sources", params={"access_token": world.tokens["admin"]})
+async def test_a_key_in_the_address_opens_nothing(world: Any) -> None:
+    answer = await world.client.get(
+        "/admin/sources", params={"access_token": world.tokens["admin"]}
+    )
 
     assert answer.status_code == 401
     assert world.tokens["admin"] not in answer.text
 
 
-async def test_a_client_with_too_many_wrong_keys_has_to_wait(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    wrong = [(await ask(client, ROUTES[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
+async def test_a_client_with_too_many_wrong_keys_has_to_wait(world: Any) -> None:
+    wrong = [
+        (await ask(world.client, ROUTES[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)
+    ]
 
-    refused = await ask(client, ROUTES[0], WRONG_KEY)
+    refused = await ask(world.client, ROUTES[0], WRONG_KEY)
     world.clock.advance(timedelta(seconds=WINDOW_SECONDS))
-    after = await ask(client, ROUTES[0], WRONG_KEY)
+    after = await ask(world.client, ROUTES[0], WRONG_KEY)
 
     assert wrong == [401] * MAX_FAILURES
     assert refused.status_code == 429
@@ -257,22 +250,20 @@ async def test_a_client_with_too_many_wrong_keys_has_to_wait(
     assert after.status_code == 401
 
 
-async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(world: Any) -> None:
     for _ in range(2 * MAX_FAILURES):
-        await ask(client, ROUTES[0], WRONG_KEY)
+        await ask(world.client, ROUTES[0], WRONG_KEY)
 
-    answers = [await ask(client, ROUTES[0], token) for token in world.tokens.values()]
+    answers = [await ask(world.client, ROUTES[0], token) for token in world.tokens.values()]
 
     assert [answer.status_code for answer in answers] == [200] * 3
 
 
-async def test_pages_and_api_answer_head_as_get_without_a_body(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_pages_and_api_answer_head_as_get_without_a_body(world: Any) -> None:
     headers = {"Authorization": f"Bearer {world.tokens['admin']}"}
-    await client.post("/admin/sign-in", data={"key": world.tokens["admin"], "path": "/admin/"})
+    await world.client.post(
+        "/admin/sign-in", data={"key": world.tokens["admin"], "path": "/admin/"}
+    )
     paths = [
         f"/admin/{path}"
         for path in (
@@ -280,8 +271,8 @@ async def test_pages_and_api_answer_head_as_get_without_a_body(
         )
     ]  # fmt: skip
 
-    gets = [await client.get(path, headers=headers) for path in paths]
-    heads = [await client.head(path, headers=headers) for path in paths]
+    gets = [await world.client.get(path, headers=headers) for path in paths]
+    heads = [await world.client.head(path, headers=headers) for path in paths]
 
     assert [(head.status_code, head.headers["content-length"]) for head in heads] == [
         (200, get.headers["content-length"]) for get in gets
@@ -321,25 +312,23 @@ async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -
     assert world.keys["admin"].hash not in repr(world.keys["admin"])
 
 
-async def test_admin_pages_answer_503_without_the_ledger(
-    world: Any, client: httpx.AsyncClient, tmp_path: Path
-) -> None:
+async def test_admin_pages_answer_503_without_the_ledger(world: Any, tmp_path: Path) -> None:
     world.ledger.close()
     for file in tmp_path.glob("ledger.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
 
-    answer = await ask(client, ROUTES[0], world.tokens["read"])
+    answer = await ask(world.client, ROUTES[0], world.tokens["read"])
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert str(tmp_path) not in answer.text
 
 
-async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: Any) -> None:
+async def test_every_answer_keeps_to_itself(world: Any) -> None:
     answers = [
-        await ask(client, ROUTES[0], world.tokens["read"]),
-        await ask(client, ROUTES[0], None),
-        await client.get("/admin/nowhere"),
+        await ask(world.client, ROUTES[0], world.tokens["read"]),
+        await ask(world.client, ROUTES[0], None),
+        await world.client.get("/admin/nowhere"),
     ]
 
     assert [answer.status_code for answer in answers] == [200, 401, 404]
@@ -360,23 +349,22 @@ async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_requests_over_the_limit_wait_for_their_turn(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_requests_over_the_limit_wait_for_their_turn(world: Any) -> None:
     answers = await asyncio.gather(
-        *(ask(client, ROUTES[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS))
+        *(
+            ask(world.client, ROUTES[0], world.tokens["read"])
+            for _ in range(3 * MAX_CONCURRENT_REQUESTS)
+        )
     )
 
     assert [answer.status_code for answer in answers] == [200] * 3 * MAX_CONCURRENT_REQUESTS
 
 
-async def test_a_key_for_submissions_opens_no_admin_page(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_key_for_submissions_opens_no_admin_page(world: Any) -> None:
     _, token = key_store.create(world.ledger, "Ministry", Scope.SUBMIT, world.clock.now())
 
-    signed_in = await client.post("/admin/sign-in", data={"key": token})
-    read = await client.get("/admin/sources", headers={"Authorization": f"Bearer {token}"})
+    signed_in = await world.client.post("/admin/sign-in", data={"key": token})
+    read = await world.client.get("/admin/sources", headers={"Authorization": f"Bearer {token}"})
 
     assert (signed_in.status_code, "set-cookie" in signed_in.headers, read.status_code) == (
         401,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
 import pytest
 
 from harvesters.inspection.crosswalk_gaps import find_gaps
@@ -18,7 +17,6 @@ from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 
 from .conftest import HOSTILE, store_record
-from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/gaps"
 
@@ -37,28 +35,24 @@ def harvested(world: Any) -> Any:
     return world
 
 
-async def test_words_are_listed_with_the_nearest_concepts_and_escaped(
-    client: httpx.AsyncClient, harvested: Any
-) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+async def test_words_are_listed_with_the_nearest_concepts_and_escaped(harvested: Any) -> None:
+    await harvested.sign_in("operate")
 
-    page = (await client.get(PAGE)).text
+    page = await harvested.page(PAGE)
 
     assert 'value="action-line:C7-ehea"' in page
     assert "<script>alert" not in page
     assert page.index("e-healt") < page.index("&lt;script&gt;")  # the more frequent first
 
 
-async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
-    client: httpx.AsyncClient, harvested: Any
-) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+async def test_a_choice_is_written_with_its_author_and_leaves_the_list(harvested: Any) -> None:
+    await harvested.sign_in("operate")
     form = {
-        "csrf": await csrf(client), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip",
+        "csrf": await harvested.csrf(), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip",
     }  # fmt: skip
 
-    stored = await client.post(PAGE, data=form)
-    page = (await client.get(f"{PAGE}?source=projects")).text
+    stored = await harvested.client.post(PAGE, data=form)
+    page = await harvested.page(f"{PAGE}?source=projects")
     words, faults = read_word_table(word_table(harvested.context.source_dir, "projects"))
 
     assert (stored.status_code, stored.headers["location"]) == (303, f"{PAGE}?source=projects")
@@ -71,7 +65,7 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
     assert load(harvested.context.source_dir / "projects.toml").words == (
         ("e-healt", "action-line:C7-ehea"),
     )
-    assert "chose the concept of a word of" in (await client.get("/admin/page/audit-log")).text
+    assert "chose the concept of a word of" in await harvested.page("/admin/page/audit-log")
 
 
 @pytest.mark.parametrize(
@@ -79,12 +73,12 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(
     [("", "Choose a concept, or that none of these fits."), ("sdg:99", "There is no concept sdg:99.")],
 )  # fmt: skip
 async def test_a_missing_choice_keeps_the_list_and_what_was_entered(
-    client: httpx.AsyncClient, harvested: Any, other: str, message: str
+    harvested: Any, other: str, message: str
 ) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+    await harvested.sign_in("operate")
     form = {"source": "projects", "word": "e-healt", "comment": "I am not sure", "other": other}
 
-    answer = await client.post(PAGE, data={"csrf": await csrf(client), **form})
+    answer = await harvested.send(PAGE, {**form})
 
     entered = answer.text.partition('<li id="entered">')[2].partition("</li>")[0]
     assert answer.status_code == 422
@@ -94,14 +88,14 @@ async def test_a_missing_choice_keeps_the_list_and_what_was_entered(
 
 
 async def test_a_word_that_no_concept_fits_leaves_the_list_and_changes_no_rules(
-    client: httpx.AsyncClient, harvested: Any
+    harvested: Any,
 ) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+    await harvested.sign_in("operate")
     form = {"source": "projects", "word": "e-healt", "concept": NO_CONCEPT}
 
-    await client.post(PAGE, data={"csrf": await csrf(client), **form})
+    await harvested.send(PAGE, {**form})
 
-    page = (await client.get(PAGE)).text
+    page = await harvested.page(PAGE)
     folder = harvested.context.source_dir
     words, faults = read_word_table(word_table(folder, "projects"))
     gaps = find_gaps(harvested.ledger, ["projects"], Iris(BASE), 9, {"projects": words})
@@ -118,28 +112,22 @@ async def test_a_word_that_no_concept_fits_leaves_the_list_and_changes_no_rules(
      ({"word": "x", "concept": "sdg:4", "comment": "y" * 2001}, 422), ({"word": "x", "concept": "sdg:4", "source": "nowhere"}, 404)],
     ids=["unknown concept", "no concept", "no word", "a long comment", "unknown source"],
 )  # fmt: skip
-async def test_what_is_wrong_is_refused(
-    client: httpx.AsyncClient, harvested: Any, form: dict[str, str], status: int
-) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+async def test_what_is_wrong_is_refused(harvested: Any, form: dict[str, str], status: int) -> None:
+    await harvested.sign_in("operate")
 
-    answer = await client.post(
-        PAGE, data={"csrf": await csrf(client), "source": "projects", **form}
-    )
+    answer = await harvested.send(PAGE, {"source": "projects", **form})
 
     assert answer.status_code == status
     assert not word_table(harvested.context.source_dir, "projects").exists()
 
 
-async def test_faults_of_the_table_are_in_the_language_of_the_page(
-    client: httpx.AsyncClient, harvested: Any
-) -> None:
+async def test_faults_of_the_table_are_in_the_language_of_the_page(harvested: Any) -> None:
     file = word_table(harvested.context.source_dir, "projects")
     file.parent.mkdir(exist_ok=True)
     file.write_text("subject_label\tobject_id\tmapping_date\nx\tsdg:99\t\ny\tsdg:4\tyesterday\n")
-    await sign_in(client, harvested.tokens["operate"])
+    await harvested.sign_in("operate")
 
-    page = (await client.get(PAGE, headers={"Accept-Language": "fr"})).text
+    page = await harvested.page(PAGE, headers={"Accept-Language": "fr"})
 
     assert re.sub("<[^>]+>", "", page).count(f"{file}, ligne 2 : concept inconnu") == 1, page[
         -3000:
@@ -147,25 +135,20 @@ async def test_faults_of_the_table_are_in_the_language_of_the_page(
     assert "n’est pas une date" in page
 
 
-async def test_choosing_wants_an_operator(client: httpx.AsyncClient, harvested: Any) -> None:
-    await sign_in(client, harvested.tokens["read"])
+async def test_choosing_wants_an_operator(harvested: Any) -> None:
+    await harvested.sign_in("read")
 
-    answer = await client.post(
-        PAGE,
-        data={"csrf": await csrf(client), "source": "projects", "word": "x", "concept": "sdg:4"},
-    )
+    answer = await harvested.send(PAGE, {"source": "projects", "word": "x", "concept": "sdg:4"})
 
     assert answer.status_code == 403
-    assert "<form" not in (await client.get(PAGE)).text.partition("<main")[2]
+    assert "<form" not in (await harvested.page(PAGE)).partition("<main")[2]
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-async def test_the_page_is_in_six_languages(
-    client: httpx.AsyncClient, harvested: Any, language: str
-) -> None:
-    await sign_in(client, harvested.tokens["operate"])
+async def test_the_page_is_in_six_languages(harvested: Any, language: str) -> None:
+    await harvested.sign_in("operate")
 
-    page = (await client.get(PAGE, headers={"Accept-Language": language})).text
+    page = await harvested.page(PAGE, headers={"Accept-Language": language})
 
     assert not any(
         english in page

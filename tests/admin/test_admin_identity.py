@@ -7,7 +7,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -30,7 +29,6 @@ from vocab.iris import Iris
 from vocab.statements.describe import describe
 
 from .conftest import HOSTILE
-from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/identity"
 IRIS = Iris()
@@ -68,13 +66,11 @@ def matched(world: Any) -> Any:
     return world
 
 
-async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(
-    client: httpx.AsyncClient, matched: Any
-) -> None:
-    await sign_in(client, matched.tokens["read"])
+async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(matched: Any) -> None:
+    await matched.sign_in("read")
 
-    queue, page = (await client.get(PAGE)).text, (await client.get(f"{PAGE}/pairs/{ID}")).text
-    inbox = (await client.get("/admin/")).text
+    queue, page = await matched.page(PAGE), await matched.page(f"{PAGE}/pairs/{ID}")
+    inbox = await matched.page("/admin/")
 
     assert f'href="{PAGE}/pairs/{ID}"' in queue
     assert f'<a href="{PAGE}" class="waiting">Duplicates <bdi>1</bdi></a>' in inbox
@@ -85,21 +81,19 @@ async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(
     assert "Decide, and show the next pair" not in page  # of an operator
 
 
-async def test_a_decision_is_stored_with_its_author_and_taken_back(
-    client: httpx.AsyncClient, matched: Any
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
-    token = {"csrf": await csrf(client)}
+async def test_a_decision_is_stored_with_its_author_and_taken_back(matched: Any) -> None:
+    await matched.sign_in("operate")
+    token = {"csrf": await matched.csrf()}
 
-    decided = await client.post(
+    decided = await matched.client.post(
         f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive", "reason": f"one {HOSTILE}"}
     )
-    page = (await client.get(f"{PAGE}/pairs/{ID}")).text
+    page = await matched.page(f"{PAGE}/pairs/{ID}")
     current = current_decisions(matched.ledger)[PAIR]
-    undone = await client.post(
+    undone = await matched.client.post(
         f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo", "reason": "a slip"}
     )
-    again = await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo"})
+    again = await matched.client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "undo"})
 
     assert (decided.status_code, decided.headers["location"]) == (303, PAGE)  # no other pair waits
     assert (current.judgement, current.who) == (
@@ -114,9 +108,8 @@ async def test_a_decision_is_stored_with_its_author_and_taken_back(
         f"one {HOSTILE}",
         "a slip",
     ]
-    assert (
-        "decided whether two records are one thing"
-        in (await client.get("/admin/page/audit-log")).text
+    assert "decided whether two records are one thing" in await matched.page(
+        "/admin/page/audit-log"
     )
 
 
@@ -126,48 +119,42 @@ async def test_a_decision_is_stored_with_its_author_and_taken_back(
     ids=["another word", "nothing", "a long reason"],
 )  # fmt: skip
 async def test_what_is_no_decision_is_refused(
-    client: httpx.AsyncClient, matched: Any, form: dict[str, str], status: int
+    matched: Any, form: dict[str, str], status: int
 ) -> None:
-    await sign_in(client, matched.tokens["operate"])
+    await matched.sign_in("operate")
 
-    answer = await client.post(f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), **form})
+    answer = await matched.send(f"{PAGE}/pairs/{ID}", {**form})
 
     assert answer.status_code == status
     assert current_decisions(matched.ledger) == {}
 
 
 @pytest.mark.parametrize("path", [f"{PAGE}/pairs/{ID}", f"{PAGE}/publish"])
-async def test_deciding_wants_an_operator(
-    client: httpx.AsyncClient, matched: Any, path: str
-) -> None:
-    await sign_in(client, matched.tokens["read"])
+async def test_deciding_wants_an_operator(matched: Any, path: str) -> None:
+    await matched.sign_in("read")
 
-    answer = await client.post(path, data={"csrf": await csrf(client), "judgement": "positive"})
+    answer = await matched.send(path, {"judgement": "positive"})
 
     assert answer.status_code == 403
     assert current_decisions(matched.ledger) == {}
 
 
-async def test_a_pair_that_does_not_exist_is_not_found(
-    client: httpx.AsyncClient, matched: Any
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
+async def test_a_pair_that_does_not_exist_is_not_found(matched: Any) -> None:
+    await matched.sign_in("operate")
 
-    assert (await client.get(f"{PAGE}/pairs/0000000000")).status_code == 404
+    assert (await matched.client.get(f"{PAGE}/pairs/0000000000")).status_code == 404
 
 
-async def test_clusters_are_previewed_and_published(
-    client: httpx.AsyncClient, matched: Any
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
-    token = {"csrf": await csrf(client)}
-    await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive"})
+async def test_clusters_are_previewed_and_published(matched: Any) -> None:
+    await matched.sign_in("operate")
+    token = {"csrf": await matched.csrf()}
+    await matched.client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive"})
     journal = Journal(matched.context.data / "journal")
 
-    preview = (await client.get(f"{PAGE}/publish")).text
+    preview = await matched.page(f"{PAGE}/publish")
     before = journal.head
-    published = await client.post(f"{PAGE}/publish", data=token)
-    after = (await client.get(f"{PAGE}/publish")).text
+    published = await matched.client.post(f"{PAGE}/publish", data=token)
+    after = await matched.page(f"{PAGE}/publish")
     journal.refresh()
 
     assert "cluster/initiative/north/a%2F1" in preview
@@ -175,17 +162,15 @@ async def test_clusters_are_previewed_and_published(
     assert published.status_code == 303
     assert journal.head is not None
     assert "Nothing: the published clusters" in after
-    assert "1 new" in (await client.get("/admin/page/audit-log")).text
+    assert "1 new" in await matched.page("/admin/page/audit-log")
 
 
-async def test_statuses_can_be_listed(client: httpx.AsyncClient, matched: Any) -> None:
-    await sign_in(client, matched.tokens["operate"])
-    await client.post(
-        f"{PAGE}/pairs/{ID}", data={"csrf": await csrf(client), "judgement": "negative"}
-    )
+async def test_statuses_can_be_listed(matched: Any) -> None:
+    await matched.sign_in("operate")
+    await matched.send(f"{PAGE}/pairs/{ID}", {"judgement": "negative"})
 
-    decided = (await client.get(f"{PAGE}?status=decided")).text
-    waiting = (await client.get(f"{PAGE}?status=unknown&after=-3")).text
+    decided = await matched.page(f"{PAGE}?status=decided")
+    waiting = await matched.page(f"{PAGE}?status=unknown&after=-3")
 
     assert f"{PAGE}/pairs/{ID}" in decided
     assert f"{PAGE}/pairs/{ID}" not in waiting
@@ -193,13 +178,11 @@ async def test_statuses_can_be_listed(client: httpx.AsyncClient, matched: Any) -
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
-async def test_the_pages_are_in_six_languages(
-    client: httpx.AsyncClient, matched: Any, language: str
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
+async def test_the_pages_are_in_six_languages(matched: Any, language: str) -> None:
+    await matched.sign_in("operate")
 
     pages = [
-        (await client.get(path, headers={"Accept-Language": language})).text
+        await matched.page(path, headers={"Accept-Language": language})
         for path in (PAGE, f"{PAGE}/pairs/{ID}", f"{PAGE}/publish")
     ]
 
@@ -213,19 +196,17 @@ async def test_the_pages_are_in_six_languages(
         assert not any(english in page for page in pages)
 
 
-async def test_a_rule_is_previewed_and_decides_the_pairs_shown(
-    client: httpx.AsyncClient, matched: Any
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
+async def test_a_rule_is_previewed_and_decides_the_pairs_shown(matched: Any) -> None:
+    await matched.sign_in("operate")
     query = "kind=initiative&agree=country&most=13"
 
-    page = (await client.get(f"{PAGE}/rule?{query}")).text
+    page = await matched.page(f"{PAGE}/rule?{query}")
     form = {
-        "csrf": await csrf(client), "rule": query, "count": "1", "judgement": "negative", "reason": "two clinics",
+        "csrf": await matched.csrf(), "rule": query, "count": "1", "judgement": "negative", "reason": "two clinics",
     }  # fmt: skip
-    stale = await client.post(f"{PAGE}/rule", data={**form, "count": "2"})
+    stale = await matched.client.post(f"{PAGE}/rule", data={**form, "count": "2"})
     undecided = current_decisions(matched.ledger)
-    decided = await client.post(f"{PAGE}/rule", data=form)
+    decided = await matched.client.post(f"{PAGE}/rule", data=form)
 
     assert f'href="{PAGE}/pairs/{ID}"' in page
     assert 'name="rule" value="kind=initiative&amp;agree=country&amp;most=13"' in page
@@ -238,26 +219,22 @@ async def test_a_rule_is_previewed_and_decides_the_pairs_shown(
 
 
 @pytest.mark.parametrize("query", ["kind=initiative", "agree=colour", "least=many"])
-async def test_a_rule_without_a_condition_is_refused(
-    client: httpx.AsyncClient, matched: Any, query: str
-) -> None:
-    await sign_in(client, matched.tokens["operate"])
+async def test_a_rule_without_a_condition_is_refused(matched: Any, query: str) -> None:
+    await matched.sign_in("operate")
     form = {
-        "csrf": await csrf(client), "rule": query, "count": "1", "judgement": "positive", "reason": "all",
+        "csrf": await matched.csrf(), "rule": query, "count": "1", "judgement": "positive", "reason": "all",
     }  # fmt: skip
 
-    assert (await client.get(f"{PAGE}/rule?{query}")).status_code == 422
-    assert (await client.post(f"{PAGE}/rule", data=form)).status_code == 422
+    assert (await matched.client.get(f"{PAGE}/rule?{query}")).status_code == 422
+    assert (await matched.client.post(f"{PAGE}/rule", data=form)).status_code == 422
     assert current_decisions(matched.ledger) == {}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_page_of_a_rule_is_in_six_languages(
-    client: httpx.AsyncClient, matched: Any, language: str
-) -> None:
-    await sign_in(client, matched.tokens["read"])
+async def test_the_page_of_a_rule_is_in_six_languages(matched: Any, language: str) -> None:
+    await matched.sign_in("read")
 
-    page = (await client.get(f"{PAGE}/rule?agree=name&lang={language}")).text
+    page = await matched.page(f"{PAGE}/rule?agree=name&lang={language}")
 
     assert f'lang="{language}"' in page
     assert ("Pairs that the rule covers" in page) == (language == "en")

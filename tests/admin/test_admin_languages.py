@@ -20,7 +20,7 @@ from languages.request_locale import LANGUAGES, use_language
 from languages.translations import gettext
 
 from .conftest import bearer, staged
-from .test_admin_pages import PAGES, csrf, sign_in
+from .test_admin_pages import PAGES
 
 HEADINGS = {
     "en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar": "صندوق الوارد", "zh": "待办", "ru": "Входящие",
@@ -30,13 +30,13 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[sr]")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_each_page_is_in_the_language_of_the_browser(
-    client: httpx.AsyncClient, world: Any, language: str
-) -> None:
+async def test_each_page_is_in_the_language_of_the_browser(world: Any, language: str) -> None:
     world.add_held_plan((staged("a", Outcome.NEW),))
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
 
-    answers = [await client.get(path, headers={"Accept-Language": language}) for path in PAGES]
+    answers = [
+        await world.client.get(path, headers={"Accept-Language": language}) for path in PAGES
+    ]
 
     assert [answer.headers["content-language"] for answer in answers] == [language] * len(PAGES)
     assert f"<h1>{HEADINGS[language]}</h1>" in answers[0].text
@@ -44,26 +44,22 @@ async def test_each_page_is_in_the_language_of_the_browser(
     assert all(f'<html lang="{language}" dir="{direction}">' in answer.text for answer in answers)
 
 
-async def test_a_chosen_language_is_kept_by_the_cookie_of_the_portal(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["read"])
+async def test_a_chosen_language_is_kept_by_the_cookie_of_the_portal(world: Any) -> None:
+    await world.sign_in("read")
 
-    chosen = await client.get("/admin/?lang=es")
-    next_page = await client.get("/admin/page/runs")
+    chosen = await world.client.get("/admin/?lang=es")
+    next_page = await world.client.get("/admin/page/runs")
 
     assert "language=es; Path=/;" in chosen.headers["set-cookie"]
     assert "<h1>Ejecuciones</h1>" in next_page.text
 
 
-async def test_a_page_links_to_itself_in_all_languages(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["admin"])
-    form = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
+async def test_a_page_links_to_itself_in_all_languages(world: Any) -> None:
+    await world.sign_in("admin")
+    form = {"csrf": await world.csrf(), "name": "Ada", "scope": "read"}
 
-    page = await client.get("/admin/page/runs?source=projects")
-    answer = await client.post("/admin/page/keys", data=form)
+    page = await world.client.get("/admin/page/runs?source=projects")
+    answer = await world.client.post("/admin/page/keys", data=form)
 
     assert all(
         f'href="/admin/page/runs?source=projects&amp;lang={tag}"' in page.text for tag in LANGUAGES
@@ -71,13 +67,11 @@ async def test_a_page_links_to_itself_in_all_languages(
     assert all(f'href="/admin/?lang={tag}"' in answer.text for tag in LANGUAGES)
 
 
-async def test_a_refused_form_says_why_in_the_language_of_the_request(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["read"])
-    form = {"csrf": await csrf(client)}
+async def test_a_refused_form_says_why_in_the_language_of_the_request(world: Any) -> None:
+    await world.sign_in("read")
+    form = {"csrf": await world.csrf()}
 
-    answer = await client.post(
+    answer = await world.client.post(
         "/admin/page/sources/projects/hold", data=form, headers={"Accept-Language": "fr"}
     )
 
@@ -101,9 +95,7 @@ async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_re
     assert 'aria-invalid="true"' in answer.text
 
 
-async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(world: Any) -> None:
     values: dict[str, int | str | Reason] = {
         "count": 4000,
         "total": 5000,
@@ -111,10 +103,10 @@ async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(
         "limit": "10%",
     }
     run = world.add_held_plan((staged("a", Outcome.NEW),), reason=Reason("missing", values))
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
 
     pages = [
-        (await client.get(path, headers={"Accept-Language": "es"})).text
+        await world.page(path, headers={"Accept-Language": "es"})
         for path in ("/admin/", f"/admin/page/runs/{run.id}")
     ]
 
@@ -124,22 +116,18 @@ async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(
     assert [page for page in pages if "stocktake plans show" in page] == []
 
 
-async def test_an_incomplete_run_says_why_in_the_language_of_the_request(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_incomplete_run_says_why_in_the_language_of_the_request(world: Any) -> None:
     run = world.add_held_plan((staged("a", Outcome.NEW),))
     reasons = (Reason("list_ended_early", {"fetched": 1200, "total": 3000}), Reason("no_deletions"))
     world.ledger.save(replace(run, state=State.INCOMPLETE, reasons=reasons))
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = await client.get("/admin/page/runs", headers={"Accept-Language": "zh"})
+    page = await world.client.get("/admin/page/runs", headers={"Accept-Language": "zh"})
 
     assert "列表在 3,000 条记录中的第 1,200 条后结束；没有记录被标记为已删除" in page.text
 
 
-async def test_why_a_record_is_withheld_is_in_the_language_of_the_request(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_why_a_record_is_withheld_is_in_the_language_of_the_request(world: Any) -> None:
     rule = Reason("broken_rule", {"message": "It has no title.", "property": "title"})
     unreadable = Reason("listed_record", {"position": 7, "error": Reason("no_oai_metadata")})
     run = world.add_held_plan(
@@ -148,14 +136,12 @@ async def test_why_a_record_is_withheld_is_in_the_language_of_the_request(
             staged("b", Outcome.UNREADABLE, reason=unreadable),
         )
     )
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
     pages = [
-        (
-            await client.get(
-                f"/admin/page/runs/{run.id}?outcome={outcome}", headers={"Accept-Language": "fr"}
-            )
-        ).text
+        await world.page(
+            f"/admin/page/runs/{run.id}?outcome={outcome}", headers={"Accept-Language": "fr"}
+        )
         for outcome in ("withheld", "unreadable")
     ]
 
@@ -163,16 +149,14 @@ async def test_why_a_record_is_withheld_is_in_the_language_of_the_request(
     assert "la notice à la position 7 de la liste : une notice sans métadonnées" in pages[1]
 
 
-async def test_names_in_an_arabic_reason_are_isolated_and_escaped(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_names_in_an_arabic_reason_are_isolated_and_escaped(world: Any) -> None:
     reason = Reason(
         "on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"}
     )
     run = world.add_held_plan((staged("a", Outcome.NEW),), reason=reason)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "ar"})
+    page = await world.client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "ar"})
 
     name, time, note = (
         f'<bdi dir="{direction}">{text}</bdi>'
@@ -185,15 +169,13 @@ async def test_names_in_an_arabic_reason_are_isolated_and_escaped(
     assert f"علّق {name} المصدر منذ {time} UTC: {note}" in page.text
 
 
-async def test_a_refused_decision_says_why_in_the_language_of_the_request(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_refused_decision_says_why_in_the_language_of_the_request(world: Any) -> None:
     run = world.add_held_plan((staged("a", Outcome.NEW),))
     world.ledger.save(replace(run, state=State.REJECTED))
-    await sign_in(client, world.tokens["operate"])
-    form = {"csrf": await csrf(client)}
+    await world.sign_in("operate")
+    form = {"csrf": await world.csrf()}
 
-    answer = await client.post(
+    answer = await world.client.post(
         f"/admin/page/plans/{run.id}/approve", data=form, headers={"Accept-Language": "fr"}
     )
 
@@ -222,12 +204,10 @@ def _placeholders(text: str) -> set[str]:
     return set(_PLACEHOLDER.findall(text))
 
 
-async def test_the_api_answers_in_english_whatever_the_browser_asks_for(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_api_answers_in_english_whatever_the_browser_asks_for(world: Any) -> None:
     headers = {**bearer(world.tokens["read"]), "Accept-Language": "ar"}
 
-    answer = await client.get("/admin/runs/none.1", headers=headers)
+    answer = await world.client.get("/admin/runs/none.1", headers=headers)
 
     assert (
         answer.json()["detail"]
@@ -240,13 +220,14 @@ async def test_a_demo_installation_says_so_on_each_admin_page(
     world: Any, demo: bool, banners: int
 ) -> None:
     app = Starlette(routes=[Mount("/admin", create_admin(replace(world.context, demo=demo)))])
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://admin.example"
-    ) as client:
-        signing_in = await client.get("/admin/")
-        await sign_in(client, world.tokens["admin"])
-        overview = await client.get("/admin/")
+    transport = httpx.ASGITransport(app=app)
+    site = replace(
+        world, client=httpx.AsyncClient(transport=transport, base_url=world.client.base_url)
+    )
 
-    assert [page.text.count("<b>Demonstration data</b>") for page in (signing_in, overview)] == [
-        banners
-    ] * 2
+    signing_in = await site.page("/admin/")
+    await site.sign_in("admin")
+    overview = await site.page("/admin/")
+
+    texts = (signing_in, overview)
+    assert [text.count("<b>Demonstration data</b>") for text in texts] == [banners] * 2

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from harvesters.ledger.models import State
@@ -15,7 +14,7 @@ from harvesters.ledger.models import State
 from .conftest import bearer, staged
 
 
-async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, world: Any) -> None:
+async def test_runs_and_their_records_are_counted(world: Any) -> None:
     run = world.add_held_plan((staged("a"), staged("b")))
     failed = world.ledger.create_run(
         "projects", world.clock.now(), "rules", is_full=True, since=None
@@ -26,7 +25,7 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
 
     (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
 
-    answer = await client.get("/admin/metrics", headers=bearer(world.tokens["read"]))
+    answer = await world.client.get("/admin/metrics", headers=bearer(world.tokens["read"]))
 
     families = text_string_to_metric_families(answer.text)
     results = {
@@ -46,5 +45,5 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
     assert results["stocktake_invalid_definitions", ()] == 1
 
 
-async def test_the_metrics_need_a_key(client: httpx.AsyncClient, world: Any) -> None:
-    assert (await client.get("/admin/metrics")).status_code == 401
+async def test_the_metrics_need_a_key(world: Any) -> None:
+    assert (await world.client.get("/admin/metrics")).status_code == 401

@@ -37,16 +37,6 @@ FORMS = {
 }  # fmt: skip
 
 
-async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/admin/") -> httpx.Response:
-    return await client.post("/admin/sign-in", data={"key": token, "path": path})
-
-
-async def csrf(client: httpx.AsyncClient) -> str:
-    match = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/")).text)
-    assert match
-    return match[1]
-
-
 class Outline(HTMLParser):
     """What a page holds: its elements by name, and all attributes."""
 
@@ -82,10 +72,8 @@ async def test_a_page_without_a_session_is_401_and_asks_for_the_key(
     }
 
 
-async def test_a_key_begins_a_session_whose_cookie_holds_no_key(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    answer = await sign_in(client, world.tokens["read"], "/admin/page/audit-log")
+async def test_a_key_begins_a_session_whose_cookie_holds_no_key(world: Any) -> None:
+    answer = await world.sign_in("read", "/admin/page/audit-log")
 
     cookie = answer.headers["Set-Cookie"]
     assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/page/audit-log")
@@ -96,118 +84,103 @@ async def test_a_key_begins_a_session_whose_cookie_holds_no_key(
     }
     assert "secure" not in cookie.lower()
     assert world.tokens["read"][-43:] not in cookie
-    assert (await client.get("/admin/")).status_code == 200
+    assert (await world.client.get("/admin/")).status_code == 200
 
 
-async def test_over_https_the_cookie_is_for_https_alone(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    answer = await client.post(
+async def test_over_https_the_cookie_is_for_https_alone(world: Any) -> None:
+    answer = await world.client.post(
         "https://admin.example/admin/sign-in", data={"key": world.tokens["read"]}
     )
 
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-async def test_signing_in_redirects_only_to_admin_pages(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_signing_in_redirects_only_to_admin_pages(world: Any) -> None:
     elsewhere = [
         "https://evil.example/", "//evil.example/", "/admin/..//evil", "/admin/\\evil", "/sparql", "javascript:1", "/admin/\n/x",
     ]  # fmt: skip
 
-    led = [
-        (await sign_in(client, world.tokens["read"], path)).headers["Location"]
-        for path in elsewhere
-    ]
+    led = [(await world.sign_in("read", path)).headers["Location"] for path in elsewhere]
 
     assert led == ["/admin/"] * len(elsewhere)
 
 
-async def test_a_wrong_key_begins_no_session_and_is_counted(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    answers = [await sign_in(client, "stk_00000000_" + "A" * 43) for _ in range(MAX_FAILURES + 1)]
+async def test_a_wrong_key_begins_no_session_and_is_counted(world: Any) -> None:
+    answers = [await world.sign_in("stk_00000000_" + "A" * 43) for _ in range(MAX_FAILURES + 1)]
 
     assert [answer.status_code for answer in answers] == [401] * MAX_FAILURES + [429]
-    assert not client.cookies
+    assert not world.client.cookies
 
 
 @pytest.mark.parametrize("passing", [IDLE_TIMEOUT, MAX_AGE])
-async def test_a_session_ends_by_itself(
-    client: httpx.AsyncClient, world: Any, passing: timedelta
-) -> None:
-    await sign_in(client, world.tokens["read"])
+async def test_a_session_ends_by_itself(world: Any, passing: timedelta) -> None:
+    await world.sign_in("read")
     step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
     for _ in range(int(passing / step) - 1):
         world.clock.advance(step)
-        assert (await client.get("/admin/")).status_code == 200
+        assert (await world.client.get("/admin/")).status_code == 200
 
     world.clock.advance(step)
 
-    assert (await client.get("/admin/")).status_code == 401
+    assert (await world.client.get("/admin/")).status_code == 401
 
 
-async def test_a_session_ends_with_its_key(client: httpx.AsyncClient, world: Any) -> None:
-    await sign_in(client, world.tokens["read"])
-    before = (await client.get("/admin/")).status_code
+async def test_a_session_ends_with_its_key(world: Any) -> None:
+    await world.sign_in("read")
+    before = (await world.client.get("/admin/")).status_code
 
     key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
 
-    assert (before, (await client.get("/admin/")).status_code) == (200, 401)
+    assert (before, (await world.client.get("/admin/")).status_code) == (200, 401)
 
 
-async def test_signing_out_ends_the_session_at_the_server(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["read"])
-    cookies = dict(client.cookies)
+async def test_signing_out_ends_the_session_at_the_server(world: Any) -> None:
+    await world.sign_in("read")
+    cookies = dict(world.client.cookies)
 
-    await client.post("/admin/sign-out", data={"csrf": await csrf(client)})
-    client.cookies.update(cookies)
+    await world.send("/admin/sign-out")
+    world.client.cookies.update(cookies)
 
-    assert (await client.get("/admin/")).status_code == 401
+    assert (await world.client.get("/admin/")).status_code == 401
 
 
-async def test_signing_in_again_gives_another_session(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["read"])
-    first = client.cookies["admin"]
+async def test_signing_in_again_gives_another_session(world: Any) -> None:
+    await world.sign_in("read")
+    first = world.client.cookies["admin"]
 
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
 
-    assert client.cookies["admin"] != first
+    assert world.client.cookies["admin"] != first
     assert world.context.sessions.find(first) is None
 
 
-async def test_a_form_without_its_sessions_token_does_nothing(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_form_without_its_sessions_token_does_nothing(world: Any) -> None:
     world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
 
-    without = [(await client.post(path, data={"note": "x"})).status_code for path in FORMS]
-    wrong = [(await client.post(path, data={"csrf": "é" * 43})).status_code for path in FORMS]
+    without = [(await world.client.post(path, data={"note": "x"})).status_code for path in FORMS]
+    wrong = [(await world.client.post(path, data={"csrf": "é" * 43})).status_code for path in FORMS]
 
     assert without == wrong == [403] * len(FORMS)
     assert world.ledger.operators.audit_entries() == []
     assert world.ledger.run("projects.1").state is State.HELD
 
 
-async def test_a_form_that_another_site_sends_does_nothing(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_form_that_another_site_sends_does_nothing(world: Any) -> None:
     world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["admin"])
-    form = {"csrf": await csrf(client)}
+    await world.sign_in("admin")
+    form = {"csrf": await world.csrf()}
 
     results = [
-        (await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code
+        (
+            await world.client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})
+        ).status_code
         for path in FORMS
     ]
     older = [
-        (await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code
+        (
+            await world.client.post(path, data=form, headers={"Origin": "https://evil.example"})
+        ).status_code
         for path in FORMS
     ]
 
@@ -215,14 +188,16 @@ async def test_a_form_that_another_site_sends_does_nothing(
     assert world.ledger.operators.audit_entries() == []
 
 
-async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_form_wants_the_scope_of_its_action(world: Any) -> None:
     world.add_held_plan((staged("a"),))
     answers = {}
     for scope in ("read", "operate"):
-        await sign_in(client, world.tokens[scope])
-        form = {"csrf": await csrf(client)}
+        await world.sign_in(scope)
+        form = {"csrf": await world.csrf()}
         answers[scope] = [
-            await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope
+            await world.client.post(path, data=form)
+            for path, wanted in FORMS.items()
+            if wanted != scope
         ]
 
     assert {answer.status_code for result in answers.values() for answer in result} == {403}
@@ -230,19 +205,19 @@ async def test_a_form_wants_the_scope_of_its_action(client: httpx.AsyncClient, w
     assert world.ledger.operators.audit_entries() == []
 
 
-async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post(
+async def test_another_site_cannot_sign_a_person_in(world: Any) -> None:
+    answer = await world.client.post(
         "/admin/sign-in",
         data={"key": world.tokens["read"]},
         headers={"Origin": "https://evil.example"},
     )
 
     assert answer.status_code == 403
-    assert not client.cookies
+    assert not world.client.cookies
 
 
-async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any) -> None:
-    await sign_in(client, world.tokens["admin"])
+async def test_what_is_no_form_is_refused(world: Any) -> None:
+    await world.sign_in("admin")
     bodies = [
         b"csrf=" + b"x" * 20_000,
         b"\xff\xfe",
@@ -250,23 +225,25 @@ async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any)
         b"no form",
     ]
 
-    answers = [(await client.post("/admin/page/keys", content=body)).status_code for body in bodies]
+    answers = [
+        (await world.client.post("/admin/page/keys", content=body)).status_code for body in bodies
+    ]
 
     assert answers == [422] * len(bodies)
 
 
-async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["operate"])
-    token = await csrf(client)
+async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(world: Any) -> None:
+    await world.sign_in("operate")
+    token = await world.csrf()
 
-    await client.post(
+    await world.client.post(
         "/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"}
     )
-    detail_page = (await client.get("/admin/page/sources/projects")).text
-    await client.post("/admin/page/sources/projects/release", data={"csrf": token})
-    await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
+    detail_page = await world.page("/admin/page/sources/projects")
+    await world.client.post("/admin/page/sources/projects/release", data={"csrf": token})
+    await world.client.post(
+        "/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"}
+    )
 
     assert "its owner asked" in detail_page
     assert [
@@ -280,16 +257,14 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(
     ]
 
 
-async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
-    token = await csrf(client)
+    await world.sign_in("operate")
+    token = await world.csrf()
 
-    page = (await client.get("/admin/page/sources/projects")).text
-    unconfirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token})
-    confirmed = await client.post(
+    page = await world.page("/admin/page/sources/projects")
+    unconfirmed = await world.client.post("/admin/page/sources/projects/runs", data={"csrf": token})
+    confirmed = await world.client.post(
         "/admin/page/sources/projects/runs", data={"csrf": token, "supersede": run.id}
     )
 
@@ -299,31 +274,25 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     assert len(world.ledger.operators.waiting_requests()) == 1
 
 
-async def test_a_form_rejects_a_plan_and_leads_to_its_run(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_form_rejects_a_plan_and_leads_to_its_run(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    answer = await client.post(
-        f"/admin/page/plans/{run.id}/reject",
-        data={"csrf": await csrf(client), "note": "half is missing"},
-    )
+    answer = await world.send(f"/admin/page/plans/{run.id}/reject", {"note": "half is missing"})
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
     assert world.ledger.run(run.id).state is State.REJECTED
-    assert "half is missing" in (await client.get("/admin/page/audit-log")).text
+    assert "half is missing" in await world.page("/admin/page/audit-log")
 
 
-async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
-    await sign_in(client, world.tokens["admin"])
+async def test_a_key_that_was_made_is_shown_once(world: Any) -> None:
+    await world.sign_in("admin")
 
-    created = await client.post(
-        "/admin/page/keys",
-        data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"},
+    created = await world.send(
+        "/admin/page/keys", {"name": "Ada", "scope": "operate", "days": "30"}
     )
     token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", created.text)
-    again = await client.get("/admin/page/keys")
+    again = await world.client.get("/admin/page/keys")
 
     assert token
     key = key_store.check(world.ledger, token[0], world.clock.now())
@@ -333,34 +302,35 @@ async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, worl
     assert "Ada" in again.text
 
 
-async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world: Any) -> None:
-    await sign_in(client, world.tokens["admin"])
-    good = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
+async def test_a_key_that_cannot_be_is_refused(world: Any) -> None:
+    await world.sign_in("admin")
+    good = {"csrf": await world.csrf(), "name": "Ada", "scope": "read"}
     wrong = [
         {"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101},
     ]  # fmt: skip
 
     answers = [
-        (await client.post("/admin/page/keys", data={**good, **form})).status_code for form in wrong
+        (await world.client.post("/admin/page/keys", data={**good, **form})).status_code
+        for form in wrong
     ]
 
     assert answers == [422] * len(wrong)
     assert len(key_store.list_keys(world.ledger)) == 3
 
 
-async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, world: Any) -> None:
+async def test_nothing_of_a_registry_acts_in_a_page(world: Any) -> None:
     staged_records = (
         staged(HOSTILE, title=HOSTILE),
         staged("b", Outcome.WITHHELD, reason=HOSTILE),
         StagedRecord(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
     )
     run = world.add_held_plan(staged_records, reason=HOSTILE)
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
     paths = [
         "/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified")),
     ]  # fmt: skip
 
-    texts = [(await client.get(path)).text for path in paths]
+    texts = [await world.page(path) for path in paths]
 
     for text in texts:
         assert "&lt;script&gt;" in text
@@ -374,22 +344,24 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
 
 @pytest.mark.parametrize("value", CORPUS, ids=range(len(CORPUS)))
 async def test_a_hostile_value_is_text_in_the_difference_of_a_record(
-    client: httpx.AsyncClient, world: Any, value: str
+    world: Any, value: str
 ) -> None:
     literal = (
         value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     )
     first = world.add_held_plan((staged("a", title=literal), staged("b", title="plain")))
-    await client.post(f"/admin/plans/{first.id}/approve", headers=bearer(world.tokens["operate"]))
+    await world.client.post(
+        f"/admin/plans/{first.id}/approve", headers=bearer(world.tokens["operate"])
+    )
     world.clock.advance(timedelta(days=1))
     records = (
         staged("a", Outcome.CHANGED, title="plain"),
         staged("b", Outcome.CHANGED, title=literal),
     )
     run = world.add_held_plan(records, reason=value)
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    reply = await client.get(f"/admin/page/runs/{run.id}?outcome=changed")
+    reply = await world.client.get(f"/admin/page/runs/{run.id}?outcome=changed")
 
     assert reply.status_code == 200
     assert reply.text.count("plain") >= 2
@@ -402,18 +374,16 @@ async def test_a_hostile_value_is_text_in_the_difference_of_a_record(
     assert len(reply.text) < 200_000
 
 
-async def test_a_plans_page_states_why_it_waits_and_what_would_change(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_plans_page_states_why_it_waits_and_what_would_change(world: Any) -> None:
     records = (
         staged("a", title="Clinics"),
         staged("b", Outcome.WITHHELD, reason="it has no title"),
     )
     run = world.add_held_plan(records, reason="9 of 10 vanished")
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    page = (await client.get(f"/admin/page/runs/{run.id}")).text
-    withheld = (await client.get(f"/admin/page/runs/{run.id}?outcome=withheld")).text
+    page = await world.page(f"/admin/page/runs/{run.id}")
+    withheld = await world.page(f"/admin/page/runs/{run.id}?outcome=withheld")
 
     assert "9 of 10 vanished" in page
     assert "Clinics" in page
@@ -432,11 +402,9 @@ async def test_pages_name_the_fonts_of_this_host_and_may_load_them(
     assert "script-src" not in page.headers["content-security-policy"]
 
 
-async def test_who_may_only_look_sees_no_buttons_of_actions(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_who_may_only_look_sees_no_buttons_of_actions(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
     paths = (
         "/admin/",
@@ -444,21 +412,19 @@ async def test_who_may_only_look_sees_no_buttons_of_actions(
         "/admin/page/sources/projects",
         f"/admin/page/runs/{run.id}",
     )
-    texts = [(await client.get(path)).text for path in paths]
+    texts = [await world.page(path) for path in paths]
 
     for text in texts:
         assert set(re.findall(r'action="([^"]+)"', text)) == {"/admin/sign-out"}
 
 
-async def test_an_invalid_source_definition_hides_no_other(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_invalid_source_definition_hides_no_other(world: Any) -> None:
     (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = await client.get("/admin/")
+    page = await world.client.get("/admin/")
 
     assert page.status_code == 200
     assert "wrong.toml" in page.text
     assert "They are not harvested until their definition is corrected." in page.text
-    assert "Projects" in (await client.get("/admin/page/sources")).text
+    assert "Projects" in await world.page("/admin/page/sources")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 from clocks import NOON
 
 from harvesters.ledger.participation.reported_problems import ProblemState
 from vocab.iris import BASE
 
 from .conftest import HOSTILE
-from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/problems"
 
@@ -23,13 +21,11 @@ def add(world: Any, address: str | None = "reader@example.org") -> int:
     return number
 
 
-async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(world: Any) -> None:
     add(world)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    inbox, page = (await client.get("/admin/")).text, (await client.get(PAGE)).text
+    inbox, page = await world.page("/admin/"), await world.page(PAGE)
 
     assert (
         '<a href="/admin/page/problems" class="waiting">Reported problems <bdi>1</bdi></a>' in inbox
@@ -39,31 +35,25 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(
     assert "Answer and close" not in page
 
 
-async def test_a_problem_with_a_page_leads_to_it(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_problem_with_a_page_leads_to_it(world: Any) -> None:
     world.ledger.problems.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
     world.ledger.problems.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get(PAGE)).text
+    page = await world.page(PAGE)
 
     assert f'<a href="{BASE}map">' in page
     assert f'<a href="{BASE}source/projects">' in page
     assert page.count("not sent to the registry yet") == 1
 
 
-async def test_an_answer_closes_the_problem_and_is_mailed(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_answer_closes_the_problem_and_is_mailed(world: Any) -> None:
     number = add(world)
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    empty = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": " "})
-    answered = await client.post(
-        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."}
-    )
-    again = await client.post(
-        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"}
-    )
+    empty = await world.send(f"{PAGE}/{number}", {"answer": " "})
+    answered = await world.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
+    again = await world.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
     problem, [queued] = (
         world.ledger.problems.reported_problem(number),
@@ -76,16 +66,14 @@ async def test_an_answer_closes_the_problem_and_is_mailed(
         True,
     )
     assert "Respuesta" in queued.message.text
-    assert "answered a reported problem" in (await client.get("/admin/page/audit-log")).text
+    assert "answered a reported problem" in await world.page("/admin/page/audit-log")
 
 
-async def test_an_answer_wants_an_operator(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_answer_wants_an_operator(world: Any) -> None:
     number = add(world)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    answer = await client.post(
-        f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "no"}
-    )
+    answer = await world.send(f"{PAGE}/{number}", {"answer": "no"})
 
     assert answer.status_code == 403
     assert world.ledger.problems.reported_problem(number).state is ProblemState.OPEN

@@ -30,17 +30,16 @@ from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.source_wizard import fill_in
 from vocab.iris import BASE
 
-from .conftest import DEFINITION, HOSTILE, bearer, staged
-from .test_admin_pages import csrf, sign_in
+from .conftest import DEFINITION, HOSTILE, World, bearer, staged
 
 
-async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Response:
+async def saving(world: World, **form: str) -> httpx.Response:
     """Send the form of a definition as an administrator."""
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     good = {
-        "csrf": await csrf(client), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved",
+        "csrf": await world.csrf(), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved",
     }  # fmt: skip
-    return await client.post("/admin/page/definition", data={**good, **form})
+    return await world.client.post("/admin/page/definition", data={**good, **form})
 
 
 @contextmanager
@@ -52,19 +51,17 @@ def locked(world: Any, name: str = "projects.lock") -> Iterator[None]:
         yield
 
 
-async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
-    await sign_in(client, world.tokens["admin"])
-    page = (await client.get("/admin/page/sources/projects/definition")).text
+async def digest_of(world: World) -> str:
+    await world.sign_in("admin")
+    page = await world.page("/admin/page/sources/projects/definition")
     return page.partition('name="before" value="')[2].partition('"')[0]
 
 
-async def test_a_source_page_shows_its_runs_limits_and_counts(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_source_page_shows_its_runs_limits_and_counts(world: Any) -> None:
     run = world.add_held_plan((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get("/admin/page/sources/projects")).text
+    page = await world.page("/admin/page/sources/projects")
 
     assert f'href="/admin/page/runs/{run.id}?outcome=new#records"' in page
     assert '<rect class="held"' in page
@@ -72,20 +69,17 @@ async def test_a_source_page_shows_its_runs_limits_and_counts(
     assert "Records expected (at least)" in page
 
 
-async def test_a_saved_definition_is_a_version_with_who_and_why(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    before = await digest_of(client, world)
+async def test_a_saved_definition_is_a_version_with_who_and_why(world: Any) -> None:
+    before = await digest_of(world)
 
     answer = await saving(
-        client,
         world,
         before=before,
         text=DEFINITION.replace("registry.example/api", "registry.example/v2"),
     )
 
-    page = (await client.get("/admin/page/sources/projects")).text
-    acts = (await client.get("/admin/page/audit-log")).text
+    page = await world.page("/admin/page/sources/projects")
+    acts = await world.page("/admin/page/audit-log")
     assert answer.headers["Location"] == "/admin/page/sources/projects"
     assert (
         'url = "https://registry.example/v2"'
@@ -96,13 +90,11 @@ async def test_a_saved_definition_is_a_version_with_who_and_why(
     assert len(world.ledger.operators.definition_versions("projects")) == 2
 
 
-async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    before = await digest_of(client, world)
+async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(world: Any) -> None:
+    before = await digest_of(world)
 
     answer = await saving(
-        client, world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3'
+        world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3'
     )
 
     assert answer.status_code == 422
@@ -122,30 +114,25 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(
      ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;"))],
 )  # fmt: skip
 async def test_faults_of_a_definition_are_in_the_language_of_the_page(
-    client: httpx.AsyncClient, world: Any, language: str, faults: tuple[str, ...]
+    world: Any, language: str, faults: tuple[str, ...]
 ) -> None:
     text = 'titel = "x"\nprotocol = "json"\nmapping = "fields"\n[limits]\nvanished = 2\n[options]\nsize = "10"\n'
-    client.headers["Accept-Language"] = language
+    world.client.headers["Accept-Language"] = language
 
-    answer = await saving(client, world, before=await digest_of(client, world), text=text)
+    answer = await saving(world, before=await digest_of(world), text=text)
 
     assert answer.status_code == 422
     assert [fault for fault in faults if fault not in answer.text] == []
 
 
-async def test_a_definition_that_two_people_edit_is_not_overwritten(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    before = await digest_of(client, world)
-    first = await saving(client, world, before=before, text=DEFINITION.replace("Projects", "Works"))
+async def test_a_definition_that_two_people_edit_is_not_overwritten(world: Any) -> None:
+    before = await digest_of(world)
+    first = await saving(world, before=before, text=DEFINITION.replace("Projects", "Works"))
 
-    second = await saving(
-        client, world, before=before, text=DEFINITION.replace("Projects", "Plans")
-    )
+    second = await saving(world, before=before, text=DEFINITION.replace("Projects", "Plans"))
     third = await saving(
-        client,
         world,
-        before=await digest_of(client, world),
+        before=await digest_of(world),
         text=DEFINITION.replace("Projects", "Plans"),
     )
 
@@ -154,15 +141,13 @@ async def test_a_definition_that_two_people_edit_is_not_overwritten(
     assert "Works" in second.text
 
 
-async def test_the_form_changes_only_the_lines_of_its_fields(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    before = await digest_of(client, world)
+async def test_the_form_changes_only_the_lines_of_its_fields(world: Any) -> None:
+    before = await digest_of(world)
     fields = {
         "form": "fields", "title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": "",
     }  # fmt: skip
 
-    await saving(client, world, before=before, **fields)
+    await saving(world, before=before, **fields)
 
     text = (world.context.source_dir / "projects.toml").read_text()
     assert (
@@ -190,39 +175,40 @@ def test_form_keeps_comments_and_replaces_values_of_several_lines() -> None:
     assert "of the ministry" not in changed
 
 
-async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await saving(client, world, name="works", before="")
+async def test_a_new_source_is_imported_and_exported(world: Any) -> None:
+    answer = await saving(world, name="works", before="")
 
-    exported = await client.get("/admin/page/sources/works/definition.toml")
+    exported = await world.client.get("/admin/page/sources/works/definition.toml")
     assert answer.status_code == 303
     assert exported.text == DEFINITION
     assert exported.headers["Content-Disposition"] == 'attachment; filename="works.toml"'
 
 
-async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(world: Any) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         document = {"rows": [{"id": "1", "title": "Clinics <b>"}]}
         return httpx.Response(404 if "robots" in request.url.path else 200, json=document)
 
     world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     world.context.fill_in = fill_in
-    await sign_in(client, world.tokens["admin"])
-    page, token = "/admin/page/new-source", await csrf(client)
+    await world.sign_in("admin")
+    page, token = "/admin/page/new-source", await world.csrf()
     steps = {
         "kind": "json", "title": "Projects", "url": "https://registry.example/api", "licence": "https://example.org/l",
     }  # fmt: skip
 
-    empty, second = await client.get(page), await client.get(page, params={"kind": "json"})
-    third = await client.post(page, data={**steps, "csrf": token, "suggest": "1"})
+    empty, second = (
+        await world.client.get(page),
+        await world.client.get(page, params={"kind": "json"}),
+    )
+    third = await world.client.post(page, data={**steps, "csrf": token, "suggest": "1"})
     fields = {"records": "rows", "key": "id", "name": "title"}
-    last = (await client.get(page, params={**steps, **fields})).text
+    last = await world.page(page, params={**steps, **fields})
     text = unescape(last.partition('<textarea id="text"')[2].partition(">")[2]).partition(
         "</textarea>"
     )[0]
     name = last.partition('id="source-name" name="name" value="')[2].partition('"')[0]
-    saved = await saving(client, world, name=name, before="", text=text)
+    saved = await saving(world, name=name, before="", text=text)
 
     assert '<input type="radio" name="kind" value="oai-pmh"' in empty.text
     assert "<summary>Paste a definition</summary>" in empty.text
@@ -237,37 +223,33 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(
     }
 
 
-async def test_a_sample_that_cannot_be_fetched_keeps_what_was_entered(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_sample_that_cannot_be_fetched_keeps_what_was_entered(world: Any) -> None:
     transport = httpx.MockTransport(
         lambda request: httpx.Response(404 if "robots" in request.url.path else 500)
     )
     world.context.network, world.context.fill_in = NetworkSettings(transport=transport), fill_in
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     form = {
         "kind": "csv", "title": "Works", "url": "https://registry.example/api", "licence": "https://example.org/l",
     }  # fmt: skip
 
-    page = await client.post("/admin/page/new-source", data={**form, "csrf": await csrf(client)})
+    page = await world.client.post(
+        "/admin/page/new-source", data={**form, "csrf": await world.csrf()}
+    )
 
     assert "The data cannot be fetched: https://registry.example/api" in page.text
     assert 'value="Works"' in page.text
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE])
-async def test_a_name_that_is_no_name_writes_no_file(
-    client: httpx.AsyncClient, world: Any, name: str
-) -> None:
-    answer = await saving(client, world, name=name, before="")
+async def test_a_name_that_is_no_name_writes_no_file(world: Any, name: str) -> None:
+    answer = await saving(world, name=name, before="")
 
     assert answer.status_code == 422
     assert [file.name for file in world.context.source_dir.rglob("*")] == ["projects.toml"]
 
 
-async def test_a_dry_run_shows_records_and_stores_nothing(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_dry_run_shows_records_and_stores_nothing(world: Any) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
@@ -275,11 +257,9 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
         return httpx.Response(200, json={"results": rows})
 
     world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    page = await client.post(
-        "/admin/page/sources/projects/preview", data={"csrf": await csrf(client)}
-    )
+    page = await world.send("/admin/page/sources/projects/preview")
 
     assert page.status_code == 200
     assert (
@@ -290,9 +270,7 @@ async def test_a_dry_run_shows_records_and_stores_nothing(
     assert world.ledger.runs() == []
 
 
-async def test_archived_data_are_mapped_again_after_a_preview(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_archived_data_are_mapped_again_after_a_preview(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=False, since=None)
     world.ledger.save(replace(run, state=State.COMMITTED, ended=NOON))
     requests = []
@@ -302,11 +280,13 @@ async def test_archived_data_are_mapped_again_after_a_preview(
         return {"run": run.id, "counts": {"changed": 7, "lost": 0}, "held": "7 of 9 changed"}
 
     world.context.remap = remap
-    await sign_in(client, world.tokens["operate"])
-    form = {"csrf": await csrf(client), "do": "preview"}
+    await world.sign_in("operate")
+    form = {"csrf": await world.csrf(), "do": "preview"}
 
-    preview = await client.post("/admin/page/sources/projects/remap", data=form)
-    applied = await client.post("/admin/page/sources/projects/remap", data={**form, "do": "apply"})
+    preview = await world.client.post("/admin/page/sources/projects/remap", data=form)
+    applied = await world.client.post(
+        "/admin/page/sources/projects/remap", data={**form, "do": "apply"}
+    )
 
     assert '<td class="count"><bdi>7</bdi></td>' in preview.text
     assert "7 of 9 changed" in preview.text
@@ -316,20 +296,19 @@ async def test_archived_data_are_mapped_again_after_a_preview(
     assert (entry.what, entry.source, entry.note) == ("requested a run", "projects", "remap")
 
 
-async def test_archived_data_are_not_mapped_again_while_a_change_waits(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_archived_data_are_not_mapped_again_while_a_change_waits(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
-    form = {"csrf": await csrf(client), "do": "apply"}
+    await world.sign_in("operate")
+    form = {"csrf": await world.csrf(), "do": "apply"}
 
-    answer = await client.post("/admin/page/sources/projects/remap", data=form)
+    answer = await world.client.post("/admin/page/sources/projects/remap", data=form)
 
     assert answer.status_code == 409
     assert f'<a href="/admin/page/runs/{run.id}">A change of this source' in answer.text
     assert world.ledger.operators.audit_entries() == []
 
 
+@pytest.mark.nightly
 async def test_a_source_is_mapped_again_in_a_process_of_its_own(world: Any) -> None:
     data = world.context.data
     settings = Settings(
@@ -341,20 +320,16 @@ async def test_a_source_is_mapped_again_in_a_process_of_its_own(world: Any) -> N
     assert "no complete run is archived" in row["reason"]
 
 
-async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     world.ledger.save(replace(run, state=State.FAILED, ended=NOON, reasons=(Reason("restarted"),)))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
     lists = ("/admin/", "/admin/page/runs", f"/admin/page/runs/{run.id}")
-    before = [(await client.get(path)).text for path in lists]
+    before = [await world.page(path) for path in lists]
 
-    answer = await client.post(
-        "/admin/page/sources/projects/runs", data={"csrf": await csrf(client)}
-    )
+    answer = await world.send("/admin/page/sources/projects/runs")
 
-    after = [(await client.get(path)).text for path in lists]
+    after = [await world.page(path) for path in lists]
     retry = f'Retry<span class="hidden"> {run.id}</span></button>'
     assert [page.count(retry) for page in before] == [1, 1, 1]
     assert answer.status_code == 303
@@ -362,14 +337,12 @@ async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(
     assert world.ledger.operators.run_requests()[0].source == "projects"
 
 
-async def test_the_inbox_lists_no_runs_of_the_program_itself(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_inbox_lists_no_runs_of_the_program_itself(world: Any) -> None:
     for name in ("projects", VOCABULARY, CLUSTERS):
         world.ledger.create_run(name, NOON, "rules", is_full=True, since=None)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    inbox, runs = (await client.get("/admin/")).text, (await client.get("/admin/page/runs")).text
+    inbox, runs = await world.page("/admin/"), await world.page("/admin/page/runs")
 
     assert "projects.1" in inbox
     assert f"{VOCABULARY}.1" not in inbox
@@ -377,9 +350,7 @@ async def test_the_inbox_lists_no_runs_of_the_program_itself(
     assert f"{VOCABULARY}.1" in runs
 
 
-async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(world: Any) -> None:
     mild = world.add_held_plan(
         (staged("a"),),
         reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}),
@@ -387,9 +358,9 @@ async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(
     bad = world.add_held_plan((staged("b"),), reason=Reason("no_records"))
     more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
     world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    page = (await client.get("/admin/")).text
+    page = await world.page("/admin/")
 
     assert page.index(bad.id) < page.index(mild.id)
     assert (
@@ -398,9 +369,7 @@ async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(
     )
 
 
-async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(world: Any) -> None:
     subject = "<https://w3id.org/wsis-stocktaking/id/initiative/projects/a>"
     lines = [
         f'{subject} <http://purl.org/dc/terms/title> "Clinics"@en',
@@ -408,24 +377,22 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(
         f"{subject} <https://w3id.org/wsis-stocktaking/ns#goal> <http://metadata.un.org/sdg/3>",
     ]
     run = world.add_held_plan((replace(staged("a"), description="\n".join(lines)),))
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get(f"/admin/page/runs/{run.id}")).text
+    page = await world.page(f"/admin/page/runs/{run.id}")
 
     assert '<dt dir="auto">Country or region</dt><dd><ins dir="auto">Kenya</ins>' in page
     assert '<th scope="row">Kenya</th><td class="count"><bdi class="plus">+1</bdi>' in page
     assert '<th scope="row">3 Ensure healthy lives' in page
 
 
-async def test_chosen_changes_are_rejected_together_with_one_reason(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_chosen_changes_are_rejected_together_with_one_reason(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
-    inbox = (await client.get("/admin/")).text
-    token = await csrf(client)
+    await world.sign_in("operate")
+    inbox = await world.page("/admin/")
+    token = await world.csrf()
 
-    rejected = await client.post(
+    rejected = await world.client.post(
         "/admin/page/plans/reject",
         data={
             "csrf": token,
@@ -444,16 +411,14 @@ async def test_chosen_changes_are_rejected_together_with_one_reason(
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
-async def test_chosen_changes_that_cannot_be_decided_are_named(
-    client: httpx.AsyncClient, world: Any, decision: str
-) -> None:
+async def test_chosen_changes_that_cannot_be_decided_are_named(world: Any, decision: str) -> None:
     run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.REJECTED))
-    await sign_in(client, world.tokens["operate"])
-    token = await csrf(client)
+    await world.sign_in("operate")
+    token = await world.csrf()
 
-    none = await client.post(f"/admin/page/plans/{decision}", data={"csrf": token})
-    refused = await client.post(
+    none = await world.client.post(f"/admin/page/plans/{decision}", data={"csrf": token})
+    refused = await world.client.post(
         f"/admin/page/plans/{decision}",
         data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"},
     )
@@ -463,15 +428,13 @@ async def test_chosen_changes_that_cannot_be_decided_are_named(
     assert "no.1" in refused.text
 
 
-async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(world: Any) -> None:
     first = world.add_held_plan((staged("b", Outcome.WITHHELD, reason="the licence is unknown"),))
     second = world.add_held_plan((staged("a"),), reason="disk full")
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
     results = [
-        (await client.get(f"/admin/page/runs?{query}")).text
+        await world.page(f"/admin/page/runs?{query}")
         for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")
     ]
 
@@ -479,20 +442,16 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(
     assert ids == [[first.id], [second.id], [], []]
 
 
-async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
     page = f"/admin/page/plans/{run.id}"
-    await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
-    offered = (await client.get(f"/admin/page/runs/{run.id}")).text
+    await world.send(f"{page}/approve")
+    offered = await world.page(f"/admin/page/runs/{run.id}")
 
-    undone = await client.post(
-        f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"}
-    )
-    again = await client.post(f"{page}/undo", data={"csrf": await csrf(client)})
-    after = (await client.get(f"/admin/page/runs/{run.id}")).text
+    undone = await world.send(f"{page}/undo", {"note": "the wrong list"})
+    again = await world.send(f"{page}/undo")
+    after = await world.page(f"/admin/page/runs/{run.id}")
 
     assert f'action="{page}/undo"' in offered
     assert (undone.status_code, again.status_code) == (303, 409)
@@ -501,17 +460,15 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
         0,
     )
     assert f'action="{page}/undo"' not in after
-    assert "undid the approval of" in (await client.get("/admin/page/audit-log")).text
+    assert "undid the approval of" in await world.page("/admin/page/audit-log")
 
 
-async def test_a_plan_that_no_person_approved_offers_no_undo(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_plan_that_no_person_approved_offers_no_undo(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
+    await world.sign_in("operate")
 
-    waiting = (await client.get(f"/admin/page/runs/{run.id}")).text
-    refused = await client.post(
+    waiting = await world.page(f"/admin/page/runs/{run.id}")
+    refused = await world.client.post(
         f"/admin/plans/{run.id}/undo", headers=bearer(world.tokens["operate"])
     )
 
@@ -519,22 +476,20 @@ async def test_a_plan_that_no_person_approved_offers_no_undo(
     assert refused.status_code == 409
 
 
-async def test_a_running_run_shows_its_progress_and_its_log(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_running_run_shows_its_progress_and_its_log(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     world.ledger.save(replace(run, pages=3, fetched=42))
     world.ledger.run_logs.append_log(
         [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})]
     )
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
     with locked(world):
-        page = (await client.get(f"/admin/page/runs/{run.id}")).text
-    result = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
-    none = (await client.get("/admin/page/logs?q=RETRYING&level=error")).text
+        page = await world.page(f"/admin/page/runs/{run.id}")
+    result = await world.page("/admin/page/logs?q=RETRYING&level=warning&source=projects")
+    none = await world.page("/admin/page/logs?q=RETRYING&level=error")
     api = (
-        await client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))
+        await world.client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))
     ).json()
 
     assert "This run is in progress." in page
@@ -544,41 +499,35 @@ async def test_a_running_run_shows_its_progress_and_its_log(
     assert [line["event"] for line in api] == ["retrying request"]
 
 
-async def test_log_lines_are_shown_page_by_page_with_the_same_filters(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_log_lines_are_shown_page_by_page_with_the_same_filters(world: Any) -> None:
     world.ledger.run_logs.append_log(
         [LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)]
     )
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    first = (await client.get("/admin/page/logs?source=a%26b")).text
+    first = await world.page("/admin/page/logs?source=a%26b")
     next_page = re.search(r'rel="next" href="([^"]+)"', first)
     assert next_page is not None
-    second = (await client.get("/admin/page/logs" + unescape(next_page[1]))).text
+    second = await world.page("/admin/page/logs" + unescape(next_page[1]))
 
     assert first.count("<li class=") == 100
     assert second.count("<li class=") == 50
     assert 'rel="next"' not in second
 
 
-async def test_a_source_page_shows_sizes_and_response_times(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_source_page_shows_sizes_and_response_times(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
     responses = {"count": 4, "bytes": 1_234_567, "milliseconds": 2000, "slowest": 1500}
     world.ledger.save(replace(run, state=State.FAILED, responses=responses))
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get("/admin/page/sources/projects")).text
+    page = await world.page("/admin/page/sources/projects")
 
     assert "0.5 sec (1.5 sec)" in page
     assert "1.2 MB" in page
 
 
-async def test_every_count_of_a_run_opens_its_records(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_every_count_of_a_run_opens_its_records(world: Any) -> None:
     staged_records = [staged(f"n{number}") for number in range(60)] + [
         staged("gone", Outcome.DELETED),
         staged("same", Outcome.UNCHANGED),
@@ -592,15 +541,15 @@ async def test_every_count_of_a_run_opens_its_records(
             },
         )
     )  # fmt: skip
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
     address = f"/admin/page/runs/{run.id}"
 
-    page = (await client.get(address)).text
-    fetched = (await client.get(f"{address}?outcome=fetched")).text
+    page = await world.page(address)
+    fetched = await world.page(f"{address}?outcome=fetched")
     pages = [fetched]
     while next_page := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
-        pages.append((await client.get(unescape(next_page[1]))).text)
-    gone = (await client.get(f"{address}?outcome=gone")).text
+        pages.append(await world.page(unescape(next_page[1])))
+    gone = await world.page(f"{address}?outcome=gone")
 
     for name in ("fetched", "new", "deleted", "gone"):
         assert f'href="{address}?outcome={name}#records"' in page
@@ -610,24 +559,22 @@ async def test_every_count_of_a_run_opens_its_records(
     ]
     assert sorted(keys) == sorted(item.key or "" for item in staged_records)
     assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
-    assert (await client.get(f"{address}?outcome=none")).status_code == 422
+    assert (await world.client.get(f"{address}?outcome=none")).status_code == 422
 
 
-async def test_a_change_that_needs_two_people_says_who_approved_it(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_change_that_needs_two_people_says_who_approved_it(world: Any) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     run = world.add_held_plan((staged("a"),))
-    await sign_in(client, world.tokens["operate"])
-    address, form = f"/admin/page/runs/{run.id}", {"csrf": await csrf(client)}
+    await world.sign_in("operate")
+    address, form = f"/admin/page/runs/{run.id}", {"csrf": await world.csrf()}
 
-    before = (await client.get(address)).text
-    first = await client.post(f"/admin/page/plans/{run.id}/approve", data=form)
-    between = (await client.get(address)).text
-    again = await client.post(f"/admin/page/plans/{run.id}/approve", data=form)
-    await sign_in(client, world.tokens["admin"])
-    await client.post(f"/admin/page/plans/{run.id}/approve", data={"csrf": await csrf(client)})
+    before = await world.page(address)
+    first = await world.client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    between = await world.page(address)
+    again = await world.client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    await world.sign_in("admin")
+    await world.send(f"/admin/page/plans/{run.id}/approve")
 
     assert "This source needs the approval of two people." in before
     assert (first.status_code, again.status_code) == (303, 409)
@@ -635,46 +582,36 @@ async def test_a_change_that_needs_two_people_says_who_approved_it(
     assert world.ledger.run(run.id).state is State.COMMITTED
 
 
-async def test_the_system_page_counts_messages_and_says_who_executes_runs(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_system_page_counts_messages_and_says_who_executes_runs(world: Any) -> None:
     world.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get("/admin/page/system")).text
+    page = await world.page("/admin/page/system")
 
     assert "The scheduler executes the runs itself." in page
     assert re.search(r'href="/admin/page/alerts#messages"><bdi>1</bdi>', page)
 
 
 async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_confirms(
-    client: httpx.AsyncClient, world: Any
+    world: Any,
 ) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     page = "/admin/page/sources/projects"
     before = digest(definition.read_text(encoding="utf-8"))
     form = {
         "name": "projects", "text": DEFINITION + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew",
     }  # fmt: skip
 
-    proposed = await client.post(
-        "/admin/page/definition", data={"csrf": await csrf(client), **form}
-    )
+    proposed = await world.send("/admin/page/definition", {**form})
     unchanged = definition.read_text(encoding="utf-8")
-    by_the_same = await client.post(
-        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
-    )
-    await sign_in(client, other)
-    proposal = (await client.get(page)).text
-    confirmed = await client.post(
-        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
-    )
-    again = await client.post(
-        f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"}
-    )
+    by_the_same = await world.send(f"{page}/proposal", {"do": "confirm"})
+    await world.sign_in(other)
+    proposal = await world.page(page)
+    confirmed = await world.send(f"{page}/proposal", {"do": "confirm"})
+    again = await world.send(f"{page}/proposal", {"do": "confirm"})
 
     assert (
         proposed.status_code,
@@ -692,31 +629,25 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
-async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(world: Any) -> None:
     definition = world.context.source_dir / "projects.toml"
     definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
     world.ledger.operators.save_definition(
         "projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8"))
     )
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     definition.write_text("second_approver = true\n# edited\n" + DEFINITION, encoding="utf-8")
 
-    outdated = await client.post(
-        "/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "confirm"}
-    )
-    discarded = await client.post(
-        "/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"}
-    )
+    outdated = await world.send("/admin/page/sources/projects/proposal", {"do": "confirm"})
+    discarded = await world.send("/admin/page/sources/projects/proposal", {"do": "discard"})
 
     assert (outdated.status_code, discarded.status_code) == (409, 303)
     assert world.ledger.operators.proposed_definition("projects") is None
-    assert "discarded a proposed definition of" in (await client.get("/admin/page/audit-log")).text
+    assert "discarded a proposed definition of" in await world.page("/admin/page/audit-log")
 
 
 async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_lacks(
-    client: httpx.AsyncClient, world: Any
+    world: Any,
 ) -> None:
     rows = [
         {"id": "1", "title": "Clinics", "country": "KE; UG"},
@@ -732,15 +663,15 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
 
     world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
     world.context.suggest_fields = suggest_fields
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     text = (
         '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
     )
     form = {
-        "csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest",
+        "csrf": await world.csrf(), "name": "registry", "before": "", "text": text, "do": "suggest",
     }  # fmt: skip
 
-    page = await client.post("/admin/page/definition", data=form)
+    page = await world.client.post("/admin/page/definition", data=form)
 
     assert page.status_code == 200
     written = tomllib.loads(
@@ -766,7 +697,7 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
      ('url = "https://registry.example/api"', 200, "No fields can be suggested")],
 )  # fmt: skip
 async def test_why_no_fields_are_suggested(
-    client: httpx.AsyncClient, world: Any, text: str, status: int, message: str
+    world: Any, text: str, status: int, message: str
 ) -> None:
     transport = httpx.MockTransport(
         lambda request: httpx.Response(
@@ -775,31 +706,28 @@ async def test_why_no_fields_are_suggested(
     )
     world.context.network = NetworkSettings(transport=transport)
     world.context.suggest_fields = suggest_fields
-    await sign_in(client, world.tokens["admin"])
+    await world.sign_in("admin")
     form = {
-        "csrf": await csrf(client), "name": "registry", "before": "", "text": text, "do": "suggest",
+        "csrf": await world.csrf(), "name": "registry", "before": "", "text": text, "do": "suggest",
     }  # fmt: skip
 
-    page = await client.post("/admin/page/definition", data=form)
+    page = await world.client.post("/admin/page/definition", data=form)
 
     assert page.status_code == 422
     assert message in unescape(page.text)
     assert text in unescape(page.text)
 
 
-async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
     with locked(world):
         pages = [
-            (await client.get(f"/admin/page/runs/{run.id}{query}")).text
-            for query in ("", "?live=true")
+            await world.page(f"/admin/page/runs/{run.id}{query}") for query in ("", "?live=true")
         ]
     world.ledger.save(replace(run, state=State.FAILED, ended=NOON))
-    ended = (await client.get(f"/admin/page/runs/{run.id}?live=true")).text
+    ended = await world.page(f"/admin/page/runs/{run.id}?live=true")
 
     assert ['http-equiv="refresh"' in page for page in (*pages, ended)] == [False, True, False]
     assert (
@@ -808,9 +736,7 @@ async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(
     assert "Stop updating" in pages[1]
 
 
-async def test_notices_of_a_run_are_in_the_language_of_the_page(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_notices_of_a_run_are_in_the_language_of_the_page(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     limit = Reason("override_used", {"by": "Ada", "limit": "vanished", "value": "0.5"})
     same = Reason("same_content", {"key": "a", "other": "x7", "source": "kenya"})
@@ -820,27 +746,25 @@ async def test_notices_of_a_run_are_in_the_language_of_the_page(
         Notice("note", "Anything else"),
     ]
     world.ledger.replace_notices(run, "override", notices)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "fr"})).text
+    page = await world.page(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "fr"})
 
     assert "Ada a permis une fois vanished jusqu’à 0.5" in page
     assert "a a le même contenu que x7 de kenya" in page
     assert "Anything else" in page
 
 
-async def test_a_run_whose_process_died_is_interrupted_on_every_page(
-    client: httpx.AsyncClient, world: Any
-) -> None:
+async def test_a_run_whose_process_died_is_interrupted_on_every_page(world: Any) -> None:
     run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
     paths = ("/", "/page/runs", f"/page/runs/{run.id}", "/page/sources/projects", "/page/system")
     label = '<span class="state interrupted">interrupted</span>'
 
-    pages = [(await client.get(f"/admin{path}")).text for path in paths]
+    pages = [await world.page(f"/admin{path}") for path in paths]
     with locked(world):
-        live = [(await client.get(f"/admin{path}")).text for path in paths]
-    api = await client.get(f"/admin/runs/{run.id}", headers=bearer(world.tokens["read"]))
+        live = [await world.page(f"/admin{path}") for path in paths]
+    api = await world.client.get(f"/admin/runs/{run.id}", headers=bearer(world.tokens["read"]))
 
     assert [label in page for page in pages] == [True, True, True, True, False]
     assert "No run is in progress." in pages[-1]
@@ -848,17 +772,15 @@ async def test_a_run_whose_process_died_is_interrupted_on_every_page(
     assert api.json()["state"] == "interrupted"
 
 
-async def test_a_requested_run_is_queued_on_the_page_of_its_source(
-    client: httpx.AsyncClient, world: Any
-) -> None:
-    await sign_in(client, world.tokens["operate"])
-    form = {"csrf": await csrf(client)}
+async def test_a_requested_run_is_queued_on_the_page_of_its_source(world: Any) -> None:
+    await world.sign_in("operate")
+    form = {"csrf": await world.csrf()}
     paths = ("/admin/", "/admin/page/sources/projects", "/admin/page/system")
 
-    await client.post("/admin/page/sources/projects/runs", data=form)
-    alone = [(await client.get(path)).text for path in paths]
+    await world.client.post("/admin/page/sources/projects/runs", data=form)
+    alone = [await world.page(path) for path in paths]
     with locked(world, ".schedule.lock"):
-        served = [(await client.get(path)).text for path in paths]
+        served = [await world.page(path) for path in paths]
 
     assert ["No schedule is running" in page for page in alone] == [True] * 3
     assert ["Queued runs" in page for page in alone] == [True, True, False]
@@ -868,14 +790,14 @@ async def test_a_requested_run_is_queued_on_the_page_of_its_source(
 
 
 async def test_a_requested_run_that_did_not_start_says_why_on_the_page_of_its_source(
-    client: httpx.AsyncClient, world: Any
+    world: Any,
 ) -> None:
     operators = world.ledger.operators
     number = operators.request_run("projects", False, "ann", NOON)
     operators.complete_request(number, "it is in its quiet hours")
-    await sign_in(client, world.tokens["read"])
+    await world.sign_in("read")
 
-    page = (await client.get("/admin/page/sources/projects")).text
+    page = await world.page("/admin/page/sources/projects")
 
     assert "The requested run did not start" in page
     assert "it is in its quiet hours" in page

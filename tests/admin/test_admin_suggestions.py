@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
 from harvesters.source import decision_table, load, read_decision_table
@@ -15,7 +14,6 @@ from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Text
 
 from .conftest import HOSTILE, store_record
-from .test_admin_pages import csrf, sign_in
 
 PAGE = "/admin/page/suggestions"
 
@@ -40,15 +38,13 @@ def suggested(world: Any) -> Any:
     return world
 
 
-async def test_suggestions_are_listed_the_surest_first_and_escaped(
-    client: httpx.AsyncClient, suggested: Any
-) -> None:
-    await sign_in(client, suggested.tokens["operate"])
+async def test_suggestions_are_listed_the_surest_first_and_escaped(suggested: Any) -> None:
+    await suggested.sign_in("operate")
 
     definition = suggested.context.source_dir / "projects.toml"
     definition.write_text('suggest = "mentions"\n' + definition.read_text())
 
-    page, inbox = (await client.get(PAGE)).text, (await client.get("/admin/")).text
+    page, inbox = await suggested.page(PAGE), await suggested.page("/admin/")
 
     assert f'<a href="{PAGE}" class="waiting">Suggested topics <bdi>2</bdi></a>' in inbox
     assert page.index('value="sdg:5"') < page.index('value="sdg:4"')
@@ -57,15 +53,15 @@ async def test_suggestions_are_listed_the_surest_first_and_escaped(
 
 @pytest.mark.parametrize("decision", ["confirmed", "refused"])
 async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
-    client: httpx.AsyncClient, suggested: Any, decision: str
+    suggested: Any, decision: str
 ) -> None:
-    await sign_in(client, suggested.tokens["operate"])
+    await suggested.sign_in("operate")
     form = {
-        "csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": decision, "comment": "read",
+        "csrf": await suggested.csrf(), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": decision, "comment": "read",
     }  # fmt: skip
 
-    stored = await client.post(PAGE, data=form)
-    page = (await client.get(f"{PAGE}?source=projects")).text
+    stored = await suggested.client.post(PAGE, data=form)
+    page = await suggested.page(f"{PAGE}?source=projects")
     (item,), faults = read_decision_table(decision_table(suggested.context.source_dir, "projects"))
 
     assert (stored.status_code, stored.headers["location"], faults) == (
@@ -79,7 +75,7 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
     )  # fmt: skip
     assert 'name="concept" value="sdg:5"' not in page
     assert load(suggested.context.source_dir / "projects.toml").decisions == (item,)
-    assert "decided about a suggested topic of" in (await client.get("/admin/page/audit-log")).text
+    assert "decided about a suggested topic of" in await suggested.page("/admin/page/audit-log")
 
 
 @pytest.mark.parametrize(
@@ -90,38 +86,32 @@ async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
      ({"record": "p1", "concept": "sdg:5", "decision": "refused", "source": "nowhere"}, 404)],
     ids=["unknown concept", "unknown decision", "no record", "long comment", "unknown source"],
 )  # fmt: skip
-async def test_what_is_wrong_is_refused(
-    client: httpx.AsyncClient, suggested: Any, form: dict[str, str], status: int
-) -> None:
-    await sign_in(client, suggested.tokens["operate"])
+async def test_what_is_wrong_is_refused(suggested: Any, form: dict[str, str], status: int) -> None:
+    await suggested.sign_in("operate")
 
-    answer = await client.post(
-        PAGE, data={"csrf": await csrf(client), "source": "projects", **form}
-    )
+    answer = await suggested.send(PAGE, {"source": "projects", **form})
 
     assert answer.status_code == status
     assert not decision_table(suggested.context.source_dir, "projects").exists()
 
 
-async def test_deciding_wants_an_operator(client: httpx.AsyncClient, suggested: Any) -> None:
-    await sign_in(client, suggested.tokens["read"])
+async def test_deciding_wants_an_operator(suggested: Any) -> None:
+    await suggested.sign_in("read")
     form = {
-        "csrf": await csrf(client), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": "refused",
+        "csrf": await suggested.csrf(), "source": "projects", "record": "p1", "concept": "sdg:5", "decision": "refused",
     }  # fmt: skip
 
-    answer = await client.post(PAGE, data=form)
+    answer = await suggested.client.post(PAGE, data=form)
 
     assert answer.status_code == 403
-    assert '<button name="decision"' not in (await client.get(PAGE)).text
+    assert '<button name="decision"' not in await suggested.page(PAGE)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_page_is_served_in_each_language(
-    client: httpx.AsyncClient, suggested: Any, language: str
-) -> None:
-    await sign_in(client, suggested.tokens["operate"])
+async def test_the_page_is_served_in_each_language(suggested: Any, language: str) -> None:
+    await suggested.sign_in("operate")
 
-    answer = await client.get(PAGE, headers={"Accept-Language": language})
+    answer = await suggested.client.get(PAGE, headers={"Accept-Language": language})
 
     assert answer.status_code == 200
     assert ("Suggested topics" in answer.text) == (language == "en")

@@ -399,9 +399,10 @@ async def test_standard_streams_answer_like_http(url: str, released: Path) -> No
 async def test_before_the_first_release_a_tool_names_the_remedy(
     small: Path, tmp_path: Path
 ) -> None:
-    copy_data(small, tmp_path, "store")
-    async with asked_over_stdio(tmp_path, "http://localhost:8000") as local:
-        assert "there is no release yet" in await error(local, "what_is_here")
+    data = copy_data(small, tmp_path, "store")
+    with listening(partial(reading, data)) as address:
+        async with asked_over_http(address) as client:
+            assert "there is no release yet" in await error(client, "what_is_here")
 
 
 @each(
