@@ -24,7 +24,6 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,7 +34,6 @@ from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
-from harvesters.admin.access.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext, utc_now
 from harvesters.errors import HarvestError
 from harvesters.participation.comments.actions import shown_comments
@@ -48,7 +46,7 @@ from harvesters.runs.locks import is_schedule_running
 from journal import mirror_origin
 from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher
-from publisher.app import SiteOptions, create_app, no_peer
+from publisher.app import SiteOptions, create_app
 from publisher.http.pages.branding import NO_CONTACT, Branding
 from publisher.http.request_id import RequestIdMiddleware
 from publisher.http.server import create_config, run
@@ -115,7 +113,6 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
     public = build_site(
         settings,
         url,
-        partial(is_operator, admin_context),
         preview_runner(settings),
         *_stores(admin_context),
     )
@@ -138,13 +135,11 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
 def build_site(
     settings: Settings,
     url: str,
-    permit: Callable[[Request], bool] = no_peer,
     preview_runner: PreviewRunner | None = None,
     problem_store: ProblemStore | None = None,
     subscription_store: SubscriptionStore | None = None,
 ) -> FastAPI:
-    """Return the public app at *url*. *permit* returns whether a request is an operator's;
-    *preview_runner* runs source previews.
+    """Return the public app at *url*. *preview_runner* runs source previews.
 
     *problem_store* takes the problems that readers report, *subscription_store* those who follow a
     search; None if none are taken.
@@ -168,7 +163,7 @@ def build_site(
         elsewhere=settings.elsewhere,
         semantic_search=with_vectors,
     )
-    return create_app(service, permit, about)
+    return create_app(service, about)
 
 
 def create_admin_context(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
 from journal.errors import JournalError
@@ -78,11 +77,6 @@ class SiteOptions:
 DEFAULT_OPTIONS = SiteOptions()
 
 
-def no_peer(request: Request) -> bool:
-    """Permit no request: no operator is known."""
-    return False
-
-
 def _published(app: FastAPI, service: QueryService) -> list[str]:
     """Return what the navigation has pages for."""
     return [*published_kinds(service), *(["submission"] if app.state.submissions_open() else [])]
@@ -98,12 +92,9 @@ def no_comments(post: str) -> None:
 
 def create_app(
     service: QueryService,
-    permit: Callable[[Request], bool] = no_peer,
     site: SiteOptions = DEFAULT_OPTIONS,
 ) -> FastAPI:
-    """Return the app that serves *service*, which opens and closes with it. *permit* returns
-    whether a request is an operator's.
-    """
+    """Return the app that serves *service*, which opens and closes with it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -129,7 +120,6 @@ def create_app(
     )
     start = FirstStart(service, release=site.branding.demo)
     _set_state(app, service, pages, start, site)
-    app.state.permit = permit
     for router in ROUTERS.values():
         # include_router() would build each route again; the routers have no lifespan of their own
         app.router.routes.extend(router.routes)

@@ -2,13 +2,12 @@
 
 PublisherError
 ├── QueryError     the query is wrong: QuerySyntaxError (line, column), NoFormat,
-│                  FederationRefused (LoadRefused)
+│                  FederationRefused
 ├── LimitError     a limit was reached: TimeLimit, MemoryLimit, RowLimit; by the client:
 │                  QuotaExceeded, TooManyQueries
 ├── ReleaseError   a release cannot be made or read: ReleaseNotFound, DamagedRelease, Withdrawn
 ├── ReportError    a report cannot be made
-└── StoreError     the store cannot answer: NotReady, StoreBusy (ScratchFull), DamagedFiles,
-                   StoreFailure
+└── StoreError     the store cannot answer: NotReady, StoreBusy, DamagedFiles, StoreFailure
 """
 
 from __future__ import annotations
@@ -35,10 +34,6 @@ class QuerySyntaxError(QueryError):
 
 class FederationRefused(QueryError):
     """The query contains SERVICE; query that endpoint yourself and join the results."""
-
-
-class LoadRefused(FederationRefused):
-    """The update contains LOAD; fetch the data yourself and put it into the update."""
 
 
 class NoFormat(QueryError):
@@ -105,10 +100,6 @@ class NotReady(StoreError):
 
 class StoreBusy(StoreError):
     """All query workers are busy and the queue is full; retry in a moment."""
-
-
-class ScratchFull(StoreBusy):
-    """The maximum number of update sandboxes is open; delete one."""
 
 
 class DamagedFiles(StoreError):

@@ -53,7 +53,7 @@ from publisher.portal.routes import (
     validate,
     vocabulary,
 )
-from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
+from publisher.sparql.routes import endpoint, examples, exports, graph_store
 
 ROUTERS: dict[str, APIRouter] = {
     "home": home.router,
@@ -82,7 +82,6 @@ ROUTERS: dict[str, APIRouter] = {
     "examples": examples.router,
     "assistants": mcp.router,
     "graphs": graph_store.router,
-    "scratch": update_sandbox.router,
     "things": things.router,
     "linksets": linksets.router,
     "clusters": clusters.router,

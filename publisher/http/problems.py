@@ -13,7 +13,6 @@ from publisher.errors import (
     DamagedRelease,
     FederationRefused,
     LimitError,
-    LoadRefused,
     NoFormat,
     NotReady,
     PublisherError,
@@ -33,7 +32,6 @@ MEDIA = "application/problem+json"
 # The first matching row counts: subclasses before their base classes.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (QuerySyntaxError, HTTPStatus.BAD_REQUEST, "Syntax error"),
-    (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is not supported"),
     (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is not supported"),
     (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "Format not available"),
     (QueryError, HTTPStatus.BAD_REQUEST, "The query failed"),

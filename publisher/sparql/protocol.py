@@ -63,7 +63,8 @@ def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUE
     """Read the parameters of the URL and the body *data*; *kinds* are the media types of bodies
     other than forms.
 
-    Such a body is the value of the parameter that the type is named after.
+    Such a body is the value of the parameter that the type is named after. Raises HTTPProblem; it
+    is 403 for a SPARQL update.
     """
     parameters = parse_form(request.scope["query_string"])
     if request.method != "POST":
@@ -83,6 +84,8 @@ def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUE
 def _kind(content_type: str, kinds: tuple[str, ...]) -> str:
     kind, _, rest = content_type.partition(";")
     kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
+    if kind == UPDATE:
+        raise _update_refused()
     if kind not in (FORM, *kinds) or charset not in ("", "utf-8", "utf8", "us-ascii"):
         accepted = ", ".join((FORM, *kinds))
         raise HTTPProblem(
@@ -91,6 +94,13 @@ def _kind(content_type: str, kinds: tuple[str, ...]) -> str:
             {"Accept-Post": accepted},
         )
     return kind
+
+
+def _update_refused() -> HTTPProblem:
+    return HTTPProblem(
+        HTTPStatus.FORBIDDEN,
+        "Updates are not supported: published data changes by harvests only",
+    )
 
 
 def _text(data: bytes, name: str) -> str:
@@ -115,11 +125,10 @@ def parse_request(
 ) -> SparqlRequest:
     """Read the query in the parameters; *base* resolves its IRIs, *rows* limits the result."""
     text = single_value(parameters, "query")
+    if "update" in parameters:
+        raise _update_refused()
     if text is None:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            "The parameter query is missing. Updates are not supported: published data changes by harvests only",
-        )
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The parameter query is missing")
     if len(text) > MAX_QUERY_BYTES:
         raise HTTPProblem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

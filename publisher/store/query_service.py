@@ -29,7 +29,6 @@ from publisher.store.follower_process import FollowerProcess
 from publisher.store.releases.open_releases import OpenReleases
 from publisher.store.releases.release_stores import discard_damaged_stores
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from publisher.store.update_sandbox import Sandboxes
 from publisher.store.workers.launchers import ForkServer
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
@@ -85,7 +84,6 @@ class QueryService:
         self.awaited = 0
         self.cache, self.shared_responses = Cache(), SharedResponses()
         self.releases = OpenReleases(data, iris.base)
-        self.sandboxes = Sandboxes(data / "scratch", self.limits)
         self._folder = data / "store" / (elsewhere.folder if elsewhere else "")
         self._snapshots = self._folder / "snapshots"
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
@@ -147,7 +145,6 @@ class QueryService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.releases.close()
-        await self.sandboxes.close()
         await self._public.close()
         await self._internal.close()
         await self._fork_server.close()

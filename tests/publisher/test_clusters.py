@@ -49,11 +49,7 @@ COMPARED = "/compare?one=country/404&other=source/atlas"
 
 @pytest.fixture(scope="module")
 def address(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = shutil.copytree(
-        level,
-        tmp_path_factory.mktemp("clusters") / "data",
-        ignore=shutil.ignore_patterns("scratch"),
-    )
+    data = Path(shutil.copytree(level, tmp_path_factory.mktemp("clusters") / "data"))
     add_clusters(data)
     with listening(partial(serving, data)) as url:
         settle(url)
@@ -251,9 +247,7 @@ def organization_counts(tables: FacetIndex) -> list[tuple[int, int]]:
 def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
     world: Path, tmp_path: Path
 ) -> None:
-    data = shutil.copytree(
-        world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
-    )
+    data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store"))
     add_clusters(data)
 
     release = build_release(data, IRIS, CHANGED + timedelta(days=3))

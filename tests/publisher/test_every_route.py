@@ -100,8 +100,7 @@ STEMS = sorted(
         path.partition("{")[0]
         for router in ROUTERS.values()
         for route in router.routes
-        if (path := getattr(route, "path", "/"))
-        not in ("/", "/scratch/{name}", "/scratch/{name}/sparql")
+        if (path := getattr(route, "path", "/")) != "/"
     }
 )
 

@@ -141,9 +141,7 @@ class StoreSite:
 def _site(name: str, small: Path, folder: Path) -> Iterator[StoreSite]:
     if why := missing(name):
         pytest.skip(why)
-    data = shutil.copytree(
-        small, folder / "data", ignore=shutil.ignore_patterns("store", "scratch")
-    )
+    data = shutil.copytree(small, folder / "data", ignore=shutil.ignore_patterns("store"))
     with ExitStack() as engines:
         port = free_port()
         engine = engines.enter_context(started(name, folder / "store", port=port))
@@ -185,9 +183,7 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(site: StoreSite) -
 async def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path: Path) -> None:
     if why := missing("oxigraph"):
         pytest.skip(why)
-    data = shutil.copytree(
-        small, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch")
-    )
+    data = shutil.copytree(small, tmp_path / "data", ignore=shutil.ignore_patterns("store"))
     with started("oxigraph", tmp_path / "store") as engine:
         urls = StoreURLs(engine.address.query, engine.address.update, engine.address.graphs)
         snapshots = data / "store" / urls.folder / "snapshots"

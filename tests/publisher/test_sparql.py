@@ -192,7 +192,7 @@ async def test_service_is_refused(client: httpx.AsyncClient, silent: str) -> Non
 
 
 async def test_no_query_is_a_bad_request(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", data={"update": "CLEAR ALL"})
+    answer = await client.post("/sparql", data={"format": "json"})
 
     assert answer.status_code == 400
 

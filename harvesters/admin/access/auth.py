@@ -114,17 +114,6 @@ def require_admin(request: Request, credentials: Credentials) -> Key:
     return _authorize(request, credentials, Scope.ADMIN)
 
 
-def is_operator(context: AdminContext, request: Request) -> bool:
-    """Return whether *request*, made to another app, carries a key with the scope operate or more."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        return False
-    key = key_store.check(context.ledger, token.strip(), context.now())
-    if key is None:
-        context.throttle.record_failure(client_address(request))
-    return key is not None and key.scope >= Scope.OPERATE
-
-
 def require_session(request: Request) -> User:
     """Return the signed-in user. The key is checked at each request, since it may have been
     revoked.

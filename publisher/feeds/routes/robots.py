@@ -33,7 +33,6 @@ _SOON = {"Cache-Control": "public, max-age=60"}
 _DISALLOWED = (
     "/sparql",
     "/exports",
-    "/scratch",
     "/rdf-graph-store",
     "/memento/",
     "/timegate/",

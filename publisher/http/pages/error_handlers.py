@@ -22,8 +22,8 @@ from publisher.http.problems import HTTPProblem, describe_error, problem_respons
 
 log = structlog.get_logger(component="problems")
 
-# their contents do not come from the journal, so they return 404
-_LOCAL_PATHS = ("/scratch", "/exports")
+# what it has does not come from the journal, so it returns 404
+_LOCAL_PATH = "/exports"
 # elsewhere a query needs little memory, unless a damaged file has a wrong length in it
 _CLIENT_QUERIES = ("/sparql", "/exports")
 
@@ -129,7 +129,7 @@ class ErrorHandlers:
         assert isinstance(error, HTTPProblem)
         if (
             error.status is HTTPStatus.NOT_FOUND
-            and not request.url.path.startswith(_LOCAL_PATHS)
+            and not request.url.path.startswith(_LOCAL_PATH)
             and (missing := self._behind())
         ):
             text = TranslatableText(

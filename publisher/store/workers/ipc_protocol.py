@@ -19,7 +19,6 @@ class Kind(Enum):
 
     OPEN = b"O"  # to the worker: open this snapshot
     ASK = b"A"  # to the worker: a query
-    WRITE = b"W"  # to a sandbox worker: an update
     HEAD = b"H"  # the response begins; payload: its format and engine
     DATA = b"D"
     TRUNCATED = b"C"  # the response is truncated; payload: at which limit; END follows

@@ -1,5 +1,4 @@
-"""Detect SERVICE in a query and LOAD in an update, so that they are rejected before any request to
-another host.
+"""Detect SERVICE in a query, so that it is rejected before any request to another host.
 
 The engine's grammar has no word boundaries: it accepts ``1service<x>{``, and ``servicex:y{`` or
 even ``service:y{`` where no triple is allowed. So the raw text is searched, including strings and
@@ -23,11 +22,6 @@ _SPACE = re.compile(r"\s*+")
 _LINE = re.compile(r"[\r\n]|\Z")
 
 _ABSOLUTE_IRI = re.compile(r"<https?://", re.IGNORECASE)
-_LOAD = re.compile(r"load", re.IGNORECASE)
-_OPERAND = re.compile(rf"<|(?=[^\s:]*:){_NAME}")
-_BEFORE_GRAPH = frozenset(
-    {"prefix", "with", "using", "named", "graph", "into", "to", "copy", "move", "add", "silent"}
-)
 _BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
 
 
@@ -123,61 +117,3 @@ def uses_service(query: str) -> bool:
     return _is_ambiguous(tokens) or not all(
         _is_harmless(position, tokens) for position in positions
     )
-
-
-def has_load(update: str) -> bool:
-    """Return whether *update* may contain a LOAD operation; True if in doubt.
-
-    The engine accepts ``LOAD<x>``, ``LOADSILENT<x>`` and ``LOAD:x`` too. Source:
-    https://www.w3.org/TR/sparql11-update/#load
-
-    >>> has_load("CLEAR ALL; LOAD SILENT <http://example.org/> INTO GRAPH <http://example.org/g>")
-    True
-    >>> has_load("INSERT DATA { <urn:s> <urn:p> '; LOAD <urn:x>' } # LOAD <urn:x>")
-    False
-    """
-    gaps = _Gaps(update)
-    positions = {
-        match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())
-    }
-    if not positions:
-        return False
-    tokens = tokenize(update, with_gaps=True)
-    if any(
-        item.kind == "iri"
-        and not _ABSOLUTE_IRI.match(item.text)
-        and ("'" in item.text or "#" in item.text)
-        for item in tokens
-    ):
-        return True  # it may be the operator <; the tokens after it would then be wrong
-    return _begins_operation(positions, tokens)
-
-
-def _may_load(update: str, gaps: _Gaps, position: int) -> bool:
-    """Return whether an operation may begin at the letters *load*, and an operand follows them."""
-    before = position
-    while before and update[before - 1].isspace() and update[before - 1] not in "\r\n":
-        before -= 1
-    if before and update[before - 1] not in ";>\r\n":
-        return False
-    after = gaps.end(position + len("load"))
-    if _OPERAND.match(update, after):
-        return True
-    silent = _SILENT.match(update, after)
-    return silent is not None and _OPERAND.match(update, gaps.end(silent.end())) is not None
-
-
-def _begins_operation(positions: set[int], tokens: list[Token]) -> bool:
-    """Return whether a word or name outside of braces begins at one of *positions* and is not a
-    graph's name or a prefix.
-    """
-    depth, before = 0, ""
-    for token in tokens:
-        if token.kind == "other":
-            depth += {"{": 1, "}": -1}.get(token.text, 0)
-        named = token.kind == "name" and before in _BEFORE_GRAPH
-        if token.start in positions and depth <= 0 and token.kind in {"word", "name"} and not named:
-            return True
-        if token.kind != "gap":
-            before = token.text.lower()
-    return False

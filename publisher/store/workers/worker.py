@@ -29,7 +29,6 @@ from publisher.store.workers.ipc_protocol import HEADER_SIZE, Kind, pack, read_h
 from publisher.store.workers.launchers import CommandLauncher, Launcher, WorkerProcess
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
-from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = CommandLauncher("publisher.store.workers.reader")
@@ -88,10 +87,6 @@ class Worker:
     async def ask(self, request: QueryRequest) -> None:
         """Send a query; read the answer by ``frame``."""
         await self._send(Kind.ASK, request.pack())
-
-    async def write(self, update: Update) -> None:
-        """Send an update to a sandbox worker; read its result by ``frame``."""
-        await self._send(Kind.WRITE, update.pack())
 
     async def frame(self) -> tuple[Kind, bytes]:
         """Return the next frame of the response. Raises the error that the worker reports or that
