@@ -16,31 +16,27 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Checksum, Document, Period, Role, Text
 
-from .test_real_feeds import CARDS, harvested
+from .test_real_feeds import harvested
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
 SHA1 = "http://spdx.org/rdf/terms#checksumAlgorithm_sha1"
 
 
-def documents(name: str, words: Any) -> list[Document]:
-    return [
-        item
-        for item in harvested(next(card for card in CARDS if card.stem == name), words)[1]
-        if isinstance(item, Document)
-    ]
+def documents(name: str) -> list[Document]:
+    return [item for item in harvested(name)[1] if isinstance(item, Document)]
 
 
-def of_title(name: str, title: str, words: Any) -> Document:
+def of_title(name: str, title: str) -> Document:
     return next(
         item
-        for item in documents(name, words)
+        for item in documents(name)
         if any(text.value.startswith(title) for text in item.titles)
     )
 
 
-def test_lists_that_a_portal_writes_as_text_are_split(words: Any) -> None:
-    survey = of_title("ckan-samples", "Zimbabwe", words)
+def test_lists_that_a_portal_writes_as_text_are_split() -> None:
+    survey = of_title("ckan-samples", "Zimbabwe")
 
     assert survey.languages == ("en", "es", "ca")  # "en,es,ca"
     assert survey.periods == (Period("1982", "1986"),)  # ["1982"] and ["1986"]
@@ -51,9 +47,9 @@ def test_lists_that_a_portal_writes_as_text_are_split(words: Any) -> None:
     assert survey.frequency == "notPlanned"
 
 
-def test_a_file_keeps_its_names_descriptions_size_and_checksum(words: Any) -> None:
-    multilingual = of_title("ckan-samples", "Conjunt de dades", words).files[0]
-    stations = of_title("ckan-samples", "Reisezentren", words).files[0]
+def test_a_file_keeps_its_names_descriptions_size_and_checksum() -> None:
+    multilingual = of_title("ckan-samples", "Conjunt de dades").files[0]
+    stations = of_title("ckan-samples", "Reisezentren").files[0]
 
     assert set(multilingual.titles) == {
         Text("Resource 1", "en"),
@@ -66,12 +62,12 @@ def test_a_file_keeps_its_names_descriptions_size_and_checksum(words: Any) -> No
         "Reisezentrenliste der DB Vertrieb GmbH",
     )
     assert Checksum("4304cf2e751e6053c90b1804c89c0ebb758f395a", SHA1) in {
-        file.checksum for item in documents("ckan-samples", words) for file in item.files
+        file.checksum for item in documents("ckan-samples") for file in item.files
     }
 
 
-def test_the_contact_of_an_organization_is_kept(words: Any) -> None:
-    (rostock,) = documents("dcat-germany", words)
+def test_the_contact_of_an_organization_is_kept() -> None:
+    (rostock,) = documents("dcat-germany")
 
     (contact,) = rostock.contacts
 
@@ -79,9 +75,9 @@ def test_the_contact_of_an_organization_is_kept(words: Any) -> None:
     assert (contact.email, contact.page) == ("geodienste@rostock.de", None)
 
 
-def test_the_contact_of_a_person_is_not_kept(words: Any) -> None:
-    packages = documents("ckan-samples", words)
-    inventory = documents("pod-inventory", words)
+def test_the_contact_of_a_person_is_not_kept() -> None:
+    packages = documents("ckan-samples")
+    inventory = documents("pod-inventory")
 
     assert {
         name.value for item in packages for contact in item.contacts for name in contact.names
@@ -124,16 +120,16 @@ def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(
     assert own.issued == "1981"
 
 
-def test_a_catalogue_keeps_languages_and_formats_of_older_profiles(words: Any) -> None:
-    item = of_title("dcat-endpoint", "A test dataset on your catalogue", words)
+def test_a_catalogue_keeps_languages_and_formats_of_older_profiles() -> None:
+    item = of_title("dcat-endpoint", "A test dataset on your catalogue")
 
     assert set(item.languages) == {"ca", "en", "es"}  # dc:language
     # dct:format [rdf:value "text/csv"]
     assert {file.form for file in item.files} == {"text/csv", "text/html"}
 
 
-def test_a_catalogue_keeps_checksums_of_files(words: Any) -> None:
-    files = [file for item in documents("dcat-germany", words) for file in item.files]
+def test_a_catalogue_keeps_checksums_of_files() -> None:
+    files = [file for item in documents("dcat-germany") for file in item.files]
 
     digests = [file.checksum for file in files if file.checksum]
     assert digests
