@@ -8,7 +8,9 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import npm
 import pytest
 from processes import ELSEWHERE
@@ -26,6 +28,21 @@ pytest_plugins = (
 )  # fmt: skip
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
 preload(traced_fields, parse_members, encode_webp, read_lines)  # else each bounded call loads them
+_compile, _codes = jinja2.Environment.compile, dict[tuple[object, ...], object]()
+
+
+def _compile_once(environment: jinja2.Environment, source: Any, *names: Any) -> Any:
+    """Return the code of a template: each app that a test creates has templates of its own, and to
+    compile those of a page takes longer than most tests.
+    """
+    options = (environment.finalize, environment.autoescape, *environment.filters)
+    key = (source, *names, *environment.extensions, *options)
+    if key not in _codes:
+        _codes[key] = _compile(environment, source, *names)
+    return _codes[key]
+
+
+jinja2.Environment.compile = _compile_once  # type: ignore[assignment,method-assign]
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ARCHITECTURE = "tests/architecture/"
