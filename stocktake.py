@@ -267,7 +267,6 @@ def configure(
     proxies: Annotated[str, option("STOCKTAKE_TRUSTED_PROXIES")] = "",
     public_url: Annotated[str, option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, option("STOCKTAKE_RELEASES")] = "",
-    semantic_search: Annotated[str, option("STOCKTAKE_SEMANTIC_SEARCH")] = "",
     comments: Annotated[str, option("STOCKTAKE_COMMENTS")] = "",
     hub: Annotated[str, option("STOCKTAKE_WEBSUB_HUB")] = "",
     smtp: Annotated[str, option("STOCKTAKE_SMTP_URL")] = "",

@@ -42,7 +42,6 @@ class Settings:
         "STOCKTAKE_GRAPH_STORE_URL": "Graph Store Protocol URL of the external store, for bulk loads. Default: load with SPARQL updates.",
         "STOCKTAKE_TRUSTED_PROXIES": "Trusted reverse proxies: addresses or networks, comma-separated (their X-Forwarded-For is honoured).",
         "STOCKTAKE_PUBLIC_URL": "Public URL of this server, e.g. https://stocktaking.example. Absolute links begin with it.",
-        "STOCKTAKE_SEMANTIC_SEARCH": "on: searches also find what has the same meaning, in any language (extra topics). Default: off.",
         "STOCKTAKE_COMMENTS": "on: readers may comment on posts, and moderators accept each comment before it is shown. Default: off.",
         "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
         "STOCKTAKE_SMTP_URL": "Mail server for alerts: smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS (STARTTLS), or smtps:.",
@@ -61,7 +60,6 @@ class Settings:
     limits: str = ""
     proxies: str = ""
     releases: str = ""
-    semantic_search: bool = False
     comments: bool = False
     hub: str = ""
     smtp: str = ""
@@ -100,7 +98,6 @@ class Settings:
             "STOCKTAKE_TRUSTED_PROXIES": self.proxies,
             "STOCKTAKE_PUBLIC_URL": self.public_url,
             "STOCKTAKE_RELEASES": self.releases,
-            "STOCKTAKE_SEMANTIC_SEARCH": "on" if self.semantic_search else "",
             "STOCKTAKE_COMMENTS": "on" if self.comments else "",
             "STOCKTAKE_WEBSUB_HUB": self.hub,
             "STOCKTAKE_SMTP_URL": self.smtp,

@@ -30,7 +30,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.harvesting.terminal import network_settings, notification_channels
 from command_line.problems import LedgerProblems
-from command_line.publishing.publish import can_search_by_meaning
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
@@ -155,13 +154,12 @@ def build_site(
         problem_store,
         subscription_store,
     )
-    limits, with_vectors = read(settings.limits), can_search_by_meaning(settings)
+    limits = read(settings.limits)
     service = QueryService(
         settings.data,
         Iris(settings.base),
         limits,
         elsewhere=settings.elsewhere,
-        semantic_search=with_vectors,
     )
     return create_app(service, about)
 

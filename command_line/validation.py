@@ -80,7 +80,6 @@ class SettingValues(TypedDict):
     proxies: str
     public_url: str
     releases: str
-    semantic_search: str
     comments: str
     hub: str
     smtp: str
@@ -116,7 +115,6 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         proxies=_proxies(values["proxies"]),
         public_url=_public_url(values["public_url"]),
         releases=_releases(values["releases"]),
-        semantic_search=_is_on("STOCKTAKE_SEMANTIC_SEARCH", values["semantic_search"]),
         comments=_is_on("STOCKTAKE_COMMENTS", values["comments"]),
         hub=_hub(values["hub"]),
         smtp=_smtp(values["smtp"]),

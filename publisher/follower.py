@@ -144,7 +144,6 @@ def follow_embedded(
             options.status,
             options.graph,
             report=reports.reason,
-            with_vectors=options.vectors,
         )
         history.ensure_running()
         while True:
@@ -217,7 +216,6 @@ def follow_external(
                     options.status,
                     options.graph,
                     report=reports.reason,
-                    with_vectors=options.vectors,
                 )
             ) as runner:
                 _step_until_checked(runner, check, history, reports, outage)
@@ -277,9 +275,6 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
         "--history",
         type=Path,
         help="folder of the change history; default: history/ in the folder of the store",
-    )
-    parser.add_argument(
-        "--vectors", action="store_true", help="keep vectors of the texts, for searches by meaning"
     )
     parser.add_argument(
         "--external",

@@ -35,23 +35,6 @@ app = typer.Typer(no_args_is_help=True)
 _err = Console(stderr=True)
 
 
-def can_search_by_meaning(settings: Settings) -> bool:
-    """Return whether searches by meaning are wanted and possible. A model that is missing or
-    damaged is logged; all else works.
-    """
-    if not settings.semantic_search:
-        return False
-    embedding = import_module("languages.embedding")  # late, since the check reads the model
-    try:
-        embedding.check_model()
-    except embedding.ModelError as error:
-        log.error(
-            "search by meaning is off", setting="STOCKTAKE_SEMANTIC_SEARCH", reason=str(error)
-        )
-        return False
-    return True
-
-
 def run_mcp(settings: Settings, url: str) -> None:
     """Answer an AI assistant on standard input and output until the input ends. Links begin with
     *url*.
@@ -61,14 +44,12 @@ def run_mcp(settings: Settings, url: str) -> None:
     async def answer() -> None:
         limits = read(settings.limits)
         external = settings.elsewhere
-        with_vectors = can_search_by_meaning(settings)
         service = QueryService(
             settings.data,
             Iris(settings.base),
             limits,
             readers=1,
             elsewhere=external,
-            semantic_search=with_vectors,
         )
         async with service as opened:
             await module.run_on_standard_streams(module.create_server(opened, url))

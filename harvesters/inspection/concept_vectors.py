@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from languages.embedding import Vectors, check_model, embed, embed_query
+from harvesters.mappings.topics.embedding import Vectors, check_model, embed, embed_query
 
 SHIPPED = Path(__file__).with_name("concept_vectors.npz")
 Embed = Callable[[Sequence[str]], Vectors]
 
 
 def embed_names(names: Sequence[str]) -> Vectors:
-    """Return a row for each name, as ``embed`` does; shipped ones are read. Raises ModelError as
+    """Return a row for each name, as ``embed`` does; shipped ones are read. Raises HarvestError as
     ``check_model`` does.
     """
     return _embed(names, "name", embed)
@@ -25,7 +25,7 @@ def embed_names(names: Sequence[str]) -> Vectors:
 
 def embed_words(words: Sequence[str]) -> Vectors:
     """Return a row for each word of a search, as ``embed_query`` does; shipped ones are read.
-    Raises ModelError as ``check_model`` does.
+    Raises HarvestError as ``check_model`` does.
     """
     return _embed(words, "word", _embed_queries)
 

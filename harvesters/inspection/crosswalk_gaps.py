@@ -13,10 +13,11 @@ import numpy as np
 from pyoxigraph import Literal, RdfFormat, parse
 from rapidfuzz import fuzz, process
 
+from harvesters.errors import HarvestError
 from harvesters.inspection.concept_vectors import SHIPPED, embed_names, embed_words, write
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from languages.embedding import ModelError, Vectors, check_model, embed_query
+from harvesters.mappings.topics.embedding import Vectors, check_model, embed_query
 from vocab.countries import AREA
 from vocab.crosswalks import matches_by_word
 from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept
@@ -186,7 +187,7 @@ def _near_in_meaning(
         return ()
     try:
         check_model()
-    except ModelError:
+    except HarvestError:
         return ()
     vectors, concept_iris = _meanings(field, iris.base)
     if not concept_iris:

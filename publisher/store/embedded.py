@@ -227,12 +227,10 @@ def open_runner(
     status_graph: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Callable[[str], None] = ignore_report,
-    *,
-    with_vectors: bool = False,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its columns, facets and search index,
-    and vectors if *with_vectors*.
+    """Open the store in *folder* (as ``EmbeddedStore``) with its columns, facets and search
+    index.
     """
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
     columns = ColumnUpdater(folder / "columns", reader, store.status_graph)
-    return Runner(store, columns, open_indexes(folder, reader, columns, with_vectors=with_vectors))
+    return Runner(store, columns, open_indexes(folder, reader, columns))

@@ -24,8 +24,7 @@ SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 
 
 class FollowerProcess:
-    """The follower of the journal in *data*, which writes the store in *store_folder*,
-    *with_vectors* for searches by meaning or not.
+    """The follower of the journal in *data*, which writes the store in *store_folder*.
 
     *secrets*: environment variables with the URLs of an external store, None for the embedded
     store.
@@ -40,8 +39,6 @@ class FollowerProcess:
         store_folder: Path,
         iris: Iris,
         secrets: Mapping[str, str] | None,
-        *,
-        with_vectors: bool = False,
     ) -> None:
         self.projections: dict[str, dict[str, object]] = {}
         self.reason = ""
@@ -54,7 +51,6 @@ class FollowerProcess:
             *folders,
             *history,
             *(["--external"] if secrets else []),
-            *(["--vectors"] if with_vectors else []),
         )
 
     async def run(self) -> None:

@@ -70,14 +70,12 @@ class QueryService:
         readers: int | None = None,
         follow: bool = True,
         elsewhere: StoreURLs | None = None,
-        semantic_search: bool = False,
     ) -> None:
         self.data = data
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.history = data / "store" / "history"  # the folder of the change history
-        self.semantic_search = semantic_search
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
         # how many of these will be published: none if a mirror refused the next one
@@ -91,9 +89,7 @@ class QueryService:
         self._external = elsewhere.environment() if elsewhere else None
         self._fork_server = self._create_fork_server()
         self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
-        self.follower = FollowerProcess(
-            data, self._folder, iris, self._external, with_vectors=semantic_search
-        )
+        self.follower = FollowerProcess(data, self._folder, iris, self._external)
         self.probe = self._create_probe()
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.

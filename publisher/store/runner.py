@@ -16,7 +16,6 @@ from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.projection import Projection, SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
-from publisher.projections.search.vector_updater import VectorUpdater
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.snapshots import ProjectionPaths, Snapshot, has_indexes, newest_snapshot, prune
 from publisher.store.thread_priority import lower_thread_priority
@@ -134,17 +133,9 @@ class Runner(Generic[StoreT]):
         self.store.close()
 
 
-def open_indexes(
-    folder: Path, reader: JournalReader, columns: ColumnUpdater, *, with_vectors: bool
-) -> list[Projection]:
-    """Open the facets and the search index in *folder*, and the vectors if *with_vectors*; they read
-    *columns*.
-    """
-    source = columns.statements
-    indexes: list[Projection] = [
-        FacetUpdater(folder / "tables", reader, source),
-        SearchUpdater(folder / "text", reader, source),
+def open_indexes(folder: Path, reader: JournalReader, columns: ColumnUpdater) -> list[Projection]:
+    """Open the facets and the search index in *folder*; they read *columns*."""
+    return [
+        FacetUpdater(folder / "tables", reader, columns.statements),
+        SearchUpdater(folder / "text", reader, columns.statements),
     ]
-    if with_vectors:
-        indexes.append(VectorUpdater(folder / "vectors", reader, source))
-    return indexes

@@ -30,12 +30,11 @@ _LAST_REMOVED = "last-removed"
 
 
 class ProjectionPaths(NamedTuple):
-    """The folders of the published search index, facet tables, columns and vectors."""
+    """The folders of the published search index, facet tables and columns."""
 
     text: Path
     tables: Path
     columns: Path
-    vectors: Path
 
     @classmethod
     def below(cls, folder: Path) -> ProjectionPaths:
@@ -44,7 +43,6 @@ class ProjectionPaths(NamedTuple):
             folder / "text" / "shown",
             folder / "tables" / "shown",
             folder / "columns" / "shown",
-            folder / "vectors" / "shown",
         )
 
 
@@ -55,10 +53,10 @@ class Snapshot:
 
     *status* is a digest of the status graph, which changes without a journal entry. *modified* is
     the time of the last change in whole seconds since 1970; it increases with every change, even if
-    two happen within one second. *text*, *tables*, *columns* and *vectors* are the numbers of the
-    last entries in the search index, the facet tables, the columns and the vectors, -1 if there is
-    none. *applying* is the number of the entry that is being loaded into an external store, 0 if
-    there is none: answers may contain a part of it.
+    two happen within one second. *text*, *tables* and *columns* are the numbers of the last entries
+    in the search index, the facet tables and the columns, -1 if there is none. *applying* is the
+    number of the entry that is being loaded into an external store, 0 if there is none: answers may
+    contain a part of it.
     """
 
     number: int
@@ -71,7 +69,6 @@ class Snapshot:
     text: int = -1
     tables: int = -1
     columns: int = -1
-    vectors: int = -1
     applying: int = 0
 
     @property
@@ -85,7 +82,6 @@ class Snapshot:
         same quads.
         """
         version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
-        version += f"-{self.vectors}" if self.vectors >= 0 else ""
         return f"{version}-{self.number}" if self.applying else version
 
 
@@ -96,11 +92,8 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
     has_tables = snapshot.tables == read_position(paths.tables)
-    has_others = (snapshot.columns, snapshot.vectors) == (
-        read_position(paths.columns),
-        read_position(paths.vectors),
-    )
-    if not (is_searchable and has_tables and has_others):
+    has_columns = snapshot.columns == read_position(paths.columns)
+    if not (is_searchable and has_tables and has_columns):
         return False
     # columns with another status graph have the same position
     return snapshot.columns < 0 or is_linked(paths.columns, Path(snapshot.path) / "columns")
@@ -161,7 +154,6 @@ def _create(
     text = search.link_published(indexes.text, part / "text") if indexes else -1
     tables = link_published(indexes.tables, part / "tables") if indexes else -1
     columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    vectors = link_published(indexes.vectors, part / "vectors") if indexes else -1
     snapshot = replace(
         state,
         number=number,
@@ -169,7 +161,6 @@ def _create(
         text=text,
         tables=tables,
         columns=columns,
-        vectors=vectors,
     )
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:

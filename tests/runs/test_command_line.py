@@ -163,7 +163,7 @@ def test_help_of_a_lazy_command_is_that_of_its_module(
     [("STOCKTAKE_SUORCES", "x"), ("STOCKTAKE_BASE", "no address"), ("STOCKTAKE_BASE", "https://example.org/without-slash"),
      ("STOCKTAKE_LEDGER", "no url"), ("STOCKTAKE_CONTACT", "two\nlines"), ("STOCKTAKE_SHAPES_ENGINE", "guess"),
      ("STOCKTAKE_DATA", __file__), ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"), ("STOCKTAKE_RELEASES", "monthly"),
-     ("STOCKTAKE_SEMANTIC_SEARCH", "maybe"), ("STOCKTAKE_LOG_FORMAT", "xml"), ("STOCKTAKE_COMMENTS", "perhaps"),
+     ("STOCKTAKE_LOG_FORMAT", "xml"), ("STOCKTAKE_COMMENTS", "perhaps"),
      ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"), ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
      ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"), ("STOCKTAKE_WORKER_PROCESSES", "-1"),
      ("STOCKTAKE_DASK", "http://host:8786"), ("STOCKTAKE_NAME", "two\nlines"), ("STOCKTAKE_LOGO", "nowhere.svg"),
@@ -193,7 +193,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *",
     )  # fmt: skip
     settings = Settings(
-        *whole, semantic_search=True, comments=True, log_format="json", hub="https://hub.example/", store="s3://bucket/x", processes=3,
+        *whole, comments=True, log_format="json", hub="https://hub.example/", store="s3://bucket/x", processes=3,
         dask="tcp://d:1", elsewhere=StoreURLs("http://x/query", "http://x/update", "http://x/graphs"), name="Ours", logo=Path("/x.png"),
         public_url="https://public.example", smtp="smtp://mail.example?from=a@example.org", oidc="https://us:secret@login.example/",
         webhook_secret="hidden",
@@ -206,7 +206,7 @@ def test_child_processes_receive_the_same_settings() -> None:
         "STOCKTAKE_BASE": "https://example.org/", "STOCKTAKE_LEDGER": "sqlite:///x", "STOCKTAKE_ALLOW_HOSTS": "a,b",
         "STOCKTAKE_CONTACT": "me", "STOCKTAKE_SHAPES_ENGINE": "reference", "STOCKTAKE_QUERY_LIMITS": "rows=9",
         "STOCKTAKE_TRUSTED_PROXIES": "::1", "STOCKTAKE_RELEASES": "0 4 1 * *", "STOCKTAKE_PUBLIC_URL": "https://public.example",
-        "STOCKTAKE_SEMANTIC_SEARCH": "on", "STOCKTAKE_COMMENTS": "on", "STOCKTAKE_LOG_FORMAT": "json",
+        "STOCKTAKE_COMMENTS": "on", "STOCKTAKE_LOG_FORMAT": "json",
         "STOCKTAKE_WEBSUB_HUB": "https://hub.example/", "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x", "STOCKTAKE_NAME": "Ours",
         "STOCKTAKE_OIDC_URL": "https://us:secret@login.example/", "STOCKTAKE_SMTP_URL": "smtp://mail.example?from=a@example.org",
         "STOCKTAKE_WEBHOOK_SECRET": "hidden", "STOCKTAKE_LOGO": "/x.png", "STOCKTAKE_SPARQL_URL": "http://x/query",

@@ -25,10 +25,10 @@ from harvesters.inspection.crosswalk_gaps import (
     find_gaps,
     texts_to_ship,
 )
+from harvesters.mappings.topics.embedding import check_model, embed
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
-from languages.embedding import check_model, embed
 from stocktake import app
 from vocab.curated_words import CuratedWord, resolve_concept, short_name
 from vocab.iris import BASE, Iris

@@ -57,7 +57,6 @@ from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Matches, Searcher, open_searcher
 from publisher.projections.search.snippet import Marker, best_text, build_marker
 from publisher.projections.search.spelling import suggest_spelling
-from publisher.projections.search.vector_index import add_near
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
@@ -282,8 +281,6 @@ def _matching(
     if not words:
         return tables, index, filters, Matches(0, {}, False)
     matches = index.matches(SearchRequest(words, first=search_parameters.first), REACH)
-    if service.semantic_search:
-        matches = add_near(matches, index, service.current.path, words)
     return tables, index, replace(filters, words=words, among=tuple(matches.scores)), matches
 
 

@@ -186,13 +186,10 @@ def open_external_runner(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = time.sleep,
     report: Callable[[str], None] = ignore_report,
-    *,
-    with_vectors: bool = False,
 ) -> Runner[RemoteStore]:
-    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*: facets, search,
-    and vectors if *with_vectors*. They read columns, which are not published: the store answers
-    queries.
+    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*, facets and
+    search. They read columns, which are not published: the store answers queries.
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     columns = ColumnUpdater(folder / "columns", reader, are_published=False)
-    return Runner(store, columns, open_indexes(folder, reader, columns, with_vectors=with_vectors))
+    return Runner(store, columns, open_indexes(folder, reader, columns))
