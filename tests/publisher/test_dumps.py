@@ -126,17 +126,6 @@ async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
     return client
 
 
-async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:
-    async with await _client(world, tmp_path) as client:
-        listing = await client.get("/dumps/")
-        whole = await client.get("/dumps/stocktake-3.nq.gz")
-        response = await client.get("/dumps/stocktake-3.nq.gz.sha256")
-
-    assert "stocktake-3.ttl.gz" in listing.text
-    assert whole.headers["content-type"] == "application/gzip"
-    assert response.text.split()[0] == hashlib.sha256(whole.content).hexdigest()
-
-
 def test_a_damaged_sum_is_not_shown_and_stops_no_page(world: Path, tmp_path: Path) -> None:
     dump, *_ = write_dumps(Journal(world / "journal"), tmp_path)
     assert set(read_checksums([dump])) == {dump.name}

@@ -121,12 +121,3 @@ async def test_unknown_record_is_404_and_too_many_requests_429(service: QuerySer
     assert page.status_code == 404
     assert "nothing to explain" in page.text
     assert data == [404, 404, 429]
-
-
-@session_loop
-async def test_server_without_the_command_shows_the_form(service: QueryService) -> None:
-    async with asking(create_app(service)) as client:
-        page = await client.get("/explain", headers={"Accept": "text/html"})
-
-    assert page.status_code == 200
-    assert 'name="property"' in page.text

@@ -18,22 +18,6 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-async def test_health_states_position_quads_and_lag(
-    client: httpx.AsyncClient, service: QueryService
-) -> None:
-    answer = await client.get("/health")
-
-    body = answer.json()
-
-    assert answer.status_code == 200
-    assert (body["status"], body["position"], body["quads"], body["lag"]) == (
-        "ok",
-        3,
-        service.current.quads,
-        0,
-    )
-
-
 @pytest.mark.smoke
 async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)

@@ -12,34 +12,6 @@ from publisher.http.pages.static_files import static_url
 from publisher.portal.routes import home
 
 
-async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/", headers={"Accept": "text/html"})).text
-
-    assert (
-        '<dt>Initiatives</dt><dd><a href="/search?kind=initiative"><bdi>122</bdi></a></dd>' in page
-    )
-    assert [
-        link
-        for link in ("/source/demo", "/sparql", "/dumps/", "/topics", "/data", "/matrix")
-        if f'href="{link}"' not in page
-    ] == []
-
-
-async def test_the_front_page_states_a_finding_and_draws_the_matrix(
-    client: httpx.AsyncClient,
-) -> None:
-    page = (await client.get("/", headers={"Accept": "text/html"})).text
-
-    assert re.search(
-        r'<p class="finding">122 initiatives in 1 country or area; most common SDG: [^<]+; most common action line: ',
-        page,
-    )
-    assert re.search(
-        r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+[^"]*">',
-        page,
-    )
-
-
 @session_loop
 async def test_the_front_page_states_no_number_that_is_not_counted_yet(
     inside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -186,13 +186,6 @@ async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClie
     assert (answer.status_code, "Lost project" in answer.text) == (410, True)
 
 
-async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
-    for path in (f"/{RECORD}", "/data/initiative/demo/a%2F1.ttl", "/source/demo"):
-        results = {item["rel"] for _, item in links((await client.get(path)).headers["link"])}
-
-        assert {"original", "timegate", "timemap"} <= results
-
-
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/{RECORD}", headers={"Accept": "text/html"})).text
 

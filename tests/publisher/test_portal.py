@@ -69,19 +69,6 @@ async def test_a_page_is_whole_without_scripts_and_names_its_language(
     assert text.count("<h1") == 1
 
 
-@each("path", PAGES)
-async def test_a_page_is_in_the_language_of_its_reader(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    arabic = await page(client, path, **{"Accept-Language": "ar"})
-    french = await page(client, f"{path}?lang=fr")
-
-    assert '<html lang="ar" dir="rtl">' in arabic
-    assert ">استكشاف</a>" in arabic
-    assert '<html lang="fr" dir="ltr">' in french
-    assert ">Explorer</a>" in french
-
-
 @each(
     "path, section, entry",
     [("/map", "Explore", "Map"), ("/scheme/action-line/C4", "Topics", "Action lines"), ("/sparql", "Data", "Query"),

@@ -12,7 +12,6 @@ import pytest
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.pages.static_files import static_url
 from publisher.http.pages.templating import Pages
-from publisher.http.security_headers import CONTENT_SECURITY_POLICY
 from publisher.limits import Limits
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
@@ -69,13 +68,6 @@ def test_the_page_offers_the_releases(tmp_path: Path) -> None:
 
     assert 'data-releases="[3, 2]"' in page
     assert '<option value="3">Release 3</option>' in page
-
-
-async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql", headers=HTML)
-
-    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -346,14 +346,6 @@ async def test_a_preview_may_be_framed_and_other_pages_may_not(client: httpx.Asy
     assert page.headers["x-frame-options"] == "DENY"
 
 
-async def test_the_view_of_an_entity_is_its_page(client: httpx.AsyncClient) -> None:
-    thing = await client.get("/reconcile/view", params={"id": CLINICS})
-    concept = await client.get("/reconcile/view", params={"id": KENYA})
-
-    assert (thing.status_code, thing.headers["location"]) == (303, "/page/initiative/demo/a%2F1")
-    assert concept.headers["location"] == f"/concept?iri={KENYA}"
-
-
 @each(
     "path",
     ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"],

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -21,8 +20,7 @@ from app_client import asking, served
 from column_store import comparable, solutions
 from minisign import PublicKey, Signature
 from publish_fixture import copy_data
-from pyoxigraph import NamedNode, RdfFormat, Store
-from rdf_terms import value
+from pyoxigraph import RdfFormat, Store
 from rows import each
 from waiting import wait_until_async
 
@@ -100,56 +98,6 @@ async def pinned(
     return result
 
 
-async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:
-    page = await client.get("/releases/", headers=HTML)
-    output = await client.get("/releases/", headers={"Accept": "application/json"})
-
-    assert "Release 3" in page.text
-    assert "withdrawn" in page.text
-    assert [
-        (item["number"], item["position"], item["kept"]) for item in output.json()["releases"]
-    ] == [
-        (3, 5, True),
-        (2, 4, True),
-        (1, 3, False),
-    ]
-
-
-async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
-    page = await client.get("/release/3", headers=HTML)
-    same = await client.get("/releases/3/", headers=HTML)
-    forms = [
-        await client.get(f"/release/3.{suffix}")
-        for suffix in ("ttl", "nt", "jsonld", "rdf", "json", "html")
-    ]
-    store = Store()
-    store.load(forms[0].content, RdfFormat.TURTLE)
-
-    iri = NamedNode(IRIS.release(3))
-    previous = {
-        value(item.object)
-        for item in store.quads_for_pattern(
-            iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None
-        )
-    }
-    files = {
-        value(item.object)
-        for item in store.quads_for_pattern(
-            iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None
-        )
-    }
-    assert previous == {IRIS.release(2)}
-    assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
-    assert [form.status_code for form in forms] == [200] * 6
-    links = same.text.replace('"/releases/3/?lang=', '"/release/3?lang=').replace(
-        '/releases/" aria-current="page"', '/releases/"'
-    )
-    # the form for a problem with this page
-    links = links.replace("record=%2Freleases%2F3%2F", "record=%2Frelease%2F3")
-    assert page.text == links
-    assert "minisign -Vm FILE -P" in page.text
-
-
 async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient) -> None:
     manifest = (await client.get("/releases/3/release.json")).json()
     answer = await client.get(FILE)
@@ -206,19 +154,6 @@ async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) 
     again = await client.get(FILE, headers={"If-None-Match": first.headers["etag"]})
 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
-
-
-async def test_a_release_shows_files_then_changes_without_zeros(
-    client: httpx.AsyncClient,
-) -> None:
-    page = (await client.get("/release/3", headers=HTML)).text
-    first = (await client.get("/release/1", headers=HTML)).text
-    changes = first.partition("<h2>Changes")[2].partition("</table>")[0]
-    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in changes.split("<tr>")[3:]]
-
-    assert page.index("<h2>Files</h2>") < page.index("<h2>Changes")
-    assert [row[-4:] for row in rows if row[-4:] == ["0"] * 4] == []
-    assert rows
 
 
 async def test_changes_by_action_line_are_in_the_order_of_the_lines() -> None:

@@ -11,17 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pyoxigraph import QuerySolutions, Store
 from rows import each
 from typer.testing import CliRunner
 
-from publisher.app import create_app
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
 from publisher.releases.tables.release_tables import tables_folder
-from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release, write_manifest
 from stocktake import app
@@ -251,27 +248,6 @@ def test_the_command_names_the_files_that_it_wrote(data: Path) -> None:
         "report.css",
         "report.json",
     ]
-
-
-async def test_reports_are_listed_and_served(data: Path, report: Report) -> None:
-    site = create_app(QueryService(data, IRIS))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True
-    ) as client:
-        page = await client.get("/reports/", headers={"Accept": "text/html"})
-        rows = await client.get("/reports/", headers={"Accept": "application/json"})
-        whole = await client.get(f"/reports/{report.name}/")
-        printed = await client.get(f"/reports/{report.name}/report.pdf")
-        none = await client.get("/reports/release-1.en/../../journal/lock")
-        other = await client.get("/reports/release-9.en/report.html")
-
-    assert f"/reports/{report.name}/report.pdf" in page.text
-    assert {item["name"] for item in rows.json()["reports"]} == {
-        item.name for item in list_reports(data / "reports")
-    }
-    assert "WSIS Stocktaking report" in whole.text
-    assert printed.headers["content-type"] == "application/pdf"
-    assert (none.status_code, other.status_code) == (404, 404)
 
 
 def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(

@@ -26,20 +26,6 @@ async def test_a_query_is_put_by_get(client: httpx.AsyncClient) -> None:
     assert answer.json()["results"]["bindings"][0]["title"]["value"] == "Community network 1"
 
 
-async def test_a_query_is_put_by_a_form(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/sparql", data={"query": TITLE})
-
-    assert "Community network 1" in answer.text
-
-
-async def test_a_query_is_put_by_its_own_media_type(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/sparql", content=TITLE, headers={"Content-Type": "application/sparql-query"}
-    )
-
-    assert "Community network 1" in answer.text
-
-
 async def test_head_is_answered(client: httpx.AsyncClient) -> None:
     answer = await client.head("/sparql", params={"query": TITLE})
 
@@ -197,36 +183,12 @@ async def test_no_query_is_a_bad_request(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 400
 
 
-async def test_two_queries_are_a_bad_request(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/sparql?" + urlencode([("query", TITLE), ("query", "ASK {}")]))
-
-    assert answer.status_code == 400
-
-
-async def test_a_body_of_another_kind_is_unsupported(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/sparql", content="{}", headers={"Content-Type": "application/json"}
-    )
-
-    assert answer.status_code == 415
-
-
 @each("method", ["PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: str) -> None:
     answer = await client.request(method, "/sparql")
 
     assert answer.status_code == 405
     assert "POST" in answer.headers["allow"]
-
-
-async def test_a_query_that_is_no_utf_8_is_a_bad_request(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/sparql",
-        content=b"ASK { ?s ?p '\xff' }",
-        headers={"Content-Type": "application/sparql-query"},
-    )
-
-    assert answer.status_code == 400
 
 
 async def test_a_query_too_long_is_too_large(client: httpx.AsyncClient) -> None:

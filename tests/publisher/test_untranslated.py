@@ -39,6 +39,7 @@ NAMES = {
 }  # fmt: skip
 # attributes that people read or hear
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")
+EMPTY = ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line")
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
 # pages that show statements as they are
 VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")
@@ -69,19 +70,7 @@ class Texts(HTMLParser):
             or ("dir" in results and tag not in ("html", "input"))
             or (tag == "a" and "lang" in results)
         )
-        if tag not in (
-            "meta",
-            "link",
-            "input",
-            "img",
-            "br",
-            "col",
-            "rect",
-            "path",
-            "circle",
-            "hr",
-            "line",
-        ):
+        if tag not in EMPTY:
             self._stack.append(data)
             self._depth += data
         if not self._depth and not data:
@@ -90,23 +79,7 @@ class Texts(HTMLParser):
             self.links.append(results["href"].partition("#")[0])
 
     def handle_endtag(self, tag: str) -> None:
-        if (
-            tag
-            not in (
-                "meta",
-                "link",
-                "input",
-                "img",
-                "br",
-                "col",
-                "rect",
-                "path",
-                "circle",
-                "hr",
-                "line",
-            )
-            and self._stack
-        ):
+        if tag not in EMPTY and self._stack:
             self._depth -= self._stack.pop()
 
     def handle_data(self, data: str) -> None:

@@ -111,18 +111,3 @@ def _links(store: Store) -> dict[tuple[str, str], int]:
         void:objectsTarget [ void:uriSpace ?space ] }}"""
     )
     return {(row["name"].value, row["space"].value): int(row["n"].value) for row in solutions(rows)}
-
-
-async def test_the_endpoint_is_named(client: httpx.AsyncClient) -> None:
-    store = Store()
-    store.load(
-        (await client.get("/.well-known/void", headers={"Accept": "text/html"})).content,
-        RdfFormat.TURTLE,
-    )
-
-    named = [
-        quad.object
-        for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "sparqlEndpoint"), None)
-    ]
-
-    assert named == [NamedNode(f"{BASE}sparql")]

@@ -200,12 +200,6 @@ def test_picture_of_another_installation_is_a_link_and_not_loaded(still: Still) 
     assert 'src="https://other.example' not in page
 
 
-def test_a_calendar_that_is_held_is_not_sent_again(still: Still) -> None:
-    etag = still[1].get("/feeds/events.ics").headers["etag"]
-
-    assert still[1].get("/feeds/events.ics", headers={"If-None-Match": etag}).status_code == 304
-
-
 def test_the_activities_are_pages_that_lead_on_and_never_change_once_full(still: Still) -> None:
     whole = still[1].get("/activities").json()
 
@@ -264,13 +258,6 @@ def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Stil
     assert SLICE <= 50_000
 
 
-def test_robots_txt_names_the_sitemap_and_disallowed_paths(still: Still) -> None:
-    lines = still[1].get("/robots.txt").text.splitlines()
-
-    assert f"Sitemap: {still[1].base_url}/sitemap.xml" in lines
-    assert {"User-agent: *", "Disallow: /sparql", "Disallow: /admin"} <= set(lines)
-
-
 def test_security_txt_states_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
     results = dict(
         line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines()
@@ -309,10 +296,3 @@ def test_a_page_leads_to_the_feed_of_its_things(still: Still, page: str, feed: s
     )
     assert still[1].get(feed).status_code == 200
     assert 'type="application/atom+xml"' in answer.text
-
-
-def test_each_feed_is_a_service_of_the_catalogue(still: Still) -> None:
-    text = still[1].get("/catalog.nt").text
-
-    for path in ("oai", "ldes", "feeds/all.atom", "activities", "feeds/events.ics"):
-        assert f"<http://www.w3.org/ns/dcat#endpointURL> <{IRIS.base}{path}>" in text

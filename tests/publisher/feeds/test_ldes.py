@@ -79,19 +79,6 @@ def shapes(file: Path) -> Graph:
     return out
 
 
-def test_the_stream_states_its_shape_its_paths_and_its_views(still: Still) -> None:
-    result = quads(still, "/ldes")
-    host = str(still[1].base_url).rstrip("/")
-
-    assert objects(result, f"{TREE}view") == [f"{host}/ldes/time", f"{host}/ldes/latest"]
-    assert objects(result, f"{TREE}shape") == [f"{host}/ldes/shape"]
-    assert objects(result, f"{LDES}timestampPath") == ["http://www.w3.org/ns/prov#generatedAtTime"]
-    assert objects(result, f"{LDES}versionOfPath") == ["http://purl.org/dc/terms/isVersionOf"]
-    assert objects(result, f"{LDES}versionDeleteObject") == [
-        "https://www.w3.org/ns/activitystreams#Delete"
-    ]
-
-
 def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> None:
     data, shapes = Graph(), Graph()
     results = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
