@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -74,9 +75,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield open_once
 
 
-# seeds of queries that end the process: pyoxigraph's order of their values is not total, which Rust's
-# sort refuses
-PANICS = (3844,)
+# The store lets no path of no steps begin or end at a term that no triple has, against section 18.4
+# of https://www.w3.org/TR/sparql11-query/: with the columns it does.
+ZERO_STEPS = re.compile(r"[>)][*?] ")
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PER_DATA))
@@ -114,8 +115,9 @@ def _equal_answers(seeds: range, folder: Path) -> int:
     """
     stored = random_quads(Random(seeds[0]))
     store, compiled = merged_store(stored), 0
+    nodes = {str(node) for quad in stored for node in (quad.subject, quad.object)}
     with closing(columns_of(stored, folder)) as columns:
-        for seed in (seed for seed in seeds if seed not in PANICS):
+        for seed in seeds:
             random = Random(seed)
             try:
                 query = in_written_order(QueryGenerator(random).query())
@@ -123,6 +125,8 @@ def _equal_answers(seeds: range, folder: Path) -> int:
             except SyntaxError:  # two BIND of a group have the same variable
                 continue
             for bindings in ({}, _random_binding(query, random)):
+                if ZERO_STEPS.search(query) and not nodes.issuperset(bindings.values()):
+                    continue
                 try:
                     answer = solutions(columns.answer(columns.compile(query, None, bindings)))
                 except NotCompiled:
