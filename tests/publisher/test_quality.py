@@ -217,9 +217,9 @@ def test_every_pattern_is_a_query_of_its_own() -> None:
 
 @session_loop
 async def test_the_history_has_the_releases_whose_stores_are_here(
-    world: Path, service: QueryService, tmp_path: Path
+    level: Path, service: QueryService, tmp_path: Path
 ) -> None:
-    data = shutil.copytree(world, tmp_path / "data")
+    data = shutil.copytree(level, tmp_path / "data")
     builder.build_release(data, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     release = get_release(data / "releases", 1)
     assert release is not None

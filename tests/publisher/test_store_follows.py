@@ -172,7 +172,8 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk
 def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
     ordinary = "os.getuid() or os.setuid(65534)"  # root may lower a nice value, nobody else
     imports = "import os; from publisher.store.thread_priority import lower_thread_priority"
-    code = f"{imports}; {ordinary}; os.nice({started}); lower_thread_priority(); print(os.nice(0))"
+    begin = f"os.setpriority(os.PRIO_PROCESS, 0, {started})"
+    code = f"{imports}; {begin}; {ordinary}; lower_thread_priority(); print(os.nice(0))"
 
     completed = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
