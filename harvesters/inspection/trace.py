@@ -279,7 +279,13 @@ def _trace_origins(
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped:
-            behind = fields_behind(line, traces) or alternatives.find(line)
+            behind = fields_behind(line, traces)
+            # without a required field there is no record, and thus no statement at all
+            if not any(
+                not trace.is_required or any(value in line for value in trace.values)
+                for trace in behind
+            ):
+                behind = alternatives.find(line) or behind
             origin = _source_origin(line, behind, body, described.key)
             subject, _, value = line.split(" ", 2)
             return replace(origin, classification=classifications.get((subject, value)))
