@@ -68,6 +68,7 @@ class RecordState(Enum):
     GONE = "gone"
 
 
+_SMALLEST_CAP = 100  # records: limits of lists are its multiples
 ERASED = (Reason("erased"),)  # reasons of a deletion whose tombstone has neither title nor pages
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 
@@ -127,6 +128,17 @@ class Run:
     def reason(self) -> str | None:
         """Return the reasons as one English text, None without any."""
         return join_reasons(self.reasons) or None
+
+    @property
+    def round_number(self) -> Reason | None:
+        """Return a remark on a list that ends at a round number of records without a total: that
+        may be a limit of the source.
+        """
+        is_round = self.fetched >= _SMALLEST_CAP and self.fetched % _SMALLEST_CAP == 0
+        is_known = self.reported_total is not None or not self.is_full or self.incomplete_reason
+        return (
+            Reason("round_number", {"count": self.fetched}) if is_round and not is_known else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
-from harvesters.runs.context import HarvestContext
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
+
+if TYPE_CHECKING:
+    from harvesters.runs.context import HarvestContext  # it imports what listings do without
 
 # no source name has these characters
 _SCHEDULE, _SCHEDULE_FILE = "the schedule", ".schedule.lock"

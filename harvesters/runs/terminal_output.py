@@ -27,7 +27,6 @@ from rich.text import Text
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.runs import run_report
-from harvesters.runs.plans.plan import round_number
 from harvesters.runs.run_report import FailedRun
 from vocab.field_changes import field_views
 
@@ -74,7 +73,7 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
         lines.append(
             f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
         )
-    remark = round_number(plan.run)
+    remark = plan.run.round_number
     remarks = [f"{source}: {escape(remark.text)}"] if remark else []
     if not lines or plan.failures:
         return [*remarks, *lines]

@@ -107,17 +107,17 @@ class SourceStatus:
 
 
 _FREQUENCIES = (
-    (re.compile(r"\d+ \* \* \* \*"), "HOURLY"),
-    (re.compile(r"\d+ \d+ \* \* \*"), "DAILY"),
-    (re.compile(r"\d+ \d+,\d+ \* \* \*"), "DAILY_2"),
-    (re.compile(r"\d+ \d+ \* \* \w+"), "WEEKLY"),
-    (re.compile(r"\d+ \d+ \* \* \w+,\w+"), "WEEKLY_2"),
-    (re.compile(r"\d+ \d+ \* \* \w+,\w+,\w+"), "WEEKLY_3"),
-    (re.compile(r"\d+ \d+ \d+ \* \*"), "MONTHLY"),
-    (re.compile(r"\d+ \d+ \d+,\d+ \* \*"), "MONTHLY_2"),
-    (re.compile(r"\d+ \d+ \d+ (\*/3|\w+,\w+,\w+,\w+) \*"), "QUARTERLY"),
-    (re.compile(r"\d+ \d+ \d+ \w+,\w+ \*"), "ANNUAL_2"),
-    (re.compile(r"\d+ \d+ \d+ \w+ \*"), "ANNUAL"),
+    (re.compile(r"^\d+ \* \* \* \*"), "HOURLY"),
+    (re.compile(r"^\d+ \d+ \* \* \*"), "DAILY"),
+    (re.compile(r"^\d+ \d+,\d+ \* \* \*"), "DAILY_2"),
+    (re.compile(r"^\d+ \d+ \* \* \w+"), "WEEKLY"),
+    (re.compile(r"^\d+ \d+ \* \* \w+,\w+"), "WEEKLY_2"),
+    (re.compile(r"^\d+ \d+ \* \* \w+,\w+,\w+"), "WEEKLY_3"),
+    (re.compile(r"^\d+ \d+ \d+ \* \*"), "MONTHLY"),
+    (re.compile(r"^\d+ \d+ \d+,\d+ \* \*"), "MONTHLY_2"),
+    (re.compile(r"^\d+ \d+ \d+ (\*/3|\w+,\w+,\w+,\w+) \*"), "QUARTERLY"),
+    (re.compile(r"^\d+ \d+ \d+ \w+,\w+ \*"), "ANNUAL_2"),
+    (re.compile(r"^\d+ \d+ \d+ \w+ \*"), "ANNUAL"),
 )
 _COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
 _TIMES = (

@@ -26,7 +26,6 @@ from harvesters.source import Limits
 _MAX_DUPLICATES = 1000
 DUPLICATE = "twin"
 _ROUND = "round"  # kind of notices
-_SMALLEST_CAP = 100  # records: limits of lists are its multiples
 READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed behind good pages
 
 
@@ -142,19 +141,9 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
         lambda: _missing_records(run, ledger, limits, moved) if is_complete else iter(()),
     )
     ledger.replace_notices(run, DUPLICATE, _duplicate_notices(run, ledger))
-    remark = round_number(run)
+    remark = run.round_number
     ledger.replace_notices(run, _ROUND, [Notice(_ROUND, remark.text)] if remark else [])
     return load_plan(run, ledger)
-
-
-def round_number(run: Run) -> Reason | None:
-    """Return a remark on a list that ends at a round number of records without a total: that may be
-    a limit of the source.
-    """
-    is_round = run.fetched >= _SMALLEST_CAP and run.fetched % _SMALLEST_CAP == 0
-    if not is_round or run.reported_total is not None or not run.is_full or run.incomplete_reason:
-        return None
-    return Reason("round_number", {"count": run.fetched})
 
 
 def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
