@@ -32,7 +32,7 @@ SITE := publisher/static/docs/index.html
 PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/releases/tables/schema.py harvesters/source.py \
 	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 PROGRAM := vocab shapes journal languages harvesters publisher demo command_line stocktake.py
 
 # Sources of the query page's scripts.

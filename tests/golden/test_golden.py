@@ -26,17 +26,25 @@ MAKERS = [
     ),
 ]
 SHOWN = 150  # lines of a difference
+WITH_DOCUMENTATION = (
+    "publisher.app", "publisher.http.pages.templating", "publisher.apis.reconcile.routes.service",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def answered(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    target = tmp_path_factory.mktemp("golden") / "data"
-    data = prebuilt(pytestconfig, "golden", MAKERS, build_world, target)
-    with site(data) as running:
-        texts: dict[str, str] = answers(running)
-        return texts
+    folder = tmp_path_factory.mktemp("golden")
+    data = prebuilt(pytestconfig, "golden", MAKERS, build_world, folder / "data")
+    pages = folder / "docs"
+    pages.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in WITH_DOCUMENTATION:  # as if it was built
+            patch.setattr(f"{module}.DOCUMENTATION", pages)
+        with site(data) as running:
+            texts: dict[str, str] = answers(running)
+            return texts
 
 
 @pytest.mark.parametrize("family", [*read_requests(), "apis", "commands", "demo"])

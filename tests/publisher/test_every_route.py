@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi import APIRouter
 from in_process import SITE, running, serving
 from live_server import served
 from publish_fixture import copy_data
@@ -154,3 +155,11 @@ def test_admin_addresses_do_not_name_the_host_of_the_request(
         for answer in answers
         if b"evil.example" in answer.content or "evil.example" in str(answer.headers)
     ] == []
+
+
+def test_no_router_has_a_lifespan_which_the_app_would_ignore() -> None:
+    default = type(APIRouter().lifespan_context)
+
+    own = [name for name, router in ROUTERS.items() if type(router.lifespan_context) is not default]
+
+    assert own == []
