@@ -105,15 +105,14 @@ def suggest_schedule(settings: Settings, url: str) -> None:
 
 
 def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_now) -> Starlette:
-    """Return the whole application, which the public reaches at *url*; *now* is the clock of its
-    admin pages and submissions.
-    """
+    """Return the whole application, which the public reaches at *url*; *now* is its clock."""
     admin_context = create_admin_context(settings, url, now=now)
     public = build_site(
         settings,
         url,
         preview_runner(settings),
         *_stores(admin_context),
+        now=now,
     )
     admin_context.positions = partial(portal_positions, public)
     admin_context.suggest_fields, admin_context.fill_in = suggest_fields, fill_in
@@ -137,11 +136,13 @@ def build_site(
     preview_runner: PreviewRunner | None = None,
     problem_store: ProblemStore | None = None,
     subscription_store: SubscriptionStore | None = None,
+    *,
+    now: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
     """Return the public app at *url*. *preview_runner* runs source previews.
 
     *problem_store* takes the problems that readers report, *subscription_store* those who follow a
-    search; None if none are taken.
+    search; None if none are taken. *now* is the clock of the pages.
     """
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
@@ -160,6 +161,7 @@ def build_site(
         Iris(settings.base),
         limits,
         elsewhere=settings.elsewhere,
+        now=now,
     )
     return create_app(service, about)
 

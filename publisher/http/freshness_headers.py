@@ -12,7 +12,6 @@ from publisher.http.representation import REVALIDATED
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import (
     SourceStatus,
-    clock,
     count_by_state,
     data_version,
     next_status_change,
@@ -92,7 +91,7 @@ class FreshnessMiddleware:
             return headers
 
     async def _freshness(self, parts: list[str]) -> Headers:
-        now = clock()
+        now = self._service.now()
         number = self._service.current.number
         if self._snapshot_number != number or (
             self._valid_until is not None and now >= self._valid_until

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -51,6 +52,11 @@ CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after fa
 CACHED = 2_000  # results of internal queries that are cached until the snapshot changes
 
 
+def utc_now() -> datetime:
+    """Return the time in UTC, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 class QueryService:
     """Follow the journal under *data* and answer queries from its newest snapshot. Use it as an
     async context manager.
@@ -58,7 +64,7 @@ class QueryService:
     Clients' queries and the internal queries of pages have separate worker pools, so that heavy
     queries do not block the pages. The store is embedded, or external if *elsewhere* has its URLs.
     *readers* is the number of workers, None for one per core. With *follow* False no process
-    updates the store.
+    updates the store. *now* is the clock that pages compare times with.
     """
 
     def __init__(
@@ -70,8 +76,10 @@ class QueryService:
         readers: int | None = None,
         follow: bool = True,
         elsewhere: StoreURLs | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.data = data
+        self.now = now
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,11 +71,6 @@ def last_confirmed(
         ],
         default=None,
     )
-
-
-def clock() -> datetime:
-    """Return the time in UTC, in whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:

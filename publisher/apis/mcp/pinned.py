@@ -20,7 +20,7 @@ from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot
-from publisher.store.source_status import clock, data_version, source_statuses
+from publisher.store.source_status import data_version, source_statuses
 
 MAX_BYTES = 256 << 10  # of one result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded
@@ -149,7 +149,7 @@ class PinnedRelease:
         """Return the answer with these *parts*; *sources* are the names of the registries of its
         data, all if empty.
         """
-        now, version = clock(), data_version(self.service)
+        now, version = self.service.now(), data_version(self.service)
         statuses = await source_statuses(self.service)
         return PinnedAnswer(
             summary=summary,

@@ -5,6 +5,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -23,7 +24,7 @@ from publisher.http.pages.dependencies import ServiceDep
 from publisher.http.request_metrics import RequestMetrics
 from publisher.linked_data.routes.health import Faults, find_faults
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import SourceStatus, clock, source_statuses
+from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 
 router = APIRouter()
@@ -47,7 +48,8 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     faults = Faults(str(service.data))
     await find_faults(service, faults)
     if service.snapshot and not service.store_failure:
-        _add_sources(registry, await faults.attempt("sources", source_statuses(service), {}))
+        statuses = await faults.attempt("sources", source_statuses(service), {})
+        _add_sources(registry, statuses, service.now())
     _add_degraded(registry, faults)
     requests: RequestMetrics = request.app.state.request_metrics
     content = generate_latest(registry) + generate_latest(requests.registry)
@@ -149,7 +151,9 @@ def _add_queries(registry: CollectorRegistry, service: QueryService) -> None:
     replaced.inc(service.replaced_workers)
 
 
-def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus]) -> None:
+def _add_sources(
+    registry: CollectorRegistry, statuses: dict[str, SourceStatus], now: datetime
+) -> None:
     states = Gauge(
         "stocktake_source_state",
         "1 for the state that a source is in",
@@ -183,7 +187,6 @@ def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus])
         ["source"],
         registry=registry,
     )
-    now = clock()
     for name, status in statuses.items():
         for state in Freshness:
             states.labels(name, state.value).set(status.state(now) is state)

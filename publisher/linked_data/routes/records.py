@@ -20,7 +20,7 @@ from publisher.linked_data.signposting import memento_links
 from publisher.linked_data.thing_lookup import licence_of
 from publisher.store.descriptions import Description, describe_graph, replacements
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import clock, last_confirmed, source_statuses
+from publisher.store.source_status import last_confirmed, source_statuses
 
 
 async def record_parameters(source: SourcePath, key: KeyPath) -> None:
@@ -80,7 +80,7 @@ async def _show(service: QueryService, pages: Pages, document: Document) -> Resp
         description=description,
         confirmed=last_confirmed(source_status, description, description.iri),
         source_status=source_status,
-        now=clock(),
+        now=service.now(),
         urls=document.urls,
         graphs=DATA_FORMATS.values(),
         changes=await _changes(service, description),
@@ -97,7 +97,7 @@ async def _show_tombstone(service: QueryService, pages: Pages, document: Documen
         record=description.iri,
         replacements=await replacements(service, description.iri),
         source_status=source_status,
-        now=clock(),
+        now=service.now(),
         graphs=DATA_FORMATS.values(),
         changes=await _changes(service, description),
     )

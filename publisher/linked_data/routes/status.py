@@ -27,7 +27,6 @@ from publisher.store.query_service import QueryService
 from publisher.store.source_status import (
     DataVersion,
     SourceStatus,
-    clock,
     count_by_state,
     data_version,
     source_statuses,
@@ -135,7 +134,7 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             serialize_description(description, chosen_format),
             headers={"Content-Type": chosen_format.media, **_FRESH},
         )
-    now = clock()
+    now = service.now()
     statuses = await source_statuses(service)
     version = data_version(service)
     quads = await _quad_totals(service)

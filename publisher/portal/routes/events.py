@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -24,7 +25,6 @@ from publisher.portal.data_lists import list_table
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url
 from publisher.projections.facets.filter_query import listing
-from publisher.store.source_status import clock
 
 COMING = 20  # events that are listed next to the month
 
@@ -59,7 +59,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     tables = require_facet_index(service)
     filters = parse_filters(request.query_params).with_codes("kind", "event")
     keep_for(MINUTE)  # it shows what takes place from today on
-    month, today = _month(request), clock().date()
+    month, today = _month(request, service.now()), service.now().date()
     lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
     after = await asyncio.to_thread(
         tables.events_between, filters, f"{today}", "9999", COMING + len(lines)
@@ -91,8 +91,8 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     )
 
 
-def _month(request: Request) -> Month:
-    text = request.query_params.get("month") or f"{clock():%Y-%m}"
+def _month(request: Request, now: datetime) -> Month:
+    text = request.query_params.get("month") or f"{now:%Y-%m}"
     try:
         return parse_month(text)
     except ValueError as error:

@@ -27,7 +27,7 @@ from publisher.projections.facets.filter_query import Filter, listing, make_filt
 from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.rdf.results import Row
 from publisher.store.queries import query
-from publisher.store.source_status import clock, count_by_state, source_statuses
+from publisher.store.source_status import count_by_state, source_statuses
 
 NEWEST = 8  # things on the front page
 FACETS = ("kind", "line", "goal", "region", "country")
@@ -47,8 +47,11 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     sources, statuses = await service.rows(query("sources")), await source_statuses(service)
     official, steps = await official_links(service), await request.app.state.start.steps()
     keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
+    today = f"{service.now():%Y-%m-%d}"
     tables = open_facet_index(service.current.path)  # None while it is built: no figures then
-    figures = await asyncio.to_thread(_count, tables, names, official) if tables else _NOT_COUNTED
+    figures = (
+        await asyncio.to_thread(_count, tables, names, official, today) if tables else _NOT_COUNTED
+    )
     sheets = [*(panel.table for panel in figures.counted.values()), _newest(figures.newest, names)]
     sheets += [_total(figures)] if figures.note else []
 
@@ -69,7 +72,7 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             where_title=figures.counted["region"].finding if "region" in figures.counted else "",
             regions=figures.counted["region"].bars if "region" in figures.counted else (),
             sources=_rows(sources, tables, names),
-            states=count_by_state(statuses, clock()),
+            states=count_by_state(statuses, service.now()),
             map=figures.map,
             newest=figures.newest,
             events=figures.events,
@@ -102,7 +105,7 @@ class _Figures:
 _NOT_COUNTED = _Figures()
 
 
-def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
+def _count(tables: FacetIndex, names: FacetLabels, official: Links, today: str) -> _Figures:
     every, counts = make_filter(kind="initiative"), tables.counts(Filter())
     different = {
         kind: tables.count_different(make_filter(kind=kind)) for kind in counts.get("kind", {})
@@ -126,9 +129,7 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
         note=count_note(tables.count_different(every)),
         finding=overview(tables.counts_once(every), names, different.get("initiative", 0)),
         map=country_map(tables, every, names) if placed.part else None,
-        events=tables.events_between(
-            make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", EVENTS
-        ),
+        events=tables.events_between(make_filter(kind="event"), today, "9999", EVENTS),
         missing=[
             empty_chart_hint(tables, every, facet)
             for facet in ("country", "line")

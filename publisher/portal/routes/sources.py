@@ -36,7 +36,7 @@ from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.descriptions import Description, describe_graph
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import clock, source_statuses
+from publisher.store.source_status import source_statuses
 from vocab.terms import SCHEMA
 
 
@@ -99,7 +99,7 @@ async def _show(
         "source.html",
         description=description,
         source_status=status,
-        state=status.state(clock()).value if status else None,
+        state=status.state(service.now()).value if status else None,
         confirmed=status.last_full_harvest if status else None,
         list_page=things,
         graphs=DATA_FORMATS.values(),
@@ -161,7 +161,9 @@ async def registers(request: Request, service: ServiceDep) -> Response:
 
 async def _registries(service: QueryService, tables: FacetIndex | None) -> list[Registry]:
     rows, statuses = await service.rows(query("sources")), await source_statuses(service)
-    return await asyncio.to_thread(list_registries, rows, statuses, tables, service.iris, clock())
+    return await asyncio.to_thread(
+        list_registries, rows, statuses, tables, service.iris, service.now()
+    )
 
 
 def _links(request: Request, document: Document, things: ListPage) -> list[Link]:

@@ -46,7 +46,7 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import Family, ListItem, open_facet_index
 from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import SourceStatus, clock, last_confirmed, source_statuses
+from publisher.store.source_status import SourceStatus, last_confirmed, source_statuses
 from vocab.iris import Iris
 
 RELATED = 6  # things
@@ -190,7 +190,7 @@ class ThingPage:
             record=record,
             replacements=await replacements(self.service, record),
             source_status=status,
-            now=clock(),
+            now=self.service.now(),
             graphs=DATA_FORMATS.values(),
             changes=await self._changes(record, description),
         )
@@ -224,7 +224,7 @@ class ThingPage:
             block=_markup(signed),
             view=view,
             source_status=status,
-            now=clock(),
+            now=self.service.now(),
             confirmed=last_confirmed(status, description, record),
             changes=await self._changes(record, description),
             related=await self._related(),
