@@ -356,7 +356,7 @@ def generate(page: str, source: str) -> str:
     elif page == "reference/sources":
         defaults = _defaults(Source, HarvestLimits)
         # tables, and what is in no definition
-        apart = ("limits", "notify", "words", "decisions", "classifier")
+        apart = ("limits", "notify", "words", "decisions")
         source = _fill_defaults(
             source, page, {name: value for name, value in defaults.items() if name not in apart}
         )

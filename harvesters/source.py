@@ -74,7 +74,6 @@ REPORTS = ("never", "always", "errors", "change")
 MAX_PAUSE = 86_400  # seconds: a day
 # what topics are suggested from
 NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
-CLASSIFIER = "goals.npz"  # a trained classifier beside the definitions
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 
@@ -88,8 +87,7 @@ class Source:
     pages that its records name are requested from time to time. *words* are the registry's words
     with the concepts that a curator chose (``vocab.curated_words``), *decisions* what curators
     decided about suggested topics (``vocab.curated_topics``), both from tables beside the
-    definitions. *classifier* is the file of a classifier beside them, "" for the one that is
-    shipped.
+    definitions.
     """
 
     name: str
@@ -114,14 +112,13 @@ class Source:
     fields: Mapping[str, str] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
     decisions: tuple[TopicDecision, ...] = ()
-    classifier: str = ""
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "pause": (int, float), "enabled": bool, "second_approver": bool, "check_links": bool,
     "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
-_KEYS = {item.name for item in fields(Source)} - {"name", "words", "decisions", "classifier"}
+_KEYS = {item.name for item in fields(Source)} - {"name", "words", "decisions"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
@@ -143,10 +140,8 @@ def read(file: Path) -> tuple[Source, list[Reason]]:
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
     decisions, others = read_decision_table(decision_table(file.parent, file.stem))
-    own = file.with_name(CLASSIFIER)
-    classifier = str(own) if source.suggest == MODEL and own.exists() else ""
     pairs = tuple((item.word, item.concept) for item in words if item.concept != NO_CONCEPT)
-    return replace(source, words=pairs, decisions=tuple(decisions), classifier=classifier), [
+    return replace(source, words=pairs, decisions=tuple(decisions)), [
         *faults,
         *more,
         *others,

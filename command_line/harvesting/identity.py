@@ -19,9 +19,8 @@ from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.matching.agreement import draw_sample, measure_agreement
 from harvesters.matching.clusters import classify_pairs, classify_stored, count_pairs
-from harvesters.matching.decision_table import read_table, write_sample, write_table
+from harvesters.matching.decision_table import read_table, write_table
 from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.match import match_records
 from harvesters.matching.pairs import Judgement, Status
@@ -424,55 +423,6 @@ def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
         raise IdentityError(f"{file}: {error}; nothing was stored") from error
     except IdentityError as error:
         raise IdentityError(f"{file}: {error}") from error
-
-
-@app.command()
-def sample(
-    ctx: typer.Context,
-    size: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 50,
-    seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 1,
-) -> None:
-    """Write waiting pairs as a table for two curators to decide apart; `identity agreement`
-    compares what they wrote.
-    """
-    with _open_existing(ctx.obj) as ledger:
-        stored, scored, _ = classify_stored(ledger)
-        decided = current_decisions(ledger)
-    waiting = (
-        stored[item.pair]
-        for item in scored
-        if item.status is Status.QUEUED and item.pair not in decided
-    )
-    sys.stdout.write(write_sample(draw_sample(waiting, size, seed)))
-
-
-@app.command()
-def agreement(
-    ctx: typer.Context,
-    first: Annotated[Path, typer.Argument(help="The table of one curator.")],
-    second: Annotated[Path, typer.Argument(help="The table of the other.")],
-    json: Json = False,
-) -> None:
-    """Measure how far two curators agree about the pairs that both decided, and list those on which
-    they differ. Nothing is stored.
-    """
-    settings: Settings = ctx.obj
-    with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as known:
-        measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
-    if json:
-        print(orjson.dumps(measured, default=str).decode())
-        return
-    share = f"{measured.same / measured.both:.0%}" if measured.both else "none"
-    kappa = "undefined" if measured.kappa is None else f"{measured.kappa:.2f}"
-    rows = [
-        {"pair": pair_id(pair), first.name: one.value, second.name: other.value}
-        for pair, one, other in measured.differences
-    ]
-    out.print(
-        f"{measured.both} pairs decided by both; agreement {share}; Cohen's kappa {kappa}",
-        highlight=False,
-    )
-    print_rows(rows, "Differences", json, empty="no difference")
 
 
 def _id_of(decision: Decision) -> str:

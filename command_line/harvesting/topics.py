@@ -1,15 +1,12 @@
-"""Define ``stocktake topics``: what is suggested for a text, and training the classifier of goals."""
+"""Define ``stocktake topics``: what is suggested for a text, and what a curator decides."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import orjson
 import typer
 
@@ -21,11 +18,8 @@ from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.topic_queue import add_decision, undecided
 from harvesters.ledger.ledger import Ledger
 from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classification import SHIPPED, classify
-from harvesters.mappings.topics.embedding import check_model, embed
+from harvesters.mappings.topics.classification import classify
 from harvesters.mappings.topics.mentions import find_mentions
-from harvesters.mappings.topics.training import examples
-from harvesters.source import CLASSIFIER
 from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
 from vocab.curated_words import short_name
 from vocab.iris import Iris
@@ -44,12 +38,11 @@ Comment = Annotated[str, typer.Option(help="Why, for those who look later.")]
 
 @app.callback()
 def topics() -> None:
-    """Suggest topics, and train the classifier that does."""
+    """Suggest topics, and decide what is suggested."""
 
 
 @app.command()
 def suggest(
-    ctx: typer.Context,
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
     language: Annotated[str, typer.Option(help="Its language, such as en.")] = "en",
 ) -> None:
@@ -57,17 +50,13 @@ def suggest(
 
     Exit 0: listed; 1: the model is not installed, or a file of it is missing or damaged.
     """
-    settings: Settings = ctx.obj
     content = sys.stdin.read() if text == "-" else text
     rows = [
         _row(mention.concept, mention.confidence, "mention", mention.words)
         for mention in find_mentions(content, language)
     ]
     try:
-        own = settings.sources / CLASSIFIER
-        claims, reason = classify(
-            content, language, classifier.load(own if own.exists() else SHIPPED)
-        )
+        claims, reason = classify(content, language)
     except HarvestError as error:
         print_rows(rows, _SUGGESTED, json=False)
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -176,76 +165,3 @@ def _decide(settings: Settings, source: str, item: TopicDecision) -> None:
     out.print(
         f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False
     )
-
-
-@app.command()
-def train(
-    ctx: typer.Context,
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Sources whose goals count; none: all."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="File; none: goals.npz beside the source definitions, which use it."),
-    ] = None,
-) -> None:
-    """Train the classifier of goals on what registries declare and on the goals' own names; print
-    its reliability.
-
-    Exit 0: written; 1: no ledger, no such source, or the model is not installed or damaged.
-    """
-    settings: Settings = ctx.obj
-    try:
-        check_model()
-        training = _read_examples(settings, sources or [])
-    except HarvestError as error:
-        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    out.print(f"{len(training):,} texts", highlight=False)
-    model, curve = classifier.train(embed([example.text for example in training]), training)
-    file = output or settings.sources / CLASSIFIER
-    classifier.save(model, file)
-    bins = [
-        {"probability": f"{probability:.3f}", "right": f"{right:.3f}", "number": f"{number:,}"}
-        for probability, right, number in curve.rows(classifier.measured_rows(training)).bins()
-    ]
-    print_rows(bins, "Reliability on texts that were not trained on", json=False)
-    rows = _rows_by_language(training, curve, model.threshold)
-    print_rows(rows, "From the threshold on", json=False)
-    wanted = f"threshold {model.threshold:.3f} for a precision of at least {classifier.PRECISION}"
-    out.print(f"{file}: {wanted}", highlight=False, soft_wrap=True)
-
-
-def _read_examples(settings: Settings, sources: Sequence[str]) -> list[classifier.Example]:
-    """Return the training texts of *sources*, else of all. Raises HarvestError if there are none."""
-    if not has_ledger(settings.ledger):
-        raise HarvestError("this machine has no ledger; run a harvest first")
-    with closing(Ledger(settings.ledger)) as ledger:
-        known = ledger.sources()
-        if unknown := sorted(set(sources) - set(known)):
-            raise HarvestError(
-                f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}"
-            )
-        return examples(ledger, sources or known, Iris(settings.base))
-
-
-def _rows_by_language(
-    training: Sequence[classifier.Example], curve: classifier.Curve, threshold: float
-) -> list[dict[str, str]]:
-    """Return precision and recall from *threshold* on, by language and origin of the texts."""
-    groups = [(example.is_name, example.language) for example in training]
-    rows = []
-    for is_name, language in sorted(set(groups)):
-        chosen = np.array([group == (is_name, language) for group in groups])
-        texts, *shares = curve.figures(chosen, threshold)
-        figures = ("" if share is None else f"{share:.3f}" for share in shares)
-        rows.append(
-            {
-                "language": language,
-                "from": "names" if is_name else "registries",
-                "texts": f"{texts:,}",
-                **dict(zip(("precision", "recall", "without"), figures, strict=True)),
-            }
-        )
-    return rows

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from harvesters.errors import IdentityError
 from harvesters.matching.pairs import Judgement, ordered
-from harvesters.matching.stored import Decision, StoredPair
+from harvesters.matching.stored import Decision
 
 COLUMNS = (
     *("subject_id", "predicate_id", "predicate_modifier", "object_id", "mapping_justification"),
@@ -22,7 +22,6 @@ COLUMNS = (
 _SHOWN = 20  # faults that an error lists
 _PREDICATE, _JUSTIFICATION = "skos:exactMatch", "semapv:ManualMappingCuration"
 _UNSURE = "0.5"
-_UNDECIDED = "?"
 _MAX_FIELD = 1 << 16  # characters of a cell
 
 
@@ -45,23 +44,6 @@ def write_table(decisions: Iterable[Decision]) -> str:
             _UNSURE if unsure else "1",
             decision.reason,
         ))  # fmt: skip
-    return output.getvalue()
-
-
-def write_sample(pairs: Iterable[StoredPair]) -> str:
-    """Return undecided *pairs* as such a table, with names; "?" stands where a curator writes Not
-    or nothing.
-
-    ``read_table`` refuses the table while a "?" is left.
-    """
-    output = io.StringIO()
-    writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
-    writer.writerow((*COLUMNS, "subject_label", "object_label"))
-    for pair in pairs:
-        first, second = pair.pair
-        writer.writerow(
-            (first, _PREDICATE, _UNDECIDED, second, _JUSTIFICATION, "", "", "1", "", *pair.names)
-        )
     return output.getvalue()
 
 

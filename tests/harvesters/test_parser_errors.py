@@ -27,7 +27,6 @@ OWN = {
     "payloads/contexts/__init__.py",
     "protocols/cursor.py",
     "protocols/tables/row_grouping.py",
-    "mappings/topics/training.py",
 }
 
 

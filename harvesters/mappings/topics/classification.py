@@ -1,4 +1,7 @@
-"""Suggest the goals that a text is about by the classifier that its source uses."""
+"""Suggest the goals that a text is about by the shipped classifier.
+
+How it was trained and what was measured is in docs/explanation/suggestions.md.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,8 @@ import re
 from pathlib import Path
 
 from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classifier import TopicModel
 from harvesters.mappings.topics.embedding import check_model, embed
 from harvesters.mappings.topics.suitability import unsuitable
-from harvesters.source import Source
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim
 
@@ -19,34 +20,26 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
 _SENTENCES, _LONGEST = 12, 300
 
 
-def model_of(source: Source) -> TopicModel:
-    """Return the classifier of a source. Raises HarvestError if its file is missing or damaged."""
-    return classifier.load(Path(source.classifier) if source.classifier else SHIPPED)
+def method_version() -> str:
+    """Return the method and the version of the classifier. Raises HarvestError as ``check`` does."""
+    return f"{classifier.NAME} {classifier.load(SHIPPED).version}"
 
 
-def method_version(source: Source) -> str:
-    """Return the method and the version of the classifier of a source. Raises HarvestError as
-    ``model_of`` does.
-    """
-    return f"{classifier.NAME} {model_of(source).version}"
-
-
-def check(source: Source) -> None:
-    """Raise HarvestError if the model of the vectors or the classifier of a source is missing or
-    damaged.
-    """
+def check() -> None:
+    """Raise HarvestError if the model of the vectors or the classifier is missing or damaged."""
     check_model()
-    model_of(source)
+    classifier.load(SHIPPED)
 
 
-def classify(text: str, language: str | None, model: TopicModel) -> tuple[list[Claim], str]:
+def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
     """Return a claim for each goal that *text* is about, the surest first, and why there is none,
     "" if there is one.
 
-    Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
+    Its word is the sentence that fits the goal best. Raises HarvestError as ``check`` does.
     """
     if reason := unsuitable(text, language):
         return [], reason
+    model = classifier.load(SHIPPED)
     (probabilities,) = model.probabilities(embed([text]))
     chosen = [
         column

@@ -35,7 +35,7 @@ def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
     results: dict[str, Claim] = {}
     decisions = [item for item in source.decisions if item.key == resource.key]
     mentioned = _mentioned(resource, iris) if source.suggest != NOTHING else ()
-    classified = _classified(resource, source) if source.suggest == MODEL else ()
+    classified = _classified(resource) if source.suggest == MODEL else ()
     for claim in (*mentioned, *classified, *_listed(resource, decisions, iris.base)):
         if claim.concept not in known and (
             claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)
@@ -95,7 +95,7 @@ def method_versions(source: Source) -> tuple[str, ...]:
     if source.suggest == MENTIONS:
         return results
     try:
-        return (*results, _classification().method_version(source))
+        return (*results, _classification().method_version())
     except HarvestError:  # ``model_fault`` reports it
         return results
 
@@ -107,7 +107,7 @@ def model_fault(source: Source) -> str:
     if source.suggest != MODEL:
         return ""
     try:
-        _classification().check(source)
+        _classification().check()
     except HarvestError as error:
         return str(error)
     return ""
@@ -138,7 +138,7 @@ def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
             )
 
 
-def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
+def _classified(resource: Resource) -> Iterator[Claim]:
     """Yield what the model finds in title and description of each language."""
     languages = dict.fromkeys(text.language for text in (*resource.descriptions, *resource.titles))
     for language in languages:
@@ -147,9 +147,7 @@ def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
             for text in (*resource.titles, *resource.descriptions)
             if text.language == language
         ]
-        claims, _ = _classification().classify(
-            "\n".join(texts), language, _classification().model_of(source)
-        )
+        claims, _ = _classification().classify("\n".join(texts), language)
         yield from claims
 
 

