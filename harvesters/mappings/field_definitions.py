@@ -18,7 +18,7 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
-from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.reasons import Reason
 from harvesters.source import Source

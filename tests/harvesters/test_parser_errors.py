@@ -19,7 +19,7 @@ READERS = ("payloads", "protocols", "mappings")
 CALLS = {
     "etree.fromstring", "etree.iterparse", "html.fromstring", "html.document_fromstring", "html.fragment_fromstring", "orjson.loads",
     "json.loads", "feedparser.parse", "Calendar.from_ical", "recurring_ical_events.of", "CalamineWorkbook.from_filelike", "zipfile.ZipFile",
-    "base64.b64decode", "charset_normalizer.from_bytes", "whole.search", "pyoxigraph.parse", "parse",
+    "base64.b64decode", "charset_normalizer.from_bytes", "pyoxigraph.parse", "parse",
 }  # fmt: skip
 # Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just
 # before, published statements.

@@ -16,7 +16,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, url_path
-from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS
 from harvesters.protocols.json_api import parser

@@ -13,7 +13,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
-from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

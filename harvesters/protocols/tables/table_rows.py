@@ -17,7 +17,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
-from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.protocols.paged_document import MAX_BYTES, paginate
 from harvesters.protocols.tables.row_grouping import group_rows, merge_rows
 from harvesters.reasons import Reason, Value, as_reason

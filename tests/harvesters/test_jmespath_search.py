@@ -1,0 +1,26 @@
+"""JMESPath of a source definition that is wrong, or does not fit a record, is an error of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.payloads.jmespath_search import compile_jmespath
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("a..b", "parse error"), ("(" * 3000 + "a" + ")" * 3000, "recursion")],
+    ids=["syntax", "depth"],
+)
+def test_what_is_no_path_is_refused(text: str, error: str) -> None:
+    with pytest.raises(SourceDefinitionError, match=rf"(?i)here: '.*' is no JMESPath: .*{error}"):
+        compile_jmespath(text, "here")
+
+
+@pytest.mark.parametrize("text", ["length(a)", "sort_by(@, &b)", "no_function(a)"])
+def test_a_function_that_does_not_take_the_value_is_a_fault_of_the_record(text: str) -> None:
+    find = compile_jmespath(text, "here")
+
+    with pytest.raises(ParseError, match=r"here: '.*' does not fit the record: "):
+        find({"a": None})
