@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
+from types import CodeType
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.term_titles import kind_name, term_label, term_title
@@ -18,6 +21,29 @@ from languages.translations import (
     ngettext,
 )
 from vocab.iris import is_web
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates that this process has compiled: each of its apps has an environment of its own, and
+    to compile a page takes longer than to render it.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Set the code of *bucket* if its text was compiled before."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Store the code of *bucket*."""
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+@cache
+def _compiled(finalize: Callable[[object], object]) -> CompiledTemplates:
+    """Return the templates compiled for *finalize*, which constants pass when they are compiled."""
+    return CompiledTemplates()
 
 
 def create_environment(
@@ -34,6 +60,7 @@ def create_environment(
         lstrip_blocks=True,
         finalize=finalize,
         extensions=["jinja2.ext.i18n"],
+        bytecode_cache=_compiled(finalize),
     )
     environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     environment.globals.update(
