@@ -8,9 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import npm
 import pytest
 from processes import ELSEWHERE
@@ -28,26 +26,12 @@ pytest_plugins = (
 )  # fmt: skip
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
 preload(traced_fields, parse_members, encode_webp, read_lines)  # else each bounded call loads them
-_compile, _codes = jinja2.Environment.compile, dict[tuple[object, ...], object]()
-
-
-def _compile_once(environment: jinja2.Environment, source: Any, *names: Any) -> Any:
-    """Return the code of a template: each app that a test creates has templates of its own, and to
-    compile those of a page takes longer than most tests.
-    """
-    options = (environment.finalize, environment.autoescape, *environment.filters)
-    key = (source, *names, *environment.extensions, *options)
-    if key not in _codes:
-        _codes[key] = _compile(environment, source, *names)
-    return _codes[key]
-
-
-jinja2.Environment.compile = _compile_once  # type: ignore[assignment,method-assign]
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in
 ARCHITECTURE = "tests/architecture/"
 PUBLISHERS = "tests/publisher/"
 FEEDS = f"{PUBLISHERS}feeds/"
+SMOKE = 9  # seconds of a test that starts a program, where they are not known
 DEMO = ("tests/snippets/test_snippets.py", "tests/runs/test_demo_command.py")
 
 
@@ -66,24 +50,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-class _ByStore(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Keep the tests of a file in one process, those over a store elsewhere, so that each store is
-    started once, those of the program's text, so that each file is parsed once, those of the feeds,
-    so that their world is served once, and those of the demo, which is started once.
-    """
-
+class _ByUnit(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     def _split_scope(self, nodeid: str) -> str:
-        file, _, rest = nodeid.partition("::")
-        if file.startswith(ARCHITECTURE):
-            return ARCHITECTURE
-        if file in DEMO:
-            return DEMO[0]
-        shared = FEEDS if file.startswith(FEEDS) else file
-        return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), shared)
+        return unit_of(nodeid)
+
+
+def unit_of(nodeid: str) -> str:
+    """Return what runs in one process: the tests of a file, but those over a store elsewhere, so
+    that each store is started once, those of the program's text, so that each file is parsed once,
+    those of the feeds, so that their world is served once, and those of the demo, which is started
+    once.
+    """
+    file, _, rest = nodeid.partition("::")
+    if file.startswith(ARCHITECTURE):
+        return ARCHITECTURE
+    if file in DEMO:
+        return DEMO[0]
+    shared = FEEDS if file.startswith(FEEDS) else file
+    return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), shared)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return _ByStore(config, log)
+    return _ByUnit(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -97,14 +85,22 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests of the publisher first: they stay together, since their worlds end with the
-    last of them. Note the store of each test in its report.
+    last of them. Start with the units that took longest in the last whole run, so that all
+    processes end at the same time. Note the store of each test in its report.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith(PUBLISHERS))
+    durations = config.pluginmanager.getplugin("pytest_changed").DURATIONS
+    known = config.cache.get(durations, {}) if config.cache else {}
+    took = Counter[str]()
     for item in items:
+        unknown = SMOKE if item.get_closest_marker("smoke") else 0
+        took[unit_of(item.nodeid)] += known.get(item.nodeid, unknown)
         if store := _store(item):
             item.user_properties.append((STORE, store))
+    items.sort(
+        key=lambda item: (not item.nodeid.startswith(PUBLISHERS), -took[unit_of(item.nodeid)])
+    )
 
 
 def _store(item: pytest.Item) -> str | None:

@@ -27,24 +27,30 @@ HEADERS = (
     *("x-robots-tag", "access-control-allow-origin", "content-location", "deprecation"),
 )
 # What differs from run to run: why, and the field, of which only what is around the group is written.
-MASKED = (
-    ("the answer's own time", r"<responseDate>([^<]+)<"),
-    ("the time at which the history read an entry", r"<(?:datestamp|earliestDatestamp)>([^<]+)<"),
-    ("half a year from today", r"(?m)^Expires: (\S+)$"),
-    ("the answer's own time", r'"at": ?"([^"]+)"'),
-    ("the answer's own time", r"Status of all registries at <time[^>]*><bdi>([^<]+)<"),
-    (
-        "times of the export",
-        r"<dt>(?:Requested|Started|Ended|Expires)</dt><dd><time[^>]*><bdi>([^<]+)<",
-    ),
-    ("times of the export", r'"(?:requested|started|ended|expires)": ?"([^"]+)"'),
-    ("a part of the export's random id", r'filename="export-([^".]+)'),
-    ("random in each session", r'name="csrf" value="([^"]+)"'),
-    ("random in each key", r"stk_[$\w]+?_([\w-]{30,})"),
-    ("times and random ids in the archive of a run", r"(\d+) bytes[^\d\n]{1,30}\d+ bytes"),
-    ("how long the registry took", r'data-label="Response time \(slowest\)"><bdi>([^<]+)<'),
-    ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
-)
+MASKED = [
+    (why, re.compile(field, re.DOTALL))
+    for why, field in (
+        ("the answer's own time", r"<responseDate>([^<]+)<"),
+        (
+            "the time at which the history read an entry",
+            r"<(?:datestamp|earliestDatestamp)>([^<]+)<",
+        ),
+        ("half a year from today", r"(?m)^Expires: (\S+)$"),
+        ("the answer's own time", r'"at": ?"([^"]+)"'),
+        ("the answer's own time", r"Status of all registries at <time[^>]*><bdi>([^<]+)<"),
+        (
+            "times of the export",
+            r"<dt>(?:Requested|Started|Ended|Expires)</dt><dd><time[^>]*><bdi>([^<]+)<",
+        ),
+        ("times of the export", r'"(?:requested|started|ended|expires)": ?"([^"]+)"'),
+        ("a part of the export's random id", r'filename="export-([^".]+)'),
+        ("random in each session", r'name="csrf" value="([^"]+)"'),
+        ("random in each key", r"stk_[$\w]+?_([\w-]{30,})"),
+        ("times and random ids in the archive of a run", r"(\d+) bytes[^\d\n]{1,30}\d+ bytes"),
+        ("how long the registry took", r'data-label="Response time \(slowest\)"><bdi>([^<]+)<'),
+        ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
+    )
+]
 BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
 # lines of a text that is in the file as it is, and the first ones of a longer text; characters of a line
 LINES, FIRST, WIDTH = 120, 30, 400
@@ -69,7 +75,7 @@ def render(
     for name in HEADERS:
         for value in answer.headers.get_list(name):
             lines += _header(name, value)
-    lines = [masked(line, names) for line in lines]
+    lines = masked("\n".join(lines), names).split("\n")
     for value in answer.headers.get_list("set-cookie"):
         name, _, attributes = re.sub(r"(?i)expires=[^;]+", "expires=MASKED", value).partition(";")
         lines.append(f"set-cookie: {name.partition('=')[0]}=MASKED;{attributes}")
@@ -96,12 +102,7 @@ def masked(text: str, names: Mapping[str, str]) -> str:
     for value, name in names.items():
         text = text.replace(value, name)
     for _, pattern in MASKED:
-        text = re.sub(
-            pattern,
-            lambda match: match[0].replace(match[1], _mask(match[1])),
-            text,
-            flags=re.DOTALL,
-        )
+        text = pattern.sub(lambda match: match[0].replace(match[1], _mask(match[1])), text)
     numbers: dict[str, str] = {}
     return BLANK_NODE.sub(
         lambda match: numbers.setdefault(match[0], f"_:b{len(numbers) + 1}"), text
@@ -150,13 +151,15 @@ def _trimmed(value: Any) -> Any:
     """
     if not isinstance(value, list | dict):
         return value
+    if len(value) <= MEMBERS:
+        if isinstance(value, dict):
+            return {name: _trimmed(item) for name, item in value.items()}
+        return [_trimmed(item) for item in value]
     rest = f"{len(value)} members, SHA-256 {_digest(json.dumps(value))}"
-    first = MEMBERS_FIRST if len(value) > MEMBERS else len(value)
     if isinstance(value, dict):
-        members = {name: _trimmed(item) for name, item in islice(value.items(), first)}
-        return members if first == len(value) else members | {"...": rest}
-    items = [_trimmed(item) for item in value[:first]]
-    return items if first == len(value) else [*items, f"... {rest}"]
+        first = islice(value.items(), MEMBERS_FIRST)
+        return {name: _trimmed(item) for name, item in first} | {"...": rest}
+    return [*map(_trimmed, value[:MEMBERS_FIRST]), f"... {rest}"]
 
 
 def _metrics(text: str) -> Iterator[str]:
@@ -219,7 +222,7 @@ class RenderedPage:
         head = [line for item in root.iterfind("head//*") for line in _head_line(item)]
         framed = [line for line in head if HEAD_FRAME.match(line)]
         yield from (line for line in head if line not in framed)
-        yield from self._frame("head", [self._generic(line) for line in framed])
+        yield from self._frame("head", self._generic(framed))
         yield ""
         yield from self._sections(root.find("body"))
 
@@ -229,7 +232,7 @@ class RenderedPage:
         for element in body:
             lines = Flow().lines(element)
             if element.tag in ("header", "footer"):
-                lines = [*self._frame(element.tag, [self._generic(line) for line in lines])]
+                lines = [*self._frame(element.tag, self._generic(lines))]
             for line in lines:
                 if SECTION_START.match(line):
                     sections.append([])
@@ -250,17 +253,17 @@ class RenderedPage:
         self.frames[key] = self.heading
         yield from lines
 
-    def _generic(self, line: str) -> str:
-        """Write *line* without the address of the page."""
+    def _generic(self, lines: list[str]) -> list[str]:
+        """Write *lines* without the address of the page."""
         path = self.address.partition("?")[0]
-        line = re.sub(
-            r"/[^ )]*[?&]lang=(\w\w)\b",
+        text = re.sub(
+            r"/[^ )\n]*[?&]lang=(\w\w)\b",
             lambda match: f"PATH?lang={match[1]}" if match[0].startswith(path) else match[0],
-            line,
+            "\n".join(lines),
         )
-        return line.replace(f"record={quote(path, safe='')}", "record=PATH").replace(
-            f"record={quote(unquote(path), safe='')}", "record=PATH"
-        )
+        for name in (path, unquote(path)):
+            text = text.replace(f"record={quote(name, safe='')}", "record=PATH")
+        return text.split("\n") if lines else []
 
 
 HEAD_FRAME = re.compile(

@@ -43,10 +43,10 @@ BODIES = {
 }
 MANY = b"\0" * 50_000_000
 BOMBS = {
-    "gzip": gzip.compress(MANY),
-    "deflate": zlib.compress(MANY),
+    "gzip": gzip.compress(MANY, 1),
+    "deflate": zlib.compress(MANY, 1),
     "zstd": zstandard.compress(MANY),
-    "gzip, gzip": gzip.compress(gzip.compress(MANY)),
+    "gzip, gzip": gzip.compress(gzip.compress(MANY, 1)),
     "zstd, gzip": gzip.compress(zstandard.compress(MANY)),
 }
 

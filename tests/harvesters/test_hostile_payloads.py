@@ -76,6 +76,7 @@ def nested(count: int) -> str:
     return "<<( <a:s> <a:p> " * count + "<a:o>" + " )>>" * count
 
 
+PACKED = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
 # What is refused as a whole: its protocol, content type and options, the content, and the reason.
 REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
     *(("rdf", kind, {}, f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode(), "nested more than 100 deep")
@@ -91,7 +92,7 @@ REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
                              ("", '<!doctype a [<!ENTITY e "x">]>'), ("<!-- a -->\n<!DocType a>", ""))),
     ("rdf", XML, {}, (HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>").encode(),
      "depth"),
-    *((protocol, f"text/csv; charset={charset}", options, zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff",
+    *((protocol, f"text/csv; charset={charset}", options, PACKED,
        "which is no charset|not utf-8")
       for charset in ("zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13")
       for protocol, options in (("csv", {"key": "id"}), ("json", {"records": "@"}))),

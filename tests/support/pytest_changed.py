@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,14 @@ def _git(*words: str) -> list[str]:
     return done.stdout.splitlines() if done.returncode == 0 else []
 
 
-def read_imports() -> Graph:
-    """Return the files that each Python file of the project imports; a test imports the conftest
-    files above it too.
-    """
-    files = {
-        ROOT / name
-        for name in _git("ls-files", "--cached", "--others", "--exclude-standard", "*.py")
-    }
-    files = {file for file in files if file.is_file()}
+def python_files() -> set[Path]:
+    """Return the Python files of the project."""
+    names = _git("ls-files", "--cached", "--others", "--exclude-standard", "*.py")
+    return {file for name in names if (file := ROOT / name).is_file()}
+
+
+def read_imports(files: Collection[Path]) -> Graph:
+    """Return which of *files* each of them imports; a test imports the conftest files above it too."""
     named = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
     beside = defaultdict[str, list[Path]](list)  # modules that tests import by their last name
     for file in files:
@@ -123,7 +122,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--changed"):
         sent: list[str] | None = getattr(config, "workerinput", {}).get("reaching")
-        files = reaching(changed_files(), read_imports()) if sent is None else map(Path, sent)
+        files = (
+            reaching(changed_files(), read_imports(python_files()))
+            if sent is None
+            else map(Path, sent)
+        )
         config.stash[REACHING] = frozenset(files)
 
 
@@ -168,9 +171,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep the durations of a whole run."""
-    config = session.config
-    if config.cache and not hasattr(config, "workerinput") and _is_whole(config):
+    """Keep the durations of a whole run that was not interrupted."""
+    config, ended = session.config, (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if session.exitstatus not in ended or hasattr(config, "workerinput"):
+        return
+    if config.cache and _calls and _is_whole(config):
         config.cache.set(DURATIONS, durations())
 
 

@@ -68,11 +68,13 @@ def test_what_imports_a_changed_file_is_reached() -> None:
 
 
 def test_imports_by_name_and_of_modules_beside_a_test_are_read() -> None:
-    imports = pytest_changed.read_imports()
-
-    assert (
-        ROOT / "harvesters/protocols/pod.py" in imports[ROOT / "harvesters/protocols/registry.py"]
+    registry, test = (
+        ROOT / name for name in ("harvesters/protocols/registry.py", "tests/publisher/conftest.py")
     )
-    assert {ROOT / "tests/support/prebuilt.py", ROOT / "tests/conftest.py"} <= imports[
-        ROOT / "tests/publisher/conftest.py"
-    ]
+    imported_by_name = ROOT / "harvesters/protocols/pod.py"
+    beside = {ROOT / "tests/support/prebuilt.py", ROOT / "tests/conftest.py"}
+
+    imports = pytest_changed.read_imports({registry, test, imported_by_name, *beside})
+
+    assert (imports[registry], imports[test]) == ({imported_by_name}, {test, *beside})
+    assert imports.keys() <= pytest_changed.python_files()
