@@ -12,17 +12,13 @@ import codecs
 import csv
 import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from lxml import etree
-
 from harvesters.admin.errors import InvalidValue
 from harvesters.definition_faults import suggestion
 from harvesters.errors import ParseError
-from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
@@ -50,8 +46,6 @@ _PARTS: Mapping[Kind, tuple[str, ...]] = {
 _LISTS = (Kind.WORDS, Kind.PARTIES)
 _TEXTS = (Kind.TITLE, Kind.TEXT, Kind.REASONS)
 _TEXT_PARTS = ("label", "caption")  # by language
-_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 # a line of a file: its number, its cells, and what is wrong with it
 Line: TypeAlias = tuple[int, list[str], str]
@@ -95,7 +89,11 @@ def read_table(body: bytes, media_type: str) -> list[TableRow]:
 
 def read_lines(body: bytes, media_type: str) -> list[Line]:
     """Return the lines of a file that are not empty: the header, and at most one row too many."""
-    lines = _csv_lines(body) if media_type == CSV else _sheet_lines(body)
+    lines = (
+        _csv_lines(body)
+        if media_type == CSV
+        else ((number, cells, "") for number, cells in enumerate(read_sheet(body, _SUBJECT), 1))
+    )
     read: list[Line] = []
     count = 0
     for number, cells, fault in lines:
@@ -182,9 +180,7 @@ def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> Ta
     for column, cell in zip(columns, cells, strict=False):
         text = cell.strip()
         if text.startswith("="):
-            faults[column.name] = gettext(
-                "Write the value itself here; this is a formula, an error, or a formula without a value."
-            )
+            faults[column.name] = gettext("Write the value itself here; this is a formula.")
         elif text:
             _add(members, column, text)
     return TableRow(number, members, faults)
@@ -247,59 +243,3 @@ def _known_columns(lines: list[list[str]]) -> int:
     """Return how many columns of the header are known: that of the right delimiter has the most."""
     header = next((line for line in lines if any(cell.strip() for cell in line)), [])
     return sum(parse_column(cell) is not None for cell in header)
-
-
-def _sheet_lines(body: bytes) -> Iterator[Line]:
-    broken: dict[int, list[int]] = {}
-    for row, column in _broken_cells(body):
-        broken.setdefault(row, []).append(column)
-    for number, cells in enumerate(read_sheet(body, _SUBJECT)):
-        for column in broken.get(number, ()):
-            # reported with the row, as a formula in a text is
-            cells[column : column + 1] = ["="] * len(cells[column : column + 1])
-        yield number + 1, cells, ""
-
-
-def _broken_cells(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the row and the column, from 0, of each cell of the first sheet with an error, or a
-    formula without a value.
-    """
-    with (
-        parser_errors(f"{_SUBJECT} is not a readable spreadsheet"),
-        zipfile.ZipFile(io.BytesIO(body)) as package,
-    ):
-        name = _first_sheet(package)
-        row = column = -1
-        with package.open(name) as file:
-            for event, node in etree.iterparse(
-                file, events=("start", "end"), resolve_entities=False, no_network=True
-            ):
-                address = re.fullmatch(r"([A-Za-z]{1,4})?([0-9]{1,9})", node.get("r", ""))
-                if event == "start" and node.tag == f"{_MAIN}row":
-                    row, column = int(address[2]) - 1 if address else row + 1, -1
-                elif event == "start" and node.tag == f"{_MAIN}c":
-                    column = _number(address[1]) if address and address[1] else column + 1
-                elif event == "end" and node.tag == f"{_MAIN}c":
-                    formula, value = node.find(f"{_MAIN}f"), node.findtext(f"{_MAIN}v")
-                    if node.get("t") == "e" or (formula is not None and value is None):
-                        yield row, column
-                elif event == "end" and node.tag == f"{_MAIN}row":
-                    node.clear()
-
-
-def _first_sheet(package: zipfile.ZipFile) -> str:
-    """Return the name of the first sheet's part (ECMA-376 part 1, 18.2.20)."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    book = etree.fromstring(package.read("xl/workbook.xml"), parser)
-    relations = etree.fromstring(package.read("xl/_rels/workbook.xml.rels"), parser)
-    targets = {str(node.get("Id")): str(node.get("Target")) for node in relations}
-    sheet = next(book.iter(f"{_MAIN}sheet"))
-    target = targets[str(sheet.get(_RELATION))]
-    return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
-
-
-def _number(letters: str) -> int:
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + ord(letter) - 64
-    return number - 1
