@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from publisher.errors import QueryError
-from publisher.projections.search.pattern_cursor import PROPERTY
+from publisher.projections.search.sparql_patterns import PROPERTY
 from publisher.rdf.sparql_tokens import Token, line_and_column, tokenize
 from publisher.sparql.examples.example import examples
 from publisher.store.descriptions import namespaces

@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass
 
 from publisher.projections.search.analyzer import primary_language
-from publisher.projections.search.pattern_cursor import SPACE, SearchCall
 from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.sparql_patterns import find_search_calls
+from publisher.projections.search.sparql_patterns import SPACE, SearchCall, find_search_calls
 from publisher.rdf.sparql_tokens import Token, line_and_column, string_value, syntax_error
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 

@@ -1,7 +1,7 @@
-"""Find the full-text searches in a query by the grammar of its graph patterns.
+"""Find the full-text searches at the top level of a query, by the grammar of its triples.
 
-The parser knows groups, triples, lists and expressions. It rejects everything that it does not know
-for sure.
+The parser knows triples, lists and paths, and skips what is in brackets. It rejects everything that
+it does not know for sure.
 """
 
 from __future__ import annotations
@@ -9,12 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from publisher.projections.search.pattern_cursor import PatternCursor, SearchCall
-from publisher.rdf.sparql_tokens import Token
+from publisher.errors import QuerySyntaxError
+from publisher.rdf.sparql_tokens import Token, syntax_error, tokenize
 
+SPACE = "http://jena.apache.org/text#"
+PROPERTY = f"{SPACE}query"
 _TERMS = frozenset({"iri", "variable", "blank", "name", "string", "number"})
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_NEW_PATTERN = frozenset({"OPTIONAL", "MINUS", "UNION", "GRAPH", "SERVICE", "BIND", "VALUES"})
+_NESTED = (
+    "text:query is answered only at the top level of the query's pattern, not within braces or brackets;"
+    ' write ?thing text:query "words" there and join the rest by ?thing;'
+    " OR and - within the words take the place of UNION and MINUS"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCall:
+    """A full-text search in a query.
+
+    *subject* and *argument* are its tokens left and right of the property *verb*. *offset* is where
+    its bindings are inserted, and *removals* are the spans (start, end) to remove from the text.
+    """
+
+    subject: tuple[Token, ...]
+    argument: tuple[Token, ...]
+    verb: Token
+    offset: int
+    removals: tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
@@ -28,35 +49,64 @@ class _Statement:
     parts_before: list[int] = field(default_factory=list)  # number of parts before each semicolon
 
 
+class _Cursor:
+    """A cursor over the tokens of *query*; *calls* are the searches found so far."""
+
+    def __init__(self, query: str) -> None:
+        self.query, self.tokens, self.index = query, tokenize(query), 0
+        self.prefixes: dict[str, str] = {}
+        self.calls: list[SearchCall] = []
+
+    @property
+    def current(self) -> Token:
+        """Return the next token without consuming it; after the last there is one of the kind
+        ``end``.
+        """
+        return (
+            self.tokens[self.index]
+            if self.index < len(self.tokens)
+            else Token("end", "", len(self.query))
+        )
+
+    def advance(self) -> Token:
+        """Consume and return the next token."""
+        token = self.current
+        self.index += 1
+        return token
+
+    def error(self, token: Token, reason: str) -> QuerySyntaxError:
+        """Return an error that points to *token*."""
+        return syntax_error(self.query, token.start, reason)
+
+    def is_search_property(self, token: Token) -> bool:
+        """Return whether *token* names the search property."""
+        if token.kind == "iri":
+            return token.text == f"<{PROPERTY}>"
+        prefix, _, local = token.text.partition(":")
+        return token.kind == "name" and self.prefixes.get(prefix, "") + local == PROPERTY
+
+
 def find_search_calls(query: str) -> tuple[list[SearchCall], dict[str, str]]:
     """Return the searches in *query*, and its prefixes.
 
     Raises QuerySyntaxError with the position of a search that cannot be evaluated.
     """
-    cursor = PatternCursor(query)
+    cursor = _Cursor(query)
     _parse_prologue(cursor)
-    template = False
-    while cursor.current.kind != "end":
-        token = cursor.advance()
+    template = parsed = False
+    while (token := cursor.advance()).kind != "end":
         if token.word() == "CONSTRUCT":
-            template = True
-        elif token.text == "{":
-            if template:
-                _skip_balanced(cursor, token)
-                template = False
-            else:
-                _parse_group(cursor, token)
-        elif token.word() == "WHERE" and template:
-            _skip_template(cursor)
-            template = False
-        elif token.text in ("(", "["):
-            _skip_balanced(cursor, token)
-        elif token.word() == "VALUES":
-            _skip_values(cursor)
+            template = True  # the pattern of CONSTRUCT WHERE is its template, too
+        elif token.text == "{" and not (template or parsed):
+            _parse_pattern(cursor, token)
+            parsed = True
+        elif token.text in _CLOSING:
+            _skip(cursor, token)
+            template = template and token.text != "{"
     return cursor.calls, cursor.prefixes
 
 
-def _parse_prologue(cursor: PatternCursor) -> None:
+def _parse_prologue(cursor: _Cursor) -> None:
     while cursor.current.word() in ("PREFIX", "BASE"):
         if cursor.advance().word() == "PREFIX":
             name = cursor.advance()
@@ -64,54 +114,28 @@ def _parse_prologue(cursor: PatternCursor) -> None:
         cursor.advance()
 
 
-def _skip_template(cursor: PatternCursor) -> None:
-    """Skip the pattern of CONSTRUCT WHERE, which is also its template."""
-    if cursor.current.text == "{":
-        _skip_balanced(cursor, cursor.advance())
-
-
-def _skip_balanced(cursor: PatternCursor, opening: Token) -> None:
-    """Skip everything up to the closing brace or bracket, but parse groups of EXISTS. Raises
-    QuerySyntaxError at a search.
-    """
-    cursor.enter_nesting(opening)
-    before = opening
-    while (token := cursor.advance()).text != _CLOSING[opening.text] or token.kind == "string":
+def _skip(cursor: _Cursor, opening: Token) -> None:
+    """Skip up to the bracket that closes *opening*. Raises QuerySyntaxError at a search."""
+    closing = [_CLOSING[opening.text]]
+    while closing:
+        token = cursor.advance()
         if token.kind == "end":
             raise cursor.error(opening, f"{opening.text} is not closed")
         if cursor.is_search_property(token):
-            raise cursor.error(
-                token,
-                'text:query is not allowed here; write ?thing text:query "words" in a pattern',
-            )
-        if token.kind == "other" and token.text in _CLOSING:
-            if token.text == "{" and before.word() == "EXISTS":
-                _parse_group(cursor, token)
-            else:
-                _skip_balanced(cursor, token)
-        before = token
-    cursor.depth -= 1
+            raise cursor.error(token, _NESTED)
+        if token.text in _CLOSING:
+            closing.append(_CLOSING[token.text])
+        elif token.text == closing[-1]:
+            closing.pop()
 
 
-def _skip_values(cursor: PatternCursor) -> None:
-    """Skip the data of VALUES."""
-    if cursor.current.text == "(":
-        _skip_balanced(cursor, cursor.advance())
-    else:
-        cursor.advance()
-    if cursor.current.text == "{":
-        _skip_balanced(cursor, cursor.advance())
-
-
-def _parse_group(cursor: PatternCursor, opening: Token) -> None:
-    """Parse a group graph pattern up to its closing brace."""
-    cursor.enter_nesting(opening)
+def _parse_pattern(cursor: _Cursor, opening: Token) -> None:
+    """Parse the pattern of the query up to its closing brace."""
     if cursor.current.word() == "SELECT":
-        _parse_select(cursor, opening)
-        cursor.depth -= 1
+        _skip(cursor, opening)
         return
     start: int | None = None  # start of the current basic graph pattern
-    while (token := cursor.current).text != "}" or token.kind == "string":
+    while (token := cursor.current).text != "}":
         if token.kind == "end":
             raise cursor.error(opening, "{ is not closed")
         if (
@@ -123,65 +147,34 @@ def _parse_group(cursor: PatternCursor, opening: Token) -> None:
             _parse_statement(cursor, start)
             continue
         cursor.advance()
-        if token.word() in _NEW_PATTERN or token.text == "{":
-            start = None
-        _parse_other(cursor, token)
+        if token.text != ".":
+            start = start if token.word() == "FILTER" else None
+            _skip_part(cursor, token)
     cursor.advance()
-    cursor.depth -= 1
 
 
-def _parse_other(cursor: PatternCursor, token: Token) -> None:
-    """Skip a part of a group that is not a triple."""
-    match token.word():
-        case "VALUES":
-            _skip_values(cursor)
-        case "GRAPH":
-            cursor.advance()
-        case "BIND":
-            _skip_balanced(cursor, cursor.expect("("))
-        case "FILTER":
-            _parse_filter(cursor)
-        case _ if token.text == "{":
-            _parse_group(cursor, token)
-        case "" if token.text != ".":
-            raise cursor.error(token, f"{token.text} is not supported in a query with text:query")
-
-
-def _parse_filter(cursor: PatternCursor) -> None:
-    """Skip a constraint: in brackets, a function call, or (NOT) EXISTS with its group."""
-    token = cursor.advance()
-    if token.word() == "NOT":
+def _skip_part(cursor: _Cursor, first: Token) -> None:
+    """Skip a part of the pattern that is no triple: a keyword with what follows it, or a group."""
+    last = ("(", "{") if first.word() in ("FILTER", "BIND") else ("{",)
+    token = first
+    while token.text not in last:
+        if token.kind == "end" or not (first.word() or token.text in _CLOSING):
+            raise cursor.error(first, f"{first.text} is not supported in a query with text:query")
+        if token.text in _CLOSING:
+            _skip(cursor, token)
         token = cursor.advance()
-    if token.word() == "EXISTS":
-        _parse_group(cursor, cursor.expect("{"))
-    elif token.text == "(":
-        _skip_balanced(cursor, token)
-    elif cursor.current.text == "(":
-        _skip_balanced(cursor, cursor.advance())
+    _skip(cursor, token)
 
 
-def _parse_select(cursor: PatternCursor, opening: Token) -> None:
-    """Parse a subquery up to its closing brace."""
-    while (token := cursor.advance()).text != "}" or token.kind == "string":
-        if token.kind == "end":
-            raise cursor.error(opening, "{ is not closed")
-        if token.word() == "VALUES":
-            _skip_values(cursor)
-        elif token.text == "{" and token.kind == "other":
-            _parse_group(cursor, token)
-        elif token.kind == "other" and token.text in ("(", "["):
-            _skip_balanced(cursor, token)
-
-
-def _parse_term(cursor: PatternCursor) -> tuple[Token, ...]:
+def _parse_term(cursor: _Cursor) -> tuple[Token, ...]:
     """Consume one term: a name, a literal with its tag or type, a list or the properties of a blank
     node.
     """
     first = cursor.current
-    if first.text in ("(", "[") and first.kind == "other":
+    if first.text in ("(", "["):
         first_index = cursor.index
         cursor.advance()
-        _skip_balanced(cursor, first)
+        _skip(cursor, first)
         return tuple(cursor.tokens[first_index : cursor.index])
     first_index = cursor.index
     if cursor.current.text in ("-", "+"):
@@ -197,7 +190,7 @@ def _parse_term(cursor: PatternCursor) -> tuple[Token, ...]:
     return tuple(cursor.tokens[first_index : cursor.index])
 
 
-def _parse_statement(cursor: PatternCursor, start: int) -> None:
+def _parse_statement(cursor: _Cursor, start: int) -> None:
     """Parse a subject with its properties and objects; *start* is the start of its basic graph
     pattern.
     """
@@ -212,7 +205,7 @@ def _parse_statement(cursor: PatternCursor, start: int) -> None:
         if cursor.current.text != ";":
             break
     end = cursor.tokens[cursor.index - 1].end
-    if cursor.current.text == "." and cursor.current.kind == "other":
+    if cursor.current.text == ".":
         end = cursor.advance().end
     cursor.calls += _search_calls(cursor, statement, start, end)
 
@@ -225,7 +218,7 @@ def _verb_follows(token: Token) -> bool:
     )
 
 
-def _parse_part(cursor: PatternCursor, statement: _Statement) -> None:
+def _parse_part(cursor: _Cursor, statement: _Statement) -> None:
     """Consume a property or a path, and its objects."""
     verb, path = cursor.current, _parse_path(cursor)
     search = path == 1 and cursor.is_search_property(verb)
@@ -248,7 +241,7 @@ def _parse_part(cursor: PatternCursor, statement: _Statement) -> None:
     )
 
 
-def _parse_path(cursor: PatternCursor) -> int:
+def _parse_path(cursor: _Cursor) -> int:
     """Consume a property path; return the number of its tokens."""
     first_index = cursor.index
     while True:
@@ -256,8 +249,8 @@ def _parse_path(cursor: PatternCursor) -> int:
             cursor.advance()
         token = cursor.advance()
         if token.text == "(":
-            _skip_balanced(cursor, token)
-        while cursor.current.kind == "other" and cursor.current.text in ("*", "+", "?"):
+            _skip(cursor, token)
+        while cursor.current.text in ("*", "+", "?"):
             cursor.advance()
         if cursor.current.text not in ("/", "|"):
             break
@@ -270,7 +263,7 @@ def _parse_path(cursor: PatternCursor) -> int:
 
 
 def _search_calls(
-    cursor: PatternCursor, statement: _Statement, start: int, end: int
+    cursor: _Cursor, statement: _Statement, start: int, end: int
 ) -> Iterator[SearchCall]:
     """Yield the searches of a statement, each with the spans to remove from the text."""
     searches = [index for index, part in enumerate(statement.parts) if part[3]]
