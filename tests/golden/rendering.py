@@ -48,6 +48,7 @@ MASKED = [
         ("random in each key", r"stk_[$\w]+?_([\w-]{30,})"),
         ("times and random ids in the archive of a run", r"(\d+) bytes[^\d\n]{1,30}\d+ bytes"),
         ("how long the registry took", r'data-label="Response time \(slowest\)"><bdi>([^<]+)<'),
+        ("files are packed by the libraries of the machine", r"(?m)^([0-9a-f]{64})  \S"),
         ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
     )
 ]

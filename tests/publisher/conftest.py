@@ -7,8 +7,9 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from shutil import copytree
 from typing import cast
 
 import httpx
@@ -24,10 +25,9 @@ from publisher.store.workers.pool import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
-from in_process import InProcess, reading, running
-from live_server import served
+from in_process import InProcess, listening, reading, running
 from prebuilt import prebuilt
-from publish_fixture import STORES, copy_data, derive, published, visiting
+from publish_fixture import STORES, derive, published, visiting
 from small_world import IRIS, RELEASED, SMALL_SCHEMES, THINGS, build
 
 # the world, and what derives stores and indexes from its journal
@@ -58,13 +58,17 @@ def build_level(data: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def release_data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with the journal and the status of the world and one release; read it,
-    do not change it.
-    """
-    data: Path = copy_data(world, tmp_path_factory.mktemp("release"))
-    build_release(data, IRIS, RELEASED)
-    return data
+def release_data(
+    level: Path, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the data folder of the world with one release; read it, copy it to change it."""
+
+    def build_released(data: Path) -> None:
+        copytree(level, data, dirs_exist_ok=True)
+        build_release(data, IRIS, RELEASED)
+
+    target = tmp_path_factory.mktemp("released") / "data"
+    return prebuilt(pytestconfig, "released", MAKERS, build_released, target)
 
 
 @pytest.fixture(scope="session")
@@ -126,12 +130,9 @@ def publishers(
 
 
 @pytest.fixture(scope="package")
-def endpoint(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of the endpoint of a real server over a copy of the world: `service`
-    follows the world itself.
-    """
-    copied = copy_data(level, tmp_path_factory.mktemp("endpoint"), "store")
-    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0, seconds=240, wait=240"}) as url:
+def endpoint(level: Path) -> Iterator[str]:
+    """Yield the address of the endpoint over the world, for clients that need a network."""
+    with listening(partial(reading, level)) as url:
         yield f"{url}/sparql"
 
 

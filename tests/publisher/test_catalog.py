@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import httpx
@@ -52,16 +53,14 @@ async def client(released: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="module")
-def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(release_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with two releases."""
-    data = copy_data(level, tmp_path_factory.mktemp("catalogued"), "store")
-    build_release(data, IRIS, NOW)
+    data = Path(copytree(release_data, tmp_path_factory.mktemp("catalogued") / "data"))
     Journal(data / "journal").append(
         ['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW
     )
     build_release(data, IRIS, NOW)
-    result: Path = data
-    return result
+    return data
 
 
 async def read_catalog(client: httpx.AsyncClient, path: str = "/catalog.ttl") -> Store:

@@ -104,7 +104,6 @@ def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str
     assert len(result) > 5
 
 
-@pytest.mark.smoke
 def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
     result = wrapper(endpoint, "ASK {}", JSON).queryAndConvert()
     assert isinstance(result, dict)

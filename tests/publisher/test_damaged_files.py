@@ -13,10 +13,10 @@ from shutil import copytree
 import httpx
 import pytest
 from app_client import asking
-from live_server import served
+from in_process import SITE, running, serving
 from small_world import IRIS
 from structlog.testing import capture_logs
-from waiting import WITHIN, wait_until
+from waiting import wait_until
 
 from journal.journal import Journal
 from publisher import damaged_files as files
@@ -36,7 +36,7 @@ KINDS = ("snapshots/*/tables/*", "snapshots/*/store/*.sst", "history/changes.db"
 DAMAGED = (
     pytest.param(KINDS, id="all"),
     *(
-        pytest.param((pattern,), id=pattern)
+        pytest.param((pattern,), id=pattern, marks=pytest.mark.nightly)
         for pattern in (*KINDS, "snapshots/*/text/*", "store/*.sst", "position.json")
     ),
 )
@@ -50,7 +50,6 @@ def _damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("patterns", DAMAGED)
-@pytest.mark.smoke("all")
 def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
     small: Path, tmp_path: Path, patterns: tuple[str, ...]
 ) -> None:
@@ -62,7 +61,10 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
             _damage(path)
     statuses: set[int] = set()
 
-    with served(data) as url, httpx.Client(base_url=url, verify=False, timeout=WITHIN) as client:
+    with (
+        running(serving(data)) as transport,
+        httpx.Client(transport=transport, base_url=SITE) as client,
+    ):
 
         def is_sound() -> bool:
             answers = [client.get(page).status_code for page in PAGES]

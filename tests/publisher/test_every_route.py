@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shutil import copytree
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import APIRouter
-from in_process import SITE, running, serving
-from live_server import served
-from publish_fixture import copy_data
+from in_process import listening, serving
 from rows import each
 from waiting import wait_until
 
@@ -23,30 +21,21 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from journal.journal import Journal
 from publisher.portal.report import builder as reports
-from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.routes import ROUTERS
 from vocab.iris import Iris
 
 IRIS = Iris()
-NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 PUBLIC = "https://public.example"
 
 
 @pytest.fixture(scope="module")
-def data(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with a release, its report and dumps."""
-    item = copy_data(level, tmp_path_factory.mktemp("routes"), "store")
-    build_release(item, IRIS, NOW)
-    reports.build_report(item, IRIS, None, "en", {})
-    list(write_dumps(Journal(item / "journal"), item / "dumps"))
-    result: Path = item
-    return result
-
-
-@pytest.fixture(scope="module")
-def server(data: Path) -> Iterator[str]:
-    with served(data, {"STOCKTAKE_PUBLIC_URL": PUBLIC}) as url:
+def server(release_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of all that is served of a world with a release, its report and dumps."""
+    data = Path(copytree(release_data, tmp_path_factory.mktemp("routes") / "data"))
+    reports.build_report(data, IRIS, None, "en", {})
+    list(write_dumps(Journal(data / "journal"), data / "dumps"))
+    with listening(lambda _: serving(data, PUBLIC, "help@public.example")) as url:
         yield url
 
 
@@ -55,11 +44,8 @@ def is_ready(client: httpx.Client, path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def client(data: Path) -> Iterator[httpx.Client]:
-    with (
-        running(serving(data, PUBLIC, "help@public.example")) as transport,
-        httpx.Client(transport=transport, base_url=SITE) as item,
-    ):
+def client(server: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server) as item:
         # the history is read beside the store
         for path in ("/timemap/record/demo/a%2F1", "/oai?verb=Identify"):
             wait_until(partial(is_ready, item, path), f"{path} to be ready")
@@ -89,7 +75,6 @@ def ask(server: str, head: bytes) -> bytes:
      (b"GET /robots.txt HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n", b"200"),
      (b"GET /robots.txt HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"), (b"GET /robots.txt HTTP/1.0\r\n\r\n", b"200")],
 )  # fmt: skip
-@pytest.mark.smoke
 def test_request_without_a_valid_host_is_400(server: str, head: bytes, status: bytes) -> None:
     answer = ask(server, head)
 

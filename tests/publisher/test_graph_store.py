@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import pytest_asyncio
+from event_loops import session_loop
 from protocol_requests import Exchange, Step, exchanges
 from pyoxigraph import (
     CanonicalizationAlgorithm,
@@ -194,7 +196,7 @@ def _parts(step: Step) -> list[str]:
     return [body for part in parts if (body := part.lstrip("\n").partition("\n\n")[2].strip())]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Written]:
     data = tmp_path_factory.mktemp("gsp")
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
@@ -218,11 +220,13 @@ async def test_each_of_the_suites_exchanges_is_run() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda item: item.name)
+@session_loop
 @pytest.mark.smoke
 async def test_what_the_suite_reads_is_answered_as_it_wants(
     exchange: Exchange, written: Written
 ) -> None:
     written.store.clear()
+    await written.show()
     reads = 0
 
     for step in exchange.steps:

@@ -98,17 +98,8 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def released(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with a release."""
-    data = copy_data(level, tmp_path_factory.mktemp("assistants"), "store")
-    build_release(data, IRIS, NOW)
-    result: Path = data
-    return result
-
-
-@pytest.fixture(scope="module")
-def url(released: Path) -> Iterator[str]:
-    with listening(partial(reading, released)) as address:
+def url(release_data: Path) -> Iterator[str]:
+    with listening(partial(reading, release_data)) as address:
         yield address
 
 
@@ -387,10 +378,10 @@ async def test_prompts_hold_the_examples(url: str) -> None:
         assert all(name in str(getattr(written, "text", "")) for name in TEXTS)
 
 
-async def test_standard_streams_answer_like_http(url: str, released: Path) -> None:
+async def test_standard_streams_answer_like_http(url: str, release_data: Path) -> None:
     async with asked_over_http(url) as client:
         arguments = {"by": "goal", "filters": {"kind": ["initiative"]}}
-        async with asked_over_stdio(released, url) as local:
+        async with asked_over_stdio(release_data, url) as local:
             own = await answer(local, "count", **arguments)
 
         assert own["parts"] == (await answer(client, "count", **arguments))["parts"]

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from in_process import listening
 from processes import Process, free_port, started
 from publish_fixture import copy_data
 from small_world import IRIS
@@ -31,8 +33,10 @@ from harvesters.admin.access.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from journal.journal import Journal
-from publisher.app import create_app
+from publisher.app import SiteOptions, create_app
+from publisher.http.pages.branding import PLAIN
 from publisher.store.query_service import QueryService
+from vocab.iris import Iris
 
 ROOT = Path(__file__).parents[2]
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
@@ -67,19 +71,19 @@ def ask(address: str, path: str, **params: str) -> bytes:
     return answer.content
 
 
+def create_origin(data: Path, url: str) -> FastAPI:
+    """Create the publisher of *data* below an address of its own."""
+    service = QueryService(data, Iris("https://data.example/"), readers=1)
+    return create_app(service, site=SiteOptions(PLAIN, url=url))
+
+
 @pytest.fixture(scope="module")
 def both(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     origin, mirror = tmp_path_factory.mktemp("origin"), tmp_path_factory.mktemp("mirror")
     copy_data(small, origin)
-    here, there = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with running(
-        origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]
-    ) as server:
-        wait_until(
-            lambda: health(here).get("position") == 3,
-            "the origin to show entry 3",
-            output=server.output,
-        )
+    there = f"http://127.0.0.1:{free_port()}"
+    with listening(lambda url: partial(create_origin, origin, url)) as here:
+        wait_until(lambda: health(here).get("position") == 3, "the origin to show entry 3")
         words = [
             "mirror",
             here,

@@ -19,7 +19,6 @@ TITLE = "SELECT ?title { <id/initiative/demo/1> <http://purl.org/dc/terms/title>
 TURTLE = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(?s = <id/initiative/demo/1>) }"
 
 
-@pytest.mark.smoke("oxigraph", "virtuoso")
 async def test_a_query_is_put_by_get(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sparql", params={"query": TITLE})
 
