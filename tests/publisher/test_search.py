@@ -256,9 +256,15 @@ async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await sparql(client, "SELECT * {\n ?thing text:query ?words }")
+    nested = await sparql(client, 'SELECT * { ?thing a ?c OPTIONAL {\n ?thing text:query "x" } }')
 
-    assert answer.status_code == 400
+    assert (answer.status_code, nested.status_code) == (400, 400)
     assert (answer.json()["line"], answer.json()["column"]) == (2, 20)
+    assert (nested.json()["line"], nested.json()["column"]) == (2, 9)
+    assert (
+        'write ?thing text:query "words" there and join the rest by ?thing'
+        in nested.text.replace('\\"', '"')
+    )
 
 
 async def test_a_fault_behind_a_search_keeps_its_place(client: httpx.AsyncClient) -> None:
