@@ -41,10 +41,19 @@ def follower(
     return Runner(store, columns, opened)
 
 
+def _is_building(runner: Runner[EmbeddedStore]) -> bool:
+    return any(
+        state["position"] != runner.position and "error" not in state
+        for state in runner.progress().values()
+    )
+
+
 def level(runner: Runner[EmbeddedStore]) -> str:
-    """Step until nothing is new, and close; return the newest snapshot's folder."""
+    """Step until nothing is new and no index is on its way, which takes several steps on a busy
+    machine, and close; return the newest snapshot's folder.
+    """
     with closing(runner):
-        while runner.step() is not None:
+        while runner.step() is not None or _is_building(runner):
             pass
     newest = newest_snapshot(runner.snapshots)
     assert newest
