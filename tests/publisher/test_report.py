@@ -155,6 +155,7 @@ def test_a_release_stands_where_its_report_cannot_be_written(small: Path, tmp_pa
     assert get_release(tmp_path / "releases", 1) is not None
 
 
+@pytest.mark.nightly  # by day the demo makes both
 def test_a_release_is_followed_by_its_report(small: Path, tmp_path: Path) -> None:
     shutil.copytree(small / "journal", tmp_path / "journal")
 

@@ -84,6 +84,7 @@ def test_the_terminal_shows_the_url_and_the_next_steps(running_demo: RunningDemo
     assert f"{running_demo.base}/sparql" in end
     assert "keys create NAME" in end
     assert "stocktake harvest" in end
+    assert [path.name for path in (running_demo.data / "reports").iterdir()] == ["release-1.en"]
 
 
 def test_the_command_that_lists_withheld_records_can_be_run_as_printed(

@@ -134,7 +134,10 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=pytest.mark.nightly) if kind == "loop" else kind for kind in KINDS],
+    [
+        pytest.param(kind, marks=pytest.mark.nightly) if kind in ("loop", "sleep") else kind
+        for kind in KINDS
+    ],
 )
 @pytest.mark.smoke
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
