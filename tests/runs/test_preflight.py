@@ -355,6 +355,7 @@ def test_rdf_is_checked_as_what_its_namespaces_say(report_of: Callable[..., Any]
     assert (report["counts"], report["rules"][0]["rule"]) == ({"withheld": 1}, "ResourceTitle")
 
 
+@pytest.mark.nightly  # test_validate.py asks the same command for JSON by day
 @pytest.mark.parametrize(
     ("form", "parse"), [("json", json.loads), ("sarif", json.loads), ("junit", etree.fromstring)]
 )
@@ -414,6 +415,7 @@ def test_every_broken_feed_has_a_finding_with_place_and_remedy(
     assert max(used) < 2 << 20  # KiB
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not PRIZES.is_file(), reason=f"no prize list at {PRIZES}")
 def test_prize_list_of_2015_with_a_column_renamed(tmp_path: Path) -> None:
     rows = list(csv.reader(io.StringIO(PRIZES.read_bytes().decode("mac_roman"))))

@@ -179,8 +179,11 @@ async def test_every_value_that_the_template_lists_is_known(client: httpx.AsyncC
     assert findings == []
 
 
-async def test_100_000_rows_are_refused_in_bounded_memory(client: httpx.AsyncClient) -> None:
-    rows = [["type", "title@en"], *(["Initiative", f"Title {number}"] for number in range(100_000))]
+@pytest.mark.parametrize("count", [MAX_ROWS + 1, pytest.param(100_000, marks=pytest.mark.nightly)])
+async def test_too_many_rows_are_refused_in_bounded_memory(
+    client: httpx.AsyncClient, count: int
+) -> None:
+    rows = [["type", "title@en"], *(["Initiative", f"Title {number}"] for number in range(count))]
     csv, xlsx = table(*rows), workbook(*rows)
     assert max(len(csv), len(xlsx)) < MAX_FILE
 

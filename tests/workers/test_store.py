@@ -197,6 +197,7 @@ def test_an_unreachable_store_stops_writers_but_not_readers(
     one = journal(tmp_path / "1", url)
     commit(one)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     other = journal(tmp_path / "2", "s3://nowhere/stocktake").folder
     shutil.copy(next(one.folder.glob("*.gz")), other)
 
