@@ -39,10 +39,11 @@ KINDRED = 20  # copies that have organizations of their own before they are shar
 _COPIED = "CREATE TEMP MACRO copied(iri, number) AS regexp_replace(iri, '[^/]*$', md5(iri || number) || '~')"
 _COPIES = f"""
 CREATE OR REPLACE TEMP TABLE those AS SELECT * FROM things WHERE thing <= $last AND (kind < 5 OR $number < {KINDRED});
-INSERT INTO things SELECT thing + $first, copied(iri, $number), kind, source, copied(record, $number), '~ ' || title, language,
+INSERT INTO things SELECT thing + $first, copied(iri, $number), kind, source, copied(record, $number),
+    '~ ' || title, language, other_titles,
     CASE kind WHEN 2 THEN (2026 - $number % 20) || begins[5:] ELSE begins END, ends, issued, first_seen,
     strftime(changed::TIMESTAMP - to_hours($number::INTEGER + thing::INTEGER % 5000), '%Y-%m-%dT%H:%M:%SZ'),
-    venue, CASE WHEN whole LIKE '%/%' THEN copied(whole, $number) ELSE whole END, page, cancelled FROM those;
+    venue, list_transform(wholes, lambda one: CASE WHEN one LIKE '%/%' THEN copied(one, $number) ELSE one END), page, cancelled FROM those;
 INSERT INTO marks SELECT thing + $first, kind, value, bases FROM marks WHERE thing IN (SELECT thing FROM those);
 INSERT INTO parties SELECT thing + $first, kind,
     CASE $number % {KINDRED} WHEN 0 THEN organization ELSE copied(organization, $number % {KINDRED}) END, roles

@@ -61,7 +61,7 @@ def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
     unfiltered = filters.with_codes(last)
     total = tables.count_different(unfiltered)
     for facet in others:
-        codes = tuple(tables.counts(unfiltered).get(facet, {}))
+        codes = tuple(tables.counts_once(unfiltered).get(facet, {}))
         if not codes:
             return Coverage(NONE, total, coverage_text(facets, NONE, total))
         unfiltered = unfiltered.with_codes(facet, *codes)

@@ -126,15 +126,15 @@ def entity_statistics(
     facets = [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
     bases = _count_by_basis(tables, filters) if chosen else ()
-    pairs = tables.partners(filters, PAIRS, once=True)
-    organizations = tables.organizations(filters, 10, once=True)
+    pairs = tables.partners(filters, PAIRS)
+    organizations = tables.organizations(filters, 10)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
     own = tables.same_organizations(filters.party) if filters.party else ()
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
         compare=_compare_url(filters),
-        total=tables.total(filters),
+        total=tables.count_different(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, facets, names)),
         map=_topic_map(tables, filters, names),
@@ -148,7 +148,9 @@ def entity_statistics(
         search=search,
         query=query_page_url(filter_query.listing(filters, names.iris)),
         table=_table_url(filters, names.iris),
-        partners=query_page_url(filter_query.partners(filters, names.iris)),
+        partners=query_page_url(
+            filter_query.partners(filters, names.iris, has_parts=tables.has_parts)
+        ),
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
         matrix=_matrix_url(filters),
@@ -273,13 +275,14 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     only declared links count.
     """
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
+    has_parts = tables.has_parts
     without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
     whole = count_table(
         "initiatives",
         _("Initiatives"),
         (),
-        [(tables.total(filters),)],
-        filter_query.total(filters, iris),
+        [(tables.count_different(filters),)],
+        filter_query.total(filters, iris, has_parts=has_parts),
     )
     facets = [name for name in FIGURES if name not in without]
     statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, facets, names))]
@@ -293,14 +296,14 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
             organizations,
-            filter_query.organizations(filters, iris),
+            filter_query.organizations(filters, iris, has_parts=has_parts),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), _THINGS),
             pairs,
-            filter_query.partners(filters, iris),
+            filter_query.partners(filters, iris, has_parts=has_parts),
         ),
     ]
     if filters.bases == (Basis.DECLARED,):

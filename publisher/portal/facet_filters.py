@@ -139,11 +139,17 @@ def parse_filters(params: QueryParams) -> Filter:
 
 
 def filter_groups(
-    filters: Filter, counts: Mapping[str, Mapping[str, ThingCount]], names: FacetLabels
+    filters: Filter,
+    counts: Mapping[str, Mapping[str, ThingCount]],
+    names: FacetLabels,
+    *,
+    has_parts: bool,
 ) -> list[FilterGroup]:
     """Return the facets with at least one value."""
-    toggles = _Toggles()
-    groups = (_group(name, filters, counts.get(name, {}), names, toggles) for name in FILTER_FACETS)
+    toggles, asked, groups = _Toggles(), replace(filters, among=None), list[FilterGroup]()
+    for facet in FILTER_FACETS:
+        query = filter_query.counts(asked, facet, names.iris, has_parts=has_parts)
+        groups.append(_group(facet, filters, counts.get(facet, {}), names, toggles, query))
     return [group for group in groups if group.first]
 
 
@@ -153,6 +159,7 @@ def _group(
     counts: Mapping[str, ThingCount],
     names: FacetLabels,
     toggles: _Toggles,
+    query: str,
 ) -> FilterGroup:
     picked = filters.codes(facet)
     ranked = sorted(
@@ -181,9 +188,12 @@ def _group(
         if facet in ("line", "goal") and len(options) <= 20
         else max(VISIBLE_VALUES, len(picked))
     )
-    query = query_page_url(filter_query.counts(replace(filters, among=None), facet, names.iris))
     return FilterGroup(
-        facet, facet_title(facet), tuple(options[:visible]), tuple(options[visible:]), query
+        facet,
+        facet_title(facet),
+        tuple(options[:visible]),
+        tuple(options[visible:]),
+        query_page_url(query),
     )
 
 

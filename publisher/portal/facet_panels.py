@@ -74,7 +74,7 @@ def facet_panels(
     """Count the filtered things by each of *facets*; empty facets are left out."""
     counts = tables.counts_once(filters)
     return [
-        facet_panel(name, counts[name], filters, names)._replace(
+        facet_panel(tables, name, counts[name], filters, names)._replace(
             coverage=facet_coverage(tables, filters, name)
         )
         for name in facets
@@ -95,22 +95,22 @@ def most_complete(panels: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
 
 
 def facet_panel(
-    facet: str, counts: Mapping[str, ThingCount], filters: Filter, names: FacetLabels
+    tables: FacetIndex,
+    facet: str,
+    counts: Mapping[str, ThingCount],
+    filters: Filter,
+    names: FacetLabels,
 ) -> FacetPanel:
-    """Return the panel of one facet. Its table counts records, as its query does."""
+    """Return the panel of one facet."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     bars = tuple(
         FacetBar(code, names.short(facet, code), things, names.page(facet, code))
         for code, things in ranked
     )
-    text = filter_query.counts(filters, facet, names.iris)
+    text = filter_query.counts(filters, facet, names.iris, has_parts=tables.has_parts)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
-    records = sorted(
-        ((code, things.records) for code, things in counts.items()),
-        key=lambda pair: sort_key(facet, *pair),
-    )
-    table = count_table(facet, title, (facet,), records, text)
+    table = count_table(facet, title, (facet,), ranked, text)
     embed = embed_path("bars", facet, filters) if initiatives else ""
     finding = largest_bar(bars) if initiatives and facet not in _NO_FINDING else ""
     return FacetPanel(facet, title, bars, query_page_url(text), table, embed=embed, finding=finding)

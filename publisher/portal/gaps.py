@@ -56,7 +56,7 @@ def find_gaps(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[G
 
 
 def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
-    counts = tables.counts(filters.with_codes(facet)).get(facet, {})
+    counts = tables.counts_once(filters.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
     missing = sorted(
         (code for code in every if not counts.get(code)), key=lambda code: sort_key(facet, code, 0)
@@ -66,7 +66,7 @@ def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: Fac
     )
     if facet == "country":
         codes = tuple(sorted(codes, key=lambda one: one.name))
-    text = filter_query.counts(filters, facet, names.iris)
+    text = filter_query.counts(filters, facet, names.iris, has_parts=tables.has_parts)
     rows = tuple((one.code, one.name, 0) for one in codes)
     sheet = DataTable(
         facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text

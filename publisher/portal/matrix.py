@@ -77,15 +77,15 @@ class Matrix:
         return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
 
     def table(self) -> DataTable:
-        """Return the matrix as a table: each pair with its count of records and the status of the
-        official link.
+        """Return the matrix as a table: each pair with its count and the status of the official
+        link.
         """
         rows = [
             (
                 line.code,
                 goal.code,
                 self.links.get((line.code, goal.code), "none"),
-                self.counts.get((line.code, goal.code), NONE).records,
+                self.counts.get((line.code, goal.code), NONE),
             )
             for line in self.lines
             for goal in self.goals
@@ -118,7 +118,9 @@ def count_matrix(
 ) -> Matrix:
     """Count the filtered initiatives by line and goal."""
     counts = tables.cross_once(filters, "line", "goal")
-    text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
+    text = filter_query.cross_tabulate(
+        filters, "line", "goal", names.iris, has_parts=tables.has_parts
+    )
     others = [pair for pair in filters.url_parameters() if pair[0] not in ("line", "goal")]
     tail = "".join(f"&{urlencode([pair])}" for pair in others)
     examples = tables.examples(filters, "line", "goal")

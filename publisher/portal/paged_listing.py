@@ -58,7 +58,7 @@ def published_kinds(service: QueryService) -> frozenset[str]:
     ``vocabulary`` where an entry is published, since the first is the vocabulary.
     """
     tables = open_facet_index(service.snapshot.path) if service.snapshot else None
-    counts = tables.counts(Filter()) if tables else {}
+    counts = tables.counts_once(Filter()) if tables else {}
     is_filled = service.snapshot is not None and service.snapshot.position > 0
     return frozenset(
         [

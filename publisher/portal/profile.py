@@ -89,7 +89,7 @@ def profile(
 
 def _by_year(tables: FacetIndex, filters: Filter, facet: str) -> dict[int, int]:
     by_year: dict[int, int] = {}
-    for year, _code in tables.cross_tabulate(filters, "year", facet):
+    for year, _code in tables.cross_once(filters, "year", facet):
         if EARLIEST <= int(year) <= LATEST:
             by_year[int(year)] = by_year.get(int(year), 0) + 1
     return by_year
@@ -98,7 +98,7 @@ def _by_year(tables: FacetIndex, filters: Filter, facet: str) -> dict[int, int]:
 def _missing(
     tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]
 ) -> list[str]:
-    counts, sentences = tables.counts(filters), list[str]()
+    counts, sentences = tables.counts_once(filters), list[str]()
     for facet, scheme in _EXPECTED.items():
         absent = [
             code

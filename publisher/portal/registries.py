@@ -31,13 +31,13 @@ class Registry(NamedTuple):
     source_status: SourceStatus | None
     state: str
     things: ThingCount
-    filled: Mapping[str, int]
+    filled: Mapping[str, ThingCount]
 
     def share(self, facet: str) -> int | None:
         """Return the share of its things that have a value of a facet, in percent; None if it has
         no things.
         """
-        return round(100 * self.filled.get(facet, 0) / self.things.records) if self.things else None
+        return round(100 * self.filled.get(facet, NONE) / self.things) if self.things else None
 
 
 def list_registries(
@@ -60,7 +60,7 @@ def list_registries(
         name = row["source"].value.removeprefix(start)
         source_status = source_statuses.get(name)
         state = source_status.state(at).value if source_status else ""
-        coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
+        coverage = {facet: numbers.get(name, NONE) for facet, numbers in full.items()}
         if name not in registries or row["title"].language == "en":
             registries[name] = Registry(
                 name,
@@ -74,15 +74,15 @@ def list_registries(
     return sorted(registries.values(), key=lambda registry: registry.title.lower())
 
 
-def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
+def registry_table(registries: list[Registry], iris: Iris, *, has_parts: bool) -> DataTable:
     """Return registries as rows."""
     rows = tuple(
         (
             iris.source(item.name),
             item.title,
             item.state or None,
-            item.things.records,
-            *(item.filled.get(facet, 0) for facet in COVERED_FACETS),
+            item.things,
+            *(item.filled.get(facet, NONE) for facet in COVERED_FACETS),
         )
         for item in registries
     )
@@ -98,6 +98,6 @@ def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
         "Registries",
         columns,
         rows,
-        coverage_by_source(make_filter(kind="initiative"), "remark", iris),
+        coverage_by_source(make_filter(kind="initiative"), "remark", iris, has_parts=has_parts),
         is_observation=False,
     )

@@ -98,11 +98,12 @@ class ResultJson(TypedDict):
 
 class SearchResultsJson(TypedDict):
     """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet
-    and code.
+    and code, which count each initiative once, as *total* does; pages have *records*.
     """
 
     query: str
     total: Count
+    records: Count
     page: Count
     pages: Count
     per: Count
@@ -142,6 +143,7 @@ class SearchPage:
     topics: tuple[TopicCard, ...] = ()
     suggestion: str = ""
     note: str = ""
+    has_parts: bool = False  # whether initiatives count with their wholes
 
 
 def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
@@ -154,7 +156,8 @@ def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
 def _json(page: SearchPage) -> bytes:
     document: SearchResultsJson = {
         "query": page.words,
-        "total": page.total.records,
+        "total": page.total,
+        "records": page.total.records,
         "page": page.number,
         "pages": page.last,
         "per": page.per,
@@ -164,10 +167,7 @@ def _json(page: SearchPage) -> bytes:
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
-        "facets": {
-            facet: {code: things.records for code, things in counts.items()}
-            for facet, counts in page.facets.items()
-        },
+        "facets": page.facets,
         "results": [_row(item) for item in page.results],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)

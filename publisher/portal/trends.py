@@ -67,9 +67,11 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
             year: sum(counts.get((year, code), 0) for code in rest) for year in drawn
         }
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
-    text = filter_query.cross_tabulate(filters, "year", facet, names.iris)
+    text = filter_query.cross_tabulate(
+        filters, "year", facet, names.iris, has_parts=tables.has_parts
+    )
     title = trend_title(facet)
-    rows = [(*pair, things.records) for pair, things in sorted(counts.items())]
+    rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _all_years(drawn)
     outside = sum(
         things

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from followers import follower
+from followers import level as follow
 from rows import each
+from small_world import CHANGED, KENYA, LEAD, add_clusters, record_rows
 
+from journal.journal import Journal
 from publisher.projections.facets import filter_query as asking
 from publisher.projections.facets.facets import FACETS, KEYS
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import LAST, FacetIndex, open_facet_index
+from publisher.projections.facets.updater import FacetUpdater
+from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import QueryService
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.query_request import QueryRequest
-from vocab.initiative import Basis
+from vocab.initiative import Basis, Document, Initiative, Text
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -38,9 +47,43 @@ WISHES = {
 }  # fmt: skip
 
 
+def atlas(key: str) -> str:
+    return IRIS.thing("initiative", "atlas", key)
+
+
+DEMO_2 = IRIS.thing("initiative", "demo", "2")
+# a part of a part, one of two wholes, one by another title than the English one, two of each other,
+# and one of a document that is a part
+PARTS = {
+    "p6": (atlas("p2"),),
+    "p7": ("https://elsewhere.example/projects/2", DEMO_2),
+    "p8": ("Un autre atlas",),
+    "p9": (atlas("p10"),),
+    "p10": (atlas("p9"),),
+    "p11": (IRIS.thing("document", "atlas", "d1"),),
+}
+MORE = (
+    *(
+        Initiative(
+            key=key, titles=(Text(key, "en"),), countries=(KENYA,), parties=(LEAD,), part_of=wholes
+        )
+        for key, wholes in PARTS.items()
+    ),
+    Initiative(key="y", titles=(Text("Another atlas", "en"), Text("Un autre atlas", "fr"))),
+    Document(key="d1", titles=(Text("A series", "en"),), part_of=(atlas("y"),)),
+)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(level: Path) -> AsyncIterator[QueryService]:
-    async with QueryService(level, IRIS, readers=2, follow=False) as opened:
+async def service(
+    level: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[QueryService]:
+    data = Path(shutil.copytree(level, tmp_path_factory.mktemp("tables") / "data"))
+    add_clusters(data)
+    rows = [row for each in MORE for row in record_rows("atlas", each)]
+    Journal(data / "journal").append(rows, run="run-5", time=CHANGED + timedelta(days=3))
+    follow(follower(data, (FacetUpdater, SearchUpdater)))
+    async with QueryService(data, IRIS, readers=2, follow=False) as opened:
         await await_indexes(opened, QueryRequest("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened
 
@@ -70,7 +113,26 @@ async def test_a_total_is_that_of_its_query(
 ) -> None:
     item = WISHES[filters]
 
-    assert tables.total(item) == (await count_by_query(service, asking.total(item, IRIS)))[()]
+    query = asking.total(item, IRIS, has_parts=tables.has_parts)
+    assert tables.count_different(item) == (await count_by_query(service, query))[()]
+
+
+async def test_parts_count_with_the_outermost_whole(tables: FacetIndex) -> None:
+    by_source = tables.counts_once(make_filter(kind="initiative"))["source"]
+
+    # The member of a cluster with p1; p2, p6 and p7 with a whole at the other registry; p3 and p4;
+    # y with p8 and p11; one each: p5, whose whole is not published, p9 and p10.
+    assert (by_source["atlas"], by_source["atlas"].records) == (7, 13)
+
+
+async def test_queries_are_short_where_there_are_no_parts(level: Path) -> None:
+    snapshot = newest_snapshot(level / "store" / "snapshots")
+    assert snapshot
+    tables = open_facet_index(snapshot.path)
+
+    assert tables
+    assert not tables.has_parts
+    assert "isPartOf" not in asking.total(Filter(), IRIS, has_parts=tables.has_parts)
 
 
 DAILY = ("all", "two lines, one goal", "every basis", "a party's initiatives for a goal")
@@ -94,10 +156,11 @@ async def test_the_counts_of_every_facet_by_other_filters_are_those_of_their_que
 async def counts_are_those_of_queries(
     service: QueryService, tables: FacetIndex, item: Filter
 ) -> None:
-    counted = tables.counts(item)
+    counted = tables.counts_once(item)
 
     for facet in FACETS:
-        counts = await count_by_query(service, asking.counts(item, facet, IRIS), facet)
+        query = asking.counts(item, facet, IRIS, has_parts=tables.has_parts)
+        counts = await count_by_query(service, query, facet)
         assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (
             facet,
             counts,
@@ -111,20 +174,20 @@ async def counts_are_those_of_queries(
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(
     service: QueryService, tables: FacetIndex, pair: Any
 ) -> None:
+    one, other = pair
     for item in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross_tabulate(item, *pair) == await count_by_query(
-            service,
-            asking.cross_tabulate(item, *pair, IRIS),  # type: ignore[call-arg]
-            *pair,
-        )
+        query = asking.cross_tabulate(item, one, other, IRIS, has_parts=tables.has_parts)
+        assert tables.cross_once(item, one, other) == await count_by_query(service, query, *pair)
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(
     service: QueryService, tables: FacetIndex
 ) -> None:
     for item in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
-        counts = await count_by_query(service, asking.organizations(item, IRIS), "organization")
-        pairs = await count_by_query(service, asking.partners(item, IRIS), "one", "other")
+        query = asking.organizations(item, IRIS, has_parts=tables.has_parts)
+        counts = await count_by_query(service, query, "organization")
+        query = asking.partners(item, IRIS, has_parts=tables.has_parts)
+        pairs = await count_by_query(service, query, "one", "other")
 
         assert {(who,): things for who, _, things in tables.organizations(item, 100)} == counts
         assert {(one, other): things for one, other, things in tables.partners(item, 100)} == pairs
@@ -141,7 +204,11 @@ async def test_what_is_filled_in_is_counted_as_its_query_counts_it(
     ):
         assert {
             (source,): things for source, things in tables.coverage_by_source(item, facet).items()
-        } == await count_by_query(service, asking.coverage_by_source(item, facet, IRIS), "source")
+        } == await count_by_query(
+            service,
+            asking.coverage_by_source(item, facet, IRIS, has_parts=tables.has_parts),
+            "source",
+        )
 
 
 async def test_a_list_has_the_things_of_its_query(
@@ -220,7 +287,7 @@ async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(
 
 def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
     return list(
-        tables.counts(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {})
+        tables.counts_once(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {})
     )
 
 

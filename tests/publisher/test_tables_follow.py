@@ -225,13 +225,13 @@ def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path, whole: Tabl
 
 def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> None:
     before = opened_index(newest(data))
-    counted = before.counts(Filter())
+    counted = before.counts_once(Filter())
     change(data)
 
     after = opened_index(level(data))
 
-    assert before.counts(make_filter(kind="initiative"))["goal"] == counted["goal"]
-    assert after.counts(Filter())["goal"] != counted["goal"]
+    assert before.counts_once(make_filter(kind="initiative"))["goal"] == counted["goal"]
+    assert after.counts_once(Filter())["goal"] != counted["goal"]
     assert (before.position, after.position) == (1, 2)
 
 

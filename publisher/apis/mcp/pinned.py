@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
 from publisher.http.endpoints import Count, Instant
 from publisher.http.security_headers import MAX_QUERY_STRING
+from publisher.projections.facets import filter_query
 from publisher.projections.search.rewriting import has_search
 from publisher.sparql.protocol import SparqlRequest, parse_request
 from publisher.sparql.responses import media_type
@@ -122,6 +123,11 @@ class PinnedRelease:
             labels=labels or {},
         )
         return part, note
+
+    async def has_parts(self) -> bool:
+        """Return whether initiatives name wholes, with which they count."""
+        part, _ = await self.ask("parts", filter_query.parts(self.service.iris))
+        return part["data"].split()[1] != "0"
 
     def file(self, name: str) -> Part:
         """Return a text file of the release."""

@@ -86,7 +86,8 @@ class Tools:
         pinned, names = await self._pin(release), await self._names()
         chosen = await self._filter(pinned, filters, bases, names, words=words.strip())
         try:
-            total, note = await pinned.ask("total", filter_query.total(chosen, self.service.iris))
+            text = filter_query.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
+            total, note = await pinned.ask("total", text)
             text = filter_query.result_table(
                 chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset)
             )
@@ -169,16 +170,18 @@ class Tools:
         return FacetLabels(self.service.iris, await source_titles(self.service))
 
     async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> Part:
-        return (await pinned.ask("total", filter_query.total(chosen, self.service.iris)))[0]
+        has_parts = await pinned.has_parts()
+        text = filter_query.total(chosen, self.service.iris, has_parts=has_parts)
+        return (await pinned.ask("total", text))[0]
 
     async def _count(
         self, pinned: PinnedRelease, chosen: Filter, facet: str, names: FacetLabels
     ) -> tuple[Part, str]:
         """Return the counts of a facet, and its title."""
         try:
-            part, _ = await pinned.ask(
-                f"by {facet}", filter_query.counts(chosen, facet, self.service.iris)
-            )
+            has_parts = await pinned.has_parts()
+            text = filter_query.counts(chosen, facet, self.service.iris, has_parts=has_parts)
+            part, _ = await pinned.ask(f"by {facet}", text)
         except NothingFound as error:
             raise NothingFound(
                 f"nothing that matches has a value of the facet {facet}; leave out filters"
@@ -223,7 +226,9 @@ class Tools:
         }
 
     async def _nothing(self, pinned: PinnedRelease, words: str, error: NothingFound) -> str:
-        snapshot = await pinned.snapshot(filter_query.total(Filter(words=words), self.service.iris))
+        snapshot = await pinned.snapshot(
+            filter_query.listing(Filter(words=words), self.service.iris)
+        )
         searcher = open_searcher(snapshot.path)
         similar = await asyncio.to_thread(suggest_spelling, words, searcher) if searcher else None
         return f"{error}. {f'Did you mean {similar!r}?' if similar else 'Use fewer or other words, or another language.'}"

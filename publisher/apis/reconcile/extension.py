@@ -161,6 +161,8 @@ def _initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int:
     """
     initiatives = Filter().with_codes("kind", "initiative")
     if entity.kind == "organization":
-        return tables.total(replace(initiatives, party=entity.iri))
+        return tables.count_different(replace(initiatives, party=entity.iri))
     facet = _FACETS[entity.kind]
-    return tables.total(initiatives.with_codes(facet, FACETS[facet].code(entity.iri, iris)))
+    return tables.count_different(
+        initiatives.with_codes(facet, FACETS[facet].code(entity.iri, iris))
+    )

@@ -157,7 +157,9 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
         text = overview(
             {facet: codes for facet, codes in counts.items() if facet != "line"}, names, total
         )
-        query = filter_query.counts(chosen, "goal", names.iris)
+        query = filter_query.counts(
+            chosen, "goal", names.iris, has_parts=report_data.tables.has_parts
+        )
         yield Section(
             f"line-{code}", names.short("line", code), (text,), drawing, grid, query, level=2
         )
@@ -191,8 +193,7 @@ def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels)
     counts = report_data.tables.counts_once(filters.with_codes("country")).get("country", {})
     lines, goals = (
         Counter(
-            country
-            for country, _code in report_data.tables.cross_tabulate(filters, "country", facet)
+            country for country, _code in report_data.tables.cross_once(filters, "country", facet)
         )
         for facet in ("line", "goal")
     )
@@ -214,7 +215,7 @@ def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels)
         (),
         None,
         grid,
-        filter_query.counts(filters, "country", names.iris),
+        filter_query.counts(filters, "country", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
@@ -241,13 +242,17 @@ def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Sectio
         (explanation,),
         None,
         grid,
-        filter_query.counts(every, "kind", names.iris),
+        filter_query.counts(every, "kind", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
 def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabels) -> Section:
     panel = facet_panel(
-        facet, report_data.tables.counts_once(filters).get(facet, {}), filters, names
+        report_data.tables,
+        facet,
+        report_data.tables.counts_once(filters).get(facet, {}),
+        filters,
+        names,
     )
     drawn = [bar for bar in panel.short if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
@@ -257,7 +262,12 @@ def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabe
         else None
     )
     return Section(
-        facet, panel.title, text, drawing, None, filter_query.counts(filters, facet, names.iris)
+        facet,
+        panel.title,
+        text,
+        drawing,
+        None,
+        filter_query.counts(filters, facet, names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
@@ -313,7 +323,7 @@ def _map(report_data: ReportData, filters: Filter, names: FacetLabels) -> Sectio
         (),
         drawing,
         grid,
-        filter_query.counts(filters, "country", names.iris),
+        filter_query.counts(filters, "country", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
@@ -356,7 +366,7 @@ def _basis(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section
         (explanation,),
         None,
         grid,
-        filter_query.counts(every, "basis", names.iris),
+        filter_query.counts(every, "basis", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
@@ -404,7 +414,7 @@ def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
         (),
         None,
         grid,
-        filter_query.counts(filters, "source", names.iris),
+        filter_query.counts(filters, "source", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 
@@ -420,7 +430,12 @@ def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
     grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
     text = (explanation,) if rows else (explanation, _("No quality warnings."))
     return Section(
-        "remark", _("Quality"), text, None, grid, filter_query.counts(filters, "remark", names.iris)
+        "remark",
+        _("Quality"),
+        text,
+        None,
+        grid,
+        filter_query.counts(filters, "remark", names.iris, has_parts=report_data.tables.has_parts),
     )
 
 

@@ -306,7 +306,7 @@ async def record_fields(
 
 def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the topics that initiatives have by facet: title, and of each topic its key and name."""
-    counts = tables.counts(make_filter(kind="initiative"))
+    counts = tables.counts_once(make_filter(kind="initiative"))
     titles = {
         "line": _("Action lines"),
         "goal": _("SDGs"),
@@ -333,7 +333,11 @@ def _require_known(
 ) -> None:
     facet = topic.partition("/")[0]
     known = {key for _title, items in topics for key, _name in items}
-    if topic and topic not in known and not (facet == PARTY and tables.total(_filter(topic))):
+    if (
+        topic
+        and topic not in known
+        and not (facet == PARTY and tables.count_different(_filter(topic)))
+    ):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
             TranslatableText(

@@ -244,7 +244,7 @@ async def _respond(
 async def _show_scheme(service: QueryService, pages: Pages, document: Document) -> Response:
     tables = open_facet_index(service.current.path)
     counts = (
-        await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative"))
+        await asyncio.to_thread(tables.counts_once, make_filter(*Basis, kind="initiative"))
         if tables
         else {}
     )

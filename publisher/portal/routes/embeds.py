@@ -279,8 +279,9 @@ def _figure(
         "rows": (),
     }
     if kind == "count":
-        total, text = tables.count_different(filters), filter_query.total(filters, names.iris)
-        sheet = count_table("count", values["title"], (), ((total.records,),), text)
+        total = tables.count_different(filters)
+        text = filter_query.total(filters, names.iris, has_parts=tables.has_parts)
+        sheet = count_table("count", values["title"], (), ((total,),), text)
         return values | {"total": total, "query": query_page_url(text), "sheet": sheet}
     if kind == "map":
         return values | _map_figure(tables, filters, names)
@@ -298,7 +299,7 @@ def _figure(
 
 def _map_figure(tables: FacetIndex, filters: Filter, names: FacetLabels) -> dict[str, Any]:
     counts = tables.counts_once(filters).get("country", {})
-    panel = facet_panel("country", counts, filters, names)
+    panel = facet_panel(tables, "country", counts, filters, names)
     return {
         "finding": map_title(counts, names, coverage(tables, filters, "country").part),
         "drawing": country_map(tables, filters, names),
@@ -311,7 +312,7 @@ def _map_figure(tables: FacetIndex, filters: Filter, names: FacetLabels) -> dict
 def _ranking(tables: FacetIndex, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:
     """Return the values of a facet that most initiatives have, for bars and tables."""
     counts = tables.counts_once(filters).get(facet, {})
-    panel = facet_panel(facet, counts, filters, names)
+    panel = facet_panel(tables, facet, counts, filters, names)
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     return {
         "finding": panel.finding,

@@ -25,6 +25,7 @@ from publisher.portal.matrix import Links, Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter, listing, make_filter
 from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
+from publisher.projections.facets.thing_count import ThingCount
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.source_status import count_by_state, source_statuses
@@ -63,7 +64,6 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             placed=figures.placed,
             missing=figures.missing,
             kinds=figures.kinds,
-            different=figures.different,
             note=figures.note,
             finding=figures.finding,
             matrix=figures.matrix,
@@ -91,9 +91,7 @@ class _Figures:
     matrix: Matrix | None = None
     panels: Sequence[FacetPanel] = ()
     newest: Sequence[ListItem] = ()
-    kinds: Mapping[str, int] = field(default_factory=dict)
-    # as *kinds*, but the members of a cluster count once
-    different: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, ThingCount] = field(default_factory=dict)
     note: str = ""  # a sentence on the number of records, if it is not that of initiatives
     finding: str = ""
     map: Markup | None = None
@@ -106,10 +104,10 @@ _NOT_COUNTED = _Figures()
 
 
 def _count(tables: FacetIndex, names: FacetLabels, official: Links, today: str) -> _Figures:
-    every, counts = make_filter(kind="initiative"), tables.counts(Filter())
-    different = {
-        kind: tables.count_different(make_filter(kind=kind)) for kind in counts.get("kind", {})
-    }
+    every, counted_kinds = (
+        make_filter(kind="initiative"),
+        tables.counts_once(Filter()).get("kind", {}),
+    )
     placed, matrix = coverage(tables, every, "country"), _matrix(tables, names, official)
     kinds = facet_panels(tables, Filter(), FACETS[:1], names)
     panels = [*kinds, *facet_panels(tables, every, FACETS[1:], names)]
@@ -124,10 +122,9 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links, today: str) 
         matrix=matrix,
         panels=most_complete(facet_panels(tables, every, facets, names), FIGURES),
         newest=tables.list_things(Filter(), "newest", NEWEST),
-        kinds=counts.get("kind", {}),
-        different=different,
+        kinds=counted_kinds,
         note=count_note(tables.count_different(every)),
-        finding=overview(tables.counts_once(every), names, different.get("initiative", 0)),
+        finding=overview(tables.counts_once(every), names, counted_kinds.get("initiative", 0)),
         map=country_map(tables, every, names) if placed.part else None,
         events=tables.events_between(make_filter(kind="event"), today, "9999", EVENTS),
         missing=[
@@ -155,7 +152,8 @@ def _total(figures: _Figures) -> DataTable:
     """Return the number of initiatives by record, and by cluster, in which what several registries
     describe counts once.
     """
-    rows = (("record", figures.kinds["initiative"]), ("cluster", figures.different["initiative"]))
+    initiatives = figures.kinds["initiative"]
+    rows = (("record", initiatives.records), ("cluster", initiatives))
     return DataTable(
         "total",
         "Initiatives by record and by cluster",

@@ -91,7 +91,7 @@ def _regions(
     tables: FacetIndex, filters: Filter, names: FacetLabels
 ) -> list[tuple[str, str, bool]]:
     """Return the regions by name: code, name, and whether it is chosen."""
-    codes = tables.counts(filters).get("region", {})
+    codes = tables.counts_once(filters).get("region", {})
     chosen = filters.codes("region")
     named = sorted((names.name("region", code), code) for code in codes)
     return [(code, name, code in chosen) for name, code in named]

@@ -46,7 +46,9 @@ async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     )
     years = await asyncio.to_thread(tables.prize_years, filters)
     chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-    text = filter_query.cross_tabulate(filters, "prizeyear", "prize", service.iris)
+    text = filter_query.cross_tabulate(
+        filters, "prizeyear", "prize", service.iris, has_parts=tables.has_parts
+    )
 
     def show() -> Response:
         return pages.page(
@@ -69,7 +71,7 @@ def _sheets(
 ) -> list[DataTable]:
     both = [
         (*pair, things)
-        for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())
+        for pair, things in sorted(tables.cross_once(filters, "prizeyear", "prize").items())
     ]
     return [
         prize_table(

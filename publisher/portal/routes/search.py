@@ -151,7 +151,9 @@ async def _show(
     page: SearchPage,
     names: FacetLabels,
 ) -> Response:
-    groups = await asyncio.to_thread(filter_groups, search_parameters.filters, page.facets, names)
+    groups = await asyncio.to_thread(
+        filter_groups, search_parameters.filters, page.facets, names, has_parts=page.has_parts
+    )
     parameters = request.query_params
     return pages.page(
         "search.html",
@@ -330,6 +332,7 @@ def find_page(
         query=listing(replace(filters, among=None), service.iris),
         topics=tuple(topics),
         suggestion=suggest_spelling(words, index) or "" if is_unsure else "",
+        has_parts=tables.has_parts,
     )
 
 

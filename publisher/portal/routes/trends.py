@@ -82,7 +82,7 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     others = (
         [] if has_years else await asyncio.to_thread(facet_panels, tables, filters, INSTEAD, names)
     )
-    counts = tables.counts(filters)
+    counts = tables.counts_once(filters)
     empty = [] if has_years else [name for name in ("year", by) if name and not counts.get(name)]
 
     def show() -> Response:

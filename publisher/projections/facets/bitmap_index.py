@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, reduce
 from hashlib import md5
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from publisher.projections.facets.facets import areas_within
 from publisher.projections.facets.thing_count import ThingCount
 
 Array = NDArray[Any]
-CountT = TypeVar("CountT", int, ThingCount)
-# of a facet, in a set, by bases
-CountCodes = Callable[[str, BitMap | None, int], Mapping[str, CountT]]
 Terms = Iterable[tuple[int, str, str]]  # value, facet, code
 EVERY_BASIS = (1 << BITS) - 1  # of a mark without a basis
 # things of a sort order that are tested one by one, before a mask of the whole set is built
@@ -80,30 +77,19 @@ class BitmapIndex:
             *(bits for code in codes for basis, bits in marks.get(code, ()) if basis & bases),
         )
 
-    def count_codes(self, facet: str, subset: BitMap | None, bases: int) -> dict[str, int]:
-        """Count the things of each code of a facet, in the set *subset* or of all; the most
-        frequent first.
+    def count_once(self, facet: str, subset: BitMap | None, bases: int) -> dict[str, ThingCount]:
+        """Count the things of each code of a facet, in the set *subset* or of all, the members of
+        each cluster once, with the number of records; the most frequent first.
         """
-        counts = {
-            code: sum(
+        counts = dict[str, ThingCount]()
+        for code, marks in self._marks.get(facet, {}).items():
+            records = sum(
                 len(bits) if subset is None else subset.intersection_cardinality(bits)
                 for basis, bits in marks
                 if basis & bases
             )
-            for code, marks in self._marks.get(facet, {}).items()
-        }
-        return {
-            code: things
-            for code, things in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-            if things
-        }
-
-    def count_once(self, facet: str, subset: BitMap | None, bases: int) -> dict[str, ThingCount]:
-        """Count as `count_codes` does, the members of each cluster once, with the number of
-        records.
-        """
-        counts = dict[str, ThingCount]()
-        for code, records in self.count_codes(facet, subset, bases).items():
+            if not records:
+                continue
             copies = self.ids_with(facet, (code,), bases) & self._grouped
             copies = copies if subset is None else copies & subset
             counts[code] = ThingCount(
@@ -122,17 +108,18 @@ class BitmapIndex:
         return len(clusters) - len(np.unique(clusters))
 
     def cross_tabulate(
-        self, one: str, other: str, subset: BitMap | None, bases: int, count: CountCodes[CountT]
-    ) -> dict[tuple[str, str], CountT]:
-        """Count the things that have a code of each of two facets, by `count_codes` or
-        `count_once`.
-        """
-        cells = dict[tuple[str, str], CountT]()
+        self, one: str, other: str, subset: BitMap | None, bases: int
+    ) -> dict[tuple[str, str], ThingCount]:
+        """Count the things that have a code of each of two facets, as `count_once` does."""
+        cells = dict[tuple[str, str], ThingCount]()
         for code in self.codes(one):
             members = self.ids_with(one, (code,), bases)
             members = members if subset is None else members & subset
             cells |= (
-                {(code, second): things for second, things in count(other, members, bases).items()}
+                {
+                    (code, second): things
+                    for second, things in self.count_once(other, members, bases).items()
+                }
                 if members
                 else {}
             )
@@ -226,31 +213,24 @@ class BitmapIndex:
         """
         return BitMap(self._file("party")[self._file("body") == body].tolist())
 
-    def top_parties(
-        self, subset: BitMap | None, limit: int, *, once: bool = False
-    ) -> list[tuple[int, ThingCount]]:
+    def top_parties(self, subset: BitMap | None, limit: int) -> list[tuple[int, ThingCount]]:
         """Return the organizations that take part in most things: the number of each organization
-        and its number of things.
-
-        With *once*, the members of each cluster count once; else the number of things is that of
-        records.
+        and its number of things, the members of each cluster once.
         """
-        return self._most_frequent("body", "party", subset, limit, once=once)
+        return self._most_frequent("body", "party", subset, limit)
 
     def co_participants(
-        self, subset: BitMap | None, limit: int, *, once: bool = False
+        self, subset: BitMap | None, limit: int
     ) -> list[tuple[int, int, ThingCount]]:
         """Return the pairs of organizations that take part in most things together: both numbers
-        and the number of things.
-
-        *once*: as in `top_parties`.
+        and the number of things, as `top_parties` counts them.
         """
         one, other = self._file("one"), self._file("other")
-        ranked = self._most_frequent("pair", "paired", subset, limit, once=once)
+        ranked = self._most_frequent("pair", "paired", subset, limit)
         return [(int(one[pair]), int(other[pair]), things) for pair, things in ranked]
 
     def _most_frequent(
-        self, name: str, things: str, subset: BitMap | None, limit: int, *, once: bool
+        self, name: str, things: str, subset: BitMap | None, limit: int
     ) -> list[tuple[int, ThingCount]]:
         """Return the numbers in the file *name* with most things, which are in the file *things*;
         of equal ones the smaller first.
@@ -262,7 +242,7 @@ class BitmapIndex:
         if not len(numbers):
             return []
         records = np.bincount(numbers)
-        counts = records - self._repeated(numbers, indexes, len(records)) if once else records
+        counts = records - self._repeated(numbers, indexes, len(records))
         least = max(1, np.partition(counts, -limit)[-limit]) if limit < len(counts) else 1
         numbered = np.flatnonzero(counts >= least)
         ranked = numbered[np.lexsort((numbered, -counts[numbered]))][:limit]

@@ -19,7 +19,7 @@ from publisher.projections.statement_source import STATEMENTS, TEXTS
 from vocab.iris import KINDS, Iris
 from vocab.terms import ORG
 
-FORMAT = 10  # increase it with every change of the stored form, so that the tables are rebuilt
+FORMAT = 11  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"

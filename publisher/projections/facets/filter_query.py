@@ -1,4 +1,8 @@
-"""Filters of things, and the SPARQL queries that count or list the things of a filter."""
+"""Filters of things, and the SPARQL queries that count or list the things of a filter.
+
+A query that counts, counts the things that are one only once, as pages do; *has_parts* is whether
+initiatives may be parts of others, which takes more lines and time.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from publisher.projections.facets.facets import FACETS, Facet, class_iris
 from publisher.rdf.results import iri, literal
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO
+from vocab.terms import DCAT, DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO
 
 _PREFIXES = {
+    "dcat": DCAT,
     "dct": DCT,
     "foaf": FOAF,
     "org": ORG,
@@ -23,6 +28,23 @@ _PREFIXES = {
     "text": "http://jena.apache.org/text#",
     "vivo": VIVO,
 }
+
+
+# What a thing counts as: its cluster, else the whole of an initiative or the title that parts name, else itself. groups.sql computes the
+# same.
+_CLUSTERS = "OPTIONAL { ?group prov:hadMember ?thing }"
+_PARTS = """OPTIONAL { SELECT ?thing (MIN(?top) AS ?whole) WHERE {
+    { ?thing a wsis:Initiative ; dct:isPartOf+ ?above } UNION {
+      { SELECT ?thing ?registry (STR(?name) AS ?title) WHERE {
+        ?registry dcat:record/foaf:primaryTopic ?thing . ?thing a wsis:Initiative ; dct:isPartOf ?name . FILTER(isLiteral(?name)) } }
+      { SELECT ?above ?registry (STR(?text) AS ?title) WHERE { ?registry dcat:record/foaf:primaryTopic ?above . ?above dct:title ?text } }
+    }
+    ?above a wsis:Initiative . FILTER NOT EXISTS { ?above dct:isPartOf/a wsis:Initiative }
+    OPTIONAL { ?merged prov:hadMember ?above } BIND(COALESCE(?merged, ?above) AS ?top)
+  } GROUP BY ?thing }
+  OPTIONAL { SELECT ?thing (MIN(?name) AS ?named) WHERE {
+    ?thing a wsis:Initiative ; dct:isPartOf ?name . FILTER(isLiteral(?name)) } GROUP BY ?thing }"""
+_COUNT = "(COUNT(DISTINCT ?counted) AS ?things)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,75 +98,73 @@ def make_filter(*bases: Basis, **chosen: str) -> Filter:
     )
 
 
-def total(filters: Filter, iris: Iris) -> str:
+def total(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things."""
-    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", _where(filters, iris))
+    lines = [*_where(filters, iris), *_counting_lines(has_parts)]
+    return _query(iris, f"SELECT {_COUNT}", lines)
 
 
-def counts(filters: Filter, facet: str, iris: Iris) -> str:
+def counts(filters: Filter, facet: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the values of a facet; the filter of that facet
     itself is ignored.
     """
-    lines = [*_where(filters.with_codes(facet), iris), _facet_pattern(facet, filters.bases)]
-    return _query(
-        iris,
-        f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)",
-        lines,
-        f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}",
-    )
+    lines = [
+        *_where(filters.with_codes(facet), iris),
+        _facet_pattern(facet, filters.bases),
+        *_counting_lines(has_parts),
+    ]
+    tail = f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}"
+    return _query(iris, f"SELECT ?{facet} {_COUNT}", lines, tail)
 
 
-def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris) -> str:
+def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the values of two facets at once."""
     lines = [
         *_where(filters, iris),
         *(_facet_pattern(facet, filters.bases) for facet in (one, other)),
+        *_counting_lines(has_parts),
     ]
-    head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
-    return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
+    tail = f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}"
+    return _query(iris, f"SELECT ?{one} ?{other} {_COUNT}", lines, tail)
 
 
-def coverage_by_source(filters: Filter, facet: str, iris: Iris) -> str:
+def coverage_by_source(filters: Filter, facet: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things with any value of a facet by registry."""
     lines = [
         *_where(filters, iris),
         *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet))),
+        *_counting_lines(has_parts),
     ]
-    return _query(
-        iris,
-        "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)",
-        lines,
-        "GROUP BY ?source ORDER BY ?source",
-    )
+    return _query(iris, f"SELECT ?source {_COUNT}", lines, "GROUP BY ?source ORDER BY ?source")
 
 
-def partners(filters: Filter, iris: Iris) -> str:
+def partners(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things in which two organizations take part together."""
     lines = [
         *_where(filters, iris),
         *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other")),
+        "FILTER(STR(?one) < STR(?other))",
+        *_counting_lines(has_parts),
     ]
-    lines.append("FILTER(STR(?one) < STR(?other))")
-    return _query(
-        iris,
-        "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)",
-        lines,
-        "GROUP BY ?one ?other ORDER BY DESC(?things)",
-    )
+    tail = "GROUP BY ?one ?other ORDER BY DESC(?things)"
+    return _query(iris, f"SELECT ?one ?other {_COUNT}", lines, tail)
 
 
-def organizations(filters: Filter, iris: Iris) -> str:
+def organizations(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the organizations that take part in them."""
     lines = [
         *_where(filters, iris),
         "?thing dct:publisher|wsis:partner|schema:funder ?organization .",
+        *_counting_lines(has_parts),
     ]
-    return _query(
-        iris,
-        "SELECT ?organization (COUNT(DISTINCT ?thing) AS ?things)",
-        lines,
-        "GROUP BY ?organization ORDER BY DESC(?things) ?organization",
-    )
+    tail = "GROUP BY ?organization ORDER BY DESC(?things) ?organization"
+    return _query(iris, f"SELECT ?organization {_COUNT}", lines, tail)
+
+
+def parts(iris: Iris) -> str:
+    """Write the query that counts the initiatives that name a whole."""
+    lines = ["?thing a wsis:Initiative ; dct:isPartOf ?whole ."]
+    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", lines)
 
 
 def listing(filters: Filter, iris: Iris) -> str:
@@ -210,6 +230,13 @@ def _where(filters: Filter, iris: Iris) -> list[str]:
                 f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, filters.bases, iris)} }} }}"
             )
     return lines
+
+
+def _counting_lines(has_parts: bool) -> list[str]:
+    """Write the lines that bind ?counted to what ?thing counts as."""
+    chosen = "?group, ?whole, ?named, ?thing" if has_parts else "?group, ?thing"
+    parts = [_PARTS] if has_parts else []
+    return [_CLUSTERS, *parts, f"BIND(COALESCE({chosen}) AS ?counted)"]
 
 
 def _facet_filter(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:

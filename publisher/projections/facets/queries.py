@@ -17,7 +17,7 @@ import numpy as np
 from cachetools import LRUCache
 from pyroaring import BitMap
 
-from publisher.projections.facets.bitmap_index import BitmapIndex, CountCodes, CountT, intersect
+from publisher.projections.facets.bitmap_index import BitmapIndex, intersect
 from publisher.projections.facets.database import read_sql
 from publisher.projections.facets.facets import BITS, FACETS, KEYS, ORDERS, ORGANIZATION_KEYS
 from publisher.projections.facets.filter_query import Filter
@@ -33,9 +33,8 @@ LAST = "\uffff"  # a key after all others
 _ALL = sum(BITS.values())
 _SHARED = ("line", "goal", "target", "country", "type")
 Value = TypeVar("Value")
-Counts = Mapping[str, Mapping[str, int]]
 DifferentCounts = Mapping[str, Mapping[str, ThingCount]]
-Pairs = dict[tuple[str, str], int]
+Pairs = Mapping[tuple[str, str], ThingCount]
 
 
 class ListItem(NamedTuple):
@@ -99,16 +98,15 @@ class FacetIndex:
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
         self._titles: dict[str, str | None] = {}  # of recently counted organizations
         self._lock = Lock()
+        # whether an initiative counts with its whole
+        ((self.has_parts,),) = self._query(
+            "SELECT EXISTS (FROM groups ANTI JOIN clusters USING (iri))"
+        )
         self._matching_ids = lru_cache(maxsize=CACHED_BITMAPS)(self._find_ids)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def total(self, filters: Filter) -> int:
-        """Count the things."""
-        matching = self._matching_ids(filters)
-        return len(self._bitmaps.things) if matching is None else len(matching)
 
     def count_different(self, filters: Filter) -> ThingCount:
         """Count the things, those of one cluster once, with the number of records."""
@@ -116,44 +114,23 @@ class FacetIndex:
             return self._count_different(filters)
         return self._cached(("different", filters), lambda: self._count_different(filters))
 
-    def counts(self, filters: Filter) -> Counts:
-        """Count the things by the codes of all facets, the most frequent first; a facet's own
-        filter does not affect its counts.
-        """
-        count = self._bitmaps.count_codes
-        return (
-            self._counts(filters, count)
-            if filters.among
-            else self._cached(("counts", filters), lambda: self._counts(filters, count))
-        )
-
     def counts_once(self, filters: Filter) -> DifferentCounts:
-        """Count as `counts` does, the members of each cluster once, with the numbers of records:
-        for people.
+        """Count the things by the codes of all facets, those of one cluster once, with the numbers
+        of records, the most frequent first; a facet's own filter does not affect its counts.
         """
-        count = self._bitmaps.count_once
-        return (
-            self._counts(filters, count)
-            if filters.among
-            else self._cached(("once", filters), lambda: self._counts(filters, count))
-        )
+        if filters.among:
+            return self._counts_once(filters)
+        return self._cached(("once", filters), lambda: self._counts_once(filters))
 
-    def cross_tabulate(self, filters: Filter, one: str, other: str) -> Pairs:
-        """Count the things by the codes of two facets at once."""
+    def cross_once(self, filters: Filter, one: str, other: str) -> Pairs:
+        """Count the things by the codes of two facets at once, those of one cluster once, with the
+        numbers of records.
+        """
         return self._cached(
             ("cross", filters, one, other),
-            lambda: self._cross_tabulate(filters, one, other, self._bitmaps.count_codes),
-        )
-
-    def cross_once(
-        self, filters: Filter, one: str, other: str
-    ) -> Mapping[tuple[str, str], ThingCount]:
-        """Count as `cross_tabulate` does, the members of each cluster once, with the numbers of
-        records: for people.
-        """
-        return self._cached(
-            ("cross once", filters, one, other),
-            lambda: self._cross_tabulate(filters, one, other, self._bitmaps.count_once),
+            lambda: self._bitmaps.cross_tabulate(
+                one, other, self._matching_ids(filters), _bits(filters)
+            ),
         )
 
     def examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
@@ -170,8 +147,8 @@ class FacetIndex:
             ("covered", filters, facet), lambda: self._count_covered(filters, facet)
         )
 
-    def coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
-        """Count the things with any value of a facet by registry."""
+    def coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
+        """Count the things with any value of a facet by registry, those of one cluster once."""
         return self._cached(
             ("filled", filters, facet), lambda: self._coverage_by_source(filters, facet)
         )
@@ -268,26 +245,20 @@ class FacetIndex:
         )
 
     def organizations(
-        self, filters: Filter, limit: int, *, once: bool = False
+        self, filters: Filter, limit: int
     ) -> list[tuple[str, str | None, ThingCount]]:
-        """List the organizations that take part in most things: IRI, name and number of things.
-
-        With *once*, for people, the members of each cluster count once; else records count.
+        """List the organizations that take part in most things: IRI, name and number of things,
+        those of one cluster once.
         """
         return self._cached(
-            ("organizations", filters, limit, once),
-            lambda: self._organizations(filters, limit, once),
+            ("organizations", filters, limit), lambda: self._organizations(filters, limit)
         )
 
-    def partners(
-        self, filters: Filter, limit: int, *, once: bool = False
-    ) -> list[tuple[str, str, ThingCount]]:
-        """List the pairs of organizations that take part in most things together; *once*: as in
-        `organizations`.
+    def partners(self, filters: Filter, limit: int) -> list[tuple[str, str, ThingCount]]:
+        """List the pairs of organizations that take part in most things together, as
+        `organizations` counts them.
         """
-        return self._cached(
-            ("partners", filters, limit, once), lambda: self._partners(filters, limit, once)
-        )
+        return self._cached(("partners", filters, limit), lambda: self._partners(filters, limit))
 
     def same_organizations(self, organization: str) -> tuple[str, ...]:
         """Return the IRIs of an organization in all registries: the members of its cluster."""
@@ -321,17 +292,14 @@ class FacetIndex:
         return intersect(parts)
 
     def _count_different(self, filters: Filter) -> ThingCount:
-        records = self.total(filters)
-        return ThingCount(
-            records - self._bitmaps.count_repeated(self._matching_ids(filters)), records
-        )
+        matching = self._matching_ids(filters)
+        records = len(self._bitmaps.things) if matching is None else len(matching)
+        return ThingCount(records - self._bitmaps.count_repeated(matching), records)
 
-    def _counts(
-        self, filters: Filter, count: CountCodes[CountT]
-    ) -> Mapping[str, Mapping[str, CountT]]:
+    def _counts_once(self, filters: Filter) -> DifferentCounts:
         chosen, subset = dict(filters.chosen), self._matching_ids(filters)
         by_facet = {
-            facet: count(
+            facet: self._bitmaps.count_once(
                 facet,
                 self._find_ids(filters.with_codes(facet)) if facet in chosen else subset,
                 _bits(filters),
@@ -339,13 +307,6 @@ class FacetIndex:
             for facet in FACETS
         }
         return {facet: counts for facet, counts in by_facet.items() if counts or facet in chosen}
-
-    def _cross_tabulate(
-        self, filters: Filter, one: str, other: str, count: CountCodes[CountT]
-    ) -> dict[tuple[str, str], CountT]:
-        return self._bitmaps.cross_tabulate(
-            one, other, self._matching_ids(filters), _bits(filters), count
-        )
 
     def _examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
         indexes = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))
@@ -364,8 +325,8 @@ class FacetIndex:
         covered = self._covered(filters, facet)
         return ThingCount(len(covered) - self._bitmaps.count_repeated(covered), len(covered))
 
-    def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
-        return self._bitmaps.count_codes("source", self._covered(filters, facet), _bits(filters))
+    def _coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
+        return self._bitmaps.count_once("source", self._covered(filters, facet), _bits(filters))
 
     def _list_within(self, filters: Filter, limit: int, **days: str | None) -> list[ListItem]:
         kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]
@@ -435,10 +396,10 @@ class FacetIndex:
         if index is None:
             return Family()
         [this] = self._query(
-            "SELECT iri, kind, source, title, whole FROM things WHERE thing = $thing",
+            "SELECT iri, kind, source, list_append(other_titles, title), wholes FROM things WHERE thing = $thing",
             thing=int(self._bitmaps.things[index]),
         )
-        known = dict(zip(("iri", "kind", "source", "title", "whole"), this, strict=True))
+        known = dict(zip(("iri", "kind", "source", "titles", "wholes"), this, strict=True))
         rows = self._query(read_sql("family"), limit=limit, **known)
         indexes = self._bitmaps.ids_of([iri for _, iri in rows])
         lines = iter(self._lines([index for index in indexes if index is not None]))
@@ -453,16 +414,14 @@ class FacetIndex:
         return Family(wholes[0] if wholes else None, tuple(parts))
 
     def _organizations(
-        self, filters: Filter, limit: int, once: bool
+        self, filters: Filter, limit: int
     ) -> list[tuple[str, str | None, ThingCount]]:
-        ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit, once=once)
+        ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit)
         titles = self._organization_titles(body for body, _ in ranked)
         return [(*titles[body], things) for body, things in ranked]
 
-    def _partners(
-        self, filters: Filter, limit: int, once: bool
-    ) -> list[tuple[str, str, ThingCount]]:
-        ranked = self._bitmaps.co_participants(self._matching_ids(filters), limit, once=once)
+    def _partners(self, filters: Filter, limit: int) -> list[tuple[str, str, ThingCount]]:
+        ranked = self._bitmaps.co_participants(self._matching_ids(filters), limit)
         titles = self._organization_titles(body for pair in ranked for body in pair[:2])
         return [(titles[one][0], titles[other][0], things) for one, other, things in ranked]
 

@@ -146,7 +146,9 @@ def _clusters(initiatives: Path, merged: Path, max_row_bytes: int) -> dict[str, 
         config={"memory_limit": MEMORY, "threads": 1, "temp_directory": spilled}
     ) as connection:
         for table, lines, columns, selected in (
-            ("things", initiatives, ("thing", "source", "title", "part_of"), "thing AS iri, 1 AS kind, source, title, part_of AS whole"),
+            ("things", initiatives, ("thing", "source", "title", "part_of"),
+             "thing AS iri, 1 AS kind, source, title, NULL::VARCHAR[] AS other_titles, "
+             "list_filter([part_of], lambda one: one <> '') AS wholes"),
             ("clusters", merged, ("thing", "cluster"), "thing AS iri, cluster"),
         ):  # fmt: skip
             rows = connection.read_json(

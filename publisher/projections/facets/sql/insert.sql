@@ -18,8 +18,8 @@ CREATE OR REPLACE TEMP TABLE titles AS
     FROM facts WHERE about = 'thing' AND property = CASE WHEN kind = 5 THEN 'name' ELSE 'title' END
     GROUP BY thing;
 INSERT INTO things
-    SELECT thing, iri, kind, source, record, title.text, title.language,
-        begins, ends, issued, first_seen, changed, venue, CASE WHEN kind = 1 THEN whole END, page, coalesce(status LIKE '%Cancelled', false)
+    SELECT thing, iri, kind, source, record, title.text, title.language, list_filter(texts, lambda one: one <> title.text),
+        begins, ends, issued, first_seen, changed, venue, wholes, page, coalesce(status LIKE '%Cancelled', false)
     FROM inserted LEFT JOIN titles USING (thing) LEFT JOIN (
         SELECT thing,
             min(text) FILTER (about = 'thing' AND property = 'begins') AS begins,
@@ -28,11 +28,12 @@ INSERT INTO things
             min(text) FILTER (about = 'record' AND property = 'issued') AS first_seen,
             min(text) FILTER (about = 'record' AND property = 'modified') AS changed,
             min(text) FILTER (about = 'thing' AND property = 'venue') AS venue,
-            min(text) FILTER (about = 'thing' AND property = 'whole') AS whole,
+            list(DISTINCT text ORDER BY text) FILTER (about = 'thing' AND property = 'whole') AS wholes,
+            list(DISTINCT text ORDER BY text) FILTER (about = 'thing' AND property = 'title') AS texts,
             min(text) FILTER (about = 'thing' AND property = 'page') AS page,
             min(text) FILTER (about = 'thing' AND property = 'event-status') AS status
         FROM facts
-        WHERE property IN ('begins', 'ends', 'issued', 'modified', 'venue', 'whole', 'page', 'event-status')
+        WHERE property IN ('begins', 'ends', 'issued', 'modified', 'venue', 'whole', 'page', 'event-status', 'title')
         GROUP BY thing
     ) USING (thing);
 CREATE OR REPLACE TEMP TABLE marked AS

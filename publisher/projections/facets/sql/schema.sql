@@ -1,7 +1,7 @@
 -- Tables of the published things: things, their facet values (marks), their organizations (parties). `kind` is an index into KINDS of queries.py.
 CREATE TABLE things (
-    thing UINTEGER, iri VARCHAR, kind UTINYINT, source VARCHAR, record VARCHAR, title VARCHAR, language VARCHAR,
-    begins VARCHAR, ends VARCHAR, issued VARCHAR, first_seen VARCHAR, changed VARCHAR, venue VARCHAR, whole VARCHAR, page VARCHAR, cancelled BOOLEAN
+    thing UINTEGER, iri VARCHAR, kind UTINYINT, source VARCHAR, record VARCHAR, title VARCHAR, language VARCHAR, other_titles VARCHAR[],
+    begins VARCHAR, ends VARCHAR, issued VARCHAR, first_seen VARCHAR, changed VARCHAR, venue VARCHAR, wholes VARCHAR[], page VARCHAR, cancelled BOOLEAN
 );
 CREATE TABLE terms (value UINTEGER, facet VARCHAR, code VARCHAR);
 CREATE TABLE marks (thing UINTEGER, kind UTINYINT, value UINTEGER, bases UTINYINT);
