@@ -22,7 +22,6 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-@pytest.mark.smoke
 def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, house: House, ledger: str, registry: GatedRegistry
 ) -> None:

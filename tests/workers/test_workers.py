@@ -135,7 +135,6 @@ def test_a_stopped_worker_finishes_its_run(
     assert settled(house, ["a"])
 
 
-@pytest.mark.smoke
 def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(
     house: House, ledger: str, registry: GatedRegistry
 ) -> None:
