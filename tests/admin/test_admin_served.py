@@ -258,14 +258,9 @@ def test_pages_of_administrators_have_no_fault_that_axe_finds(
 ) -> None:
     key = served.create_key("admin")
     pages = [
-        "sources/demo-projects/definition",
-        "new-source",
-        "alerts",
-        "logs",
-        "system",
-        f"runs/{served.plan}",
+        "sources/demo-projects/definition", "new-source", "alerts", "logs", "system", f"runs/{served.plan}",
         "sources/demo-projects",
-    ]
+    ]  # fmt: skip
     results, wide, high = dict[str, list[str]](), dict[str, int](), dict[str, int]()
 
     with browsing(tmp_path / "browser") as browser:

@@ -16,16 +16,8 @@ from stocktake import app
 
 DESCRIPTIONS = ("/openapi.json", "/admin/openapi.json", "/submissions/openapi.json")
 SCHEMA = (
-    "type",
-    "format",
-    "enum",
-    "const",
-    "pattern",
-    "minimum",
-    "maximum",
-    "maxLength",
-    "default",
-)
+    "type", "format", "enum", "const", "pattern", "minimum", "maximum", "maxLength", "default",
+)  # fmt: skip
 
 
 def commands() -> Iterator[str]:

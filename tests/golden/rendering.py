@@ -342,18 +342,8 @@ class Flow:
 
 SECTION_START = re.compile(r"#+ |<(?:main|header|footer|table|svg|nav)>")
 FIELDS = (
-    "type",
-    "name",
-    "value",
-    "action",
-    "method",
-    "src",
-    "alt",
-    "maxlength",
-    "pattern",
-    "min",
-    "max",
-)
+    "type", "name", "value", "action", "method", "src", "alt", "maxlength", "pattern", "min", "max",
+)  # fmt: skip
 FLAGS = ("required", "checked", "selected", "disabled", "multiple", "readonly")
 
 

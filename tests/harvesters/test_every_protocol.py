@@ -22,13 +22,8 @@ HOST = "https://registry.example"
 # The mapping of a protocol, or else the title in its records.
 MAPPINGS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "iati": "iati_activity", "feed": "feed_entry", "ical": "ical_event"}  # fmt: skip
 TITLES = {
-    "sparql": "dct:title",
-    "pod": "dct:title",
-    "rdf": "dct:title",
-    "csw": "dc:title",
-    "web": "schema:name",
-    "html": "a",
-}
+    "sparql": "dct:title", "pod": "dct:title", "rdf": "dct:title", "csw": "dc:title", "web": "schema:name", "html": "a",
+}  # fmt: skip
 PATHS = {"web": "/sitemap.xml", "files": "/f/", "iati": "/a.xml"}
 SPARQL, HTML = {"types": "foaf:Project"}, {"records": "//li", "key": "a/@id", "next": "//a[@rel = 'next']/@href"}  # fmt: skip
 PAGED, TABLE = {"records": "rows", "page": "page"}, {"key": "id", "sheet": 2}

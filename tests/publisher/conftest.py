@@ -95,7 +95,7 @@ async def service(level: Path) -> AsyncIterator[QueryService]:
 
 @pytest.fixture(scope="module")
 def app(service: QueryService) -> FastAPI:
-    """Return the app over the open store; its first request builds all routes, for 0.4 s."""
+    """Return the app over the open store."""
     return create_app(service)
 
 

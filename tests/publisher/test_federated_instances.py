@@ -23,12 +23,8 @@ from vocab.terms import DCT, PROV, SCHEMA
 
 LICENCE = "https://k.example/licence"
 DEFINITION = {
-    "title": "Projects",
-    "publisher": "Ministry of ICT",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://k.example/all",
-}
+    "title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all",
+}  # fmt: skip
 FIELDS = {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}
 LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
 
@@ -107,12 +103,8 @@ class Stocktake:
 
 def sibling(url: str, name: str) -> Source:
     definition = {
-        "title": f"Records of {name}",
-        "protocol": "stocktake",
-        "mapping": "stocktake_record",
-        "url": url,
-        "licence": LICENCE,
-    }
+        "title": f"Records of {name}", "protocol": "stocktake", "mapping": "stocktake_record", "url": url, "licence": LICENCE,
+    }  # fmt: skip
     return parse(f"from-{name}", {**definition, "pause": 0, "limits": LOOSE}, "test")
 
 

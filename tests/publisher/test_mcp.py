@@ -35,42 +35,15 @@ PREFIX = f"PREFIX wsis: <{IRIS.ns}> PREFIX dct: <http://purl.org/dc/terms/> "
 THING = f"{IRIS.base}id/initiative/demo/a%2F1"
 DECLARED, ALL = ["declared"], ["declared", "crosswalked", "suggested"]
 FACETS = (
-    *(
-        "kind",
-        "line",
-        "goal",
-        "target",
-        "basis",
-        "country",
-        "area",
-        "region",
-        "stakeholder",
-        "coverage",
-        "status",
-        "type",
-        "year",
-    ),
-    *("source", "language", "prize", "stage", "prizeyear", "remark"),
-)
+    "kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type",
+    "year", "source", "language", "prize", "stage", "prizeyear", "remark",
+)  # fmt: skip
 EXAMPLES = (
-    *(
-        "initiatives-by-action-line",
-        "initiatives-by-goal",
-        "initiatives-by-country",
-        "initiatives-by-year",
-        "goals-of-an-action-line",
-    ),
-    *(
-        "targets-with-goals",
-        "matrix",
-        "claims-by-basis",
-        "provenance-of-a-record",
-        "one-initiative-as-a-graph",
-        "itu-regions",
-        "sources",
-    ),
-    *("organizations", "is-any-goal-declared", "prizes", "languages", "remarks", "tombstones"),
-)
+    "initiatives-by-action-line", "initiatives-by-goal", "initiatives-by-country", "initiatives-by-year",
+    "goals-of-an-action-line", "targets-with-goals", "matrix", "claims-by-basis", "provenance-of-a-record",
+    "one-initiative-as-a-graph", "itu-regions", "sources", "organizations", "is-any-goal-declared", "prizes", "languages",
+    "remarks", "tombstones",
+)  # fmt: skip
 TEXTS = {item.name: item.text for item in examples(IRIS)}
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("what_is_here", {}),
@@ -172,22 +145,11 @@ async def links_return_the_answer(url: str, tool: str, arguments: dict[str, Any]
     async with asked_over_http(url) as client:
         reply = await answer(client, tool, **arguments)
 
-        assert (reply["release"], reply["position"], reply["published"], reply["issued"]) == (
-            1,
-            3,
-            3,
-            "2026-04-01T06:00:00Z",
-        )
+        made = (1, 3, 3, "2026-04-01T06:00:00Z")
+        assert tuple(reply[name] for name in ("release", "position", "published", "issued")) == made
         assert reply["licences"] == {"demo": "https://creativecommons.org/licenses/by/4.0/"}
-        assert reply["freshness"]["demo"]["state"] in (
-            "live",
-            "late",
-            "overdue",
-            "failing",
-            "frozen",
-            "held",
-            "retired",
-        )
+        states = ("live", "late", "overdue", "failing", "frozen", "held", "retired")
+        assert reply["freshness"]["demo"]["state"] in states
         assert reply["parts"]
         async with httpx.AsyncClient(timeout=300) as browser:
             for part in reply["parts"]:
