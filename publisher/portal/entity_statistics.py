@@ -275,14 +275,13 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     only declared links count.
     """
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
-    has_parts = tables.has_parts
     without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
     whole = count_table(
         "initiatives",
         _("Initiatives"),
         (),
         [(tables.count_different(filters),)],
-        filter_query.total(filters, iris, has_parts=has_parts),
+        filter_query.total(filters, iris, has_parts=tables.has_parts),
     )
     facets = [name for name in FIGURES if name not in without]
     statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, facets, names))]
@@ -296,14 +295,14 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
             organizations,
-            filter_query.organizations(filters, iris, has_parts=has_parts),
+            filter_query.organizations(filters, iris, has_parts=tables.has_parts),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), _THINGS),
             pairs,
-            filter_query.partners(filters, iris, has_parts=has_parts),
+            filter_query.partners(filters, iris, has_parts=tables.has_parts),
         ),
     ]
     if filters.bases == (Basis.DECLARED,):

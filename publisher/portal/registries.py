@@ -74,7 +74,7 @@ def list_registries(
     return sorted(registries.values(), key=lambda registry: registry.title.lower())
 
 
-def registry_table(registries: list[Registry], iris: Iris, *, has_parts: bool) -> DataTable:
+def registry_table(registries: list[Registry], iris: Iris, tables: FacetIndex | None) -> DataTable:
     """Return registries as rows."""
     rows = tuple(
         (
@@ -98,6 +98,11 @@ def registry_table(registries: list[Registry], iris: Iris, *, has_parts: bool) -
         "Registries",
         columns,
         rows,
-        coverage_by_source(make_filter(kind="initiative"), "remark", iris, has_parts=has_parts),
+        coverage_by_source(
+            make_filter(kind="initiative"),
+            "remark",
+            iris,
+            has_parts=tables is not None and tables.has_parts,
+        ),
         is_observation=False,
     )

@@ -734,6 +734,16 @@ AMOUNTS = [typed(text, "decimal") for text in ("0.5", "-2.25", "10.50", "3", "99
 MIXED = [Literal(1), typed("1.0", "decimal"), typed("1.5", "decimal"), Literal(7)]
 
 
+def test_coalesce_of_variables_is_counted_without_the_terms(shared: Shared) -> None:
+    stored = _in_graphs(("a", "p", "b", 0), ("c", "p", "b", 0), ("d", "q", "c", 1))
+    query = """SELECT (COUNT(DISTINCT ?x) AS ?n)
+        { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(COALESCE(?t, ?s) AS ?x) }"""
+    columns = shared(*stored)
+
+    assert _answer(columns, query) == solutions(merged_store(stored).query(query))
+    assert "terms" not in columns.compile(query).sql
+
+
 @each(
     "query",
     ["SELECT ?o { ?s <x:amount> ?o FILTER(?o > 1) }", "SELECT ?o { ?s <x:amount> ?o FILTER(?o <= 10.5 && ?o != 3) }",

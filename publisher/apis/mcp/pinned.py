@@ -126,7 +126,7 @@ class PinnedRelease:
 
     async def has_parts(self) -> bool:
         """Return whether initiatives name wholes, with which they count."""
-        part, _ = await self.ask("parts", filter_query.parts(self.service.iris))
+        part = (await self.ask("parts", filter_query.parts(self.service.iris)))[0]
         return part["data"].split()[1] != "0"
 
     def file(self, name: str) -> Part:

@@ -170,8 +170,7 @@ class Tools:
         return FacetLabels(self.service.iris, await source_titles(self.service))
 
     async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> Part:
-        has_parts = await pinned.has_parts()
-        text = filter_query.total(chosen, self.service.iris, has_parts=has_parts)
+        text = filter_query.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
         return (await pinned.ask("total", text))[0]
 
     async def _count(
@@ -179,8 +178,9 @@ class Tools:
     ) -> tuple[Part, str]:
         """Return the counts of a facet, and its title."""
         try:
-            has_parts = await pinned.has_parts()
-            text = filter_query.counts(chosen, facet, self.service.iris, has_parts=has_parts)
+            text = filter_query.counts(
+                chosen, facet, self.service.iris, has_parts=await pinned.has_parts()
+            )
             part, _ = await pinned.ask(f"by {facet}", text)
         except NothingFound as error:
             raise NothingFound(

@@ -14,7 +14,7 @@ from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS, HTML
 from publisher.http.endpoints import SourcePath, get, problems
 from publisher.http.links import Link, origin
-from publisher.http.pages.charts.data_table import TABLE_FORMATS, DataTable
+from publisher.http.pages.charts.data_table import TABLE_FORMATS
 from publisher.http.pages.dataset_response import dataset_response, register_dataset
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
@@ -132,7 +132,6 @@ async def sources(
     tables = open_facet_index(service.current.path)
     registries = await _registries(service, tables)
     different = tables.count_different(make_filter(kind="initiative")) if tables else None
-    table = _registry_table(registries, tables, service)
     page = await asyncio.to_thread(
         pages.page,
         "registries.html",
@@ -140,7 +139,7 @@ async def sources(
         covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
         note=count_note(different) if different else "",
         forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
-        query=query_page_url(table.query),
+        query=query_page_url(registry_table(registries, service.iris, tables).query),
     )
     return build_response(request, Representation(bytes(page.body), HTML.media, negotiated=True))
 
@@ -154,17 +153,10 @@ async def registers(request: Request, service: ServiceDep) -> Response:
         language = f"?lang={lang}" if (lang := request.query_params.get("lang")) else ""
         return RedirectResponse(f"/sources{language}", HTTPStatus.MOVED_PERMANENTLY)
     tables = open_facet_index(service.current.path)
-    table = _registry_table(await _registries(service, tables), tables, service)
+    table = registry_table(await _registries(service, tables), service.iris, tables)
     return await dataset_response(
         request, service, [table], lambda: RedirectResponse("/sources", 303)
     )
-
-
-def _registry_table(
-    registries: list[Registry], tables: FacetIndex | None, service: QueryService
-) -> DataTable:
-    has_parts = tables is not None and tables.has_parts
-    return registry_table(registries, service.iris, has_parts=has_parts)
 
 
 async def _registries(service: QueryService, tables: FacetIndex | None) -> list[Registry]:

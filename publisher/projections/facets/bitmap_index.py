@@ -97,6 +97,13 @@ class BitmapIndex:
             )
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
+    def count_different(self, subset: BitMap | None) -> ThingCount:
+        """Count the things in the set *subset*, or all, the members of each cluster once, with the
+        number of records.
+        """
+        records = len(self.things) if subset is None else len(subset)
+        return ThingCount(records - self.count_repeated(subset), records)
+
     def count_repeated(self, subset: BitMap | None) -> int:
         """Return how many things fewer there are in the set *subset*, or of all, if the members of
         each cluster count once.

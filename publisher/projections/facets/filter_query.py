@@ -44,7 +44,7 @@ _PARTS = """OPTIONAL { SELECT ?thing (MIN(?top) AS ?whole) WHERE {
   } GROUP BY ?thing }
   OPTIONAL { SELECT ?thing (MIN(?name) AS ?named) WHERE {
     ?thing a wsis:Initiative ; dct:isPartOf ?name . FILTER(isLiteral(?name)) } GROUP BY ?thing }"""
-_COUNT = "(COUNT(DISTINCT ?counted) AS ?things)"
+_TAKES_PART = "?thing dct:publisher|wsis:partner|schema:funder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,71 +100,75 @@ def make_filter(*bases: Basis, **chosen: str) -> Filter:
 
 def total(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things."""
-    lines = [*_where(filters, iris), *_counting_lines(has_parts)]
-    return _query(iris, f"SELECT {_COUNT}", lines)
+    return _count(filters, (), "", "", iris, has_parts)
 
 
 def counts(filters: Filter, facet: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the values of a facet; the filter of that facet
     itself is ignored.
     """
-    lines = [
-        *_where(filters.with_codes(facet), iris),
-        _facet_pattern(facet, filters.bases),
-        *_counting_lines(has_parts),
-    ]
-    tail = f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}"
-    return _query(iris, f"SELECT ?{facet} {_COUNT}", lines, tail)
+    return _count(
+        filters.with_codes(facet),
+        [_facet_pattern(facet, filters.bases)],
+        f"?{facet}",
+        f"DESC(?things) ?{facet}",
+        iris,
+        has_parts,
+    )
 
 
 def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the values of two facets at once."""
-    lines = [
-        *_where(filters, iris),
-        *(_facet_pattern(facet, filters.bases) for facet in (one, other)),
-        *_counting_lines(has_parts),
-    ]
-    tail = f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}"
-    return _query(iris, f"SELECT ?{one} ?{other} {_COUNT}", lines, tail)
+    return _count(
+        filters,
+        [_facet_pattern(facet, filters.bases) for facet in (one, other)],
+        f"?{one} ?{other}",
+        f"?{one} ?{other}",
+        iris,
+        has_parts,
+    )
 
 
 def coverage_by_source(filters: Filter, facet: str, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things with any value of a facet by registry."""
-    lines = [
-        *_where(filters, iris),
-        *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet))),
-        *_counting_lines(has_parts),
-    ]
-    return _query(iris, f"SELECT ?source {_COUNT}", lines, "GROUP BY ?source ORDER BY ?source")
+    return _count(
+        filters,
+        [_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet))],
+        "?source",
+        "?source",
+        iris,
+        has_parts,
+    )
 
 
 def partners(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things in which two organizations take part together."""
-    lines = [
-        *_where(filters, iris),
-        *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other")),
-        "FILTER(STR(?one) < STR(?other))",
-        *_counting_lines(has_parts),
-    ]
-    tail = "GROUP BY ?one ?other ORDER BY DESC(?things)"
-    return _query(iris, f"SELECT ?one ?other {_COUNT}", lines, tail)
+    return _count(
+        filters,
+        [f"{_TAKES_PART} ?one .", f"{_TAKES_PART} ?other .", "FILTER(STR(?one) < STR(?other))"],
+        "?one ?other",
+        "DESC(?things)",
+        iris,
+        has_parts,
+    )
 
 
 def organizations(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
     """Write the query that counts the things by the organizations that take part in them."""
-    lines = [
-        *_where(filters, iris),
-        "?thing dct:publisher|wsis:partner|schema:funder ?organization .",
-        *_counting_lines(has_parts),
-    ]
-    tail = "GROUP BY ?organization ORDER BY DESC(?things) ?organization"
-    return _query(iris, f"SELECT ?organization {_COUNT}", lines, tail)
+    return _count(
+        filters,
+        [f"{_TAKES_PART} ?organization ."],
+        "?organization",
+        "DESC(?things) ?organization",
+        iris,
+        has_parts,
+    )
 
 
 def parts(iris: Iris) -> str:
     """Write the query that counts the initiatives that name a whole."""
-    lines = ["?thing a wsis:Initiative ; dct:isPartOf ?whole ."]
-    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", lines)
+    pattern = "?thing a wsis:Initiative ; dct:isPartOf ?whole ."
+    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", [pattern])
 
 
 def listing(filters: Filter, iris: Iris) -> str:
@@ -222,7 +226,7 @@ def _where(filters: Filter, iris: Iris) -> list[str]:
         party = iri(filters.party)
         lines += [
             f"{{ VALUES ?party {{ {party} }} }} UNION {{ ?cluster prov:hadMember {party}, ?party }}",
-            "?thing dct:publisher|wsis:partner|schema:funder ?party .",
+            f"{_TAKES_PART} ?party .",
         ]
     for name, codes in filters.chosen:
         if name != "kind":
@@ -232,11 +236,15 @@ def _where(filters: Filter, iris: Iris) -> list[str]:
     return lines
 
 
-def _counting_lines(has_parts: bool) -> list[str]:
-    """Write the lines that bind ?counted to what ?thing counts as."""
+def _count(
+    filters: Filter, patterns: Iterable[str], by: str, order: str, iris: Iris, has_parts: bool
+) -> str:
+    """Write the query that counts the things, *by* variables that *patterns* bind if there are any."""
     chosen = "?group, ?whole, ?named, ?thing" if has_parts else "?group, ?thing"
-    parts = [_PARTS] if has_parts else []
-    return [_CLUSTERS, *parts, f"BIND(COALESCE({chosen}) AS ?counted)"]
+    lines = [*_where(filters, iris), *patterns, _CLUSTERS, *([_PARTS] if has_parts else [])]
+    lines.append(f"BIND(COALESCE({chosen}) AS ?counted)")
+    head = f"SELECT {by} (COUNT(DISTINCT ?counted) AS ?things)".replace("  ", " ")
+    return _query(iris, head, lines, f"GROUP BY {by} ORDER BY {order}" if by else "")
 
 
 def _facet_filter(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:

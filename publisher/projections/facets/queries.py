@@ -111,8 +111,11 @@ class FacetIndex:
     def count_different(self, filters: Filter) -> ThingCount:
         """Count the things, those of one cluster once, with the number of records."""
         if filters.among:
-            return self._count_different(filters)
-        return self._cached(("different", filters), lambda: self._count_different(filters))
+            return self._bitmaps.count_different(self._matching_ids(filters))
+        return self._cached(
+            ("different", filters),
+            lambda: self._bitmaps.count_different(self._matching_ids(filters)),
+        )
 
     def counts_once(self, filters: Filter) -> DifferentCounts:
         """Count the things by the codes of all facets, those of one cluster once, with the numbers
@@ -144,13 +147,17 @@ class FacetIndex:
         records.
         """
         return self._cached(
-            ("covered", filters, facet), lambda: self._count_covered(filters, facet)
+            ("covered", filters, facet),
+            lambda: self._bitmaps.count_different(self._covered(filters, facet)),
         )
 
     def coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
         """Count the things with any value of a facet by registry, those of one cluster once."""
         return self._cached(
-            ("filled", filters, facet), lambda: self._coverage_by_source(filters, facet)
+            ("filled", filters, facet),
+            lambda: self._bitmaps.count_once(
+                "source", self._covered(filters, facet), _bits(filters)
+            ),
         )
 
     def list_things(
@@ -291,11 +298,6 @@ class FacetIndex:
             )
         return intersect(parts)
 
-    def _count_different(self, filters: Filter) -> ThingCount:
-        matching = self._matching_ids(filters)
-        records = len(self._bitmaps.things) if matching is None else len(matching)
-        return ThingCount(records - self._bitmaps.count_repeated(matching), records)
-
     def _counts_once(self, filters: Filter) -> DifferentCounts:
         chosen, subset = dict(filters.chosen), self._matching_ids(filters)
         by_facet = {
@@ -320,13 +322,6 @@ class FacetIndex:
         any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(filters))
         subset = self._matching_ids(filters)
         return any_ if subset is None else any_ & subset
-
-    def _count_covered(self, filters: Filter, facet: str) -> ThingCount:
-        covered = self._covered(filters, facet)
-        return ThingCount(len(covered) - self._bitmaps.count_repeated(covered), len(covered))
-
-    def _coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
-        return self._bitmaps.count_once("source", self._covered(filters, facet), _bits(filters))
 
     def _list_within(self, filters: Filter, limit: int, **days: str | None) -> list[ListItem]:
         kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]

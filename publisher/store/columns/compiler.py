@@ -6,7 +6,7 @@ depends on a value, the SQL query fails by ``error()`` when it reads such a valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
@@ -460,7 +460,11 @@ class _Compiler:
         if has_existence(expression):
             relation, expression = self._with_existences(relation, expression, graph)
         if (chosen := self._chosen(relation, expression)) is not None:
-            read = sorted(set(variables_of(list(_conditions(expression)))))
+            # COALESCE of variables reads no more of terms than their numbers
+            is_plain = expression.name == "Builtin_COALESCE" and all(
+                isinstance(part, Variable) for part in expression.arg
+            )
+            read = [] if is_plain else sorted(set(variables_of(expression)))
             whole = SolutionTable(
                 with_properties(self._names, relation, read).sql, relation.columns
             )
@@ -628,19 +632,6 @@ class _Compiler:
             is_computed=operand.startswith(" "),
             decimals=self._statistics.has_decimals,
         )
-
-
-def _conditions(expression: object) -> Iterator[object]:
-    """Yield the conditions by which IF, in COALESCE or not, chooses a term: they alone read more of
-    terms than their numbers.
-    """
-    if isinstance(expression, CompValue) and expression.name == "Builtin_COALESCE":
-        for part in expression.arg:
-            yield from _conditions(part)
-    elif isinstance(expression, CompValue):
-        yield expression.arg1
-        yield from _conditions(expression.arg2)
-        yield from _conditions(expression.arg3)
 
 
 def _is_existence(expression: object) -> bool:
