@@ -8,6 +8,7 @@ import csv
 import gzip
 import html
 import io
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,7 @@ from browser import browsing
 from in_process import listening, serving
 from publish_fixture import settle, visiting
 from rows import each
-from small_world import BODIES, CHANGED, CLUSTER, IRIS, LEAD, ONE, TWO, add_clusters
+from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, add_clusters
 
 from languages.request_locale import use_language
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
@@ -236,6 +237,14 @@ async def test_data_of_a_search_count_as_its_page(client: httpx.AsyncClient) -> 
     assert (result["total"], result["records"]) == (124, 128)
     assert result["facets"]["country"]["404"] == 123
     assert "different ones" not in apart
+
+
+async def test_reconciliation_counts_as_pages_do(client: httpx.AsyncClient) -> None:
+    wanted = {"ids": [KENYA], "properties": [{"id": "initiatives"}]}
+
+    rows = (await client.get("/reconcile", params={"extend": json.dumps(wanted)})).json()["rows"]
+
+    assert rows == {KENYA: {"initiatives": [{"int": 123}]}}
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
