@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
-from publisher.store.columns.snapshot_columns import open_columns
+from publisher.store.columns.snapshot_columns import SnapshotColumns
 from publisher.store.workers import reader
-from publisher.store.workers.column_reader import COLUMNS
+from publisher.store.workers.column_reader import COLUMNS, ColumnSnapshot
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import OpenSnapshot, Result
+from publisher.store.workers.reader import Result
 
 
-class ForcedSnapshot(OpenSnapshot):
+class ForcedSnapshot(ColumnSnapshot):
     """An open snapshot that asks its columns first."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        columns = open_columns(Path(path), self.store, small=0)
-        assert columns
-        self._columns = columns
+        assert self.columns
+        self.columns = SnapshotColumns(self.columns.engine, 0)
 
-    def evaluate(self, query_request: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *query_request* and the name of the engine that answers it."""
-        if (result := self._columns.answer(query_request)) is not None:
+    def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of *request* and the name of the engine that answers it."""
+        is_plain = request.default_graphs is None and request.named_graphs is None
+        if is_plain and self.columns and (result := self.columns.answer(request)) is not None:
             return result, COLUMNS
-        return super().evaluate(query_request)
-
-    def close(self) -> None:
-        """Close the columns and the store."""
-        self._columns.close()
-        super().close()
+        return super().evaluate(request)
 
 
 def run(connection: socket.socket, memory: int, parent: int) -> None:

@@ -143,6 +143,15 @@ class JournalCursor:
     def __init__(self, reader: JournalReader) -> None:
         self._reader = reader
         self._seen: int | None = None
+        self._head: Entry | None = None
+
+    def head(self) -> Entry | None:
+        """Return the newest entry, None if there is none."""
+        token = self._reader.journal.change_token
+        if token != self._seen:
+            self._head = self._reader.journal.head
+            self._seen = token if time.time_ns() - token > SETTLED else None
+        return self._head
 
     def entries(self, after: int) -> Iterator[DecodedEntry]:
         """Yield the entries with numbers above *after*; nothing if all were yielded and the folder

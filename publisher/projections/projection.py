@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -55,7 +55,10 @@ class Projection(Protocol):
         """Close the files; what was not stored is lost."""
 
 
-class SlicedProjection:
+ProjectionT = TypeVar("ProjectionT", bound=Projection, covariant=True)
+
+
+class SlicedProjection(Generic[ProjectionT]):
     """Updates *projection* in slices of time, so that others do not notice if it fails.
 
     A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a
@@ -63,7 +66,9 @@ class SlicedProjection:
     newest entry, failures are forgotten.
     """
 
-    def __init__(self, projection: Projection, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, projection: ProjectionT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.projection, self._clock = projection, clock
         self.error = ""  # why it could not be written last, "" once readers see the newest entry
         self._failures, self._retry_at, self._must_reset = 0, 0.0, False

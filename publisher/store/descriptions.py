@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -135,22 +134,22 @@ async def describe_graph(
     service: QueryService, graph: str, about: str | None = None
 ) -> Description:
     """Return all statements of a graph as the description of *about* (default: the graph itself)."""
-    bound = {"graph": iri(graph)}
-    rows, named = await asyncio.gather(
-        service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound)
-    )
-    return Description(
-        about or graph, _statements(rows), prefer_english(named), namespaces(service.iris)
-    )
+    rows = await service.rows(query("graph"), {"graph": iri(graph)})
+    return await _described(service, about or graph, rows)
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
     """Return all statements about *thing*, in any graph."""
-    bound = {"subject": iri(thing)}
-    rows, named = await asyncio.gather(
-        service.rows(query("about"), bound), service.rows(query("names-about"), bound)
-    )
-    return Description(thing, _statements(rows), prefer_english(named), namespaces(service.iris))
+    rows = await service.rows(query("about"), {"subject": iri(thing)})
+    return await _described(service, thing, rows)
+
+
+async def _described(service: QueryService, about: str, rows: Sequence[Row]) -> Description:
+    """Return *rows* as the description of *about*, with the names of what they point to."""
+    things = sorted({row["object"].value for row in rows if row["object"].is_iri})
+    text = query("names").replace("THINGS", " ".join(map(iri, things)))
+    named = await service.rows(text) if things else []
+    return Description(about, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:

@@ -1,21 +1,25 @@
-"""The embedded RDF store: it applies journal entries and the status file, and creates snapshots."""
+"""The embedded store: the columns, which hold all quads, and the RDF store, which holds their merge.
+It applies journal entries and the status file, first to the columns, and creates snapshots of both.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from pyoxigraph import NamedNode, Quad, Store
+from pyoxigraph import NamedNode, Store
 
 from journal.atomic_file import replace_file
 from publisher.projections.journal_reader import JournalCursor, JournalReader
-from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
+from publisher.projections.projection import SlicedProjection
+from publisher.store.apply import apply, digest_of, replace_graph
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
 from publisher.store.runner import Runner, StoreState, open_indexes
 from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
@@ -31,15 +35,12 @@ log = structlog.get_logger(component="follower")
 
 @dataclass(frozen=True, slots=True)
 class StoreCheckpoint:
-    """The last journal entry in the store, and its number of *quads*, None while an entry is being
-    applied.
-
-    *needs_optimization*: the store was bulk-loaded since it was last optimized.
+    """The last journal entry in the RDF store. *needs_optimization*: it was bulk-loaded since it was
+    last optimized.
     """
 
     position: int = 0
     entry: str = ""
-    quads: int | None = 0
     needs_optimization: bool = False
 
 
@@ -53,7 +54,6 @@ def read_store_checkpoint(path: Path) -> StoreCheckpoint:
     types = (
         (checkpoint.position, int),
         (checkpoint.entry, str),
-        (checkpoint.quads or 0, int),
         (checkpoint.needs_optimization, bool),
     )
     if any(type(value) is not expected for value, expected in types):
@@ -62,7 +62,7 @@ def read_store_checkpoint(path: Path) -> StoreCheckpoint:
 
 
 class EmbeddedStore:
-    """The store in *folder*. It follows the journal of *reader*, and stores the file *status* in
+    """The store in *folder*, with its *columns*. It follows the journal of *reader*, and stores the file *status* in
     the graph *status_graph*.
 
     The freshness of sources changes with time, so it is recomputed when due, by the clock *now*.
@@ -80,6 +80,8 @@ class EmbeddedStore:
     ) -> None:
         self._reader = reader
         self._folder = folder
+        self.columns = ColumnUpdater(folder / "columns", reader, self.status_graph)
+        self.sliced = SlicedProjection(self.columns)
         self._graph = NamedNode(status_graph)
         self._now = now
         self._cursor = JournalCursor(reader)
@@ -96,22 +98,29 @@ class EmbeddedStore:
                 "journal was replaced; rebuilding the store", position=self.checkpoint.position
             )
             self._delete_store()
-        self.quads = self._open()
-        self._status = digest(self.quads, self._graph)
+        self.merge = self._open()
+        merged = [*self.merge.quads_for_pattern(None, None, None, self._graph)]
+        self._status = StatusGraph(digest_of(merged), merged)
 
     def update(self) -> StoreState:
-        """Apply new journal entries and the new status file.
+        """Apply new journal entries and the new status file; nothing if the columns cannot be
+        written.
 
         After a bulk load the indexes are updated only when the store has been published and
         optimized.
         """
-        changed = self._apply_entries()
-        if self._apply_status():
-            changed, self._status = True, digest(self.quads, self._graph)
+        self._read_status()
+        head, changed = self._cursor.head(), False
+        position, entry = (head.number, head.id) if head else (0, "")
+        if self.sliced.step(position, entry, math.inf):
+            changed = self._apply_entries()
+            changed |= replace_graph(
+                self.merge, self._graph, self._status.quads, self.columns.stated
+            )
         return StoreState(
             self.checkpoint.position,
             self.checkpoint.entry,
-            self._status,
+            self._status.digest,
             changed,
             not self.checkpoint.needs_optimization,
         )
@@ -124,71 +133,55 @@ class EmbeddedStore:
         """
         if not self.checkpoint.needs_optimization:
             return False
-        self.quads.optimize()
+        self.merge.optimize()
         self._store_checkpoint(replace(self.checkpoint, needs_optimization=False))
         return True
 
     def status_graph(self) -> StatusGraph:
         """Return the status graph."""
-        return StatusGraph(
-            self._status, self.quads.quads_for_pattern(None, None, None, self._graph)
-        )
+        return self._status
 
     def create_snapshot(self) -> Snapshot:
         """Create a snapshot of the store with the published indexes."""
-        if self.checkpoint.quads is None:
-            self._write_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
         return create_snapshot(
             self.snapshots,
-            self.quads,
+            self.merge,
             self.checkpoint.position,
             self.checkpoint.entry,
-            self.checkpoint.quads or 0,
-            self._status,
+            self.columns.quads,
+            self._status.digest,
             self.paths,
         )
 
-    def repair(self, graphs: Mapping[NamedNode, set[Quad]]) -> Snapshot:
-        """Replace the quads of *graphs*, rebuild the default graph, and create a snapshot."""
-        self._write_checkpoint(replace(self.checkpoint, quads=None))
-        for graph, quads in graphs.items():
-            replace_graph(self.quads, graph, quads)
-        rebuild_default_graph(self.quads)
-        self._store_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
-        return self.create_snapshot()
-
     def close(self) -> None:
         """Close the store and release the lock."""
-        del self.quads
+        del self.merge
         self._lock.close()
 
     def _apply_entries(self) -> bool:
-        before, quads, since = self.checkpoint.position, self.checkpoint.quads, time.monotonic()
-        for entry in self._cursor.entries(before):
-            if self.checkpoint.quads is not None:
-                self._write_checkpoint(replace(self.checkpoint, quads=None))
-            growth = apply(self.quads, entry.rows())
-            quads = quads + growth.quads if quads is not None else None
+        """Apply the entries that the columns have; return whether there were any."""
+        before, since = self.checkpoint.position, time.monotonic()
+        if before == self.columns.checkpoint:
+            return False
+        for entry in self._reader.entries(before):
+            if entry.number > self.columns.checkpoint:
+                break
+            bulk = apply(self.merge, entry.rows(), self.columns.stated)
             self.checkpoint = StoreCheckpoint(
-                entry.number, entry.id, None, self.checkpoint.needs_optimization or growth.bulk
+                entry.number, entry.id, self.checkpoint.needs_optimization or bulk
             )
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint(self.checkpoint)
                 since = time.monotonic()
-        if self.checkpoint.position == before:
-            return False
-        self._store_checkpoint(
-            replace(self.checkpoint, quads=self._count_quads() if quads is None else quads)
-        )
-        return True
+        self._store_checkpoint(self.checkpoint)
+        return self.checkpoint.position != before
 
-    def _apply_status(self) -> bool:
+    def _read_status(self) -> None:
         now = self._now()
         quads = self._status_file.read(now) if self._status_file.is_due(now) else None
-        return quads is not None and replace_graph(self.quads, self._graph, quads)
-
-    def _count_quads(self) -> int:
-        return count(self.quads, self._graph)
+        if quads is not None:
+            merged = [quad for quad in quads if quad.graph_name == self._graph]
+            self._status = StatusGraph(digest_of(merged), merged)
 
     def _open(self) -> Store:
         path = self._folder / "store"
@@ -207,12 +200,16 @@ class EmbeddedStore:
     def _read_checkpoint(self) -> StoreCheckpoint:
         try:
             return read_store_checkpoint(self._checkpoint_file)
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            shutil.rmtree(self._folder / "store", ignore_errors=True)
+            return StoreCheckpoint()
+        except ValueError as error:
+            log.warning("store of another version or damaged; rebuilding it", error=str(error))
             shutil.rmtree(self._folder / "store", ignore_errors=True)
             return StoreCheckpoint()
 
     def _store_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
-        self.quads.flush()
+        self.merge.flush()
         self._write_checkpoint(checkpoint)
 
     def _write_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
@@ -232,5 +229,4 @@ def open_runner(
     index.
     """
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
-    columns = ColumnUpdater(folder / "columns", reader, store.status_graph)
-    return Runner(store, columns, open_indexes(folder, reader, columns))
+    return Runner(store, store.sliced, open_indexes(folder, reader, store.columns))

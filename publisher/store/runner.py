@@ -69,12 +69,17 @@ class Runner(Generic[StoreT]):
     """
 
     def __init__(
-        self, store: StoreT, columns: ColumnUpdater, indexes: Iterable[Projection]
+        self,
+        store: StoreT,
+        columns: SlicedProjection[ColumnUpdater],
+        indexes: Iterable[Projection],
     ) -> None:
         self.store = store
-        self._columns = columns
-        projections: list[Projection] = [columns, *indexes]
-        self._indexes = [SlicedProjection(projection) for projection in projections]
+        self._columns = columns.projection
+        self._indexes: list[SlicedProjection[Projection]] = [
+            columns,
+            *(SlicedProjection(index) for index in indexes),
+        ]
         self.position = 0  # number of the last journal entry in the store, 0 before the first step
         self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
 

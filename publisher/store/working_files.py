@@ -38,7 +38,7 @@ def working_faults(
     with the snapshot are compared with it. The store is opened, unless a server has it open, and
     DuckDB files are read to the end. Bytes that no row uses may differ.
     """
-    yield from _position_faults(store, snapshot, reader, remedy)
+    yield from _position_faults(store, reader, remedy)
     for name, pattern in _IMMUTABLE.items():
         files = [path for path in store.glob(pattern) if path.name not in _CHANGED]
         if name == "text" and not _is_index_published(store, snapshot):
@@ -83,27 +83,14 @@ def _is_index_published(store: Path, snapshot: Snapshot) -> bool:
         return False
 
 
-def _position_faults(
-    store: Path, snapshot: Snapshot, reader: JournalReader, remedy: str
-) -> Iterator[Fault]:
-    """Yield the files of positions that cannot be read, or that are not those of the journal and of
-    *snapshot*.
-    """
+def _position_faults(store: Path, reader: JournalReader, remedy: str) -> Iterator[Fault]:
+    """Yield the files of positions that cannot be read, or that are not those of the journal."""
     try:
         checkpoint = read_store_checkpoint(store / "position.json")
         if not reader.contains(checkpoint.position, checkpoint.entry):
             yield Fault(
                 "store/position.json",
                 f"the journal has no such entry {checkpoint.position}",
-                remedy,
-            )
-        elif checkpoint.position == snapshot.position and checkpoint.quads not in (
-            None,
-            snapshot.quads,
-        ):
-            yield Fault(
-                "store/position.json",
-                f"it counts {checkpoint.quads} quads, the snapshot {snapshot.quads}",
                 remedy,
             )
     except (OSError, ValueError) as error:

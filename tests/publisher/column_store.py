@@ -12,9 +12,14 @@ import duckdb
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QueryBoolean, QuerySolutions, Store
 from random_queries import SEPARATOR
 
+from publisher.projections.position import write_position
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
+from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
+from publisher.store.workers.dataset import dataset_graphs, union
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import Result, ask, evaluate
 
 _SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT
 _DEFAULT = NamedNode("urn:x-test:default")
@@ -35,6 +40,17 @@ def merged_store(quads: Iterable[Quad]) -> Store:
     store, stored = Store(), list(quads)
     store.extend([*stored, *(Quad(*quad.triple) for quad in stored)])
     return store
+
+
+def evaluate_merged(store: Store, request: QueryRequest) -> Result:
+    """Return the result of *request* on ``merged_store``, by pyoxigraph alone."""
+    default, named = dataset_graphs(request)
+    if default is None and named is None:
+        return evaluate(store, request)
+    dataset = union(
+        lambda graph: store.quads_for_pattern(None, None, None, graph), default or [], named or []
+    )
+    return ask(dataset, request)
 
 
 def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
@@ -66,6 +82,15 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
         connection.execute("DELETE FROM triples")
         connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")
         connection.execute(f"DELETE FROM quads WHERE {is_default}")
+
+
+def create_unmerged_snapshot(folder: Path, store: Store, number: int) -> None:
+    """Create the snapshot *number* of *store* in *folder*, with columns of what it holds now."""
+    paths = ProjectionPaths.below(folder.parent / "indexes" / str(number))
+    write_columns_of_unmerged(store, paths.columns)
+    write_position(paths.columns, number)
+    create_snapshot(folder, store, number, "w3c", len(store), indexes=paths)
+    prune(folder)
 
 
 def solutions(answer_rows: object) -> list[tuple[str | None, ...]]:

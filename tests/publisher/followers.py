@@ -13,7 +13,6 @@ from journal.journal import Journal
 from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
@@ -34,11 +33,11 @@ def follower(
     """Open the store of *data* in its *folder* with its columns and these *indexes*."""
     reader = JournalReader(Journal(data / "journal"), iris.base)
     store = EmbeddedStore(reader, data / folder, data / "status.nq", iris.status, now)
-    columns = ColumnUpdater(data / folder / "columns", reader, store.status_graph)
     opened = [
-        index(data / folder / _FOLDERS[index], reader, columns.statements) for index in indexes
+        index(data / folder / _FOLDERS[index], reader, store.columns.statements)
+        for index in indexes
     ]
-    return Runner(store, columns, opened)
+    return Runner(store, store.sliced, opened)
 
 
 def _is_building(runner: Runner[EmbeddedStore]) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from followers import follower
 from publish_fixture import copy_data
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
+from publisher.store.columns.terms import term_id
+from publisher.store.columns.updater import FILE
 from publisher.store.snapshots import newest_snapshot
 from stocktake import app
 from vocab.iris import BASE
@@ -28,15 +30,17 @@ def data(small: Path, tmp_path: Path) -> Path:
 
 
 def _spoil(data: Path) -> None:
-    """Take a quad of one graph away, and put one into the merge that no graph has; show that."""
-    spoiled = follower(data)
-    quad = next(spoiled.store.quads.quads_for_pattern(None, None, None, RECORD))
-    spoiled.store.quads.remove(quad)
-    spoiled.store.quads.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
-    shutil.rmtree(spoiled.snapshots)
-    spoiled.snapshots.mkdir()
-    spoiled.step()
-    spoiled.close()
+    """Take a quad of one graph out of the newest snapshot, and put one into its merge that no graph
+    has.
+    """
+    snapshot = newest_snapshot(data / "store" / "snapshots")
+    assert snapshot
+    with duckdb.connect(f"{snapshot.path}/columns/{FILE}") as columns:
+        columns.execute(
+            "DELETE FROM quads WHERE rowid = (SELECT min(rowid) FROM quads WHERE g = ?)",
+            [term_id(str(RECORD))],
+        )
+    Store(f"{snapshot.path}/store").add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
 
 
 def _run(data: Path, *words: str) -> Result:

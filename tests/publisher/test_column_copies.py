@@ -326,11 +326,10 @@ def test_columns_with_another_status_graph_are_not_used(
     tmp_path: Path, runner: Runner[EmbeddedStore]
 ) -> None:
     newest = step_to_the_end(runner)
-    with closing(ColumnSnapshot(newest.path)) as opened:
-        store = opened.store
+    with closing(ColumnSnapshot(newest.path)):
         (Path(newest.path) / "columns" / "status").write_text("another")
 
-        assert open_columns(Path(newest.path), store, 0) is None
+        assert open_columns(Path(newest.path), 0) is None
 
 
 def test_columns_of_another_version_are_not_used(

@@ -4,41 +4,60 @@ before them (Protocol, 2.1.4).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import httpx
 import pytest
-from pyoxigraph import QuerySolutions, Store
+from column_store import write_columns
+from pyoxigraph import QuerySolutions
 from rows import each
 
+from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.snapshot_columns import SnapshotColumns
+from publisher.store.workers import reader
 from publisher.store.workers.dataset import _clauses
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import evaluate
+from vocab.terms import XSD
 
-DATA = """
-    PREFIX : <http://x/>
-    INSERT DATA { :s :p 1, 2, 3 . GRAPH :a { :s :p 1, 2 } GRAPH :b { :s :p 2, 3 } GRAPH :c { :s :p 3 } }
-"""
+QUADS = [("a", 1), ("a", 2), ("b", 2), ("b", 3), ("c", 3), ("gone", 3)]
 VALUES = "SELECT ?o {} {{ ?s ?p ?o }} ORDER BY ?o"
 NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
 
 
 @pytest.fixture(scope="module")
-def filled() -> Store:
-    store = Store()
-    store.update(DATA)
-    return store
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnapshotColumns]:
+    x = "http://x/"
+    rows = [
+        f'A <{x}s> <{x}p> "{value}"^^<{XSD}integer> <{x}{graph}> .\n'.encode()
+        for graph, value in QUADS
+    ]
+    deleted = rows[-1].replace(b"A ", b"D ", 1)
+    path = write_columns([*rows, deleted], tmp_path_factory.mktemp("dataset"))
+    with closing(SnapshotColumns(ColumnEngine(path), 0)) as columns:
+        yield columns
 
 
 def ask(
-    store: Store,
+    columns: SnapshotColumns,
     text: str,
     default: tuple[str, ...] | None = None,
     named: tuple[str, ...] | None = None,
 ) -> list[str]:
-    result = evaluate(
-        store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
-    )
-    assert isinstance(result, QuerySolutions)
-    return [row[0].value.removeprefix("http://x/") for row in result]
+    """Return the first value of each solution, of the quads that match and, if it is compiled, by
+    the columns.
+    """
+    request = QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
+    results = [reader.ask(columns.matching(request), request)]
+    if default is None and (compiled := columns.answer(request)):
+        results.append(compiled)
+    answers = [
+        [row[0].value.removeprefix("http://x/") for row in result]
+        for result in results
+        if isinstance(result, QuerySolutions)
+    ]
+    assert answers[0] == answers[-1]
+    return answers[0]
 
 
 @each(
@@ -48,12 +67,12 @@ def ask(
      ("FROM NAMED <a> FROM NAMED <b>", "")],
 )  # fmt: skip
 def test_default_graphs_are_merged_and_nothing_counts_twice(
-    filled: Store, clauses: str, values: str
+    filled: SnapshotColumns, clauses: str, values: str
 ) -> None:
     assert ask(filled, VALUES.format(clauses)) == values.split()
 
 
-def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> None:
+def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: SnapshotColumns) -> None:
     assert ask(
         filled,
         "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b"),
@@ -64,16 +83,52 @@ def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> No
     "clauses, names",
     [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
 )  # fmt: skip
-def test_named_graphs_are_those_that_are_named(filled: Store, clauses: str, names: str) -> None:
+def test_named_graphs_are_those_that_are_named(
+    filled: SnapshotColumns, clauses: str, names: str
+) -> None:
     assert ask(filled, NAMES.format(clauses)) == names.split()
 
 
 @pytest.mark.parametrize("clauses", ["", "FROM <c>", "FROM <c> FROM <b> FROM NAMED <c>"])
-def test_the_protocols_dataset_takes_the_place_of_the_querys(filled: Store, clauses: str) -> None:
+def test_the_protocols_dataset_takes_the_place_of_the_querys(
+    filled: SnapshotColumns, clauses: str
+) -> None:
     graphs = ("http://x/a", "http://x/b"), ("http://x/a",)
 
     assert ask(filled, VALUES.format(clauses), *graphs) == ["1", "2", "3"]
     assert ask(filled, NAMES.format(clauses), *graphs) == ["a"]
+
+
+@each(
+    "pattern, names",
+    [
+        ("GRAPH ?g {}", "a b c"),
+        ("GRAPH ?g { OPTIONAL { ?s ?p 1 } }", "a b c"),
+        ("GRAPH ?g { ?s ?p ?o FILTER(?o > 2) }", "b c"),
+        ("VALUES ?g { <c> <none> } GRAPH ?g { ?s ?p ?o }", "c"),
+        ("?s ?p 1 GRAPH ?g { ?s ?p ?o MINUS { ?s ?p 3 } }", "a"),
+        ("GRAPH ?g { <s> <p>+ 3 }", "b c"),
+        ("{ SELECT ?g { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g HAVING(COUNT(*) > 1) }", "a b"),
+    ],
+)  # fmt: skip
+def test_what_is_in_a_graph_that_is_a_variable(
+    filled: SnapshotColumns, pattern: str, names: str
+) -> None:
+    assert ask(filled, f"SELECT DISTINCT ?g {{ {pattern} }} ORDER BY ?g") == names.split()
+
+
+def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: SnapshotColumns) -> None:
+    assert ask(filled, "SELECT ?n { GRAPH <gone> {} BIND(1 AS ?n) }") == []
+    assert ask(filled, "SELECT ?n { GRAPH <c> {} BIND(1 AS ?n) }") == ["1"]
+
+
+def test_a_query_that_would_read_too_much_needs_too_much_memory(
+    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 4)
+
+    with pytest.raises(MemoryError):
+        filled.matching(QueryRequest("ASK { GRAPH ?g { ?s ?p ?o } }"))
 
 
 NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
@@ -91,7 +146,7 @@ NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORD
     ],
 )
 def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(
-    filled: Store, clauses: str, names: str
+    filled: SnapshotColumns, clauses: str, names: str
 ) -> None:
     assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
 
@@ -102,7 +157,7 @@ def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its
      (("http://x/a", "http://x/c"), ("http://x/c",), "c")],
 )  # fmt: skip
 def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
-    filled: Store, default: tuple[str, ...], named: tuple[str, ...], names: str
+    filled: SnapshotColumns, default: tuple[str, ...], named: tuple[str, ...], names: str
 ) -> None:
     for clauses in ("", "FROM <a>", "FROM <a> FROM NAMED <b>", "FROM NAMED <c>"):
         assert ask(filled, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()

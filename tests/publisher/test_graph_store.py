@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import pytest_asyncio
+from column_store import create_unmerged_snapshot
 from event_loops import session_loop
 from protocol_requests import Exchange, Step, exchanges
 from pyoxigraph import (
@@ -30,7 +31,6 @@ from w3c_suite import SUITE, graph
 from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import create_snapshot, prune
 from vocab.iris import BASE, Iris
 
 pytestmark = pytest.mark.every_store
@@ -180,8 +180,7 @@ class Written:
     async def show(self) -> None:
         self.number += 1
         folder = self.service.data / "store" / "snapshots"
-        create_snapshot(folder, self.store, self.number, "w3c", 0)
-        prune(folder)
+        create_unmerged_snapshot(folder, self.store, self.number)
         await self.service.refresh()
 
 

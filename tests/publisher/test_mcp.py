@@ -145,8 +145,11 @@ async def links_return_the_answer(url: str, tool: str, arguments: dict[str, Any]
     async with asked_over_http(url) as client:
         reply = await answer(client, tool, **arguments)
 
-        made = (1, 3, 3, "2026-04-01T06:00:00Z")
-        assert tuple(reply[name] for name in ("release", "position", "published", "issued")) == made
+        expected = (1, 3, 3, "2026-04-01T06:00:00Z")
+        assert (
+            tuple(reply[name] for name in ("release", "position", "published", "issued"))
+            == expected
+        )
         assert reply["licences"] == {"demo": "https://creativecommons.org/licenses/by/4.0/"}
         states = ("live", "late", "overdue", "failing", "frozen", "held", "retired")
         assert reply["freshness"]["demo"]["state"] in states

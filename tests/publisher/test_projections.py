@@ -17,7 +17,6 @@ from publisher.projections import journal_reader
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 
@@ -176,10 +175,9 @@ def test_index_that_fails_or_never_ends_delays_no_other(
     store = EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
     faulty = kind()
 
-    columns = ColumnUpdater(tmp_path / "store" / "columns", reader)
-    search = SearchUpdater(tmp_path / "store" / "text", reader, columns.statements)
+    search = SearchUpdater(tmp_path / "store" / "text", reader, store.columns.statements)
 
-    with closing(Runner(store, columns, (faulty, search))) as runner:
+    with closing(Runner(store, store.sliced, (faulty, search))) as runner:
         wait_until(
             lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
             "the search index to be level",

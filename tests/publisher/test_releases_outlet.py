@@ -297,7 +297,7 @@ COUNT_BY_PREDICATE = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 def _columns_answer_alike(folder: Path) -> bool:
     """Return whether the columns in the folder of a release answer as its store does."""
     store = Store.read_only(str(folder / "store"))
-    opened = open_columns(folder, store, small=0)
+    opened = open_columns(folder, small=0)
     assert opened
     with closing(opened) as columns:
         result = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))

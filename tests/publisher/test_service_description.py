@@ -17,7 +17,6 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
 from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MAX_QUERY_BYTES
-from publisher.store.apply import apply
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
 
@@ -237,18 +236,3 @@ async def test_head_and_conditions_hold_for_it(client: httpx.AsyncClient) -> Non
         whole.headers["etag"],
         304,
     )
-
-
-async def test_a_graph_whose_last_triple_went_is_no_graph(tmp_path: Path) -> None:
-    store = Store()
-    rows = [
-        b'A <urn:s> <urn:p> "1" <urn:g> .\n',
-        b'A <urn:s> <urn:p> "1" <urn:h> .\n',
-        b'D <urn:s> <urn:p> "1" <urn:g> .\n',
-    ]
-
-    apply(store, rows)
-
-    assert [graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode)] == [
-        "urn:h"
-    ]

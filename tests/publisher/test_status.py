@@ -330,7 +330,7 @@ def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore
 
 def status_statements(follower: Runner[EmbeddedStore]) -> set[str]:
     """Return the states that the store tells, by the graph and by the merge of all graphs."""
-    result = follower.store.quads.quads_for_pattern(
+    result = follower.store.merge.quads_for_pattern(
         None, NamedNode(f"{IRIS.operations}freshness"), None, None
     )
     return {value(quad.object).rpartition("#")[2] for quad in result}

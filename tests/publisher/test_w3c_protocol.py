@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from column_store import create_unmerged_snapshot
 from protocol_requests import Exchange, Step, exchanges
 from pyoxigraph import NamedNode, QueryResultsFormat, RdfFormat, Store, parse_query_results
 from w3c_suite import SUITE
@@ -18,7 +19,6 @@ from w3c_suite import SUITE
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES, media_types
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import create_snapshot
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -45,7 +45,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
         name: file for item in QUERIES for name, file in item.graphs.items()
     }.items():
         store.load(path=str(file), format=RdfFormat.N_TRIPLES, to_graph=NamedNode(name))
-    create_snapshot(data / "store" / "snapshots", store, 1, "w3c", len(store))
+    create_unmerged_snapshot(data / "store" / "snapshots", store, 1)
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     app = create_app(service)
     async with (

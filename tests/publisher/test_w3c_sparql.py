@@ -13,7 +13,7 @@ import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -81,14 +81,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass
 class SuiteEndpoint:
-    """A store whose store is another for each case, and a client of its endpoint; *columns* holds
-    the columns of each case's data, None where the store answers alone.
+    """A store whose data are others for each case, and a client of its endpoint; *columns* are
+    those of each case's data.
     """
 
     service: QueryService
     store: Store
     client: httpx.AsyncClient
-    columns: dict[Data, ProjectionPaths] | None = None
+    columns: dict[Data, ProjectionPaths] = field(default_factory=dict)
     stored: tuple[object, ...] = ()
     number: int = 0
     engine: str = ""  # that answered last
@@ -106,10 +106,8 @@ class SuiteEndpoint:
             await self.service.refresh()
             self.stored = (case.default, case.named)
 
-    def _indexes(self, case: SparqlCase) -> ProjectionPaths | None:
+    def _indexes(self, case: SparqlCase) -> ProjectionPaths:
         """Return where the columns of the store are; write them where no test has done so."""
-        if self.columns is None:
-            return None
         data = (case.default, case.named)
         if data not in self.columns:
             paths = ProjectionPaths.below(self.service.data.parent / f"indexes{len(self.columns)}")
@@ -138,10 +136,8 @@ class IdlePool(Pool):
 
 
 @asynccontextmanager
-async def open_endpoint(
-    data: Path, columns: dict[Data, ProjectionPaths] | None = None
-) -> AsyncIterator[SuiteEndpoint]:
-    """Serve a store in the folder *data*, with *columns* beside it."""
+async def open_endpoint(data: Path) -> AsyncIterator[SuiteEndpoint]:
+    """Serve a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     service._public._spares = 0  # one query at a time: others would only open each snapshot
     service._internal = IdlePool(1, service.limits)
@@ -151,7 +147,7 @@ async def open_endpoint(
             transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test"
         ) as client,
     ):
-        yield SuiteEndpoint(service, Store(str(data / "store")), client, columns)
+        yield SuiteEndpoint(service, Store(str(data / "store")), client)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -168,7 +164,7 @@ async def forced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suit
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("publisher.store.query_service.COLUMN_READER", "benchmarks.forced_reader")
-        async with open_endpoint(tmp_path_factory.mktemp("forced") / "data", {}) as opened:
+        async with open_endpoint(tmp_path_factory.mktemp("forced") / "data") as opened:
             yield opened
 
 

@@ -186,8 +186,6 @@ class _Compiler:
             not modifiers.distinct,
         )
         is_cut = (modifiers.length is not None or modifiers.start) and not modifiers.order
-        if is_cut and (modifiers.start or not is_grouped(modifiers.pattern)):
-            raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
         whole = with_unbound(
             self._names, self.pattern(modifiers.pattern, graph), [*modifiers.variables, *used]
@@ -197,6 +195,12 @@ class _Compiler:
         names = ", ".join(self._names[variable] for variable in modifiers.variables) or "1 AS unit"
         if modifiers.distinct:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
+        if is_cut and self._patterns.has_named:  # nothing else can answer, so any solutions do
+            cut = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
+            sql = f"SELECT {names} FROM ({whole.sql}){cut} OFFSET {modifiers.start}"
+            return SolutionTable(sql, projected), False
+        if is_cut and (modifiers.start or not is_grouped(modifiers.pattern)):
+            raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         if is_cut:
             # Which groups are left out is not defined: the RDF store answers if any is.
             check = fallback(f"(SELECT count(*) FROM solutions) > {modifiers.length}", "true")

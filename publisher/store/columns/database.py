@@ -1,4 +1,5 @@
-"""The file of the columns: terms, sorted by their numbers, and quads of numbers, sorted by predicate.
+"""The file of the columns: terms, sorted by their numbers, quads of numbers, sorted by graph, and the
+triples of their merge, sorted by predicate.
 
 One process writes it; copies are opened read-only
 (https://duckdb.org/docs/stable/connect/concurrency). A copy is a base file, which all copies share
@@ -21,7 +22,7 @@ from publisher.projections.journal_reader import in_batches
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
 
-FORMAT = 8  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 9  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # rows encoded at once, and their bytes from which no more are added: about 50 MB
@@ -96,7 +97,7 @@ SELECT max(id) FROM (
 ) GROUP BY part ORDER BY part
 """
 _SORT = """
-INSERT INTO sorted.quads FROM quads ORDER BY p, s, o, g;
+INSERT INTO sorted.quads FROM quads ORDER BY g, s, p, o;
 INSERT INTO sorted.triples FROM triples ORDER BY p, o, s;
 INSERT INTO sorted.checkpoint FROM checkpoint;
 INSERT INTO sorted.status FROM status;
@@ -170,6 +171,22 @@ class ColumnDatabase:
     def read(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run *query* over the tables; the result must be fetched before the next call."""
         return self._connection.execute(query, dict(parameters))
+
+    @property
+    def quads(self) -> int:
+        """Return the number of committed quads that are in the journal."""
+        return self._count("quads") - self._count("status")
+
+    def stated(self, rows: Sequence[bytes]) -> set[int]:
+        """Return the places of those *rows*, as ``apply`` takes them, whose triple is in some graph.
+        Raises ValueError if one is not a row.
+        """
+        stage = Stage(self._connection)
+        stage.add(rows)
+        query = "SELECT n FROM staged SEMI JOIN triples USING (s, p, o)"
+        places = {n for (n,) in self._connection.execute(query).fetchall()}
+        stage.clear()
+        return places
 
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""

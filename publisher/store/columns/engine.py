@@ -141,14 +141,16 @@ class ColumnEngine:
             raise NotCompiled(compiled)
         return compiled
 
-    def answer(self, query: CompiledQuery) -> Answer:
-        """Run a compiled query; the result of CONSTRUCT and DESCRIBE is triples, each once.
+    def answer(self, query: CompiledQuery, rows: int | None = None) -> Answer:
+        """Run a compiled query; the result of CONSTRUCT and DESCRIBE is triples, each once. Of
+        unsorted solutions one more than *rows* is enough.
 
         Raises NotCompiled if it reads values that are not supported.
         """
         if query.form is Form.ASK:
             return _boolean(self._run(query.sql))
-        solutions = self._solutions(query)
+        most = None if rows is None or query.is_blocking or query.form in _GRAPHS else rows + 1
+        solutions = self._solutions(query, most)
         return _constructed(solutions, query.template) if query.form in _GRAPHS else solutions
 
     def _run(self, sql: str) -> bool:
@@ -158,10 +160,11 @@ class ColumnEngine:
             raise NotCompiled(str(error)) from error
         return bool(result)
 
-    def _solutions(self, query: CompiledQuery) -> QuerySolutions:
+    def _solutions(self, query: CompiledQuery, most: int | None) -> QuerySolutions:
+        sql = query.sql if most is None else f"SELECT * FROM ({query.sql}) LIMIT {most}"
         run = self.connection.execute
         try:
-            ((number,),) = run(f"CREATE OR REPLACE TEMP TABLE answers AS {query.sql}").fetchall()
+            ((number,),) = run(f"CREATE OR REPLACE TEMP TABLE answers AS {sql}").fetchall()
             if number <= MAX_WRITTEN:
                 lines: io.IOBase = io.BytesIO(self._written(query))
             else:
@@ -180,7 +183,7 @@ class ColumnEngine:
         """
         rows = self.connection.execute(query.result.cells).fetchall()
         numbers = {cell for row in rows for cell in row if isinstance(cell, int)}
-        texts = {**query.result.constants, **self._texts_of(numbers)}
+        texts = {**query.result.constants, **self.texts_of(numbers)}
         if missing := numbers - texts.keys():
             raise NotCompiled(f"the terms {missing}")
         lines = [
@@ -189,7 +192,7 @@ class ColumnEngine:
         ]
         return "".join(f"{line}\n" for line in (_head(query.variables), *lines)).encode()
 
-    def _texts_of(self, numbers: Collection[int]) -> dict[int, str]:
+    def texts_of(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the N-Triples forms of the terms with *numbers*; those of common terms are cached."""
         if len(self._texts) > CACHED_TERMS:
             self._texts.clear()
@@ -199,6 +202,37 @@ class ColumnEngine:
         if rest := [number for number in rest if number not in texts]:
             texts.update(self._looked_up("terms", rest))
         return texts
+
+    def rows(
+        self, query: str, places: Mapping[str, Collection[int] | None], limit: int
+    ) -> list[tuple[int, ...]]:
+        """Run *query*, whose columns *places* have one of the given numbers, any where None; at most
+        *limit* rows.
+        """
+        conditions = [
+            f"{place} = {next(iter(numbers))}::UBIGINT"
+            if len(numbers) == 1
+            else f"{place} IN (SELECT unnest(${place}::UBIGINT[]))"
+            for place, numbers in places.items()
+            if numbers is not None
+        ]
+        values = {
+            place: [*numbers]
+            for place, numbers in places.items()
+            if numbers is not None and len(numbers) != 1
+        }
+        where = " AND ".join(conditions) or "true"
+        return self.connection.execute(f"{query} WHERE {where} LIMIT {limit}", values).fetchall()
+
+    def graph_numbers(
+        self, named: Collection[int] | None, among: Collection[int] | None
+    ) -> list[int]:
+        """Return the numbers of the named graphs that are there: of *named* and *among* where these
+        are not None.
+        """
+        query = "SELECT DISTINCT g FROM (SELECT g, g AS named FROM named_quads)"
+        rows = self.rows(query, {"named": named, "g": among}, 1 << 62)
+        return [number for (number,) in rows]
 
     def _looked_up(self, table: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
         wanted = "(SELECT unnest(?::UBIGINT[]) AS id)"

@@ -149,6 +149,7 @@ class Patterns:
         # terms that a solution may have although they are not in the data
         self.constants: dict[int, TermRow] = {}
         self.counts_doubles = True  # whether it matters how often a solution is there
+        self.has_named = graphs is not None  # whether only the columns have what is asked for
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self.solutions = 1.0  # about how many solutions the last pattern has
         self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
@@ -363,6 +364,7 @@ class Patterns:
             source = self.default_source
         if graph is not None:
             results["g"] = graph
+            self.has_named = True
             source = (
                 self._graphs.named_source()
                 if self._graphs

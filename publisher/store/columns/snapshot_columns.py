@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import resource
-from itertools import islice
 from pathlib import Path
 
 import duckdb
-from pyoxigraph import QueryBoolean, Store
+from pyoxigraph import DefaultGraph, Store
 
 from publisher.projections.position import read_position
+from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
+from publisher.store.columns.matching_quads import MatchingQuads
+from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.terms import term_id
 from publisher.store.columns.updater import FILE, read_status
+from publisher.store.workers.dataset import QueryDataset, dataset_graphs
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import in_written_order
+from publisher.store.workers.reader import count_rows, in_written_order
 
 SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
 # one triple of the store in this number may be visited too: the columns read all terms to look up
@@ -53,33 +57,59 @@ class SnapshotColumns:
     def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
         self.engine, self._fixed = engine, small
 
-    @property
-    def _small(self) -> float:
-        return SMALL + self.engine.triples // SHARE if self._fixed is None else self._fixed
+    def _is_worth(self, query: CompiledQuery, small: float | None) -> bool:
+        """Return whether *query* visits so much that the columns are faster than another engine."""
+        least = self._least(small)
+        return query.cost >= least and (query.is_blocking or least == 0 or small is not None)
 
-    def answer(self, query_request: QueryRequest) -> Answer | None:
+    def _least(self, small: float | None) -> float:
+        fixed = self._fixed if small is None else small
+        return SMALL + self.engine.triples // SHARE if fixed is None else fixed
+
+    def answer(self, query_request: QueryRequest, small: float | None = None) -> Answer | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
-        it too, for its error message.
+        it too, for its error message. *small* takes the place of the number that was given first.
         """
         try:
-            return self._answer(query_request)
+            return self._answer(query_request, small)
         except _FAILURES:
             log.exception("columns failed; the RDF store answers")
             return None
 
-    def _answer(self, query_request: QueryRequest) -> Answer | None:
-        if self.engine.triples < min(self._small, SMALL):
+    def _answer(self, query_request: QueryRequest, small: float | None) -> Answer | None:
+        if self.engine.triples < min(self._least(small), SMALL):
             return None
         try:
             text = in_written_order(query_request.text, query_request.base)
             query = self.engine.compile(text, query_request.base, query_request.bindings)
-            if query.cost >= self._small and (query.is_blocking or self._small == 0):
-                return self.engine.answer(query)
+            if self._is_worth(query, small):
+                return self.engine.answer(query, query_request.rows)
         except (NotCompiled, SyntaxError):
             pass
         return None
 
-    def explain(self, query_request: QueryRequest) -> dict[str, object]:
+    def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
+        """Return a dataset in memory with all quads that *query_request*, a valid query over named
+        graphs, can match; *merge* has the triples of all graphs. Raises MemoryError if the quads are
+        too many.
+        """
+        default, named = dataset_graphs(query_request)
+        graphs = None
+        if default is not None or named is not None:
+            numbers = [[term_id(str(graph)) for graph in part or ()] for part in (default, named)]
+            graphs = QueryGraphs(*map(tuple, numbers))
+        reading = MatchingQuads(self.engine, graphs, merge)
+        try:
+            parsed = parse(query_request.text, query_request.base)
+        except NotCompiled:
+            reading.read_all()
+        else:
+            reading.read_query(parsed.algebra, query_request.bindings)
+        if graphs is None:
+            return QueryDataset(reading.store(), None, None)
+        return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])
+
+    def explain(self, query_request: QueryRequest, small: float | None = None) -> dict[str, object]:
         """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
         description of the evaluation.
 
@@ -92,16 +122,11 @@ class SnapshotColumns:
             explanation["algebra"] = algebra_text(parse(text, query_request.base).algebra)
             query = self.engine.compile(text, query_request.base)
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
-            if not query.is_blocking or query.cost < self._small:
+            if not self._is_worth(query, small):
                 return explanation | {
-                    "reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"
+                    "reason": "the RDF store is as fast: few triples and solutions to visit"
                 }
-            answer = self.engine.answer(query)
-            rows = (
-                1
-                if isinstance(answer, QueryBoolean)
-                else sum(1 for _ in islice(answer, query_request.rows))
-            )
+            rows = count_rows(self.engine.answer(query), query_request.rows)
             steps = explain_sql(self.engine.connection, query.sql)
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}
@@ -117,9 +142,9 @@ class SnapshotColumns:
         self.engine.close()
 
 
-def open_columns(folder: Path, store: Store, small: float | None = None) -> SnapshotColumns | None:
-    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of
-    *store*, or another version wrote them: a query would look for other numbers of terms.
+def open_columns(folder: Path, small: float | None = None) -> SnapshotColumns | None:
+    """Open the columns of the snapshot in *folder*; None if it has none that are at its position,
+    or another version wrote them: a query would look for other numbers of terms.
 
     Queries that visit fewer than *small* triples and solutions are left to the store, as
     ``SnapshotColumns`` does.

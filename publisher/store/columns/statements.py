@@ -14,11 +14,12 @@ from typing import cast
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
+from pyoxigraph import Quad, RdfFormat, parse
 
 from publisher.projections.statement_source import STATEMENTS, TEXTS, Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
-from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
+from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id, text_sql
 from vocab.terms import RDF, XSD
 
 _ROW_GROUP = 8_192  # rows of a file that DuckDB holds in memory while it writes them
@@ -102,6 +103,16 @@ class ColumnStatements:
         does.
         """
         self._write("triples", "s", names, properties, folder, without_texts)
+
+    def quads(self, graph: str | None = None) -> Iterator[Quad]:
+        """Yield all quads of the named graphs, or those of *graph*."""
+        texts = ", ".join(f"{text_sql(f'{place}.')}" for place in "spog")
+        terms = " ".join(f"JOIN terms {place} ON {place}.id = q.{place}" for place in "spog")
+        where = "q.g <> 0" if graph is None else f"q.g = {_number(graph)}::UBIGINT"
+        rows = self._run(f"SELECT {texts} FROM quads q {terms} WHERE {where}", {})
+        while page := rows.fetchmany(_PAGE):
+            lines = "".join(" ".join(row) + " .\n" for row in page)
+            yield from parse(lines, RdfFormat.N_QUADS, lenient=True)
 
     def graph_names(self, prefix: str) -> Iterator[str]:
         """Yield the named graphs whose IRIs begin with *prefix*."""

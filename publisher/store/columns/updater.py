@@ -7,7 +7,7 @@ the columns are rebuilt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,10 @@ import duckdb
 import structlog
 from pyoxigraph import Quad
 
+from journal.errors import JournalError
 from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.projections.position import write_position
-from publisher.projections.statement_source import StatementSource
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements
 
@@ -62,7 +62,7 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         self._fault = self._database.fault
 
     @property
-    def statements(self) -> StatementSource:
+    def statements(self) -> ColumnStatements:
         """Return the statements up to the checkpoint."""
         return ColumnStatements(lambda query, values: self._database.read(query, values))
 
@@ -72,6 +72,15 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         published; if they are not to be published, that of the last entry that is stored.
         """
         return super().position if self._is_to_be_published else self.checkpoint or -1
+
+    @property
+    def quads(self) -> int:
+        """Return the number of stored quads, without the status graph."""
+        return self._database.quads
+
+    def stated(self, rows: Sequence[bytes]) -> set[int]:
+        """Return the places of those *rows* of the journal whose triple is in some graph."""
+        return self._database.stated(rows)
 
     @property
     def is_current(self) -> bool:
@@ -97,9 +106,13 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
                 yield decoded
                 number, identifier = decoded.number, decoded.id
 
-        yield from self._database.apply(
-            chain.from_iterable(decoded.rows() for decoded in entries())
-        )
+        try:
+            yield from self._database.apply(
+                chain.from_iterable(decoded.rows() for decoded in entries())
+            )
+        except JournalError:
+            self._database.close()  # which forgets what was begun
+            raise
         self._database.commit(number, identifier)
         self.checkpoint = number
         self._read_fault()
@@ -108,7 +121,7 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         self._fault = self._database.fault
         if self._fault:
             log.error(
-                "columns cannot hold the data; queries are answered by the RDF store",
+                "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
                 error=self._fault,
             )
 

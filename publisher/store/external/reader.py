@@ -39,6 +39,7 @@ from publisher.store.external.variable_binding import bind, hide_graphs
 from publisher.store.external.virtuoso_literals import RepairedLines
 from publisher.store.process import exit_with_parent
 from publisher.store.snapshots import Snapshot, read_snapshot
+from publisher.store.workers.column_reader import ColumnSnapshot
 from publisher.store.workers.dataset import (
     dataset_graphs,
     graph_patterns,
@@ -51,7 +52,6 @@ from publisher.store.workers.process_limits import limit_memory
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import (
     FrameWriter,
-    OpenSnapshot,
     QueryFailure,
     Result,
     answer,
@@ -220,15 +220,15 @@ class _Folder:
         self._lock.close()
 
 
-def open_snapshot(path: str) -> _Folder | OpenSnapshot:
+def open_snapshot(path: str) -> _Folder | ColumnSnapshot:
     """Open the folder of a snapshot. Only releases have an embedded store."""
-    return OpenSnapshot(path) if (Path(path) / "store").is_dir() else _Folder(path)
+    return ColumnSnapshot(path) if (Path(path) / "store").is_dir() else _Folder(path)
 
 
 def serve(connection: socket.socket) -> None:
     """Answer queries until the server closes the socket."""
     frames, queries = connection.makefile("rb"), ExternalQueries(Client(from_environment().query))
-    folder: _Folder | OpenSnapshot | None = None
+    folder: _Folder | ColumnSnapshot | None = None
     while frame := read(frames):
         kind, payload = frame
         try:
@@ -237,9 +237,10 @@ def serve(connection: socket.socket) -> None:
                     folder.close()
                 folder = open_snapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
-            elif isinstance(folder, OpenSnapshot):
+            elif isinstance(folder, ColumnSnapshot):
                 request = QueryRequest.unpack(payload)
-                answer(evaluate(folder.store, request), request, connection)
+                result, engine = folder.evaluate(request)
+                answer(result, request, connection, engine)
             else:
                 if folder:
                     queries.require_level(folder.snapshot)

@@ -20,6 +20,7 @@ from pyoxigraph import NamedNode, Quad
 
 from publisher.errors import NotReady, StoreFailure
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
+from publisher.projections.projection import SlicedProjection
 from publisher.store.apply import digest_of
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.external import update_batches
@@ -192,4 +193,4 @@ def open_external_runner(
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     columns = ColumnUpdater(folder / "columns", reader, are_published=False)
-    return Runner(store, columns, open_indexes(folder, reader, columns))
+    return Runner(store, SlicedProjection(columns), open_indexes(folder, reader, columns))

@@ -1,8 +1,7 @@
 """Build the stores of releases, by copying a snapshot or loading the N-Quads of the release.
 
-Both contain the same quads, without the status graph, and the engine returns quads in the order of
-their bytes. So a query has the same result, byte for byte, in both. The columns beside a store have
-no such order: only pages ask them.
+Both contain the same quads, without the status graph, and the engine returns triples in the order of
+their bytes. So a query has the same result, byte for byte, in both.
 
 The module runs as a process; a store appears complete, by a rename.
 """
@@ -15,25 +14,24 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pyoxigraph
 import structlog
-from pyoxigraph import NamedNode, RdfFormat, Store
+from pyoxigraph import NamedNode, Store
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.projections.journal_reader import JournalReader, in_batches
-from publisher.projections.position import read_position, write_position
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.position import write_position
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.apply import BULK, BULK_BYTES, THREADS, replace_graph
+from publisher.store.apply import load, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements, open_statements
@@ -98,17 +96,17 @@ def copy_current(data: Path, release: Release, iris: Iris) -> bool:
     if newest is None or (newest.position, newest.entry) != (release.position, release.entry):
         return False
     part = _part(data, release)
+    (part / ".columns").mkdir()
+    for file in (Path(newest.path) / COLUMNS).glob(f"{FILE}*"):  # with its log
+        shutil.copyfile(file, part / ".columns" / file.name)
     # hard links: fast, and no disk space
     Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))
     store = Store(str(part / "store"))
-    replace_graph(store, NamedNode(iris.status), ())
+    with closing(ColumnDatabase(part / ".columns" / FILE)) as columns:
+        columns.replace_status(())
+        replace_graph(store, NamedNode(iris.status), (), columns.stated)
     store.flush()
     del store
-    columns = Path(newest.path) / COLUMNS
-    (part / ".columns").mkdir()
-    if read_position(columns) == release.position:
-        for file in columns.glob(f"{FILE}*"):  # with its log
-            shutil.copyfile(file, part / ".columns" / file.name)
     _create_columns(part, data, release)
     _publish(part, store_folder(data, release.number), release)
     return True
@@ -118,7 +116,7 @@ def create_store(data: Path, release: Release) -> None:
     """Create the store of a release from its N-Quads."""
     part = _part(data, release)
     store = Store(str(part / "store"))
-    _load(store, _lines(data, release))
+    load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
     store.optimize()
     store.flush()
     del store
@@ -179,26 +177,6 @@ def open_release_statements(data: Path, release: Release, work: Path) -> Iterato
     with open_statements(path) as statements:
         yield statements
     shutil.rmtree(work, ignore_errors=True)
-
-
-def _load(store: Store, lines: Iterable[bytes]) -> None:
-    """Load sorted quads, and each triple once into the default graph, as ``publisher.store.apply``
-    does.
-    """
-    running, before = deque[Future[None]](), b""
-    with ThreadPoolExecutor(THREADS) as threads:
-        for batch in in_batches(lines, BULK, BULK_BYTES):
-            triples = list(dict.fromkeys(line[: line.rindex(b" <")] for line in batch))
-            merged = b"".join(triple + b" .\n" for triple in triples if triple != before)
-            before = triples[-1]
-            for text in (b"".join(batch), merged):
-                if len(running) == THREADS:
-                    running.popleft().result()
-                running.append(
-                    threads.submit(store.bulk_load, text, RdfFormat.N_QUADS, lenient=True)
-                )
-        while running:
-            running.popleft().result()
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:

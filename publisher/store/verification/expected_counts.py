@@ -71,7 +71,7 @@ def expected_counts(journal: Journal, position: int) -> Tallies:
     """Return the tally of each graph according to the journal, up to the entry *position*."""
     tallies: Tallies = {}
     for quad, by in _changes(journal, position, lambda _: True):
-        graph = _graph(quad)
+        graph = graph_of(quad)
         tally = tallies.get(graph, Tally()).changed(quad, by)
         if tally.quads:
             tallies[graph] = tally
@@ -88,7 +88,7 @@ def expected_quads(journal: Journal, position: int, graphs: Iterable[str]) -> di
         position,
         lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in quads,
     ):
-        (quads[_graph(quad)].add if by > 0 else quads[_graph(quad)].discard)(quad)
+        (quads[graph_of(quad)].add if by > 0 else quads[graph_of(quad)].discard)(quad)
     return quads
 
 
@@ -135,5 +135,6 @@ def _changes(
             )
 
 
-def _graph(quad: Quad) -> str:
+def graph_of(quad: Quad) -> str:
+    """Return the IRI of the graph of *quad*, "" for the default graph."""
     return str(getattr(quad.graph_name, "value", ""))

@@ -1,5 +1,5 @@
-"""The embedded store as an audit target: its newest snapshot is verified; the store itself is
-repaired.
+"""The embedded store as an audit target: its newest snapshot is verified, and what is not as in the
+journal is built again.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from pyoxigraph import NamedNode, Quad, Store
+from pyoxigraph import DefaultGraph, Quad, Store
 
 from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.apply import stale_quads, unmerged_quads
-from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.columns.statements import open_statements
+from publisher.store.columns.updater import FILE
+from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.verification.expected_counts import Difference, Tallies, Tally
+from publisher.store.verification.expected_counts import Difference, Tallies, Tally, graph_of
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
@@ -32,39 +33,37 @@ class LocalStore:
                 "there is no store yet; create it with stocktake serve or stocktake store rebuild"
             )
         self.position = snapshot.position
-        self._store = Store.read_only(str(Path(snapshot.path) / "store"))
+        self._path = Path(snapshot.path)
 
     def counts(self) -> Tallies:
         """Return the tally of each graph, except the status graph."""
         tallies: Tallies = {}
-        for quad in self._store.quads_for_pattern(None, None, None, None):
-            if (
-                isinstance(quad.graph_name, NamedNode)
-                and quad.graph_name.value != self._iris.status
-            ):
-                graph = quad.graph_name.value
-                tallies[graph] = tallies.get(graph, Tally()).changed(quad, 1)
+        with open_statements(self._path / "columns" / FILE) as statements:
+            for quad in statements.quads():
+                graph = graph_of(quad)
+                if graph != self._iris.status:
+                    tallies[graph] = tallies.get(graph, Tally()).changed(quad, 1)
         return tallies
 
     def graph(self, graph: str) -> set[Quad]:
         """Return the quads of one graph."""
-        return set(self._store.quads_for_pattern(None, None, None, NamedNode(graph)))
+        with open_statements(self._path / "columns" / FILE) as statements:
+            return set(statements.quads(graph))
 
     def unmerged(self) -> Difference | None:
-        """Compare the default graph with the merge of all."""
-        missing, added = (
-            sum(1 for _ in quads)
-            for quads in (unmerged_quads(self._store), stale_quads(self._store))
-        )
+        """Compare the triples of the RDF store with those of all graphs."""
+        with open_statements(self._path / "columns" / FILE) as statements:
+            stated = {str(quad.triple) for quad in statements.quads()}
+        store = Store.read_only(str(self._path / "store"))
+        merged = {
+            str(quad.triple) for quad in store.quads_for_pattern(None, None, None, DefaultGraph())
+        }
+        missing, added = len(stated - merged), len(merged - stated)
         return Difference("", missing, added) if missing or added else None
 
     def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Replace the content of *graphs*, and rebuild the merge. Raises StoreBusy if a server
-        follows the journal.
-        """
-        require_unlocked(self._data / "store" / "lock")
-        with closing(EmbeddedStore(*_arguments(self._data, self._iris))) as store:
-            store.repair({NamedNode(graph): quads for graph, quads in graphs.items()})
+        """Build the store again. Raises StoreBusy if a server follows the journal."""
+        rebuild_local(self._data, self._iris)
 
 
 def rebuild_local(data: Path, iris: Iris) -> int:
@@ -75,7 +74,8 @@ def rebuild_local(data: Path, iris: Iris) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     require_unlocked(folder / "lock")
     (folder / "position.json").unlink(missing_ok=True)
-    shutil.rmtree(folder / "store", ignore_errors=True)
+    for name in ("store", "columns"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     with closing(open_runner(*_arguments(data, iris))) as runner:
         runner.step()
         return runner.position

@@ -9,11 +9,22 @@ import re
 import socket
 from pathlib import Path
 
+from pyoxigraph import Store
+
 from publisher.store.columns.query_parser import parse
-from publisher.store.columns.snapshot_columns import open_columns
+from publisher.store.columns.snapshot_columns import SMALL, open_columns
 from publisher.store.workers import reader
+from publisher.store.workers.dataset import uses_named_graphs
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import OpenSnapshot, Result
+from publisher.store.workers.reader import (
+    STORE,
+    OpenSnapshot,
+    QueryFailure,
+    Result,
+    ask,
+    count_rows,
+    evaluate,
+)
 
 COLUMNS = "columns"  # the name of the engine
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
@@ -36,12 +47,14 @@ class ColumnSnapshot(OpenSnapshot):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         # None if there are none at the position of the store
-        self.columns = open_columns(Path(path), self.store)
+        self.columns = open_columns(Path(path))
 
     def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it; raise
         QueryFailure if it is not a query.
         """
+        if uses_named_graphs(request):
+            return self._evaluate_named(request)
         if (
             may_compile(request)
             and self.columns
@@ -50,12 +63,37 @@ class ColumnSnapshot(OpenSnapshot):
             return result, COLUMNS
         return super().evaluate(request)
 
+    def _evaluate_named(self, request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of a query over named graphs, which the RDF store does not have, as
+        ``evaluate``. Raises MemoryError if it would have to read too many quads.
+        """
+        evaluate(Store(), request)  # raises QueryFailure if it is not a query
+        if self.columns is None:
+            raise QueryFailure("StoreFailure", "the named graphs of this state cannot be read")
+        is_plain = request.default_graphs is None and request.named_graphs is None
+        is_look_up = bool(request.bindings) or request.release is not None
+        compiled = None if not is_plain or is_look_up else self.columns.answer(request, SMALL)
+        if compiled is not None:
+            return compiled, COLUMNS
+        try:
+            return ask(self.columns.matching(request, self.store), request), STORE
+        except MemoryError:
+            if is_plain and (result := self.columns.answer(request, 0)) is not None:
+                return result, COLUMNS
+            raise
+
     def explain(self, request: QueryRequest) -> dict[str, object]:
         """Evaluate *request*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps
         where it may be compiled.
         """
         if not self.columns:
             return super().explain(request) | {"reason": "the columns of this state are not open"}
+        if uses_named_graphs(request):
+            explanation = self.columns.explain(request, SMALL)
+            if explanation["engine"] == COLUMNS:
+                return explanation
+            result, _ = self._evaluate_named(request)
+            return explanation | {"rows": count_rows(result, request.rows)}
         if not may_compile(request):
             return super().explain(request) | {
                 "reason": "not parsed: it does not count, sort or group, or begins at known subjects"

@@ -1,9 +1,4 @@
-"""Determine the RDF dataset of a query from its FROM clauses or the protocol parameters.
-
-Several default graphs are merged: a triple of two of them occurs once
-(https://www.w3.org/TR/sparql11-query/#unnamedGraph). The engine would return it once for each
-graph, so the merge is built in memory here, within the memory limit of the worker.
-"""
+"""Determine the RDF dataset of a query from its FROM clauses or the protocol parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, S
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.workers.query_request import QueryRequest
 
-_SEVERAL_FROM = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
+_NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
 _FORMS = frozenset({"select", "construct", "describe", "ask"})
 _DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
 
@@ -30,21 +25,22 @@ class QueryDataset(NamedTuple):
     named: list[NamedNode | BlankNode] | None
 
 
-def dataset(store: Store, request: QueryRequest) -> QueryDataset:
-    """Return the dataset of *request*."""
-    default, named = dataset_graphs(request)
-    if default is None or len(default) < 2:
-        return QueryDataset(
-            store, None if default is None else [*default], None if named is None else [*named]
-        )
-    return union(
-        lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or []
+def uses_named_graphs(request: QueryRequest) -> bool:
+    """Return whether *request* names the graphs of its dataset, or asks for a named graph.
+
+    >>> uses_named_graphs(QueryRequest("ASK { GRAPH ?g {} }")), uses_named_graphs(QueryRequest("ASK {} # graph"))
+    (True, False)
+    """
+    if request.default_graphs is not None or request.named_graphs is not None:
+        return True
+    return _NAMED_GRAPH.search(request.text) is not None and any(
+        token.word() in ("FROM", "GRAPH") for token in tokenize(request.text)
     )
 
 
 def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Return the default and named graphs of the protocol parameters, or of FROM if it names
-    several default graphs; else None.
+    """Return the default and named graphs of the protocol parameters, or of FROM and FROM NAMED;
+    else None.
     """
     default = (
         None
@@ -56,7 +52,8 @@ def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[
     )
     if (
         default is None
-        and _SEVERAL_FROM.search(request.text)
+        and named is None
+        and _NAMED_GRAPH.search(request.text)
         and (graphs := _from_clauses(request))
     ):
         return graphs
@@ -67,7 +64,8 @@ def union(
     quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]
 ) -> QueryDataset:
     """Return a new store with the merge of the graphs *default* and with the graphs *named*;
-    *quads* returns the quads of a graph.
+    *quads* returns the quads of a graph. A triple of two graphs is in the merge once
+    (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
     """
     merged = Store()
     for graph in default:

@@ -35,7 +35,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.rdf.results import replace_invalid_characters
 from publisher.rdf.sparql_tokens import Token, original_column, tokenize
 from publisher.store.process import exit_with_parent
-from publisher.store.workers.dataset import QueryDataset, dataset
+from publisher.store.workers.dataset import QueryDataset
 from publisher.store.workers.ipc_protocol import FRAME_SIZE, Kind, pack, pack_header, read
 from publisher.store.workers.process_limits import limit_memory, refuse_sockets
 from publisher.store.workers.query_request import QueryRequest
@@ -88,12 +88,7 @@ class OpenSnapshot:
         """Evaluate *query_request*; return the ``engine``, the ``reason`` for it, and the number of
         ``rows``.
         """
-        result = evaluate(self.store, query_request)
-        rows = (
-            1
-            if isinstance(result, QueryBoolean)
-            else sum(1 for _ in islice(result, query_request.rows))
-        )
+        rows = count_rows(evaluate(self.store, query_request), query_request.rows)
         return {"engine": STORE, "reason": "this store has no columns", "rows": rows}
 
     def close(self) -> None:
@@ -200,7 +195,7 @@ def parse_term(text: str) -> NamedNode | Literal:
 
 def evaluate(store: Store, query_request: QueryRequest) -> Result:
     """Return the result of *request* on *store*. Raises QueryFailure if the query is not valid."""
-    return ask(dataset(store, query_request), query_request)
+    return ask(QueryDataset(store, None, None), query_request)
 
 
 def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
@@ -218,6 +213,11 @@ def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
         )
     except SyntaxError as error:
         raise parse_engine_error(str(error), query_request.text, query_request.inserted) from error
+
+
+def count_rows(result: Result, limit: int | None) -> int:
+    """Return the number of solutions or triples of *result*, at most *limit*; 1 for a boolean."""
+    return 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, limit))
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
