@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import pytest
 from app_client import asking
 from fastapi import FastAPI
 from publish_fixture import copy_data
@@ -18,7 +17,6 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-@pytest.mark.smoke
 async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
     expected = {

@@ -417,7 +417,6 @@ def load_record_sets(folder: Path, *names: str) -> subprocess.CompletedProcess[s
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.smoke
 def test_croissant_loads_each_record_set(folder: Path) -> None:
     loaded = load_record_sets(folder, "initiatives", "records")
     assert loaded.returncode == 0, loaded.stderr
