@@ -48,7 +48,7 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.expressions import _FUNCTIONS
+from publisher.store.columns.expressions import _OF_ONE, _SEARCHES
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import SnapshotColumns
 from publisher.store.columns.staging import Stage
@@ -94,9 +94,10 @@ _UNDEFINED = re.compile(r"LIMIT|OFFSET|SAMPLE|ORDER BY")
 def test_random_queries_have_equal_answers(
     first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.columns.patterns._FEW", 1e-9 if first % 20 else 200)
-    _vary_answers(first // PER_DATA, monkeypatch)
-    assert _equal_answers(range(first, first + PER_DATA), tmp_path) >= PER_DATA // 5
+    monkeypatch.setattr(
+        "publisher.store.columns.engine.FETCHED", (10_000, 2)[first // PER_DATA % 2]
+    )
+    assert _equal_answers(range(first, first + PER_DATA), tmp_path) >= PER_DATA // 10
 
 
 @pytest.mark.nightly
@@ -104,19 +105,11 @@ def test_random_queries_have_equal_answers(
 def test_many_random_queries_have_equal_answers(
     first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "publisher.store.columns.patterns._FEW", 1e-9 if (first - SEEDS) % 500 else 200
+    fetched = (10_000, 2)[first // NIGHTLY_PER_DATA % 2]
+    monkeypatch.setattr("publisher.store.columns.engine.FETCHED", fetched)
+    assert (
+        _equal_answers(range(first, first + NIGHTLY_PER_DATA), tmp_path) >= NIGHTLY_PER_DATA // 10
     )
-    _vary_answers((first - SEEDS) // NIGHTLY_PER_DATA, monkeypatch)
-    assert _equal_answers(range(first, first + NIGHTLY_PER_DATA), tmp_path) >= NIGHTLY_PER_DATA // 5
-
-
-def _vary_answers(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write some answers as lines by SQL, some in Python, and look up the terms of some parts of an
-    order in two steps.
-    """
-    monkeypatch.setattr("publisher.store.columns.engine.MAX_WRITTEN", (1000, 2, 0)[number % 3])
-    monkeypatch.setattr("publisher.store.columns.ordering._MAX_WHOLE", (10_000, 0)[number // 2 % 2])
 
 
 def _equal_answers(seeds: range, folder: Path) -> int:
@@ -176,10 +169,8 @@ def _of_store(
 @each(
     "query, number",
     [
-        ("ASK { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } }", 1),
         ("SELECT ?s { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } } ORDER BY ?s LIMIT 2", 2),
-        ("SELECT ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } } }", 9),
-        ("SELECT ?s { FILTER EXISTS { ?t <x:p> ?u OPTIONAL { ?u ^<x:q> 'a' } } ?s <x:p> ?o }", 9),
+        ("SELECT ?s { ?s <x:p> ?o OPTIONAL { ?o ^<x:q> 'a' } FILTER EXISTS { ?s <x:p> ?o } }", 9),
     ],
 )
 def test_limit_and_existence_hold_over_an_optional_part_that_cannot_match(
@@ -197,36 +188,43 @@ def test_limit_and_existence_hold_over_an_optional_part_that_cannot_match(
 
 @each(
     "path, is_compiled",
-    [("<x:p>|<x:q>", True), ("<x:p>|^<x:q>", True), ("<x:p>|<x:double>", False), ("<x:p>|<x:p>", False)],
+    [("<x:p>|<x:q>", True), ("<x:p>|<x:double>", True), ("<x:p>|^<x:q>", False), ("<x:p>|<x:p>", True), ("<x:p>+", True),
+     ("<x:p>*", False)],
 )  # fmt: skip
-def test_pair_of_two_alternatives_ends_a_query_that_counts_it(
+def test_pair_of_two_alternatives_is_counted_once(
     path: str, is_compiled: bool, shared: Shared
 ) -> None:
-    edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
+    edges = [
+        ("s", "p", "o"),
+        ("t", "q", "o"),
+        ("s", "double", "o"),
+        ("s", "p", "t"),
+        ("o", "p", "s"),
+    ]
     stored = [
         Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
         for s, p, o in edges
     ]
-    count, distinct = (
-        f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s")
-    )
-    columns = shared(*stored)
-
-    assert _answer(columns, distinct) == solutions(merged_store(stored).query(distinct))
-    if is_compiled:
-        assert _answer(columns, count) == solutions(merged_store(stored).query(count))
-    else:
-        with pytest.raises(NotCompiled, match="not compiled"):
-            _answer(columns, count)
+    for query in (
+        f"SELECT ?s ?o {{ ?s {path} ?o }}",
+        f"SELECT ?s {{ ?s {path} ?s }}",
+        f"SELECT ?o {{ <x:t> ^<x:p>/({path}) ?o }}",
+    ):
+        if is_compiled:
+            assert _answer(shared(*stored), query) == _in_order(
+                query, solutions(merged_store(stored).query(query))
+            )
+        else:
+            with pytest.raises(NotCompiled, match="the path"):
+                shared(*stored).compile(query)
 
 
 @each(
     "query, is_compiled",
     [("SELECT ?x ?s { ?s <x:q> ?x }", True), ("SELECT ?x (COUNT(*) AS ?n) { ?s <x:q> ?x } GROUP BY ?x", True),
-     ("SELECT ?x ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:q> ?x } ?t ?p ?x }", True),
-     ("SELECT ?x ?s { ?x ^<x:q> ?s FILTER(?x != <x:e>) }", True), ("SELECT ?x ?s { ?s <x:p> ?o OPTIONAL { ?s <x:q> ?x } }", False),
+     ("SELECT ?x ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:q> ?x } ?t ?p ?x }", False), ("SELECT ?x ?s { ?x ^<x:q>/<x:p> ?s }", True),
+     ("SELECT ?x ?s { ?x ^<x:q> ?s FILTER(?x != <x:e>) }", False), ("SELECT ?x ?s { ?s <x:p> ?o OPTIONAL { ?s <x:q> ?x } }", False),
      ("SELECT ?x ?s { ?s <x:p> ?o FILTER(!BOUND(?x)) }", False), ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?x } }", False),
-     ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?s <x:p> ?t } }", True), ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?u } }", False),
      ("SELECT ?x ?s { ?s <x:q> ?x { SELECT ?s { ?s <x:q> ?x } } }", False), ("SELECT ?x ?s { VALUES ?x { <x:e> } ?s <x:q> ?x }", False),
      ("SELECT ?x ?s { ?s <x:p> ?o BIND(<x:g> AS ?x) }", False), ("SELECT ?x ?s { GRAPH ?x { ?s <x:p> ?o } }", False)],
 )  # fmt: skip
@@ -451,23 +449,26 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
 
 @pytest.mark.parametrize(
     ("query", "reason"),
-    [("DESCRIBE <x:a> ?s { ?s ?p ?o }", "DESCRIBE of an IRI"), ("DESCRIBE ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
-     ("SELECT ?s { ?s !(<x:p>|^<x:q>) ?o }", "the path"), ("SELECT ?s { ?s (<x:p>|<x:q>?) ?o }", "alternatives with a path of no length"),
-     ("SELECT ?s { GRAPH ?g { ?s (<x:p>|<x:q>+) ?o } }", "a graph that is a variable"),
+    [("ASK { ?s ?p ?o }", "another form"), ("CONSTRUCT WHERE { ?s ?p ?o }", "another form"), ("DESCRIBE ?s { ?s ?p ?o }", "another form"),
+     (f"SELECT ?s FROM {GRAPHS[0]} {{ ?s ?p ?o }}", "FROM"), ("SELECT ?s { ?s !(<x:p>|^<x:q>) ?o }", "the term"),
+     ("SELECT ?s { ?s (<x:p>/<x:q>)+ ?o }", "the path"), ("SELECT ?s { ?s <x:p>? ?o }", "the path"),
+     ("SELECT ?s { ?s (<x:p>|^<x:q>) ?o }", "the path"),
+     ("SELECT ?s { GRAPH ?g { ?s <x:p>+ ?o } }", "the path"), ("SELECT ?s { ?s ?p ?o MINUS { ?s <x:q> ?o } }", "Minus"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s OFFSET 5", "LIMIT or OFFSET"),
-     ("SELECT ?o { VALUES ?s { } ?s <x:p> ?o }", "VALUES without values"),
-     ("SELECT ?o { GRAPH ?g { <x:s> <x:p>+ ?o } }", "a recursive path"),
-     ("SELECT ?o { GRAPH ?g { ?s ?p ?o FILTER(?o = ?g) } }", "used within it"), ("SELECT (1.5e0 * ?o AS ?x) { ?s ?p ?o }", "the literal"),
-     ("CONSTRUCT { ?s <x:p> 1.5 } { ?s ?p ?o }", "a template with a decimal"),
+     ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 5", "LIMIT or OFFSET"),
+     ("SELECT ?o { VALUES ?s { } ?s <x:p> ?o }", "ToMultiSet"), ("SELECT ?s { ?s ?p ?o FILTER(?o > 1.5) }", "a decimal"),
+     ("SELECT ?o { GRAPH ?g { ?s ?p ?o FILTER(?o = ?g) } }", "used within it"),
+     ("SELECT ?s { ?s ?p ?o FILTER(?o = 1.5e0) }", "the literal"),
      ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
      ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s ?p [] }", "blank nodes or paths"),
      ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s <x:p>/<x:q> ?o }", "blank nodes or paths"), ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
-     ("SELECT (CONCAT() AS ?x) { ?s ?p ?o }", "CONCAT of nothing"), ("SELECT (REPLACE(?o, '(a)', '$1') AS ?x) { ?s ?p ?o }", "REPLACE"),
-     ("SELECT (STRBEFORE(?o, 'a'@en) AS ?x) { ?s ?p ?o }", "another constant"),
-     ("SELECT (STRLANG(?o, 'x-odd') AS ?x) { ?s ?p ?o }", "odd language"),
-     (f"SELECT (STRDT(?o, <{XSD}integer>) AS ?x) {{ ?s ?p ?o }}", "STRDT with"),
-     ("SELECT (MAX(?o = 1) AS ?x) { ?s ?p ?o }", "MIN or MAX of booleans"),
-     ("DESCRIBE ?x { ?s ?p ?o BIND(IRI(?o) AS ?x) }", "DESCRIBE of a term"), ("SELECT ?s { ?s ?p ?o FILTER(REGEX(?o, 'a.b')) }", "REGEX"),
+     ("SELECT (?o + 1 AS ?x) { ?s ?p ?o }", "AdditiveExpression"), ("SELECT (LCASE(?o) AS ?x) { ?s ?p ?o }", "several kinds"),
+     ("SELECT (IF(?o = 1, ?o, ?s) AS ?x) { ?s ?p ?o }", "several kinds"), ("SELECT (STRAFTER(?o, 'a') AS ?x) { ?s ?p ?o }", "a language"),
+     ("SELECT (STRBEFORE(STR(?o), 'a'@en) AS ?x) { ?s ?p ?o }", "another constant"),
+     ("SELECT (SUBSTR(STR(?o), 0) AS ?x) { ?s ?p ?o }", "odd places"),
+     ("SELECT (SUM(?o) AS ?x) { ?s ?p ?o }", "Sum of"), ("SELECT (GROUP_CONCAT(STR(?o)) AS ?x) { ?s ?p ?o }", "GroupConcat of"),
+     ("SELECT (MAX(?o = 1) AS ?x) { ?s ?p ?o }", "MIN or MAX of booleans"), ("SELECT ?s { ?s ?p ?o FILTER(REGEX(?o, 'a.b')) }", "REGEX"),
+     ("SELECT ?s { ?s ?p ?o FILTER EXISTS { { ?s <x:p> ?o } UNION { ?s <x:q> ?o } } }", "EXISTS"),
      ("SELECT ?s { ?s ?p ?o FILTER EXISTS { ?s ?p ?o MINUS { ?o ?p ?s } } }", "EXISTS")],
 )  # fmt: skip
 def test_query_that_is_not_certain_is_not_compiled(
@@ -487,71 +488,16 @@ def _path_data() -> list[Quad]:
 
 @each(
     "query",
-    ["SELECT ?o { <x:a> <x:p>+ ?o }", "SELECT ?o { <x:a> <x:p>* ?o }", "SELECT ?o { <x:a> <x:p>? ?o }", "SELECT ?s { ?s <x:p>* <x:e> }",
-     "SELECT ?s ?o { ?s <x:p>+ ?o }", "SELECT ?s { ?s <x:p>+ ?s }", "SELECT ?s ?o { ?s <x:q>/<x:p>* ?o }",
-     "SELECT ?s ?o { ?s (<x:q>/<x:p>)+ ?o }", "SELECT ?s ?o { ?s (<x:q>/<x:p>?)+ ?o }", "SELECT ?s ?o { ?s (<x:q>?/<x:p>?)+ ?o }",
-     "SELECT ?s ?o { ?s (<x:p>*/<x:q>)? ?o }", "SELECT ?s ?o { ?s (<x:p>+)* ?o }", "SELECT DISTINCT ?s ?o { ?s (<x:q>|<x:p>+) ?o }",
-     "SELECT DISTINCT ?s ?o { ?s (<x:q>|<x:p>?) ?o }", "SELECT ?s ?o { ?s !<x:p> ?o }", "SELECT ?s ?o { ?s (!<x:p>)+ ?o }",
-     "SELECT ?s ?o { ?s ^(!(<x:q>|<x:r>)) ?o }", "SELECT ?s ?o { ?s <x:p>* ?o }", "SELECT ?o { VALUES ?s { <x:a> <x:d> } ?s <x:p>* ?o }",
-     "SELECT ?s ?o { ?s <x:q> ?m . ?m (<x:p>|^<x:p>)* ?o }", f"SELECT ?o {{ GRAPH {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }} }}",
-     f"SELECT ?o FROM {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }}", f"SELECT ?o FROM NAMED {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }}",
-     "ASK { <x:a> <x:p>+ <x:a> }", "ASK { <x:e> <x:p>+ <x:a> }"],
+    ["SELECT ?o { <x:a> <x:p>+ ?o }", "SELECT ?s { ?s <x:p>+ <x:e> }", "SELECT ?s ?o { ?s <x:p>+ ?o }", "SELECT ?s { ?s <x:p>+ ?s }",
+     "SELECT ?s ?o { ?s <x:q>/<x:p>+ ?o }", "SELECT ?s ?o { ?s <x:q>/<x:p>* ?o }", "SELECT ?s ?o { ?s <x:p>/<x:p>* ?o }",
+     "SELECT ?s { ?s <x:p>/<x:q>* <x:e> }", "SELECT (COUNT(*) AS ?n) { ?s <x:q>/<x:p>/<x:p>* ?o }", "SELECT ?s ?o { ?s <x:p>+/^<x:p> ?o }",
+     "SELECT ?o { VALUES ?s { <x:a> <x:d> } ?s <x:p>+ ?o }",
+     "SELECT (COUNT(*) AS ?n) { ?s <x:p>+ ?o . ?o <x:p>+ ?s }", "SELECT ?o { <x:nothing> <x:p>+ ?o }"],
 )  # fmt: skip
 def test_recursive_path_connects_each_pair_once(query: str, shared: Shared) -> None:
     assert _answer(shared(*_path_data()), query) == sorted(
         solutions(merged_store(_path_data()).query(query)), key=repr
     )
-
-
-def test_path_of_no_length_connects_a_constant_without_triples_with_itself(shared: Shared) -> None:
-    query = "SELECT ?o { <x:nothing> <x:p>* ?o }"
-
-    assert _answer(shared(*_path_data()), query) == [("<x:nothing>",)]
-
-
-def test_pair_that_two_predicates_connect_ends_a_query_that_counts_it(tmp_path: Path) -> None:
-    twice = [Quad(NODES[0], predicate, NODES[1], GRAPHS[0]) for predicate in PREDICATES[:2]]
-    count, distinct = (
-        f"SELECT (COUNT({what}) AS ?n) {{ ?s !<x:p> ?o }}" for what in ("*", "DISTINCT ?o")
-    )
-    with closing(columns_of(twice, tmp_path)) as columns:
-        assert _answer(columns, distinct) == [(str(Literal(1)),)]
-        with pytest.raises(NotCompiled, match="not compiled"):
-            _answer(columns, count)
-
-
-def test_triple_of_two_graphs_in_from_is_counted_once(tmp_path: Path) -> None:
-    same = [Quad(NODES[0], PREDICATES[0], NODES[1], graph) for graph in GRAPHS]
-    query = f"SELECT (COUNT(*) AS ?n) FROM {GRAPHS[0]} FROM {GRAPHS[1]} {{ ?s ?p ?o }}"
-    with closing(columns_of(same, tmp_path)) as columns:
-        assert (
-            _answer(columns, query)
-            == [(str(Literal(1)),)]
-            == _of_store(merged_store(same), query, {})
-        )
-
-
-@each(
-    "query",
-    ["DESCRIBE ?o { <x:a> <x:p> ?o }", "DESCRIBE ?o ?unbound { <x:a> <x:p> ?o }", f"DESCRIBE ?o FROM {GRAPHS[0]} {{ <x:a> <x:p> ?o }}",
-     "DESCRIBE ?s { ?s <x:p> ?o } ORDER BY ?s LIMIT 2", "DESCRIBE ?n { { SELECT (COUNT(*) AS ?n) { ?s ?p ?o } } }"],
-)  # fmt: skip
-def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
-    query: str, shared: Shared
-) -> None:
-    blank, deeper = BlankNode("b"), BlankNode("c")
-    edge, other = NamedNode("x:p"), NamedNode("x:q")
-    stored = [
-        *_path_data(), Quad(NamedNode("x:b"), other, blank, GRAPHS[0]), Quad(blank, other, deeper, GRAPHS[0]),
-        Quad(deeper, other, blank, GRAPHS[1]), Quad(NamedNode("x:a"), edge, blank, GRAPHS[1]),
-        Quad(NamedNode("x:b"), edge, Literal("in another graph"), GRAPHS[1]),
-    ]  # fmt: skip
-    answer = _answer(shared(*stored), query)
-
-    assert sorted(answer, key=repr) == sorted(
-        set(_of_store(merged_store(stored), query, {})), key=repr
-    )
-    assert answer or "COUNT" in query
 
 
 @each(
@@ -560,56 +506,47 @@ def test_description_has_the_triples_of_a_term_and_of_its_blank_nodes(
         "SELECT ?s ?x { ?s <x:p> ?o BIND(EXISTS { ?t <x:q> ?o } AS ?x) }",
         "SELECT ?s ?x { ?s <x:p> ?o BIND(IF(NOT EXISTS { ?s <x:q> ?t }, 0, 1) AS ?x) }",
         "SELECT ?s ?o { ?s <x:p> ?o FILTER(EXISTS { ?s <x:q> ?t } || ?o = <x:b>) }",
-        "SELECT ?s ?o { ?s <x:p> ?o FILTER EXISTS { ?t <x:q> ?o OPTIONAL { ?t <x:p> ?s } } }",
+        "SELECT ?s ?o { ?s <x:p> ?o FILTER EXISTS { ?t <x:q> ?u FILTER(?u != ?o) } }",
+        "SELECT ?s ?t { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } FILTER EXISTS { ?t <x:p> ?u } }",
         "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(COALESCE(?t, ?o) AS ?x) }",
-        "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(IF(BOUND(?t), ?t, ?o) AS ?x) }",
-        "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 4",
+        "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(STR(COALESCE(?t, ?none, ?o)) AS ?x) }",
+        "SELECT ?s ?x { ?s <x:p> ?o OPTIONAL { ?t <x:q> ?s } BIND(IF(BOUND(?t), STR(?t), 'no') AS ?x) }",
         "SELECT DISTINCT ?s (EXISTS { ?s <x:q> ?t } AS ?x) { GRAPH ?g { ?s <x:p> ?o } }",
         "SELECT DISTINCT ?s (EXISTS { ?s <x:p>/<x:p> <x:a> } AS ?x) { ?s <x:p> ?o }",
         "SELECT ?s (NOT EXISTS { ?s <x:q> <x:a> } AS ?x) (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s",
         "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s HAVING (EXISTS { ?s <x:p> <x:b> })",
     ],
 )
-def test_choice_of_terms_and_existence_are_values(query: str, shared: Shared) -> None:
+def test_choice_and_existence_are_values(query: str, shared: Shared) -> None:
     answer = _answer(shared(*_path_data()), query)
 
     assert answer == sorted(_of_store(merged_store(_path_data()), query, {}), key=repr)
     assert answer
 
 
-def test_groups_that_a_limit_cuts_are_left_to_the_store(shared: Shared) -> None:
-    query = "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 3"
-    with pytest.raises(NotCompiled, match="not compiled"):
-        _answer(shared(*_path_data()), query)
+@each(
+    "expression, texts",
+    [("AVG(?n)", ["2", "3", "4"]), ("AVG(?n)", ["2", "3", "3"]), ("AVG(?n)", ["1", "2", "1"]), ("SUM(?n)", ["-5", "7"]),
+     ("MIN(?n)", ["10", "9"]), ("MAX(DISTINCT ?n)", ["10", "9", "10"])],
+)  # fmt: skip
+def test_numbers_are_added_and_averaged_as_in_the_store(
+    expression: str, texts: list[str], shared: Shared
+) -> None:
+    stored = [
+        Quad(NODES[number], PREDICATES[0], typed(text, "integer"), GRAPHS[0])
+        for number, text in enumerate(texts)
+    ]
+    query = f"SELECT ({expression} AS ?x) {{ ?s ?p ?o BIND(<{XSD}integer>(?o) AS ?n) }} ORDER BY ?x"
+
+    assert _answer(shared(*stored), query) == solutions(merged_store(stored).query(query))
 
 
 @each(
-    "expression, text",
-    [("2 / 3", "0.666666666666666666"), ("-2 / 3", "-0.666666666666666666"), ("6 / 3", "2"), ("-1 / 4", "-0.25"), ("ROUND(-5 / 2)", "-2"),
-     ("ROUND(5 / 2)", "3"), ("FLOOR(-5 / 2)", "-3"), ("CEIL(-5 / 2)", "-2"), ("ABS(-5 / 2)", "2.5"),
-     ("1 / 3 * 3", "0.999999999999999999"), ("2 / 3 / 2", "0.333333333333333333")],
+    "expression",
+    ['CONCAT(STR(?o), "é", LANG(?o))', "COALESCE(?none, ?o)", 'STRBEFORE(STR(?o), "n")',
+     'STRAFTER(STR(?o), "é")', 'STRAFTER(STR(?none), "é")', "SUBSTR(STR(?o), 2, 3)", "SUBSTR(STR(?o), 2)",
+     "LCASE(STR(?o))", 'IF(isIRI(?o), "yes", LANG(?o))', "IF(BOUND(?o), true, isBLANK(?o))", "IF(isLITERAL(?o), 1, YEAR(?o))", "DAY(?o)"],
 )  # fmt: skip
-def test_quotient_has_eighteen_digits_as_in_the_store(
-    expression: str, text: str, shared: Shared
-) -> None:
-    query = f"SELECT ({expression} AS ?n) {{ }}"
-    answer = _answer(shared(), query)
-
-    assert answer == [(str(typed(text, "decimal")),)]
-    assert answer == solutions(Store().query(query))
-
-
-_COMPUTED = [
-    'CONCAT(?o, "é")', "CONCAT(?o, ?o)", "CONCAT(?o)", 'CONCAT(?o, "x"@en)', 'REPLACE(?o, "[^a-z]", "-")', 'REPLACE(?o, "k", "\'", "i")',
-    'REPLACE(STR(?o), "(n|ny)", "*")', 'STRBEFORE(?o, "n")', 'STRAFTER(?o, "en")', 'STRAFTER(?o, "é")', 'STRAFTER(STR(?none), "é")',
-    'STRBEFORE(STR(?none), "n")', "IRI(?o)", "URI(STR(?s))", 'STRLANG(STR(?o), "en-GB")', 'STRLANG(?o, "fr")',
-    f"STRDT(?o, <{XSD}string>)", "LCASE(?o)", "SUBSTR(?o, 2, 3)", "DATATYPE(?o)", "DATATYPE(SUBSTR(?o, 2))",
-    "DATATYPE(IF(isLITERAL(?o), ?o, 7))", 'IF(isIRI(?o), ?o, "no")', "IF(BOUND(?o), true, 5)",
-    "IF(STRLEN(?o) > 3, isIRI(?o), isLITERAL(?o))", 'COALESCE(STRLEN(?o) / 2, LANG(?o), "none")', "COALESCE(?none, ?o, 1)",
-]  # fmt: skip
-
-
-@each("expression", _COMPUTED)
 @each("variables", ["?o ?x", "DISTINCT ?x", "?x (COUNT(*) AS ?n)"])
 def test_computed_term_is_that_of_the_store(
     expression: str, variables: str, shared: Shared
@@ -618,9 +555,6 @@ def test_computed_term_is_that_of_the_store(
     values = [*map(Literal, texts), *(Literal(text, language="en") for text in texts)]
     values += [typed("5", "integer"), typed("2020-01-01", "date"), typed("true", "boolean")]
     stored = [Quad(NODES[0], PREDICATES[0], o, GRAPHS[0]) for o in [*values, NODES[1]]]
-    if "IRI(?o)" in expression:
-        plain_iris = ('"http', '"2', '"5', "<")
-        stored = [quad for quad in stored if str(quad.object).startswith(plain_iris)]
     by = " GROUP BY ?x" if "COUNT" in variables else ""
     query = f"SELECT {variables} {{ ?s ?p ?o BIND({expression} AS ?x) }}{by}"
 
@@ -632,10 +566,8 @@ def test_computed_term_is_that_of_the_store(
 @each(
     "call",
     [*(f"REGEX(STR(?o), {rest})" for rest in ("'a', ?i", "'a', 'i'@en", "'a'@en", "5", "?ken")),
-     *(f"REPLACE(?o, {rest}) = 'x'" for rest in ("'.*'@en, 'x'", "'a', 'x', ?i", "'a', 'x'@en")),
      *(f"LANGMATCHES(LANG(?o), {tag})" for tag in ("'en'@en", "'*'@en", "5", "<x:en>")),
-     *(f"{name}(?o, 'n'@fr) = 'Ke'" for name in ("STRBEFORE", "STRAFTER")), f"STRDT(STR(?o), '{XSD}string') = 'Kenya'",
-     "STRLANG(STR(?o), 'en'@en) = 'Kenya'@en", "SUBSTR(?o, '1') = 'Kenya'", "CONTAINS(?o, ?none)"],
+     *(f"{name}(STR(?o), 'n'@fr) = 'Ke'" for name in ("STRBEFORE", "STRAFTER")), "SUBSTR(STR(?o), '1') = 'Kenya'", "CONTAINS(?o, ?none)"],
 )  # fmt: skip
 def test_argument_of_another_type_has_the_error_of_the_store(call: str, shared: Shared) -> None:
     texts = [*map(Literal, ("Kenya", "a5", "i")), Literal("Kenya", language="en")]
@@ -657,82 +589,8 @@ def test_columns_are_read_without_access_to_other_files(sql: str, shared: Shared
         shared().connection.execute(sql)
 
 
-def test_random_queries_call_every_function_that_is_compiled() -> None:
-    named = {name.removeprefix("Builtin_") for name in _FUNCTIONS} - {"UnaryMinus", "Function"}
-
-    assert named <= {*CALLS, *TESTS}
-
-
-@each("text", ["a", "http://example.org/a/../b", "http://e x", "HTTP://A/"])
-def test_odd_iri_is_left_to_the_store(text: str, shared: Shared) -> None:
-    columns = shared(Quad(NODES[0], PREDICATES[0], Literal(text), GRAPHS[0]))
-
-    with pytest.raises(NotCompiled, match="not compiled"):
-        _answer(columns, "SELECT (IRI(?o) AS ?x) { ?s ?p ?o }")
-
-
-@pytest.mark.parametrize(
-    "expression", ['IF(?o = 3, ?o / 2, "no") + 1', 'REPLACE(STR(?o), "a*", "b")']
-)
-def test_sum_of_chosen_decimals_and_empty_match_are_left_to_the_store(
-    expression: str, shared: Shared
-) -> None:
-    columns = shared(Quad(NODES[0], PREDICATES[0], typed("3", "integer"), GRAPHS[0]))
-
-    with pytest.raises(NotCompiled, match="not compiled"):
-        _answer(columns, f"SELECT ({expression} AS ?x) {{ ?s ?p ?o }}")
-
-
-@each(
-    "use",
-    ["FILTER(?x > 1)", "FILTER(?x = ?n / 2 && ?x != ?n)", "BIND(?x * 2 + 1 AS ?y) FILTER(?y <= ?n + 1)", "BIND(CEIL(?x) - ABS(?x) AS ?y)",
-     "BIND(STR(?x) AS ?y)", "BIND(COALESCE(?x, ?n / 4) AS ?y)", "OPTIONAL { ?s <x:p> ?m FILTER(?x < ?m) }"],
-)  # fmt: skip
-def test_decimal_of_a_variable_is_computed_with(use: str, shared: Shared) -> None:
-    numbers = [typed(text, "integer") for text in ("0", "1", "-3", "7", "123456789012345678")]
-    stored = [Quad(NODES[0], NamedNode("x:p"), number, GRAPHS[0]) for number in numbers]
-    query = f"SELECT ?n ?x ?y ?m {{ ?s <x:p> ?n BIND(?n / 2 AS ?x) {use} }}"
-
-    assert _answer(shared(*stored), query) == _in_order(
-        query, solutions(merged_store(stored).query(query))
-    )
-
-
-def test_division_by_zero_is_an_error_and_an_overflow_is_left_to_the_store(tmp_path: Path) -> None:
-    large = [Quad(NODES[0], PREDICATES[3], typed("900000000000", "integer"), GRAPHS[0])]
-    with closing(columns_of(large, tmp_path)) as columns:
-        assert _answer(columns, "SELECT (1 / 0 AS ?n) { }") == [(None,)]
-        with pytest.raises(NotCompiled, match="Overflow"):
-            _answer(columns, "SELECT (SUM(?o * ?o) AS ?n) { ?s ?p ?o }")
-
-
-def test_average_of_what_is_no_number_is_left_to_the_store(shared: Shared) -> None:
-    with pytest.raises(NotCompiled, match="not compiled"):
-        _answer(shared(), 'SELECT (AVG(?x) AS ?n) { VALUES ?x { 1 "a" } }')
-
-
-def test_strings_are_concatenated_in_order(tmp_path: Path) -> None:
-    stored = [
-        Quad(node, PREDICATES[2], Literal(text), GRAPHS[0])
-        for node, text in zip(NODES, "bab", strict=False)
-    ]
-    with closing(columns_of(stored, tmp_path)) as columns:
-        query = 'SELECT (GROUP_CONCAT(DISTINCT ?x; SEPARATOR=", ") AS ?all) { ?s ?p ?x }'
-
-        assert _answer(columns, query) == [('"a, b"',)]
-
-
-def test_template_has_new_blank_nodes_and_skips_what_is_no_triple(tmp_path: Path) -> None:
-    stored = [Quad(NODES[0], NamedNode("x:p"), value, GRAPHS[0]) for value in (NODES[1], TEXTS[1])]
-    with closing(columns_of(stored, tmp_path)) as columns:
-        linked = _answer(columns, "CONSTRUCT { ?o <x:of> [ <x:is> ?o ] } { ?s <x:p> ?o }")
-        same = _answer(
-            columns, "CONSTRUCT { ?s <x:of> <x:y> . ?s <x:of> ?unbound } { ?s <x:p> ?o }"
-        )
-
-    assert len(linked) == 3
-    assert len({row[0] for row in linked if row[0] and row[0].startswith("_:")}) == 2
-    assert same == [(str(NODES[0]), "<x:of>", "<x:y>")]
+def test_random_queries_call_every_function_of_one_argument_that_is_compiled() -> None:
+    assert {*_OF_ONE, *_SEARCHES} <= {*CALLS, *TESTS}
 
 
 def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:
@@ -746,8 +604,17 @@ def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:
         columns.answer(columns.compile("SELECT ?o { ?s ?p ?o FILTER(?o > 1) }"))
 
 
-AMOUNTS = [typed(text, "decimal") for text in ("0.5", "-2.25", "10.50", "3", "99999999999.75")]
-MIXED = [Literal(1), typed("1.0", "decimal"), typed("1.5", "decimal"), Literal(7)]
+@each(
+    "query",
+    ["SELECT ?s { ?s ?p 10.5 }", "SELECT ?o { VALUES ?o { 3.0 4.0 } ?s ?p ?o }", "SELECT ?o (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?o"],
+)  # fmt: skip
+def test_decimals_are_the_terms_of_the_store(query: str, shared: Shared) -> None:
+    amounts = [typed(text, "decimal") for text in ("0.5", "-2.25", "10.50", "3", "99999999999.75")]
+    stored = [Quad(NODES[0], PREDICATES[0], amount, GRAPHS[0]) for amount in amounts]
+
+    assert _answer(shared(*stored), query) == _in_order(
+        query, _of_store(merged_store(stored), query, {})
+    )
 
 
 def test_coalesce_of_variables_is_counted_without_the_terms(shared: Shared) -> None:
@@ -762,29 +629,15 @@ def test_coalesce_of_variables_is_counted_without_the_terms(shared: Shared) -> N
 
 @each(
     "query",
-    ["SELECT ?o { ?s <x:amount> ?o FILTER(?o > 1) }", "SELECT ?o { ?s <x:amount> ?o FILTER(?o <= 10.5 && ?o != 3) }",
-     "SELECT ?o { ?s <x:amount> ?o FILTER(?o IN (3, 0.50)) }", "SELECT ?s { ?s <x:amount> 10.5 }",
-     "SELECT ?o { VALUES ?o { 3.0 4.0 } ?s <x:amount> ?o }", "SELECT ?o { ?s <x:amount> ?o } ORDER BY DESC(?o)",
-     "SELECT ?o { ?s <x:amount> ?o } ORDER BY ?o LIMIT 2",
-     "SELECT (SUM(?o) AS ?n) (AVG(?o) AS ?a) (MIN(?o) AS ?low) (MAX(?o) AS ?top) { ?s <x:amount> ?o }",
-     "SELECT (SUM(DISTINCT ?o) AS ?n) { { ?s <x:amount> ?o } UNION { ?s <x:amount> ?o } }",
-     "SELECT ?s (SUM(?o) AS ?n) { ?s <x:amount> ?o } GROUP BY ?s HAVING (SUM(?o) > 3) ORDER BY ?n",
-     "SELECT (SUM(?o) AS ?n) { ?s <x:none> ?o }", "SELECT (SUM(?o) AS ?n) (AVG(?o) AS ?a) { ?s <x:mixed> ?o }",
-     "SELECT ?o ?x { ?s <x:mixed> ?o . ?t <x:mixed> ?x FILTER(?o = ?x) }",
-     "SELECT ?o ?x { ?s <x:mixed> ?o . ?t <x:amount> ?x FILTER(?o < ?x) }", "SELECT (SUM(IF(?o > 1, ?o, 0)) AS ?n) { ?s <x:amount> ?o }",
-     "SELECT (MIN(LCASE(?o)) AS ?n) (GROUP_CONCAT(UCASE(?o)) AS ?all) { ?s <x:text> ?o }",
-     "SELECT ?o (1.5 * ?o AS ?x) { ?s <x:text> ?o } ORDER BY DESC(UCASE(?o))"],
+    ["SELECT ?o { ?s ?p ?o FILTER(?o > 1) }", "SELECT ?o { ?s ?p ?o FILTER(?o = 1) }", "SELECT ?o { ?s ?p ?o } ORDER BY ?o",
+     "SELECT (MAX(?o) AS ?x) { ?s ?p ?o }"],
 )  # fmt: skip
-def test_decimals_are_compared_ordered_and_added_by_value(query: str, shared: Shared) -> None:
-    values = {"amount": AMOUNTS, "mixed": MIXED, "text": [Literal("b"), Literal("A")]}
-    stored = [
-        Quad(NODES[number], NamedNode(f"x:{name}"), value, GRAPHS[0])
-        for name, of_name in values.items()
-        for number, value in enumerate(of_name)
-    ]
-    answer = _answer(shared(*stored), query)
+def test_decimals_are_compared_and_ordered_by_the_store_alone(query: str, shared: Shared) -> None:
+    amounts = [typed(text, "decimal") for text in ("0.5", "10.5")]
+    columns = shared(*(Quad(NODES[0], PREDICATES[0], amount, GRAPHS[0]) for amount in amounts))
 
-    assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
+    with pytest.raises(NotCompiled, match="not compiled"):
+        _answer(columns, query)
 
 
 @each(
@@ -809,29 +662,6 @@ def test_tabs_and_signs_of_comments_in_texts_are_kept(query: str, shared: Shared
 def test_query_without_an_end_is_not_compiled(end: str, shared: Shared) -> None:
     with pytest.raises(NotCompiled, match="not a query for the parser"):
         _answer(shared(), f"SELECT ?s {{ ?s ?p ?o {end}")
-
-
-def test_a_sum_of_numbers_that_may_be_one_number_or_two_is_left_to_the_store(
-    tmp_path: Path,
-) -> None:
-    stored = [Quad(NODES[0], NamedNode("x:mixed"), value, GRAPHS[0]) for value in MIXED]
-    with closing(columns_of(stored, tmp_path)) as columns, pytest.raises(NotCompiled):
-        _answer(columns, "SELECT (SUM(DISTINCT ?o) AS ?n) { ?s <x:mixed> ?o }")
-
-
-def test_upper_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Path) -> None:
-    ranges = (
-        *((0x23, 0x5B), (0x5D, 0x7E), (0x80, 0xDE), (0xE0, 0x148), (0x14A, 0x17F)),
-        *((0x400, 0x45F), (0x600, 0x6FF), (0x3000, 0x9FFF), (0xFF01, 0xFFEF)),
-    )
-    letters = [chr(code) for part in ranges for code in _codes(*part)]
-    stored = [Quad(NODES[0], PREDICATES[2], Literal(f"{letter}x"), GRAPHS[0]) for letter in letters]
-    query = "SELECT ?o (UCASE(?o) AS ?up) { ?s ?p ?o }"
-    with closing(columns_of(stored, tmp_path)) as columns:
-        answer = _answer(columns, query)
-
-    assert len(answer) == len(letters)
-    assert answer == _in_order(query, solutions(merged_store(stored).query(query)))
 
 
 def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Path) -> None:
@@ -1046,16 +876,16 @@ def test_query_is_answered_whatever_constants_the_one_before_had(shared: Shared)
         for number, type_ in enumerate(["rare", *["common"] * 40])
     ]
     shape = """SELECT (COUNT(*) AS ?n) { ?s <x:type> <x:%s>
-        FILTER(REGEX(STR(?s), "%s")) FILTER(isIRI(IRI("%s"))) }"""
+        FILTER(REGEX(STR(?s), "%s")) FILTER(<http://www.w3.org/2001/XMLSchema#integer>("%s") = 5) }"""
     left_to_store = [
-        ("rare", "x", "http://example.org/"),  # it visits little
-        ("common", "x.x", "http://example.org/"),  # its pattern is not compiled
-        ("common", "x", "no IRI"),  # it ends at a value
+        ("rare", "x", "5"),  # it visits little
+        ("common", "x.x", "5"),  # its pattern is not compiled
+        ("common", "x", "five"),  # it ends at a value
     ]
     columns = SnapshotColumns(shared(*stored), 20)
 
     answers = [columns.answer(QueryRequest(shape % constants)) for constants in left_to_store]
-    answer = columns.answer(QueryRequest(shape % ("common", "x", "http://example.org/")))
+    answer = columns.answer(QueryRequest(shape % ("common", "x", "5")))
 
     assert answers == [None] * len(left_to_store)
     assert solutions(answer) == [(str(Literal(40)),)]
@@ -1068,13 +898,6 @@ def test_query_is_answered_whatever_constants_the_one_before_had(shared: Shared)
 )  # fmt: skip
 def test_query_that_visits_little_is_not_parsed_for_the_columns(text: str) -> None:
     assert not may_compile(QueryRequest(text))
-
-
-def test_description_of_what_is_sorted_is_parsed_for_the_columns() -> None:
-    text = "DESCRIBE ?s { ?s ?p ?o } ORDER BY ?o LIMIT 5"
-
-    assert may_compile(QueryRequest(text, table=None))
-    assert not may_compile(QueryRequest(text, graph=None))
 
 
 @pytest.mark.parametrize(
@@ -1187,15 +1010,15 @@ def test_common_and_rare_terms_are_answered_as_often_as_they_are_there(
     )
 
 
-@pytest.mark.parametrize("written", [0, 1000])
-def test_answer_is_written_alike_by_sql_and_without_it(
-    written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fetched", [1, 2, 1000])
+def test_answer_is_alike_in_however_many_parts_it_is_fetched(
+    fetched: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.columns.engine.MAX_WRITTEN", written)
+    monkeypatch.setattr("publisher.store.columns.engine.FETCHED", fetched)
     texts = [*TEXTS, *INTEGERS, typed("1.5", "decimal"), BlankNode("b"), NODES[0]]
     stored = [Quad(NODES[1], PREDICATES[0], text, GRAPHS[0]) for text in texts]
-    values = "VALUES ?x { UNDEF <x:unknown> } BIND(STR(?o) AS ?t) BIND(STRLEN(?t) / 2 AS ?n)"
-    query = f"SELECT ?o ?x ?t ?n (BOUND(?x) AS ?b) {{ ?s ?p ?o {values} }}"
+    values = "VALUES ?x { UNDEF <x:unknown> } BIND(STR(?o) AS ?t)"
+    query = f"SELECT ?o ?x ?t (BOUND(?x) AS ?b) {{ ?s ?p ?o {values} }}"
 
     with closing(columns_of(stored, tmp_path)) as columns:
         for _ in range(2):  # the second answer reads cached texts

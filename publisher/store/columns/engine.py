@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
 from cachetools import LRUCache
 from pyoxigraph import (
-    BlankNode,
-    Literal,
-    NamedNode,
-    QueryBoolean,
     QueryResultsFormat,
     QuerySolutions,
-    QueryTriples,
     Store,
-    Triple,
     parse_query_results,
 )
 
 from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.patterns import PredicateCount
-from publisher.store.columns.query_parser import Form, ParsedQuery, parse
+from publisher.store.columns.query_parser import ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.result_lines import Template
 from publisher.store.columns.terms import TERM_TEXT, TermKind, TermRow, term_row
 from publisher.store.workers.reader import parse_term
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
-_TERMS = (NamedNode, BlankNode, Literal)
-_GRAPHS = (Form.CONSTRUCT, Form.DESCRIBE)  # the forms whose result is triples
 FETCHED = 10_000  # rows per fetch
-MAX_WRITTEN = 1_000  # solutions up to which an answer is written without another query of lines
 CACHED_TERMS = 10_000  # common terms whose texts are cached
 CACHED = 500  # queries whose SQL is cached
 
-Answer = QuerySolutions | QueryBoolean | Iterator[Triple]
 _Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and bindings
 
 
@@ -67,7 +56,6 @@ class ColumnEngine:
         # SQL that a query was compiled to reads no other file, whatever fault the compiler has.
         self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         self._objects: dict[tuple[int, int], int] = {}
-        self._graphs: dict[int, int] = {}
         self._texts: dict[int, str] = {}  # of common terms
         self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
 
@@ -90,12 +78,6 @@ class ColumnEngine:
         ).fetchall()
         return {p: PredicateCount(*counts) for p, *counts in rows}
 
-    @cached_property
-    def has_decimals(self) -> bool:
-        """Return whether there is an xsd:decimal."""
-        query = f"SELECT 1 FROM terms WHERE kind = {TermKind.DECIMAL:d} LIMIT 1"
-        return bool(self.connection.execute(query).fetchall())
-
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
         key = (predicate, value)
@@ -103,21 +85,6 @@ class ColumnEngine:
             query = "SELECT count(*) FROM triples WHERE p = ? AND o = ?"
             ((self._objects[key],),) = self.connection.execute(query, [predicate, value]).fetchall()
         return self._objects[key]
-
-    def in_graphs(self, graphs: Collection[int]) -> int:
-        """Count the quads in *graphs*."""
-        missing = [graph for graph in graphs if graph not in self._graphs]
-        if missing:
-            query = (
-                "SELECT g, count(*) FROM quads WHERE g IN (SELECT unnest(?::UBIGINT[])) GROUP BY g"
-            )
-            self._graphs.update(
-                {
-                    **dict.fromkeys(missing, 0),
-                    **dict(self.connection.execute(query, [missing]).fetchall()),
-                }
-            )
-        return sum(self._graphs[graph] for graph in graphs)
 
     def compile(
         self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None
@@ -141,56 +108,35 @@ class ColumnEngine:
             raise NotCompiled(compiled)
         return compiled
 
-    def answer(self, query: CompiledQuery, rows: int | None = None) -> Answer:
-        """Run a compiled query; the result of CONSTRUCT and DESCRIBE is triples, each once. Of
-        unsorted solutions one more than *rows* is enough.
-
-        Raises NotCompiled if it reads values that are not supported.
+    def answer(self, query: CompiledQuery, rows: int | None = None) -> QuerySolutions:
+        """Run a compiled query; of unsorted solutions one more than *rows* is enough. Raises
+        NotCompiled if it reads values that are not supported.
         """
-        if query.form is Form.ASK:
-            return _boolean(self._run(query.sql))
-        most = None if rows is None or query.is_blocking or query.form in _GRAPHS else rows + 1
-        solutions = self._solutions(query, most)
-        return _constructed(solutions, query.template) if query.form in _GRAPHS else solutions
-
-    def _run(self, sql: str) -> bool:
+        end = "" if rows is None or query.is_blocking else f" LIMIT {rows + 1}"
         try:
-            ((result,),) = self.connection.execute(sql).fetchall()
+            run = self.connection.execute
+            ((number,),) = run(
+                f"CREATE OR REPLACE TEMP TABLE answers AS {query.sql}{end}"
+            ).fetchall()
         except duckdb.Error as error:
             raise NotCompiled(str(error)) from error
-        return bool(result)
-
-    def _solutions(self, query: CompiledQuery, most: int | None) -> QuerySolutions:
-        sql = query.sql if most is None else f"SELECT * FROM ({query.sql}) LIMIT {most}"
-        run = self.connection.execute
-        try:
-            ((number,),) = run(f"CREATE OR REPLACE TEMP TABLE answers AS {sql}").fetchall()
-            if number <= MAX_WRITTEN:
-                lines: io.IOBase = io.BytesIO(self._written(query))
-            else:
-                run(f"CREATE OR REPLACE TEMP TABLE answer AS {query.result.lines}")
-                lines = _Lines(self.connection, query.variables)
-            run("DROP TABLE answers")
-        except duckdb.Error as error:
-            raise NotCompiled(str(error)) from error
-        solutions = parse_query_results(lines, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
+        solutions = parse_query_results(_Lines(self, query, number), QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
         assert isinstance(solutions, QuerySolutions)
         return solutions
 
-    def _written(self, query: CompiledQuery) -> bytes:
-        """Return the few rows of the table ``answers`` as SPARQL's TSV: to plan one more query takes
-        longer than to write them here.
-        """
-        rows = self.connection.execute(query.result.cells).fetchall()
+    def lines(self, query: CompiledQuery, start: int) -> str:
+        """Return the lines of SPARQL's TSV of the last answer from *start* on, at most FETCHED."""
+        rows = self.connection.execute(
+            "SELECT * FROM answers WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+            [start, start + FETCHED],
+        ).fetchall()
         numbers = {cell for row in rows for cell in row if isinstance(cell, int)}
-        texts = {**query.result.constants, **self.texts_of(numbers)}
-        if missing := numbers - texts.keys():
-            raise NotCompiled(f"the terms {missing}")
-        lines = [
-            "\t".join(texts[cell] if isinstance(cell, int) else cell or "" for cell in row)
+        texts = {**query.constants, **self.texts_of(numbers - query.constants.keys())}
+        lines = (
+            "\t".join([texts[cell] if isinstance(cell, int) else cell or "" for cell in row])
             for row in rows
-        ]
-        return "".join(f"{line}\n" for line in (_head(query.variables), *lines)).encode()
+        )
+        return "".join([f"{line}\n" for line in lines])
 
     def texts_of(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the N-Triples forms of the terms with *numbers*; those of common terms are cached."""
@@ -245,20 +191,13 @@ class ColumnEngine:
 
 
 class _Lines(io.RawIOBase):
-    """The table ``answer`` as a file of SPARQL's TSV, fetched in parts: an unfinished result would
-    block the connection.
+    """The last answer of *engine* as a file of SPARQL's TSV, fetched in parts: an unfinished result
+    would block the connection.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
-        self._connection, self._place = connection, 0
-        self._data = f"{_head(variables)}\n".encode()
-
-    def _fetch(self) -> bool:
-        query = "SELECT line FROM answer WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
-        lines = self._connection.execute(query, [self._place, self._place + FETCHED]).fetchall()
-        self._place += FETCHED
-        self._data += "".join(f"{line}\n" for (line,) in lines).encode()
-        return bool(lines)
+    def __init__(self, engine: ColumnEngine, query: CompiledQuery, rows: int) -> None:
+        self._engine, self._query, self._rows, self._place = engine, query, rows, 0
+        self._data = "\t".join(f"?{name}" for name in query.variables).encode() + b"\n"
 
     def readable(self) -> bool:
         """Return True, as files do."""
@@ -266,72 +205,27 @@ class _Lines(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes, all if it is negative."""
-        while (size < 0 or len(self._data) < size) and self._fetch():
-            pass
+        while self._place < self._rows and (size < 0 or len(self._data) < size):
+            self._data += self._engine.lines(self._query, self._place).encode()
+            self._place += FETCHED
         end = len(self._data) if size < 0 else size
         data, self._data = self._data[:end], self._data[end:]
         return data
-
-
-def _head(variables: Iterable[str]) -> str:
-    return "\t".join(f"?{variable}" for variable in variables)
-
-
-def _boolean(value: bool) -> QueryBoolean:
-    result = parse_query_results(
-        b'{"head":{},"boolean":%s}' % str(value).lower().encode(), QueryResultsFormat.JSON
-    )
-    assert isinstance(result, QueryBoolean)
-    return result
-
-
-def _constructed(solutions: QuerySolutions, template: Template) -> Iterator[Triple]:
-    """Yield the triples of *template* for each of *solutions*, those once that were not yielded
-    before.
-
-    Source: https://www.w3.org/TR/sparql11-query/#construct
-    """
-    names = [variable.value for variable in solutions.variables]
-    seen: set[Triple] = set()
-    for solution in solutions:
-        terms: dict[str, object] = {f"?{name}": solution[name] for name in names}
-        for parts in template:
-            subject, predicate, value = (_value(part, terms) for part in parts)
-            if (
-                isinstance(subject, NamedNode | BlankNode)
-                and isinstance(predicate, NamedNode)
-                and isinstance(value, _TERMS)
-            ):
-                triple = Triple(subject, predicate, value)
-                if triple not in seen:
-                    seen.add(triple)
-                    yield triple
-
-
-def _value(part: str | NamedNode | Literal, terms: dict[str, object]) -> object:
-    """Return the term of *part*; a blank node of the template is a new one in each solution."""
-    if not isinstance(part, str):
-        return part
-    return terms.get(part) if part.startswith("?") else terms.setdefault(part, BlankNode())
 
 
 def _in_order_of_store(query: ParsedQuery, text: str, base: str | None) -> ParsedQuery:
     """Return *query*, which rdflib has parsed, with the variables of a SELECT in the order of the
     RDF store: that of ``SELECT *`` is another at each start of rdflib.
 
-    Raises NotCompiled unless the RDF store parses *text* to the same form and variables,
+    Raises NotCompiled unless the RDF store parses *text* to the same variables,
     SyntaxError if *text* is not a query.
     """
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
-    if isinstance(result, QueryBoolean | QueryTriples):
-        forms = (Form.ASK,) if isinstance(result, QueryBoolean) else _GRAPHS
-        if query.form in forms:
-            return query
-    elif query.form is Form.SELECT:
+    if isinstance(result, QuerySolutions):
         variables = tuple(variable.value for variable in result.variables)
         if {*variables} == {*query.variables}:
             return query._replace(variables=variables)
-    raise NotCompiled("the parsers disagree")
+    raise NotCompiled("another form than SELECT, or the parsers disagree")
 
 
 def _bound(text: str) -> TermRow:

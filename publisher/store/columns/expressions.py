@@ -13,24 +13,16 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
-from publisher.store.columns.arithmetic import calculated, floored, number_like
-from publisher.store.columns.comparison import equal, ordered
 from publisher.store.columns.operands import (
-    NUMBERS,
-    SCALE,
     STRINGS,
     UNBOUND,
     Condition,
     Operand,
     Value,
-    boolean,
-    chosen,
-    computed_operand,
     constant,
     constant_operand,
-    datatype_of,
-    decimal,
     integer,
+    quote,
     string,
 )
 from publisher.store.columns.relations import (
@@ -40,17 +32,8 @@ from publisher.store.columns.relations import (
     VariableColumn,
     fallback,
 )
-from publisher.store.columns.strings import (
-    around,
-    concatenated,
-    iri,
-    like,
-    replaced,
-    with_datatype,
-    with_language,
-)
 from publisher.store.columns.terms import TermKind
-from vocab.terms import XSD
+from vocab.terms import RDF, XSD
 
 _LONGEST = 20_000  # characters of the SQL of a value
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
@@ -61,26 +44,20 @@ _SIMPLE_PATTERN = re.compile(
 )
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
-# letters that have one upper-case letter each in every version of Unicode: not ß
-_RAISED = _LOWERED.replace(r"\x00-\x{12F}\x{131}-", r"\x00-\x{DE}\x{E0}-\x{148}\x{14A}-")
 # The only other letters of which lower case has ASCII letters: the Kelvin sign, and I with a dot.
 _ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
+_UNCOMPARED = f"({TermKind.DECIMAL:d}, {TermKind.OTHER:d})"  # kinds of terms with other rules
+_BY_TEXT = (TermKind.STRING, TermKind.INSTANT, TermKind.DATE)  # kinds in the order of their texts
+_LITERAL = f"> {TermKind.BLANK:d}"
 
-_DATED = (TermKind.INSTANT, TermKind.DATE)
-# where a part of a date is in its lexical form: the first place, the length, and the kinds with it
-_DATE_PARTS = {
-    "Builtin_YEAR": (1, 4, _DATED),
-    "Builtin_MONTH": (6, 2, _DATED),
-    "Builtin_DAY": (9, 2, _DATED),
-    "Builtin_HOURS": (12, 2, (TermKind.INSTANT,)),
-    "Builtin_MINUTES": (15, 2, (TermKind.INSTANT,)),
-}
+Existence = Callable[[CompValue], str]
 
 
 class Expressions:
     """Compiles expressions over the *columns* of a relation whose terms have their properties.
 
     *sides* are the tables of the columns, by variable, where there is more than one table.
+    *existence* compiles EXISTS, None where it is not compiled.
     """
 
     def __init__(
@@ -88,8 +65,10 @@ class Expressions:
         names: Names,
         columns: Mapping[str, VariableColumn],
         sides: Mapping[str, str] | None = None,
+        existence: Existence | None = None,
     ) -> None:
         self._names, self._columns, self._sides = names, columns, sides or {}
+        self._existence = existence
 
     def condition(self, expression: object) -> str:
         """Return the effective boolean value of *expression* as SQL."""
@@ -124,369 +103,206 @@ class Expressions:
         if column is None:
             return UNBOUND
         name = self._sides.get(variable, "") + self._names[variable]
-        if column.type is ColumnType.BOOLEAN:
-            return Condition(name)
-        if column.type is ColumnType.STRING:
-            return string(name)
-        if column.type is ColumnType.INTEGER:
-            return integer(name)
-        if column.type is ColumnType.DECIMAL:
-            return decimal(name)
-        if column.type is ColumnType.COMPUTED:
-            return computed_operand(name)
-        return Operand(
-            f"{name}_kind",
-            f"{name}_lexical",
-            None,
-            name,
-            f"{name}_language",
-            f"{name}_datatype",
-            f"{name}_whole",
+        match column.type:
+            case ColumnType.BOOLEAN:
+                return Condition(name)
+            case ColumnType.STRING:
+                return string(name)
+            case ColumnType.INTEGER:
+                return integer(name)
+            case ColumnType.DECIMAL:
+                raise NotCompiled("an expression of a decimal")
+        kind, lexical, language, whole = (
+            f"{name}_{item}" for item in ("kind", "lexical", "language", "whole")
         )
+        return Operand(kind, lexical, None, name, language, whole)
 
     def _compound(self, expression: CompValue) -> Value:
-        if expression.name == "ConditionalAndExpression":
-            return Condition(
-                "("
-                + " AND ".join(
-                    self.condition(part) for part in (expression.expr, *expression.other)
+        name = expression.name.removeprefix("Builtin_")
+        if function := _OF_ONE.get(name):
+            return function(self.operand(expression.arg))
+        match name:
+            case "ConditionalAndExpression" | "ConditionalOrExpression":
+                word = " AND " if "And" in name else " OR "
+                parts = map(self.condition, (expression.expr, *expression.other))
+                return Condition(f"({word.join(parts)})")
+            case "UnaryNot":
+                return Condition(f"(NOT {self.condition(expression.expr)})")
+            case "RelationalExpression":
+                return Condition(self._relational(expression))
+            case "EXISTS" | "NOTEXISTS" if self._existence:
+                return Condition(self._existence(expression))
+            case "BOUND":
+                variable = str(expression.arg)
+                column = self._sides.get(variable, "") + self._names[variable]
+                return Condition(
+                    f"({column} IS NOT NULL)" if variable in self._columns else "false"
                 )
-                + ")"
-            )
-        if expression.name == "ConditionalOrExpression":
-            return Condition(
-                "("
-                + " OR ".join(self.condition(part) for part in (expression.expr, *expression.other))
-                + ")"
-            )
-        if expression.name == "UnaryNot":
-            return Condition(f"(NOT {self.condition(expression.expr)})")
-        if expression.name == "RelationalExpression":
-            return self._relational(expression)
-        if expression.name in ("AdditiveExpression", "MultiplicativeExpression"):
-            return self._arithmetic(expression)
-        function = _FUNCTIONS.get(expression.name)
-        if function is None:
-            raise NotCompiled(expression.name.removeprefix("Builtin_"))
-        return function(self, expression)
+            case "CONTAINS" | "STRSTARTS" | "STRENDS":
+                return self._search(expression, _SEARCHES[name])
+            case "REGEX":
+                return self._regex(expression)
+            case "LANGMATCHES":
+                return self._lang_matches(expression)
+            case "STRBEFORE" | "STRAFTER" | "SUBSTR":
+                return self._part(name, expression)
+            case "IF":
+                return self._chosen(expression)
+            case "COALESCE" if isinstance(expression.arg, list):
+                return self._first_of([self.operand(part) for part in expression.arg])
+            case "CONCAT" if isinstance(expression.arg, list):
+                texts = [self.operand(part) for part in expression.arg]
+                if all(text.static is TermKind.STRING for text in texts):
+                    return string(f"({' || '.join(text.lexical for text in texts)})")
+            case "Function":
+                return self._cast(expression)
+        raise NotCompiled(name)
 
-    def _relational(self, expression: CompValue) -> Condition:
-        if expression.op in ("IN", "NOT IN"):
+    def _relational(self, expression: CompValue) -> str:
+        operator = str(expression.op)
+        if operator in ("IN", "NOT IN"):
             others = expression.other if isinstance(expression.other, list) else [expression.other]
-            parts = [equal(self.operand(expression.expr), self.operand(other)) for other in others]
-            if (
-                not parts
-                or str(expression.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil"
-            ):
+            if not others or str(expression.other) == f"{RDF}nil":
                 raise NotCompiled("an empty IN")
-            return Condition(
-                f"({'NOT ' if expression.op == 'NOT IN' else ''}({' OR '.join(parts)}))"
-            )
+            parts = [_equal(self.operand(expression.expr), self.operand(item)) for item in others]
+            return f"({'NOT ' if operator == 'NOT IN' else ''}({' OR '.join(parts)}))"
         one, two = self.operand(expression.expr), self.operand(expression.other)
-        if expression.op == "=":
-            return Condition(equal(one, two))
-        if expression.op == "!=":
-            return Condition(f"(NOT {equal(one, two)})")
-        return Condition(ordered(one, two, expression.op))
-
-    def number(self, expression: object) -> Operand:
-        """Return *expression* as an integer or a decimal; another number ends the query, another
-        term is an error.
-        """
-        value = self.operand(expression)
-        if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
-            return value
-        if value.static is not None:
-            raise NotCompiled("arithmetic with a constant that is no integer")
-        others = (TermKind.OTHER, TermKind.INSTANT, TermKind.DATE, TermKind.DECIMAL)
-        uncertain = f"{value.kind} IN ({', '.join(f'{kind:d}' for kind in others)})"
-        return integer(
-            f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole} ELSE {fallback(uncertain, 'NULL')} END)"
-        )
-
-    def _arithmetic(self, expression: CompValue) -> Operand:
-        result = self.number(expression.expr)
-        for operator, other in zip(expression.op, expression.other, strict=True):
-            result = calculated(str(operator), result, self.number(other))
-        return result
-
-    def negative(self, expression: CompValue) -> Operand:
-        """Return a number with the other sign."""
-        value = self.number(expression.expr)
-        return number_like(value, f"(-{value.whole})")
-
-    def absolute(self, expression: CompValue) -> Operand:
-        """Return ABS."""
-        value = self.number(expression.arg)
-        return number_like(value, f"abs({value.whole})")
-
-    def floor(self, expression: CompValue) -> Operand:
-        """Return FLOOR."""
-        value = self.number(expression.arg)
-        return floored(value, value.whole)
-
-    def ceiling(self, expression: CompValue) -> Operand:
-        """Return CEIL."""
-        value = self.number(expression.arg)
-        return number_like(value, f"(-{floored(value, f'(-{value.whole})').whole})")
-
-    def round(self, expression: CompValue) -> Operand:
-        """Return ROUND: halves are rounded up."""
-        value = self.number(expression.arg)
-        return floored(
-            value,
-            f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole,
-        )
-
-    def bound(self, expression: CompValue) -> Condition:
-        """Return BOUND."""
-        variable = str(expression.arg)
-        if variable not in self._columns:
-            return Condition("false")
-        return Condition(f"({self._sides.get(variable, '')}{self._names[variable]} IS NOT NULL)")
-
-    def str_(self, expression: CompValue) -> Operand:
-        """Return STR."""
-        return self._text(expression.arg)
-
-    def _text(self, expression: object) -> Operand:
-        value = self.operand(expression)
-        missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
-        return string(
-            f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)"
-        )
-
-    def lang(self, expression: CompValue) -> Operand:
-        """Return LANG."""
-        value = self.operand(expression.arg)
-        return string(f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {value.language} END)")
-
-    def datatype(self, expression: CompValue) -> Operand:
-        """Return DATATYPE."""
-        value = self.operand(expression.arg)
-        if value.static is not None:
-            raise NotCompiled("DATATYPE of a computed value")
-        kind = f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {TermKind.IRI:d} END)"
-        return Operand(kind, datatype_of(value), TermKind.IRI)
-
-    def lower(self, expression: CompValue) -> Operand:
-        """Return LCASE of texts whose letters have one lower-case letter each in every version of
-        Unicode.
-        """
-        return self._changed_case(expression, "lower", _odd_letters(_LOWERED))
-
-    def upper(self, expression: CompValue) -> Operand:
-        """Return UCASE of texts whose letters have one upper-case letter each."""
-        return self._changed_case(expression, "upper", _odd_letters(_RAISED))
-
-    def _changed_case(self, expression: CompValue, function: str, is_odd: str) -> Operand:
-        """Return LCASE or UCASE; a text for which *is_odd* holds ends the query."""
-        value = self.operand(expression.arg)
-        changed = fallback(is_odd.format(value.lexical), f"{function}({value.lexical})")
-        return like(value, changed)
+        if TermKind.DECIMAL in (one.static, two.static):
+            raise NotCompiled("a comparison with a decimal")
+        if operator in ("=", "!="):
+            return f"({'NOT ' if operator == '!=' else ''}{_equal(one, two)})"
+        return _ordered(one, two, operator)
 
     def _search(self, expression: CompValue, function: str) -> Condition:
         part = self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
-        lowered = getattr(expression.arg1, "name", "") == "Builtin_LCASE"
-        if lowered and isinstance(expression.arg2, ParsedLiteral) and expression.arg2.isascii():
-            text = self._changed_case(expression.arg1, "lower", _ASCII_FROM_OTHERS)
+        is_lowered = getattr(expression.arg1, "name", "") == "Builtin_LCASE"
+        if is_lowered and isinstance(expression.arg2, ParsedLiteral) and expression.arg2.isascii():
+            text = _lowered(self.operand(expression.arg1.arg), _ASCII_FROM_OTHERS)
         else:
             text = self.operand(expression.arg1)
-        return Condition(
-            f"(CASE WHEN {text.kind} IN {STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)"
-        )
+        return _of_string(text, f"{function}({text.lexical}, {part.lexical})")
 
-    def contains(self, expression: CompValue) -> Condition:
-        """Return CONTAINS."""
-        return self._search(expression, "contains")
+    def _regex(self, expression: CompValue) -> Condition:
+        """Return REGEX. Raises NotCompiled unless pattern and flags are constants that mean the same
+        in each dialect.
+        """
+        text, pattern = self.operand(expression.text), _constant_string(expression.pattern)
+        flags = "" if expression.flags is None else _constant_string(expression.flags)
+        allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
+        if not allowed or not allowed.fullmatch(pattern):
+            raise NotCompiled("REGEX with a pattern that dialects may read differently")
+        return _of_string(text, f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')")
 
-    def starts(self, expression: CompValue) -> Condition:
-        """Return STRSTARTS."""
-        return self._search(expression, "starts_with")
-
-    def ends(self, expression: CompValue) -> Condition:
-        """Return STRENDS."""
-        return self._search(expression, "ends_with")
-
-    def regex(self, expression: CompValue) -> Condition:
-        """Return REGEX of a pattern of plain letters."""
-        text, (pattern, flags) = self.operand(expression.text), _pattern(expression)
-        matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
-        return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {matches} END)")
-
-    def lang_matches(self, expression: CompValue) -> Condition:
+    def _lang_matches(self, expression: CompValue) -> Condition:
         """Return LANGMATCHES with a constant range."""
-        tag, wanted = self.operand(expression.arg1), _constant_string(expression.arg2)
-        if tag.static is not TermKind.STRING:
-            raise NotCompiled("LANGMATCHES of what may be no string")
-        if wanted == "*":
-            return Condition(f"({tag.lexical} <> '')")
-        if not _RANGE.fullmatch(wanted):
-            raise NotCompiled("LANGMATCHES with an odd range")
-        lowered = wanted.lower()
-        return Condition(
-            f"(lower({tag.lexical}) = '{lowered}' OR starts_with(lower({tag.lexical}), '{lowered}-'))"
-        )
+        tag, wanted = self.operand(expression.arg1), _constant_string(expression.arg2).lower()
+        if tag.static is not TermKind.STRING or not _RANGE.fullmatch(wanted):
+            raise NotCompiled("LANGMATCHES with an odd range, or of what may be no string")
+        lowered = f"lower({tag.lexical})"
+        return Condition(f"({lowered} = '{wanted}' OR starts_with({lowered}, '{wanted}-'))")
 
-    def is_iri(self, expression: CompValue) -> Condition:
-        """Return isIRI."""
-        return Condition(f"({self.operand(expression.arg).kind} = {TermKind.IRI:d})")
-
-    def is_blank(self, expression: CompValue) -> Condition:
-        """Return isBLANK."""
-        return Condition(f"({self.operand(expression.arg).kind} = {TermKind.BLANK:d})")
-
-    def is_literal(self, expression: CompValue) -> Condition:
-        """Return isLITERAL."""
-        return Condition(f"({self.operand(expression.arg).kind} > {TermKind.BLANK:d})")
-
-    def is_numeric(self, expression: CompValue) -> Condition:
-        """Return isNUMERIC; a literal without an exact form in the columns ends the query."""
-        kind = self.operand(expression.arg).kind
-        other = fallback(f"{kind} = {TermKind.OTHER:d}", f"{kind} IN {NUMBERS}")
-        return Condition(f"({other})")
-
-    def date_part(self, expression: CompValue) -> Operand:
-        """Return YEAR, MONTH or DAY of dates and instants, HOURS or MINUTES of instants."""
-        value = self.operand(expression.arg)
-        start, length, kinds = _DATE_PARTS[expression.name]
-        part = f"substr({value.lexical}, {start}, {length})::BIGINT"
-        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
-        listed = ", ".join(f"{kind:d}" for kind in kinds)
-        return integer(f"(CASE WHEN {value.kind} IN ({listed}) THEN {part} ELSE {other} END)")
-
-    def zone(self, expression: CompValue) -> Operand:
-        """Return TZ: of an instant, which is in UTC, or of a date, which has no time zone."""
-        value = self.operand(expression.arg)
-        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
+    def _part(self, name: str, expression: CompValue) -> Operand:
+        """Return the part of an xsd:string between constant places, or beside a constant text."""
+        text = self.operand(expression.arg if name == "SUBSTR" else expression.arg1)
+        if text.static is not TermKind.STRING:
+            raise NotCompiled(f"{name} of what may have a language")
+        if name == "SUBSTR":
+            places = [constant(expression.start)]
+            places += [] if expression.length is None else [constant(expression.length)]
+            if not all(place.whole and 0 < place.whole < 10**6 for place in places):
+                raise NotCompiled("SUBSTR with odd places")
+            return string(f"substr({text.lexical}, {', '.join(row.lexical for row in places)})")
+        separator = _constant_string(expression.arg2)
+        if not separator:
+            raise NotCompiled(f"{name} with an empty text")
+        quoted = quote(separator)
+        part = f"split_part({text.lexical}, {quoted}, 1)"
+        if name == "STRAFTER":
+            part = f"substr({text.lexical}, length({part}) + {len(separator) + 1})"
         return string(
-            f"(CASE {value.kind} WHEN {TermKind.INSTANT:d} THEN 'Z' WHEN {TermKind.DATE:d} THEN '' ELSE {other} END)"
+            f"CASE WHEN contains({text.lexical}, {quoted}) THEN {part} ELSE {text.lexical}[:0] END"
         )
 
-    def length(self, expression: CompValue) -> Operand:
-        """Return STRLEN."""
-        value = self.operand(expression.arg)
-        return integer(f"(CASE WHEN {value.kind} IN {STRINGS} THEN length({value.lexical}) END)")
+    def _first_of(self, parts: list[Operand]) -> Operand:
+        """Return COALESCE; the number of the term alone is read where all *parts* are stored terms."""
+        known = [f"{part.id or part.kind} IS NOT NULL" for part in parts]
 
-    def substring(self, expression: CompValue) -> Operand:
-        """Return SUBSTR from a constant place on, of a constant length."""
-        text = self.operand(expression.arg)
-        bounds = [expression.start, *([expression.length] if expression.length is not None else [])]
-        if not all(
-            isinstance(bound, ParsedLiteral) and re.fullmatch(r"[1-9][0-9]{0,5}", str(bound))
-            for bound in bounds
-        ):
-            raise NotCompiled("SUBSTR with computed places")
-        if any(self.operand(bound).static is not TermKind.INTEGER for bound in bounds):
-            raise NotCompiled("SUBSTR with places that are no xsd:integer")
-        part = f"substr({text.lexical}, {', '.join(str(bound) for bound in bounds)})"
-        lexical = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {part} END)"
-        kind = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {text.kind} END)"
-        return Operand(kind, lexical, text.static, None, text.language)
+        def choose(field: str) -> str:
+            cases = zip(known, (getattr(part, field) for part in parts), strict=True)
+            return f"(CASE {' '.join(f'WHEN {case} THEN {value}' for case, value in cases)} END)"
 
-    def encoded(self, expression: CompValue) -> Operand:
-        """Return ENCODE_FOR_URI."""
-        value = self.operand(expression.arg)
-        return string(f"(CASE WHEN {value.kind} IN {STRINGS} THEN url_encode({value.lexical}) END)")
+        number = choose("id") if all(part.id for part in parts) else None
+        texts, whole = [choose(field) for field in ("kind", "lexical", "language")], choose("whole")
+        return Operand(texts[0], texts[1], None, number, texts[2], whole)
 
-    def hash(self, expression: CompValue) -> Operand:
-        """Return MD5, SHA1 or SHA256."""
-        value = self.operand(expression.arg)
-        function = expression.name.removeprefix("Builtin_").lower()
-        return string(
-            f"(CASE WHEN {value.kind} = {TermKind.STRING:d} THEN {function}({value.lexical}) END)"
-        )
-
-    def if_(self, expression: CompValue) -> Value:
-        """Return IF."""
+    def _chosen(self, expression: CompValue) -> Value:
+        """Return IF of two booleans, two strings or two integers."""
         condition = self.condition(expression.arg1)
-        return _one_of(
-            [
-                (condition, self.value(expression.arg2)),
-                (f"NOT {condition}", self.value(expression.arg3)),
-            ]
-        )
+        one, two = self.value(expression.arg2), self.value(expression.arg3)
 
-    def coalesce(self, expression: CompValue) -> Value:
-        """Return COALESCE."""
-        if not isinstance(expression.arg, list):
-            raise NotCompiled("COALESCE of nothing")
-        values = [self.value(part) for part in expression.arg]
-        known = [value.sql if isinstance(value, Condition) else value.kind for value in values]
-        return _one_of(
-            [(f"({sql}) IS NOT NULL", value) for sql, value in zip(known, values, strict=True)]
-        )
+        def choose(first: str, second: str) -> str:
+            return f"(CASE WHEN {condition} THEN {first} WHEN NOT {condition} THEN {second} END)"
 
-    def concat(self, expression: CompValue) -> Operand:
-        """Return CONCAT."""
-        if not isinstance(expression.arg, list):
-            raise NotCompiled("CONCAT of nothing")
-        return concatenated([self.operand(part) for part in expression.arg])
+        if isinstance(one, Condition) and isinstance(two, Condition):
+            return Condition(choose(one.sql, two.sql))
+        if isinstance(one, Operand) and isinstance(two, Operand) and one.static is two.static:
+            if one.static is TermKind.STRING:
+                return string(choose(one.lexical, two.lexical))
+            if one.static is TermKind.INTEGER:
+                return integer(choose(one.whole, two.whole))
+        raise NotCompiled("IF of values that may be of several kinds")
 
-    def replace(self, expression: CompValue) -> Operand:
-        """Return REPLACE of a simple pattern by a constant."""
-        text, (pattern, flags) = self.operand(expression.arg), _pattern(expression)
-        return replaced(text, pattern, _constant_string(expression.replacement), flags)
-
-    def before(self, expression: CompValue) -> Operand:
-        """Return STRBEFORE."""
-        separator = _constant_string(expression.arg2)
-        return around(self.operand(expression.arg1), separator, is_before=True)
-
-    def after(self, expression: CompValue) -> Operand:
-        """Return STRAFTER."""
-        separator = _constant_string(expression.arg2)
-        return around(self.operand(expression.arg1), separator, is_before=False)
-
-    def iri(self, expression: CompValue) -> Operand:
-        """Return IRI."""
-        return iri(self.operand(expression.arg))
-
-    def with_language(self, expression: CompValue) -> Operand:
-        """Return STRLANG."""
-        return with_language(self.operand(expression.arg1), _constant_string(expression.arg2))
-
-    def with_datatype(self, expression: CompValue) -> Operand:
-        """Return STRDT."""
-        if not isinstance(expression.arg2, URIRef):
-            raise NotCompiled("STRDT with what may be no IRI")
-        return with_datatype(self.operand(expression.arg1), str(expression.arg2))
-
-    def call(self, expression: CompValue) -> Operand:
-        """Return the cast to xsd:string, or to xsd:integer of integers and of strings of digits."""
-        if str(expression.iri) == f"{XSD}string" and len(expression.expr) == 1:
-            return self._text(expression.expr[0])
+    def _cast(self, expression: CompValue) -> Operand:
+        """Return the cast to xsd:integer of integers and of strings of digits."""
         if str(expression.iri) != f"{XSD}integer" or len(expression.expr) != 1:
             raise NotCompiled(f"the function {expression.iri}")
         value = self.operand(expression.expr[0])
         digits = f"{value.kind} = {TermKind.STRING:d} AND regexp_full_match({value.lexical}, '[0-9]{{1,15}}')"
-        rest = fallback(f"{value.kind} > {TermKind.BLANK:d}", "NULL::BIGINT")
+        rest = fallback(f"{value.kind} {_LITERAL}", "NULL::BIGINT")
         whole = f"WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole}"
         return integer(
             f"(CASE WHEN {digits} THEN ({value.lexical})::BIGINT {whole} ELSE {rest} END)"
         )
 
 
-def _odd_letters(known: str) -> str:
-    """Return the condition on a text ``{0}`` that is not ASCII and has other letters than the
-    pattern *known*.
+def _equal(one: Operand, two: Operand) -> str:
+    """Return ``one = two``; what is not certain ends the query. Two terms of one kind are equal where
+    their texts and languages are: the RDF store normalizes numbers.
     """
-    pattern = known.replace("{", "{{").replace("}", "}}")
-    return f"strlen({{0}}) <> length({{0}}) AND NOT regexp_full_match({{0}}, '{pattern}', 's')"
+    if one.static is two.static is TermKind.STRING:
+        return f"({one.lexical} = {two.lexical})"
+    if one.static is two.static is TermKind.INTEGER:
+        return f"({one.whole} = {two.whole})"
+    same = f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical} AND {one.language} = {two.language})"
+    if one.id and two.id:
+        same = f"({one.id} = {two.id})"
+    return (
+        f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "
+        f"WHEN {one.kind} <= {TermKind.BLANK:d} OR {two.kind} <= {TermKind.BLANK:d} THEN {same} "
+        f"WHEN {one.kind} = {two.kind} AND {one.kind} NOT IN {_UNCOMPARED} THEN {same} "
+        f"WHEN {one.kind} IN {STRINGS} AND {two.kind} IN {STRINGS} THEN false "
+        f"ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
+    )
 
 
-def _pattern(expression: CompValue) -> tuple[str, str]:
-    """Return the pattern and the flags of REGEX or REPLACE. Raises NotCompiled unless they are
-    constants that mean the same in each dialect.
+def _ordered(one: Operand, two: Operand, operator: str) -> str:
+    """Return ``one < two``, or another comparison, for two values of one kind; others end the
+    query.
     """
-    pattern = _constant_string(expression.pattern)
-    flags = "" if expression.flags is None else _constant_string(expression.flags)
-    allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
-    if not allowed or not allowed.fullmatch(pattern):
-        raise NotCompiled("REGEX with a pattern that dialects may read differently")
-    return pattern, flags
+    numbers, texts = (
+        f"{getattr(one, item)} {operator} {getattr(two, item)}" for item in ("whole", "lexical")
+    )
+    if one.static is two.static is TermKind.INTEGER:
+        return f"({numbers})"
+    listed = ", ".join(f"{kind:d}" for kind in _BY_TEXT)
+    return (
+        f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "
+        f"WHEN {one.kind} = {TermKind.INTEGER:d} AND {two.kind} = {TermKind.INTEGER:d} THEN {numbers} "
+        f"WHEN {one.kind} = {two.kind} AND {one.kind} IN ({listed}) THEN {texts} "
+        f"ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
+    )
 
 
 def _constant_string(term: object) -> str:
@@ -499,63 +315,55 @@ def _constant_string(term: object) -> str:
     return row.lexical
 
 
-def _one_of(choices: list[tuple[str, Value]]) -> Value:
-    """Return the first value of *choices* whose condition is true; an error if none is."""
-    kinds = {item.static if isinstance(item, Operand) else None for _, item in choices}
-    if all(isinstance(item, Condition) for _, item in choices):
-        return Condition(_case([(case, item.sql) for case, item in choices]))  # type: ignore[union-attr]
-    operands = [
-        (case, item if isinstance(item, Operand) else boolean(item)) for case, item in choices
-    ]
-    if kinds == {TermKind.STRING}:
-        return string(_case([(case, item.lexical) for case, item in operands]))
-    if kinds in ({TermKind.INTEGER}, {TermKind.DECIMAL}):
-        number = _case([(case, item.whole) for case, item in operands])
-        return number_like(operands[0][1], number)
-    return chosen(operands)
+def _of_string(text: Operand, sql: str) -> Condition:
+    return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {sql} END)")
 
 
-def _case(choices: list[tuple[str, str]]) -> str:
-    return f"(CASE {' '.join(f'WHEN {case} THEN {value}' for case, value in choices)} END)"
+def _text(value: Operand) -> Operand:
+    missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
+    return string(
+        f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)"
+    )
 
 
-_FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
-    "Builtin_BOUND": Expressions.bound,
-    "Builtin_STR": Expressions.str_,
-    "Builtin_LANG": Expressions.lang,
-    "Builtin_DATATYPE": Expressions.datatype,
-    "Builtin_LCASE": Expressions.lower,
-    "Builtin_UCASE": Expressions.upper,
-    "Builtin_ENCODE_FOR_URI": Expressions.encoded,
-    **dict.fromkeys(("Builtin_MD5", "Builtin_SHA1", "Builtin_SHA256"), Expressions.hash),
-    "Builtin_CONTAINS": Expressions.contains,
-    "Builtin_STRSTARTS": Expressions.starts,
-    "Builtin_STRENDS": Expressions.ends,
-    "Builtin_REGEX": Expressions.regex,
-    "Builtin_LANGMATCHES": Expressions.lang_matches,
-    "Builtin_isIRI": Expressions.is_iri,
-    "Builtin_isURI": Expressions.is_iri,
-    "Builtin_isBLANK": Expressions.is_blank,
-    "Builtin_isLITERAL": Expressions.is_literal,
-    **dict.fromkeys(_DATE_PARTS, Expressions.date_part),
-    "Builtin_TZ": Expressions.zone,
-    "Builtin_isNUMERIC": Expressions.is_numeric,
-    "Builtin_STRLEN": Expressions.length,
-    "Builtin_SUBSTR": Expressions.substring,
-    "Builtin_IF": Expressions.if_,
-    "Builtin_COALESCE": Expressions.coalesce,
-    "Builtin_CONCAT": Expressions.concat,
-    "Builtin_REPLACE": Expressions.replace,
-    "Builtin_STRBEFORE": Expressions.before,
-    "Builtin_STRAFTER": Expressions.after,
-    "Builtin_IRI": Expressions.iri,
-    "Builtin_URI": Expressions.iri,
-    "Builtin_STRLANG": Expressions.with_language,
-    "Builtin_STRDT": Expressions.with_datatype,
-    "Builtin_ABS": Expressions.absolute,
-    "Builtin_CEIL": Expressions.ceiling,
-    "Builtin_FLOOR": Expressions.floor,
-    "Builtin_ROUND": Expressions.round,
-    "UnaryMinus": Expressions.negative,
-    "Function": Expressions.call,
+def _lowered(text: Operand, is_odd: str) -> Operand:
+    """Return LCASE of *text*, with its language; a text for which *is_odd* holds ends the query."""
+    lowered = fallback(is_odd.format(text.lexical), f"lower({text.lexical})")
+    kind, lexical = (
+        f"(CASE WHEN {text.kind} IN {STRINGS} THEN {item} END)" for item in (text.kind, lowered)
+    )
+    return Operand(kind, lexical, text.static, None, text.language)
+
+
+def _date_part(start: int, length: int) -> Callable[[Operand], Operand]:
+    """Return what reads a part of dates and instants, at a place of their texts."""
+
+    def part(value: Operand) -> Operand:
+        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
+        dates = f"({TermKind.INSTANT:d}, {TermKind.DATE:d})"
+        number = f"substr({value.lexical}, {start}, {length})::BIGINT"
+        return integer(f"(CASE WHEN {value.kind} IN {dates} THEN {number} ELSE {other} END)")
+
+    return part
+
+
+# a text that is not ASCII and has letters that have not one lower-case letter in every version of
+# Unicode
+_ODD_LETTERS = (
+    "strlen({0}) <> length({0}) AND NOT regexp_full_match({0}, '"
+    + _LOWERED.replace("{", "{{").replace("}", "}}")
+    + "', 's')"
+)
+_SEARCHES = {"CONTAINS": "contains", "STRSTARTS": "starts_with", "STRENDS": "ends_with"}
+_OF_ONE: dict[str, Callable[[Operand], Value]] = {
+    "STR": _text,
+    "LANG": lambda value: string(f"(CASE WHEN {value.kind} {_LITERAL} THEN {value.language} END)"),
+    "LCASE": lambda value: _lowered(value, _ODD_LETTERS),
+    "isIRI": lambda value: Condition(f"({value.kind} = {TermKind.IRI:d})"),
+    "isURI": lambda value: Condition(f"({value.kind} = {TermKind.IRI:d})"),
+    "isBLANK": lambda value: Condition(f"({value.kind} = {TermKind.BLANK:d})"),
+    "isLITERAL": lambda value: Condition(f"({value.kind} {_LITERAL})"),
+    "YEAR": _date_part(1, 4),
+    "MONTH": _date_part(6, 2),
+    "DAY": _date_part(9, 2),
 }

@@ -22,7 +22,7 @@ from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.operands import constant
 from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.terms import DEFAULT_GRAPH, term_id
+from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
 
 MAX_QUADS = 400_000  # that a query may read
 _TRIPLES_OF_A_NODE = 20  # about
@@ -78,7 +78,18 @@ class MatchingQuads:
         values = {**known, **(self._pattern(algebra.p, None, known) if algebra.p else {})}
         if algebra.name == "DescribeQuery":
             for term in algebra.PV:
-                self._read(None, s=_numbers(term, values))
+                self._describe(_numbers(term, values))
+
+    def _describe(self, numbers: Collection[int] | None) -> None:
+        """Read the triples of the terms with *numbers*, and those of the blank nodes in them."""
+        query, seen = f"SELECT id FROM terms WHERE kind = {TermKind.BLANK:d}", set[int]()
+        while rows := self._read(None, s=numbers):
+            seen.update(numbers or ())
+            objects = {value for _, _, _, value in rows} - seen
+            blank = self._engine.rows(f"SELECT id FROM ({query})", {"id": objects}, MAX_QUADS)
+            numbers = [number for (number,) in blank]
+            if not numbers:
+                break
 
     def store(self) -> Store:
         """Return the quads in a store in memory, always in the same order."""

@@ -1,111 +1,85 @@
-"""ORDER BY as SQL.
+"""ORDER BY and aggregates as SQL: what depends on the order of values.
 
-Source: https://www.w3.org/TR/sparql11-query/#modOrderBy
+Source: https://www.w3.org/TR/sparql11-query/#modOrderBy and
+https://www.w3.org/TR/sparql11-query/#aggregateAlgebra
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
-from publisher.store.columns.algebra import Modifiers, has_existence
+from publisher.store.columns.algebra import Modifiers
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, decimal_value, variables_of
+from publisher.store.columns.operands import SCALE, Condition, variables_of
 from publisher.store.columns.relations import (
+    PROPERTIES,
     ColumnType,
     Names,
     NotCompiled,
     SolutionTable,
+    VariableColumn,
     fallback,
-    property_columns,
     with_properties,
 )
 from publisher.store.columns.terms import TermKind
 
-# solutions by several keys up to which all terms of an answer are looked up with those of the keys,
-# although LIMIT leaves out some
-_MAX_WHOLE = 10_000
-# solutions up to which that is done for one key, and the first of several keys is sorted apart
-_MAX_FIRST = 1000
+_MAX_FIRST = 1000  # solutions up to which the first of several sort keys is sorted apart
+_MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 
 
-def ordered_solutions(
-    names: Names, relation: SolutionTable, modifiers: Modifiers, number: float, *, together: bool
-) -> SolutionTable:
+def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifiers) -> SolutionTable:
     """Return *relation* in the order and the part that *modifiers* say, with the properties of the
     terms that were looked up for that. Raises NotCompiled.
-
-    *number* is about how many solutions there are; *together* is that of ``with_properties``.
     """
-    used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
+    used = list(dict.fromkeys(variables_of([item.expr for item in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
-    columns = relation.columns
-    most = _MAX_WHOLE if len(modifiers.order) > 1 else _MAX_FIRST
-    is_small = together and (modifiers.length is None or number <= most)
-    if not is_small and (first := _first_solutions(names, relation, modifiers)) is not None:
-        relation, together, is_small = first, True, True
-    # The terms of the answer are looked up with those of the order where nearly all are needed.
-    unread = [item for item in modifiers.variables if is_small and item not in used]
-    full = with_properties(names, relation, used, together=together, unread=unread)
+    length, end = modifiers.length, modifiers.start + (modifiers.length or 0)
+    is_first_variable = isinstance(modifiers.order[0].expr, Variable)
+    if is_first_variable and len(modifiers.order) > 1 and length is not None and end <= _MAX_FIRST:
+        relation = _first_solutions(names, relation, modifiers.order[0], end)
+    full = with_properties(names, relation, used)
     keys, kinds = [], []
-    for condition in modifiers.order:
-        sort_keys = _sort_keys(names, condition.expr, full)
-        keys += _directed(sort_keys, condition)
-        kinds += sort_keys.kinds
+    for item in modifiers.order:
+        parts, kind = _sort_keys(names, item.expr, full)
+        keys += [_directed(part, item) for part in parts]
+        kinds += kind
     # so that pages do not overlap
     keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
-    limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
+    limit = f" LIMIT {length}" if length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
-    order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
     described = [item for item in modifiers.variables if item in full.described]
-    selected = [names[item] for item in modifiers.variables]
-    selected += [part for item in described for part in property_columns(names[item])]
-    sql = f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(selected) or '1 AS unit'} FROM solutions{_check(kinds)} {order}"
-    projected = {item: columns[item] for item in modifiers.variables}
-    return SolutionTable(sql, projected, frozenset(described))
+    read = [names[item] for item in modifiers.variables]
+    read += [f"{names[item]}_{part}" for item in described for part in PROPERTIES]
+    sql = (
+        f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(read) or '1 AS unit'} "
+        f"FROM solutions{_check(kinds)} ORDER BY {', '.join(keys)}{limit}{offset}"
+    )
+    columns = {item: relation.columns[item] for item in modifiers.variables}
+    return SolutionTable(sql, columns, frozenset(described))
 
 
 def _first_solutions(
-    names: Names, relation: SolutionTable, modifiers: Modifiers
-) -> SolutionTable | None:
-    """Return the solutions of *relation* whose first sort key is among those of the part that
-    *modifiers* say, so that the terms of the others are not looked up; None where there is no
-    other key, or the part may be large.
+    names: Names, relation: SolutionTable, first: CompValue, end: int
+) -> SolutionTable:
+    """Return the solutions of *relation* whose *first* sort key, a variable, is among those of the
+    first *end*, so that the terms of the others are not looked up.
     """
-    condition, length = modifiers.order[0], modifiers.length
-    if length is None or not isinstance(condition.expr, Variable) or len(modifiers.order) == 1:
-        return None
-    end = modifiers.start + length
-    if end > _MAX_FIRST:
-        return None
-    variable = str(condition.expr)
-    name = names[variable]
-    values = SolutionTable(
-        f"SELECT {name}, count(*) AS number FROM everything GROUP BY {name}",
-        {variable: relation.columns[variable]},
-    )
+    variable, name = str(first.expr), names[str(first.expr)]
+    counted = f"SELECT {name}, count(*) AS number FROM everything GROUP BY {name}"
+    values = SolutionTable(counted, {variable: relation.columns[variable]})
     full = with_properties(names, values, [variable])
-    sort_keys = _sort_keys(names, condition.expr, full)
-    order = f"ORDER BY {', '.join(_directed(sort_keys, condition))}"
-    check = _check(sort_keys.kinds)
+    parts, kinds = _sort_keys(names, first.expr, full)
+    order = ", ".join(_directed(part, first) for part in parts)
     return SolutionTable(
         f"WITH everything AS MATERIALIZED ({relation.sql}), solutions AS MATERIALIZED ({full.sql}), "
-        f"first_values AS (SELECT * FROM solutions{check} {order} LIMIT {end}), "
+        f"first_values AS (SELECT * FROM solutions{_check(kinds)} ORDER BY {order} LIMIT {end}), "
         f"numbered AS (SELECT *, sum(number) OVER (ROWS UNBOUNDED PRECEDING) - number AS place FROM first_values) "
         f"SELECT l.* FROM everything l SEMI JOIN (SELECT {name} FROM numbered WHERE place < {end}) r "
         f"ON l.{name} IS NOT DISTINCT FROM r.{name}",
         relation.columns,
     )
-
-
-class _SortKeys(NamedTuple):
-    """What one condition sorts by, as SQL; *kinds* has the kind of the term, if that may differ."""
-
-    parts: list[str]
-    kinds: list[str]
 
 
 def _check(kinds: list[str]) -> str:
@@ -120,35 +94,29 @@ def _check(kinds: list[str]) -> str:
     return f" WHERE {fallback(query, 'true')}"
 
 
-def _directed(keys: _SortKeys, condition: CompValue) -> list[str]:
-    """Return what *condition* sorts by, with its direction."""
-    direction = "DESC" if condition.order == "DESC" else "ASC"
-    nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
-    return [f"{part} {direction} {nulls}" for part in keys.parts]
+def _directed(key: str, condition: CompValue) -> str:
+    """Return the SQL *key* with the direction of *condition*."""
+    return f"{key} DESC NULLS LAST" if condition.order == "DESC" else f"{key} ASC NULLS FIRST"
 
 
-def _sort_keys(names: Names, expression: object, relation: SolutionTable) -> _SortKeys:
-    if has_existence(expression):
-        raise NotCompiled("EXISTS in ORDER BY")
+def _sort_keys(
+    names: Names, expression: object, relation: SolutionTable
+) -> tuple[list[str], list[str]]:
+    """Return what one condition sorts by, as SQL, and the kind of the term, if that may differ."""
     if isinstance(expression, Variable):
         column, name = relation.columns[str(expression)], names[str(expression)]
-        if column.type not in (ColumnType.TERM, ColumnType.COMPUTED):
-            return _SortKeys([name], [])
+        if column.type is not ColumnType.TERM:
+            return [name], []
     value = Expressions(names, relation.columns).value(expression)
     if isinstance(value, Condition):
-        return _SortKeys([value.sql], [])
-    if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
-        return _SortKeys([value.whole], [])
-    if value.static is TermKind.STRING:
-        return _SortKeys([value.lexical], [])
+        return [value.sql], []
+    if value.static is not None:
+        return [value.whole if value.static is TermKind.INTEGER else value.lexical], []
     kind = value.kind
-    uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
+    uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.DECIMAL:d}, {TermKind.OTHER:d})"
     rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
-    decimal = decimal_value(kind, value.lexical)
     # Of two equal texts the store has the one with a language first, by the IRIs of their types.
-    type_ = f"-({kind})::TINYINT"
-    parts = [rank, value.whole, decimal, value.lexical, type_, value.language]
-    return _SortKeys(parts, [kind])
+    return [rank, value.whole, value.lexical, f"-({kind})::TINYINT", value.language], [kind]
 
 
 def _sort_class(kind: str) -> str:
@@ -159,3 +127,52 @@ def _sort_class(kind: str) -> str:
     others = {TermKind.LANGUAGE_STRING: TermKind.STRING, TermKind.INSTANT: TermKind.DATE}
     cases = " ".join(f"WHEN {kind} = {one:d} THEN {two:d}" for one, two in others.items())
     return f"CASE WHEN {kind} <= {TermKind.BLANK:d} THEN NULL {cases} ELSE {kind} END"
+
+
+def aggregated(
+    expression: CompValue, column: VariableColumn, name: str, *, is_computed: bool
+) -> tuple[VariableColumn, str]:
+    """Return the column and the SQL of an aggregate of the values *name* of a *column*. Raises
+    NotCompiled.
+
+    *is_computed*: they are values of an expression, whose errors are unbound.
+    """
+    kind = expression.name.removeprefix("Aggregate_")
+    distinct = "DISTINCT " if expression.distinct else ""
+    missing = f"bool_or({name} IS NULL)" if column.nullable else "false"
+    if kind == "Count":
+        value = f"count({distinct}{name})"
+        value = fallback(missing, value) if is_computed and column.nullable else value
+        return VariableColumn(ColumnType.INTEGER), value
+    type_ = column.type
+    if kind in ("Min", "Max"):
+        value = _extreme(column, name, kind.lower())
+    elif kind == "Sample":  # which value is chosen is not defined
+        value = fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
+    elif kind in ("Sum", "Avg") and type_ is ColumnType.INTEGER:
+        total = f"sum({distinct}{name})"
+        inexact = f"coalesce(abs({total}) >= {_MAX_SUM}, false)"
+        value = fallback(inexact, f"coalesce({total}, 0)::BIGINT")
+        if kind == "Avg":
+            type_ = ColumnType.DECIMAL
+            average = f"({total})::HUGEINT * {SCALE} // count({distinct}{name})"
+            # the average of nothing is an integer
+            value = fallback(f"{inexact} OR count(*) = 0", average)
+    else:
+        raise NotCompiled(f"{kind} of other values than integers that are counted or computed")
+    return VariableColumn(type_, True), fallback(missing, value) if column.nullable else value
+
+
+def _extreme(column: VariableColumn, name: str, function: str) -> str:
+    """Return MIN or MAX of values of one kind; the query fails for terms of several kinds."""
+    if column.type is ColumnType.BOOLEAN:
+        raise NotCompiled("MIN or MAX of booleans")
+    if column.type is not ColumnType.TERM:
+        return f"{function}({name})"
+    kind, kinds = f"{name}_kind", (TermKind.BLANK, TermKind.LANGUAGE_STRING, TermKind.DECIMAL)
+    listed = ", ".join(f"{item:d}" for item in (*kinds, TermKind.OTHER))
+    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({listed}))"
+    whole, text = (f"arg_{function}({name}, {name}_{item})" for item in ("whole", "lexical"))
+    return fallback(
+        mixed, f"CASE min({kind}) WHEN {TermKind.INTEGER:d} THEN {whole} ELSE {text} END"
+    )

@@ -10,7 +10,6 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from copy import copy
-from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,8 +20,6 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef
 
 from publisher.rdf.sparql_tokens import Token, string_value, tokenize
-from publisher.store.columns.operands import constant
-from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
 
 CACHED = 500  # shapes whose algebra is cached
@@ -54,23 +51,12 @@ def _load_grammar() -> ParserElement:
 _GRAMMAR = _load_grammar()
 
 
-class Form(Enum):
-    """The form of a query: its result is solutions, a boolean or triples."""
-
-    SELECT = "SelectQuery"
-    ASK = "AskQuery"
-    CONSTRUCT = "ConstructQuery"
-    DESCRIBE = "DescribeQuery"
-
-
 class ParsedQuery(NamedTuple):
-    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None
-    if it has neither; *variables* are those of the result of a SELECT.
+    """The algebra of a query, as rdflib parses it; *variables* are those of the result of a
+    SELECT.
     """
 
     algebra: CompValue
-    form: Form
-    graphs: QueryGraphs | None
     variables: tuple[str, ...]
 
 
@@ -134,10 +120,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
         raise NotCompiled(parsed)
     algebra = _replaced(parsed, shape.constants)
     assert isinstance(algebra, CompValue)
-    if algebra.name not in {form.value for form in Form}:
-        raise NotCompiled(f"the form {algebra.name}")
-    variables = tuple(map(str, algebra.PV or ()))
-    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause), variables)
+    return ParsedQuery(algebra, tuple(map(str, algebra.PV or ())))
 
 
 @lru_cache(CACHED)
@@ -187,12 +170,3 @@ def _replaced(node: object, constants: Sequence[str]) -> object:
     if isinstance(node, tuple):
         return tuple(_replaced(part, constants) for part in node)
     return node
-
-
-def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
-    """Return the graphs of the clauses of a dataset, None if there are none."""
-    if not clauses:
-        return None
-    default = [constant(clause.default).id for clause in clauses if clause.default is not None]
-    named = [constant(clause.named).id for clause in clauses if clause.named is not None]
-    return QueryGraphs(tuple(dict.fromkeys(default)), tuple(dict.fromkeys(named)))

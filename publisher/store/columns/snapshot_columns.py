@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-from pyoxigraph import DefaultGraph, Store
+from pyoxigraph import DefaultGraph, QuerySolutions, Store
 
 from publisher.projections.position import read_position
 from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import BUILD_VERSION
-from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
-from publisher.store.columns.explanation import algebra_text, explain_sql
+from publisher.store.columns.engine import MEMORY, ColumnEngine
 from publisher.store.columns.matching_quads import MatchingQuads
 from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.query_parser import parse
@@ -30,6 +30,8 @@ SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as
 # one
 SHARE = 1_000
 
+_WRAPPERS = ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE")  # steps of the explanation, not of the query
+
 # After these errors the RDF store answers.
 _FAILURES = (
     duckdb.Error,
@@ -42,7 +44,7 @@ _FAILURES = (
     ValueError,
 )
 
-
+Step = dict[str, object]
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,9 @@ class SnapshotColumns:
         fixed = self._fixed if small is None else small
         return SMALL + self.engine.triples // SHARE if fixed is None else fixed
 
-    def answer(self, query_request: QueryRequest, small: float | None = None) -> Answer | None:
+    def answer(
+        self, query_request: QueryRequest, small: float | None = None
+    ) -> QuerySolutions | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
         it too, for its error message. *small* takes the place of the number that was given first.
         """
@@ -76,7 +80,7 @@ class SnapshotColumns:
             log.exception("columns failed; the RDF store answers")
             return None
 
-    def _answer(self, query_request: QueryRequest, small: float | None) -> Answer | None:
+    def _answer(self, query_request: QueryRequest, small: float | None) -> QuerySolutions | None:
         if self.engine.triples < min(self._least(small), SMALL):
             return None
         try:
@@ -113,13 +117,12 @@ class SnapshotColumns:
         """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
         description of the evaluation.
 
-        The description has the ``reason``, the ``algebra``, the ``estimated`` number of triples and
+        The description has the ``reason``, the ``estimated`` number of triples and
         solutions to visit, the ``sql``, its ``steps`` and the number of ``rows``.
         """
         explanation: dict[str, object] = {"engine": "store"}
         try:
             text = in_written_order(query_request.text, query_request.base)
-            explanation["algebra"] = algebra_text(parse(text, query_request.base).algebra)
             query = self.engine.compile(text, query_request.base)
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not self._is_worth(query, small):
@@ -127,7 +130,7 @@ class SnapshotColumns:
                     "reason": "the RDF store is as fast: few triples and solutions to visit"
                 }
             rows = count_rows(self.engine.answer(query), query_request.rows)
-            steps = explain_sql(self.engine.connection, query.sql)
+            steps = list(explain_sql(self.engine.connection, query.sql))
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}
         return explanation | {
@@ -167,3 +170,26 @@ def open_columns(folder: Path, small: float | None = None) -> SnapshotColumns | 
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):
         pass
     return None
+
+
+def explain_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Step]:
+    """Run *sql*; yield its steps from the last to the first, with their ``depth`` in the tree,
+    ``estimated`` and real ``rows``.
+    """
+    ((_, text),) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}").fetchall()
+    rest = [(operator, 0) for operator in reversed(json.loads(text)["operator"])]
+    while rest:
+        operator, depth = rest.pop()
+        name, about = operator["type"], operator["extra_info"]
+        if is_step := name not in _WRAPPERS:
+            estimated = str(about.get("Estimated Cardinality", ""))
+            yield {
+                "depth": depth,
+                "step": name,
+                "estimated": int(estimated) if estimated.isdecimal() else None,
+                "rows": operator.get("intermediate_rows"),
+                "table": about.get("Table"),
+                "condition": about.get("Conditions"),
+            }
+        children = operator.get("children", ())
+        rest += [(child, depth + is_step) for child in reversed(children)]
