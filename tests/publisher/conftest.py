@@ -72,14 +72,18 @@ def release_data(
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data folder of a world of few things and few terms, with a store, indexes and a
     history that are level with its journal; copy it to open it.
     """
-    data = tmp_path_factory.mktemp("small")
+    target = tmp_path_factory.mktemp("small") / "data"
+    return prebuilt(pytestconfig, "small", MAKERS, build_small, target)
+
+
+def build_small(data: Path) -> None:
+    """Write a world of few things and few terms, with a store and indexes."""
     build(data, THINGS[:8], lambda graph, _: graph in SMALL_SCHEMES)
     damaged_files.build(data, IRIS)
-    return data
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
