@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
@@ -17,7 +17,7 @@ from publisher.store.thread_priority import lower_merge_priority
 
 # triples per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
 BATCH = 1_000
-LARGE = 50_000  # consecutive additions from which a bulk load is faster
+LARGE = 50_000  # additions from which a bulk load is faster
 # triples per bulk load, and their bytes from which no more are added
 BULK, BULK_BYTES = 80_000, 24 << 20
 THREADS = 2  # concurrent bulk loads: a third faster than one
@@ -27,15 +27,24 @@ Stated = Callable[[Sequence[bytes]], Collection[int]]
 
 
 def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> bool:
-    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...``, in their order; return whether some were
-    bulk-loaded. A deleted triple stays if it is *stated* after all that is applied.
+    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` of an entry; return whether some were
+    bulk-loaded. A deleted triple stays if it is *stated* after all that is applied, so that the
+    order of rows does not matter.
     """
-    bulk = False
-    for added, group in groupby(rows, key=lambda row: row[:1] == b"A"):
-        if added:
-            bulk |= _add(store, (_triple(row) for row in group))
-        else:
-            _remove(store, group, stated)
+    deleted = list[bytes]()
+
+    def added() -> Iterator[bytes]:
+        for row in rows:
+            if row[:1] == b"A":
+                yield _triple(row)
+            else:
+                deleted.append(row)
+            if len(deleted) >= LARGE:
+                _remove(store, deleted, stated)
+                deleted.clear()
+
+    bulk = _add(store, added())
+    _remove(store, deleted, stated)
     return bulk
 
 
@@ -76,12 +85,10 @@ def load(store: Store, lines: Iterable[bytes]) -> None:
     lower_merge_priority()  # the last load may have started new threads
 
 
-def _remove(store: Store, rows: Iterator[bytes], stated: Stated) -> None:
-    while batch := list(islice(rows, BATCH)):
-        stated_places = stated(batch)
-        for quad in _quads(
-            _triple(row) for place, row in enumerate(batch) if place not in stated_places
-        ):
+def _remove(store: Store, rows: Sequence[bytes], stated: Stated) -> None:
+    if rows:
+        places = stated(rows)
+        for quad in _quads(_triple(row) for place, row in enumerate(rows) if place not in places):
             store.remove(quad)
 
 
@@ -92,10 +99,10 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad], stated:
     old = set(store.quads_for_pattern(None, None, None, graph))
     new = {quad for quad in quads if quad.graph_name == graph}
     gone = sorted(old - new, key=str)
-    stated_places = stated([f"D {quad} .\n".encode() for quad in gone])
+    places = stated([f"D {quad} .\n".encode() for quad in gone]) if gone else ()
     store.extend([Quad(*quad.triple) for quad in new - old])
     for place, quad in enumerate(gone):
-        if place not in stated_places:
+        if place not in places:
             store.remove(Quad(*quad.triple))
         store.remove(quad)
     store.extend(new - old)

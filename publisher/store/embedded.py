@@ -174,6 +174,7 @@ class EmbeddedStore:
                 self._store_checkpoint(self.checkpoint)
                 since = time.monotonic()
         self._store_checkpoint(self.checkpoint)
+        _ = self.columns.quads  # counted while the file is open
         return self.checkpoint.position != before
 
     def _read_status(self) -> None:

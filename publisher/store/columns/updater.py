@@ -57,6 +57,7 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     ) -> None:
         super().__init__(folder, reader, ColumnDatabase, BUILD_VERSION)
         self._status, self._are_published = status, are_published
+        self._counted = (-1, 0)  # a position and the number of quads there
         if not self.checkpoint:
             self.reset()
         self._fault = self._database.fault
@@ -76,7 +77,9 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     @property
     def quads(self) -> int:
         """Return the number of stored quads, without the status graph."""
-        return self._database.quads
+        if self._counted[0] != self.checkpoint:
+            self._counted = self.checkpoint, self._database.quads
+        return self._counted[1]
 
     def stated(self, rows: Sequence[bytes]) -> set[int]:
         """Return the places of those *rows* of the journal whose triple is in some graph."""
