@@ -113,8 +113,8 @@ def test_many_random_queries_have_equal_answers(
 
 
 def _equal_answers(seeds: range, folder: Path) -> int:
-    """Compare the answers to random queries, with and without a binding, to those of the store;
-    return how many were compiled.
+    """Compare the answers to random queries to those of the store, and of the quads that they can
+    match with and without a binding; return how many were compiled.
     """
     stored = random_quads(Random(seeds[0]))
     store, compiled = merged_store(stored), 0
@@ -136,15 +136,16 @@ def _equal_answers(seeds: range, folder: Path) -> int:
                     assert comparable(query, matched) == comparable(
                         query, _of_store(store, query, bindings)
                     ), (seed, query, bindings)
-                try:
-                    answer = solutions(columns.answer(columns.compile(query, None, bindings)))
-                except NotCompiled:
-                    continue
-                compiled += not bindings
+            try:
+                answer = solutions(columns.answer(columns.compile(query)))
+            except NotCompiled:
+                continue
+            compiled += 1
 
-                assert comparable(query, answer) == comparable(
-                    query, _of_store(store, query, bindings)
-                ), (seed, query, bindings)
+            assert comparable(query, answer) == comparable(query, _of_store(store, query, {})), (
+                seed,
+                query,
+            )
     return compiled
 
 
@@ -217,35 +218,6 @@ def test_pair_of_two_alternatives_is_counted_once(
         else:
             with pytest.raises(NotCompiled, match="the path"):
                 shared(*stored).compile(query)
-
-
-@each(
-    "query, is_compiled",
-    [("SELECT ?x ?s { ?s <x:q> ?x }", True), ("SELECT ?x (COUNT(*) AS ?n) { ?s <x:q> ?x } GROUP BY ?x", True),
-     ("SELECT ?x ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:q> ?x } ?t ?p ?x }", False), ("SELECT ?x ?s { ?x ^<x:q>/<x:p> ?s }", True),
-     ("SELECT ?x ?s { ?x ^<x:q> ?s FILTER(?x != <x:e>) }", False), ("SELECT ?x ?s { ?s <x:p> ?o OPTIONAL { ?s <x:q> ?x } }", False),
-     ("SELECT ?x ?s { ?s <x:p> ?o FILTER(!BOUND(?x)) }", False), ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?x } }", False),
-     ("SELECT ?x ?s { ?s <x:q> ?x { SELECT ?s { ?s <x:q> ?x } } }", False), ("SELECT ?x ?s { VALUES ?x { <x:e> } ?s <x:q> ?x }", False),
-     ("SELECT ?x ?s { ?s <x:p> ?o BIND(<x:g> AS ?x) }", False), ("SELECT ?x ?s { GRAPH ?x { ?s <x:p> ?o } }", False)],
-)  # fmt: skip
-def test_binding_replaces_a_variable_that_every_solution_has(
-    query: str, is_compiled: bool, shared: Shared
-) -> None:
-    edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
-    stored = [
-        Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0])
-        for s, p, o in edges
-    ]
-    bindings, columns = {"x": "<x:f>"}, shared(*stored)
-    if is_compiled:
-        answer = solutions(columns.answer(columns.compile(query, None, bindings)))
-
-        assert comparable(query, answer) == comparable(
-            query, _of_store(merged_store(stored), query, bindings)
-        )
-    else:
-        with pytest.raises(NotCompiled):
-            columns.compile(query, None, bindings)
 
 
 @each(
@@ -460,8 +432,8 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
      ("SELECT ?o { GRAPH ?g { ?s ?p ?o FILTER(?o = ?g) } }", "used within it"),
      ("SELECT ?s { ?s ?p ?o FILTER(?o = 1.5e0) }", "the literal"),
      ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
-     ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s ?p [] }", "blank nodes or paths"),
-     ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s <x:p>/<x:q> ?o }", "blank nodes or paths"), ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
+     ("SELECT (COUNT(DISTINCT *) AS ?n) { ?s ?p ?o }", "COUNT"),
+     ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
      ("SELECT (?o + 1 AS ?x) { ?s ?p ?o }", "AdditiveExpression"), ("SELECT (LCASE(?o) AS ?x) { ?s ?p ?o }", "several kinds"),
      ("SELECT (IF(?o = 1, ?o, ?s) AS ?x) { ?s ?p ?o }", "several kinds"), ("SELECT (STRAFTER(?o, 'a') AS ?x) { ?s ?p ?o }", "a language"),
      ("SELECT (STRBEFORE(STR(?o), 'a'@en) AS ?x) { ?s ?p ?o }", "another constant"),

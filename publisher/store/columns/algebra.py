@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from rdflib.paths import Path
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import BNode, Variable
+from rdflib.term import Variable
 
 from publisher.store.columns.operands import EXISTS
 from publisher.store.columns.relations import NotCompiled
@@ -56,15 +55,6 @@ def all_variables(node: object) -> Iterator[str]:
     elif isinstance(node, list | tuple | set):
         for part in node:
             yield from all_variables(part)
-
-
-def has_unnamed_nodes(node: object) -> bool:
-    """Return whether *node* has a blank node or a path, which match nodes that no variable names."""
-    if isinstance(node, Mapping):
-        return any(has_unnamed_nodes(value) for key, value in node.items() if key != "_vars")
-    if isinstance(node, list | tuple):
-        return any(map(has_unnamed_nodes, node))
-    return isinstance(node, BNode | Path)
 
 
 def conjunction(expression: object) -> list[CompValue]:

@@ -6,7 +6,7 @@ depends on a value, the SQL query fails by ``error()`` when it reads such a valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
@@ -16,7 +16,6 @@ from rdflib.term import Literal, URIRef, Variable
 from publisher.store.columns.algebra import (
     all_variables,
     existences_of,
-    has_unnamed_nodes,
     modifiers_of,
 )
 from publisher.store.columns.expressions import Expressions
@@ -38,7 +37,7 @@ from publisher.store.columns.relations import (
     with_unbound,
 )
 from publisher.store.columns.result_cells import cells
-from publisher.store.columns.terms import TermKind, TermRow
+from publisher.store.columns.terms import TermKind
 
 # patterns in EXISTS that the parser has translated to the algebra
 _TRANSLATED = ("BGP", "Join", "Filter", "Union")
@@ -61,42 +60,26 @@ class CompiledQuery:
     constants: Mapping[int, str]
 
 
-def compile_query(
-    parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None
-) -> CompiledQuery:
-    """Compile a query for data with *statistics*, in which *bindings* replace variables. Raises
-    NotCompiled.
-
-    The RDF store begins with one solution that has the bindings. That is the same where each of
-    these variables is bound by a triple pattern in every solution, and is used nowhere else: other
-    queries are not compiled.
-    """
+def compile_query(parsed: ParsedQuery, statistics: Statistics) -> CompiledQuery:
+    """Compile a query for data with *statistics*. Raises NotCompiled."""
     if parsed.algebra.name != "SelectQuery" or parsed.algebra.datasetClause:
         raise NotCompiled("another form than SELECT, or FROM")
-    return _Compiler(statistics, bindings or {}).query(parsed)
+    return _Compiler(statistics).query(parsed)
 
 
 class _Compiler:
     """Compiles one query."""
 
-    def __init__(self, statistics: Statistics, bindings: Mapping[str, TermRow]) -> None:
-        self._names, self._bindings = Names(), bindings
-        numbers = {name: row.id for name, row in bindings.items()}
-        self._patterns = Patterns(self._names, statistics, numbers)
-        self._constants = {row.id: row.text for row in bindings.values()}
+    def __init__(self, statistics: Statistics) -> None:
+        self._names = Names()
+        self._patterns = Patterns(self._names, statistics)
+        self._constants: dict[int, str] = {}  # terms that a solution may have, in the data or not
         self._is_blocking = False
-        # what is grouped by, by the variable that stands for it after the grouping
-        self._keys: dict[str, str] = {}
         self._depth = 0
 
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
-        if not self._bindings.keys().isdisjoint(_hidden_variables(parsed.algebra)):
-            raise NotCompiled("a bound variable that is not in triple patterns alone")
         relation = self._select(parsed.algebra.p)
-        unbound = VariableColumn(nullable=True)
-        if any(relation.columns.get(name, unbound).nullable for name in self._bindings):
-            raise NotCompiled("a bound variable that is not in every solution")
         sql = f"SELECT {cells(self._names, relation, parsed.variables)} FROM ({relation.sql}) q"
         return CompiledQuery(
             sql, parsed.variables, self._patterns.cost, self._is_blocking, self._constants
@@ -158,7 +141,10 @@ class _Compiler:
             case "Graph":
                 return self._graph(node, graph)
             case "Extend":
-                return self._extend(self.pattern(node.p, graph), node, graph)
+                relation, variable = self.pattern(node.p, graph), str(node.var)
+                if variable in relation.columns:
+                    raise NotCompiled(f"?{variable} is bound twice")
+                return self._bound(relation, variable, node.expr, graph)
             case "values":
                 return self._values(node)
             case "ToMultiSet" if node.p and not isinstance(graph, str):
@@ -250,16 +236,6 @@ class _Compiler:
             right = with_properties(self._names, right, sorted(own))
         return f"({negation}EXISTS (SELECT 1 FROM ({right.sql}) r WHERE {condition}))"
 
-    def _extend(
-        self, relation: SolutionTable, node: CompValue, graph: int | str | None
-    ) -> SolutionTable:
-        variable = str(node.var)
-        if variable in relation.columns or (
-            variable in self._bindings and self._keys.get(str(node.expr)) != variable
-        ):
-            raise NotCompiled(f"?{variable} is bound twice")
-        return self._bound(relation, variable, node.expr, graph)
-
     def _bound(
         self, relation: SolutionTable, variable: str, expression: object, graph: int | str | None
     ) -> SolutionTable:
@@ -286,11 +262,7 @@ class _Compiler:
             type_, sql = ColumnType.TERM, value.id
         else:
             raise NotCompiled("a computed term that may be of several kinds")
-        read = "".join(f"{self._names[item]}, " for item in relation.columns)
-        return SolutionTable(
-            f"SELECT {read}{sql} AS {self._names[variable]} FROM ({full.sql}) l",
-            {**relation.columns, variable: VariableColumn(type_, True)},
-        )
+        return with_column(self._names, full, variable, VariableColumn(type_, True), sql)
 
     def _cell(self, term: object) -> str:
         """Return the number of a constant as SQL, NULL for UNDEF."""
@@ -320,11 +292,6 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
-        if any(item.distinct and item.vars == "*" for item in node.A) and has_unnamed_nodes(
-            group.p
-        ):
-            # the RDF store counts them as variables
-            raise NotCompiled("COUNT(DISTINCT *) with blank nodes or paths")
         relation = with_unbound(self._names, self.pattern(group.p, graph), keys)
         operands = []
         for item in node.A:
@@ -353,13 +320,11 @@ class _Compiler:
         self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]
     ) -> tuple[VariableColumn, str]:
         if operand == "*":
-            names = [self._names[name] for name in relation.columns if not name.startswith(" ")]
-            solution = f"({', '.join(names)})" if names else "1"
-            counted = f"DISTINCT {solution}" if expression.distinct else "*"
-            return VariableColumn(ColumnType.INTEGER), f"count({counted})"
+            if expression.distinct:
+                raise NotCompiled("COUNT(DISTINCT *)")
+            return VariableColumn(ColumnType.INTEGER), "count(*)"
         column, name = relation.columns[operand], self._names[operand]
         if expression.name == "Aggregate_Sample" and operand in keys:
-            self._keys[str(expression.res)] = operand
             return column, name
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
 
@@ -380,19 +345,3 @@ def _is_first_of_variables(expression: object) -> bool:
         and expression.name == "Builtin_COALESCE"
         and all(isinstance(part, Variable) for part in expression.arg)
     )
-
-
-def _hidden_variables(node: CompValue) -> Iterator[str]:
-    """Yield the variables in expressions, in VALUES and in subqueries of a pattern, and of graphs:
-    the RDF store may not see a binding of them.
-    """
-    if node.name in ("ToMultiSet", "values"):
-        yield from all_variables(node)
-    elif node.name in ("Filter", "LeftJoin", "Extend"):
-        yield from variables_of(node.expr)
-        yield from all_variables([part.graph for part in existences_of(node.expr)])
-    elif node.name == "Graph":
-        yield from all_variables(node.term)
-    for part in (node.get(name) for name in ("p", "p1", "p2")):
-        if isinstance(part, CompValue):
-            yield from _hidden_variables(part)

@@ -20,15 +20,12 @@ from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.query_parser import ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.terms import TERM_TEXT, TermKind, TermRow, term_row
-from publisher.store.workers.reader import parse_term
+from publisher.store.columns.terms import TERM_TEXT
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
 CACHED_TERMS = 10_000  # common terms whose texts are cached
 CACHED = 500  # queries whose SQL is cached
-
-_Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and bindings
 
 
 class ColumnEngine:
@@ -57,7 +54,7 @@ class ColumnEngine:
         self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         self._objects: dict[tuple[int, int], int] = {}
         self._texts: dict[int, str] = {}  # of common terms
-        self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
+        self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
 
     @property
     def version(self) -> str:
@@ -86,24 +83,15 @@ class ColumnEngine:
             ((self._objects[key],),) = self.connection.execute(query, [predicate, value]).fetchall()
         return self._objects[key]
 
-    def compile(
-        self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None
-    ) -> CompiledQuery:
-        """Compile a query; *bindings* are N-Triples terms by variable. Raises NotCompiled, and
-        SyntaxError if the RDF store rejects it.
-        """
-        key = (text, base, tuple(sorted((bindings or {}).items())))
-        compiled = self._compiled.get(key)
+    def compile(self, text: str, base: str | None = None) -> CompiledQuery:
+        """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
+        compiled = self._compiled.get((text, base))
         if compiled is None:
             try:
-                compiled = compile_query(
-                    _in_order_of_store(parse(text, base), text, base),
-                    self,
-                    {name: _bound(term) for name, term in key[2]},
-                )
+                compiled = compile_query(_in_order_of_store(parse(text, base), text, base), self)
             except NotCompiled as error:
                 compiled = str(error)
-            self._compiled[key] = compiled
+            self._compiled[text, base] = compiled
         if isinstance(compiled, str):
             raise NotCompiled(compiled)
         return compiled
@@ -226,10 +214,3 @@ def _in_order_of_store(query: ParsedQuery, text: str, base: str | None) -> Parse
         if {*variables} == {*query.variables}:
             return query._replace(variables=variables)
     raise NotCompiled("another form than SELECT, or the parsers disagree")
-
-
-def _bound(text: str) -> TermRow:
-    row = term_row(parse_term(text))
-    if row.kind is TermKind.OTHER:
-        raise NotCompiled(f"the literal {text}")
-    return row

@@ -18,7 +18,6 @@ from publisher.store.columns.relations import (
     SolutionTable,
     VariableColumn,
 )
-from publisher.store.columns.terms import TermRow
 
 Triple = tuple[object, object, object]
 _TRIPLES_OF_A_SUBJECT = 20
@@ -98,15 +97,11 @@ class _Pattern:
 
 
 class Patterns:
-    """Compiles basic graph patterns by *statistics*; *bindings* are the numbers of the terms that
-    replace variables.
-    """
+    """Compiles basic graph patterns by *statistics*."""
 
-    def __init__(self, names: Names, statistics: Statistics, bindings: Mapping[str, int]) -> None:
-        self._names, self._statistics, self._bindings = names, statistics, bindings
+    def __init__(self, names: Names, statistics: Statistics) -> None:
+        self._names, self._statistics = names, statistics
         self._fresh = 0
-        # terms that a solution may have although they are not in the data
-        self.constants: dict[int, TermRow] = {}
         self.has_named = False  # whether only the columns have what is asked for
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self._solutions = 1.0  # about how many solutions the last pattern has
@@ -122,7 +117,6 @@ class Patterns:
             self._solutions = self._before[1]
             return EMPTY_SOLUTION
         patterns = [item for triple in triples for item in self._patterns(triple, graph)]
-        bound = [name for name in self._bindings if any(Variable(name) in item for item in triples)]
         outer, solutions = self._before
         seen = set(outer)
         for pattern in _in_order(patterns, outer):
@@ -130,7 +124,7 @@ class Patterns:
             self.cost += solutions
             seen |= pattern.variables()
         self._solutions = solutions
-        return self._joined(list(_in_order(patterns)), bound)
+        return self._joined(list(_in_order(patterns)))
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:
@@ -210,16 +204,11 @@ class Patterns:
     def _ends(
         self, terms: Mapping[str, int | str], graph: int | str | None
     ) -> tuple[dict[str, int | str], str]:
-        """Return *terms*, with the graph and bound variables, and the table to read."""
-        source, results = "triples", dict(terms)
-        if graph is not None:
-            results["g"] = graph
-            self.has_named = True
-            source = "quads" if isinstance(graph, int) else "named_quads"
-        return {
-            column: self._bindings.get(term, term) if isinstance(term, str) else term
-            for column, term in results.items()
-        }, source
+        """Return *terms* with the graph, and the table to read."""
+        if graph is None:
+            return dict(terms), "triples"
+        self.has_named = True
+        return {**terms, "g": graph}, "quads" if isinstance(graph, int) else "named_quads"
 
     def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
         terms, source = self._ends(dict(zip("spo", map(_term, triple), strict=True)), graph)
@@ -245,10 +234,8 @@ class Patterns:
         triples = self._statistics.triples
         return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
 
-    def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str]) -> SolutionTable:
-        """Return the join of *patterns* in their order. Its columns are the variables, and those in
-        *bound*.
-        """
+    def _joined(self, patterns: Sequence[_Pattern]) -> SolutionTable:
+        """Return the join of *patterns* in their order. Its columns are the variables."""
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
@@ -268,7 +255,6 @@ class Patterns:
             else:
                 first = condition
         visible = {term: place for term, place in places.items() if not term.startswith(" ")}
-        visible |= {term: f"{self._bindings[term]}::UBIGINT" for term in bound}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
         # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1
         # JOIN p0 ON ... ON ...

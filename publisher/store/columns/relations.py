@@ -187,4 +187,6 @@ def with_column(
     """Return *relation* with one more column, whose value is *sql*, without the properties of terms."""
     read = "".join(f"{names[item]}, " for item in relation.columns)
     columns = {**relation.columns, variable: column}
-    return SolutionTable(f"SELECT {read}{sql} AS {names[variable]} FROM ({relation.sql})", columns)
+    return SolutionTable(
+        f"SELECT {read}{sql} AS {names[variable]} FROM ({relation.sql}) l", columns
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -30,8 +29,6 @@ SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as
 # one
 SHARE = 1_000
 
-_WRAPPERS = ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE")  # steps of the explanation, not of the query
-
 # After these errors the RDF store answers.
 _FAILURES = (
     duckdb.Error,
@@ -44,7 +41,6 @@ _FAILURES = (
     ValueError,
 )
 
-Step = dict[str, object]
 log = logging.getLogger(__name__)
 
 
@@ -81,11 +77,11 @@ class SnapshotColumns:
             return None
 
     def _answer(self, query_request: QueryRequest, small: float | None) -> QuerySolutions | None:
-        if self.engine.triples < min(self._least(small), SMALL):
-            return None
+        if query_request.bindings or self.engine.triples < min(self._least(small), SMALL):
+            return None  # one thing has few solutions
         try:
             text = in_written_order(query_request.text, query_request.base)
-            query = self.engine.compile(text, query_request.base, query_request.bindings)
+            query = self.engine.compile(text, query_request.base)
             if self._is_worth(query, small):
                 return self.engine.answer(query, query_request.rows)
         except (NotCompiled, SyntaxError):
@@ -130,14 +126,15 @@ class SnapshotColumns:
                     "reason": "the RDF store is as fast: few triples and solutions to visit"
                 }
             rows = count_rows(self.engine.answer(query), query_request.rows)
-            steps = list(explain_sql(self.engine.connection, query.sql))
+            plan = f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}"
+            ((_, steps),) = self.engine.connection.execute(plan).fetchall()
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}
         return explanation | {
             "engine": "columns",
             "reason": "compiled",
             "rows": rows,
-            "steps": steps,
+            "steps": json.loads(steps)["operator"],
         }
 
     def close(self) -> None:
@@ -170,26 +167,3 @@ def open_columns(folder: Path, small: float | None = None) -> SnapshotColumns | 
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):
         pass
     return None
-
-
-def explain_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Step]:
-    """Run *sql*; yield its steps from the last to the first, with their ``depth`` in the tree,
-    ``estimated`` and real ``rows``.
-    """
-    ((_, text),) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}").fetchall()
-    rest = [(operator, 0) for operator in reversed(json.loads(text)["operator"])]
-    while rest:
-        operator, depth = rest.pop()
-        name, about = operator["type"], operator["extra_info"]
-        if is_step := name not in _WRAPPERS:
-            estimated = str(about.get("Estimated Cardinality", ""))
-            yield {
-                "depth": depth,
-                "step": name,
-                "estimated": int(estimated) if estimated.isdecimal() else None,
-                "rows": operator.get("intermediate_rows"),
-                "table": about.get("Table"),
-                "condition": about.get("Conditions"),
-            }
-        children = operator.get("children", ())
-        rest += [(child, depth + is_step) for child in reversed(children)]

@@ -35,7 +35,7 @@ _BLOCKING = re.compile(
     r"\b(?:COUNT|SUM|MIN|MAX|AVG|SAMPLE|GROUP_CONCAT|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE
 )
 _FIRST_QUERY = 'SELECT (COUNT(?s) AS ?n) { ?s <x:p> ?o FILTER(?o != "") } GROUP BY ?o ORDER BY ?n'
-_GRAPH_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)
+_OTHER_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)  # which is not compiled
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
 # a group whose first subject is an IRI
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
@@ -121,12 +121,12 @@ def may_compile(request: QueryRequest) -> bool:
     is_plain = (
         request.default_graphs is None and request.named_graphs is None and request.release is None
     )
-    form = request.graph if _GRAPH_FORM.search(request.text) else request.table
-    is_short = len(request.text) <= _MAX_LENGTH
     return (
         is_plain
-        and form is not None
-        and is_short
+        and not request.bindings  # what is bound has few solutions
+        and request.table is not None
+        and len(request.text) <= _MAX_LENGTH
+        and _OTHER_FORM.search(request.text) is None
         and _BLOCKING.search(request.text) is not None
         and not is_point_query(request.text)
     )
