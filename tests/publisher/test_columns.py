@@ -428,6 +428,7 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
      ("SELECT ?s { GRAPH ?g { ?s <x:p>+ ?o } }", "the path"), ("SELECT ?s { ?s ?p ?o MINUS { ?s <x:q> ?o } }", "Minus"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s OFFSET 5", "LIMIT or OFFSET"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 5", "LIMIT or OFFSET"),
+     ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s HAVING (?o = 1)", "neither grouped nor aggregated"),
      ("SELECT ?o { VALUES ?s { } ?s <x:p> ?o }", "ToMultiSet"), ("SELECT ?s { ?s ?p ?o FILTER(?o > 1.5) }", "a decimal"),
      ("SELECT ?o { GRAPH ?g { ?s ?p ?o FILTER(?o = ?g) } }", "used within it"),
      ("SELECT ?s { ?s ?p ?o FILTER(?o = 1.5e0) }", "the literal"),
@@ -578,7 +579,7 @@ def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:
 
 @each(
     "query",
-    ["SELECT ?s { ?s ?p 10.5 }", "SELECT ?o { VALUES ?o { 3.0 4.0 } ?s ?p ?o }", "SELECT ?o (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?o"],
+    ["SELECT ?s { ?s ?p 10.5 }", "SELECT ?o { VALUES ?o { 0.5 4.5 } ?s ?p ?o }", "SELECT ?o (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?o"],
 )  # fmt: skip
 def test_decimals_are_the_terms_of_the_store(query: str, shared: Shared) -> None:
     amounts = [typed(text, "decimal") for text in ("0.5", "-2.25", "10.50", "3", "99999999999.75")]

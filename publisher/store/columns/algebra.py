@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
 from publisher.store.columns.operands import EXISTS
 from publisher.store.columns.relations import NotCompiled
+
+# patterns in EXISTS that the parser has translated to the algebra
+_TRANSLATED = ("BGP", "Join", "Filter", "Union")
 
 
 class Modifiers(NamedTuple):
@@ -76,3 +80,13 @@ def existences_of(expression: object) -> Iterator[CompValue]:
     elif isinstance(expression, list | tuple):
         for part in expression:
             yield from existences_of(part)
+
+
+def pattern_of(existence: CompValue) -> CompValue:
+    """Return the algebra of the pattern in EXISTS or NOT EXISTS."""
+    inner: CompValue = existence.graph
+    if inner.name in _TRANSLATED:
+        return inner
+    # The parser has not read the paths of one outside WHERE: in a projection, or in HAVING.
+    translated: CompValue = translateGroupGraphPattern(traverse(inner, visitPost=translatePath))
+    return translated

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
@@ -17,6 +16,7 @@ from publisher.store.columns.algebra import (
     all_variables,
     existences_of,
     modifiers_of,
+    pattern_of,
 )
 from publisher.store.columns.expressions import Expressions
 from publisher.store.columns.operands import Condition, constant, variables_of
@@ -39,8 +39,6 @@ from publisher.store.columns.relations import (
 from publisher.store.columns.result_cells import cells
 from publisher.store.columns.terms import TermKind
 
-# patterns in EXISTS that the parser has translated to the algebra
-_TRANSLATED = ("BGP", "Join", "Filter", "Union")
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
 
@@ -326,15 +324,14 @@ class _Compiler:
         column, name = relation.columns[operand], self._names[operand]
         if expression.name == "Aggregate_Sample" and operand in keys:
             return column, name
+        if "distinct" not in expression:  # it is the parser that takes a sample
+            raise NotCompiled("a variable that is neither grouped nor aggregated")
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
 
 
 def _inside(expression: CompValue) -> tuple[CompValue, object]:
     """Return the pattern in EXISTS and its filter, None if there is none."""
-    inner = expression.graph
-    if inner.name not in _TRANSLATED:
-        # The parser has not read the paths of one outside WHERE: in a projection, or in HAVING.
-        inner = translateGroupGraphPattern(traverse(inner, visitPost=translatePath))
+    inner = pattern_of(expression)
     return (inner.p, inner.expr) if inner.name == "Filter" else (inner, None)
 
 

@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, SequencePath
-from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
-from publisher.store.columns.algebra import conjunction, existences_of
+from publisher.store.columns.algebra import conjunction, existences_of, pattern_of
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.operands import constant
-from publisher.store.columns.patterns import QueryGraphs
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
 
@@ -28,16 +26,32 @@ MAX_QUADS = 400_000  # that a query may read
 _TRIPLES_OF_A_NODE = 20  # about
 # terms that are looked for by following links, and links of a node that are followed in each direction
 _MAX_NEAR = 500
-_TRANSLATED = (
-    "BGP",
-    "Join",
-    "Filter",
-    "Union",
-)  # patterns in EXISTS that the parser has translated
 
 # the numbers of all terms that a variable can have, by its name
 Values = Mapping[str, Collection[int]]
 Graph = int | str | None  # a number, the name of a variable, None for the default graph
+
+
+class QueryGraphs(NamedTuple):
+    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a
+    query with FROM or FROM NAMED.
+    """
+
+    default: tuple[int, ...]
+    named: tuple[int, ...]
+
+    def default_source(self) -> str:
+        """Return the triples of the default graph as an SQL table."""
+        columns = "DISTINCT s, p, o" if len(self.default) > 1 else "s, p, o"
+        return f"(SELECT {columns} FROM quads WHERE {_is_one_of(self.default)})"
+
+    def named_source(self) -> str:
+        """Return the quads of the named graphs as an SQL table."""
+        return f"(SELECT * FROM quads WHERE {_is_one_of(self.named)})"
+
+
+def _is_one_of(graphs: Collection[int]) -> str:
+    return f"g IN ({', '.join(f'{graph}::UBIGINT' for graph in graphs)})" if graphs else "false"
 
 
 class _Step(NamedTuple):
@@ -181,10 +195,7 @@ class MatchingQuads:
 
     def _existences(self, expression: object, graph: Graph, known: Values) -> None:
         for part in existences_of(expression):
-            inner = part.graph
-            if inner.name not in _TRANSLATED:
-                inner = translateGroupGraphPattern(traverse(inner, visitPost=translatePath))
-            self._pattern(inner, graph, known)
+            self._pattern(pattern_of(part), graph, known)
 
     def _triples(self, triples: Sequence[Sequence[object]], graph: Graph, known: Values) -> Values:
         """Read the quads of a basic graph pattern, about the fewest first."""

@@ -14,14 +14,13 @@ from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.terms import TermKind, TermRow, stored_rows, term_row
+from publisher.store.columns.terms import TermKind, TermRow, term_row
 from vocab.terms import XSD
 
 EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
-_DECIMAL = URIRef(f"{XSD}decimal")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _FRACTION_DIGITS = 18
 STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
@@ -83,13 +82,7 @@ def constant(term: object) -> TermRow:
         return term_row(Literal(text, language=term.language.lower()))
     if term.datatype == _DATE_TIME:
         text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
-    literal = (
-        Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text)
-    )
-    if term.datatype == _DECIMAL:
-        (row,) = stored_rows([str(literal).encode()])
-    else:
-        row = term_row(literal)
+    row = term_row(Literal(text, datatype=NamedNode(str(term.datatype or f"{XSD}string"))))
     if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {row.text}")
     return row

@@ -48,28 +48,6 @@ class Statistics(Protocol):
         """Count the triples of *predicate* with the object *value*."""
 
 
-class QueryGraphs(NamedTuple):
-    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a
-    query with FROM or FROM NAMED.
-    """
-
-    default: tuple[int, ...]
-    named: tuple[int, ...]
-
-    def default_source(self) -> str:
-        """Return the triples of the default graph as an SQL table."""
-        columns = "DISTINCT s, p, o" if len(self.default) > 1 else "s, p, o"
-        return f"(SELECT {columns} FROM quads WHERE {_is_one_of(self.default)})"
-
-    def named_source(self) -> str:
-        """Return the quads of the named graphs as an SQL table."""
-        return f"(SELECT * FROM quads WHERE {_is_one_of(self.named)})"
-
-
-def _is_one_of(graphs: Collection[int]) -> str:
-    return f"g IN ({', '.join(f'{graph}::UBIGINT' for graph in graphs)})" if graphs else "false"
-
-
 @dataclass(frozen=True, slots=True)
 class _Pattern:
     """A triple pattern on the table *source*.

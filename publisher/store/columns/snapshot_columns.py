@@ -14,8 +14,7 @@ from publisher.projections.position import read_position
 from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.engine import MEMORY, ColumnEngine
-from publisher.store.columns.matching_quads import MatchingQuads
-from publisher.store.columns.patterns import QueryGraphs
+from publisher.store.columns.matching_quads import MatchingQuads, QueryGraphs
 from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import term_id
