@@ -175,7 +175,7 @@ class GoldenSite:
         """Harvest what was submitted to *source*, and wait until it is published."""
         run_harvest(self.data, source, self.clock.now, httpx.MockTransport(partial(reply, 0)))
         with httpx.Client(transport=self.transport, base_url=PUBLIC) as client:
-            wait_until(partial(is_level, client), f"{source} to be published")
+            wait_until(partial(is_level, client), f"{source} to be published", pause=0.3)
 
     def messages(self) -> str:
         """Return the mails that wait, the newest first."""
