@@ -7,6 +7,7 @@ the values that its variables have in the patterns that must match with it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -120,23 +121,34 @@ class MatchingQuads:
         return store
 
     def _read_near_texts(self, numbers: set[int]) -> None:
-        """Read the texts of *numbers* that links in the merge lead to, from and to the constants and
-        on from there.
+        """Read the texts of *numbers* that links in the merge lead to, from the constants on: a record
+        leads to its thing, this to its parts, and what classifies the thing leads to it.
         """
         if self._merge is None or len(numbers) > _MAX_NEAR:
             return
         subjects = {s for _, s, _, _ in self._quads}
-        nodes = [NamedNode(text[1:-1]) for text in self._texts.values() if text[:1] == "<"]
-        links = [self._merge.quads_for_pattern(None, None, node) for node in nodes]
-        links += [self._merge.quads_for_pattern(node, None, None) for node in nodes]
-        while links and not numbers <= self._texts.keys():
-            for quad in islice(links.pop(), _MAX_NEAR):
-                for term in quad.triple:
-                    number = term_id(text := str(term))
-                    if number not in self._texts and number in numbers:
-                        self._texts[number] = text
-                        if number in subjects:
-                            links.append(self._merge.quads_for_pattern(term, None, None))
+        constants = [text for text in self._texts.values() if text[:1] == "<"]
+        nodes = deque((NamedNode(text[1:-1]), 0) for text in constants)
+        while nodes and not numbers <= self._texts.keys():
+            node, distance = nodes.popleft()
+            patterns = [(node, None, None), (None, None, node)][: 2 if distance < 2 else 1]
+            for pattern in patterns:
+                for quad in islice(self._merge.quads_for_pattern(*pattern), _MAX_NEAR):
+                    near = quad.object if pattern[0] else quad.subject
+                    is_new = self._add_text(near, numbers)
+                    self._add_text(quad.predicate, numbers)
+                    # what leads to a constant, such as its source, may lead to thousands more
+                    is_far = pattern[0] is None and distance == 0
+                    if is_new and not is_far and term_id(str(near)) in subjects:
+                        nodes.append((near, distance + 1))
+
+    def _add_text(self, term: object, numbers: set[int]) -> bool:
+        """Add the text of *term* if it has one of *numbers*; return whether it was not there."""
+        number = term_id(text := str(term))
+        is_new = number in numbers and number not in self._texts
+        if is_new:
+            self._texts[number] = text
+        return is_new
 
     def _pattern(self, node: CompValue, graph: Graph, known: Values) -> Values:
         """Read what *node* can match in *graph*, where the variables of a solution that counts have

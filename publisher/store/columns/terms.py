@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from datetime import date
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
@@ -96,6 +97,7 @@ def digest(text: bytes) -> bytes:
     return value[:7] + _BYTES[area | crc32(family) & 0x3F] + value[8:]
 
 
+@lru_cache(20_000)
 def term_id(text: str) -> int:
     """Return the number of the term whose N-Triples form is *text*."""
     return int.from_bytes(digest(text.encode())[:8], "little")
