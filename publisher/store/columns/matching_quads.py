@@ -138,8 +138,8 @@ class MatchingQuads:
                     is_new = self._add_text(near, numbers)
                     self._add_text(quad.predicate, numbers)
                     # what leads to a constant, such as its source, may lead to thousands more
-                    is_far = pattern[0] is None and distance == 0
-                    if is_new and not is_far and term_id(str(near)) in subjects:
+                    is_near = is_new and (pattern[0] is not None or distance > 0)
+                    if is_near and isinstance(near, NamedNode) and term_id(str(near)) in subjects:
                         nodes.append((near, distance + 1))
 
     def _add_text(self, term: object, numbers: set[int]) -> bool:
