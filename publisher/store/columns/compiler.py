@@ -19,7 +19,7 @@ from publisher.store.columns.algebra import (
     pattern_of,
 )
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, constant, variables_of
+from publisher.store.columns.operands import Condition, constant, decimal_text, variables_of
 from publisher.store.columns.ordering import aggregated, ordered_solutions
 from publisher.store.columns.patterns import Patterns, Statistics
 from publisher.store.columns.query_parser import ParsedQuery
@@ -30,16 +30,29 @@ from publisher.store.columns.relations import (
     SolutionTable,
     VariableColumn,
     compatible,
+    fallback,
     join,
     union,
     with_column,
     with_properties,
     with_unbound,
 )
-from publisher.store.columns.result_cells import cells
-from publisher.store.columns.terms import TermKind
+from publisher.store.columns.terms import TermKind, text_sql
+from vocab.terms import XSD
 
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
+_ESCAPES = (  # of N-Triples, by the SQL of the character
+    ("'\\'", "\\\\"),
+    ("'\"'", '\\"'),
+    ("chr(10)", "\\n"),
+    ("chr(13)", "\\r"),
+    ("chr(9)", "\\t"),
+)
+_TYPED = {
+    ColumnType.INTEGER: f"{XSD}integer",
+    ColumnType.DECIMAL: f"{XSD}decimal",
+    ColumnType.BOOLEAN: f"{XSD}boolean",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class _Compiler:
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
         relation = self._select(parsed.algebra.p)
-        sql = f"SELECT {cells(self._names, relation, parsed.variables)} FROM ({relation.sql}) q"
+        sql = f"SELECT {_cells(self._names, relation, parsed.variables)} FROM ({relation.sql}) q"
         return CompiledQuery(
             sql, parsed.variables, self._patterns.cost, self._is_blocking, self._constants
         )
@@ -342,3 +355,32 @@ def _is_first_of_variables(expression: object) -> bool:
         and expression.name == "Builtin_COALESCE"
         and all(isinstance(part, Variable) for part in expression.arg)
     )
+
+
+def _cells(names: Names, relation: SolutionTable, variables: tuple[str, ...]) -> str:
+    """Return the values of *variables* as SQL: texts in the form of N-Triples, or the numbers of
+    terms whose properties *relation* does not have.
+    """
+    columns: list[str] = []
+    for variable in variables:
+        type_, name = relation.columns[variable].type, f"q.{names[variable]}"
+        if variable in relation.described:
+            cell = f"CASE WHEN {name} IS NOT NULL THEN {text_sql(f'{name}_')} END"
+        elif type_ is ColumnType.STRING:
+            cell = _quoted(name)
+        elif type_ is ColumnType.TERM:
+            cell = name
+        else:
+            lexical = decimal_text(name) if type_ is ColumnType.DECIMAL else name
+            cell = f"'\"' || {lexical} || '\"^^<{_TYPED[type_]}>'"
+        columns.append(f"{cell} AS c{len(columns)}")
+    return ", ".join(columns) or "'' AS c0"
+
+
+def _quoted(text: str) -> str:
+    """Return a string in the form of N-Triples as SQL; one with control characters ends the query."""
+    control = f"regexp_matches({text}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
+    escaped = text
+    for character, escape in _ESCAPES:
+        escaped = f"replace({escaped}, {character}, '{escape}')"
+    return fallback(control, f"'\"' || {escaped} || '\"'")

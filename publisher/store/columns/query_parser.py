@@ -13,7 +13,7 @@ from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
-from pyparsing import ParseException, ParserElement
+from pyparsing import ParserElement
 from rdflib.paths import Path
 from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
@@ -130,12 +130,10 @@ def _parsed(shape: str, base: str | None) -> CompValue | str:
         algebra: CompValue = translateQuery(
             _GRAMMAR.parse_string(shape, parse_all=True), base=base
         ).algebra
-    except ParseException as error:
-        return f"not a query for the parser: {error}"
+    except MemoryError:
+        raise
     except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
-        if isinstance(error, MemoryError):
-            raise
-        return f"the parser rejects it: {error}"
+        return f"not a query for the parser: {error}"
     return algebra
 
 
