@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import followers
@@ -47,7 +50,7 @@ from publisher.projections import statement_source
 from publisher.projections.journal_reader import JournalReader
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase
-from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.engine import ColumnEngine, _Lines
 from publisher.store.columns.expressions import _OF_ONE, _SEARCHES
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import SnapshotColumns
@@ -998,6 +1001,21 @@ def test_answer_is_alike_in_however_many_parts_it_is_fetched(
             assert _answer(columns, query) == _in_order(
                 query, solutions(merged_store(stored).query(query))
             )
+
+
+def test_a_part_of_an_answer_is_read_without_a_copy_of_the_rest() -> None:
+    engine: Any = SimpleNamespace(lines=lambda query, start: "x" * 5_000_000 + "\n")
+    query: Any = SimpleNamespace(variables=("s",))
+    answer = _Lines(engine, query, 1)
+    beginning = answer.read(10)
+    tracemalloc.start()
+
+    parts = [answer.read(1_000) for _ in range(9)]
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (beginning, {*parts}) == (b"?s\n" + b"x" * 7, {b"x" * 1_000})
+    assert peak < 100_000
 
 
 def test_texts_of_common_terms_alone_are_cached(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ class _Lines(io.RawIOBase):
 
     def __init__(self, engine: ColumnEngine, query: CompiledQuery, rows: int) -> None:
         self._engine, self._query, self._rows, self._place = engine, query, rows, 0
-        self._data = "\t".join(f"?{name}" for name in query.variables).encode() + b"\n"
+        self._part = io.BytesIO("\t".join(f"?{name}" for name in query.variables).encode() + b"\n")
 
     def readable(self) -> bool:
         """Return True, as files do."""
@@ -193,11 +193,11 @@ class _Lines(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes, all if it is negative."""
-        while self._place < self._rows and (size < 0 or len(self._data) < size):
-            self._data += self._engine.lines(self._query, self._place).encode()
+        data = self._part.read(size)
+        while self._place < self._rows and (size < 0 or len(data) < size):
+            self._part = io.BytesIO(self._engine.lines(self._query, self._place).encode())
             self._place += FETCHED
-        end = len(self._data) if size < 0 else size
-        data, self._data = self._data[:end], self._data[end:]
+            data += self._part.read(size if size < 0 else size - len(data))
         return data
 
 
