@@ -50,7 +50,7 @@ def values(columns: ColumnEngine) -> set[tuple[str, str]]:
     """Return all subjects, each with its values, as the columns answer."""
     solutions = SnapshotColumns(columns, 0).answer(QueryRequest(ALL))
     assert solutions is not None
-    return {(str(solution[0]), str(solution[1])) for solution in solutions}  # type: ignore[union-attr]
+    return {(str(solution[0]), str(solution[1])) for solution in solutions}
 
 
 @pytest.fixture
