@@ -21,9 +21,11 @@ from publisher.errors import DamagedFiles, NotReady
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.checksums import checksum_faults, first_fault
+from publisher.projections.position import read_position
+from publisher.store.checksums import checksum_faults, copy_faults, first_fault
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import (
+    ProjectionPaths,
     Snapshot,
     newest_snapshot,
     older_snapshots,
@@ -32,6 +34,7 @@ from publisher.store.snapshots import (
 from publisher.store.source_freshness import recompute
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
+from publisher.store.working_files import working_faults
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
@@ -65,6 +68,10 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
             yield from faults
             return
         yield from _older_faults(data / "store" / "snapshots")
+        yield from _published_faults(data / "store", snapshot)
+        yield from working_faults(
+            data / "store", snapshot, JournalReader(Journal(data / "journal"), iris.base), REBUILD
+        )
     try:
         for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
             graph = difference.graph or "the default graph"
@@ -95,6 +102,18 @@ def _older_faults(folder: Path) -> Iterator[Fault]:
         faults = list(checksum_faults(path, REBUILD))
         if path.is_dir():
             yield from faults
+
+
+def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
+    """Yield the damaged files of the published indexes that are in *snapshot*, which is undamaged;
+    the next snapshot would link them.
+    """
+    for name, folder in ProjectionPaths.below(store)._asdict().items():
+        position = read_position(folder)
+        if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):
+            continue  # it was published after the snapshot
+        expected = [folder / path.name for path in (Path(snapshot.path) / name).glob("*")]
+        yield from copy_faults(Path(snapshot.path), name, expected, REBUILD)
 
 
 def history_faults(data: Path, base: str) -> Iterator[Fault]:

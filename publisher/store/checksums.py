@@ -7,7 +7,7 @@ blocks, reading all quads detected six.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from isal import isal_zlib
@@ -75,6 +75,32 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
         # it was copied from a damaged file
         elif path.suffix == ".duckdb" and (reason := unreadable_reason(path)):
             yield Fault(_relative_name(folder, name), f"cannot be read: {reason}", remedy)
+
+
+def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -> Iterator[Fault]:
+    """Yield those of *files* that are not as the file of the same name in the folder *name* of
+    *snapshot*, which is undamaged.
+
+    A file that the snapshot does not have is left out.
+    """
+    checksums = _read(snapshot)
+    for path in sorted(files):
+        if (file := f"{name}/{path.name}") not in checksums:
+            continue
+        _, size, _, expected = checksums[file]
+        try:
+            status = path.stat()
+            is_same = status.st_ino == (snapshot / file).stat().st_ino or (
+                status.st_size == size and _crc(path) == expected
+            )
+        except OSError:
+            is_same = False
+        if not is_same:
+            yield Fault(
+                path.relative_to(snapshot.parents[2]).as_posix(),
+                "is not as it was published",
+                remedy,
+            )
 
 
 def first_fault(folder: Path) -> str:

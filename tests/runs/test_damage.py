@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from _pytest.mark import ParameterSet
 from projects import NOON
 from typer.testing import CliRunner, Result
 
+from benchmarks.damage import damage_each, largest_files
 from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact
@@ -34,6 +37,7 @@ from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.app import create_app
 from publisher.projections.database_projection import unreadable_reason
+from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
@@ -58,6 +62,7 @@ DERIVED = [
     ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1.tables/tables.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
 ]  # fmt: skip
+WORKING_TABLES = "store/store/*.sst"  # of the engine, from which the next snapshot is made
 # Files that a person must restore.
 ORIGINAL = [
     ("journal/000000001*", "journal"), ("journal/000000002*", "journal"), ("archive/*/*.warc.gz", "archive"),
@@ -147,10 +152,13 @@ def _damage_pages(path: Path) -> None:
 
 def _largest(data: Path, pattern: str) -> Path:
     """Return the largest file of a pattern; of snapshots, of the newest: the one before is not
-    served.
+    served; of the store, one that the newest snapshot shares: there is no checksum of what the
+    engine has compacted since.
     """
     newest = max((data / "store" / "snapshots").glob("[0-9]*"))
     paths = [path for path in data.glob(pattern) if path.is_file()]
+    if pattern == WORKING_TABLES:
+        paths = [path for path in paths if (newest / "store" / path.name).exists()]
     return max(
         [path for path in paths if newest in path.parents] or paths,
         key=lambda path: path.stat().st_size,
@@ -259,6 +267,88 @@ async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled:
     ]
     assert [fault.name for fault in release_faults(filled / "releases")] == [
         "releases/1/release.json"
+    ]
+
+
+def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
+    patterns = (
+        "text/shown/*.store",
+        "tables/shown/tables.duckdb",
+        "columns/shown/columns.duckdb",
+        "tables/shown/position",
+    )
+    damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
+    for path in damaged:
+        _damage(path)
+    _damage(filled / "store/store/CURRENT")
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    names = {str(path.relative_to(filled)) for path in damaged}
+    # a store that cannot be opened does not say which of its files is damaged
+    assert {fault.name for fault in faults} == names | {"store/store"}
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
+    patterns = (
+        "columns/work.duckdb", "tables/work.duckdb", "position.json", "text/position.json", "text/index/*.store",
+    )  # fmt: skip
+    damaged = [
+        _largest(filled, pattern)
+        for pattern in (*(f"store/{pattern}" for pattern in patterns), WORKING_TABLES)
+    ]
+    for path in damaged:
+        _damage(path)
+    _damage(filled / "store/store/CURRENT")
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    names = {str(path.relative_to(filled)) for path in damaged}
+    # a store that cannot be opened does not say which of its files is damaged
+    assert {fault.name for fault in faults} == names | {"store/store"}
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+def test_damaged_working_files_are_found_while_a_server_has_them_open(filled: Path) -> None:
+    damaged = [filled / "store" / name / "work.duckdb" for name in ("columns", "tables")]
+    for path in damaged:
+        _damage(path)
+
+    with FileLock(filled / "store" / "lock"):
+        faults = list(files.store_faults(filled, IRIS, lambda _: None))
+
+    assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+
+
+def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot_links_them(
+    filled: Path,
+) -> None:
+    path = filled / "store" / "text" / "index" / TOPICS
+    _damage(path)
+
+    faults = list(files.store_faults(filled, IRIS, lambda _: None))
+    files.repair(filled, IRIS, faults)
+
+    assert [fault.name for fault in faults] == [str(path.relative_to(filled))]
+    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("position", 2), ("other", 1),
+     *(pytest.param(*change, marks=pytest.mark.nightly) for change in (("position", "3"), ("quads", 7), ("entry", "x")))],
+)  # fmt: skip
+def test_a_position_that_is_not_that_of_the_snapshot_is_found(
+    filled: Path, name: str, value: object
+) -> None:
+    path = filled / "store" / "position.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+    assert [fault.name for fault in files.store_faults(filled, IRIS, lambda _: None)] == [
+        "store/position.json"
     ]
 
 
@@ -462,3 +552,39 @@ def test_a_harvest_does_not_begin_with_a_damaged_ledger(ledger: Path, tmp_path: 
 def test_an_intact_ledger_passes(ledger: Path) -> None:
     require_intact(f"sqlite:///{ledger}")
     require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
+
+
+def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(filled: Path) -> None:
+    before = (filled / "status.nq").read_bytes()
+
+    kinds = largest_files(filled)
+
+    assert kinds["journal/*.gz"].name in {path.name for path in (filled / "journal").glob("*.gz")}
+    assert not any(kind.endswith("lock") for kind in kinds)
+    assert list(damage_each(filled, "status")) == [("status.nq", "status", "yes", "yes")]
+    [(kind, parts, noticed, repaired)] = damage_each(filled, "journal")
+    assert (kind, parts.split(", ")[0], noticed, repaired) == (
+        "journal/*.gz",
+        "journal",
+        "yes",
+        "by a person",
+    )
+    assert (filled / "status.nq").read_bytes() == before
+
+
+def test_the_documentation_says_of_each_kind_of_file_what_happens_if_it_is_damaged(
+    filled: Path,
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/back-up.md").read_text()
+    table = text.partition("## Each kind of file")[2]
+    patterns = []
+    for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE):
+        first, *others = re.findall("`([^`]+)`", row)
+        folder = first.rpartition("/")[0]
+        patterns += [first, *(name if "/" in name else f"{folder}/{name}" for name in others)]
+    # a pattern that ends with a slash means every file below
+    patterns = [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in patterns]
+
+    paths = [path.relative_to(filled).as_posix() for path in largest_files(filled).values()]
+
+    assert [path for path in paths if not any(fnmatch(path, item) for item in patterns)] == []

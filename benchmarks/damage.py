@@ -1,0 +1,178 @@
+"""Print which damage `stocktake verify` notices and repairs: ``python -m benchmarks.damage DATA
+[--only PREFIX]``.
+
+Of each kind of file in the data directory DATA, which stays as it is, the largest is damaged in a
+copy: 64 bytes in its middle are inverted. The table has the file, the part that is named, whether
+the damage was noticed, and whether `verify --repair` repaired it. Bytes of an SQLite or DuckDB file
+that no row uses are named as such. Stop the server first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import duckdb
+import typer
+from typer.testing import CliRunner
+
+from stocktake import app
+
+FLIPPED = 64  # bytes
+# hold nothing that is read again
+_IGNORED = re.compile(
+    r"(^|/)([^/]*lock|locks|LOCK|LOG[^/]*|sound|first-start|[^/]*-(wal|shm))(/|$)"
+)
+
+
+def largest_files(data: Path) -> dict[str, Path]:
+    """Return the largest file of each kind, by its folder with each number as ``*`` and its suffix;
+    empty files and locks are left out.
+    """
+    kinds: dict[str, Path] = {}
+    for path in sorted(data.rglob("*")):
+        name = path.relative_to(data).as_posix()
+        if path.is_file() and path.stat().st_size and not _IGNORED.search(name):
+            last = f"*{path.suffix}" if path.suffix and path.parent != data else path.name
+            kind = re.sub(
+                r"[0-9a-f]{16,}|\d+", "*", path.relative_to(data).with_name(last).as_posix()
+            )
+            if kind not in kinds or path.stat().st_size > kinds[kind].stat().st_size:
+                kinds[kind] = path
+    return kinds
+
+
+def invert(path: Path) -> None:
+    """Invert 64 bytes in the middle of a file, or all of a smaller one."""
+    content = bytearray(path.read_bytes())
+    start = max(0, len(content) // 2 - FLIPPED // 2)
+    content[start : start + FLIPPED] = bytes(
+        byte ^ 0xFF for byte in content[start : start + FLIPPED]
+    )
+    path.write_bytes(content)
+
+
+def verify(data: Path, *options: str) -> dict[str, str]:
+    """Return the state of each part that is not sound; {"": text} if the command refuses the
+    directory.
+    """
+    result = CliRunner().invoke(app, ["--data", str(data), "verify", "--json", *options])
+    try:
+        parts = json.loads(result.stdout)
+    except json.JSONDecodeError:
+        return {
+            "": result.output.strip().splitlines()[-1]
+            if result.output.strip()
+            else repr(result.exception)
+        }
+    return {name: part["state"] for name, part in parts.items() if part["state"] != "sound"}
+
+
+def _rows(path: Path) -> bytes | None:
+    """Return a digest of the rows of an SQLite or DuckDB file, None of other files and where they
+    cannot be read.
+    """
+    if path.suffix == ".duckdb":
+        return _duckdb_rows(path)
+    digest = blake2b()
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+            file.text_factory = bytes
+            for (name,) in file.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            ).fetchall():
+                for row in file.execute(f'SELECT * FROM "{name.decode()}"'):
+                    digest.update(repr(row).encode())
+    except sqlite3.DatabaseError:
+        return None
+    return digest.digest()
+
+
+def _duckdb_rows(path: Path) -> bytes | None:
+    try:
+        with duckdb.connect(path, read_only=True) as file:
+            names = sorted(name for (name,) in file.execute("SHOW TABLES").fetchall())
+            hashes = [
+                file.execute(
+                    f'SELECT count(*), bit_xor(hash(row)), sum(hash(row)) FROM "{name}" AS row'
+                ).fetchone()
+                for name in names
+            ]
+    except duckdb.Error:
+        return None
+    return repr((names, hashes)).encode()
+
+
+def _checkpoint(path: Path) -> None:
+    """Move what is in the log beside an SQLite file into the file."""
+    if path.with_name(f"{path.name}-wal").exists():
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _copy(data: Path, folder: Path) -> Path:
+    """Copy a data directory; files that are hard links of one another are so in the copy."""
+    copies: dict[int, str] = {}
+
+    def copy_file(source: str, target: str) -> None:
+        first = copies.setdefault(Path(source).stat().st_ino, target)
+        if first == target:
+            shutil.copy2(source, target)
+        else:
+            os.link(first, target)
+
+    return Path(shutil.copytree(data, folder, copy_function=copy_file))
+
+
+def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Damage one file of each kind in a copy of *data*; yield the kind, the part that is named, and
+    whether it was noticed and repaired.
+
+    *beginning* is that of the paths of the kinds.
+    """
+    for kind, path in largest_files(data).items():
+        if not kind.startswith(beginning):
+            continue
+        with TemporaryDirectory() as folder:
+            copy = _copy(data, Path(folder) / "data")
+            damaged = copy / path.relative_to(data)
+            _checkpoint(damaged)
+            before = _rows(damaged)
+            invert(damaged)
+            is_unused = before is not None and before == _rows(damaged)
+            noticed = verify(copy)
+            if noticed:
+                verify(copy, "--repair")
+            repaired = noticed and not verify(copy)
+            answer = "yes" if noticed else "no: no row uses the bytes" if is_unused else "no"
+            yield (
+                kind,
+                ", ".join(noticed) or "-",
+                answer,
+                "yes" if repaired else "by a person" if noticed else "-",
+            )
+
+
+def main(
+    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A data directory.")],
+    only: Annotated[
+        str, typer.Option(help="Only files whose paths begin so, such as `store/snapshots`.")
+    ] = "",
+) -> None:
+    """Damage one file of each kind in a copy of DATA, and print what is noticed and repaired."""
+    print("| file | part | noticed | repaired |\n|---|---|---|---|")
+    for row in damage_each(data, only):
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
