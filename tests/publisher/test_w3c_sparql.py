@@ -29,7 +29,9 @@ from publisher.projections.position import NAME as POSITION
 from publisher.projections.position import write_position
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
+from publisher.store.workers.dataset import uses_named_graphs
 from publisher.store.workers.pool import Limits, Pool
+from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
 
 _ALL_KNOWN = tomllib.loads((Path(__file__).parent / "w3c_known.toml").read_text("utf-8"))
@@ -73,12 +75,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @dataclass
 class SuiteEndpoint:
     """A store whose data are others for each case, and a client of its endpoint; *columns* are
-    those of each case's data.
+    those of the data of each case that asks for named graphs, of all if *is_forced*.
     """
 
     service: QueryService
     store: Store
     client: httpx.AsyncClient
+    is_forced: bool = False
     columns: dict[Data, ProjectionPaths] = field(default_factory=dict)
     stored: tuple[object, ...] = ()
     number: int = 0
@@ -86,16 +89,17 @@ class SuiteEndpoint:
 
     async def show(self, case: SparqlCase) -> None:
         """Put the data of *case* in the store."""
-        if (case.default, case.named) != self.stored:
+        request = QueryRequest(case.query.read_text("utf-8"))
+        has_columns = self.is_forced or uses_named_graphs(request)
+        if (case.default, case.named, has_columns) != self.stored:
             load(self.store, case)
             self.number += 1
             folder = self.service.data / "store" / "snapshots"
-            create_snapshot(
-                folder, self.store, self.number, case.name, 0, indexes=self._indexes(case)
-            )
+            indexes = self._indexes(case) if has_columns else None
+            create_snapshot(folder, self.store, self.number, case.name, 0, indexes=indexes)
             prune(folder)
             await self.service.refresh()
-            self.stored = (case.default, case.named)
+            self.stored = (case.default, case.named, has_columns)
 
     def _indexes(self, case: SparqlCase) -> ProjectionPaths:
         """Return where the columns of the store are; write them where no test has done so."""
@@ -127,7 +131,7 @@ class IdlePool(Pool):
 
 
 @asynccontextmanager
-async def open_endpoint(data: Path) -> AsyncIterator[SuiteEndpoint]:
+async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator[SuiteEndpoint]:
     """Serve a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     service._public._spares = 0  # one query at a time: others would only open each snapshot
@@ -138,7 +142,7 @@ async def open_endpoint(data: Path) -> AsyncIterator[SuiteEndpoint]:
             transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test"
         ) as client,
     ):
-        yield SuiteEndpoint(service, Store(str(data / "store")), client)
+        yield SuiteEndpoint(service, Store(str(data / "store")), client, is_forced)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -155,7 +159,9 @@ async def forced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suit
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("publisher.store.query_service.COLUMN_READER", "benchmarks.forced_reader")
-        async with open_endpoint(tmp_path_factory.mktemp("forced") / "data") as opened:
+        async with open_endpoint(
+            tmp_path_factory.mktemp("forced") / "data", is_forced=True
+        ) as opened:
             yield opened
 
 
