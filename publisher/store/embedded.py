@@ -62,8 +62,8 @@ def read_store_checkpoint(path: Path) -> StoreCheckpoint:
 
 
 class EmbeddedStore:
-    """The store in *folder*, with its *columns*. It follows the journal of *reader*, and stores the file *status* in
-    the graph *status_graph*.
+    """The store in *folder*, with its columns. It follows the journal of *reader*, and stores the
+    file *status* in the graph *status_graph*.
 
     The freshness of sources changes with time, so it is recomputed when due, by the clock *now*.
     *report* receives the reason while another process holds the lock, and "" afterwards.
@@ -80,8 +80,6 @@ class EmbeddedStore:
     ) -> None:
         self._reader = reader
         self._folder = folder
-        self.columns = ColumnUpdater(folder / "columns", reader, self.status_graph)
-        self.sliced = SlicedProjection(self.columns)
         self._graph = NamedNode(status_graph)
         self._now = now
         self._cursor = JournalCursor(reader)
@@ -91,6 +89,8 @@ class EmbeddedStore:
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)
+        self.columns = ColumnUpdater(folder / "columns", reader, self.status_graph)
+        self.sliced = SlicedProjection(self.columns)
         self._checkpoint_file = folder / "position.json"
         self.checkpoint = self._read_checkpoint()
         if not reader.contains(self.checkpoint.position, self.checkpoint.entry):
@@ -112,7 +112,8 @@ class EmbeddedStore:
         self._read_status()
         head, changed = self._cursor.head(), False
         position, entry = (head.number, head.id) if head else (0, "")
-        if self.sliced.step(position, entry, math.inf):
+        is_level = self.sliced.step(position, entry, math.inf)
+        if is_level:
             changed = self._apply_entries()
             changed |= replace_graph(
                 self.merge, self._graph, self._status.quads, self.columns.stated
@@ -123,6 +124,7 @@ class EmbeddedStore:
             self._status.digest,
             changed,
             not self.checkpoint.needs_optimization,
+            is_level,
         )
 
     def optimize(self) -> bool:

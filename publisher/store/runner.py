@@ -27,7 +27,8 @@ class StoreState(NamedTuple):
     """The last journal entry in the store, the digest of its status graph, and whether the last
     update changed anything.
 
-    *is_ready* is False if the store should be published before its indexes are updated.
+    *is_ready* is False if the store should be published before its indexes are updated, *is_level*
+    if nothing may be published, since its columns could not be written.
     """
 
     position: int
@@ -35,6 +36,7 @@ class StoreState(NamedTuple):
     status: str
     changed: bool
     is_ready: bool = True
+    is_level: bool = True
 
 
 class StoreProjection(Protocol):
@@ -92,6 +94,8 @@ class Runner(Generic[StoreT]):
         """Apply new journal entries; return the new snapshot, None if nothing changed."""
         state = self.store.update()
         self.position = state.position
+        if not state.is_level:
+            return None
         if state.is_ready:
             # in a thread of low priority, so that queries are not delayed
             self._executor.submit(self._update_indexes, state).result()

@@ -342,24 +342,6 @@ def test_columns_of_another_version_are_not_used(
         assert opened.columns is None
 
 
-def test_columns_that_get_the_status_graph_late_are_in_a_new_snapshot(
-    tmp_path: Path, runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step_to_the_end(runner)
-    with monkeypatch.context() as patched:
-        patched.setattr(ColumnUpdater, "show", lambda *_: None)
-        (tmp_path / "status.nq").write_text(f'<{BASE}source/a> <{BASE}p> "1" <{STATUS}> .\n')
-        late = runner.step()
-
-    newest = step_to_the_end(runner)
-
-    assert late is not None
-    assert newest.number > late.number
-    for snapshot, is_open in ((late, False), (newest, True)):
-        with closing(ColumnSnapshot(snapshot.path)) as opened:
-            assert bool(opened.columns) is is_open
-
-
 class Discarded:
     """A connection to which answers are sent."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 from followers import follower, level
 from processes import Process
@@ -19,10 +20,12 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store
 from rows import each
 from waiting import wait_until
 
+from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
-from publisher.projections.journal_reader import rows_of
+from publisher.projections.journal_reader import JournalReader, rows_of
 from publisher.store.apply import Stated, apply
+from publisher.store.columns.database import ColumnDatabase
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.process import command, environment
 from publisher.store.runner import Runner
@@ -279,6 +282,49 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
     assert snapshot.quads == 1
     assert graphs == {quad(1), line}
     assert named(following.store) == {quad(1), line.replace("published", "held, again")}
+
+
+def test_columns_are_not_opened_before_the_lock_of_the_store(tmp_path: Path) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    folder = tmp_path / "store"
+    folder.mkdir()
+
+    def stop(reason: str) -> None:
+        raise InterruptedError(reason)
+
+    with FileLock(folder / "lock"), pytest.raises(InterruptedError):
+        EmbeddedStore(
+            JournalReader(Journal(tmp_path / "journal"), IRIS.base),
+            folder,
+            tmp_path / "status.nq",
+            IRIS.status,
+            report=stop,
+        )
+
+    assert not (folder / "columns").exists()
+
+
+def test_a_status_that_the_columns_cannot_hold_is_not_shown_before_they_can(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    following = follow(tmp_path)
+    following.step()
+    line = f'<https://x.org/source> <https://x.org/outcome> "published" <{IRIS.status}> .'
+    (tmp_path / "status.nq").write_text(line + "\n")
+
+    def fail(*_: object) -> None:
+        raise duckdb.IOException("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ColumnDatabase, "replace_status", fail)
+        while_failing = [following.step() for _ in range(3)]
+        progress = following.progress()["columns"]
+    wait_until(lambda: following.step() is not None, "the status to be shown")
+
+    assert while_failing == [None] * 3
+    assert "disk full" in str(progress["error"])
+    assert line in named(following.store)
 
 
 def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Follow) -> None:

@@ -83,8 +83,8 @@ class ColumnSnapshot(OpenSnapshot):
             raise
 
     def explain(self, request: QueryRequest) -> dict[str, object]:
-        """Evaluate *request*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps
-        where it may be compiled.
+        """Evaluate *request*; return how, as ``OpenSnapshot.explain``, with SQL and steps where it is
+        compiled.
         """
         if not self.columns:
             return super().explain(request) | {"reason": "the columns of this state are not open"}
