@@ -122,6 +122,18 @@ def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: SnapshotColumns) 
     assert ask(filled, "SELECT ?n { GRAPH <c> {} BIND(1 AS ?n) }") == ["1"]
 
 
+def test_a_pattern_with_a_backslash_does_not_read_everything(
+    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 2)
+
+    names = ask(
+        filled, r'SELECT ?g { GRAPH ?g { ?s <p> 3 FILTER(REGEX(STR(?s), "\\bs$")) } } ORDER BY ?g'
+    )
+
+    assert names == ["b", "c"]
+
+
 def test_a_query_that_would_read_too_much_needs_too_much_memory(
     filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,8 @@ class ColumnEngine:
         compiled = self._compiled.get((text, base))
         if compiled is None:
             try:
+                if "\\" in text:
+                    raise NotCompiled("a backslash, which the two parsers may read differently")
                 compiled = compile_query(_in_order_of_store(parse(text, base), text, base), self)
             except NotCompiled as error:
                 compiled = str(error)
