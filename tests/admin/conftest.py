@@ -26,6 +26,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import REVIEW, Reason, as_reason, other
 from vocab.initiative import Initiative
 from vocab.iris import BASE, Iris
@@ -50,14 +51,16 @@ key = "id"
 """
 
 
-def store_record(connection: sa.Connection, number: int, record: Initiative) -> None:
+def store_record(
+    connection: sa.Connection, number: int, record: Initiative, source: str = "projects"
+) -> None:
     """Store a published record of the source, with its description."""
-    row = {"source": "projects", "key": record.key, "state": "published", "run": "r", "seq": number}
+    row = {"source": source, "key": record.key, "state": "published", "run": "r", "seq": number}
     seen = datetime(2026, 1, 1)
     connection.execute(
         sa.insert(t.record).values(**row, first_seen=seen, digest="", content="", misses=0)
     )
-    text = compress("\n".join(describe(record, Iris(), "projects")))
+    text = compress("\n".join(describe(record, Iris(), source)))
     connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
 
 
@@ -83,13 +86,29 @@ class World:
         assert match
         return match[1]
 
-    async def page(self, path: str, **more: Any) -> str:
-        """Return the text of a page."""
-        return (await self.client.get(path, **more)).text
+    async def page(self, path: str, language: str = "") -> str:
+        """Return the text of a page, in a language that is asked for."""
+        headers = {"Accept-Language": language} if language else {}
+        return (await self.client.get(path, headers=headers)).text
+
+    async def api(
+        self, path: str, who: str = "operate", method: str = "GET", **body: Any
+    ) -> httpx.Response:
+        """Ask the API with the key of a scope; *body* is sent as JSON."""
+        headers = bearer(self.tokens[who])
+        return await self.client.request(
+            method, f"/admin{path}", json=body or None, headers=headers
+        )
 
     async def send(self, path: str, form: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send a form with the token of the session."""
         return await self.client.post(path, data={"csrf": await self.csrf(), **(form or {})})
+
+    def create_run(self, **changes: Any) -> Run:
+        """Return a run of the source with these *changes*."""
+        run = self.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+        self.ledger.save(run := replace(run, **changes))
+        return run
 
     def add_held_plan(
         self,
@@ -176,3 +195,14 @@ def client(world: World) -> httpx.AsyncClient:
 def bearer(token: str) -> dict[str, str]:
     """Return the header that shows a key."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def registry(status: int = 200, **content: Any) -> NetworkSettings:
+    """Return the network of a registry that answers everything with *status* and *content*."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        return httpx.Response(status, **content)
+
+    return NetworkSettings(transport=httpx.MockTransport(answer))

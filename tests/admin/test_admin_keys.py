@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,25 +26,21 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_a_key_is_made_shown_once_listed_and_ended(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    created = RUN.invoke(
-        app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment
-    )
-    listed = RUN.invoke(app, ["keys", "list", "--json"], env=environment)
-    (row,) = json.loads(listed.stdout)
-    ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
+    def run(*words: str) -> str:
+        return RUN.invoke(app, ["keys", *words], env=environment).stdout
 
-    ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
-    acts = [(act.what, act.note) for act in ledger.operators.audit_entries()]
-    ledger.close()
-    assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created.stdout)
-    assert created.stdout.strip()[-43:] not in listed.stdout + ended.stdout
-    assert (row["name"], row["scope"], row["state"], row["last_used"]) == (
-        "Ada",
-        "operate",
-        "good",
-        None,
-    )
-    assert json.loads(ended.stdout)["state"] == "revoked"
+    created = run("create", "Ada", "--scope", "operate", "--expires", "30")
+    listed = run("list", "--json")
+    (row,) = json.loads(listed)
+    ended = run("revoke", row["id"], "--json")
+
+    with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger:
+        acts = [(act.what, act.note) for act in ledger.operators.audit_entries()]
+    known = [row[name] for name in ("name", "scope", "state", "last_used")]
+    assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created)
+    assert created.strip()[-43:] not in listed + ended
+    assert known == ["Ada", "operate", "good", None]
+    assert json.loads(ended)["state"] == "revoked"
     assert acts == [
         ("key revoked", f"Ada ({row['id']})"),
         ("key created", f"Ada ({row['id']}), operate"),

@@ -55,16 +55,12 @@ async def test_an_answer_closes_the_problem_and_is_mailed(world: Any) -> None:
     answered = await world.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
     again = await world.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
-    problem, [queued] = (
-        world.ledger.problems.reported_problem(number),
-        world.ledger.outbox.messages(),
-    )
+    problem = world.ledger.problems.reported_problem(number)
+    [queued] = world.ledger.outbox.messages()
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
-    assert (queued.message.address, "We asked the registry." in queued.message.text) == (
-        "reader@example.org",
-        True,
-    )
+    assert queued.message.address == "reader@example.org"
+    assert "We asked the registry." in queued.message.text
     assert "Respuesta" in queued.message.text
     assert "answered a reported problem" in await world.page("/admin/page/audit-log")
 

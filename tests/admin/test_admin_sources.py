@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -22,7 +24,6 @@ from harvesters.admin.definitions import apply_form, digest
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, Notice, Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
-from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
@@ -30,16 +31,18 @@ from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.source_wizard import fill_in
 from vocab.iris import BASE
 
-from .conftest import DEFINITION, HOSTILE, World, bearer, staged
+from .conftest import DEFINITION, HOSTILE, World, registry, staged
+
+PAGE = "/admin/page/sources/projects"
+DEFINE, NEW = "/admin/page/definition", "/admin/page/new-source"
+TWO_PEOPLE = f"second_approver = true\n{DEFINITION}"
 
 
 async def saving(world: World, **form: str) -> httpx.Response:
     """Send the form of a definition as an administrator."""
     await world.sign_in("admin")
-    good = {
-        "csrf": await world.csrf(), "name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved",
-    }  # fmt: skip
-    return await world.client.post("/admin/page/definition", data={**good, **form})
+    good = {"name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved"}
+    return await world.send(DEFINE, {**good, **form})
 
 
 @contextmanager
@@ -51,90 +54,74 @@ def locked(world: Any, name: str = "projects.lock") -> Iterator[None]:
         yield
 
 
+def file_of(world: Any, text: str = "") -> Path:
+    """Return the file of the definition, with *text* if it is to change."""
+    file: Path = world.context.source_dir / "projects.toml"
+    if text:
+        file.write_text(text, encoding="utf-8")
+    return file
+
+
 async def digest_of(world: World) -> str:
     await world.sign_in("admin")
-    page = await world.page("/admin/page/sources/projects/definition")
+    page = await world.page(f"{PAGE}/definition")
     return page.partition('name="before" value="')[2].partition('"')[0]
 
 
-async def test_a_source_page_shows_its_runs_limits_and_counts(world: Any) -> None:
+async def test_a_source_page_shows_its_runs_limits_counts_sizes_and_times(world: Any) -> None:
     run = world.add_held_plan((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
+    responses = {"count": 4, "bytes": 1_234_567, "milliseconds": 2000, "slowest": 1500}
+    world.create_run(state=State.FAILED, responses=responses)
     await world.sign_in("read")
 
-    page = await world.page("/admin/page/sources/projects")
+    page = await world.page(PAGE)
 
     assert f'href="/admin/page/runs/{run.id}?outcome=new#records"' in page
-    assert '<rect class="held"' in page
-    assert "50%" in page
-    assert "Records expected (at least)" in page
+    for text in (
+        '<rect class="held"', "50%", "Records expected (at least)", "0.5 sec (1.5 sec)", "1.2 MB",
+    ):  # fmt: skip
+        assert text in page
 
 
 async def test_a_saved_definition_is_a_version_with_who_and_why(world: Any) -> None:
     before = await digest_of(world)
 
-    answer = await saving(
-        world,
-        before=before,
-        text=DEFINITION.replace("registry.example/api", "registry.example/v2"),
-    )
+    answer = await saving(world, before=before, text=DEFINITION.replace("/api", "/v2"))
 
-    page = await world.page("/admin/page/sources/projects")
-    acts = await world.page("/admin/page/audit-log")
-    assert answer.headers["Location"] == "/admin/page/sources/projects"
-    assert (
-        'url = "https://registry.example/v2"'
-        in (world.context.source_dir / "projects.toml").read_text()
-    )
-    assert "the owner moved" in page
-    assert "saved the definition of" in acts
+    assert answer.headers["Location"] == PAGE
+    assert 'url = "https://registry.example/v2"' in file_of(world).read_text()
+    assert "the owner moved" in await world.page(PAGE)
+    assert "saved the definition of" in await world.page("/admin/page/audit-log")
     assert len(world.ledger.operators.definition_versions("projects")) == 2
 
 
-async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(world: Any) -> None:
-    before = await digest_of(world)
-
-    answer = await saving(
-        world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3'
-    )
-
-    assert answer.status_code == 422
-    named = (
-        "&#39;title&#39; is 1",
-        "every &#39;often&#39;",
-        "unknown key &#39;speed&#39;",
-        "&#39;url&#39; is missing",
-    )
-    assert [word for word in named if word not in answer.text] == []
-    assert (world.context.source_dir / "projects.toml").read_text() == DEFINITION
-
-
 @pytest.mark.parametrize(
-    ("language", "faults"),
-    [("fr", ("la limite &#39;vanished&#39; vaut 2 ; écrivez une part de 0 à 1", "dire &#39;title&#39; ?", "&#39;url&#39; manque")),
-     ("es", ("la opción &#39;size&#39; vale &#39;10&#39;; escriba un número entero", "falta &#39;url&#39;"))],
+    ("language", "text", "faults"),
+    [("en", 'title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3',
+      ("'title' is 1", "every 'often'", "unknown key 'speed'", "'url' is missing")),
+     ("fr", 'titel = "x"\n[limits]\nvanished = 2',
+      ("la limite 'vanished' vaut 2 ; écrivez une part de 0 à 1", "dire 'title' ?", "'url' manque")),
+     ("es", 'protocol = "json"\nmapping = "fields"\n[options]\nsize = "10"',
+      ("la opción 'size' vale '10'; escriba un número entero", "falta 'url'"))],
 )  # fmt: skip
-async def test_faults_of_a_definition_are_in_the_language_of_the_page(
-    world: Any, language: str, faults: tuple[str, ...]
+async def test_a_definition_is_not_saved_and_all_faults_are_named_in_the_language_of_the_page(
+    world: Any, language: str, text: str, faults: tuple[str, ...]
 ) -> None:
-    text = 'titel = "x"\nprotocol = "json"\nmapping = "fields"\n[limits]\nvanished = 2\n[options]\nsize = "10"\n'
     world.client.headers["Accept-Language"] = language
 
     answer = await saving(world, before=await digest_of(world), text=text)
 
     assert answer.status_code == 422
-    assert [fault for fault in faults if fault not in answer.text] == []
+    assert [fault for fault in faults if fault not in unescape(answer.text)] == []
+    assert file_of(world).read_text() == DEFINITION
 
 
 async def test_a_definition_that_two_people_edit_is_not_overwritten(world: Any) -> None:
-    before = await digest_of(world)
+    before, plans = await digest_of(world), DEFINITION.replace("Projects", "Plans")
     first = await saving(world, before=before, text=DEFINITION.replace("Projects", "Works"))
 
-    second = await saving(world, before=before, text=DEFINITION.replace("Projects", "Plans"))
-    third = await saving(
-        world,
-        before=await digest_of(world),
-        text=DEFINITION.replace("Projects", "Plans"),
-    )
+    second = await saving(world, before=before, text=plans)
+    third = await saving(world, before=await digest_of(world), text=plans)
 
     assert (first.status_code, second.status_code, third.status_code) == (303, 409, 303)
     assert "Another person changed this definition" in second.text
@@ -142,21 +129,17 @@ async def test_a_definition_that_two_people_edit_is_not_overwritten(world: Any) 
 
 
 async def test_the_form_changes_only_the_lines_of_its_fields(world: Any) -> None:
-    before = await digest_of(world)
-    fields = {
-        "form": "fields", "title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": "",
-    }  # fmt: skip
+    fields = {"title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": ""}
 
-    await saving(world, before=before, **fields)
+    await saving(world, before=await digest_of(world), form="fields", **fields)
 
-    text = (world.context.source_dir / "projects.toml").read_text()
-    assert (
-        text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"')
-        .replace('every = "5 4 * * *"\nenabled = false\n', "")
-        .replace("\n[limits]\nvanished = 0.2\n", "")
-        == DEFINITION
+    expected = DEFINITION.replace("Projects <b>of</b> the ministry", "Works")
+    text = file_of(world).read_text()
+    assert "\n[limits]\nvanished = 0.2\n" in text
+    assert 'every = "5 4 * * *"\nenabled = false\n' in text
+    assert expected == text.replace("\n[limits]\nvanished = 0.2\n", "").replace(
+        'every = "5 4 * * *"\nenabled = false\n', ""
     )
-    assert "vanished = 0.2" in text
 
 
 def test_form_keeps_comments_and_replaces_values_of_several_lines() -> None:
@@ -185,94 +168,74 @@ async def test_a_new_source_is_imported_and_exported(world: Any) -> None:
 
 
 async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(world: Any) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        document = {"rows": [{"id": "1", "title": "Clinics <b>"}]}
-        return httpx.Response(404 if "robots" in request.url.path else 200, json=document)
-
-    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
+    world.context.network = registry(json={"rows": [{"id": "1", "title": "Clinics <b>"}]})
     world.context.fill_in = fill_in
     await world.sign_in("admin")
-    page, token = "/admin/page/new-source", await world.csrf()
     steps = {
         "kind": "json", "title": "Projects", "url": "https://registry.example/api", "licence": "https://example.org/l",
     }  # fmt: skip
-
-    empty, second = (
-        await world.client.get(page),
-        await world.client.get(page, params={"kind": "json"}),
-    )
-    third = await world.client.post(page, data={**steps, "csrf": token, "suggest": "1"})
     fields = {"records": "rows", "key": "id", "name": "title"}
-    last = await world.page(page, params={**steps, **fields})
-    text = unescape(last.partition('<textarea id="text"')[2].partition(">")[2]).partition(
-        "</textarea>"
-    )[0]
-    name = last.partition('id="source-name" name="name" value="')[2].partition('"')[0]
-    saved = await saving(world, name=name, before="", text=text)
 
-    assert '<input type="radio" name="kind" value="oai-pmh"' in empty.text
-    assert "<summary>Paste a definition</summary>" in empty.text
-    assert '<input id="url" name="url"' in second.text
-    assert [
-        f'name="{key}" type="text" value="{path}"' in third.text for key, path in fields.items()
-    ] == [True] * 3
+    first, second = await world.page(NEW), await world.page(f"{NEW}?kind=json")
+    third = await world.send(NEW, {**steps, "suggest": "1"})
+    last = await world.page(f"{NEW}?{urlencode({**steps, **fields})}")
+    name = last.partition('id="source-name" name="name" value="')[2].partition('"')[0]
+    saved = await saving(world, name=name, before="", text=text_field(last))
+
+    assert '<input type="radio" name="kind" value="oai-pmh"' in first
+    assert "<summary>Paste a definition</summary>" in first
+    assert '<input id="url" name="url"' in second
+    for key, path in fields.items():
+        assert f'name="{key}" type="text" value="{path}"' in third.text
     assert saved.headers["Location"] == "/admin/page/sources/projects-2"  # "projects" is there
-    assert tomllib.loads((world.context.source_dir / "projects-2.toml").read_text())["fields"] == {
-        "key": "id",
-        "title": "title",
-    }
+    saved_text = file_of(world).with_name("projects-2.toml").read_text()
+    assert tomllib.loads(saved_text)["fields"] == {"key": "id", "title": "title"}
+
+
+def text_field(page: str) -> str:
+    """Return the definition in the form of a page."""
+    field = page.partition('<textarea id="text"')[2].partition("</textarea>")[0]
+    return unescape(field.partition(">")[2])
 
 
 async def test_a_sample_that_cannot_be_fetched_keeps_what_was_entered(world: Any) -> None:
-    transport = httpx.MockTransport(
-        lambda request: httpx.Response(404 if "robots" in request.url.path else 500)
-    )
-    world.context.network, world.context.fill_in = NetworkSettings(transport=transport), fill_in
+    world.context.network, world.context.fill_in = registry(500), fill_in
     await world.sign_in("admin")
     form = {
         "kind": "csv", "title": "Works", "url": "https://registry.example/api", "licence": "https://example.org/l",
     }  # fmt: skip
 
-    page = await world.client.post(
-        "/admin/page/new-source", data={**form, "csrf": await world.csrf()}
-    )
+    page = await world.send(NEW, form)
 
     assert "The data cannot be fetched: https://registry.example/api" in page.text
     assert 'value="Works"' in page.text
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE])
-async def test_a_name_that_is_no_name_writes_no_file(world: Any, name: str) -> None:
-    answer = await saving(world, name=name, before="")
+async def test_a_name_that_is_no_name_writes_no_file(world: Any) -> None:
+    for name in ("../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE):
+        answer = await saving(world, name=name, before="")
 
-    assert answer.status_code == 422
-    assert [file.name for file in world.context.source_dir.rglob("*")] == ["projects.toml"]
+        assert answer.status_code == 422, name
+        assert [*world.context.source_dir.rglob("*")] == [file_of(world)], name
 
 
 async def test_a_dry_run_shows_records_and_stores_nothing(world: Any) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/robots.txt":
-            return httpx.Response(404)
-        rows = [{"id": "1", "name": "Clinics <b>"}, {"id": "2", "name": "A long name " * 40}]
-        return httpx.Response(200, json={"results": rows})
-
-    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
+    rows = [{"id": "1", "name": "Clinics <b>"}, {"id": "2", "name": "A long name " * 40}]
+    world.context.network = registry(json={"results": rows})
     await world.sign_in("operate")
 
-    page = await world.send("/admin/page/sources/projects/preview")
+    page = await world.send(f"{PAGE}/preview")
 
+    title = '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>'
     assert page.status_code == 200
-    assert (
-        '<dt dir="auto">Title</dt><dd><span dir="auto">Clinics &lt;b&gt;</span></dd>' in page.text
-    )
+    assert title in page.text
     assert page.text.count(">would be published</span>") == 2
     assert '<dd><details><summary dir="auto">A long name A long name' in page.text
     assert world.ledger.runs() == []
 
 
 async def test_archived_data_are_mapped_again_after_a_preview(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=False, since=None)
-    world.ledger.save(replace(run, state=State.COMMITTED, ended=NOON))
+    run = world.create_run(state=State.COMMITTED, ended=NOON)
     requests = []
 
     def remap(name: str, is_dry_run: bool) -> dict[str, Any]:
@@ -281,12 +244,9 @@ async def test_archived_data_are_mapped_again_after_a_preview(world: Any) -> Non
 
     world.context.remap = remap
     await world.sign_in("operate")
-    form = {"csrf": await world.csrf(), "do": "preview"}
 
-    preview = await world.client.post("/admin/page/sources/projects/remap", data=form)
-    applied = await world.client.post(
-        "/admin/page/sources/projects/remap", data={**form, "do": "apply"}
-    )
+    preview = await world.send(f"{PAGE}/remap", {"do": "preview"})
+    applied = await world.send(f"{PAGE}/remap", {"do": "apply"})
 
     assert '<td class="count"><bdi>7</bdi></td>' in preview.text
     assert "7 of 9 changed" in preview.text
@@ -299,9 +259,8 @@ async def test_archived_data_are_mapped_again_after_a_preview(world: Any) -> Non
 async def test_archived_data_are_not_mapped_again_while_a_change_waits(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     await world.sign_in("operate")
-    form = {"csrf": await world.csrf(), "do": "apply"}
 
-    answer = await world.client.post("/admin/page/sources/projects/remap", data=form)
+    answer = await world.send(f"{PAGE}/remap", {"do": "apply"})
 
     assert answer.status_code == 409
     assert f'<a href="/admin/page/runs/{run.id}">A change of this source' in answer.text
@@ -321,19 +280,17 @@ async def test_a_source_is_mapped_again_in_a_process_of_its_own(world: Any) -> N
 
 
 async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
-    world.ledger.save(replace(run, state=State.FAILED, ended=NOON, reasons=(Reason("restarted"),)))
+    run = world.create_run(state=State.FAILED, ended=NOON, reasons=(Reason("restarted"),))
     await world.sign_in("operate")
     lists = ("/admin/", "/admin/page/runs", f"/admin/page/runs/{run.id}")
-    before = [await world.page(path) for path in lists]
-
-    answer = await world.send("/admin/page/sources/projects/runs")
-
-    after = [await world.page(path) for path in lists]
     retry = f'Retry<span class="hidden"> {run.id}</span></button>'
-    assert [page.count(retry) for page in before] == [1, 1, 1]
+
+    before = [(await world.page(path)).count(retry) for path in lists]
+    answer = await world.send(f"{PAGE}/runs")
+    after = [(await world.page(path)).count(retry) for path in lists]
+
     assert answer.status_code == 303
-    assert [page.count(retry) for page in after] == [0, 0, 0]  # it is queued
+    assert (before, after) == ([1, 1, 1], [0, 0, 0])  # it is queued
     assert world.ledger.operators.run_requests()[0].source == "projects"
 
 
@@ -351,22 +308,18 @@ async def test_the_inbox_lists_no_runs_of_the_program_itself(world: Any) -> None
 
 
 async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(world: Any) -> None:
-    mild = world.add_held_plan(
-        (staged("a"),),
-        reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}),
-    )
-    bad = world.add_held_plan((staged("b"),), reason=Reason("no_records"))
+    changed = Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"})
     more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
+    mild = world.add_held_plan((staged("a"),), reason=changed)
+    bad = world.add_held_plan((staged("b"),), reason=Reason("no_records"))
     world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
     await world.sign_in("operate")
 
     page = await world.page("/admin/")
 
+    first = "the source returned no records; the last good data stays"
     assert page.index(bad.id) < page.index(mild.id)
-    assert (
-        '<li dir="auto">the source returned no records; the last good data stays</li><li dir="auto">9 of 10'
-        in page
-    )
+    assert f'<li dir="auto">{first}</li><li dir="auto">9 of 10' in page
 
 
 async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(world: Any) -> None:
@@ -387,41 +340,29 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(world: A
 
 
 async def test_chosen_changes_are_rejected_together_with_one_reason(world: Any) -> None:
-    run = world.add_held_plan((staged("a"),))
+    run, note = world.add_held_plan((staged("a"),)), "Half of it is missing."
     await world.sign_in("operate")
     inbox = await world.page("/admin/")
-    token = await world.csrf()
 
-    rejected = await world.client.post(
-        "/admin/page/plans/reject",
-        data={
-            "csrf": token,
-            "note": "Half of it is missing.",
-            f"plan:{run.id}": "yes",
-            "plan:no.1": "yes",
-        },
+    rejected = await world.send(
+        "/admin/page/plans/reject", {"note": note, f"plan:{run.id}": "yes", "plan:no.1": "yes"}
     )
 
     assert 'formaction="/admin/page/plans/reject"' in inbox
-    assert rejected.status_code == 409
-    assert "Decided: 1" in rejected.text
+    assert (rejected.status_code, "Decided: 1" in rejected.text) == (409, True)
     assert world.ledger.run(run.id).state is State.REJECTED
     (entry,) = world.ledger.operators.audit_entries()
-    assert (entry.what, entry.run, entry.note) == ("rejected", run.id, "Half of it is missing.")
+    assert (entry.what, entry.run, entry.note) == ("rejected", run.id, note)
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
 async def test_chosen_changes_that_cannot_be_decided_are_named(world: Any, decision: str) -> None:
-    run = world.add_held_plan((staged("a"),))
+    run, path = world.add_held_plan((staged("a"),)), f"/admin/page/plans/{decision}"
     world.ledger.save(replace(run, state=State.REJECTED))
     await world.sign_in("operate")
-    token = await world.csrf()
 
-    none = await world.client.post(f"/admin/page/plans/{decision}", data={"csrf": token})
-    refused = await world.client.post(
-        f"/admin/page/plans/{decision}",
-        data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"},
-    )
+    none = await world.send(path)
+    refused = await world.send(path, {f"plan:{run.id}": "yes", "plan:no.1": "yes"})
 
     assert (none.status_code, refused.status_code) == (422, 409)
     assert run.id in refused.text
@@ -433,52 +374,36 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(world: Any
     second = world.add_held_plan((staged("a"),), reason="disk full")
     await world.sign_in("read")
 
-    results = [
-        await world.page(f"/admin/page/runs?{query}")
-        for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")
-    ]
-
-    ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in results]
-    assert ids == [[first.id], [second.id], [], []]
+    for query, expected in {
+        "q=licence": [first.id], "q=DISK": [second.id], "state=failed": [], "q=100%25": [],
+    }.items():  # fmt: skip
+        page = await world.page(f"/admin/page/runs?{query}")
+        assert [run.id for run in (first, second) if f">{run.id}<" in page] == expected, query
 
 
 async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
     await world.sign_in("operate")
-    page = f"/admin/page/plans/{run.id}"
-    await world.send(f"{page}/approve")
-    offered = await world.page(f"/admin/page/runs/{run.id}")
+    page, plan = f"/admin/page/runs/{run.id}", f"/admin/page/plans/{run.id}"
+    waiting = await world.page(page)
+    early = await world.api(f"/plans/{run.id}/undo", method="POST")
+    await world.send(f"{plan}/approve")
+    offered = await world.page(page)
 
-    undone = await world.send(f"{page}/undo", {"note": "the wrong list"})
-    again = await world.send(f"{page}/undo")
-    after = await world.page(f"/admin/page/runs/{run.id}")
+    undone = await world.send(f"{plan}/undo", {"note": "the wrong list"})
+    again = await world.send(f"{plan}/undo")
+    after = await world.page(page)
 
-    assert f'action="{page}/undo"' in offered
-    assert (undone.status_code, again.status_code) == (303, 409)
-    assert (world.ledger.run(run.id).state, world.ledger.count_published("projects")) == (
-        State.UNDONE,
-        0,
-    )
-    assert f'action="{page}/undo"' not in after
+    offer = f'action="{plan}/undo"'
+    assert [offer in text for text in (waiting, offered, after)] == [False, True, False]
+    assert (early.status_code, undone.status_code, again.status_code) == (409, 303, 409)
+    assert world.ledger.run(run.id).state is State.UNDONE
+    assert world.ledger.count_published("projects") == 0
     assert "undid the approval of" in await world.page("/admin/page/audit-log")
 
 
-async def test_a_plan_that_no_person_approved_offers_no_undo(world: Any) -> None:
-    run = world.add_held_plan((staged("a"),))
-    await world.sign_in("operate")
-
-    waiting = await world.page(f"/admin/page/runs/{run.id}")
-    refused = await world.client.post(
-        f"/admin/plans/{run.id}/undo", headers=bearer(world.tokens["operate"])
-    )
-
-    assert f"/page/plans/{run.id}/undo" not in waiting
-    assert refused.status_code == 409
-
-
 async def test_a_running_run_shows_its_progress_and_its_log(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
-    world.ledger.save(replace(run, pages=3, fetched=42))
+    run = world.create_run(pages=3, fetched=42)
     world.ledger.run_logs.append_log(
         [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})]
     )
@@ -488,15 +413,13 @@ async def test_a_running_run_shows_its_progress_and_its_log(world: Any) -> None:
         page = await world.page(f"/admin/page/runs/{run.id}")
     result = await world.page("/admin/page/logs?q=RETRYING&level=warning&source=projects")
     none = await world.page("/admin/page/logs?q=RETRYING&level=error")
-    api = (
-        await world.client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))
-    ).json()
+    [line] = (await world.api(f"/runs/{run.id}/log", "read")).json()
 
     assert "This run is in progress." in page
     assert "42" in page
     assert all("retrying request" in text and "<script>" not in text for text in (page, result))
     assert "No log lines." in none
-    assert [line["event"] for line in api] == ["retrying request"]
+    assert line["event"] == "retrying request"
 
 
 async def test_log_lines_are_shown_page_by_page_with_the_same_filters(world: Any) -> None:
@@ -515,38 +438,19 @@ async def test_log_lines_are_shown_page_by_page_with_the_same_filters(world: Any
     assert 'rel="next"' not in second
 
 
-async def test_a_source_page_shows_sizes_and_response_times(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
-    responses = {"count": 4, "bytes": 1_234_567, "milliseconds": 2000, "slowest": 1500}
-    world.ledger.save(replace(run, state=State.FAILED, responses=responses))
-    await world.sign_in("read")
-
-    page = await world.page("/admin/page/sources/projects")
-
-    assert "0.5 sec (1.5 sec)" in page
-    assert "1.2 MB" in page
-
-
 async def test_every_count_of_a_run_opens_its_records(world: Any) -> None:
-    staged_records = [staged(f"n{number}") for number in range(60)] + [
-        staged("gone", Outcome.DELETED),
-        staged("same", Outcome.UNCHANGED),
-    ]
+    staged_records = [staged(f"n{number}") for number in range(60)]
+    staged_records += [staged("gone", Outcome.DELETED), staged("same", Outcome.UNCHANGED)]
     run = world.add_held_plan(tuple(staged_records))
-    world.ledger.save(
-        replace(
-            run,
-            counts={
-                "fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70,
-            },
-        )
-    )  # fmt: skip
+    counts = {
+        "fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70,
+    }  # fmt: skip
+    world.ledger.save(replace(run, counts=counts))
     await world.sign_in("read")
-    address = f"/admin/page/runs/{run.id}"
+    address, key = f"/admin/page/runs/{run.id}", re.compile(r"<code><bdi>([^<]+)</bdi></code></p>")
 
     page = await world.page(address)
-    fetched = await world.page(f"{address}?outcome=fetched")
-    pages = [fetched]
+    pages = [await world.page(f"{address}?outcome=fetched")]
     while next_page := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
         pages.append(await world.page(unescape(next_page[1])))
     gone = await world.page(f"{address}?outcome=gone")
@@ -554,27 +458,24 @@ async def test_every_count_of_a_run_opens_its_records(world: Any) -> None:
     for name in ("fetched", "new", "deleted", "gone"):
         assert f'href="{address}?outcome={name}#records"' in page
     assert 'href="/search?source=projects"' in page
-    keys = [
-        key for text in pages for key in re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", text)
-    ]
-    assert sorted(keys) == sorted(item.key or "" for item in staged_records)
-    assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
+    keys = sorted(key.findall("".join(pages)))
+    assert keys == sorted(item.key or "" for item in staged_records)
+    assert key.findall(gone) == ["gone"]
     assert (await world.client.get(f"{address}?outcome=none")).status_code == 422
 
 
 async def test_a_change_that_needs_two_people_says_who_approved_it(world: Any) -> None:
-    definition = world.context.source_dir / "projects.toml"
-    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
+    file_of(world, TWO_PEOPLE)
     run = world.add_held_plan((staged("a"),))
     await world.sign_in("operate")
-    address, form = f"/admin/page/runs/{run.id}", {"csrf": await world.csrf()}
+    address, approve = f"/admin/page/runs/{run.id}", f"/admin/page/plans/{run.id}/approve"
 
     before = await world.page(address)
-    first = await world.client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    first = await world.send(approve)
     between = await world.page(address)
-    again = await world.client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    again = await world.send(approve)
     await world.sign_in("admin")
-    await world.send(f"/admin/page/plans/{run.id}/approve")
+    await world.send(approve)
 
     assert "This source needs the approval of two people." in before
     assert (first.status_code, again.status_code) == (303, 409)
@@ -595,55 +496,49 @@ async def test_the_system_page_counts_messages_and_says_who_executes_runs(world:
 async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_confirms(
     world: Any,
 ) -> None:
-    definition = world.context.source_dir / "projects.toml"
-    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
+    definition = file_of(world, TWO_PEOPLE)
     _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
-    await world.sign_in("admin")
-    page = "/admin/page/sources/projects"
-    before = digest(definition.read_text(encoding="utf-8"))
-    form = {
-        "name": "projects", "text": DEFINITION + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew",
-    }  # fmt: skip
+    text, proposal = f"{DEFINITION}\n[limits]\nexpect = 5\n", f"{PAGE}/proposal"
 
-    proposed = await world.send("/admin/page/definition", {**form})
+    proposed = await saving(world, text=text, before=digest(TWO_PEOPLE), note="they grew")
     unchanged = definition.read_text(encoding="utf-8")
-    by_the_same = await world.send(f"{page}/proposal", {"do": "confirm"})
+    by_the_same = await world.send(proposal, {"do": "confirm"})
     await world.sign_in(other)
-    proposal = await world.page(page)
-    confirmed = await world.send(f"{page}/proposal", {"do": "confirm"})
-    again = await world.send(f"{page}/proposal", {"do": "confirm"})
+    page = await world.page(PAGE)
+    confirmed = await world.send(proposal, {"do": "confirm"})
+    again = await world.send(proposal, {"do": "confirm"})
 
-    assert (
-        proposed.status_code,
-        by_the_same.status_code,
-        confirmed.status_code,
-        again.status_code,
-    ) == (303, 422, 303, 404)
-    assert unchanged.startswith("second_approver = true")
-    assert all(
-        text in proposal
-        for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save")
-    )
-    assert definition.read_text(encoding="utf-8") == form["text"]
+    answers = (proposed, by_the_same, confirmed, again)
+    assert [answer.status_code for answer in answers] == [303, 422, 303, 404]
+    assert unchanged == TWO_PEOPLE
+    for shown in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"):
+        assert shown in page
+    assert definition.read_text(encoding="utf-8") == text
     newest = world.ledger.operators.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
 async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(world: Any) -> None:
-    definition = world.context.source_dir / "projects.toml"
-    definition.write_text("second_approver = true\n" + DEFINITION, encoding="utf-8")
-    world.ledger.operators.save_definition(
-        "projects", DEFINITION, "ann", NOON, None, digest(definition.read_text(encoding="utf-8"))
-    )
+    operators = world.ledger.operators
+    operators.save_definition("projects", DEFINITION, "ann", NOON, None, digest(TWO_PEOPLE))
     await world.sign_in("admin")
-    definition.write_text("second_approver = true\n# edited\n" + DEFINITION, encoding="utf-8")
+    file_of(world, f"# edited\n{TWO_PEOPLE}")
 
-    outdated = await world.send("/admin/page/sources/projects/proposal", {"do": "confirm"})
-    discarded = await world.send("/admin/page/sources/projects/proposal", {"do": "discard"})
+    outdated = await world.send(f"{PAGE}/proposal", {"do": "confirm"})
+    discarded = await world.send(f"{PAGE}/proposal", {"do": "discard"})
 
     assert (outdated.status_code, discarded.status_code) == (409, 303)
-    assert world.ledger.operators.proposed_definition("projects") is None
+    assert operators.proposed_definition("projects") is None
     assert "discarded a proposed definition of" in await world.page("/admin/page/audit-log")
+
+
+async def suggesting(world: Any, text: str) -> httpx.Response:
+    """Ask for the fields that the definition *text* of a new source lacks."""
+    world.context.suggest_fields = suggest_fields
+    await world.sign_in("admin")
+    form = {"name": "registry", "before": "", "text": text, "do": "suggest"}
+    answer: httpx.Response = await world.send(DEFINE, form)
+    return answer
 
 
 async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_lacks(
@@ -653,36 +548,18 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
         {"id": "1", "title": "Clinics", "country": "KE; UG"},
         {"id": "2", "title": "Schools", "country": "RW"},
     ]
+    world.context.network = registry(json={"rows": rows})
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        return (
-            httpx.Response(404)
-            if "robots" in request.url.path
-            else httpx.Response(200, json={"rows": rows})
-        )
-
-    world.context.network = NetworkSettings(transport=httpx.MockTransport(answer))
-    world.context.suggest_fields = suggest_fields
-    await world.sign_in("admin")
-    text = (
-        '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n'
+    page = await suggesting(
+        world,
+        '# ours\ntitle = "A registry"\nurl = "https://registry.example/api"\n[fields]\nkey = "id"\n',
     )
-    form = {
-        "csrf": await world.csrf(), "name": "registry", "before": "", "text": text, "do": "suggest",
-    }  # fmt: skip
-
-    page = await world.client.post("/admin/page/definition", data=form)
 
     assert page.status_code == 200
-    written = tomllib.loads(
-        unescape(page.text.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0])
-    )
+    written = tomllib.loads(text_field(page.text))
     assert written["fields"] == {"key": "id", "title": "title", "countries": "country"}
-    assert (written["protocol"], written["mapping"], written["options"]) == (
-        "json",
-        "fields",
-        {"records": "rows", "split": {"countries": ";"}},
-    )
+    assert (written["protocol"], written["mapping"]) == ("json", "fields")
+    assert written["options"] == {"records": "rows", "split": {"countries": ";"}}
     assert "# ours" in page.text
     assert (
         "<code><bdi>country</bdi></code></th><td><code>countries</code></td><td><bdi>KE; UG</bdi> · <bdi>RW</bdi>"
@@ -699,19 +576,9 @@ async def test_fields_are_suggested_from_the_data_for_keys_that_the_definition_l
 async def test_why_no_fields_are_suggested(
     world: Any, text: str, status: int, message: str
 ) -> None:
-    transport = httpx.MockTransport(
-        lambda request: httpx.Response(
-            404 if "robots" in request.url.path else status, text="hello"
-        )
-    )
-    world.context.network = NetworkSettings(transport=transport)
-    world.context.suggest_fields = suggest_fields
-    await world.sign_in("admin")
-    form = {
-        "csrf": await world.csrf(), "name": "registry", "before": "", "text": text, "do": "suggest",
-    }  # fmt: skip
+    world.context.network = registry(status, text="hello")
 
-    page = await world.client.post("/admin/page/definition", data=form)
+    page = await suggesting(world, text)
 
     assert page.status_code == 422
     assert message in unescape(page.text)
@@ -719,20 +586,17 @@ async def test_why_no_fields_are_suggested(
 
 
 async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    run = world.create_run()
     await world.sign_in("read")
+    path = f"/admin/page/runs/{run.id}"
 
     with locked(world):
-        pages = [
-            await world.page(f"/admin/page/runs/{run.id}{query}") for query in ("", "?live=true")
-        ]
+        pages = [await world.page(f"{path}{query}") for query in ("", "?live=true")]
     world.ledger.save(replace(run, state=State.FAILED, ended=NOON))
-    ended = await world.page(f"/admin/page/runs/{run.id}?live=true")
+    pages.append(await world.page(f"{path}?live=true"))
 
-    assert ['http-equiv="refresh"' in page for page in (*pages, ended)] == [False, True, False]
-    assert (
-        f'<a href="/admin/page/runs/{run.id}?live=true#log">Update every 5 seconds</a>' in pages[0]
-    )
+    assert ['http-equiv="refresh"' in page for page in pages] == [False, True, False]
+    assert f'<a href="{path}?live=true#log">Update every 5 seconds</a>' in pages[0]
     assert "Stop updating" in pages[1]
 
 
@@ -748,7 +612,7 @@ async def test_notices_of_a_run_are_in_the_language_of_the_page(world: Any) -> N
     world.ledger.replace_notices(run, "override", notices)
     await world.sign_in("read")
 
-    page = await world.page(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "fr"})
+    page = await world.page(f"/admin/page/runs/{run.id}", "fr")
 
     assert "Ada a permis une fois vanished jusqu’à 0.5" in page
     assert "a a le même contenu que x7 de kenya" in page
@@ -756,7 +620,7 @@ async def test_notices_of_a_run_are_in_the_language_of_the_page(world: Any) -> N
 
 
 async def test_a_run_whose_process_died_is_interrupted_on_every_page(world: Any) -> None:
-    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    run = world.create_run()
     await world.sign_in("read")
     paths = ("/", "/page/runs", f"/page/runs/{run.id}", "/page/sources/projects", "/page/system")
     label = '<span class="state interrupted">interrupted</span>'
@@ -764,7 +628,7 @@ async def test_a_run_whose_process_died_is_interrupted_on_every_page(world: Any)
     pages = [await world.page(f"/admin{path}") for path in paths]
     with locked(world):
         live = [await world.page(f"/admin{path}") for path in paths]
-    api = await world.client.get(f"/admin/runs/{run.id}", headers=bearer(world.tokens["read"]))
+    api = await world.api(f"/runs/{run.id}", "read")
 
     assert [label in page for page in pages] == [True, True, True, True, False]
     assert "No run is in progress." in pages[-1]
@@ -774,10 +638,9 @@ async def test_a_run_whose_process_died_is_interrupted_on_every_page(world: Any)
 
 async def test_a_requested_run_is_queued_on_the_page_of_its_source(world: Any) -> None:
     await world.sign_in("operate")
-    form = {"csrf": await world.csrf()}
-    paths = ("/admin/", "/admin/page/sources/projects", "/admin/page/system")
+    paths = ("/admin/", PAGE, "/admin/page/system")
 
-    await world.client.post("/admin/page/sources/projects/runs", data=form)
+    await world.send(f"{PAGE}/runs")
     alone = [await world.page(path) for path in paths]
     with locked(world, ".schedule.lock"):
         served = [await world.page(path) for path in paths]
@@ -797,7 +660,7 @@ async def test_a_requested_run_that_did_not_start_says_why_on_the_page_of_its_so
     operators.complete_request(number, "it is in its quiet hours")
     await world.sign_in("read")
 
-    page = await world.page("/admin/page/sources/projects")
+    page = await world.page(PAGE)
 
     assert "The requested run did not start" in page
     assert "it is in its quiet hours" in page
