@@ -511,8 +511,8 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     answers = (proposed, by_the_same, confirmed, again)
     assert [answer.status_code for answer in answers] == [303, 422, 303, 404]
     assert unchanged == TWO_PEOPLE
-    for shown in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"):
-        assert shown in page
+    for word in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"):
+        assert word in page
     assert definition.read_text(encoding="utf-8") == text
     newest = world.ledger.operators.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
