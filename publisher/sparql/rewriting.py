@@ -1,18 +1,65 @@
-"""Rewrite full-text search properties before a query runs."""
+"""Replace the full-text searches of a query by their results before the query is evaluated.
+
+The syntax is that of Apache Jena (https://jena.apache.org/documentation/query/text-query.html):
+``?thing text:query "words"`` and ``(?thing ?score) text:query (dct:title "words" 100 "lang:fr")``,
+at the top level of the query's pattern. Each search becomes VALUES where its basic graph pattern
+begins. Whatever else a query contains is left to the parser of the engine.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from publisher.errors import NotReady
-from publisher.projections.search import rewriting as texts
-from publisher.projections.search.searcher import open_searcher
+from publisher.projections.search.analyzer import primary_language
+from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.projections.search.searcher import Searcher, open_searcher
+from publisher.rdf.sparql_tokens import (
+    Token,
+    line_and_column,
+    string_value,
+    syntax_error,
+    tokenize,
+)
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import QueryRequest
+from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 
 TEXT_HEADER = "Stocktake-Text"
+SPACE = "http://jena.apache.org/text#"
+PROPERTY = f"{SPACE}query"
+MAX_RESULTS = 10_000  # inserted results of one search: half a second, and a megabyte of query
+MAX_SEARCHES = 8  # in one query
+_FIELDS = {
+    f"{DCT}title": "title", f"{SKOS}prefLabel": "title", f"{RDFS}label": "title",
+    f"{DCT}description": "text", f"{SIOC}content": "text",
+}  # fmt: skip
+# the arguments in their order, each with the kinds of its token
+_ARGUMENTS = {
+    "field": ("iri", "name"), "words": ("string",), "tag": ("tag",), "limit": ("number",), "option": ("string",),
+}  # fmt: skip
+_OPTION = re.compile(r"lang:([A-Za-z]{2,8}(?:-[A-Za-z0-9]+)*)\Z")
+_USAGE = """write text:query "words" or text:query (property "words" limit 'lang:fr')"""
+_INDEXED = "use dct:title, skos:prefLabel, dct:description, sioc:content"
+_NESTED = (
+    "text:query is answered only as a property at the top level of the query's pattern,"
+    " not within braces, brackets or a path;"
+    ' write ?thing text:query "words" there and join the rest by ?thing;'
+    " OR and - within the words take the place of UNION and MINUS"
+)
+_LIST = "a list with a score takes no property but text:query; write the others apart"
+
+Part = Sequence[Token]  # a token, or a pair of brackets with all that is in it
+
+
+def has_search(query: str) -> bool:
+    """Return whether *query* may contain a search."""
+    return SPACE in query
 
 
 async def rewrite(
@@ -25,19 +72,18 @@ async def rewrite(
     snapshot. Raises QuerySyntaxError if a search is malformed, NotReady while there is no text
     index.
     """
-    if not texts.has_search(query_request.text):
+    if not has_search(query_request.text):
         return query_request
     current = current or service.current
-    rewritten = await asyncio.to_thread(_rewrite_text, query_request.text, current)
+    search = await asyncio.to_thread(open_searcher, current.path)
+    if search is None:
+        raise NotReady("the text index is being built; try again in a moment")
+    rewritten = await asyncio.to_thread(rewrite_searches, query_request, search)
     if not rewritten.inserted:
         return query_request
-    return replace(
-        query_request,
-        text=rewritten.text,
-        inserted=rewritten.inserted,
-        note=_note(rewritten, current),
-        snapshot=current.path,
-    )
+    notes = [rewritten.note] if rewritten.note else []
+    notes += [f"position={current.text}"] if current.text != current.position else []
+    return replace(rewritten, note=", ".join(notes), snapshot=current.path)
 
 
 async def await_indexes(service: QueryService, query_request: QueryRequest) -> None:
@@ -45,22 +91,155 @@ async def await_indexes(service: QueryService, query_request: QueryRequest) -> N
     journal.
     """
     await service.wait_until_current()
-    while texts.has_search(query_request.text) and service.current.text != service.current.position:
+    while has_search(query_request.text) and service.current.text != service.current.position:
         await asyncio.sleep(POLL_INTERVAL)
 
 
-def _rewrite_text(text: str, current: Snapshot) -> texts.Rewritten:
-    search = open_searcher(current.path)
-    if search is None:
-        raise NotReady("the text index is being built; try again in a moment")
-    return texts.rewrite(text, search)
+def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequest:
+    """Insert the results of the searches into the query. Raises QuerySyntaxError if a search is
+    malformed or elsewhere than at the top level.
 
-
-def _note(rewritten: texts.Rewritten, current: Snapshot) -> str:
-    """Return the header field that reports limits of a search, a dictionary by
-    https://www.rfc-editor.org/rfc/rfc9651.
+    Line numbers do not change; ``original_column`` maps a column of the result to one of the query.
+    The note has the limits of the searches, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
     """
-    parts = [f"cut={texts.MAX_RESULTS}"] if rewritten.truncated else []
-    parts += ["similar"] if rewritten.fuzzy else []
-    parts += [f"position={current.text}"] if current.text != current.position else []
-    return ", ".join(parts)
+    query = query_request.text
+    tokens = tokenize(query)
+    prefixes = {
+        name.text.partition(":")[0]: iri.text[1:-1]
+        for keyword, name, iri in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if keyword.word() == "PREFIX"
+    }
+    verbs = [token for token in tokens if _expand(token, prefixes) == PROPERTY]
+    if len(verbs) > MAX_SEARCHES:
+        raise syntax_error(
+            query, verbs[MAX_SEARCHES].start, f"a query has at most {MAX_SEARCHES} searches"
+        )
+    text, insertions, notes = query, list[tuple[int, str]](), set[str]()
+    for offset, end, (subject, *properties) in _statements(tokens):
+        searches = [words for words in properties if words[0] in verbs]
+        is_whole = len(searches) == len(properties)
+        if searches and len(subject) > 1 and not is_whole:
+            raise syntax_error(query, subject[0].start, _LIST)
+        for words in searches:
+            request, limit = _parse_arguments(query, words, prefixes)
+            hits = search.find(request, limit, with_entries=False)
+            insertions.append((offset, _bindings(query, subject, hits.scores)))
+            if hits.total > limit == MAX_RESULTS:
+                notes.add(f"cut={MAX_RESULTS}")
+            if hits.is_fuzzy:
+                notes.add("similar")
+            first, last = (subject[0].start, end) if is_whole else (words[0].start, words[-1].end)
+            text = text[:first] + re.sub(r"[^\r\n]", " ", text[first:last]) + text[last:]
+            verbs.remove(words[0])
+    if verbs:
+        raise syntax_error(query, verbs[0].start, _NESTED)
+    insertions.sort()
+    for offset, values in reversed(insertions):
+        text = text[:offset] + values + text[offset:]
+    inserted = ((*line_and_column(query, offset), len(values)) for offset, values in insertions)
+    return replace(
+        query_request, text=text, inserted=tuple(inserted), note=", ".join(sorted(notes))
+    )
+
+
+def _expand(token: Token, prefixes: Mapping[str, str]) -> str:
+    """Return the IRI of a token, "" if it has none."""
+    if token.kind == "iri":
+        return token.text[1:-1]
+    prefix, _, local = token.text.partition(":")
+    return prefixes.get(prefix, "") + local if token.kind == "name" else ""
+
+
+def _parts(tokens: Part) -> Iterator[Part]:
+    """Yield the tokens outside of brackets, and pairs of brackets with all that is in them."""
+    first = depth = 0
+    for index, token in enumerate(tokens):
+        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if depth <= 0 or index == len(tokens) - 1:
+            yield tokens[first : index + 1]
+            first, depth = index + 1, 0
+
+
+def _statements(tokens: Part) -> Iterator[tuple[int, int, list[list[Token]]]]:
+    """Yield the statements of the query's pattern: the offset of its basic graph pattern, the end,
+    and the tokens of the subject and of each property with its objects and semicolon.
+    """
+    for before, group in pairwise(_parts(tokens)):
+        if group[0].text == "{" and before[0].word() != "CONSTRUCT":  # which has a template
+            yield from _statements_of_group(group[1:])
+
+
+def _statements_of_group(tokens: Part) -> Iterator[tuple[int, int, list[list[Token]]]]:
+    offset, statement = -1, list[list[Token]]()
+    rest = _parts(tokens)
+    for part in rest:
+        text, word = part[0].text, part[0].word()
+        if text not in ("{", "}", ".") and word in ("", "A", "TRUE", "FALSE"):
+            offset = part[0].start if offset < 0 else offset
+            is_separated = len(statement) == 1 or (statement and statement[-1][-1].text == ";")
+            if not statement or (is_separated and text != ";"):
+                statement.append([])
+            statement[-1] += part
+            continue
+        if statement:
+            end = part[0].end if text == "." else statement[-1][-1].end
+            yield offset, end, statement
+            statement = []
+        if text != "." and word != "FILTER":
+            offset = -1
+        if word:  # a keyword, with what follows it up to its expression or group
+            last = ("(", "{") if word in ("FILTER", "BIND") else ("{",)
+            next((skipped for skipped in rest if skipped[0].text in last), None)
+
+
+def _parse_arguments(
+    query: str, words: Part, prefixes: Mapping[str, str]
+) -> tuple[SearchRequest, int]:
+    """Return the search of the property and its argument, and its limit."""
+    verb, *arguments = (token for token in words if token.text != ";")
+    if arguments and arguments[0].text == "(":
+        arguments = arguments[1:-1]
+    rest, values = iter(_ARGUMENTS.items()), dict[str, Token]()
+    for token in arguments:
+        name = next((name for name, kinds in rest if token.kind in kinds), None)
+        if name is None:
+            raise syntax_error(query, token.start, f"unexpected {token.text}; {_USAGE}")
+        values[name] = token
+    if "words" not in values:
+        raise syntax_error(query, verb.start, _USAGE)
+    typed, field, limit = values["words"], values.get("field"), values.get("limit")
+    text, iri = string_value(typed.text), _expand(field, prefixes) if field else ""
+    language = values["tag"].text[1:] if "tag" in values else None
+    if len(text) > MAX_LENGTH:
+        raise syntax_error(query, typed.start, f"a search has at most {MAX_LENGTH} characters")
+    if field and iri not in _FIELDS:
+        raise syntax_error(query, field.start, f"{field.text} is not indexed; {_INDEXED}")
+    if limit and not (limit.text.isdecimal() and 0 < int(limit.text[:9]) <= MAX_RESULTS):
+        raise syntax_error(
+            query, limit.start, f"the limit must be a whole number from 1 to {MAX_RESULTS}"
+        )
+    if option := values.get("option"):
+        match = _OPTION.match(string_value(option.text))
+        if match is None:
+            raise syntax_error(query, option.start, f"{option.text} is not an option; {_USAGE}")
+        language = match[1]
+    request = SearchRequest(
+        text, _FIELDS.get(iri), primary_language(language) if language else None
+    )
+    return request, int(limit.text) if limit else MAX_RESULTS
+
+
+def _bindings(query: str, subject: Part, scores: Iterable[tuple[str, float]]) -> str:
+    """Return the results as bindings of the variables left of the property."""
+    names = subject[1:-1] if subject[0].text == "(" else subject
+    kinds = [name.kind for name in names]
+    if kinds in (["iri"], ["name"]):
+        return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "
+    if kinds == ["variable"]:
+        return f"VALUES {names[0].text} {{ {' '.join(f'<{thing}>' for thing, _ in scores)} }} "
+    if kinds != ["variable", "variable"] or names[0].text[1:] == names[1].text[1:]:
+        raise syntax_error(
+            query, subject[0].start, "write ?thing or (?thing ?score) left of text:query"
+        )
+    rows = " ".join(f'(<{thing}> "{score:.6g}"^^<{XSD}float>)' for thing, score in scores)
+    return f"VALUES ({names[0].text} {names[1].text}) {{ {rows} }} "

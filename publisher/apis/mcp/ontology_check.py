@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from publisher.errors import QueryError
-from publisher.projections.search.sparql_patterns import PROPERTY
 from publisher.rdf.sparql_tokens import Token, line_and_column, tokenize
 from publisher.sparql.examples.example import examples
+from publisher.sparql.rewriting import PROPERTY
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService

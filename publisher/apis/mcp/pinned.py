@@ -14,10 +14,9 @@ from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
 from publisher.http.endpoints import Count, Instant
 from publisher.http.security_headers import MAX_QUERY_STRING
 from publisher.projections.facets import filter_query
-from publisher.projections.search.rewriting import has_search
 from publisher.sparql.protocol import SparqlRequest, parse_request
 from publisher.sparql.responses import media_type
-from publisher.sparql.rewriting import rewrite
+from publisher.sparql.rewriting import has_search, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot

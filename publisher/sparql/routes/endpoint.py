@@ -23,7 +23,6 @@ from publisher.http.freshness_headers import RELEASE_HEADER
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.pages.dependencies import ServiceDep, get_pages, get_service
 from publisher.http.problems import HTTPProblem
-from publisher.projections.search.rewriting import has_search
 from publisher.sparql.description import service_description
 from publisher.sparql.protocol import (
     SparqlRequest,
@@ -42,7 +41,7 @@ from publisher.sparql.query_editor import (
     script_texts,
 )
 from publisher.sparql.responses import answer_query, cached_response, explain_query, with_validators
-from publisher.sparql.rewriting import TEXT_HEADER, rewrite
+from publisher.sparql.rewriting import TEXT_HEADER, has_search, rewrite
 from publisher.store.cache import digest
 from publisher.store.query_service import QueryService
 
