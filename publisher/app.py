@@ -38,8 +38,7 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.warm_up import warming_up
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
-from publisher.sparql.exporter import Exporter
-from publisher.sparql.exports import ExportQueue
+from publisher.sparql.export_queue import Exporter, ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService

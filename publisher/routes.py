@@ -53,7 +53,7 @@ from publisher.portal.routes import (
     validate,
     vocabulary,
 )
-from publisher.sparql.routes import endpoint, examples, exports, graph_store
+from publisher.sparql import endpoint, examples, exports
 
 ROUTERS: dict[str, APIRouter] = {
     "home": home.router,
@@ -81,7 +81,7 @@ ROUTERS: dict[str, APIRouter] = {
     "sparql": endpoint.router,
     "examples": examples.router,
     "assistants": mcp.router,
-    "graphs": graph_store.router,
+    "graphs": endpoint.graphs,
     "things": things.router,
     "linksets": linksets.router,
     "clusters": clusters.router,

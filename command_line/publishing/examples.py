@@ -12,9 +12,13 @@ from rich.console import Console
 from command_line.harvesting.output import Json, print_rows
 from command_line.settings import Settings
 from publisher.limits import read
-from publisher.sparql.examples.durations import write_durations
-from publisher.sparql.examples.example import Example, examples
-from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
+from publisher.sparql.examples import (
+    Example,
+    ExampleOutcome,
+    examples,
+    run_examples,
+    write_durations,
+)
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

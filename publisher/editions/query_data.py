@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.sparql.examples.example import Example, examples
+from publisher.sparql.examples import Example, examples
 from vocab.iris import Iris
 from vocab.terms import DCT
 

@@ -1,214 +1,212 @@
-"""A queue of queries too large to wait for. The queue is a folder; each export is a subfolder whose
-state file is replaced atomically.
-
-If the server is killed, running exports are requeued at the next start. A result gets its name only
-when complete.
-"""
+"""``/exports``: queue a query too large to wait for, and fetch its result as a file within a day."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import secrets
-import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from enum import Enum
-from pathlib import Path
+from http import HTTPStatus
+from typing import Annotated, cast
 
-from journal.atomic_file import replace_file
-from publisher.errors import StoreBusy, TooManyQueries
-from publisher.limits import Limits
-from publisher.store.workers.query_request import QueryRequest
+from fastapi import APIRouter, Depends, Path
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
 
-RETENTION = timedelta(days=1)  # of results
-MAX_QUEUED = 50  # of all clients
-MAX_PER_CLIENT = 50  # within a day
-MAX_STORED_RESULTS = 10  # multiples of the largest result: limit of all results together
-MAX_ATTEMPTS = 3  # an export that crashes the server is not retried for ever
-# 16 random bytes: whoever knows the id may read and delete
-_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+from languages.translations import TranslatableText
+from publisher.formats import GRAPHS, TABLES
+from publisher.http.endpoints import Count, get, other_contents, problems
+from publisher.http.host import check_origin
+from publisher.http.negotiation import wants_html
+from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.http.problems import HTTPProblem
+from publisher.sparql.export_queue import Export, Exporter, ExportJson, ExportQueue, is_open
+from publisher.sparql.protocol import parse_request, read_body, read_parameters
+from publisher.store.workers.rate_limit import client_key
+
+_NO_STORE = {"Cache-Control": "no-store", "Vary": "Accept"}
+_JSON = (TABLES["json"],)  # the default format
+_FORM = {
+    "type": "object",
+    "required": ["query"],
+    "properties": {
+        "query": {"type": "string"},
+        "format": {"type": "string", "enum": [*TABLES, *GRAPHS]},
+    },
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/x-www-form-urlencoded": {"schema": _FORM},
+        "application/sparql-query": {"schema": {"type": "string"}},
+    },
+}
 
 
-class ExportState(Enum):
-    """The state of an export."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """An export. *serialized_query* is the packed QueryRequest. Times are ISO 8601 in UTC.
-
-    *rows*, *size* and *sha256* are of the result so far.
-
-    *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of
-    a failure.
+class QueueJson(TypedDict):
+    """The number of open exports, and the limits of one: seconds, bytes of memory, rows, and bytes
+    of the result.
     """
 
-    id: str
-    serialized_query: str
-    client: str
-    requested: str
-    state: ExportState = ExportState.QUEUED
-    tries: int = 0
-    started: str | None = None
-    ended: str | None = None
-    position: int | None = None
-    suffix: str | None = None
-    rows: int | None = None
-    size: int = 0
-    sha256: str | None = None
-    reason: str | None = None
-
-    @property
-    def open(self) -> bool:
-        """Return whether the export is queued or running."""
-        return self.state in (ExportState.QUEUED, ExportState.RUNNING)
-
-    @property
-    def expires(self) -> str | None:
-        """Return when it will be deleted, None while it is open."""
-        return (datetime.fromisoformat(self.ended) + RETENTION).isoformat() if self.ended else None
-
-    @property
-    def query(self) -> QueryRequest:
-        """Return its query."""
-        return QueryRequest.unpack(self.serialized_query.encode())
+    waiting: Count
+    limits: dict[str, float]
 
 
-class ExportQueue:
-    """The queue in *folder*; *now* returns the time."""
+async def get_exporter(request: Request) -> Exporter:
+    """Return the exporter of the app."""
+    return cast(Exporter, request.app.state.exporter)
 
-    def __init__(
-        self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        self.folder, self._limits, self.now = folder, limits, now
 
-    def add(self, query_request: QueryRequest, client: str) -> Export:
-        """Queue a query; raises TooManyQueries if *client* has too many exports, StoreBusy if the
-        queue is full.
-        """
-        stored = self.all()
-        waiting = [export for export in stored if export.open]
-        own = [export.open for export in stored if export.client == client]
-        if self._limits.exports and sum(own) >= self._limits.exports:
-            raise TooManyQueries(
-                f"{sum(own)} exports of your address are queued or running; wait for one, or delete it"
-            )
-        if self._limits.exports and len(own) >= MAX_PER_CLIENT:
-            raise TooManyQueries(
-                f"{len(own)} exports of your address are stored; delete those that you have downloaded"
-            )
-        if (
-            len(waiting) >= MAX_QUEUED
-            or sum(export.size for export in stored)
-            >= MAX_STORED_RESULTS * self._limits.export_size
-        ):
-            raise StoreBusy(
-                f"{len(waiting)} exports are waiting and {len(stored) - len(waiting)} are stored: the queue is full"
-            )
-        export = self.save(
-            Export(
-                secrets.token_urlsafe(16), query_request.pack().decode(), client, self.timestamp()
-            )
-        )
-        os.utime(self.folder)  # the exporter watches this timestamp
+ExporterDep = Annotated[Exporter, Depends(get_exporter)]
+
+
+async def find_export(
+    exporter: ExporterDep,
+    name: Annotated[str, Path(min_length=1, description="The id of the export")],
+) -> Export:
+    """Return the export of the path; raises HTTPProblem (404)."""
+    if export := exporter.exports.get(name):
         return export
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND,
+        TranslatableText("Export not found. Exports are deleted a day after they end"),
+    )
 
-    def get(self, name: str) -> Export | None:
-        """Return the export *name*, None if it does not exist or was deleted."""
-        file = self.folder / name / "state.json"
-        if not _ID.match(name) or not file.is_file():
-            return None
-        stored = json.loads(file.read_text())
-        return Export(**{**stored, "state": ExportState(stored["state"])})
 
-    def all(self) -> list[Export]:
-        """Return all exports, the oldest first."""
-        names = (
-            [path.name for path in self.folder.iterdir() if path.is_dir()]
-            if self.folder.is_dir()
-            else []
+FoundExport = Annotated[Export, Depends(find_export)]
+
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/exports",
+    operation_id="exports",
+    summary="Return the length of the export queue and the limits of an export",
+    tags=["ask"],
+    response_model=QueueJson,
+    response_description="The queue",
+)
+async def queue(
+    request: Request, service: ServiceDep, pages: PagesDep, exporter: ExporterDep
+) -> Response:
+    """Exports run one at a time."""
+    if wants_html(request.headers.get("accept"), _JSON):
+        return pages.page(
+            "exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values()
         )
-        return sorted(
-            (export for name in names if (export := self.get(name))),
-            key=lambda export: (export.requested, export.id),
+    limits = {
+        name: getattr(service.limits, f"export_{name}")
+        for name in ("seconds", "memory", "rows", "size")
+    }
+    waiting = sum(map(is_open, exporter.exports.all()))
+    return JSONResponse({"waiting": waiting, "limits": limits}, headers=_NO_STORE)
+
+
+@router.post(
+    "/exports",
+    operation_id="export",
+    summary="Queue a query whose result is too large to wait for",
+    tags=["ask"],
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=ExportJson,
+    response_description="The export is queued",
+    responses=problems(400, 403, 406, 413, 415, 429, 503),
+    openapi_extra={"requestBody": _BODY},
+)
+async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -> Response:
+    """Location is the address of the export."""
+    check_origin(request)
+    params = read_parameters(request, await read_body(request))
+    accept = request.headers.get("accept")
+    page = wants_html(accept, _JSON)
+    query = parse_request(params, None if page else accept, service.iris.base, None).query_request
+    await service.check(query)
+    export = exporter.exports.add(query, client_key(request.scope))
+    location = f"/exports/{export['id']}"
+    if page:
+        return RedirectResponse(location, HTTPStatus.SEE_OTHER)
+    headers = {"Location": location, "Retry-After": "2", **_NO_STORE}
+    return JSONResponse(_describe(export, exporter.exports), HTTPStatus.ACCEPTED, headers)
+
+
+@get(
+    router,
+    "/exports/{name}",
+    operation_id="exportState",
+    summary="Return the state of an export",
+    tags=["ask"],
+    response_model=ExportJson,
+    response_description="The export",
+    responses=problems(404),
+)
+async def show(
+    request: Request, pages: PagesDep, exporter: ExporterDep, export: FoundExport
+) -> Response:
+    """Retry-After says when to ask again."""
+    if wants_html(request.headers.get("accept"), _JSON):
+        response: Response = pages.page(
+            "export.html",
+            export=export,
+            is_open=is_open(export),
+            ahead=exporter.exports.ahead(export),
         )
+    else:
+        response = JSONResponse(_describe(export, exporter.exports))
+    response.headers.update(_NO_STORE | ({"Retry-After": "2"} if is_open(export) else {}))
+    return response
 
-    def save(self, export: Export) -> Export:
-        """Write an export's state atomically."""
-        folder = self.folder / export.id
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(
-            folder / "state.json", json.dumps({**asdict(export), "state": export.state.value})
+
+@router.delete(
+    "/exports/{name}",
+    operation_id="dropExport",
+    summary="Delete an export",
+    tags=["ask"],
+    status_code=HTTPStatus.NO_CONTENT,
+    response_description="The export is deleted",
+    responses=problems(404),
+)
+async def delete(exporter: ExporterDep, export: FoundExport) -> Response:
+    """A running export is stopped."""
+    exporter.delete(export)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.post(
+    "/exports/{name}/delete", include_in_schema=False, dependencies=[Depends(check_origin)]
+)
+async def delete_from_page(exporter: ExporterDep, export: FoundExport) -> Response:
+    """Delete an export, for a form."""
+    exporter.delete(export)
+    return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
+
+
+@get(
+    router,
+    "/exports/{name}/result",
+    operation_id="exportResult",
+    summary="Return the result of an export",
+    tags=["ask"],
+    response_class=Response,
+    response_description="The result, in the format that the query asked for",
+    responses=other_contents((*TABLES.values(), *GRAPHS.values())) | problems(404, 409),
+)
+async def result(exporter: ExporterDep, export: FoundExport) -> Response:
+    """Range requests are supported."""
+    if export["state"] != "done":
+        raise HTTPProblem(
+            HTTPStatus.CONFLICT,
+            TranslatableText("The export is {state} and has no result", state=export["state"]),
+            {"Retry-After": "2"} if is_open(export) else {},
         )
-        return export
+    return FileResponse(
+        exporter.exports.folder / export["id"] / "result",
+        media_type=export["media"],
+        headers={"Cache-Control": "private, no-cache", "ETag": f'"{export["sha256"]}"'},
+        filename=f"export-{export['id'][:8]}.{export['suffix']}",
+    )
 
-    def result(self, export: Export) -> Path:
-        """Return the path of its result."""
-        return self.folder / export.id / "result"
 
-    def delete(self, name: str) -> None:
-        """Delete an export with its result."""
-        if _ID.match(name):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-
-    def ahead(self, export: Export) -> int:
-        """Return the number of exports that run before this one."""
-        return sum(
-            other.open and (other.requested, other.id) < (export.requested, export.id)
-            for other in self.all()
-        )
-
-    def changed(self) -> int:
-        """Return a number that changes when an export is added or deleted."""
-        return self.folder.stat().st_mtime_ns
-
-    def next(self) -> Export | None:
-        """Return the oldest queued export."""
-        return next((export for export in self.all() if export.state is ExportState.QUEUED), None)
-
-    def recover(self) -> None:
-        """Requeue exports that were running when the server stopped."""
-        for export in self.all():
-            if export.state is ExportState.RUNNING:
-                (self.folder / export.id / "part").unlink(missing_ok=True)
-                if export.tries >= MAX_ATTEMPTS:
-                    self.fail(
-                        export,
-                        f"the server stopped {MAX_ATTEMPTS} times while this export was running",
-                    )
-                else:
-                    self.save(
-                        replace(export, state=ExportState.QUEUED, started=None, rows=None, size=0)
-                    )
-
-    def fail(self, export: Export, reason: str) -> Export:
-        """Save the export as failed."""
-        return self.save(
-            replace(
-                export,
-                state=ExportState.FAILED,
-                ended=self.timestamp(),
-                reason=reason,
-                rows=None,
-                size=0,
-            )
-        )
-
-    def delete_expired(self) -> None:
-        """Delete exports past their retention."""
-        now = self.now()
-        for export in self.all():
-            if export.expires and datetime.fromisoformat(export.expires) <= now:
-                self.delete(export.id)
-
-    def timestamp(self) -> str:
-        """Return the current time in the stored format."""
-        return self.now().isoformat(timespec="microseconds")
+def _describe(export: Export, exports: ExportQueue) -> dict[str, object]:
+    """Return what is reported of *export*."""
+    ahead = {"ahead": exports.ahead(export)} if export["state"] == "queued" else {}
+    members = {**export, **ahead}
+    return {name: members[name] for name in ExportJson.__annotations__ if name in members}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -11,8 +12,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 
 from publisher.errors import FederationRefused
-from publisher.formats import GRAPHS, TABLES, Format, GraphFormat, TableFormat, media_types
-from publisher.http.negotiation import best_match
+from publisher.formats import GRAPHS, TABLES, Format, media_types
+from publisher.http.negotiation import FormatT, best_match
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import is_iri
 from publisher.store.workers.query_request import QueryRequest
@@ -22,7 +23,7 @@ MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under
 FORM = "application/x-www-form-urlencoded"
 QUERY = "application/sparql-query"
 UPDATE = "application/sparql-update"
-_ANSWERS: tuple[TableFormat | GraphFormat, ...] = (*TABLES.values(), *GRAPHS.values())
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # Other names that clients use for a format.
 _FORMAT_NAMES = {
@@ -69,20 +70,7 @@ def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUE
     parameters = parse_form(request.scope["query_string"])
     if request.method != "POST":
         return parameters
-    kind = _kind(request.headers.get("content-type", ""), kinds)
-    if kind == FORM:
-        more = parse_form(data)
-        return {name: parameters.get(name, []) + more.get(name, []) for name in (parameters | more)}
-    name = kind.rpartition("-")[2]
-    if name in parameters:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, f"The {name} is in both the body and the URL; send it once"
-        )
-    return {**parameters, name: [_text(data, name)]}
-
-
-def _kind(content_type: str, kinds: tuple[str, ...]) -> str:
-    kind, _, rest = content_type.partition(";")
+    kind, _, rest = request.headers.get("content-type", "").partition(";")
     kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
     if kind == UPDATE:
         raise _update_refused()
@@ -93,7 +81,16 @@ def _kind(content_type: str, kinds: tuple[str, ...]) -> str:
             f"POST one of {accepted}, in UTF-8",
             {"Accept-Post": accepted},
         )
-    return kind
+    if kind == FORM:
+        more = parse_form(data)
+        return {name: parameters.get(name, []) + more.get(name, []) for name in (parameters | more)}
+    name = kind.rpartition("-")[2]
+    if name in parameters:
+        raise _invalid(f"The {name} is in both the body and the URL; send it once")
+    try:
+        return {**parameters, name: [data.decode()]}
+    except UnicodeDecodeError as error:
+        raise _invalid(f"The {name} is not valid UTF-8") from error
 
 
 def _update_refused() -> HTTPProblem:
@@ -103,11 +100,8 @@ def _update_refused() -> HTTPProblem:
     )
 
 
-def _text(data: bytes, name: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The {name} is not valid UTF-8") from error
+def _invalid(detail: str) -> HTTPProblem:
+    return HTTPProblem(HTTPStatus.BAD_REQUEST, detail)
 
 
 def parse_form(data: bytes) -> Parameters:
@@ -115,9 +109,7 @@ def parse_form(data: bytes) -> Parameters:
     try:
         return parse_qs(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}"
-        ) from error
+        raise _invalid(f"The parameters cannot be read: {error}") from error
 
 
 def parse_request(
@@ -128,7 +120,7 @@ def parse_request(
     if "update" in parameters:
         raise _update_refused()
     if text is None:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The parameter query is missing")
+        raise _invalid("The parameter query is missing")
     if len(text) > MAX_QUERY_BYTES:
         raise HTTPProblem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -154,11 +146,35 @@ def single_value(parameters: Parameters, name: str) -> str | None:
     """
     values = parameters.get(name, [])
     if len(values) > 1:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            f"The parameter {name} is given {len(values)} times; send it once",
-        )
+        raise _invalid(f"The parameter {name} is given {len(values)} times; send it once")
     return values[0] if values else None
+
+
+def best_format(
+    request: Request, formats: Mapping[str, FormatT], suffix: str | None = None
+) -> FormatT:
+    """Return the one of *formats* with *suffix*, or else the one that Accept prefers. Raises
+    HTTPProblem.
+    """
+    if suffix and suffix not in formats:
+        raise _unknown_format(suffix, formats)
+    accept = request.headers.get("accept")
+    best = formats[suffix] if suffix else best_match(accept, formats.values())
+    if best is None:
+        raise _not_acceptable(formats.values())
+    return best
+
+
+def _unknown_format(name: str, formats: Iterable[str]) -> HTTPProblem:
+    return _invalid(f"Unknown format {name!r}; available: {', '.join(formats)}")
+
+
+def _not_acceptable(formats: Iterable[Format]) -> HTTPProblem:
+    return HTTPProblem(
+        HTTPStatus.NOT_ACCEPTABLE,
+        "No available format matches your Accept header. Available: "
+        + ", ".join(candidate.media for candidate in formats),
+    )
 
 
 def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | None]:
@@ -170,19 +186,13 @@ def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | No
     if named := [name.strip().lower() for name in named if name.strip()]:
         table, graph = _first_known(named, TABLES), _first_known(named, GRAPHS)
         if table is None and graph is None:
-            raise HTTPProblem(
-                HTTPStatus.BAD_REQUEST,
-                f"Unknown format {named[0]!r}; available: {', '.join([*TABLES, *GRAPHS])}",
-            )
+            raise _unknown_format(named[0], [*TABLES, *GRAPHS])
         return table or "json", graph or "ttl"
-    candidate, other = best_match(accept, TABLES.values()), best_match(accept, GRAPHS.values())
-    if candidate is None and other is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            "No available format matches your Accept header. Available: "
-            + ", ".join(candidate.media for candidate in _ANSWERS),
-        )
-    return (candidate.suffix if candidate else None), (other.suffix if other else None)
+    tables, graphs = TABLES.values(), GRAPHS.values()
+    best_table, best_graph = best_match(accept, tables), best_match(accept, graphs)
+    if best_table is None and best_graph is None:
+        raise _not_acceptable((*tables, *graphs))
+    return best_table.suffix if best_table else None, best_graph.suffix if best_graph else None
 
 
 def _first_known(named: list[str], rows: Mapping[str, Format]) -> str | None:
@@ -200,38 +210,21 @@ def _first_known(named: list[str], rows: Mapping[str, Format]) -> str | None:
 
 def graph_parameters(parameters: Parameters, name: str) -> tuple[str, ...] | None:
     """Read a parameter whose values are graph IRIs; None if it is absent."""
-    values = parameters.get(name)
-    for value in values or ():
+    for value in parameters.get(name, ()):
         if not is_iri(value):
-            raise HTTPProblem(
-                HTTPStatus.BAD_REQUEST, f"The parameter {name} must be an absolute IRI, not {value}"
-            )
-    return None if values is None else tuple(values)
+            raise _invalid(f"The parameter {name} must be an absolute IRI, not {value}")
+    return tuple(parameters[name]) if name in parameters else None
 
 
 def parse_release(text: str | None) -> int | None:
     """Read the parameter ``release``, the number of a release; None if absent or empty."""
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            f"The parameter release must be the number of a release, not {text!r}",
-        )
-    return int(text)
+    if text and not re.fullmatch(r"[0-9]{1,9}", text):
+        raise _invalid(f"The parameter release must be the number of a release, not {text!r}")
+    return int(text) if text else None
 
 
 def parse_timeout(text: str | None) -> float | None:
     """Read the parameter ``timeout`` in seconds; None if absent."""
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            f"The parameter timeout must be a number of seconds above 0, not {text!r}",
-        )
-    return value
+    if text and not (_NUMBER.fullmatch(text) and 0 < float(text) < math.inf):
+        raise _invalid(f"The parameter timeout must be a number of seconds above 0, not {text!r}")
+    return float(text) if text else None

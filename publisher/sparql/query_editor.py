@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import structlog
 
 from languages.request_locale import LANGUAGES
 from languages.translations import gettext
-from languages.translations import gettext as _
 from publisher.http.pages.templating import BUNDLE_FOLDER
-from publisher.rdf.results import Row
-from publisher.sparql.examples.example import Example, example, examples
+from publisher.http.problems import HTTPProblem
+from publisher.sparql.examples import Example, example, examples
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from vocab.iris import Iris
 
 log = structlog.get_logger(component="editor")
 
@@ -126,36 +125,28 @@ def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
     return built
 
 
-def prefixes(iris: Iris) -> dict[str, str]:
-    """Return the prefixes that the editor completes."""
-    lines = {"line": f"{iris.base}scheme/action-line/"}
-    return dict(sorted({**namespaces(iris), **_EXTRA_PREFIXES, **lines}.items()))
-
-
 async def completions(service: QueryService) -> dict[str, object]:
     """Return the prefixes, and by kind the IRIs to complete with their labels."""
     terms: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
     for row in await service.rows(query("completions")):
         kind, iri = terms[row["kind"].value], row["iri"].value
+        parts = (row[name].value for name in ("notation", "label") if name in row)
+        label = " ".join(filter(None, parts)).strip()[:MAX_LABEL]
         # of several names, such as the codes of an indicator, the same one whatever their order
-        kind[iri] = min(filter(None, (kind.get(iri), _label(row))), default="")
+        kind[iri] = min(filter(None, (kind.get(iri), label)), default="")
     items = {
         kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())]
         for kind, labels in terms.items()
     }
-    return {"prefixes": prefixes(service.iris), **items}
-
-
-def _label(row: Row) -> str:
-    label = row["label"].value if "label" in row else ""
-    notation = row["notation"].value if "notation" in row else ""
-    return f"{notation} {label}".strip()[:MAX_LABEL]
+    lines = {"line": f"{service.iris.base}scheme/action-line/"}
+    prefixes = {**namespaces(service.iris), **_EXTRA_PREFIXES, **lines}
+    return {"prefixes": dict(sorted(prefixes.items())), **items}
 
 
 def script_texts() -> dict[str, str]:
     """Return the texts of the page's scripts in the request's language, by their English text."""
-    own = {text: _(text) for text in SCRIPT_TEXTS}
-    editor = {text: _(label) for text, label in EDITOR_TEXTS.items()}
+    own = {text: gettext(text) for text in SCRIPT_TEXTS}
+    editor = {text: gettext(label) for text, label in EDITOR_TEXTS.items()}
     spaced = {text: f"{label} " for text, label in editor.items() if text.endswith(" ")}
     return own | editor | spaced
 
@@ -165,36 +156,21 @@ def initial_view(example: Example) -> str:
     return "map" if "map" in example.keywords else ""
 
 
-def editor_for_example(service: QueryService, name: str | None) -> EditorState:
-    """Return the state of the page for the example *name*, None for the default. Raises KeyError if
-    there is no such example.
+def editor_state(service: QueryService, name: str | None, text: str | None) -> EditorState:
+    """Return the state of the page for the query *text* of another page's link, which the reader
+    runs, not the page; else for the example *name*, None for the default. Raises HTTPProblem (404).
     """
-    chosen = example(service.iris, name or DEFAULT_EXAMPLE)
+    chosen = _linked_query(text) if text else example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
-        raise KeyError(name)
-    return EditorState(
-        chosen,
-        name is not None,
-        name is not None,
-        examples(service.iris),
-        _releases(service.data / "releases"),
-    )
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Example {name} not found; see /examples")
+    folders = (path.parent.name for path in service.data.glob("releases/*/release.json"))
+    releases = tuple(sorted((int(name) for name in folders if name.isdecimal()), reverse=True))
+    runs = name is not None and not text
+    return EditorState(chosen, runs or bool(text), runs, examples(service.iris), releases)
 
 
-def editor_for_query(service: QueryService, text: str) -> EditorState:
-    """Return the state of the page for the query *text* of another page's link. The reader runs it,
-    not the page.
-    """
+def _linked_query(text: str) -> Example:
     title = gettext("Query behind the numbers")
     comment = gettext("The query of the page that you came from. Run it, or change it first.")
-    titles, comments = (tuple((tag, text) for tag in LANGUAGES) for text in (title, comment))
-    query_example = Example("shown", "", "select", titles, comments, (), text, 0)
-    return EditorState(
-        query_example, True, False, examples(service.iris), _releases(service.data / "releases")
-    )
-
-
-def _releases(folder: Path) -> tuple[int, ...]:
-    """Return the numbers of complete releases, those with a manifest."""
-    names = (path.parent.name for path in folder.glob("*/release.json"))
-    return tuple(sorted((int(name) for name in names if name.isdecimal()), reverse=True))
+    titles, comments = (tuple((tag, words) for tag in LANGUAGES) for words in (title, comment))
+    return Example("shown", "", "select", titles, comments, (), text, 0)

@@ -1,90 +1,87 @@
 """Respond to a query: from the client's cache, from ours, from an identical query that is running,
 or by running it.
+
+A response that ends early says so, or the connection is closed: a partial response never looks
+complete.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from contextlib import closing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import TypeVar
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from publisher.errors import PublisherError
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
-from publisher.http.problems import HTTPProblem
-from publisher.sparql.streaming import (
-    StreamedAnswer,
-    cancel_on_disconnect,
-    cost_headers,
-    run_query,
-    send_answer,
-)
+from publisher.http.problems import COST, EXPORTS, HTTPProblem
 from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.ipc_protocol import FRAME_SIZE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
+from publisher.store.workers.truncation import FIELD
 from publisher.store.workers.worker import Answer
 
-ENGINE_HEADER = "Stocktake-Engine"  # columns or store
+log = structlog.get_logger(component="responses")
 
-# Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
-_HIT, _SHARED, _MISS, _BYPASS = (
-    f"stocktake; {cache_status}"
-    for cache_status in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
-)
+Result = TypeVar("Result")
+
+DISCONNECT_CHECK_DELAY = 0.05  # seconds before a task watches for a disconnect
+ENGINE_HEADER = "Stocktake-Engine"  # columns or store
+# values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
+_HIT, _SHARED, _MISS, _BYPASS = ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
 
 
 @dataclass(frozen=True, slots=True)
-class _PendingQuery:
-    """A query and its cache keys; *release* is the release that it queries, None for current data."""
+class _Query:
+    """A query of a client; *release* is the release that it queries, None for current data.
+    *serialized* identifies its result, empty if that must not be cached.
+    """
 
     request: Request
     service: QueryService
     query_request: QueryRequest
     seconds: float | None
-    serialized: bytes
     release: Snapshot | None
+    serialized: bytes
 
-    @property
-    def key(self) -> bytes:
-        return digest(self.serialized)
+    def evaluation(self) -> Coroutine[object, object, Answer]:
+        client = client_key(self.request.scope)
+        return self.service.query(self.query_request, self.seconds, client)
 
-    @property
-    def snapshot(self) -> Snapshot:
-        return self.release or self.service.current
+    def start(self) -> SharedResponse:
+        return SharedResponse(self.evaluation(), self.store)
 
-    @property
-    def cache_and_version(self) -> tuple[Cache, str]:
+    def cache_of(self, snapshot: Snapshot) -> tuple[Cache, str]:
         """Return the cache and the version in it. For releases the key alone distinguishes them."""
-        return (
-            (self.service.releases.cache, "releases")
-            if self.release
-            else (self.service.cache, self.snapshot.version)
-        )
+        if self.release:
+            return self.service.releases.cache, "releases"
+        return self.service.cache, snapshot.version
 
-    async def evaluate(self) -> Answer:
-        return await self.service.query(
-            self.query_request, self.seconds, client_key(self.request.scope)
-        )
+    def snapshot_of(self, answer: Answer) -> Snapshot | None:
+        """Return the snapshot to validate *answer* by, None if there is none."""
+        if not self.serialized:
+            return None
+        return self.release or self.service.snapshot_of(answer)
 
     def store(self, answer: Answer, body: bytes) -> Entry:
-        snapshot = self.release or self.service.snapshot_of(answer)
-        if snapshot is None or answer.truncation:
-            return Entry(answer.suffix, "", body, answer.seconds, answer.truncation, answer.engine)
-        entry = Entry(
-            answer.suffix,
-            entity_tag(snapshot, self.serialized),
-            body,
-            answer.seconds,
-            engine=answer.engine,
-        )
-        cache, version = (
-            self.cache_and_version if self.release else (self.service.cache, snapshot.version)
-        )
-        cache.put(version, self.key, entry)
+        snapshot = None if answer.truncation else self.snapshot_of(answer)
+        etag = entity_tag(snapshot, self.serialized) if snapshot else ""
+        entry = Entry(answer.suffix, etag, body, answer.seconds, answer.truncation, answer.engine)
+        if snapshot:
+            cache, version = self.cache_of(snapshot)
+            cache.put(version, digest(self.serialized), entry)
         return entry
 
 
@@ -103,28 +100,46 @@ async def answer_query(
     *release* is the release to query, None for current data.
     """
     if query_request.volatile or not (release or service.is_consistent):
-        answer = await run_query(request, service, query_request, seconds)
-        headers = {
-            "Content-Type": media_type(answer.suffix),
-            "Vary": "Accept",
-            "Cache-Control": "no-store",
-            "Cache-Status": _BYPASS,
-        }
-        headers |= _engine_header(answer.engine)
-        return await send_answer(answer, headers, service.disk_quota)
+        query = _Query(request, service, query_request, seconds, release, b"")
+        return await _respond(query, query.start(), _BYPASS)
     # Surrounding white space does not change the result; it only moves the position of a syntax
     # error.
     serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
-    pending = _PendingQuery(request, service, query_request, seconds, serialized, release)
-    current, (cache, version) = pending.snapshot, pending.cache_and_version
-    etag = entity_tag(current, serialized)
-    if response := _unchanged(request, etag, current):
+    query = _Query(request, service, query_request, seconds, release, serialized)
+    current = release or service.current
+    if response := _unchanged(request, entity_tag(current, serialized), current):
         return response
-    entry = cache.get(version, pending.key)
-    response = _complete(request, entry, current, _HIT) if entry else await _coalesced(pending)
+    (cache, version), key = query.cache_of(current), digest(serialized)
+    if entry := cache.get(version, key):
+        response = _complete(request, entry, _HIT, current)
+    else:
+        running = (current.version, query_request.pack(), seconds)
+        shared, started = service.shared_responses.join(running, query.start)
+        response = await _respond(query, shared, _MISS if started else _SHARED)
     if request_key:
-        service.cache.link_request(current.version, request_key, pending.key)
+        service.cache.link_request(current.version, request_key, key)
     return response
+
+
+async def _respond(query: _Query, shared: SharedResponse, status: str) -> Response:
+    """Return the response when it is complete, or streamed once it is too large to wait for."""
+    streamed = None
+    try:
+        size = None if status is _SHARED else FRAME_SIZE // 2
+        await cancel_on_disconnect(query.request, shared.wait_for(size))
+        snapshot = query.snapshot_of(shared.answer) if shared.answer else None
+        if shared.entry:
+            return _complete(query.request, shared.entry, status, snapshot)
+        if shared.answer and status is not _SHARED:
+            etag = entity_tag(snapshot, query.serialized) if snapshot else ""
+            headers = _headers(shared.answer, status, etag, snapshot)
+            streamed = StreamedAnswer(shared, shared.answer, headers, query.service.disk_quota)
+            return streamed
+    finally:
+        if not streamed:
+            shared.close()
+    # only the request that started the shared response may stream it
+    return await _respond(query, query.start(), _MISS)
 
 
 async def explain_query(
@@ -138,11 +153,10 @@ async def explain_query(
             HTTPStatus.BAD_REQUEST,
             "Queries of an external store cannot be explained here; use that store's own tools",
         )
-    answer = await run_query(request, service, replace(query_request, explain=True), seconds)
-    try:
+    explained = replace(query_request, explain=True)
+    query = _Query(request, service, explained, seconds, None, b"")
+    with closing(await cancel_on_disconnect(request, query.evaluation())) as answer:
         body = b"".join([chunk async for chunk in answer.chunks()])
-    finally:
-        answer.close()
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
@@ -151,14 +165,10 @@ def cached_response(request: Request, service: QueryService, request_key: bytes)
     is none.
     """
     current = service.snapshot
-    if current is None:
+    entry = service.cache.get_by_request(current.version, request_key) if current else None
+    if current is None or entry is None:
         return None
-    entry = service.cache.get_by_request(current.version, request_key)
-    return (
-        (_unchanged(request, entry.etag, current) or _complete(request, entry, current, _HIT))
-        if entry
-        else None
-    )
+    return _unchanged(request, entry.etag, current) or _complete(request, entry, _HIT, current)
 
 
 def with_validators(
@@ -177,75 +187,23 @@ def media_type(suffix: str) -> str:
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 
-async def _coalesced(pending: _PendingQuery) -> Response:
-    shared, current = pending.service.shared_responses, pending.snapshot
-    key = (current.version, pending.query_request.pack(), pending.seconds)
-    response, started = shared.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
-    streaming = False
-    try:
-        await cancel_on_disconnect(
-            pending.request, response.wait_for(FRAME_SIZE // 2 if started else None)
-        )
-        if response.entry:
-            return _complete(
-                pending.request,
-                response.entry,
-                _snapshot(pending, response),
-                _MISS if started else _SHARED,
-            )
-        streaming = started
-        if started:
-            return _streamed(pending, response)
-    finally:
-        if not streaming:
-            response.close()
-    # the shared response was too large to wait for
-    answer = await run_query(
-        pending.request, pending.service, pending.query_request, pending.seconds
-    )
-    return await send_answer(
-        answer,
-        _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)),
-        pending.service.disk_quota,
-    )
-
-
-def _streamed(pending: _PendingQuery, response: SharedResponse) -> Response:
-    assert response.answer
-    headers = _headers(response.answer, pending, _snapshot(pending, response))
-    return StreamedAnswer(
-        response.chunks(), response, response.answer, headers, pending.service.disk_quota
-    )
-
-
-def _snapshot(pending: _PendingQuery, response: SharedResponse) -> Snapshot | None:
-    return pending.release or (
-        pending.service.snapshot_of(response.answer) if response.answer else None
-    )
-
-
-def _headers(answer: Answer, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
-    etag = entity_tag(snapshot, pending.serialized) if snapshot else ""
-    headers = {
-        "Content-Type": media_type(answer.suffix),
-        "Cache-Status": _MISS,
-        **_validators(etag, snapshot),
-    }
-    return headers | _engine_header(answer.engine)
-
-
-def _engine_header(engine: str) -> dict[str, str]:
-    """Return the header that names the engine; empty for an external store."""
-    return {ENGINE_HEADER: engine} if engine else {}
+def _headers(
+    result: Answer | Entry, status: str, etag: str, snapshot: Snapshot | None
+) -> dict[str, str]:
+    headers = {"Content-Type": media_type(result.suffix), "Cache-Status": f"stocktake; {status}"}
+    headers |= {ENGINE_HEADER: result.engine} if result.engine else {}  # none of an external store
+    headers |= _validators(etag, snapshot)
+    return headers | ({"Cache-Control": "no-store"} if status is _BYPASS else {})
 
 
 def _validators(etag: str, snapshot: Snapshot | None) -> dict[str, str]:
-    headers = {"Vary": "Accept", "Cache-Control": "public, no-cache"}
-    if etag:
-        headers["ETag"] = etag
-    if snapshot and (date := last_modified(snapshot)):
-        headers["Last-Modified"] = date
-    return headers
+    date = last_modified(snapshot) if snapshot else None
+    return {
+        "Vary": "Accept",
+        "Cache-Control": "public, no-cache",
+        **({"ETag": etag} if etag else {}),
+        **({"Last-Modified": date} if date else {}),
+    }
 
 
 def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
@@ -255,16 +213,127 @@ def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | Non
     return Response(status_code=status, headers=_validators(etag, current)) if status else None
 
 
-def _complete(
-    request: Request, entry: Entry, snapshot: Snapshot | None, cache_status: str
-) -> Response:
+def _complete(request: Request, entry: Entry, status: str, snapshot: Snapshot | None) -> Response:
+    # a response that another query computed costs nothing
+    seconds = entry.seconds if status in (_MISS, _BYPASS) else 0.0
     headers = {
-        "Content-Type": media_type(entry.suffix),
-        "Cache-Status": cache_status,
-        **_validators(entry.etag, snapshot),
+        **_headers(entry, status, entry.etag, snapshot),
+        "Content-Length": str(len(entry.body)),
+        COST: format_cost(seconds),
+        **({FIELD: entry.truncation.field, "Link": EXPORTS} if entry.truncation else {}),
     }
-    headers["Content-Length"] = str(len(entry.body))
-    headers |= _engine_header(entry.engine)
-    # a cached response costs nothing
-    headers |= cost_headers(entry.seconds if cache_status is _MISS else 0.0, entry.truncation)
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)
+
+
+def format_cost(seconds: float) -> str:
+    """Format the cost of a query in seconds.
+
+    >>> format_cost(0.12345)
+    '0.123'
+    """
+    return f"{seconds:.3f}"
+
+
+class StreamedAnswer(Response):
+    """A streamed response. Trailer fields report its cost and whether it ended early.
+
+    After an error, or a truncation that neither the format nor trailers can report, the end is not
+    sent, so that the server closes the connection.
+    """
+
+    def __init__(
+        self, shared: SharedResponse, answer: Answer, headers: dict[str, str], quota: DiskQuota
+    ) -> None:
+        super().__init__(None, headers=headers)
+        del self.headers["content-length"]
+        self._shared, self._answer = shared, answer
+        self._buffer = ResponseBuffer(quota)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response until it ends or the client disconnects; to HEAD only the headers."""
+        if scope["method"] == "HEAD":
+            self._shared.close()
+            return await super().__call__(scope, receive, send)
+        reading = asyncio.ensure_future(self._read())
+        sending = asyncio.ensure_future(self._send(reading, send, *_trailer_support(scope)))
+        disconnected = asyncio.ensure_future(_wait_for_disconnect(receive))
+        try:
+            await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, sending, disconnected):
+                task.cancel()
+            await asyncio.gather(reading, sending, disconnected, return_exceptions=True)
+            self._buffer.close()
+            self._shared.close()
+
+    async def _read(self) -> None:
+        """Read the result as fast as it arrives."""
+        try:
+            async for chunk in self._shared.chunks():
+                await self._buffer.put(chunk)
+        finally:
+            self._buffer.end()
+
+    async def _send(
+        self, reading: asyncio.Future[None], send: Send, has_trailers: bool, client_accepts: bool
+    ) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        announced = [(b"trailer", f"{FIELD}, {COST}".encode())] if has_trailers else []
+        await send({**start, "headers": [*self.raw_headers, *announced], "trailers": has_trailers})
+        while (chunk := await self._buffer.get()) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        try:
+            await reading
+        except PublisherError as error:
+            log.warning("response aborted", reason=str(error))
+            return
+        truncation = self._answer.truncation
+        if truncation and not (self._answer.marked or client_accepts):
+            log.warning(
+                "response aborted: it was truncated, and its format cannot say so",
+                truncation=truncation.field,
+            )
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if has_trailers:
+            fields = [(FIELD, truncation.field)] if truncation else []
+            fields += [(COST, format_cost(self._answer.seconds))]
+            trailers = [(name.lower().encode(), value.encode()) for name, value in fields]
+            await send(
+                {"type": "http.response.trailers", "headers": trailers, "more_trailers": False}
+            )
+
+
+def _trailer_support(scope: Scope) -> tuple[bool, bool]:
+    """Return whether the server can send trailer fields, and whether the client accepts them (TE:
+    trailers).
+    """
+    has_trailers = (
+        "http.response.trailers" in (scope.get("extensions") or {})
+        and scope.get("http_version") == "1.1"
+    )
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"te").lower()
+    return has_trailers, has_trailers and any(
+        token.partition(b";")[0].strip() == b"trailers" for token in accepted.split(b",")
+    )
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
+    """Await *work*; cancel it and the request if the client disconnects first."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=DISCONNECT_CHECK_DELAY)
+        if not task.done():
+            disconnected = asyncio.ensure_future(_wait_for_disconnect(request.receive))
+            await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            disconnected.cancel()
+        if not task.done():
+            raise asyncio.CancelledError
+        return task.result()
+    finally:
+        task.cancel()

@@ -51,7 +51,7 @@ from publisher.http.pages.templating import BUNDLE_FOLDER
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.gaps import _all_codes as all_codes
 from publisher.releases.builder import build_release
-from publisher.sparql.examples.example import example
+from publisher.sparql.examples import example
 from publisher.store.releases.manifest import write_manifest
 from vocab.initiative import Initiative, Text
 

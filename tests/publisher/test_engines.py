@@ -28,7 +28,7 @@ from publisher.app import create_app
 from publisher.errors import StoreFailure
 from publisher.limits import Limits
 from publisher.projections.journal_reader import JournalReader
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.store.external.client import Client
 from publisher.store.external.remote_store import open_external_runner
 from publisher.store.external.writer import StoreWriter

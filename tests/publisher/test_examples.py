@@ -17,9 +17,16 @@ from rows import each
 from typer.testing import CliRunner
 
 from languages.request_locale import LANGUAGES
-from publisher.sparql.examples.durations import FILE, Duration, read_durations, write_durations
-from publisher.sparql.examples.example import example, examples
-from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
+from publisher.sparql.examples import (
+    DURATIONS,
+    Duration,
+    ExampleOutcome,
+    example,
+    examples,
+    read_durations,
+    run_examples,
+    write_durations,
+)
 from publisher.store.query_service import QueryService
 from stocktake import app as commands
 from vocab.iris import Iris
@@ -156,7 +163,7 @@ async def test_the_page_shows_the_time_that_the_command_took(
 
 @pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])
 def test_an_unreadable_file_of_times_is_ignored(tmp_path: Path, left: str) -> None:
-    (tmp_path / FILE).write_text(left)
+    (tmp_path / DURATIONS).write_text(left)
 
     assert read_durations(tmp_path) == {}
 

@@ -38,7 +38,7 @@ from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.releases.tables.schema import TABLES
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from publisher.store.workers.worker import parse_fault
 from vocab.field_changes import FIELD_NAMES

@@ -25,7 +25,7 @@ from rows import each
 from publisher.apis.mcp.ontology_check import UnknownTerm, check_terms, used_terms
 from publisher.http.security_headers import MAX_BODY
 from publisher.releases.builder import build_release
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

@@ -32,7 +32,7 @@ from publisher.projections.facets.filter_query import (
     organizations,
     total,
 )
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import open_columns

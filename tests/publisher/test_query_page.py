@@ -13,7 +13,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.http.pages.static_files import static_url
 from publisher.http.pages.templating import Pages
 from publisher.limits import Limits
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
 from vocab.iris import Iris
 

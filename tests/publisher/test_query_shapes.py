@@ -16,7 +16,7 @@ from rdflib.term import BNode
 from rdflib.term import Literal as ParsedLiteral
 from small_world import IRIS
 
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.store.columns import query_parser
 from publisher.store.columns.query_parser import parse, shape_of
 from publisher.store.columns.relations import NotCompiled

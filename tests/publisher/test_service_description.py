@@ -15,7 +15,7 @@ from w3c_suite import MF, SUITE, Facts, local
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
-from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
+from publisher.sparql.endpoint import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris

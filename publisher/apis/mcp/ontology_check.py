@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from publisher.errors import QueryError
 from publisher.rdf.sparql_tokens import Token, line_and_column, tokenize
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.sparql.rewriting import PROPERTY
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query

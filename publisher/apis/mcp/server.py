@@ -32,7 +32,7 @@ from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.portal.facet_labels import facet_title
 from publisher.projections.facets.facets import FACETS
-from publisher.sparql.examples.example import examples
+from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import completions
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key

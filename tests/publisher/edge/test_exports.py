@@ -13,7 +13,7 @@ from waiting import wait_until_async
 
 from publisher.errors import StoreBusy, TooManyQueries
 from publisher.limits import Limits
-from publisher.sparql.exports import MAX_ATTEMPTS, MAX_QUEUED, RETENTION, ExportQueue, ExportState
+from publisher.sparql.export_queue import MAX_ATTEMPTS, MAX_QUEUED, RETENTION, ExportQueue
 from publisher.store.workers.query_request import QueryRequest
 
 from .conftest import Serve
@@ -183,19 +183,16 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
     exports: ExportQueue,
 ) -> None:
     first, often = exports.add(ASK, "a"), exports.add(ASK, "b")
-    exports.save(replace(first, state=ExportState.RUNNING, tries=1))
-    exports.save(replace(often, state=ExportState.RUNNING, tries=MAX_ATTEMPTS))
-    (exports.folder / first.id / "part").write_bytes(b"half")
-    (exports.folder / first.id / "state.json.new").write_bytes(b"{")
+    exports.save({**first, "state": "running", "tries": 1})
+    exports.save({**often, "state": "running", "tries": MAX_ATTEMPTS})
+    (exports.folder / first["id"] / "part").write_bytes(b"half")
+    (exports.folder / first["id"] / "state.json.new").write_bytes(b"{")
 
     exports.recover()
 
-    stored = [exports.get(item.id) for item in (first, often)]
-    assert [item.state for item in stored if item is not None] == [
-        ExportState.QUEUED,
-        ExportState.FAILED,
-    ]
-    assert not (exports.folder / first.id / "part").exists()
+    stored = [exports.get(item["id"]) for item in (first, often)]
+    assert [item["state"] for item in stored if item is not None] == ["queued", "failed"]
+    assert not (exports.folder / first["id"] / "part").exists()
 
 
 async def test_a_result_is_deleted_a_day_after_it_ended(
@@ -203,15 +200,15 @@ async def test_a_result_is_deleted_a_day_after_it_ended(
 ) -> None:
     export = exports.add(ASK, "a")
     waiting = exports.add(ASK, "b")
-    exports.save(replace(export, state=ExportState.DONE, ended=exports.timestamp()))
+    exports.end({**export, "state": "done"})
 
     clock[0] += RETENTION - timedelta(seconds=1)
     exports.delete_expired()
-    before = exports.get(export.id)
+    before = exports.get(export["id"])
     clock[0] += timedelta(seconds=1)
     exports.delete_expired()
 
-    assert (before is not None, exports.get(export.id), exports.get(waiting.id)) == (
+    assert (before is not None, exports.get(export["id"]), exports.get(waiting["id"])) == (
         True,
         None,
         waiting,
