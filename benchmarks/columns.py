@@ -49,7 +49,7 @@ from benchmarks.sparql import SMALL, natively, queries
 from benchmarks.update_latency import SHOWN, WAIT, changed
 from demo.registries import Demo
 from demo.source_definitions import write_sources
-from publisher.store.external.engine_quirks import MERGE
+from publisher.store.external.client import MERGE
 from publisher.store.snapshots import newest_snapshot
 
 LOAD = "first load, s"

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from publisher.store.external.endpoint import StoreURLs
-from publisher.store.external.engine_quirks import MERGE
+from publisher.store.external.client import MERGE, StoreURLs
 
 _READY = 240.0  # seconds
 _PACKAGED = Path("/etc/virtuoso-opensource-7/virtuoso.ini")

@@ -13,7 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from publisher.http.pages.branding import NAME
-from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.client import StoreURLs
 
 EngineName = Literal["rust", "reference"]
 

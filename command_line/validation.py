@@ -32,7 +32,7 @@ from publisher.http.pages.branding import DEMO_NAME, NAME, check_logo
 from publisher.limits import read as read_limits
 from publisher.logs import LOG_FORMATS, configure_logging
 from publisher.releases.schedule import trigger
-from publisher.store.external.endpoint import StoreURLs, parse_settings
+from publisher.store.external.client import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent
 from vocab.iris import is_web
 

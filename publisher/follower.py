@@ -16,8 +16,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import NoReturn
@@ -33,9 +31,8 @@ from publisher.history.updater import HistoryUpdater
 from publisher.logs import configure_logging
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
-from publisher.store.external.client import EndpointError
-from publisher.store.external.endpoint import StoreURLs, from_environment
-from publisher.store.external.remote_store import RemoteStore, open_external_runner
+from publisher.store.external.client import StoreURLs, from_environment
+from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.runner import Runner
 from publisher.store.thread_priority import lower_thread_priority
 
@@ -222,9 +219,7 @@ def follow_external(
         except (
             JournalError,
             PublisherError,
-            EndpointError,
             OSError,
-            HTTPException,
             SyntaxError,
             ValueError,
         ) as error:  # a response broke off
@@ -242,7 +237,7 @@ def _step_until_checked(
 ) -> None:
     """Apply journal entries until *check* is set. Raises what ends the work of *runner*."""
     if outage.failures:
-        runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
+        runner.store.leased.read()  # raises if the store still fails
         reports.reason("the store answers again; the journal is being loaded into it")
     while not check.wait(EXTERNAL_PAUSE):
         runner.step()

@@ -15,10 +15,8 @@ from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.external.client import EndpointError
-from publisher.store.external.remote_store import open_external_runner
+from publisher.store.external.follow import ExternalStore, open_external_runner
 from publisher.store.verification.expected_counts import AuditTarget, Difference, compare, repair
-from publisher.store.verification.external_store import ExternalStore
 from publisher.store.verification.local_store import LocalStore, rebuild_local
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
@@ -116,7 +114,7 @@ def _reported_errors() -> Iterator[None]:
     """Print an error in one line and exit with code 1."""
     try:
         yield
-    except (PublisherError, EndpointError) as error:
+    except PublisherError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
 

@@ -24,8 +24,8 @@ from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache, SharedResponses
 from publisher.store.checksums import first_fault
-from publisher.store.external.endpoint import StoreURLs, endpoint_of
-from publisher.store.external.probe import StoreProbe
+from publisher.store.external.client import StoreURLs
+from publisher.store.external.health import StoreProbe
 from publisher.store.follower_process import FollowerProcess
 from publisher.store.releases.open_releases import OpenReleases
 from publisher.store.releases.release_stores import discard_damaged_stores
@@ -43,7 +43,7 @@ log = structlog.get_logger(component="store")
 COLUMN_READER = "publisher.store.workers.column_reader"
 # otherwise idle threads reserve a third of the memory limit
 COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-REMOTE = "publisher.store.external.reader"
+REMOTE = "publisher.store.external.query"
 POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
 _CachedQuery = tuple[str, tuple[tuple[str, str], ...], str]  # text, bindings and folder
 INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
@@ -119,7 +119,7 @@ class QueryService:
         """Return what watches the external store."""
         if self._elsewhere is None:
             return None
-        return StoreProbe(endpoint_of(self._elsewhere.query), self.journal, lambda: self.snapshot)
+        return StoreProbe(self._elsewhere.query, self.journal, lambda: self.snapshot)
 
     def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""

@@ -29,14 +29,11 @@ from publisher.errors import StoreFailure
 from publisher.limits import Limits
 from publisher.projections.journal_reader import JournalReader
 from publisher.sparql.examples import examples
-from publisher.store.external.client import Client
-from publisher.store.external.remote_store import open_external_runner
-from publisher.store.external.writer import StoreWriter
-from publisher.store.external.writer_lease import LEASE
+from publisher.store.external.follow import ExternalStore, open_external_runner
+from publisher.store.external.load import LEASE, LeasedStore
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare, repair
-from publisher.store.verification.external_store import ExternalStore
 from vocab.iris import BASE
 
 ENGINES = ("oxigraph", "virtuoso")
@@ -242,8 +239,8 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
     journal = Journal(data / "journal")
     later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
     store = ExternalStore(followed.address, journal, IRIS, now=lambda: later)
-    client = Client(followed.address.query)
-    writer = StoreWriter(followed.address, client.dialect())
+    leased = LeasedStore(followed.address, journal, data)
+    writer = leased.writer
     record, label = f"{BASE}record/demo/3", "http://www.w3.org/2000/01/rdf-schema#label"
 
     before = compare(journal, store)
@@ -258,7 +255,7 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
     spoilt = compare(journal, store)
     repair(journal, store, spoilt)
     after = compare(journal, store)
-    for item in (store, writer, client):
+    for item in (store, leased):
         item.close()
 
     assert before == []
@@ -301,7 +298,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
         wait=lambda _: None,
     )
     follower.step()
-    before = follower.store.lease.read(later)
+    before = follower.store.leased.read()
     changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
     rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
     journal.append(rows, run="run-9", time=WHEN)

@@ -32,7 +32,7 @@ from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.ledger import Ledger
 from harvesters.source import Source, parse
-from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.client import StoreURLs
 from stocktake import COMMANDS, PANELS, app
 
 RUN = CliRunner()

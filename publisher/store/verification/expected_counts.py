@@ -54,8 +54,8 @@ class AuditTarget(Protocol):
     def position(self) -> int:
         """Return the number of the last completely loaded entry."""
 
-    def counts(self) -> Tallies:
-        """Return the tally of each graph, except graphs that do not come from the journal."""
+    def quads(self) -> Iterator[Quad]:
+        """Yield all quads, except those of graphs that do not come from the journal."""
 
     def graph(self, graph: str) -> set[Quad]:
         """Return the quads of one graph."""
@@ -67,10 +67,10 @@ class AuditTarget(Protocol):
         """Replace the content of each graph, and rebuild the merge."""
 
 
-def expected_counts(journal: Journal, position: int) -> Tallies:
-    """Return the tally of each graph according to the journal, up to the entry *position*."""
+def tallies_of(changes: Iterable[tuple[Quad, int]]) -> Tallies:
+    """Return the tally of each graph after *changes*, quads that are added (1) or removed (-1)."""
     tallies: Tallies = {}
-    for quad, by in _changes(journal, position, lambda _: True):
+    for quad, by in changes:
         graph = graph_of(quad)
         tally = tallies.get(graph, Tally()).changed(quad, by)
         if tally.quads:
@@ -100,9 +100,9 @@ def compare(
     """
     position = store.position
     progress(f"reading the journal up to entry {position:,}")
-    ours = expected_counts(journal, position)
+    ours = tallies_of(_changes(journal, position, lambda _: True))
     progress("reading the store")
-    theirs = store.counts()
+    theirs = tallies_of((quad, 1) for quad in store.quads())
     progress("comparing")
     different = sorted(graph for graph in {*ours, *theirs} if ours.get(graph) != theirs.get(graph))
     right = expected_quads(journal, position, different)

@@ -5,6 +5,7 @@ journal is built again.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.verification.expected_counts import Difference, Tallies, Tally, graph_of
+from publisher.store.verification.expected_counts import Difference, graph_of
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
@@ -35,15 +36,10 @@ class LocalStore:
         self.position = snapshot.position
         self._path = Path(snapshot.path)
 
-    def counts(self) -> Tallies:
-        """Return the tally of each graph, except the status graph."""
-        tallies: Tallies = {}
+    def quads(self) -> Iterator[Quad]:
+        """Yield all quads, except those of the status graph."""
         with open_statements(self._path / "columns" / FILE) as statements:
-            for quad in statements.quads():
-                graph = graph_of(quad)
-                if graph != self._iris.status:
-                    tallies[graph] = tallies.get(graph, Tally()).changed(quad, 1)
-        return tallies
+            yield from (quad for quad in statements.quads() if graph_of(quad) != self._iris.status)
 
     def graph(self, graph: str) -> set[Quad]:
         """Return the quads of one graph."""

@@ -73,10 +73,19 @@ class RowLimitReached(Exception):
 class OpenSnapshot:
     """An open snapshot, protected from removal by a shared lock on its folder."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, store: Store | None = None) -> None:
         self.path = path
         self._lock = SharedLock(path)
-        self.store = Store.read_only(str(Path(path) / "store"))
+        self.store = Store.read_only(str(Path(path) / "store")) if store is None else store
+
+    def check(self, query_request: QueryRequest) -> Result:
+        """Return the result on an empty store; raise QueryFailure if the query is not valid."""
+        return evaluate(Store(), query_request)
+
+    def answer(self, query_request: QueryRequest, connection: socket.socket) -> None:
+        """Send the result of *query_request* to *connection*. Raises QueryFailure."""
+        result, engine = self.evaluate(query_request)
+        answer(result, query_request, connection, engine)
 
     def evaluate(self, query_request: QueryRequest) -> tuple[Result, str]:
         """Return the result of *query_request* and the name of the engine that answers it; raise
@@ -421,7 +430,7 @@ def serve(
 
 def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
     if query_request.check:
-        evaluate(Store(), query_request)
+        snapshot.check(query_request)
         FrameWriter(connection, "").end()
     elif query_request.explain:
         out = FrameWriter(connection, "")
@@ -430,8 +439,7 @@ def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: soc
         )
         out.end()
     else:
-        result, engine = snapshot.evaluate(query_request)
-        answer(result, query_request, connection, engine)
+        snapshot.answer(query_request, connection)
 
 
 def error_name(error: Exception) -> str:

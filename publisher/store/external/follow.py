@@ -1,0 +1,263 @@
+"""The external RDF store as a projection of the journal, and as what ``stocktake store verify``
+compares and repairs.
+
+An entry that fits into one update appears at once. Queries may see a part of a larger entry, so a
+snapshot that says so is published first. Several publishers may use one store; the one that holds
+the lease writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyoxigraph import NamedNode, Quad
+
+from journal.journal import Journal
+from publisher.errors import NotReady
+from publisher.projections.journal_reader import DecodedEntry, JournalReader, in_batches
+from publisher.projections.projection import SlicedProjection
+from publisher.store.apply import digest_of
+from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.external.client import STATE, State, StoreURLs, missing_data
+from publisher.store.external.load import LeasedStore
+from publisher.store.runner import Runner, StoreState, open_indexes
+from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
+from publisher.store.status_watcher import StatusFile
+from publisher.store.verification.expected_counts import Difference
+from publisher.store.writer_lock import ignore_report, writer_lock
+from vocab.iris import Iris
+
+# seconds until every publisher reports that an entry is being applied: they check every 0.2 s
+GRACE = 0.6
+BULK, BULK_BYTES = 50_000, 16 << 20  # rows of an entry that are loaded at once, and their bytes
+_COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"
+
+
+class RemoteStore:
+    """The store at *urls*. It follows the journal of *reader*, and stores the file *status* in the
+    graph *status_graph*.
+
+    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer,
+    StoreFailure if it contains other data.
+    """
+
+    def __init__(
+        self,
+        urls: StoreURLs,
+        reader: JournalReader,
+        folder: Path,
+        status: Path,
+        status_graph: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait: Callable[[float], None] = time.sleep,
+        report: Callable[[str], None] = ignore_report,
+    ) -> None:
+        self._reader, self._now, self._wait = reader, now, wait
+        self._graph = NamedNode(status_graph)
+        operations = Iris(status_graph.removesuffix("status")).operations
+        self._status_file = StatusFile(status, operations, reader.journal.store)
+        self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        self._last = State()
+        # closed if the next step fails, so that a new process can lock the folder
+        with ExitStack() as opened:
+            opened.enter_context(writer_lock(folder / "lock", report))
+            self.leased = opened.enter_context(closing(LeasedStore(urls, reader.journal, folder)))
+            self._status = set(self.leased.client.quads(self._graph))
+            self.close = opened.pop_all().close
+
+    def update(self) -> StoreState:
+        """Load new journal entries and a new status file."""
+        before, published = self.leased.read(), self._published()
+        if before.position < self._last.position:  # opened again, this reads and writes all anew
+            raise NotReady(missing_data(before, self._last.position, ""))
+        # a store that lost its data answers once it is at its last entry, so the status is in before
+        is_restored = before.position < published and self._load_status()
+        self._last = self._load_entries(before, published)
+        if self._last.position < published:  # another publisher loads it
+            raise NotReady(missing_data(self._last, published, ""))
+        changed = self._load_status() or is_restored or self._last.position != before.position
+        return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
+
+    def optimize(self) -> bool:
+        """Return False: the engine optimizes itself."""
+        return False
+
+    def create_snapshot(self) -> Snapshot:
+        """Record the state of the store in a snapshot, with the published indexes."""
+        return self._register(self._last)
+
+    def _published(self) -> int:
+        """Return the newest published entry that the journal has, 0 if there is none."""
+        newest, head = newest_snapshot(self.snapshots), self._reader.journal.head
+        return min(newest.position, head.number) if newest and head else 0
+
+    def _load_entries(self, state: State, published: int) -> State:
+        head = self._reader.journal.head
+        if head is None or head.number <= state.position or not self.leased.claim(self._now()):
+            return state
+        # a store that is loaded again answers nothing before it has what was published
+        if newest_snapshot(self.snapshots) and state.position >= published:
+            self._register(replace(state, applying=head.number))
+            self._wait(GRACE)
+        for entry in self._reader.entries(state.position):
+            state = self._load(entry, state)
+        return state
+
+    def _load(self, entry: DecodedEntry, state: State) -> State:
+        self.leased.write_state(replace(state, applying=entry.number), self._now())
+        writer, quads = self.leased.writer, state.quads
+        skipped = writer.skipped
+        for rows in in_batches(entry.rows(), BULK, BULK_BYTES):
+            self.leased.renew(self._now())
+            removed, added = net_changes(rows)
+            writer.remove(removed)
+            writer.add(added)
+            quads += len(added) - len(removed)
+        state = State(entry.number, entry.id, quads - (writer.skipped - skipped))
+        self.leased.write_state(state, self._now())
+        return state
+
+    def _load_status(self) -> bool:
+        """Load the status file, or read what another publisher has loaded; return whether it is
+        another one.
+        """
+        now, before = self._now(), self._status
+        if not self._status_file.is_due(now):
+            return False
+        if not self.leased.claim(now):
+            self._status = set(self.leased.client.quads(self._graph))
+        elif (new := self._status_file.read(now)) is not None:
+            self.leased.writer.replace(before, new)
+            self._status = new
+        return self._status != before
+
+    def _register(self, state: State) -> Snapshot:
+        snapshot = Snapshot(
+            0,
+            state.position,
+            state.entry,
+            state.quads,
+            "",
+            digest_of(self._status),
+            applying=state.applying,
+        )
+        return register_external(self.snapshots, snapshot, self.paths)
+
+
+def net_changes(rows: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return the quads that *rows* of a journal entry remove and those that they add, as lines of
+    N-Quads.
+
+    The journal removes only existing quads and adds only missing ones, so a quad that is both
+    removed and added is unchanged.
+
+    >>> net_changes([b"D old .", b"A new .", b"A both .", b"D both ."])
+    ([b'old .'], [b'new .'])
+    """
+    changes: dict[bytes, bytes] = {}
+    for row in rows:
+        if changes.setdefault(row[2:], row[:1]) != row[:1]:
+            del changes[row[2:]]
+    removed = [line for line, kind in changes.items() if kind == b"D"]
+    return removed, [line for line, kind in changes.items() if kind == b"A"]
+
+
+def open_external_runner(
+    urls: StoreURLs,
+    reader: JournalReader,
+    folder: Path,
+    status: Path,
+    status_graph: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    wait: Callable[[float], None] = time.sleep,
+    report: Callable[[str], None] = ignore_report,
+) -> Runner[RemoteStore]:
+    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*, facets and
+    search. They read columns, which are not published: the store answers queries.
+    """
+    store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
+    columns = ColumnUpdater(folder / "columns", reader, are_published=False)
+    return Runner(store, SlicedProjection(columns), open_indexes(folder, reader, columns))
+
+
+class ExternalStore:
+    """The store at *urls*, which follows *journal*, as an audit target: read graph by graph, repaired
+    by updates. Raises NotReady, and StoreFailure if it contains other data.
+    """
+
+    def __init__(
+        self,
+        urls: StoreURLs,
+        journal: Journal,
+        iris: Iris,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._leased = LeasedStore(urls, journal, journal.folder)
+        self._client, self._writer = self._leased.client, self._leased.writer
+        self._status, self._now = iris.status, now
+        dialect, triple = self._client.dialect, "?s ?p ?o"
+        self._merge = f"GRAPH <{dialect.merged}> {{ {triple} }}" if dialect.merged else triple
+        self._named = f"GRAPH ?graph {{ {triple} }} FILTER(?graph NOT IN ({dialect.hidden}))"
+        self._too_many = f"{self._merge} FILTER NOT EXISTS {{ {self._named} }}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._leased.close()
+
+    @property
+    def position(self) -> int:
+        """Return the number of the last completely loaded entry."""
+        return self._leased.read().position
+
+    def graphs(self) -> Iterator[str]:
+        """Return all graphs except those of the engine, the merge, the status graph and the state
+        graph.
+        """
+        return (graph.value for graph in self._client.graphs() if graph.value != self._status)
+
+    def quads(self) -> Iterator[Quad]:
+        """Yield the quads of all these graphs."""
+        for graph in self.graphs():
+            yield from self._client.quads(NamedNode(graph))
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Return the quads of one graph."""
+        return set(self._client.quads(NamedNode(graph)))
+
+    def unmerged(self) -> Difference | None:
+        """Compare the merge with the graphs."""
+        stated = f"{{ SELECT DISTINCT ?s ?p ?o {{ {self._named} }} }}"
+        missing = self._count(f"{stated} FILTER NOT EXISTS {{ {self._merge} }}")
+        added = self._count(self._too_many)
+        return Difference("", missing, added) if missing or added else None
+
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Replace the content of *graphs*, and rebuild the merge. Raises StoreFailure if another
+        publisher writes.
+        """
+        self._leased.renew(self._now())
+        for graph, quads in graphs.items():
+            self._writer.replace(self.graph(graph), quads)
+        merge = self.unmerged()
+        if merge and merge.added:
+            self._writer.update(f"DELETE {{ {self._merge} }} WHERE {{ {self._too_many} }}")
+        if merge and merge.missing:
+            for graph in self.graphs():
+                self._writer.replace(set(), self.graph(graph))
+
+    def empty(self) -> None:
+        """Delete all data, and initialize the store."""
+        for graph in [*self.graphs(), self._status, STATE]:
+            self._writer.update(f"DROP SILENT GRAPH <{graph}>")
+        merged = self._client.dialect.merged
+        self._writer.update(f"DROP SILENT {f'GRAPH <{merged}>' if merged else 'DEFAULT'}")
+        self._writer.update(State().update())
+
+    def _count(self, pattern: str) -> int:
+        return int(self._client.rows(_COUNT.format(pattern=pattern))[0]["quads"])
