@@ -32,7 +32,7 @@ REGISTRIES = ("oai", "ckan")
 
 def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     """Harvest the registries whose source definitions lie in *folder* into a new data folder."""
-    collectors = Collectors(BASE) if isolated else None
+    collectors = Collectors() if isolated else None
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
         with open_context(

@@ -486,9 +486,6 @@ TEXTS: Mapping[str, str] = {
         "no process that reads responses can be started: %(error)s; free some memory, then run "
         "again"
     ),
-    "reader_parent_exited": (
-        "the process that starts those that read responses has exited; run again"
-    ),
     "service_says": "%(source)s: %(url)s says %(message)s",
     # why an action is refused
     "unknown_run": "there is no run %(run)r; to list runs: `stocktake runs`",

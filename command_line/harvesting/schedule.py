@@ -14,7 +14,7 @@ import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from command_line.harvesting.output import err
-from command_line.harvesting.source_runs import prepare_collectors, run_source
+from command_line.harvesting.source_runs import run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
@@ -115,7 +115,6 @@ def schedule(ctx: typer.Context) -> None:
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        prepare_collectors(context)
         publish_vocabularies.publish(context)
 
         update_status(context)
@@ -282,7 +281,6 @@ def worker(
             )
             raise typer.Exit(2)
         context.pool.check_cluster()
-        prepare_collectors(context)
         publish_vocabularies.publish(context)
         with reduced_gc():
             import_optional("harvesters.runs.queue.worker", "postgresql").run_worker(

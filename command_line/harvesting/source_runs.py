@@ -219,12 +219,6 @@ def _confirm_superseding(
     return ready, refused
 
 
-def prepare_collectors(context: HarvestContext) -> None:
-    """Start what collectors are forked from while this process has one thread."""
-    if context.collectors:
-        context.collectors.prepare()
-
-
 def harvest_all(
     sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
 ) -> dict[str, Plan | FailedRun]:
@@ -246,8 +240,6 @@ def _run_all(
     dry_run: bool,
     quiet: bool,
 ) -> dict[str, Plan | FailedRun]:
-    if sources:
-        prepare_collectors(context)
     if not dry_run:
         publish_vocabularies.publish(context)
         update_status(context)  # so that pages list the sources that are still to come
@@ -299,7 +291,8 @@ class SourceQueue:
                 return
             timer = threading.Timer(self._patience, self._help, (source,))
             timer.daemon = True
-            timer.start()
+            if self._waiting:
+                timer.start()
             try:
                 self._run(source)
             finally:

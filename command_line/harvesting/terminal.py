@@ -35,7 +35,7 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
         settings.sources,
         settings.processes,
         settings.dask,
-        Collectors(settings.base),
+        Collectors(),
         settings.name,
     )
 

@@ -39,7 +39,7 @@ def scratch_context(
     """
     with TemporaryDirectory(prefix="stocktake-preflight-") as name:
         folder = Path(name)
-        collectors = Collectors(base, limits)
+        collectors = Collectors(limits)
         ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
         try:
             with WorkerPool(base, engine, 0) as pool:
@@ -48,7 +48,6 @@ def scratch_context(
                     folder, ledger, journal, Iris(base), pool, network, collectors=collectors
                 )
         finally:
-            collectors.close()
             ledger.close()
 
 

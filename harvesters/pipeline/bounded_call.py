@@ -6,12 +6,16 @@ https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-method
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -22,6 +26,9 @@ from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits
 
 T = TypeVar("T")
 _LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
+# A start looks for processes that have ended, and would take the exit code that another thread waits for.
+_lock = threading.Lock()
+_PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 
 
 class BoundedCallError(HarvestError):
@@ -58,7 +65,10 @@ def write_log_line(method: str, event: dict[str, Any]) -> None:
     getattr(structlog.get_logger(), method)(event.pop("event"), **event)
 
 
-_preloaded = {"__main__": None}  # names of modules, in order
+_preloaded = {
+    "__main__": None,
+    "stocktake": None,
+}  # names of modules, in order; each call loads the main one
 
 
 def preload(*functions: Callable[..., object]) -> None:
@@ -67,6 +77,48 @@ def preload(*functions: Callable[..., object]) -> None:
     """
     _preloaded.update(dict.fromkeys(function.__module__ for function in functions))
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_preloaded))
+
+
+def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """Start a process that calls *run* with a connection and *arguments*; return it, and the other
+    end of the connection. It ends with this process.
+    """
+    # numpy, which detects languages, would start a thread for each processor.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    context = multiprocessing.get_context(_start_method())
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=True)  # type: ignore[attr-defined]
+    try:
+        with theirs, _lock:
+            process.start()
+    except BaseException:
+        ours.close()
+        raise
+    return process, ours
+
+
+def _start_method() -> str:
+    # A fork of this process need not load the program again; but another thread, also one of a
+    # library, might hold a lock that nobody releases in the fork.
+    if len([*Path("/proc/self/task").glob("*")]) == 1:
+        return "fork"
+    # The fork server has a socket in the folder for temporary files.
+    return "forkserver" if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "spawn"
+
+
+def _begin(run: Callable[..., object], *arguments: Any) -> None:
+    # A fork has the files and locks of its parent, and must not have them any longer than that.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    run(*arguments)
+
+
+def wait_for(process: BaseProcess) -> int:
+    """Wait for the end of a process of ``start_process``; return its exit code, negative for a
+    signal.
+    """
+    with _lock:
+        process.join()
+    return process.exitcode or 0
 
 
 def call_bounded(
@@ -78,27 +130,16 @@ def call_bounded(
     function raises.
     """
     limits = limits or ProcessLimits()
-    # The fork server has a socket in the folder for temporary files.
-    has_room = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
-    context: ForkServerContext | SpawnContext = (
-        multiprocessing.get_context("forkserver")
-        if has_room
-        else multiprocessing.get_context("spawn")
-    )
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, limits, function, arguments), daemon=True)
-    process.start()
-    theirs.close()
+    process, ours = start_process(_run, limits, function, arguments)
     try:
         while isinstance(result := ours.recv(), ForwardedLine):
             write_log_line(*result)
-    except EOFError as error:
-        process.join()
-        raise BoundedCallError(describe_exit(process.exitcode or 0, limits)) from error
+    except (EOFError, ConnectionResetError) as error:
+        raise BoundedCallError(describe_exit(wait_for(process), limits)) from error
     finally:
         ours.close()
         process.kill()
-        process.join()
+        wait_for(process)
     if isinstance(result, HarvestError):
         raise result
     return cast(T, result)

@@ -1,7 +1,7 @@
 """Run in the process that reads a source's responses and maps its records. It has neither network
 nor ledger.
 
-Its parent (``harvesters.pipeline.collector_processes``) forks it with a socket and shared memory,
+Its parent (``harvesters.pipeline.collector_processes``) starts it with a socket and shared memory,
 and answers its calls: for the network, the ledger, and work in other processes. It writes nothing
 but temporary files, so that it may be killed at any moment.
 """
@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import struct
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, NoReturn, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from harvesters import errors
 from harvesters.compatibility import check_compatible
@@ -37,19 +36,17 @@ from harvesters.pipeline.page_processor import (
     StagingQueue,
     archived_page,
 )
-from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
+from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase, ProcessLimits
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,
     RecordProcessor,
     create_processor,
-    load_crosswalks,
 )
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 from harvesters.stored_response import Validator
 
 _STAGED_FIELDS = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
-NUMBER = struct.Struct("<q")  # the number of a process, or its exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,65 +337,26 @@ def _portable(error: HarvestError) -> HarvestError:
     return error if kind is type(error) else kind(error.reason)
 
 
-def run_job(connection: int, marks: int) -> None:
-    """Do one job for the parent at the other end of *connection*, a file descriptor; *marks* is one
-    of shared memory.
-    """
-    calls = Calls(Connection(connection))
-    forward_logs(partial(calls.notify, "log"))
-    memory = Marks(marks)
-    try:
-        limits, tempfile.tempdir = calls.connection.recv()
-        collector = Collector(calls, memory, Meter(limits))
-        collector.collect(calls.connection.recv())
-    except BaseException as error:
-        if isinstance(error, MemoryError):
-            os._exit(MEMORY_EXIT)
-        if not isinstance(error, SystemExit | EOFError | ConnectionResetError):
-            expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
-            calls.notify(
-                "fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc()
-            )
-        raise
-
-
-def serve(control: int, base: str) -> None:
-    """Fork collectors for the parent at the other end of *control*, a file descriptor, until it
-    closes it.
-
-    A message with two file descriptors asks for a process; the answer is its number; a
-    number asks for the exit code of that process, once it has exited.
-    """
+def run_job(
+    connection: Connection, marks: Marks, limits: ProcessLimits, temporary_folder: str
+) -> None:
+    """Do one job for the parent at the other end of *connection*."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    load_crosswalks(base)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)  # what libraries print is no result
     enable_reduced_gc()
-    with socket.socket(fileno=control) as link:
-        while True:
-            request, descriptors, _, _ = socket.recv_fds(link, NUMBER.size, 2)
-            if not request:
-                return
-            if not descriptors:
-                link.send(
-                    NUMBER.pack(
-                        os.waitstatus_to_exitcode(os.waitpid(NUMBER.unpack(request)[0], 0)[1])
-                    )
-                )
-                continue
-            child = os.fork()
-            if child == 0:
-                link.close()
-                exit_after(lambda files=descriptors: run_job(*files))  # type: ignore[misc]
-            for descriptor in descriptors:
-                os.close(descriptor)
-            link.send(NUMBER.pack(child))
-
-
-def exit_after(work: Callable[[], None]) -> NoReturn:
-    """Do *work* and end this process, a fork, whatever comes of it: it must not go on with what its
-    parent does.
-    """
+    tempfile.tempdir = temporary_folder
+    calls = Calls(connection)
+    forward_logs(partial(calls.notify, "log"))
     try:
-        work()
+        Collector(calls, marks, Meter(limits)).collect(connection.recv())
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    except (SystemExit, EOFError, ConnectionResetError):  # the parent has ended
+        raise
+    except BaseException as error:
+        expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
+        calls.notify("fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
     finally:
-        sys.stderr.flush()
-        os._exit(0)
+        os._exit(0)  # with no traceback: the parent has it

@@ -5,7 +5,6 @@ learns what it was doing.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 
 # processes; one core is left for the one that reads and writes
@@ -85,17 +85,11 @@ class Mark:
 
 class Marks:
     """A few bytes of memory that a process and its parent share; the parent reads them after the
-    process has died, too.
+    process has died, too. It is an argument of the process that writes them.
     """
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        """Open the memory behind *descriptor*; create it where None."""
-        self.descriptor = (
-            os.memfd_create("stocktake-marks", 0) if descriptor is None else descriptor
-        )
-        if descriptor is None:
-            os.ftruncate(self.descriptor, _PAGE)
-        self._memory = mmap.mmap(self.descriptor, _PAGE)
+    def __init__(self) -> None:
+        self._memory = RawArray("B", _MARK.size)
         self._steps = 0
 
     def set(self, phase: Phase, digest: str = "") -> None:
@@ -107,11 +101,6 @@ class Marks:
         """Return the last mark."""
         steps, phase, digest = _MARK.unpack_from(self._memory, 0)
         return Mark(steps, Phase(phase), digest.hex())
-
-    def close(self) -> None:
-        """Release the memory."""
-        self._memory.close()
-        os.close(self.descriptor)
 
 
 class Meter:

@@ -89,7 +89,7 @@ def open_context(
     """Open ledger, journal and worker pool, recover from a crash, and close them on exit.
 
     With a shared ledger, all its users share one rate limiter instead of that of *network*. *workers*
-    and *dask* choose the executor of the ``WorkerPool``. *collectors* are closed too.
+    and *dask* choose the executor of the ``WorkerPool``.
     """
     data.mkdir(parents=True, exist_ok=True)
     record_if_new(data)
@@ -114,6 +114,4 @@ def open_context(
                 name=name,
             )
     finally:
-        if collectors:
-            collectors.close()
         database.close()

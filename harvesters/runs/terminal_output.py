@@ -352,8 +352,7 @@ class ProgressBar:
         self._tasks: dict[str, tuple[TaskID, float]] = {}
 
     def __enter__(self) -> ProgressBar:
-        """Start the display."""
-        self._progress.start()
+        """Return the bar; its display starts with the first step, in a thread of its own."""
         return self
 
     def __exit__(
@@ -377,6 +376,7 @@ class ProgressBar:
 
     def show(self, step: Step) -> None:
         """Show the progress of a source's run."""
+        self._progress.start()
         if step.source not in self._tasks:
             self._tasks[step.source] = (
                 self._progress.add_task(step.source, total=step.reported_total, rate=""),

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.pipeline.collector import serve
+from harvesters.pipeline.collector import run_job
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
-from vocab.iris import BASE
 
 LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
@@ -56,20 +53,11 @@ REASONS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-@contextmanager
-def collectors(kind: str = "", limits: ProcessLimits = LIMITS) -> Iterator[Collectors]:
-    """Open collector processes in which responses and records may be hostile, with a short timeout
+def collectors(kind: str = "", limits: ProcessLimits = LIMITS) -> Collectors:
+    """Return collector processes in which responses and records may be hostile, with a short timeout
     for "sleep".
     """
-    opened = Collectors(
-        BASE,
-        replace(limits, silence=6) if kind == "sleep" else limits,
-        (sys.executable, str(Path(__file__))),
-    )
-    try:
-        yield opened
-    finally:
-        opened.close()
+    return Collectors(replace(limits, silence=6) if kind == "sleep" else limits, run_hostile_job)
 
 
 def _act(content: bytes, kind: str) -> None:
@@ -120,6 +108,6 @@ def _read(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-if __name__ == "__main__":
+def run_hostile_job(*arguments: Any) -> None:
     _register()
-    serve(int(sys.argv[1]), sys.argv[2])
+    run_job(*arguments)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import httpx
 import large_registry
 import orjson
 import pytest
+from processes import children
 from projects import DEFINITION, project
 from waiting import wait_until
 
@@ -75,31 +78,11 @@ def registry() -> PagedRegistry:
     return PagedRegistry()
 
 
-@pytest.fixture(scope="module")
-def hostile_collectors() -> Iterator[Callable[[bool], Collectors]]:
-    """Return a function that returns hostile collectors, those that wait for no sleeper or others;
-    each is opened once, since loading what a collector needs takes most of a second.
-    """
-    with ExitStack() as stack:
-
-        @cache
-        def opened(is_sleeping: bool) -> Collectors:
-            kind = "sleep" if is_sleeping else ""
-            result: Collectors = stack.enter_context(hostile.collectors(kind))
-            return result
-
-        yield opened
-
-
 @pytest.fixture
-def isolated(
-    context: HarvestContext,
-    request: pytest.FixtureRequest,
-    hostile_collectors: Callable[[bool], Collectors],
-) -> HarvestContext:
+def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> HarvestContext:
     """Return a context with hostile collectors that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
-    return replace(context, collectors=hostile_collectors(kind == "sleep"))
+    return replace(context, collectors=hostile.collectors(kind))
 
 
 def definition(name: str = "projects", **options: Any) -> Source:
@@ -206,10 +189,8 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
         "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
     )
 
-    with (
-        hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few,
-        pytest.raises(CrashLoopError, match=result),
-    ):
+    few = hostile.collectors(limits=replace(hostile.LIMITS, crashes=3))
+    with pytest.raises(CrashLoopError, match=result):
         harvest(definition(), replace(context, collectors=few))
 
     (run,) = context.ledger.runs("projects")
@@ -217,38 +198,44 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
     assert context.ledger.open_run("projects") is None
 
 
-def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
-    broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
+def exit_at_once(*_: object) -> None:
+    raise SystemExit(3)
 
-    with pytest.raises(
-        CrashLoopError, match="the process that starts those that read responses has exited"
-    ):
-        harvest(definition(), replace(context, collectors=broken))
-    broken.close()
+
+def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
+    reason = "exited 4 times in this run; the last time in its own work ends its process with exit code 3"
+
+    with pytest.raises(CrashLoopError, match=reason):
+        harvest(definition(), replace(context, collectors=Collectors(run=exit_at_once)))
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes whose parent is *pid*."""
-    results = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has exited meanwhile
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                results.append(int(folder.name))
-    return results
+def test_a_lack_of_file_descriptors_is_named() -> None:
+    limits, collectors = resource.getrlimit(resource.RLIMIT_NOFILE), Collectors()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(CrashLoopError, match=r"can be started: .*Too many open files"):
+            collectors.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def collector_of(pid: int, others: Collection[int] = ()) -> int:
-    """Return the one collector process of the program *pid*; *others* are grandchildren that it had
-    before.
-    """
-    (collector,) = set(grandchildren(pid)).difference(others)
-    return collector
+def harvest_in_thread(source: Source, context: HarvestContext) -> Plan:
+    """Harvest in a program that has other threads, whose collectors a fork server forks."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(harvest, source, context).result()
 
 
-def grandchildren(pid: int) -> list[int]:
-    return [grandchild for child in children(pid) for grandchild in children(child)]
+def test_a_fork_server_that_was_killed_is_replaced(
+    isolated: HarvestContext, registry: PagedRegistry
+) -> None:
+    for number in range(2):
+        registry.names[number] = f"segfault the mapping {number}"
+        assert harvest_in_thread(definition(), isolated).outcomes[Outcome.UNREADABLE] == number + 1
+        for process in children(os.getpid()):
+            if "forkserver" in Path(f"/proc/{process}/cmdline").read_text():
+                os.kill(process, signal.SIGKILL)
 
 
 def harvested(
@@ -262,8 +249,6 @@ def harvested(
     ) as context:
         plan = harvest(large_registry.source(), replace(context, collectors=collectors))
 
-    if collectors:
-        collectors.close()
     assert plan.run.state is State.COMMITTED
     result: dict[str, str] = large_registry.journal_digests(folder)
     return result
@@ -272,58 +257,69 @@ def harvested(
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
     local = harvested(tmp_path / "local", None)
 
-    assert [
-        harvested(tmp_path / f"{workers}", Collectors(BASE), workers) for workers in (0, 2)
-    ] == [local, local]
+    assert [harvested(tmp_path / f"{workers}", Collectors(), workers) for workers in (0, 2)] == [
+        local,
+        local,
+    ]
 
 
 @pytest.mark.nightly
 def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
-    killed, others = list[int](), grandchildren(os.getpid())
+    Collectors().start().end()  # a fork server stays
+    killed, others = list[int](), children(os.getpid())
 
     def kill(page: int) -> None:
         if page in (1, 4, 9):
-            killed.append(collector_of(os.getpid(), others))
+            killed.extend(children(os.getpid()) - others)
             os.kill(killed[-1], signal.SIGKILL)
 
-    disturbed = harvested(tmp_path / "killed", Collectors(BASE), before=kill)
+    disturbed = harvested(tmp_path / "killed", Collectors(), before=kill)
 
     assert disturbed == harvested(tmp_path / "local", None)
     assert len(set(killed)) == 3
 
 
-def test_no_process_and_no_file_is_left_when_collectors_are_closed(
+@pytest.mark.parametrize("harvesting", [harvest, harvest_in_thread])
+def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
+    harvesting: Callable[..., Plan],
     isolated: HarvestContext,
     registry: PagedRegistry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    harvesting(definition(), isolated)  # a fork server stays
     temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
     temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    before = {*children(os.getpid())}
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = children(os.getpid())
     registry.names[5] = "segfault the mapping"
 
-    with hostile.collectors() as own:
-        harvest(definition(), replace(isolated, collectors=own))
+    harvesting(definition(), isolated)
 
-    assert not {*children(os.getpid())} - before
-    assert not [item for item in temporary.glob("stocktake-*") if (item / "body").exists()]
+    assert not children(os.getpid()) - before
+    assert not [*temporary.glob("stocktake-*")]
 
 
-def test_process_exits_when_its_parent_is_killed() -> None:
+@pytest.mark.parametrize("threads", [0, 1])
+def test_processes_exit_when_their_parent_is_killed(threads: int) -> None:
     script = (
-        "import time; from harvesters.pipeline.collector_processes import Collectors\n"
-        "it = Collectors('urn:x:').start(); print(it.id, flush=True); time.sleep(600)"
+        "import threading, time; from harvesters.pipeline.collector_processes import Collectors\n"
+        f"for _ in range({threads}): threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "it = Collectors().start(); print(it.id, flush=True); time.sleep(600)"
     )
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        status = Path(f"/proc/{int(parent.stdout.readline())}/status")
+        collector, below = int(parent.stdout.readline()), children(parent.pid)
         parent.kill()
 
-    wait_until(lambda: not status.exists() or "Z (" in status.read_text(), f"the end of {status}")
+    assert collector in below
+    wait_until(lambda: not any(map(is_running, below)), f"the end of {below}")
+
+
+def is_running(pid: int) -> bool:
+    with suppress(FileNotFoundError):
+        return "Z (" not in Path(f"/proc/{pid}/status").read_text()
+    return False
 
 
 def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(
