@@ -20,6 +20,7 @@ from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
 
+_JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # are imported once
 LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
 
@@ -88,12 +89,10 @@ class _Client:
 
 
 def _register() -> None:
-    """Replace the protocols and mappings of this process by hostile ones."""
+    """Replace a protocol and a mapping of this process by hostile ones."""
     protocols, mappings = cast(Any, PROTOCOLS)._entries, cast(Any, MAPPINGS)._entries
-    for name, protocol in PROTOCOLS.items():
-        protocols[name] = replace(protocol, collect=_collect(protocol.collect))
-    fields = MAPPINGS["fields"]
-    mappings["fields"] = replace(fields, build=lambda *arguments: _read(fields.build(*arguments)))
+    protocols["json"] = replace(_JSON, collect=_collect(_JSON.collect))
+    mappings["fields"] = replace(_FIELDS, build=lambda *arguments: _read(_FIELDS.build(*arguments)))
 
 
 def _collect(real: Callable[..., Any]) -> Callable[..., Any]:

@@ -279,22 +279,20 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
     assert len(set(killed)) == 3
 
 
-@pytest.mark.parametrize("harvesting", [harvest, harvest_in_thread])
 def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
-    harvesting: Callable[..., Plan],
     isolated: HarvestContext,
     registry: PagedRegistry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    harvesting(definition(), isolated)  # a fork server stays
+    harvest_in_thread(definition(), isolated)  # a fork server stays
     temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     before = children(os.getpid())
     registry.names[5] = "segfault the mapping"
 
-    harvesting(definition(), isolated)
+    harvest_in_thread(definition(), isolated)
 
     assert not children(os.getpid()) - before
     assert not [*temporary.glob("stocktake-*")]
