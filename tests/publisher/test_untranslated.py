@@ -22,8 +22,8 @@ from languages.translations import FOLDER
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted(
     file
-    for folder in ("publisher", "harvesters/admin")
-    for file in (ROOT / folder / "templates").glob("*.html")
+    for folder in ("publisher", "harvesters/admin", "harvesters/participation/*")
+    for file in ROOT.glob(f"{folder}/templates/*.html")
 )
 # Names, which are the same in every language, and what is typed as it stands.
 NAMES = {
@@ -31,7 +31,7 @@ NAMES = {
         "WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite",
     ),
     *(
-        "Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview",
+        "Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "submissions", "check", "preview",
         "harvest",
     ),
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
@@ -89,12 +89,13 @@ class Texts(HTMLParser):
 
 def bare(template: str) -> set[str]:
     """Return the words of a template that stand outside of every sentence that is translated."""
+    template = re.sub("{% block style %}.*?{% endblock %}", "", template)  # names of style sheets
     tree = Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
     content = "".join(
         node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree)
     )
     reader = Texts()
-    reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", content))
+    reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir|aria-describedby|aria-invalid)="[^"]*"', "", content))
     return {word for text in reader.texts for word in LATIN.findall(text)} - NAMES
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,30 +15,40 @@ from shutil import copy
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from clocks import NOON, ManualClock
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation.submissions import Submission
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
+from harvesters.page_model import Record
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
-from vocab.iris import BASE
+from harvesters.runs.submission_transport import SubmissionTransport
+from vocab.iris import BASE, Iris
+from vocab.statements.describe import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
 SITE = "http://site.example"
 ROOT = Path(__file__).parents[2]
 MAIL = "smtp://mail.example?from=register@example.org"
+BROWSER: dict[str, Any] = {"follow_redirects": True, "headers": {"Origin": SITE}}
 INITIATIVE: dict[str, Any] = {
     "type": "Initiative", "title": {"en": "Village telecentres"}, "description": {"en": "Computers and courses in forty villages."},
     "publisher": "Ministry of Information", "country": ["KE"], "actionLine": ["C4"], "goal": ["4"],
@@ -67,16 +77,31 @@ class SubmissionWorld:
             for item in reversed(self.ledger.outbox.messages(50))
         ]
 
+    def link(self, kind: str = "confirm") -> str:
+        """Return the path of the link of this kind in the last message."""
+        match = re.search(rf"/submit/{kind}/\S+", self.mails()[-1][1])
+        assert match
+        return match[0]
+
     def last_secret(self) -> str:
         """Return the secret of the link in the last message."""
-        match = re.search(r"/submit/confirm/(\S+)", self.mails()[-1][1])
-        assert match
-        return match[1]
+        return self.link().rpartition("/")[2]
 
-    def accept(self, id: str) -> None:
+    def accept(self, id: str) -> Submission:
         """Accept a submission as Grace."""
         admin = self.context.admin
-        moderation.accept(admin, self.keys["Grace"], moderation.find(admin, id), "")
+        return moderation.accept(admin, self.keys["Grace"], moderation.find(admin, id), "")
+
+    def published_statements(self) -> list[str]:
+        """Return the statements of each record of the source, as they are published."""
+        request = httpx.Request("GET", SITE)
+        body = orjson.loads(SubmissionTransport(self.ledger).handle_request(request).content)
+        mapper = MAPPINGS["submission"].prepare(self.context.source(), load_crosswalks(BASE))
+        return [
+            line
+            for key, content in body["accepted"].items()
+            for line in describe(mapper(Record(key, content, b"")), Iris(BASE), "submissions")
+        ]
 
     def stored(self, id: str) -> Submission:
         return moderation.find(self.context.admin, id)
@@ -160,11 +185,70 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
 
 @pytest.fixture
 async def client(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(
-        transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])
-    ) as async_client:
-        yield async_client
+    async with visiting(world, headers=bearer(world.tokens["Ministry"])) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    async with visiting(world, **BROWSER) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def visiting(
+    world: SubmissionWorld, *routes: Any, **options: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of the application with these routes."""
+    transport = httpx.ASGITransport(create_submissions(world.context, routes))
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, **options) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def administering(world: SubmissionWorld, pages: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of the admin pages with those of *pages*."""
+    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, pages))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as opened:
+        yield opened
+
+
+async def submitted(
+    client: httpx.AsyncClient,
+    content: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+    **changed: Any,
+) -> dict[str, Any]:
+    """Submit a record, by default INITIATIVE, with these changes; return the answer."""
+    body = {**(content or INITIATIVE), **changed}
+    answer = await client.post("/submissions", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def change(
+    client: httpx.AsyncClient,
+    id: str,
+    content: dict[str, Any] | None,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Send the next version of a submission, or withdraw it without *content*."""
+    path = f"/submissions/{id}"
+    etag = (await client.get(path, headers=headers)).headers["ETag"]
+    method = "PUT" if content else "DELETE"
+    headers = {**(headers or {}), "If-Match": etag}
+    return await client.request(method, path, json=content, headers=headers)
+
+
+def hidden(page: httpx.Response, name: str = "csrf") -> str:
+    """Return the value of a hidden field."""
+    match = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    assert match, page.text
+    return match[1]
+
+
+def codes(*answers: httpx.Response) -> list[int]:
+    return [answer.status_code for answer in answers]
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -31,23 +31,19 @@ def publish(world: SubmissionWorld, key: str, title: str, **values: Any) -> str:
         number = connection.execute(sa.select(sa.func.count()).select_from(t.record)).scalar_one()
         row = {
             "source": "registry", "key": key, "state": RecordState.PUBLISHED.value, "digest": "", "content": "", "first_seen": NOON,
+            "run": "1", "seq": number, "misses": 0, "fingerprint": number,
         }  # fmt: skip
-        connection.execute(
-            sa.insert(t.record).values(**row, run="1", seq=number, misses=0, fingerprint=number)
-        )
-        statements = compress("\n".join(describe(item, Iris(BASE), "registry")))
-        connection.execute(
-            sa.insert(t.description).values(run="1", seq=number, statements=statements)
-        )
+        connection.execute(sa.insert(t.record).values(**row))
+        text = compress("\n".join(describe(item, Iris(BASE), "registry")))
+        connection.execute(sa.insert(t.description).values(run="1", seq=number, statements=text))
     return Iris(BASE).thing("initiative", "registry", key)
 
 
 def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: Any) -> Check:
     """Check a submission; *candidates* are the titles of what the search of titles finds, by IRI."""
-    finder = DuplicateFinder(
-        lambda title: [Duplicate(iri, text, "title") for iri, text in candidates.items()]
-    )
+    known = [Duplicate(iri, text, "title") for iri, text in candidates.items()]
     content = normalize({**INITIATIVE, **changes}, BASE, None)
+    finder = DuplicateFinder(lambda _: known)
     return check(world.ledger, content, "new", world.context.source(), BASE, finder)
 
 
@@ -55,9 +51,8 @@ def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: A
 def corpus(world: SubmissionWorld) -> SubmissionWorld:
     """Thirty records with words of their own, so that a word of one title is rare."""
     for number in range(30):
-        publish(
-            world, f"other-{number}", f"Programme {chr(97 + number % 26)}{number}word of schools"
-        )
+        title = f"Programme {chr(97 + number % 26)}{number}word of schools"
+        publish(world, f"other-{number}", title)
     return world
 
 
@@ -73,37 +68,28 @@ def test_an_initiative_with_its_words_in_another_order_is_found(corpus: Submissi
 
 
 def test_a_similar_title_of_another_country_and_phase_is_not(corpus: SubmissionWorld) -> None:
-    other = publish(
-        corpus, "1", "Village telecentres phase 2", countries=(GHANA,), start="2019-01-01"
-    )
+    title = "Village telecentres phase 2"
+    other = publish(corpus, "1", title, countries=(GHANA,), start="2019-01-01")
 
-    assert check_of(corpus, {other: "Village telecentres phase 2"}).duplicates == ()
+    assert check_of(corpus, {other: title}).duplicates == ()
 
 
 def test_the_likeliest_comes_first(corpus: SubmissionWorld) -> None:
-    same = publish(corpus, "1", "Village telecentres", countries=(KENYA,), start="2025-01-01")
-    other = publish(corpus, "2", "Village telecentres", countries=(KENYA,), start="2024-01-01")
+    title = "Village telecentres"
+    same = publish(corpus, "1", title, countries=(KENYA,), start="2025-01-01")
+    other = publish(corpus, "2", title, countries=(KENYA,), start="2024-01-01")
 
-    duplicates = check_of(
-        corpus, {other: "Village telecentres", same: "Village telecentres"}
-    ).duplicates
+    duplicates = check_of(corpus, {other: title, same: title}).duplicates
 
     assert [duplicate.address for duplicate in duplicates] == [same, other]
     assert duplicates[0].bits > duplicates[1].bits
 
 
 def test_an_event_is_compared_by_its_title(corpus: SubmissionWorld) -> None:
-    candidates = {
-        f"{BASE}id/event/registry/1": "Open data day",
-        f"{BASE}id/event/registry/2": "Open door day of the port",
-    }
-    finder = DuplicateFinder(
-        lambda title: [Duplicate(iri, text, "title") for iri, text in candidates.items()]
-    )
-    content = normalize(
-        {"type": "Event", "title": {"en": "Day, open data"}, "start": "2026-01-01"}, BASE, None
-    )
+    events = (f"{BASE}id/event/registry/1", f"{BASE}id/event/registry/2")
+    candidates = dict(zip(events, ("Open data day", "Open door day of the port"), strict=True))
+    changes = {"type": "Event", "title": {"en": "Day, open data"}, "start": "2026-01-01"}
 
-    checked = check(corpus.ledger, content, "new", corpus.context.source(), BASE, finder)
+    checked = check_of(corpus, candidates, **changes)
 
-    assert [duplicate.address for duplicate in checked.duplicates] == [f"{BASE}id/event/registry/1"]
+    assert [duplicate.address for duplicate in checked.duplicates] == [events[0]]

@@ -170,30 +170,6 @@ def test_an_offer_is_accepted_for_now_and_then_for_good(
     assert waiting.content["title"] == {"en": "Village telecentres"}
 
 
-def test_an_offer_is_rejected_with_its_reason(sites: tuple[RunningSite, RunningSite, str]) -> None:
-    one, two, token = sites
-    offer, waiting = offered(one, two, token, "Radio in schools")
-
-    moderation.reject(two.admin, two.moderator(), waiting, "It is ours already.")
-    exchange(two, one)
-
-    received = notifications.find_notification(one.admin.ledger, kind="Reject", sent=False)
-    assert received
-    assert (answer_of(one, offer), received.body["summary"]) == ("Reject", "It is ours already.")
-
-
-def test_an_offer_is_undone(sites: tuple[RunningSite, RunningSite, str]) -> None:
-    one, two, token = sites
-    offer, waiting = offered(one, two, token, "Solar libraries")
-
-    one.command("inbox", "undo", offer)
-    exchange(one, two)
-
-    after = submissions.find(two.admin.ledger, waiting.id)
-    assert after
-    assert (after.state, answer_of(one, offer)) == (SubmissionState.WITHDRAWN, "Undo")
-
-
 def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(
     sites: tuple[RunningSite, RunningSite, str],
 ) -> None:

@@ -4,23 +4,28 @@ tombstone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from harvesters.admin.app import create_admin
 from harvesters.ledger.models import State
 from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions.app import MODERATION
 from vocab.iris import BASE
 
-from .conftest import INITIATIVE, SubmissionWorld, bearer, definition, person
+from .conftest import (
+    INITIATIVE,
+    SubmissionWorld,
+    administering,
+    change,
+    codes,
+    definition,
+    hidden,
+    person,
+    submitted,
+)
 
 EVENT = {
     "type": "Event",
@@ -32,11 +37,8 @@ EVENT = {
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, MODERATION))])
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://admin.example"
-    ) as async_client:
-        yield async_client
+    async with administering(world, MODERATION) as opened:
+        yield opened
 
 
 async def signed_in(admin: httpx.AsyncClient, world: SubmissionWorld, name: str = "Grace") -> None:
@@ -47,83 +49,52 @@ async def signed_in(admin: httpx.AsyncClient, world: SubmissionWorld, name: str 
 async def decide(
     admin: httpx.AsyncClient, id: str, decision: str, note: str = "", version: int | None = None
 ) -> httpx.Response:
-    page = (await admin.get(f"/admin/page/submissions/{id}")).text
-    csrf = re.search(r'name="csrf" value="([^"]+)"', page)
-    listed = re.search(r'name="version" value="([^"]+)"', page)
-    assert csrf
-    assert listed
-    form = {"csrf": csrf[1], "version": str(version or listed[1]), "note": note}
+    page = await admin.get(f"/admin/page/submissions/{id}")
+    form = {"csrf": hidden(page), "version": version or hidden(page, "version"), "note": note}
     return await admin.post(f"/admin/page/submissions/{id}/{decision}", data=form)
-
-
-async def submitted(
-    client: httpx.AsyncClient,
-    content: dict[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
-) -> str:
-    answer = await client.post("/submissions", json=content or INITIATIVE, headers=headers)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
 
 
 async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    id = await submitted(client)
+    id = (await submitted(client))["id"]
     before = world.harvest()
     accepted = await decide(admin, id, "accept", "Well done")
     first = world.harvest()
-    read = await client.get(f"/submissions/{id}")
 
-    changed = await client.put(
-        f"/submissions/{id}",
-        json={**INITIATIVE, "title": {"en": "Fifty telecentres"}},
-        headers={"If-Match": read.headers["ETag"]},
-    )
+    changed = await change(client, id, {**INITIATIVE, "title": {"en": "Fifty telecentres"}})
     between = world.harvest()
     await decide(admin, id, "accept")
     second = world.harvest()
-    withdrawn = await client.delete(
-        f"/submissions/{id}",
-        headers={"If-Match": (await client.get(f"/submissions/{id}")).headers["ETag"]},
-    )
+    withdrawn = await change(client, id, None)
     third = world.harvest()
 
-    assert [answer.status_code for answer in (accepted, changed, withdrawn)] == [303, 200, 200]
+    assert codes(accepted, changed, withdrawn) == [303, 200, 200]
     states = [plan.run.state for plan in (before, first, between, second, third)]
     assert states == [
         State.COMMITTED, State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.COMMITTED,
     ]  # fmt: skip
-    rows = world.entries()
+    rows, status = world.entries(), "<http://www.w3.org/ns/adms#status>"
     subject = f"<{BASE}id/initiative/submissions/{id}> <http://purl.org/dc/terms/title>"
-    assert f'A {subject} "Village telecentres"@en' in rows
-    assert f'D {subject} "Village telecentres"@en' in rows
-    assert f'A {subject} "Fifty telecentres"@en' in rows
-    assert f'D {subject} "Fifty telecentres"@en' in rows
-    assert (
-        f"<{BASE}record/submissions/{id}> <http://www.w3.org/ns/adms#status> <{BASE}operations#gone>"
-        in rows
-    )
+    for title in ("Village telecentres", "Fifty telecentres"):
+        for sign in "AD":
+            assert f'{sign} {subject} "{title}"@en' in rows
+    assert f"<{BASE}record/submissions/{id}> {status} <{BASE}operations#gone>" in rows
 
 
 async def test_no_address_is_in_the_journal_or_the_archive(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    token = await person(world, client)
-    id = await submitted(client, headers=token)
+    id = (await submitted(client, headers=await person(world, client)))["id"]
     await decide(admin, id, "accept")
     world.harvest()
 
-    files = [
-        file
-        for file in world.folder.rglob("*")
-        if file.is_file() and "ledger.sqlite" not in file.name
-    ]
-
+    for file in world.folder.rglob("*"):
+        if file.is_file() and "ledger.sqlite" not in file.name:
+            assert b"jane" not in file.read_bytes(), file
     assert f"submissions/{id}" in world.entries()
-    assert [file.name for file in files if b"jane" in file.read_bytes()] == []
     assert "jane" not in world.entries()
 
 
@@ -131,16 +102,14 @@ async def test_acceptance_queues_one_run_and_is_in_the_audit_log(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    first, second = await submitted(client), await submitted(client, EVENT)
+    first, second = [(await submitted(client, item))["id"] for item in (INITIATIVE, EVENT)]
 
     await decide(admin, first, "accept", "Well done")
     await decide(admin, second, "accept")
 
-    requests = [item.source for item in world.ledger.operators.waiting_requests()]
-    entries = [
-        (item.what, item.source, item.note) for item in world.ledger.operators.audit_entries()
-    ]
-    assert requests == ["submissions"]
+    operators = world.ledger.operators
+    entries = [(item.what, item.source, item.note) for item in operators.audit_entries()]
+    assert [item.source for item in operators.waiting_requests()] == ["submissions"]
     assert ("submission accepted", "submissions", f"{first}: Well done") in entries
     assert "accepted a submission" in (await admin.get("/admin/page/audit-log")).text
 
@@ -149,36 +118,18 @@ async def test_a_person_is_asked_for_changes_by_mail(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    await client.post(
-        "/submissions/confirmations",
-        json={"mail": "jane@example.org"},
-        headers={"Accept-Language": "fr"},
-    )
-    secret = world.last_secret()
-    token = bearer(
-        (
-            await client.post(
-                f"/submissions/confirmations/{secret}", headers={"Accept-Language": "fr"}
-            )
-        ).json()["token"]
-    )
-    id = await submitted(client, headers=token)
+    token = await person(world, client, language="fr")
+    id = (await submitted(client, headers=token))["id"]
 
     without_note = await decide(admin, id, "changes")
     with_note = await decide(admin, id, "changes", "Name the villages, please.")
 
     read = (await client.get(f"/submissions/{id}", headers=token)).json()
     address, text = world.mails()[-1]
-    assert (without_note.status_code, with_note.status_code, read["state"]) == (
-        422,
-        303,
-        "changes-requested",
-    )
-    assert (
-        address,
-        "Name the villages, please." in text,
-        "Un modérateur vous demande" in text,
-    ) == ("jane@example.org", True, True)
+    assert codes(without_note, with_note) == [422, 303]
+    assert (read["state"], address) == ("changes-requested", "jane@example.org")
+    assert "Name the villages, please." in text
+    assert "Un modérateur vous demande" in text
     assert read["history"][-1]["who"] == "moderator"
     assert "Grace" not in str(read)
 
@@ -186,59 +137,41 @@ async def test_a_person_is_asked_for_changes_by_mail(
 async def test_two_people_accept_if_the_source_says_so(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
-    world.set_definition(
-        definition().replace("enabled   = true", "enabled   = true\nsecond_approver = true")
-    )
+    enabled = "enabled   = true"
+    world.set_definition(definition().replace(enabled, f"{enabled}\nsecond_approver = true"))
     await signed_in(admin, world, "Grace")
-    id = await submitted(client)
+    id = (await submitted(client))["id"]
 
     first = await decide(admin, id, "accept")
     again = await decide(admin, id, "accept")
-    waiting = submissions.find(world.ledger, id)
+    waiting = world.stored(id)
     await signed_in(admin, world, "Ada")
     second = await decide(admin, id, "accept")
 
-    accepted = submissions.find(world.ledger, id)
-    assert waiting
-    assert accepted
-    assert [answer.status_code for answer in (first, again, second)] == [303, 409, 303]
-    assert (waiting.state.value, waiting.published, accepted.state.value) == (
-        "submitted",
-        None,
-        "accepted",
-    )
+    assert codes(first, again, second) == [303, 409, 303]
+    assert (waiting.state.value, waiting.published) == ("submitted", None)
+    assert world.stored(id).state.value == "accepted"
 
 
 async def test_what_was_changed_meanwhile_is_not_accepted(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    id = await submitted(client)
-    await client.put(
-        f"/submissions/{id}",
-        json={**INITIATIVE, "title": {"en": "Other"}},
-        headers={"If-Match": '"1"'},
-    )
+    id = (await submitted(client))["id"]
+    await change(client, id, {**INITIATIVE, "title": {"en": "Other"}})
 
     answer = await decide(admin, id, "accept", version=1)
 
-    unchanged = submissions.find(world.ledger, id)
-    assert unchanged
-    assert (answer.status_code, unchanged.state.value) == (412, "submitted")
+    assert (answer.status_code, world.stored(id).state.value) == (412, "submitted")
 
 
 async def test_a_rejected_change_leaves_the_published_version(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    id = await submitted(client)
+    id = (await submitted(client))["id"]
     await decide(admin, id, "accept")
-    version = (await client.get(f"/submissions/{id}")).headers["ETag"]
-    await client.put(
-        f"/submissions/{id}",
-        json={**INITIATIVE, "title": {"en": "Worse"}},
-        headers={"If-Match": version},
-    )
+    await change(client, id, {**INITIATIVE, "title": {"en": "Worse"}})
 
     page = (await admin.get(f"/admin/page/submissions/{id}")).text
     await decide(admin, id, "reject", "The old title was better.")
@@ -252,31 +185,33 @@ async def test_spam_cannot_be_changed_and_gets_no_mail(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    id = await submitted(client)
+    id = (await submitted(client))["id"]
 
     marked = await decide(admin, id, "spam")
+    changed = await change(client, id, INITIATIVE)
 
-    version = (await client.get(f"/submissions/{id}")).headers["ETag"]
-    changed = await client.put(f"/submissions/{id}", json=INITIATIVE, headers={"If-Match": version})
-    assert (marked.status_code, changed.status_code, world.mails()) == (303, 409, [])
+    assert (codes(marked, changed), world.mails()) == ([303, 409], [])
 
 
-async def test_the_queue_has_the_oldest_first_and_who_took_it_on(
+async def test_the_queue_has_the_oldest_first_and_who_took_it_on_and_the_inbox_their_number(
     world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await signed_in(admin, world)
-    first = await submitted(client)
+    none, since = submissions.waiting(world.ledger), world.clock.now()
+    first = (await submitted(client))["id"]
     world.clock.advance(timedelta(minutes=10))
     await submitted(client, EVENT)
+    waiting, inbox = submissions.waiting(world.ledger), (await admin.get("/admin/")).text
 
     await decide(admin, first, "assign")
     await decide(admin, first, "comment", "Looks good to me.")
     page = (await admin.get("/admin/page/submissions")).text
     item = (await admin.get(f"/admin/page/submissions/{first}")).text
-
-    twin = await submitted(client)
+    twin = (await submitted(client))["id"]
     doubled = (await admin.get(f"/admin/page/submissions/{twin}")).text
 
+    assert (none, waiting) == ((0, None), (2, since))
+    assert '<a href="/admin/page/submissions" class="waiting">Submissions <bdi>2</bdi></a>' in inbox
     assert page.index("Village telecentres") < page.index("Open day")
     assert f"/record/submissions/{first}" in doubled
     assert world.keys["Grace"].display_name in page
@@ -289,34 +224,15 @@ async def test_a_reader_decides_nothing_and_a_hostile_text_is_escaped(
 ) -> None:
     world.keys["Reader"], world.tokens["Reader"] = world.read_key()
     await signed_in(admin, world, "Reader")
-    id = await submitted(client, {**INITIATIVE, "subject": ['"><img src=x onerror=alert(1)>']})
+    id = (await submitted(client, subject=['"><img src=x onerror=alert(1)>']))["id"]
+    path = f"/admin/page/submissions/{id}"
 
-    page = await admin.get(f"/admin/page/submissions/{id}")
-    csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert csrf
-    answer = await admin.post(
-        f"/admin/page/submissions/{id}/accept", data={"csrf": csrf[1], "version": "1"}
-    )
-    forged = await admin.post(
-        f"/admin/page/submissions/{id}/accept", data={"csrf": "x", "version": "1"}
-    )
+    page = await admin.get(path)
+    for csrf in (hidden(page), "x"):
+        answer = await admin.post(f"{path}/accept", data={"csrf": csrf, "version": "1"})
+        assert answer.status_code == 403
 
-    assert ("<img src=x" in page.text, answer.status_code, forged.status_code) == (False, 403, 403)
-
-
-async def test_the_number_that_waits_is_counted(
-    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
-) -> None:
-    assert submissions.waiting(world.ledger) == (0, None)
-    since = world.clock.now()
-    await submitted(client)
-    world.clock.advance(timedelta(hours=1))
-    await submitted(client, EVENT)
-
-    assert submissions.waiting(world.ledger) == (2, since)
-    await signed_in(admin, world)
-    link = '<a href="/admin/page/submissions" class="waiting">Submissions <bdi>2</bdi></a>'
-    assert link in (await admin.get("/admin/")).text
+    assert "<img src=x" not in page.text
 
 
 async def test_old_drafts_links_and_persons_are_deleted(
@@ -336,7 +252,7 @@ async def test_a_decision_without_a_mail_server_is_kept(
 ) -> None:
     await signed_in(admin, world)
     token = await person(world, client)
-    id = await submitted(client, headers=token)
+    id = (await submitted(client, headers=token))["id"]
     world.context.admin.channels = type(world.context.admin.channels)()
 
     answer = await decide(admin, id, "accept")

@@ -14,16 +14,12 @@ from hashlib import sha256
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from PIL import Image
 from rows import each
 
 from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.ledger.participation.pictures import find_picture, has_picture, prune_pictures
-from harvesters.mappings.registry import MAPPINGS
-from harvesters.page_model import Record
-from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.errors import TooLarge
 from harvesters.participation.submissions.pictures import (
     MAX_FILE,
@@ -32,15 +28,11 @@ from harvesters.participation.submissions.pictures import (
     encode_webp,
 )
 from harvesters.participation.submissions.routes.pictures import MAX_UNUSED
-from harvesters.pipeline.record_processor import load_crosswalks
-from harvesters.runs.submission_transport import SubmissionTransport
-from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
+from vocab.iris import BASE
 
-from .conftest import INITIATIVE, SITE, SubmissionWorld
-from .test_submission_form import browser, fill, hidden
+from .conftest import INITIATIVE, SubmissionWorld, change, codes, hidden, submitted
+from .test_submission_form import fill
 
-__all__ = ["browser"]
 ANYBODY = {"Authorization": ""}
 SECRET = b"GPS 1.2921 S, Jane Doe"
 SCRIPT = b"<script>alert(document.domain)</script>"
@@ -176,43 +168,28 @@ async def test_a_picture_is_public_with_its_record_and_deleted_with_it(
 ) -> None:
     accepted, caption = (await send(client)).json(), "A telecentre with six computers"
     name = short(accepted["id"])
-    created = (await client.post("/submissions", json=named(accepted["id"], caption))).json()
+    created = await submitted(client, named(accepted["id"], caption))
     before = await client.get(f"/picture/{name}", headers=ANYBODY)
     world.accept(created["id"])
     response = await client.get(f"/picture/{name}", headers=ANYBODY)
-    statements = published_statements(world)
+    statements = world.published_statements()
     export = (await client.get("/submissions/account")).json()
-    etag = (await client.get(f"/submissions/{created['id']}")).headers["ETag"]
-    withdrawn = await client.delete(f"/submissions/{created['id']}", headers={"If-Match": etag})
+    withdrawn = await change(client, created["id"], None)
     after = await client.get(f"/picture/{name}", headers=ANYBODY)
 
     size = {"width": 80, "height": 60, "bytes": len(response.content)}
     assert accepted == {"id": f"{BASE}picture/{name}", **size}
     assert created["content"]["picture"] == {"id": name, "caption": {"en": caption}}
-    codes = [answer.status_code for answer in (before, response, withdrawn, after)]
-    assert codes == [404, 200, 200, 404]
+    assert codes(before, response, withdrawn, after) == [404, 200, 200, 404]
     assert f"{sha256(response.content).hexdigest()}.webp" == name
     assert b64decode(export["pictures"][name]) == response.content
     thing, address = f"<{BASE}id/initiative/submissions/{created['id']}>", f"<{accepted['id']}>"
     assert f"{thing} <https://schema.org/image> {address}" in statements
     assert f'{address} <https://schema.org/caption> "{caption}"@en' in statements
     assert not has_picture(world.ledger, name)
-    headers = {
-        "Content-Type": "image/webp",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    assert headers == {key: response.headers[key] for key in headers}
-
-
-def published_statements(world: SubmissionWorld) -> list[str]:
-    reply = SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE))
-    mapper = MAPPINGS["submission"].prepare(world.context.source(), load_crosswalks(BASE))
-    return [
-        line
-        for key, row in orjson.loads(reply.content)["accepted"].items()
-        for line in describe(mapper(Record(key, row, b"")), Iris(BASE), "submissions")
-    ]
+    assert response.headers["Content-Type"] == "image/webp"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
 
 
 async def test_turtle_and_published_json_name_a_picture(client: httpx.AsyncClient) -> None:
@@ -283,14 +260,13 @@ async def test_a_picture_is_kept_while_it_is_published_and_deleted_when_a_change
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
     id = (await send(client)).json()["id"]
-    key = (await client.post("/submissions", json=named(id))).json()["id"]
+    key = (await submitted(client, named(id)))["id"]
     world.accept(key)
-    etag = (await client.get(f"/submissions/{key}")).headers["ETag"]
-    changed = await client.put(f"/submissions/{key}", json=INITIATIVE, headers={"If-Match": etag})
+    changed = await change(client, key, INITIATIVE)
     while_it_waits = await client.get(f"/picture/{short(id)}", headers=ANYBODY)
     world.accept(key)
 
-    assert [answer.status_code for answer in (changed, while_it_waits)] == [200, 200]
+    assert codes(changed, while_it_waits) == [200, 200]
     assert not has_picture(world.ledger, short(id))
 
 
@@ -298,11 +274,7 @@ async def answer_picture(
     browser: httpx.AsyncClient, link: str, content: bytes | None, caption: str = "", **fields: str
 ) -> httpx.Response:
     page = await browser.get(f"{link}/picture")
-    file = (
-        ("", b"", "application/octet-stream")
-        if content is None
-        else ("photo.png", content, "image/png")
-    )
+    file = ("photo.png", content, "image/png") if content else ("", b"", "application/octet-stream")
     fields |= {"picture-caption": caption} if caption else {}
     data = {"draft": short(link), "was": hidden(page, "was"), **fields}
     return await browser.post("/submit/picture", data=data, files={"file": file})
@@ -346,18 +318,17 @@ async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
     await answer_picture(browser, link, picture(), "A telecentre")
     world.clock.advance(timedelta(minutes=1))
     await browser.post(f"{link}/summary", data={"mail": "jane@example.org", "website": ""})
-    mine = await browser.post(f"/submit/confirm/{world.last_secret()}")
+    mine = await browser.post(world.link())
     own = await browser.get(f"{mine.url.path}/picture.webp")
     name = stored_name(own)
     of_draft = await browser.get(f"{link}/picture.webp")
     anybody = await client.get(f"{mine.url.path}/picture.webp", headers=ANYBODY)
     public = await client.get(f"/picture/{name}")
-    sure = {"csrf": hidden(mine, "csrf"), "sure": "yes"}
+    sure = {"csrf": hidden(mine), "sure": "yes"}
     deleted = await browser.post("/submit/mine/delete", data=sure)
 
     assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
-    codes = [answer.status_code for answer in (own, of_draft, anybody, public, deleted)]
-    assert codes == [200, 410, 404, 404, 200]
+    assert codes(own, of_draft, anybody, public, deleted) == [200, 410, 404, 404, 200]
     assert find_picture(world.ledger, name) is None
 
 
@@ -379,13 +350,9 @@ async def test_a_row_of_a_table_names_a_picture_that_was_sent_and_no_other_addre
     content, headers = "\r\n".join(lines).encode(), {"Content-Type": "text/csv"}
     answer = await client.post("/submissions/upload", content=content, headers=headers)
 
-    results = [
-        (
-            row["outcome"],
-            [item["member"] for item in row["results"] if item["severity"] == "Violation"],
-        )
-        for row in answer.json()["rows"]
-    ]
-    assert results == [("refused" if faults else "accepted", faults) for *_, faults in rows]
-    stored = moderation.find(world.context.admin, answer.json()["rows"][0]["id"])
+    results = answer.json()["rows"]
+    for row, (*_, faults) in zip(results, rows, strict=True):
+        violated = [item["member"] for item in row["results"] if item["severity"] == "Violation"]
+        assert (row["outcome"], violated) == ("refused" if faults else "accepted", faults)
+    stored = world.stored(results[0]["id"])
     assert stored.content["picture"] == {"id": short(id), "caption": {"en": "A room"}}

@@ -13,7 +13,7 @@ from rows import each
 from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions.quarantine import suspicions
 
-from .conftest import INITIATIVE, SubmissionWorld, bearer
+from .conftest import INITIATIVE, SubmissionWorld, change, person, submitted
 from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture
 
 LINKS = " ".join(f"See https://shop.example/{number} now." for number in range(6))
@@ -23,35 +23,17 @@ UNWANTED: dict[str, Any] = {
 }
 
 
-async def person(world: SubmissionWorld, client: httpx.AsyncClient) -> dict[str, str]:
-    """Return the header of a person who confirmed an address."""
-    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
-    answer = await client.post(f"/submissions/confirmations/{world.last_secret()}")
-    return bearer(answer.json()["token"])
-
-
-async def send(
-    client: httpx.AsyncClient, content: dict[str, Any], headers: dict[str, str] | None = None
-) -> dict[str, Any]:
-    answer = await client.post("/submissions", json=content, headers=headers)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
 async def test_what_a_person_sends_with_many_links_is_held_back(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
     headers = await person(world, client)
 
-    quarantined = await send(client, UNWANTED, headers)
-    plain = await send(client, INITIATIVE, headers)
-    keyed = await send(client, UNWANTED)
+    quarantined = await submitted(client, UNWANTED, headers)
+    plain = await submitted(client, headers=headers)
+    keyed = await submitted(client, UNWANTED)
 
-    assert [item["state"] for item in (quarantined, plain, keyed)] == [
-        "quarantined",
-        "submitted",
-        "submitted",
-    ]
+    states = [item["state"] for item in (quarantined, plain, keyed)]
+    assert states == ["quarantined", "submitted", "submitted"]
     assert submissions.waiting(world.ledger)[0] == 2
 
 
@@ -59,15 +41,11 @@ async def test_a_change_is_scored_too_and_what_is_published_stays(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
     headers = await person(world, client)
-    id = (await send(client, INITIATIVE, headers))["id"]
+    id = (await submitted(client, headers=headers))["id"]
     world.accept(id)
 
-    changed = await client.put(
-        f"/submissions/{id}", json=UNWANTED, headers={**headers, "If-Match": '"2"'}
-    )
-    back = await client.put(
-        f"/submissions/{id}", json=INITIATIVE, headers={**headers, "If-Match": '"3"'}
-    )
+    changed = await change(client, id, UNWANTED, headers)
+    back = await change(client, id, INITIATIVE, headers)
 
     assert (changed.json()["state"], back.json()["state"]) == ("quarantined", "submitted")
     ((_, published),) = submissions.published(world.ledger)
@@ -80,7 +58,7 @@ async def test_a_moderator_decides_about_what_is_held_back(
     client: httpx.AsyncClient,
     admin: httpx.AsyncClient,  # noqa: F811
 ) -> None:
-    id = (await send(client, UNWANTED, await person(world, client)))["id"]
+    id = (await submitted(client, UNWANTED, await person(world, client)))["id"]
     await signed_in(admin, world)
 
     queue = await admin.get("/admin/page/submissions")
@@ -98,8 +76,7 @@ async def test_a_moderator_decides_about_what_is_held_back(
 async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
-    headers = await person(world, client)
-    id = (await send(client, UNWANTED, headers))["id"]
+    id = (await submitted(client, UNWANTED, await person(world, client)))["id"]
     submitter = world.stored(id).submitter
     remaining: list[bool] = []
     for days in (89, 2):
@@ -114,42 +91,13 @@ async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(
 
 @each(
     "content, seconds, points",
-    [
-        (
-            {
-                "title": {"en": "Telecentres"},
-                "description": {"en": "See https://a.example and https://b.example for more."},
-            },
-            None,
-            {},
-        ),
-        (
-            {
-                "description": {
-                    "ar": "أجهزة ودورات في أربعين قرية من قرى البلاد كلها منذ عشر سنوات."
-                }
-            },
-            600,
-            {},
-        ),
-        ({"title": {"zh": "村庄"}, "description": {"zh": "我们" * 40}}, None, {}),
-        (
-            {
-                "description": {
-                    "fr": "Компьютеры и курсы в сорока деревнях нашей области и соседних."
-                }
-            },
-            None,
-            {"script": 2},
-        ),
-        ({"title": {"en": "Telecentres"}}, 10.0, {"speed": 2}),
-        (
-            {"title": {"en": "https://a.example"}, "why": {"4": {"en": "www.b.example www.c"}}},
-            None,
-            {"links": 1, "link in the title": 2},
-        ),
-    ],
-)
+    [({"title": {"en": "Telecentres"}, "description": {"en": "See https://a.example and https://b.example for more."}}, None, {}),
+     ({"description": {"ar": "أجهزة ودورات في أربعين قرية من قرى البلاد كلها منذ عشر سنوات."}}, 600, {}),
+     ({"title": {"zh": "村庄"}, "description": {"zh": "我们" * 40}}, None, {}),
+     ({"description": {"fr": "Компьютеры и курсы в сорока деревнях нашей области и соседних."}}, None, {"script": 2}),
+     ({"title": {"en": "Telecentres"}}, 10.0, {"speed": 2}),
+     ({"title": {"en": "https://a.example"}, "why": {"4": {"en": "www.b.example www.c"}}}, None, {"links": 1, "link in the title": 2})],
+)  # fmt: skip
 def test_points_are_counted_by_what_speaks_against_it(
     content: dict[str, Any], seconds: float | None, points: dict[str, int]
 ) -> None:

@@ -4,59 +4,34 @@ the day.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import httpx
-import orjson
-import pytest
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import Submission
-from harvesters.mappings.registry import MAPPINGS
-from harvesters.page_model import Record
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.reminders import send_reminders
-from harvesters.pipeline.record_processor import load_crosswalks
-from harvesters.runs.submission_transport import SubmissionTransport
-from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
+from vocab.iris import BASE
 
-from .conftest import SITE, SubmissionWorld, bearer
-from .test_submission_form import browser, hidden, sent
+from .conftest import SITE, SubmissionWorld, bearer, codes, hidden, submitted
+from .test_submission_form import sent
 
-__all__ = ["browser"]
 YEAR = timedelta(days=366)
 
 
 async def accepted(world: SubmissionWorld, browser: httpx.AsyncClient) -> Submission:
     """Return a published submission of a person."""
-    page = await sent(world, browser)
-    item = moderation.find(world.context.admin, page.url.path.rpartition("/")[2])
-    return moderation.accept(world.context.admin, world.keys["Grace"], item, "")
+    return world.accept((await sent(world, browser)).url.path.rpartition("/")[2])
 
 
 def remind(world: SubmissionWorld) -> int:
     return send_reminders(world.ledger, world.context.admin.channels, world.clock.now())
 
 
-def reminder_link(world: SubmissionWorld) -> str:
-    match = re.search(r"http://site\.example(/submit/still-true/\S+)", world.mails()[-1][1])
-    assert match
-    return match[1]
-
-
-def published_day(world: SubmissionWorld) -> list[object]:
+def published_day(world: SubmissionWorld) -> list[str]:
     """Return the day that each record of the source has, as it is published."""
-    body = orjson.loads(
-        SubmissionTransport(world.ledger).handle_request(httpx.Request("GET", SITE)).content
-    )
-    mapper = MAPPINGS["submission"].prepare(world.context.source(), load_crosswalks(BASE))
-    statements = [
-        line
-        for key, content in body["accepted"].items()
-        for line in describe(mapper(Record(key, content, b"")), Iris(BASE), "submissions")
-    ]
+    statements = world.published_statements()
     return [line.rpartition(" ")[2] for line in statements if "schema.org/lastReviewed" in line]
 
 
@@ -85,7 +60,7 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(
     before = published_day(world)
     world.clock.advance(YEAR)
     remind(world)
-    link = reminder_link(world)
+    link = world.link("still-true")
 
     response = await browser.get(link)
     unchanged = published_day(world)
@@ -97,23 +72,19 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(
     assert before == unchanged == [f'"2026-03-01"^^{date}']
     assert (confirmed.status_code, again) == (200, [410, 410])
     assert published_day(world) == [f'"2027-03-02"^^{date}']
-    assert [request.source for request in world.ledger.operators.waiting_requests()] == [
-        "submissions"
-    ]
+    [request] = world.ledger.operators.waiting_requests()
+    assert request.source == "submissions"
     world.clock.advance(timedelta(days=300))
     assert remind(world) == 0
 
 
-@pytest.mark.parametrize("days", [61])
-async def test_a_link_expires(
-    days: int, world: SubmissionWorld, browser: httpx.AsyncClient
-) -> None:
+async def test_a_link_expires(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
     await accepted(world, browser)
     world.clock.advance(YEAR)
     remind(world)
-    world.clock.advance(timedelta(days=days))
+    world.clock.advance(timedelta(days=61))
 
-    answer = await browser.post(reminder_link(world))
+    answer = await browser.post(world.link("still-true"))
 
     assert (answer.status_code, len(published_day(world))) == (410, 1)
     assert "2026-03-01" in str(published_day(world))
@@ -125,16 +96,12 @@ async def test_a_link_to_what_was_withdrawn_or_is_another_kind_fails(
     item = await accepted(world, browser)
     world.clock.advance(YEAR)
     remind(world)
-    link = reminder_link(world)
+    link = world.link("still-true")
     confirmation = await browser.post(link.replace("still-true", "confirm"))
-    moderation.withdraw(
-        world.context.admin,
-        world.keys["Grace"],
-        moderation.find(world.context.admin, item.id),
-        "The person asked.",
-    )
+    stored = world.stored(item.id)
+    moderation.withdraw(world.context.admin, world.keys["Grace"], stored, "The person asked.")
 
-    assert [confirmation.status_code, (await browser.post(link)).status_code] == [410, 410]
+    assert codes(confirmation, await browser.post(link)) == [410, 410]
     assert remind(world) == 0
 
 
@@ -152,19 +119,15 @@ async def test_no_reminder_without_a_mail_server(
 async def test_an_organization_confirms_by_http(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
-    id = (
-        await client.post("/submissions", json={"type": "Initiative", "title": {"en": "A"}})
-    ).json()["id"]
-    waiting = await client.post(f"/submissions/{id}/confirmation")
+    id = (await submitted(client))["id"]
+    path, university = f"/submissions/{id}/confirmation", bearer(world.tokens["University"])
+    waiting = await client.post(path)
     world.accept(id)
     world.clock.advance(YEAR)
 
-    confirmed = await client.post(f"/submissions/{id}/confirmation")
-    other = await client.post(
-        f"/submissions/{id}/confirmation", headers=bearer(world.tokens["University"])
-    )
+    confirmed, other = await client.post(path), await client.post(path, headers=university)
 
-    assert (waiting.status_code, confirmed.status_code, other.status_code) == (409, 200, 404)
+    assert codes(waiting, confirmed, other) == [409, 200, 404]
     assert confirmed.json()["confirmed"].startswith("2027-03-02")
     assert confirmed.json()["version"] == 2
     assert remind(world) == 0
@@ -181,20 +144,14 @@ async def test_the_submitters_page_shows_state_findings_and_score(
 
     world.context.quality = measured
     item = await accepted(world, browser)
-    page = await browser.get(f"/submit/mine/{item.id}")
-    forged = await browser.post(
-        f"/submit/mine/{item.id}/withdraw", data={"csrf": "forged", "version": "2"}
-    )
+    path = f"/submit/mine/{item.id}"
+    page = await browser.get(path)
+    forged = await browser.post(f"{path}/withdraw", data={"csrf": "forged", "version": "2"})
     world.clock.advance(timedelta(hours=11))
-    confirmed = await browser.post(
-        f"/submit/mine/{item.id}/confirm", data={"csrf": hidden(page, "csrf")}
-    )
+    confirmed = await browser.post(f"{path}/confirm", data={"csrf": hidden(page)})
 
-    assert ("accepted" in page.text, "73" in page.text, "What the rules find" in page.text) == (
-        True,
-        True,
-        True,
-    )
+    for text in ("accepted", "73", "What the rules find"):
+        assert text in page.text
     assert addresses[-1] == f"{BASE}record/submissions/{item.id}"
-    assert (forged.status_code, confirmed.status_code) == (403, 200)
-    assert submissions.find(world.ledger, item.id).confirmed == world.clock.now()  # type: ignore[union-attr]  # it is there
+    assert codes(forged, confirmed) == [403, 200]
+    assert world.stored(item.id).confirmed == world.clock.now()

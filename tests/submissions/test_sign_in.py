@@ -20,10 +20,9 @@ from rows import each
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
-from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider, parse_provider
 
-from .conftest import SITE, SubmissionWorld
+from .conftest import BROWSER, SubmissionWorld, codes, visiting
 from .test_submission_form import ANSWERS, fill
 
 ISSUER = "https://login.example"
@@ -42,14 +41,6 @@ def provider() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def browser_of(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(
-        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
-    ) as async_client:
-        yield async_client
-
-
 @pytest.fixture
 async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.AsyncClient]:
     """A browser at a site that knows the real provider."""
@@ -58,8 +49,8 @@ async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.
     )
     # the provider's clock is the machine's
     world.clock.advance(datetime.now(UTC) - world.clock.now())
-    async for created in browser_of(world):
-        yield created
+    async with visiting(world, **BROWSER) as opened:
+        yield opened
 
 
 def link_of(page: httpx.Response) -> str:
@@ -99,11 +90,7 @@ async def test_a_draft_is_sent_by_a_person_who_signed_in(
     submitter = submissions.submitter_of(world.ledger, id=item.submitter)
     assert submitter
     assert submitter.mail == "jane@example.org"
-    assert (page.status_code, page.url.path, again.status_code) == (
-        200,
-        f"/submit/mine/{item.id}",
-        410,
-    )
+    assert (codes(page, again), page.url.path) == ([200, 410], f"/submit/mine/{item.id}")
     assert "login" not in json.dumps(dict(item.content))
     assert world.mails() == []
 
@@ -114,10 +101,8 @@ async def test_who_signs_in_finds_what_the_same_address_sent(
     await test_a_draft_is_sent_by_a_person_who_signed_in(world, browser, provider)
     browser.cookies.clear()
 
-    page = await browser.get("/submit/mine")
-    page = await browser.get(
-        approved(link_of(await browser.get("/submit/sign-in")), provider, JANE)
-    )
+    sign_in_page = await browser.get("/submit/sign-in")
+    page = await browser.get(approved(link_of(sign_in_page), provider, JANE))
 
     assert page.url.path == "/submit/mine"
     assert "Village telecentres" in page.text
@@ -127,10 +112,9 @@ async def test_an_address_that_the_provider_did_not_confirm_is_refused(
     browser: httpx.AsyncClient, provider: str
 ) -> None:
     claims = {"email": "jane@example.org", "email_verified": False}
+    sign_in_page = await browser.get("/submit/sign-in")
 
-    page = await browser.get(
-        approved(link_of(await browser.get("/submit/sign-in")), provider, claims, "unverified")
-    )
+    page = await browser.get(approved(link_of(sign_in_page), provider, claims, "unverified"))
 
     assert page.status_code == 422
     assert "has not confirmed your e-mail address" in page.text
@@ -184,14 +168,8 @@ class LyingProvider:
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("openid-configuration"):
             names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
-            return httpx.Response(
-                200,
-                json={
-                    "issuer": ISSUER,
-                    **{name: f"{ISSUER}/{name}" for name in names},
-                    **self.metadata,
-                },
-            )
+            endpoints = {name: f"{ISSUER}/{name}" for name in names}
+            return httpx.Response(200, json={"issuer": ISSUER, **endpoints, **self.metadata})
         if request.url.path == "/jwks_uri":
             return httpx.Response(200, json={"keys": [KEY.as_dict(private=False)]})
         if request.url.path == "/userinfo_endpoint":
@@ -223,26 +201,14 @@ def liar(world: SubmissionWorld) -> LyingProvider:
 
 
 async def signed_in(world: SubmissionWorld, liar: LyingProvider, **more: str) -> httpx.Response:
-    async for browser in browser_of(world):
+    async with visiting(world, **BROWSER) as browser:
         sign_in_page = await browser.get("/submit/sign-in")
         if sign_in_page.status_code != 200:
             return sign_in_page
-        match = re.search(r'href="(https://login.example/[^"]+)"', sign_in_page.text)
-        assert match
-        query = parse_qs(urlsplit(match[1].replace("&amp;", "&")).query)
+        query = parse_qs(urlsplit(link_of(sign_in_page)).query)
         liar.nonce = query["nonce"][0]
-        return await browser.get(
-            "/submit/sign-in/answer", params={"state": query["state"][0], "code": "c", **more}
-        )
-    raise AssertionError
-
-
-async def test_an_honest_answer_of_the_same_network_signs_in(
-    world: SubmissionWorld, liar: LyingProvider
-) -> None:
-    page = await signed_in(world, liar, iss=ISSUER)
-
-    assert (page.status_code, page.url.path) == (200, "/submit/mine")
+        answer = {"state": query["state"][0], "code": "c", **more}
+        return await browser.get("/submit/sign-in/answer", params=answer)
 
 
 @pytest.mark.parametrize(
@@ -271,31 +237,24 @@ async def test_a_provider_that_lies_signs_nobody_in(
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
 
 
+UNTRUSTED: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"key": OTHER_KEY}, {}), ({"key": OctKey.import_key("secret" * 8), "algorithm": "HS256"}, {}),
+    ({"metadata": {"issuer": "https://evil.example"}}, {}), ({}, {"iss": "https://evil.example"}), ({"raw": b"<html>"}, {}),
+    ({"raw": b" " * 300_000}, {}), ({"metadata": {"jwks_uri": "http://login.example/jwks_uri"}}, {}),
+    ({"claims": {"email": None}, "info": {"sub": "john", "email": "jane@example.org", "email_verified": True}}, {}),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "wrong", ["key", "secret as key", "metadata", "iss", "no JSON", "large", "endpoint", "userinfo"]
+    ("lies", "more"),
+    UNTRUSTED,
+    ids=["key", "secret as key", "metadata", "iss", "no JSON", "large", "endpoint", "userinfo"],
 )
 async def test_an_answer_that_cannot_be_trusted_is_refused(
-    world: SubmissionWorld, liar: LyingProvider, wrong: str
+    world: SubmissionWorld, liar: LyingProvider, lies: dict[str, Any], more: dict[str, str]
 ) -> None:
-    more: dict[str, str] = {}
-    match wrong:
-        case "key":
-            liar.key = OTHER_KEY
-        case "secret as key":
-            liar.key, liar.algorithm = OctKey.import_key("secret" * 8), "HS256"
-        case "metadata":
-            liar.metadata = {"issuer": "https://evil.example"}
-        case "iss":
-            more = {"iss": "https://evil.example"}
-        case "no JSON":
-            liar.raw = b"<html>"
-        case "large":
-            liar.raw = b" " * 300_000
-        case "endpoint":
-            liar.metadata = {"jwks_uri": "http://login.example/jwks_uri"}
-        case _:
-            liar.claims = {"email": None}
-            liar.info = {"sub": "john", "email": "jane@example.org", "email_verified": True}
+    for name, lie in lies.items():
+        setattr(liar, name, lie)
 
     page = await signed_in(world, liar, **more)
 
@@ -304,19 +263,19 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
 
 
-async def test_an_address_of_the_user_information_is_the_persons_own(
+async def test_an_honest_answer_and_one_with_an_address_of_the_user_information_sign_in(
     world: SubmissionWorld, liar: LyingProvider
 ) -> None:
+    honest = await signed_in(world, liar, iss=ISSUER)
     liar.claims = {"email": None}
     liar.info = {"sub": "jane", "email": "jane@example.org", "email_verified": True}
 
-    page = await signed_in(world, liar)
-
-    assert (page.status_code, page.url.path) == (200, "/submit/mine")
+    for page in (honest, await signed_in(world, liar)):
+        assert (page.status_code, page.url.path) == (200, "/submit/mine")
 
 
 async def test_a_site_without_a_provider_offers_none(world: SubmissionWorld) -> None:
-    async for browser in browser_of(world):
+    async with visiting(world, **BROWSER) as browser:
         assert "sign-in" not in (await browser.get("/submit/mine")).text
         assert (await browser.get("/submit/sign-in")).status_code == 404
 
@@ -324,7 +283,7 @@ async def test_a_site_without_a_provider_offers_none(world: SubmissionWorld) -> 
 async def test_another_sites_page_cannot_begin_a_sign_in(
     world: SubmissionWorld, liar: LyingProvider
 ) -> None:
-    async for browser in browser_of(world):
+    async with visiting(world, **BROWSER) as browser:
         page = await browser.get("/submit/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
         assert page.status_code == 403
 

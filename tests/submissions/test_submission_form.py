@@ -5,7 +5,6 @@ changed and withdrawn.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,13 +14,12 @@ from rows import each
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
-from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.questions import QUESTIONS
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 
-from .conftest import INITIATIVE, SITE, SubmissionWorld
+from .conftest import SITE, SubmissionWorld, codes, hidden, submitted
 
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS: dict[str, dict[str, object]] = {
@@ -36,15 +34,6 @@ ANSWERS: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(
-        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
-    ) as async_client:
-        yield async_client
-
-
 async def fill(
     browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS
 ) -> httpx.Response:
@@ -53,23 +42,12 @@ async def fill(
     questions = []
     while (name := page.url.path.rpartition("/")[2]) != "summary":
         questions.append(name)
-        fields = {
-            "was": hidden(page, "was"),
-            "draft": page.url.path.split("/")[3],
-            **answers.get(name, {}),
-        }
-        page = await browser.post(
-            "/submit/picture" if name == "picture" else page.url.path, data=fields
-        )
+        fields = {"was": hidden(page, "was"), "draft": page.url.path.split("/")[3], **answers.get(name, {})}  # fmt: skip
+        path = "/submit/picture" if name == "picture" else page.url.path
+        page = await browser.post(path, data=fields)
         assert page.status_code == 200, page.text
     assert questions == list(answers)
     return page
-
-
-def hidden(page: httpx.Response, name: str) -> str:
-    match = re.search(rf'name="{name}" value="([^"]*)"', page.text)
-    assert match, page.text
-    return match[1]
 
 
 async def reply(
@@ -100,7 +78,7 @@ async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Resp
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
     await send(browser, summary.url.path)
-    return await browser.post(f"/submit/confirm/{world.last_secret()}")
+    return await browser.post(world.link())
 
 
 async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
@@ -108,11 +86,10 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
 ) -> None:
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
-    mailbox = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
-    confirmed = await browser.get(f"/submit/confirm/{world.last_secret()}")
+    mailbox = await send(browser, summary.url.path)
+    confirmed = await browser.get(world.link())
     nothing_yet = submissions.waiting(world.ledger)
-    page = await browser.post(f"/submit/confirm/{world.last_secret()}")
-    again = await browser.post(f"/submit/confirm/{world.last_secret()}")
+    page, again = await browser.post(world.link()), await browser.post(world.link())
 
     (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
     assert "The rules find no fault." in summary.text
@@ -121,11 +98,7 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(
     assert "Open your mailbox" in mailbox.text
     assert "Village telecentres" in confirmed.text
     assert nothing_yet == (0, None)
-    assert (page.status_code, page.url.path, again.status_code) == (
-        200,
-        f"/submit/mine/{item.id}",
-        410,
-    )
+    assert (codes(page, again), page.url.path) == ([200, 410], f"/submit/mine/{item.id}")
     assert item.content == {
         "type": "Initiative", "title": {"en": "Village telecentres"}, "description": {"en": "Computers and courses in forty villages."},
         "publisher": {"name": "Ministry of Information", "classification": "government", "country": KENYA},
@@ -149,15 +122,12 @@ async def test_each_type_has_its_questions(
     browser: httpx.AsyncClient, kind: str, names: list[str]
 ) -> None:
     more: dict[str, dict[str, object]] = {
-        "title": {"title": "Open day", "_language": "en"},
-        "venue": {"venue": "Town hall"},
-        "dates": {"start": "2026-05-01"},
+        "title": {"title": "Open day", "_language": "en"}, "venue": {"venue": "Town hall"}, "dates": {"start": "2026-05-01"},
         "content": {"content": "We opened."},
-    }
+    }  # fmt: skip
+    answers = {name: more.get(name, {}) for name in names}
 
-    summary = await fill(
-        browser, {"type": {"type": kind}, **{name: more.get(name, {}) for name in names}}
-    )
+    summary = await fill(browser, {"type": {"type": kind}, **answers})
 
     assert 'name="mail"' in summary.text
 
@@ -233,11 +203,11 @@ async def test_a_change_waits_again_and_a_withdrawal_deletes(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     page = await sent(world, browser)
-    id = page.url.path.rpartition("/")[2]
+    path, id = page.url.path, page.url.path.rpartition("/")[2]
     world.accept(id)
 
-    page = await browser.get(page.url.path)
-    summary = await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
+    form = {"csrf": hidden(await browser.get(path))}
+    summary = await browser.post(f"{path}/change", data=form)
     question = await browser.get(summary.url.path.replace("/summary", "/title"))
     title = {"_language": "en", "title": "Fifty telecentres", "then": "summary"}
     summary = await reply(question, browser, title)
@@ -245,10 +215,10 @@ async def test_a_change_waits_again_and_a_withdrawal_deletes(
     changed = await browser.post(summary.url.path, data={"website": ""})
     stored = world.stored(id)
     form = {name: hidden(changed, name) for name in ("csrf", "version")}
-    withdrawn = await browser.post(f"/submit/mine/{id}/withdraw", data=form)
+    withdrawn = await browser.post(f"{path}/withdraw", data=form)
 
     gone = world.stored(id)
-    assert (changed.status_code, withdrawn.status_code) == (200, 200)
+    assert codes(changed, withdrawn) == [200, 200]
     assert (stored.state.value, stored.title) == ("submitted", "Fifty telecentres")
     assert stored.published
     assert stored.published["title"] == {"en": "Village telecentres"}
@@ -259,7 +229,7 @@ async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     page = await sent(world, browser)
-    csrf, links = {"csrf": hidden(page, "csrf")}, list[str]()
+    csrf, links = {"csrf": hidden(page)}, list[str]()
     for title in ("First", "Second"):
         links.append((await browser.post(f"{page.url.path}/change", data=csrf)).url.path)
         question = await browser.get(links[-1].replace("/summary", "/title"))
@@ -282,7 +252,7 @@ async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(
     page = await sent(world, browser)
     await browser.post("/submit/mine", data={"mail": "john@example.org", "website": ""})
     forged = await browser.post(f"{page.url.path}/change", data={"csrf": "x"})
-    await browser.post(f"/submit/confirm/{world.last_secret()}")
+    await browser.post(world.link())
 
     other = await browser.get(page.url.path)
     mine = await browser.get("/submit/mine")
@@ -295,12 +265,11 @@ async def test_a_person_downloads_and_deletes_everything(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     await sent(world, browser)
-    mine = await browser.get("/submit/mine")
-    csrf = hidden(mine, "csrf")
+    form = {"csrf": hidden(await browser.get("/submit/mine"))}
 
     exported = (await browser.get("/submit/mine/export")).json()
-    unsure = await browser.post("/submit/mine/delete", data={"csrf": csrf})
-    deleted = await browser.post("/submit/mine/delete", data={"csrf": csrf, "sure": "yes"})
+    unsure = await browser.post("/submit/mine/delete", data=form)
+    deleted = await browser.post("/submit/mine/delete", data={**form, "sure": "yes"})
 
     assert (exported["submitter"]["mail"], len(exported["submissions"])) == ("jane@example.org", 1)
     assert (unsure.status_code, deleted.status_code) == (422, 200)
@@ -310,7 +279,7 @@ async def test_a_person_downloads_and_deletes_everything(
 async def test_duplicates_are_shown_before_sending(
     world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient
 ) -> None:
-    id = (await client.post("/submissions", json=INITIATIVE)).json()["id"]
+    id = (await submitted(client))["id"]
     world.accept(id)
 
     summary = await fill(browser)
@@ -354,7 +323,7 @@ async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confir
     world.clock.advance(timedelta(minutes=1))
     await send(browser, page.url.path.replace("/title", "/summary"))
 
-    confirmed = await browser.post(f"/submit/confirm/{world.last_secret()}")
+    confirmed = await browser.post(world.link())
 
     assert (confirmed.status_code, confirmed.url.path.endswith("/summary")) == (200, True)
     assert "Answer what is missing, then you can send it." in confirmed.text
@@ -362,14 +331,9 @@ async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confir
 
 
 async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
-    one, other = (
-        submissions.Submitter(name, None, "Ministry", "en", world.clock.now())
-        for name in ("one", "other")
-    )
-
-    stored = [submissions.ensure_submitter(world.ledger, item).id for item in (one, other)]
-
-    assert stored == ["one", "one"]
+    for name in ("one", "other"):
+        submitter = submissions.Submitter(name, None, "Ministry", "en", world.clock.now())
+        assert submissions.ensure_submitter(world.ledger, submitter).id == "one"
 
 
 async def test_a_demo_without_a_mail_server_shows_the_link(

@@ -8,7 +8,7 @@ import io
 import re
 import tracemalloc
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -17,7 +17,6 @@ import xlsxwriter
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import SubmissionState
-from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.tables import (
     CSV,
     MAX_FILE,
@@ -28,7 +27,7 @@ from harvesters.participation.submissions.tables import (
 )
 from languages.request_locale import LANGUAGES
 
-from .conftest import SITE, SubmissionWorld
+from .conftest import SubmissionWorld, hidden
 
 HEADER = [
     "type", "title@en", "title@fr", "publisher.name", "country", "actionLine", "goal", "why.4@en", "page", "start",
@@ -295,24 +294,18 @@ async def test_no_more_than_the_limit_of_a_submitter_is_stored(
 
 
 @pytest.fixture
-async def person(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+async def person(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.AsyncClient:
     """A browser with the session of a person."""
-    transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(
-        transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}
-    ) as async_client:
-        await async_client.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
-        await async_client.post(f"/submit/confirm/{world.last_secret()}")
-        yield async_client
+    await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    await browser.post(world.link())
+    return browser
 
 
 async def send(
     person: httpx.AsyncClient, name: str, content: bytes, then: str, csrf: str | None = None
 ) -> httpx.Response:
-    page = await person.get("/submit/upload")
-    token = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert token
-    data = {"csrf": csrf if csrf is not None else token[1], "then": then}
+    token = hidden(await person.get("/submit/upload"))
+    data = {"csrf": csrf or token, "then": then}
     return await person.post("/submit/upload", data=data, files={"file": (name, content)})
 
 
@@ -345,13 +338,13 @@ async def test_the_form_shows_what_is_wrong_with_a_file(person: httpx.AsyncClien
     assert 'role="alert"' in answers[0].text
 
 
-async def test_the_form_needs_a_confirmed_address(world: SubmissionWorld) -> None:
-    transport = httpx.ASGITransport(create_submissions(world.context))
-    async with httpx.AsyncClient(
-        transport=transport, base_url=SITE, headers={"Origin": SITE}
-    ) as stranger:
-        page = await stranger.get("/submit/upload")
-        sent = await stranger.post("/submit/upload", files={"file": ("a.csv", table(HEADER, ROW))})
+async def test_the_form_needs_a_confirmed_address(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
+    browser.follow_redirects = False
+
+    page = await browser.get("/submit/upload")
+    sent = await browser.post("/submit/upload", files={"file": ("a.csv", table(HEADER, ROW))})
 
     assert 'name="mail"' in page.text
     assert sent.headers["location"] == "/submit/upload"
