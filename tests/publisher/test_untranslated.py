@@ -31,8 +31,8 @@ NAMES = {
         "WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite",
     ),
     *(
-        "Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "submissions", "check", "preview",
-        "harvest",
+        "Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview",
+        "harvest", "submissions",
     ),
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
     *("DuckDB", "pandas", "polars", "Excel", "QGIS"),
