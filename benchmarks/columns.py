@@ -165,7 +165,7 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     until(
         lambda: (
             (item := newest_snapshot(snapshots)) is not None
-            and item.text == item.tables == item.position
+            and item.text == item.columns == item.position
         ),
         7200,
         1.0,

@@ -138,7 +138,7 @@ def settled(data: Path, client: httpx.Client) -> None:
     """
     mark, journal = data / "store" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text())["needs_optimization"], 600)
-    published = [data / "store" / beside / "shown" for beside in ("tables", "text", "columns")]
+    published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
     until(lambda: min(map(position.read_position, published)) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new snapshot

@@ -21,10 +21,10 @@ from benchmarks.feeds import events
 from benchmarks.payloads import IRIS
 from benchmarks.release import write
 from journal.journal import Journal
-from publisher.projections.facets.bitmap_build import build_bitmaps
-from publisher.projections.facets.database import Database
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns.database import ColumnDatabase
+from publisher.store.columns.updater import FILE, WORK
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
@@ -126,7 +126,7 @@ def _loaded(data: Path) -> None:
         while (
             (created := newest_snapshot(follower.snapshots)) is None
             or created.text != head.number
-            or created.tables != head.number
+            or created.columns != head.number
         ):
             follower.step()
     finally:
@@ -134,7 +134,7 @@ def _loaded(data: Path) -> None:
 
 
 def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
-    work = data / "store" / "tables" / "work.duckdb"
+    work = data / "store" / "columns" / WORK
     with duckdb.connect(
         str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}
     ) as connection:
@@ -151,36 +151,31 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
                 connection.execute(
                     line, {name: value for name, value in asked.items() if f"${name}" in line}
                 )
-        connection.execute(
-            f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})"
-        )
-    database = Database(work, IRIS)
-    database.begin()
-    database.commit(position, entry)
-    created = newest_snapshot(data / "store" / "snapshots")
-    assert created
-    published, part = data / "store" / "tables" / "shown", work.with_name("part")
-    part.mkdir()
-    database.copy(part / "tables.duckdb")
-    database.close()
     report("preparing them")
     since = time.perf_counter()
-    build_bitmaps(part / "tables.duckdb")
+    database = ColumnDatabase(work, IRIS)
+    database.begin()
+    list(database.apply(()))
+    database.commit(position, entry)
     report(f"that took {time.perf_counter() - since:,.1f} s")
-    shutil.copy(published / "position", part)
-    for folder in (published, Path(created.path) / "tables"):
-        shutil.rmtree(folder)
-        shutil.copytree(part, folder, copy_function=os.link)
-    shutil.rmtree(part)
+    created = newest_snapshot(data / "store" / "snapshots")
+    assert created
+    published = data / "store" / "columns" / "shown"
+    for file in published.glob(f"{FILE}*"):
+        file.unlink()
+    database.copy(published / FILE)
+    database.close()
+    shutil.rmtree(Path(created.path) / "columns")
+    shutil.copytree(published, Path(created.path) / "columns", copy_function=os.link)
     shutil.rmtree(work.with_name("spilled"), ignore_errors=True)
 
 
 def _known(data: Path) -> tuple[Pages, Pages]:
     with duckdb.connect(
-        str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True
+        str(data / "store" / "columns" / "shown" / FILE), read_only=True
     ) as database:
         ranked = database.execute(
-            "SELECT facet, code FROM marks JOIN terms USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
+            "SELECT facet, code FROM marks JOIN codes USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
         ).fetchall()
         named = "SELECT iri FROM things WHERE kind = ? AND iri NOT LIKE '%~%' ORDER BY hash(iri) LIMIT 500"
         results = {

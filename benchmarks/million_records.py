@@ -203,7 +203,7 @@ def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
     return (
         snapshot is not None
         and snapshot.position == head
-        and (not whole or (snapshot.text, snapshot.tables) == (head, head))
+        and (not whole or (snapshot.text, snapshot.columns) == (head, head))
     )
 
 
@@ -230,7 +230,7 @@ def _command(course: Course, word: str) -> None:
 
 def _measure(course: Course) -> None:
     folders = {
-        "archive": "archive", "journal": "journal", "store": "store/snapshots", "tables": "store/tables", "text": "store/text",
+        "archive": "archive", "journal": "journal", "store": "store/snapshots", "tables": "store/columns", "text": "store/text",
         "dumps": "dumps", "releases": "releases",
     }  # fmt: skip
     course.sizes.update({name: size(course.folder / path) for name, path in folders.items()})

@@ -46,7 +46,7 @@ SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS 
 WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
 """
 # folders of the embedded store and its indexes, beside the snapshots
-_DERIVED = ("store", "tables", "text", "columns")
+_DERIVED = ("store", "text", "columns")
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:

@@ -146,7 +146,7 @@ async def _wait_until_complete(service: QueryService) -> None:
     def is_complete() -> bool:
         snapshot = service.current
         history = service.follower.projections.get("history", {}).get("position")
-        return {snapshot.text, snapshot.tables, snapshot.columns, history} == {head}
+        return {snapshot.text, snapshot.columns, history} == {head}
 
     while not is_complete():
         await asyncio.sleep(POLL_INTERVAL)

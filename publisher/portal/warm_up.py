@@ -29,7 +29,7 @@ def warming_up(service: QueryService, state: State) -> AbstractAsyncContextManag
 
 
 async def _warm_up(service: QueryService, state: State) -> None:
-    while (snapshot := service.snapshot) is None or min(snapshot.text, snapshot.tables) < 0:
+    while (snapshot := service.snapshot) is None or min(snapshot.text, snapshot.columns) < 0:
         await asyncio.sleep(_POLL_SECONDS)
     (error,) = await asyncio.gather(asyncio.to_thread(_load, snapshot.path), return_exceptions=True)
     if isinstance(error, Exception):  # the requests that need the indexes report what is wrong

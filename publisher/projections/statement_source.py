@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from publisher.rdf.ntriples_terms import Value
@@ -11,9 +10,6 @@ from publisher.rdf.ntriples_terms import Value
 # by predicate, in no order
 Properties = dict[str, list[Value]]
 Subjects = dict[str, Properties]
-# names of Parquet files: statements with the columns owner (the graph or subject that was asked for), subject, property
-# (its name) and object; texts with the columns id (of an owner, subject or object), text, is_iri, and language, NULL if none
-STATEMENTS, TEXTS = "statements.parquet", "texts.parquet"
 
 
 class StatementSource(Protocol):
@@ -29,30 +25,6 @@ class StatementSource(Protocol):
     def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
         """Return the statements of the default graph about each of *names* with one of
         *predicates*; a subject without any is empty.
-        """
-
-    def write_graphs(
-        self,
-        names: Collection[str],
-        properties: Mapping[str, str],
-        folder: Path,
-        without_texts: Collection[str] = (),
-    ) -> None:
-        """Write the statements of each of the graphs *names* with one of *properties*, which are
-        IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
-
-        Values of the properties *without_texts* are written without their texts, which may be long.
-        """
-
-    def write_subjects(
-        self,
-        names: Collection[str],
-        properties: Mapping[str, str],
-        folder: Path,
-        without_texts: Collection[str] = (),
-    ) -> None:
-        """Write the statements of the default graph about each of *names*, as ``write_graphs``
-        does.
         """
 
     def graph_names(self, prefix: str) -> Iterator[str]:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.projection import Projection, SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
@@ -143,8 +142,5 @@ class Runner(Generic[StoreT]):
 
 
 def open_indexes(folder: Path, reader: JournalReader, columns: ColumnUpdater) -> list[Projection]:
-    """Open the facets and the search index in *folder*; they read *columns*."""
-    return [
-        FacetUpdater(folder / "tables", reader, columns.statements),
-        SearchUpdater(folder / "text", reader, columns.statements),
-    ]
+    """Open the search index in *folder*, which reads *columns*."""
+    return [SearchUpdater(folder / "text", reader, columns.statements)]

@@ -18,7 +18,7 @@ from pyoxigraph import Store
 from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
 from publisher.errors import DamagedFiles
-from publisher.projections.database_projection import is_linked, link_published
+from publisher.projections import position as position_file
 from publisher.projections.position import read_position
 from publisher.projections.search import updater as search
 from publisher.projections.search.index import is_current
@@ -30,20 +30,15 @@ _LAST_REMOVED = "last-removed"
 
 
 class ProjectionPaths(NamedTuple):
-    """The folders of the published search index, facet tables and columns."""
+    """The folders of the published search index and columns."""
 
     text: Path
-    tables: Path
     columns: Path
 
     @classmethod
     def below(cls, folder: Path) -> ProjectionPaths:
         """Return the paths in the folder of a store."""
-        return cls(
-            folder / "text" / "shown",
-            folder / "tables" / "shown",
-            folder / "columns" / "shown",
-        )
+        return cls(folder / "text" / "shown", folder / "columns" / "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +48,9 @@ class Snapshot:
 
     *status* is a digest of the status graph, which changes without a journal entry. *modified* is
     the time of the last change in whole seconds since 1970; it increases with every change, even if
-    two happen within one second. *text*, *tables* and *columns* are the numbers of the last entries
-    in the search index, the facet tables and the columns, -1 if there is none. *applying* is the
-    number of the entry that is being loaded into an external store, 0 if there is none: answers may
-    contain a part of it.
+    two happen within one second. *text* and *columns* are the numbers of the last entries in the
+    search index and the columns, -1 if there is none. *applying* is the number of the entry that is
+    being loaded into an external store, 0 if there is none: answers may contain a part of it.
     """
 
     number: int
@@ -67,21 +61,20 @@ class Snapshot:
     status: str = ""
     modified: int = 0
     text: int = -1
-    tables: int = -1
     columns: int = -1
     applying: int = 0
 
     @property
     def is_indexed(self) -> bool:
-        """Return whether the search index and the facet tables have the same entries as the store."""
-        return self.position == self.text == self.tables
+        """Return whether the search index and the columns have the same entries as the store."""
+        return self.position == self.text == self.columns
 
     @property
     def version(self) -> str:
         """Return an identifier of the published data: two states with the same version contain the
         same quads.
         """
-        version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.columns}"
         return f"{version}-{self.number}" if self.applying else version
 
 
@@ -91,12 +84,14 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     """
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
-    has_tables = snapshot.tables == read_position(paths.tables)
     has_columns = snapshot.columns == read_position(paths.columns)
-    if not (is_searchable and has_tables and has_columns):
+    if not (is_searchable and has_columns):
         return False
     # columns with another status graph have the same position
-    return snapshot.columns < 0 or is_linked(paths.columns, Path(snapshot.path) / "columns")
+    published, linked = (
+        folder / position_file.NAME for folder in (paths.columns, Path(snapshot.path) / "columns")
+    )
+    return snapshot.columns < 0 or os.path.samefile(published, linked)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
@@ -152,16 +147,8 @@ def _create(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     text = search.link_published(indexes.text, part / "text") if indexes else -1
-    tables = link_published(indexes.tables, part / "tables") if indexes else -1
-    columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    snapshot = replace(
-        state,
-        number=number,
-        path=str(path),
-        text=text,
-        tables=tables,
-        columns=columns,
-    )
+    columns = _link_published(indexes.columns, part / "columns") if indexes else -1
+    snapshot = replace(state, number=number, path=str(path), text=text, columns=columns)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
@@ -169,6 +156,19 @@ def _create(
     write_checksums(part, Path(before.path) if before else None)
     part.rename(path)
     return snapshot
+
+
+def _link_published(published: Path, folder: Path) -> int:
+    """Link what is published in *published* into *folder*; return its position in the journal, -1
+    if nothing is.
+    """
+    position = read_position(published)
+    if position < 0:
+        return position
+    folder.mkdir(parents=True)
+    for file in published.iterdir():
+        os.link(file, folder / file.name)
+    return position
 
 
 def _modified(snapshot: Snapshot, before: Snapshot | None) -> int:

@@ -14,13 +14,14 @@ from pyoxigraph import Store
 
 from journal.file_lock import is_locked
 from journal.integrity import Fault
-from publisher.projections.database_projection import WORK, unreadable_reason
+from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.index import TOPICS
 from publisher.projections.search.updater import read_index_checkpoint
 from publisher.store.checksums import copy_faults
+from publisher.store.columns.updater import WORK
 from publisher.store.embedded import read_store_checkpoint
-from publisher.store.snapshots import ProjectionPaths, Snapshot
+from publisher.store.snapshots import Snapshot
 
 # files that the engines write once, by the folder of a snapshot with them
 _IMMUTABLE = {"store": "store/*.sst", "text": "text/index/*.*"}
@@ -45,7 +46,7 @@ def working_faults(
             files = [path for path in files if path.name != TOPICS]  # it may be a newer one
         yield from copy_faults(Path(snapshot.path), name, files, remedy)
     is_open = is_locked(store / "lock")
-    for path in (folder.with_name(WORK) for folder in ProjectionPaths.below(store)):
+    for path in (store / "columns" / WORK,):
         reason = _reason_of_copy(path) if is_open else path.exists() and unreadable_reason(path)
         if reason:
             yield Fault(f"store/{path.relative_to(store)}", f"cannot be read: {reason}", remedy)

@@ -20,6 +20,7 @@ from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
 from publisher.store.workers.dataset import dataset_graphs, union
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import Result, ask, evaluate
+from vocab.iris import Iris
 
 _SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT
 _DEFAULT = NamedNode("urn:x-test:default")
@@ -60,7 +61,7 @@ def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
 
 def write_columns(added: Iterable[bytes], folder: Path) -> Path:
     """Write the rows *added* of a journal entry as columns in *folder*; return the file."""
-    with closing(ColumnDatabase(folder / "work.duckdb")) as database:
+    with closing(ColumnDatabase(folder / "work.duckdb", Iris())) as database:
         database.begin()
         for _ in database.apply(added):
             pass

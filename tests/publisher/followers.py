@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from journal.journal import Journal
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.embedded import EmbeddedStore
@@ -18,13 +17,10 @@ from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 
-Index = type[FacetUpdater] | type[SearchUpdater]
-_FOLDERS = {FacetUpdater: "tables", SearchUpdater: "text"}
-
 
 def follower(
     data: Path,
-    indexes: Sequence[Index] = (),
+    indexes: Sequence[type[SearchUpdater]] = (),
     *,
     folder: str = "store",
     iris: Iris = Iris(),
@@ -33,10 +29,7 @@ def follower(
     """Open the store of *data* in its *folder* with its columns and these *indexes*."""
     reader = JournalReader(Journal(data / "journal"), iris.base)
     store = EmbeddedStore(reader, data / folder, data / "status.nq", iris.status, now)
-    opened = [
-        index(data / folder / _FOLDERS[index], reader, store.columns.statements)
-        for index in indexes
-    ]
+    opened = [index(data / folder / "text", reader, store.columns.statements) for index in indexes]
     return Runner(store, store.sliced, opened)
 
 

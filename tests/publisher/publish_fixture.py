@@ -67,7 +67,7 @@ def _is_complete(service: QueryService) -> bool:
     if snapshot is None or head is None:
         return False
     return {
-        snapshot.position, snapshot.text, snapshot.tables, snapshot.columns, known,
+        snapshot.position, snapshot.text, snapshot.columns, known,
     } == {head.number}  # fmt: skip
 
 

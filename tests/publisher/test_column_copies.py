@@ -97,7 +97,7 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
         for _ in islice(updater.advance(last.number, last.id), 7):
             pass  # the process is killed here
 
-    with closing(ColumnDatabase(tmp_path / "columns" / "work.duckdb")) as left:
+    with closing(ColumnDatabase(tmp_path / "columns" / "work.duckdb", Iris())) as left:
         ((quads,),) = left.read("SELECT count(*) FROM quads", {}).fetchall()
         assert 100 < quads < 200
     with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
@@ -114,7 +114,7 @@ def test_texts_larger_than_the_memory_are_stored_and_sorted(
     rows = (
         row(number, f"{number} {'long text ' * 400}").encode() + b"\n" for number in range(50_000)
     )
-    with closing(ColumnDatabase(tmp_path / "work.duckdb", memory="100MiB")) as columns:
+    with closing(ColumnDatabase(tmp_path / "work.duckdb", Iris(), memory="100MiB")) as columns:
         columns.begin()
         list(columns.apply(rows))
         columns.commit(1, "entry")
@@ -137,7 +137,7 @@ def test_long_terms_that_are_repeated_are_stored_once(
     monkeypatch.setattr(database, "MAX_STAGED_TEXT", 1_000)
     texts = ["a long text", "a\\nlong text", "01", 'a "long" text']
     rows = [row(number, value.replace('"', '\\"')) for number in range(50) for value in texts]
-    with closing(ColumnDatabase(tmp_path / "work.duckdb")) as columns:
+    with closing(ColumnDatabase(tmp_path / "work.duckdb", Iris())) as columns:
         columns.begin()
         list(columns.apply(f"{text}\n".encode() for text in rows))
         columns.commit(1, "entry")
@@ -205,7 +205,7 @@ def test_the_rows_of_a_log_are_not_in_the_file(tmp_path: Path) -> None:
     the file that the copies share.
     """
     path, base = tmp_path / "work.duckdb", tmp_path / FILE
-    with closing(ColumnDatabase(path)) as written:
+    with closing(ColumnDatabase(path, Iris())) as written:
         written.begin()
         list(written.apply([row(1).encode()]))
         written.commit(1, "first")
@@ -224,7 +224,7 @@ def test_the_rows_of_a_log_are_not_in_the_file(tmp_path: Path) -> None:
         assert path.read_bytes() == before == base.read_bytes()
 
 
-@pytest.mark.parametrize("step", ["copy", "use_base", "_publish"])
+@pytest.mark.parametrize("step", ["copy", "use_base"])
 def test_columns_that_were_stopped_while_they_were_published_are_published_again(
     tmp_path: Path, reader: JournalReader, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -236,7 +236,7 @@ def test_columns_that_were_stopped_while_they_were_published_are_published_again
         level(updater, reader)
     commit(tmp_path, [row(number) for number in range(300, 400)])  # many are unsorted: a new base
     with monkeypatch.context() as patched:
-        patched.setattr(ColumnUpdater if step == "_publish" else ColumnDatabase, step, stop)
+        patched.setattr(ColumnDatabase, step, stop)
         stopped = ColumnUpdater(folder, reader)
         with pytest.raises(KeyboardInterrupt):
             level(stopped, reader)

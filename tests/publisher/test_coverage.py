@@ -92,7 +92,7 @@ async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
     async with QueryService(data, IRIS, Limits(seconds=10), readers=1) as service:
         await service.wait_until_current()
         await wait_until_async(
-            lambda: service.current.tables == service.current.position, "the tables"
+            lambda: service.current.columns == service.current.position, "the tables"
         )
         async with asking(create_app(service)) as client:
             yield client

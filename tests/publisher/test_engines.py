@@ -108,7 +108,7 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
 
         def is_level() -> bool:
             snapshot = follower.step()
-            return snapshot is not None and snapshot.text == snapshot.tables == snapshot.position
+            return snapshot is not None and snapshot.text == snapshot.columns == snapshot.position
 
         wait_until(is_level, "texts and tables to be level with the store", pause=0)
         yield engine

@@ -52,7 +52,7 @@ async def test_health_is_starting_until_the_indexes_are_built(small: Path, tmp_p
 
         await wait_until_async(is_ok, "the indexes", output=lambda: str(service.snapshot))
         search = await client.get("/search?q=a")
-        service.snapshot = replace(service.current, text=-1, tables=-1)
+        service.snapshot = replace(service.current, text=-1, columns=-1)
         answer = await client.get("/health")
 
     assert search.status_code == 200

@@ -225,7 +225,7 @@ async def test_the_history_has_the_releases_whose_stores_are_here(
     assert release is not None
     async with QueryService(data, Iris(), readers=1, follow=False) as opened:
         before = await quality_history(opened)
-        release_stores.create_store(data, release)
+        release_stores.create_store(data, release, Iris())
 
         [past] = await quality_history(opened)
 

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
-from publisher.releases.tables.release_tables import tables_folder
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release, write_manifest
 from stocktake import app
@@ -44,7 +43,7 @@ def report(data: Path) -> Report:
 def store(data: Path, report: Report) -> Store:
     release = get_release(data / "releases", report.release)
     assert release is not None
-    release_stores.create_store(data, release)
+    release_stores.create_store(data, release, IRIS)
     shelved = release_stores.find_store(data, release)
     assert shelved is not None
     return Store.read_only(str(Path(shelved.path) / "store"))
@@ -133,15 +132,6 @@ def test_each_number_is_the_answer_to_its_query(
     numbers = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)  # type: ignore[attr-defined]
     assert numbers == (counted + [0] * len(numbers))[: len(numbers)]
     assert any(numbers)
-
-
-def test_tables_are_built_and_kept_without_their_working_files(data: Path, report: Report) -> None:
-    stores = data / "store" / "releases"
-
-    names = {path.name for path in tables_folder(data, report.release).iterdir()}
-    assert names >= {"about.json", "links.json", "tables.duckdb", "marks.bin"}
-    assert not {name for name in names if name in ("columns", "statements", "spilled")}
-    assert list(stores.glob(".part-*")) == []
 
 
 def test_a_release_stands_where_its_report_cannot_be_written(small: Path, tmp_path: Path) -> None:

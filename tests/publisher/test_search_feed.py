@@ -206,7 +206,7 @@ async def test_nothing_is_compared_before_each_index_has_the_entry(following: An
     complete, followers = service.snapshot, Followers()
 
     counts = []
-    for behind in ({"text": 0}, {"tables": 0}, {"tables": -1}, {"applying": 2}, {}):
+    for behind in ({"text": 0}, {"columns": 0}, {"columns": -1}, {"applying": 2}, {}):
         service.snapshot = replace(complete, **behind)
         counts.append(settle_due(service, followers))  # type: ignore[arg-type]
 

@@ -21,7 +21,6 @@ from publisher.projections.facets import filter_query as asking
 from publisher.projections.facets.facets import FACETS, KEYS
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import LAST, FacetIndex, open_facet_index
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import QueryService
@@ -82,7 +81,7 @@ async def service(
     add_clusters(data)
     rows = [row for each in MORE for row in record_rows("atlas", each)]
     Journal(data / "journal").append(rows, run="run-5", time=CHANGED + timedelta(days=3))
-    follow(follower(data, (FacetUpdater, SearchUpdater)))
+    follow(follower(data, (SearchUpdater,)))
     async with QueryService(data, IRIS, readers=2, follow=False) as opened:
         await await_indexes(opened, QueryRequest("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,13 @@ from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.projections import journal_reader
-from publisher.projections.facets import thing_rows, updater
-from publisher.projections.facets.database import BUILD_VERSION, Database
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.facets.thing_rows import FacetRows
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns.statements import open_statements
-from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.columns import database, facet_tables
+from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.snapshots import newest_snapshot
 from vocab.goals import SDG
 from vocab.initiative import Event, Initiative, Party, Role, Text
@@ -56,7 +53,7 @@ SECOND = (
 Tables = dict[str, list[Any]]
 TABLES = {
     "things": "SELECT iri, kind, title, begins, changed FROM things",
-    "marks": "SELECT iri, facet, code, bases FROM marks JOIN terms USING (value) JOIN things USING (thing)",
+    "marks": "SELECT iri, facet, code, bases FROM marks JOIN codes USING (value) JOIN things USING (thing)",
     "parties": "SELECT iri, organization, roles FROM parties JOIN things USING (thing)",
     "prizes": "SELECT iri, category, stage, year FROM prizes JOIN things USING (thing)",
 }
@@ -109,7 +106,7 @@ def change(data: Path) -> None:
 
 def level(data: Path, folder: str = "store", *others: type[SearchUpdater]) -> str:
     """Step until nothing is new; return the newest snapshot's folder."""
-    return str(followers.level(follower(data, (FacetUpdater, *others), folder=folder)))
+    return str(followers.level(follower(data, others, folder=folder)))
 
 
 def newest(data: Path) -> str:
@@ -125,7 +122,11 @@ def opened_index(path: str) -> FacetIndex:
 
 
 def read_tables(path: str) -> Tables:
-    with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
+    return rows_of(Path(path) / "columns" / FILE)
+
+
+def rows_of(file: Path) -> Tables:
+    with duckdb.connect(str(file), read_only=True) as opened:
         return {
             name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()
         }
@@ -148,8 +149,7 @@ def test_indexes_of_which_most_would_change_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_reader, "SMALL", 0)  # so that these entries count as large
-    for updated in (FacetUpdater, SearchUpdater):
-        monkeypatch.setattr(updated, "_apply_entries", None)
+    monkeypatch.setattr(SearchUpdater, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)
     before = read_tables(level(tmp_path, "store", SearchUpdater))  # it is removed after a while
@@ -167,60 +167,25 @@ def test_indexes_of_which_most_would_change_are_made_anew(
     assert entry is not None
 
 
-@pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
-    data: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch, batches: int
+    data: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thing_rows, "FLUSH_INTERVAL", batches)
-    monkeypatch.setattr(thing_rows, "BATCH", 5)
+    monkeypatch.setattr(facet_tables, "BATCH", 5)
+    monkeypatch.setattr(database, "FLUSHED", 1)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
     entry = next(reader.entries(0)).id
-    with (
-        closing(ColumnUpdater(data / "stopped" / "columns", reader)) as columns,
-        closing(
-            updater.FacetUpdater(data / "stopped" / "tables", reader, columns.statements)
-        ) as facets,
-    ):
-        list(columns.advance(1, entry))
-        # written, and never committed
-        next(facets.advance(1, entry))
+    for steps in range(1, 5):
+        with closing(ColumnUpdater(data / "stopped" / "columns", reader)) as columns:
+            assert len(list(islice(columns.advance(1, entry), steps))) == steps  # never committed
 
-    again = read_tables(level(data, "stopped"))
-
-    assert again == whole
+    assert read_tables(level(data, "stopped")) == whole
 
 
 def test_a_file_that_is_spoilt_is_made_anew(data: Path, anew: Tables) -> None:
-    (data / "store" / "tables" / "work.duckdb").write_bytes(b"spoilt")
+    (data / "store" / "columns" / "work.duckdb").write_bytes(b"spoilt")
     change(data)
 
     assert read_tables(level(data)) == anew
-
-
-def test_an_entry_about_no_thing_is_stored(tmp_path: Path) -> None:
-    with (
-        open_statements(write_columns((), tmp_path)) as statements,
-        closing(Database(tmp_path / "tables" / "work.duckdb", IRIS)) as database,
-    ):
-        database.begin()
-        database.commit(1, "urn:entry:1")
-        database.begin()
-        before, has_rows = database.checkpoint(), database.has_rows
-        rows = FacetRows(statements, IRIS)
-        rows.replace(database, {IRIS.record("demo", "x"), IRIS.thing("organization", "demo", "o")})
-        database.commit(2, "urn:entry:2")
-
-        assert (before, has_rows) == ((1, "urn:entry:1", BUILD_VERSION), True)
-        assert database.checkpoint() == (2, "urn:entry:2", BUILD_VERSION)
-
-
-def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data: Path, whole: Tables) -> None:
-    shutil.rmtree(data / "store")
-    (data / "store" / "tables").mkdir(parents=True)
-    with duckdb.connect(str(data / "store" / "tables" / "work.duckdb")) as half:
-        half.execute("CREATE TABLE things (thing UINTEGER)")
-
-    assert read_tables(level(data)) == whole
 
 
 def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data: Path) -> None:
@@ -248,14 +213,7 @@ def tables_of(triples: str, folder: Path) -> Tables:
     rows = [
         f"A {line.strip().format(**names)} <{graph}> .\n" for line in triples.strip().split("\n")
     ]
-    with (
-        open_statements(write_columns(map(str.encode, rows), folder)) as statements,
-        closing(Database(folder / "tables" / "tables.duckdb", IRIS)) as database,
-    ):
-        database.begin()
-        list(FacetRows(statements, IRIS).insert_all(database))
-        database.commit(1, "urn:entry:1")
-    return read_tables(str(folder))
+    return rows_of(write_columns(map(str.encode, rows), folder))
 
 
 def test_of_several_values_the_least_counts_and_each_code_once(tmp_path: Path) -> None:

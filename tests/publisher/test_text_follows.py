@@ -19,7 +19,6 @@ from waiting import wait_until
 
 from journal.file_lock import SharedLock
 from journal.journal import Journal
-from publisher.projections.facets.updater import FacetUpdater
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.projections.search.updater import SearchUpdater
@@ -162,10 +161,10 @@ def test_a_change_is_shown_in_store_and_index_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "SLICE", 60.0)  # on a busy machine too
-    for updated in (ColumnUpdater, FacetUpdater, SearchUpdater):
+    for updated in (ColumnUpdater, SearchUpdater):
         monkeypatch.setattr(updated, "snapshot_wait", 60.0)
     commit(tmp_path, "1", [], statements("1", "One"))
-    with closing(follower(tmp_path, (FacetUpdater, SearchUpdater), iris=IRIS)) as following:
+    with closing(follower(tmp_path, (SearchUpdater,), iris=IRIS)) as following:
         latest(following)
 
         commit(tmp_path, "2", [], statements("2", "Two"))

@@ -55,11 +55,10 @@ VOCABULARY = ("scheme/action-line", "scheme/status")
 # Files that the journal can rebuild, and the part that names each.
 DERIVED = [
     ("store/snapshots/*/store/*.sst", "store"), ("store/snapshots/*/store/MANIFEST-*", "store"),
-    ("store/snapshots/*/store/CURRENT", "store"), ("store/snapshots/*/tables/tables.duckdb", "store"),
-    ("store/snapshots/*/tables/*.npy", "store"), ("store/snapshots/*/text/*.store", "store"), ("store/snapshots/*/text/*.term", "store"),
+    ("store/snapshots/*/store/CURRENT", "store"), ("store/snapshots/*/text/*.store", "store"), ("store/snapshots/*/text/*.term", "store"),
     ("store/snapshots/*/columns/columns.duckdb", "store"), ("store/snapshots/*/about.json", "store"),
     ("store/snapshots/*/checksums.json", "store"), ("store/history/changes.db", "history"), ("status.nq", "status"),
-    ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1.tables/tables.duckdb", "release stores"),
+    ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1/columns/columns.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
 ]  # fmt: skip
 WORKING_TABLES = "store/store/*.sst"  # of the engine, from which the next snapshot is made
@@ -273,9 +272,8 @@ async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled:
 def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
     patterns = (
         "text/shown/*.store",
-        "tables/shown/tables.duckdb",
         "columns/shown/columns.duckdb",
-        "tables/shown/position",
+        "columns/shown/position",
     )
     damaged = [_largest(filled, f"store/{pattern}") for pattern in patterns]
     for path in damaged:
@@ -293,7 +291,7 @@ def test_damaged_published_indexes_are_found_and_rebuilt(filled: Path) -> None:
 
 def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
     patterns = (
-        "columns/work.duckdb", "tables/work.duckdb", "position.json", "text/position.json", "text/index/*.store",
+        "columns/work.duckdb", "position.json", "text/position.json", "text/index/*.store",
     )  # fmt: skip
     damaged = [
         _largest(filled, pattern)
@@ -313,9 +311,8 @@ def test_damaged_working_files_are_found_and_rebuilt(filled: Path) -> None:
 
 
 def test_damaged_working_files_are_found_while_a_server_has_them_open(filled: Path) -> None:
-    damaged = [filled / "store" / name / "work.duckdb" for name in ("columns", "tables")]
-    for path in damaged:
-        _damage(path)
+    damaged = [filled / "store" / "columns" / "work.duckdb"]
+    _damage(damaged[0])
 
     with FileLock(filled / "store" / "lock"):
         faults = list(files.store_faults(filled, IRIS, lambda _: None))
@@ -402,10 +399,6 @@ def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_
         first_fault(after)
         == "store/snapshots/000000002/000012.sst has changed since it was written"
     )
-
-
-def test_rows_that_the_tables_have_taken_up_leave_no_file(filled: Path) -> None:
-    assert not (filled / "store" / "tables" / "new-rows.ndjson").exists()
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def _describe_unbuilt(snapshot: Snapshot) -> str:
     """Return which indexes the store has none of yet, so that pages that need them answer 503; ""
     if it has all.
     """
-    indexes = {"the search index": snapshot.text, "the facet tables": snapshot.tables}
+    indexes = {"the search index": snapshot.text, "the facet tables": snapshot.columns}
     missing = [name for name, position in indexes.items() if position < 0]
     return f"still to be built: {', '.join(missing)}" if missing else ""
 

@@ -14,7 +14,7 @@ from journal.journal import Journal
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.matrix import Links
 from publisher.projections.facets.queries import FacetIndex
-from publisher.releases.tables.release_tables import MEMORY, open_release_tables
+from publisher.releases.tables.release_tables import open_release_tables
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
 
@@ -58,7 +58,7 @@ def open_report_data(data: Path, release: Release, iris: Iris) -> Iterator[Repor
         raise ReportError(
             f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
         ) from error
-    tables = FacetIndex(release_tables.file, release.position, MEMORY)
+    tables = FacetIndex(release_tables.file)
     try:
         yield ReportData(
             release,

@@ -7,7 +7,8 @@ IRI is its own code.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from vocab.countries import AREA
@@ -17,6 +18,7 @@ from vocab.iris import BASE, Iris
 from vocab.schemes import concepts, label
 from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 
+_SQL = Path(__file__).parent / "sql"
 ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
 _PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
@@ -164,6 +166,12 @@ FACETS: dict[str, Facet] = {
         ),
     )
 }
+
+
+@cache
+def read_sql(name: str) -> str:
+    """Return the text of the file *name* of SQL."""
+    return (_SQL / f"{name}.sql").read_text()
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import duckdb
 import orjson
 
-from publisher.projections.facets.database import read_sql
+from publisher.projections.facets.facets import read_sql
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.sorting import Sorter
 from publisher.releases.tables.record_rows import Row
@@ -147,7 +147,7 @@ def _clusters(initiatives: Path, merged: Path, max_row_bytes: int) -> dict[str, 
     ) as connection:
         for table, lines, columns, selected in (
             ("things", initiatives, ("thing", "source", "title", "part_of"),
-             "thing AS iri, 1 AS kind, source, title, NULL::VARCHAR[] AS other_titles, "
+             "row_number() OVER () AS thing, thing AS iri, 1 AS kind, source, title, NULL::VARCHAR[] AS other_titles, "
              "list_filter([part_of], lambda one: one <> '') AS wholes"),
             ("clusters", merged, ("thing", "cluster"), "thing AS iri, cluster"),
         ):  # fmt: skip
@@ -159,7 +159,8 @@ def _clusters(initiatives: Path, merged: Path, max_row_bytes: int) -> dict[str, 
             )
             rows.select(selected).create(table)
         connection.execute(read_sql("groups"))
-        return dict(connection.execute("SELECT iri, cluster FROM groups").fetchall())
+        query = "SELECT iri, cluster FROM groups_now JOIN things USING (thing)"
+        return dict(connection.execute(query).fetchall())
 
 
 def _parquet(table: Table, lines: Path, path: Path, row_count: int, max_row_bytes: int) -> None:

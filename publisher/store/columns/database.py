@@ -18,11 +18,14 @@ from pathlib import Path
 
 import duckdb
 
+from publisher.projections.facets.facets import read_sql
 from publisher.projections.journal_reader import in_batches
+from publisher.store.columns.facet_tables import FacetTables
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
+from vocab.iris import Iris
 
-FORMAT = 9  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 10  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # rows encoded at once, and their bytes from which no more are added: about 50 MB
@@ -41,6 +44,7 @@ MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are
 # DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
 # row group of 122,880; a row of the journal adds at most four terms
 MAX_LOGGED = 30_000
+FLUSHED = 10  # batches of things that are written before they are committed
 MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
 # bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory
 SORTED_TEXT = 64 << 20
@@ -59,7 +63,8 @@ CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault 
 CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 CREATE TABLE base (is_current BOOLEAN);  -- has a row while the last full copy and the log are the columns
-"""
+""" + read_sql("schema")
+_SORTED = ("quads", "triples", "terms", "predicates", "common_terms", "layout", "base")
 _CHANGES = """
 CREATE OR REPLACE TEMP TABLE change AS
     SELECT arg_max(added, n) AS added, g, s, p, o FROM staged GROUP BY g, s, p, o;
@@ -99,8 +104,6 @@ SELECT max(id) FROM (
 _SORT = """
 INSERT INTO sorted.quads FROM quads ORDER BY g, s, p, o;
 INSERT INTO sorted.triples FROM triples ORDER BY p, o, s;
-INSERT INTO sorted.checkpoint FROM checkpoint;
-INSERT INTO sorted.status FROM status;
 INSERT INTO sorted.layout SELECT count(*) FROM quads;
 """
 _COUNT = """
@@ -123,11 +126,13 @@ CREATE OR REPLACE TABLE common_terms AS
 
 
 class ColumnDatabase:
-    """The columns in the file *path*, open for writing."""
+    """The columns in the file *path*, open for writing, with the tables of things whose IRIs are
+    *iris*.
+    """
 
-    def __init__(self, path: Path, memory: str = MEMORY) -> None:
+    def __init__(self, path: Path, iris: Iris, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._memory = path, memory
+        self._path, self._iris, self._memory = path, iris, memory
         self._connection  # noqa: B018 - opens the file: an error is raised here
 
     @cached_property
@@ -142,8 +147,7 @@ class ColumnDatabase:
         connection = duckdb.connect(str(self._path), config=config)
         try:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-            query = "SELECT table_name FROM duckdb_tables()"
-            tables = {name for (name,) in connection.execute(query).fetchall()}
+            tables = _tables(connection)
             if "checkpoint" not in tables:
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
             elif "base" not in tables:
@@ -192,6 +196,7 @@ class ColumnDatabase:
         """Begin a transaction, which ``commit`` ends."""
         self._connection.execute("BEGIN")
         self._stage, self._applied = Stage(self._connection, self.fault), 0
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE touched (g UBIGINT, s UBIGINT)")
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
@@ -212,6 +217,12 @@ class ColumnDatabase:
                 self._commit_part()
             yield
         self._apply()
+        facets = FacetTables(self._connection, self._iris)
+        facets.begin()
+        for number, _ in enumerate(facets.update(), 1):
+            if number % FLUSHED == 0:
+                self._commit_part()
+            yield
 
     def _commit_part(self) -> None:
         """Commit what is applied, since DuckDB frees memory only then, and delete the checkpoint, so
@@ -224,6 +235,7 @@ class ColumnDatabase:
         self._stage.insert_terms()
         self._connection.execute(changes)
         self._stage.clear()
+        self._connection.execute("INSERT INTO touched SELECT DISTINCT g, s FROM change")
         kinds = self._connection.execute("SELECT DISTINCT added FROM change").fetchall()
         for added in (False, True):
             if (added,) in kinds:
@@ -289,6 +301,8 @@ class ColumnDatabase:
                 {"after": after, "last": last},
             )
             after = last
+        for table in _tables(self._connection) - set(_SORTED):
+            self._connection.execute(f"INSERT INTO sorted.{table} FROM {table}")
         self._connection.execute("CHECKPOINT sorted; DETACH sorted")
         self.close()
         log_file(self._path).unlink(missing_ok=True)
@@ -320,6 +334,11 @@ class ColumnDatabase:
         if "_connection" in self.__dict__:
             self._connection.close()
             del self._connection
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    query = "SELECT table_name FROM duckdb_tables() WHERE NOT temporary"
+    return {name for (name,) in connection.execute(query).fetchall()}
 
 
 def log_file(path: Path) -> Path:

@@ -58,9 +58,11 @@ class ColumnEngine:
 
     @property
     def version(self) -> str:
-        """Return the version that wrote the columns, ``database.BUILD_VERSION``."""
-        ((version,),) = self.connection.execute("SELECT version FROM checkpoint").fetchall()
-        return str(version)
+        """Return the version that wrote the columns, ``database.BUILD_VERSION``; "" if they cannot
+        hold the data.
+        """
+        rows = self.connection.execute("SELECT version FROM checkpoint WHERE fault = ''").fetchall()
+        return str(rows[0][0]) if rows else ""
 
     @cached_property
     def triples(self) -> int:

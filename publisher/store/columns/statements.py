@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
-from publisher.projections.statement_source import STATEMENTS, TEXTS, Subjects
+from publisher.projections.statement_source import Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.database import MEMORY
-from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id, text_sql
+from publisher.store.columns.terms import TermKind, term_id, text_sql
 from vocab.terms import RDF, XSD
 
-_ROW_GROUP = 8_192  # rows of a file that DuckDB holds in memory while it writes them
 _PAGE = 20_000  # numbers whose names are looked up at once: 2 MB
 
 # The terms of the table ``selected (place, s, p, o)``. They are not sorted, since texts may be long;
@@ -36,20 +35,6 @@ _VALUES = f"""
 SELECT lexical, kind = {TermKind.IRI:d}, nullif(language, ''),
     CASE WHEN datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN datatype END
 FROM texts
-"""
-_NAMED = """
-SELECT place AS owner, s AS subject, name AS property, o AS object
-FROM selected JOIN (VALUES {names}) AS properties (p, name) USING (p)
-"""
-_NAMED_TEXTS = f"""
-SELECT id, CASE WHEN has_text THEN lexical END AS text, kind = {TermKind.IRI:d} AS is_iri,
-    nullif(language, '') AS language
-FROM terms JOIN (
-    SELECT id, bool_or(has_text) AS has_text FROM (
-        SELECT place AS id, true AS has_text FROM selected UNION SELECT s, true FROM selected
-        UNION SELECT o, p NOT IN ({{without_texts}}) FROM selected
-    ) GROUP BY id
-) USING (id)
 """
 _ROWS = """
 SELECT place, s.rowid AS s, p, o.rowid AS o
@@ -77,32 +62,6 @@ class ColumnStatements:
         """
         read = self._read("triples", "s", names, predicates)
         return {name: subjects.get(name, {}) for name, subjects in read.items()}
-
-    def write_graphs(
-        self,
-        names: Collection[str],
-        properties: Mapping[str, str],
-        folder: Path,
-        without_texts: Collection[str] = (),
-    ) -> None:
-        """Write the statements of each of the graphs *names* with one of *properties*, which are
-        IRIs by name, as the files STATEMENTS and TEXTS of *folder*.
-
-        Values of the properties *without_texts* are written without their texts, which may be long.
-        """
-        self._write("quads", "g", names, properties, folder, without_texts)
-
-    def write_subjects(
-        self,
-        names: Collection[str],
-        properties: Mapping[str, str],
-        folder: Path,
-        without_texts: Collection[str] = (),
-    ) -> None:
-        """Write the statements of the default graph about each of *names*, as ``write_graphs``
-        does.
-        """
-        self._write("triples", "s", names, properties, folder, without_texts)
 
     def quads(self, graph: str | None = None) -> Iterator[Quad]:
         """Yield all quads of the named graphs, or those of *graph*."""
@@ -155,23 +114,6 @@ class ColumnStatements:
             statements.setdefault(properties[predicate], []).append(values[value])
         return results
 
-    def _write(
-        self,
-        table: str,
-        place: str,
-        names: Collection[str],
-        properties: Mapping[str, str],
-        folder: Path,
-        without_texts: Collection[str],
-    ) -> None:
-        self._select(table, place, map(_number, names), properties.values())
-        numbers = ", ".join(f"({_number(iri)}, '{name}')" for name, iri in properties.items())
-        self._run(_copy(_NAMED.format(names=numbers), folder / STATEMENTS), {})
-        # no predicate has the number of the default graph
-        without = _numbers_sql([properties[name] for name in without_texts]) or str(DEFAULT_GRAPH)
-        self._run(_copy(_NAMED_TEXTS.format(without_texts=without), folder / TEXTS), {})
-        self._run("DROP TABLE selected", {})
-
     def _select(
         self, table: str, place: str, places: Iterable[int], predicates: Collection[str]
     ) -> None:
@@ -208,11 +150,6 @@ def open_statements(path: Path) -> Iterator[ColumnStatements]:
     }
     with duckdb.connect(str(path), read_only=True, config=config) as connection:
         yield ColumnStatements(lambda query, values: connection.execute(query, dict(values)))
-
-
-def _copy(query: str, path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"COPY ({query}) TO '{quoted}' (FORMAT parquet, ROW_GROUP_SIZE {_ROW_GROUP})"
 
 
 def _number(iri: str) -> int:

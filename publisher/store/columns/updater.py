@@ -1,4 +1,4 @@
-"""The projection of the journal into the columns.
+"""The projection of the journal into the columns and the tables of things.
 
 The position in the journal is part of each transaction: after a crash the columns continue from
 their last commit. An entry that changes much of them is committed in parts: after a crash within it
@@ -7,6 +7,7 @@ the columns are rebuilt.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,12 +18,13 @@ import structlog
 from pyoxigraph import Quad
 
 from journal.errors import JournalError
-from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
-from publisher.projections.position import write_position
+from publisher.projections.position import read_position, write_position
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements
+from vocab.iris import Iris
 
+WORK = "work.duckdb"
 FILE = "columns.duckdb"
 _STATUS = "status"  # the file with the digest of the published status graph
 
@@ -36,11 +38,12 @@ class StatusGraph(NamedTuple):
     quads: Iterable[Quad]
 
 
-class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
-    """The columns in *folder*; its subfolder ``shown`` has the last published state, with the
-    current *status* graph.
+class ColumnUpdater:
+    """The columns and tables in *folder*: the file ``work.duckdb``, and in the subfolder ``shown``
+    its last published state, with the current *status* graph.
 
-    They are not published, and only the other projections read them, unless *are_published*.
+    A file that another version wrote, that belongs to another journal, or that cannot be opened is
+    built again.
     """
 
     name = "columns"
@@ -52,15 +55,25 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
         folder: Path,
         reader: JournalReader,
         status: Callable[[], StatusGraph] = lambda: StatusGraph("", ()),
-        *,
-        are_published: bool = True,
     ) -> None:
-        super().__init__(folder, reader, ColumnDatabase, BUILD_VERSION)
-        self._status, self._are_published = status, are_published
+        self.published = folder / "shown"
+        self._folder, self._reader, self._status = folder, reader, status
         self._counted = (-1, 0)  # a position and the number of quads there
+        self._database = self._open()
+        position, entry, version = self._database.checkpoint()
+        is_ours = version == BUILD_VERSION and reader.contains(position, entry)
+        self.checkpoint = position if is_ours else 0
         if not self.checkpoint:
             self.reset()
-        self._fault = self._database.fault
+
+    def _open(self) -> ColumnDatabase:
+        path = self._folder / WORK
+        try:
+            return ColumnDatabase(path, Iris(self._reader.base))
+        except duckdb.Error as error:
+            log.warning("file cannot be opened; rebuilding", file=str(path), error=str(error))
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return ColumnDatabase(path, Iris(self._reader.base))
 
     @property
     def statements(self) -> ColumnStatements:
@@ -69,10 +82,8 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
 
     @property
     def position(self) -> int:
-        """Return the number of the last journal entry in the published columns, -1 if none are
-        published; if they are not to be published, that of the last entry that is stored.
-        """
-        return super().position if self._is_to_be_published else self.checkpoint or -1
+        """Return the number of the journal entry that readers see, -1 if nothing is published."""
+        return read_position(self.published)
 
     @property
     def quads(self) -> int:
@@ -88,13 +99,8 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
     @property
     def is_current(self) -> bool:
         """Return whether readers see what is stored, with the current status graph."""
-        return not self._is_to_be_published or (
-            super().is_current and read_status(self.published) == self._status().digest
-        )
-
-    @property
-    def _is_to_be_published(self) -> bool:
-        return self._are_published and not self._fault
+        is_shown = self.position == self.checkpoint
+        return is_shown and read_status(self.published) == self._status().digest
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
@@ -118,34 +124,40 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
             raise
         self._database.commit(number, identifier)
         self.checkpoint = number
-        self._read_fault()
-
-    def _read_fault(self) -> None:
-        self._fault = self._database.fault
-        if self._fault:
-            log.error(
-                "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
-                error=self._fault,
-            )
 
     def show(self, seconds: float) -> None:
-        """Publish a copy of the columns atomically."""
+        """Publish a copy of the file atomically."""
         status = self._status()
         self._database.replace_status(
             [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
         )
-        self._read_fault()
-        if self._fault:
-            return
-        part = self._new_part()
+        if fault := self._database.fault:
+            log.error(
+                "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
+                error=fault,
+            )
+        part = self._folder / "shown.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
         has_base = self._database.copy_changes(part / FILE, self.published / FILE)
         if not has_base:
             self._database.copy(part / FILE)
         write_position(part, self.checkpoint)
         (part / _STATUS).write_text(status.digest)
-        self._publish(part)
+        shutil.rmtree(self.published, ignore_errors=True)
+        part.rename(self.published)
         if not has_base:
             self._database.use_base()
+
+    def reset(self) -> None:
+        """Delete the file and what is published, so that both are rebuilt."""
+        self._database.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._database, self.checkpoint = self._open(), 0
+
+    def close(self) -> None:
+        """Close the file; what was not committed is lost."""
+        self._database.close()
 
     def free_memory(self) -> None:
         """Close the file until it is used again."""

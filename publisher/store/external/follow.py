@@ -178,11 +178,11 @@ def open_external_runner(
     wait: Callable[[float], None] = time.sleep,
     report: Callable[[str], None] = ignore_report,
 ) -> Runner[RemoteStore]:
-    """Open the store at *urls* (as ``RemoteStore``) with its indexes in *folder*, facets and
-    search. They read columns, which are not published: the store answers queries.
+    """Open the store at *urls* (as ``RemoteStore``), which answers queries, with the columns in
+    *folder*, whose tables pages count by, and the search index.
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
-    columns = ColumnUpdater(folder / "columns", reader, are_published=False)
+    columns = ColumnUpdater(folder / "columns", reader)
     return Runner(store, SlicedProjection(columns), open_indexes(folder, reader, columns))
 
 

@@ -13,8 +13,8 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from publisher.rdf.gzip_files import gzip_lines
 from publisher.store.apply import load, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
-from publisher.store.columns.statements import ColumnStatements, open_statements
+from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
@@ -102,17 +102,17 @@ def copy_current(data: Path, release: Release, iris: Iris) -> bool:
     # hard links: fast, and no disk space
     Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))
     store = Store(str(part / "store"))
-    with closing(ColumnDatabase(part / ".columns" / FILE)) as columns:
+    with closing(ColumnDatabase(part / ".columns" / FILE, iris)) as columns:
         columns.replace_status(())
         replace_graph(store, NamedNode(iris.status), (), columns.stated)
     store.flush()
     del store
-    _create_columns(part, data, release)
+    _create_columns(part, data, release, iris)
     _publish(part, store_folder(data, release.number), release)
     return True
 
 
-def create_store(data: Path, release: Release) -> None:
+def create_store(data: Path, release: Release, iris: Iris) -> None:
     """Create the store of a release from its N-Quads."""
     part = _part(data, release)
     store = Store(str(part / "store"))
@@ -120,7 +120,7 @@ def create_store(data: Path, release: Release) -> None:
     store.optimize()
     store.flush()
     del store
-    _create_columns(part, data, release)
+    _create_columns(part, data, release, iris)
     _publish(part, store_folder(data, release.number), release)
 
 
@@ -129,54 +129,36 @@ def _lines(data: Path, release: Release) -> Iterable[bytes]:
     return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
 
 
-def _create_columns(part: Path, data: Path, release: Release) -> None:
-    """Write the columns of a release beside its store in the folder *part*; without a position,
-    so that no query is answered from them, if they cannot hold its data.
+def _create_columns(part: Path, data: Path, release: Release, iris: Iris) -> None:
+    """Write the columns of a release beside its store in the folder *part*.
 
     Columns in its folder ``.columns`` are those of the release and a status graph.
     """
     work = part / ".columns"
     (part / COLUMNS).mkdir()
-    fault = _write_columns(work / FILE, part / COLUMNS / FILE, data, release)
-    if fault:
-        log.error(
-            "columns cannot hold the release; its store answers",
-            release=release.number,
-            error=fault,
-        )
-    else:
-        write_position(part / COLUMNS, release.position)
+    _write_columns(work / FILE, part / COLUMNS / FILE, data, release, iris)
+    write_position(part / COLUMNS, release.position)
     shutil.rmtree(work)
 
 
-def _write_columns(work: Path, path: Path, data: Path, release: Release) -> str:
+def _write_columns(work: Path, path: Path, data: Path, release: Release, iris: Iris) -> None:
     """Write the columns of a release as the file *path*, from those in the file *work* if they are
-    of its entry; return why queries must not be answered from them, "" if they may be.
+    of its entry.
     """
-    with closing(ColumnDatabase(work)) as database:
+    with closing(ColumnDatabase(work, iris)) as database:
         if database.checkpoint()[:2] == (release.position, release.entry):
             database.replace_status(())
         else:
             database.begin()
             deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
             database.commit(release.position, release.entry)
-        fault = database.fault
+        if fault := database.fault:
+            log.error(
+                "columns cannot hold the release; its store answers",
+                release=release.number,
+                error=fault,
+            )
         database.copy(path)
-    return fault
-
-
-@contextmanager
-def open_release_statements(data: Path, release: Release, work: Path) -> Iterator[ColumnStatements]:
-    """Open the columns of a release; without a store they are written from its N-Quads to the folder
-    *work*, which is removed.
-    """
-    path = store_folder(data, release.number) / COLUMNS / FILE
-    if find_store(data, release) is None:
-        path = work / FILE
-        _write_columns(work / "loaded" / FILE, path, data, release)
-    with open_statements(path) as statements:
-        yield statements
-    shutil.rmtree(work, ignore_errors=True)
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:
@@ -204,19 +186,19 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:
-    """Remove the stores and tables of all releases except *remaining*. Workers that have one open
+    """Remove the stores of all releases except *remaining*. Workers that have one open
     can finish reading.
     """
     remaining_names = {str(number) for number in remaining}
     for leftover in (data / "store" / "releases").glob(".old-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
-        if folder.name.partition(".")[0] not in remaining_names:
+        if folder.name not in remaining_names:
             _remove(folder)
 
 
 def discard_damaged_stores(data: Path) -> str:
-    """Remove the damaged stores and tables of releases, which are built again when they are next
+    """Remove the damaged stores of releases, which are built again when they are next
     asked for. Returns the first fault, "" if there is none. It reads about 1 GB a second.
     """
     faults = []
@@ -258,7 +240,7 @@ def main() -> None:
     for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if find_store(data, release) is None:
-        create_store(data, release)
+        create_store(data, release, Iris(base))
     if sys.argv[5:] == ["texts"] and not is_current(store_folder(data, number) / "text"):
         create_text_index(data, release, Iris(base))
 

@@ -1,3 +1,2 @@
-SELECT DISTINCT coalesce(year, '') AS year FROM prizes WHERE true
--- narrowed
+SELECT DISTINCT coalesce(year, '') AS year FROM prizes JOIN things USING (thing) WHERE $things
 ORDER BY year DESC

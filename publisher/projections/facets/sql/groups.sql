@@ -2,7 +2,7 @@
 -- parts, as the lines _PARTS of filter_query.py say it in SPARQL. The whole of a part is the outermost initiative to which the addresses of
 -- wholes lead, or the one with that title at the same source. Parts of one title count once also where no initiative has it; a part of an
 -- address that is not published here counts by itself.
-CREATE OR REPLACE TABLE groups AS
+CREATE OR REPLACE TEMP TABLE groups_now AS
 WITH RECURSIVE named AS (
     SELECT iri, kind, source, unnest(wholes) AS whole FROM things
 ), reached AS (
@@ -25,8 +25,11 @@ WITH RECURSIVE named AS (
     FROM (SELECT iri, min(whole) AS title FROM named WHERE kind = 1 AND NOT contains(whole, '://') GROUP BY iri)
     WHERE iri NOT IN (SELECT iri FROM clusters) AND iri NOT IN (SELECT iri FROM tops)
 )
-SELECT iri, min(cluster) AS cluster FROM clusters GROUP BY iri
-UNION ALL FROM lost
-UNION ALL
-SELECT iri, cluster FROM (SELECT iri, cluster FROM tops UNION SELECT above, above FROM tops WHERE above NOT IN (SELECT iri FROM tops UNION ALL SELECT iri FROM lost))
-WHERE iri NOT IN (SELECT iri FROM clusters);
+SELECT thing, cluster FROM things JOIN (
+    SELECT iri, min(cluster) AS cluster FROM clusters GROUP BY iri
+    UNION ALL FROM lost
+    UNION ALL
+    SELECT iri, cluster
+    FROM (SELECT iri, cluster FROM tops UNION SELECT above, above FROM tops WHERE above NOT IN (SELECT iri FROM tops UNION ALL SELECT iri FROM lost))
+    WHERE iri NOT IN (SELECT iri FROM clusters)
+) USING (iri);

@@ -1,5 +1,7 @@
--- Insert the things among the topics, with what the views statements and texts say of them. Of several values the least counts.
-CREATE OR REPLACE TEMP TABLE inserted AS SELECT nextval('ids')::UINTEGER AS thing, * FROM topics WHERE kind IS NOT NULL;
+-- Insert the things among the topics, with what the tables statements and texts say of them. Of several values the least counts.
+CREATE OR REPLACE TEMP TABLE inserted AS
+    SELECT (coalesce((SELECT max(thing) FROM things), 0) + row_number() OVER (ORDER BY iri))::UINTEGER AS thing, * FROM topics WHERE kind IS NOT NULL;
+INSERT INTO changed SELECT thing FROM inserted;
 -- What is about a thing: its own statements, those of its record, and those of its prizes and of the remarks on it.
 CREATE OR REPLACE TEMP TABLE facts AS
     SELECT thing, kind, about, subject, property, object, text, is_iri, language
@@ -50,10 +52,10 @@ CREATE OR REPLACE TEMP TABLE marked AS
             FROM (SELECT thing, things.kind, left(coalesce(nullif(begins, ''), issued), 4) AS year FROM things JOIN inserted USING (thing))
             WHERE regexp_full_match(year, '[0-9]{4}') AND year <> '0000'
     ) GROUP BY ALL;
-INSERT INTO terms
-    SELECT nextval('term_ids'), facet, code
-    FROM (SELECT DISTINCT facet, code FROM marked) AS codes ANTI JOIN terms USING (facet, code);
-INSERT INTO marks SELECT thing, kind, value, bases FROM marked JOIN terms USING (facet, code);
+INSERT INTO codes
+    SELECT coalesce((SELECT max(value) FROM codes), 0) + row_number() OVER (ORDER BY facet, code), facet, code
+    FROM (SELECT DISTINCT facet, code FROM marked) AS used ANTI JOIN codes USING (facet, code);
+INSERT INTO marks SELECT thing, kind, value, bases FROM marked JOIN codes USING (facet, code);
 INSERT INTO parties
     SELECT thing, kind, text, bit_or(CASE property WHEN 'lead' THEN 1 WHEN 'partner' THEN 2 ELSE 4 END)
     FROM facts WHERE about = 'thing' AND property IN ('lead', 'partner', 'funder') AND is_iri GROUP BY ALL

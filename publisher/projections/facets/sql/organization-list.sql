@@ -1,11 +1,10 @@
 -- The organizations, those of one cluster once, with the number of initiatives in which any of its members takes part.
-CREATE OR REPLACE TABLE organization_list AS
 WITH taken AS (
-    SELECT DISTINCT organization, coalesce(groups.cluster, things.iri) AS initiative
-    FROM parties JOIN things ON things.thing = parties.thing LEFT JOIN groups ON groups.iri = things.iri
+    SELECT DISTINCT organization, coalesce(cluster, things.iri) AS initiative
+    FROM parties JOIN things USING (thing) LEFT JOIN groups USING (thing)
     WHERE things.kind = 1 AND roles <> 0
 )
-SELECT min(bodies.iri) AS iri, arg_min(title, bodies.iri) AS title, arg_min(language, bodies.iri) AS language, count(DISTINCT initiative) AS initiatives
-FROM (SELECT iri, title, language FROM things WHERE kind = 5) AS bodies
-    LEFT JOIN groups ON groups.iri = bodies.iri LEFT JOIN taken ON taken.organization = bodies.iri
-GROUP BY coalesce(groups.cluster, bodies.iri);
+SELECT min(iri) AS iri, arg_min(title, iri) AS title, arg_min(language, iri) AS language, count(DISTINCT initiative) AS initiatives
+FROM things LEFT JOIN groups USING (thing) LEFT JOIN taken ON organization = iri
+WHERE kind = 5
+GROUP BY coalesce(cluster, iri)

@@ -1,4 +1,4 @@
--- The organizations whose statements are in the views statements and texts, as record-topics.sql makes the topics of records.
+-- The organizations whose statements are in the tables statements and texts, as record-topics.sql makes the topics of records.
 CREATE OR REPLACE TEMP TABLE topics AS
     SELECT DISTINCT owner, owner AS subject, names.text AS iri, NULL::VARCHAR AS record,
         split_part(without(names.text, getvariable('base') || 'id/organization/'), '/', 1) AS source, kinds.kind

@@ -1,5 +1,4 @@
 SELECT things.iri, title, language, category, stage, year
-FROM (SELECT * FROM prizes WHERE ($year IS NULL OR coalesce(year, '') = $year)
-    -- narrowed
-) AS prizes JOIN things USING (thing)
+FROM prizes JOIN things USING (thing)
+WHERE ($year IS NULL OR coalesce(year, '') = $year) AND $things
 ORDER BY year DESC NULLS LAST, category, stage, things.iri

@@ -1,4 +1,4 @@
--- The topics of the records whose statements are in the views statements and texts; one that is not published has no kind.
+-- The topics of the records whose statements are in the tables statements and texts; one that is not published has no kind.
 CREATE OR REPLACE TEMP TABLE topics AS
     SELECT owner, subject, iri, graphs.text AS record,
         split_part(without(graphs.text, getvariable('base') || 'record/'), '/', 1) AS source,
