@@ -140,14 +140,14 @@ class FacetIndex:
         """
         return self._cached(
             ("covered", filters, facet),
-            lambda: self._count_different(filters, _having(filters, facet)),
+            lambda: self._count_different(filters, _with_any(filters, facet)),
         )
 
     def coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
         """Count the things with any value of a facet by registry, those of one cluster once."""
         return self._cached(
             ("filled", filters, facet),
-            lambda: self._count(filters, ("source",), _having(filters, facet)).get("source", {}),
+            lambda: self._count(filters, ("source",), _with_any(filters, facet)).get("source", {}),
         )
 
     def list_things(
@@ -432,7 +432,7 @@ def _one_of(column: str, texts: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(map(repr, texts)) or 'NULL'})"
 
 
-def _having(filters: Filter, facet: str) -> str:
+def _with_any(filters: Filter, facet: str) -> str:
     """Return that a thing has any value of a facet, as SQL."""
     return f"""thing IN (SELECT thing FROM marks JOIN codes USING (value)
         WHERE facet = '{facet}' AND bases & {_bits(filters)} <> 0)"""
