@@ -72,5 +72,5 @@ def _fill(store: Path, journal: Journal) -> None:
 
 
 if __name__ == "__main__":
-    query_service.COLUMN_READER = "benchmarks.forced_reader"
+    query_service.READER = "benchmarks.forced_reader"  # type: ignore[attr-defined]
     main()

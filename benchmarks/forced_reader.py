@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import socket
+from multiprocessing.connection import Connection
 
 from publisher.store.columns.snapshot_columns import SnapshotColumns
-from publisher.store.workers import reader
-from publisher.store.workers.column_reader import COLUMNS, ColumnSnapshot
+from publisher.store.workers import column_reader
+from publisher.store.workers.column_reader import COLUMNS, OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import Result
+from publisher.store.workers.results import Result
 
 
-class ForcedSnapshot(ColumnSnapshot):
+class ForcedSnapshot(OpenSnapshot):
     """An open snapshot that asks its columns first."""
 
     def __init__(self, path: str) -> None:
@@ -27,6 +27,6 @@ class ForcedSnapshot(ColumnSnapshot):
         return super().evaluate(request)
 
 
-def run(connection: socket.socket, memory: int, parent: int) -> None:
-    """Serve *connection* as ``reader.run``."""
-    reader.run(connection, memory, parent, ForcedSnapshot)
+def run(connection: Connection, memory: int) -> None:
+    """Answer queries from *connection* as ``column_reader.run``."""
+    column_reader.run(connection, memory, ForcedSnapshot)

@@ -19,7 +19,7 @@ _PAUSE = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.follower": "follower",
-    "publisher.store.workers.reader": "readers",
+    "multiprocessing.forkserver": "readers",
     "publisher.portal.report.process": "report",
     "spawn_main": "workers",
     "resource_tracker": "workers",

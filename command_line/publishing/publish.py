@@ -25,8 +25,7 @@ from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.service_detection import uses_service
+from publisher.store.workers.query_request import QueryRequest, uses_service
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="search")

@@ -10,8 +10,6 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import tempfile
-import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -23,11 +21,9 @@ from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import HarvestError
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits, describe_exit
+from journal import fork_server
 
 T = TypeVar("T")
-_LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
-# A start looks for processes that have ended, and would take the exit code that another thread waits for.
-_lock = threading.Lock()
 _PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 
 
@@ -65,18 +61,11 @@ def write_log_line(method: str, event: dict[str, Any]) -> None:
     getattr(structlog.get_logger(), method)(event.pop("event"), **event)
 
 
-_preloaded = {
-    "__main__": None,
-    "stocktake": None,
-}  # names of modules, in order; each call loads the main one
-
-
 def preload(*functions: Callable[..., object]) -> None:
     """Have the modules of these functions loaded once, in the process that those of all calls are
-    forked from; it starts with the first call, and what is named later is loaded in each of them.
+    forked from.
     """
-    _preloaded.update(dict.fromkeys(function.__module__ for function in functions))
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(_preloaded))
+    fork_server.preload(*(function.__module__ for function in functions))
 
 
 def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProcess, Connection]:
@@ -89,7 +78,7 @@ def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProc
     ours, theirs = context.Pipe()
     process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=True)  # type: ignore[attr-defined]
     try:
-        with theirs, _lock:
+        with theirs, fork_server.lock:
             process.start()
     except BaseException:
         ours.close()
@@ -102,8 +91,7 @@ def _start_method() -> str:
     # library, might hold a lock that nobody releases in the fork.
     if len([*Path("/proc/self/task").glob("*")]) == 1:
         return "fork"
-    # The fork server has a socket in the folder for temporary files.
-    return "forkserver" if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "spawn"
+    return fork_server.start_method()
 
 
 def _begin(run: Callable[..., object], *arguments: Any) -> None:
@@ -116,7 +104,7 @@ def wait_for(process: BaseProcess) -> int:
     """Wait for the end of a process of ``start_process``; return its exit code, negative for a
     signal.
     """
-    with _lock:
+    with fork_server.lock:
         process.join()
     return process.exitcode or 0
 

@@ -26,7 +26,7 @@ from journal.journal import Journal
 from publisher.projections.journal_reader import in_batches
 from publisher.releases.deletions import deletion_rows
 from publisher.releases.sorting import MAX_MERGED, RUN_BYTES, RUN_LENGTH, merge_files
-from publisher.store.workers.reader import PREFIXES
+from publisher.store.workers.results import PREFIXES
 
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
 # bytes after a line in a sorted file: a tab, six digits, the operation, the line end

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from publisher.rdf.ntriples_terms import split_literal
-from publisher.store.workers.reader import PREFIXES
+from publisher.store.workers.results import PREFIXES
 from vocab.terms import RDF
 
 Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted

@@ -34,7 +34,7 @@ from publisher.sparql.responses import media_type
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.worker import Answer, QueryDeadline, Worker
+from publisher.store.workers.worker import Answer, Worker
 
 log = structlog.get_logger(component="exporter")
 
@@ -250,8 +250,7 @@ class Exporter:
         worker = await Worker.start(limits.export_memory)
         try:
             worker.lower_priority(NICE)
-            await worker.open(current.path)
-            await self._answer(running, worker)
+            await self._answer(running, worker, current.path)
         except asyncio.CancelledError:
             self.exports.save(export)  # does not count as an attempt
             raise
@@ -265,20 +264,16 @@ class Exporter:
             (self.exports.folder / export["id"] / "part").unlink(missing_ok=True)
             await worker.stop()
 
-    async def _answer(self, export: Export, worker: Worker) -> None:
-        limits, loop = self._service.limits, asyncio.get_running_loop()
+    async def _answer(self, export: Export, worker: Worker, snapshot: str) -> None:
+        limits = self._service.limits
         query = replace(QueryRequest.unpack(export["packed"].encode()), rows=limits.export_rows)
-        await worker.ask(await rewrite(self._service, query))
-        deadline = QueryDeadline(
-            "", limits.export_seconds, loop.time, lambda _deadline, _completed: None
-        )
-        deadline.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
+        request = await rewrite(self._service, query)
+        answer = Answer(worker, limits.export_seconds)
         try:
-            _, head = await worker.frame()
-            answer = Answer(head, worker, deadline)
+            await answer.begin(snapshot, request)
             await self._write_result(export, answer)
         finally:
-            deadline.close(False)
+            answer.close()
 
     async def _write_result(self, export: Export, answer: Answer) -> None:
         """Write the result to a temporary file, and rename it when complete."""

@@ -16,8 +16,7 @@ from publisher.formats import GRAPHS, TABLES, Format, media_types
 from publisher.http.negotiation import FormatT, best_match
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import is_iri
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.service_detection import uses_service
+from publisher.store.workers.query_request import QueryRequest, uses_service
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
 FORM = "application/x-www-form-urlencoded"

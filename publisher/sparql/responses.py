@@ -26,12 +26,10 @@ from publisher.http.problems import COST, EXPORTS, HTTPProblem
 from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.ipc_protocol import FRAME_SIZE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
-from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
-from publisher.store.workers.truncation import FIELD
-from publisher.store.workers.worker import Answer
+from publisher.store.workers.results import CHUNK_SIZE, FIELD
+from publisher.store.workers.worker import Answer, DiskQuota, ResponseBuffer
 
 log = structlog.get_logger(component="responses")
 
@@ -125,7 +123,7 @@ async def _respond(query: _Query, shared: SharedResponse, status: str) -> Respon
     """Return the response when it is complete, or streamed once it is too large to wait for."""
     streamed = None
     try:
-        size = None if status is _SHARED else FRAME_SIZE // 2
+        size = None if status is _SHARED else CHUNK_SIZE // 2
         await cancel_on_disconnect(query.request, shared.wait_for(size))
         snapshot = query.snapshot_of(shared.answer) if shared.answer else None
         if shared.entry:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from cachetools import LRUCache
 
 from publisher.errors import PublisherError
-from publisher.store.workers.truncation import Truncation
+from publisher.store.workers.results import Truncation
 from publisher.store.workers.worker import Answer
 
 MAX_ENTRY_BYTES = 4 << 20  # larger responses are not cached

@@ -12,7 +12,7 @@ from publisher.formats import GraphFormat
 from publisher.rdf.results import Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.workers.reader import PREFIXES
+from publisher.store.workers.results import PREFIXES
 from vocab.iris import Iris
 from vocab.terms import (
     ADMS,

@@ -21,6 +21,7 @@ from journal.journal import Journal
 from languages.translations import TranslatableText
 from publisher.background import log_failure
 from publisher.errors import NotReady, StoreError
+from publisher.limits import Limits
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache, SharedResponses
 from publisher.store.checksums import first_fault
@@ -30,19 +31,14 @@ from publisher.store.follower_process import FollowerProcess
 from publisher.store.releases.open_releases import OpenReleases
 from publisher.store.releases.release_stores import discard_damaged_stores
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from publisher.store.workers.launchers import ForkServer
-from publisher.store.workers.pool import Limits, Pool
+from publisher.store.workers.pool import Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
-from publisher.store.workers.response_buffer import DiskQuota
-from publisher.store.workers.worker import Answer
+from publisher.store.workers.worker import READER, Answer, DiskQuota
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")
 
-COLUMN_READER = "publisher.store.workers.column_reader"
-# otherwise idle threads reserve a third of the memory limit
-COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 REMOTE = "publisher.store.external.query"
 POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
 _CachedQuery = tuple[str, tuple[tuple[str, str], ...], str]  # text, bindings and folder
@@ -95,7 +91,6 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        self._fork_server = self._create_fork_server()
         self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
         self.follower = FollowerProcess(data, self._folder, iris, self._external)
         self.probe = self._create_probe()
@@ -109,12 +104,6 @@ class QueryService:
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
-    def _create_fork_server(self) -> ForkServer:
-        """Return what starts the workers of the store."""
-        if self._elsewhere:
-            return ForkServer(REMOTE, self._external)
-        return ForkServer(COLUMN_READER, COLUMN_ENVIRONMENT)
-
     def _create_probe(self) -> StoreProbe | None:
         """Return what watches the external store."""
         if self._elsewhere is None:
@@ -123,10 +112,11 @@ class QueryService:
 
     def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""
+        module = REMOTE if self._elsewhere else READER
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
         return (
-            Pool(cores, self.limits, 2, self.rate_limiter, self._fork_server),
-            Pool(cores, internal_limits, 0, None, self._fork_server, internal=True),
+            Pool(cores, self.limits, 2, self.rate_limiter, module, self._external),
+            Pool(cores, internal_limits, 0, None, module, self._external, internal=True),
         )
 
     async def __aenter__(self) -> QueryService:
@@ -151,7 +141,6 @@ class QueryService:
         await self.releases.close()
         await self._public.close()
         await self._internal.close()
-        await self._fork_server.close()
 
     async def wait_until_current(self) -> Snapshot:
         """Wait until every journal entry is published; return the snapshot."""

@@ -51,7 +51,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}),
     "journal": (
-        {"errors", "outage", "atomic_file", "file_lock", "stop_signal", "tracing"}, {"data_format", "entry", "mirror_origin", "store"},
+        {"errors", "outage", "atomic_file", "file_lock", "fork_server", "stop_signal", "tracing"},
+        {"data_format", "entry", "mirror_origin", "store"},
         {"row_counts", "verification"}, {"journal"}, {"integrity"},
     ),
     "harvesters": (

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from waiting import wait_until_async
 
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 

@@ -17,9 +17,9 @@ from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
-from publisher.store.workers.dataset import dataset_graphs, union
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import Result, ask, evaluate
+from publisher.store.workers.reader import ask, dataset_graphs, evaluate, union
+from publisher.store.workers.results import Result
 from vocab.iris import Iris
 
 _SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT

@@ -19,9 +19,9 @@ from fastapi import FastAPI
 
 from publisher import damaged_files
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 

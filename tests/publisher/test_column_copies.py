@@ -26,8 +26,7 @@ from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from publisher.store.workers import reader as reader_module
-from publisher.store.workers.column_reader import ColumnSnapshot
+from publisher.store.workers.column_reader import OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
 
@@ -317,7 +316,7 @@ def test_the_columns_of_a_snapshot_have_its_status_graph(
         (tmp_path / "status.nq").write_text(text)
         newest = step_to_the_end(runner)
 
-        with closing(ColumnSnapshot(newest.path)) as opened:
+        with closing(OpenSnapshot(newest.path)) as opened:
             assert opened.columns is not None
             assert (f"<{BASE}source/a>", f'"{number}"') in values(opened.columns.engine)
 
@@ -326,7 +325,7 @@ def test_columns_with_another_status_graph_are_not_used(
     tmp_path: Path, runner: Runner[EmbeddedStore]
 ) -> None:
     newest = step_to_the_end(runner)
-    with closing(ColumnSnapshot(newest.path)):
+    with closing(OpenSnapshot(newest.path)):
         (Path(newest.path) / "columns" / "status").write_text("another")
 
         assert open_columns(Path(newest.path), 0) is None
@@ -338,14 +337,14 @@ def test_columns_of_another_version_are_not_used(
     newest = step_to_the_end(runner)
     monkeypatch.setattr(snapshot_columns, "BUILD_VERSION", "another")
 
-    with closing(ColumnSnapshot(newest.path)) as opened:
+    with closing(OpenSnapshot(newest.path)) as opened:
         assert opened.columns is None
 
 
 class Discarded:
     """A connection to which answers are sent."""
 
-    def sendall(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes) -> None:
         """Discard *data*."""
 
 
@@ -359,10 +358,10 @@ def test_a_closed_snapshot_has_no_open_files(
     # the query is parsed, and left to the RDF store
     monkeypatch.setattr(snapshot_columns, "SMALL", 1)
     monkeypatch.setattr(snapshot_columns, "SHARE", 1e-9)
-    opened = ColumnSnapshot(newest.path)
+    opened = OpenSnapshot(newest.path)
     request = QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s <{BASE}p1> ?o }}", table="csv")
 
-    reader_module._answer(opened, request, Discarded())  # type: ignore[arg-type]
+    opened.answer(request, Discarded())  # type: ignore[arg-type]
     assert open_files(Path(newest.path))
     opened.close()
 

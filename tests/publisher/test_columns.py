@@ -58,7 +58,7 @@ from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
+from publisher.store.workers.column_reader import OpenSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import ask, in_written_order
 from vocab.iris import Iris
@@ -690,12 +690,12 @@ def data(small: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def snapshot(path: str) -> Iterator[ColumnSnapshot]:
-    with closing(ColumnSnapshot(path)) as opened:
+def snapshot(path: str) -> Iterator[OpenSnapshot]:
+    with closing(OpenSnapshot(path)) as opened:
         yield opened
 
 
-def test_snapshot_has_the_columns_and_the_status_graph(snapshot: ColumnSnapshot) -> None:
+def test_snapshot_has_the_columns_and_the_status_graph(snapshot: OpenSnapshot) -> None:
     assert snapshot.columns
     query = "SELECT ?g ?p (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g ?p"
     merged = "SELECT ?p (COUNT(DISTINCT ?o) AS ?n) { ?s ?p ?o } GROUP BY ?p"
@@ -715,7 +715,7 @@ def test_snapshot_has_the_columns_and_the_status_graph(snapshot: ColumnSnapshot)
         assert comparable(text, result) == comparable(text, solutions(stored.query(text)))
 
 
-def test_engine_is_named_with_the_result(snapshot: ColumnSnapshot) -> None:
+def test_engine_is_named_with_the_result(snapshot: OpenSnapshot) -> None:
     engines = [
         snapshot.evaluate(QueryRequest(text, base=IRIS.base))[1]
         for text in (COUNT, "ASK { ?s ?p ?o }")
@@ -731,7 +731,7 @@ def test_columns_follow_a_change(small: Path, tmp_path: Path) -> None:
         [*gone, *record_rows("demo", plain(77))], run="run-4", time=CHANGED
     )
 
-    with closing(ColumnSnapshot(followers.level(followers.follower(data)))) as opened:
+    with closing(OpenSnapshot(followers.level(followers.follower(data)))) as opened:
         assert opened.columns
         answer = _answer(opened.columns.engine, COUNT)
 
@@ -742,7 +742,7 @@ def test_columns_at_another_position_are_not_used(path: str, tmp_path: Path) -> 
     copied = shutil.copytree(path, tmp_path / "snapshot")
     (copied / "columns" / "position").unlink()
 
-    with closing(ColumnSnapshot(str(copied))) as opened:
+    with closing(OpenSnapshot(str(copied))) as opened:
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "store"
 
 
@@ -811,7 +811,7 @@ async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryServ
 def test_store_answers_what_fails_in_the_columns(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(ColumnSnapshot(path)) as opened:
+    with closing(OpenSnapshot(path)) as opened:
         columns = opened.columns
         assert columns
         columns.engine.connection.close()

@@ -14,8 +14,8 @@ from app_client import asking
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.initiative import Document, Post, Resource, Text
 from vocab.iris import Iris
 from vocab.statements.describe import KIND, describe, quads

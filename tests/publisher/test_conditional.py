@@ -18,8 +18,8 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 COUNT = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }"

@@ -20,8 +20,8 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.initiative import Basis, Claim, Initiative, Text
 from vocab.iris import Iris
 from vocab.schemes import statements

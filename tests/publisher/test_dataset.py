@@ -16,8 +16,8 @@ from rows import each
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.snapshot_columns import SnapshotColumns
 from publisher.store.workers import reader
-from publisher.store.workers.dataset import _clauses
 from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import _clauses
 from vocab.terms import XSD
 
 QUADS = [("a", 1), ("a", 2), ("b", 2), ("b", 3), ("c", 3), ("gone", 3)]

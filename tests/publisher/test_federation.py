@@ -7,7 +7,7 @@ import time
 from pyoxigraph import Store
 from rows import each
 
-from publisher.store.workers.service_detection import uses_service
+from publisher.store.workers.query_request import uses_service
 
 HERE = "<http://127.0.0.1:9/>"  # a port that no client may use: the engine refuses it by itself
 REAL = [

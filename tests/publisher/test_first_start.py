@@ -19,10 +19,10 @@ from event_loops import session_loop
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
 from publisher.http.pages.branding import Branding
+from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from publisher.store.writer_lock import writer_lock
 from vocab.iris import Iris
 

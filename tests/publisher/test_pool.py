@@ -1,4 +1,6 @@
-"""Readers come back, are replaced, follow the snapshot, and do not multiply."""
+"""Readers come back, are replaced, follow the snapshot, and do not multiply; they are forked from one
+process, have their limits, and leave nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from rows import each
 from waiting import wait_until_async
 
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
+from publisher.limits import Limits
 from publisher.store.snapshots import create_snapshot
-from publisher.store.workers.pool import Limits, Pool
+from publisher.store.workers.pool import Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Worker
 
@@ -46,17 +49,103 @@ async def text(pool: Pool, question: QueryRequest = COUNT) -> str:
 
 
 def readers(pool: Pool) -> set[int]:
-    return {worker.process.pid for worker in pool._workers}
+    return set(map(pid_of, pool._workers))
 
 
 async def all_settled(pool: Pool) -> None:
     await wait_until_async(lambda: not pool._tasks, "the pool's tasks to end", pause=0)
 
 
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    opened = await Worker.start(3_000_000_000)
+    yield opened
+    await opened.stop()
+
+
+def pid_of(worker: Worker) -> int:
+    assert worker.process.pid
+    return worker.process.pid
+
+
+@pytest.mark.smoke
+async def test_all_readers_are_forked_from_one_process_without_threads(
+    pool: Pool, tmp_path: Path
+) -> None:
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
+    answered = await text(pool)
+    (parent,) = set(map(fork_server_of, readers(pool)))
+
+    assert answered.split() == ["n", "1"]
+    assert len(readers(pool)) == 3
+    # threads do not survive a fork
+    assert len(os.listdir(f"/proc/{parent}/task")) == 1
+
+
+async def test_a_reader_has_its_memory_limit(worker: Worker) -> None:
+    limits = Path(f"/proc/{pid_of(worker)}/limits")
+
+    await wait_until_async(lambda: "3000000000" in limits.read_text(), "the limit")
+
+
+async def test_a_reader_ends_with_its_pipe(worker: Worker, tmp_path: Path) -> None:
+    await worker.open(snapshot(tmp_path, 1))
+    worker._connection.close()
+
+    await wait_until_async(lambda: worker.has_exited, "the end of the reader")
+    assert worker.process.exitcode == 0
+
+
+async def test_readers_end_with_the_process_that_forked_them_and_are_replaced(
+    pool: Pool, tmp_path: Path
+) -> None:
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
+    answer = await pool.ask(COUNT)
+    before = readers(pool)
+    forkserver = fork_server_of(pid_of(answer.worker))
+
+    os.kill(forkserver, signal.SIGKILL)
+    with pytest.raises(StoreFailure):
+        await read_on(answer.worker)
+    answer.close()
+    await all_settled(pool)
+    answers = [await text(pool) for _ in range(3)]
+
+    assert answers[-1].split() == ["n", "1"]
+    assert not before & readers(pool)
+    await wait_until_async(lambda: not any(map(runs, before)), "the end of the readers")
+
+
+async def read_on(worker: Worker) -> None:
+    while True:
+        await worker.receive()
+
+
+def fork_server_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def test_a_module_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
+    worker = await Worker.start(Limits().memory, "publisher.no_such_module")
+
+    with pytest.raises(StoreFailure, match="exited with code 1"):
+        await worker.open(snapshot(tmp_path, 1))
+    await worker.stop()
+
+
 @each("steps", range(8))
-async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps: int) -> None:
+async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(
+    worker: Worker, steps: int
+) -> None:
     before = children(os.getpid())
-    starting = asyncio.ensure_future(Worker.start(0))
+    starting = asyncio.ensure_future(Worker.start(Limits().memory))
     for _ in range(steps):
         await asyncio.sleep(0)
 
@@ -65,22 +154,7 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps
     if isinstance(created, Worker):  # it was there already
         await created.stop()
 
-    assert children(os.getpid()) <= before
-
-
-@each("steps", range(6))
-async def test_who_gives_up_while_a_reader_is_stopped_leaves_no_process_behind(steps: int) -> None:
-    worker = await Worker.start(0)
-    stopping = asyncio.ensure_future(worker.stop())
-    for _ in range(steps):
-        await asyncio.sleep(0)
-
-    stopping.cancel()
-    await asyncio.gather(stopping, return_exceptions=True)
-    if not steps:  # it had not begun
-        await worker.stop()
-
-    assert worker.process.returncode is not None
+    await wait_until_async(lambda: children(os.getpid()) <= before, "the end of the reader")
 
 
 async def test_before_the_first_snapshot_nothing_is_answered(pool: Pool) -> None:
@@ -158,17 +232,16 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
 
 @pytest.mark.parametrize(("removed", "error"), [(False, MemoryLimit), (True, StoreFailure)])
 async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(
-    tmp_path: Path, removed: bool, error: type[PublisherError]
+    worker: Worker, tmp_path: Path, removed: bool, error: type[PublisherError]
 ) -> None:
-    path, worker = snapshot(tmp_path, 1), await Worker.start(Limits().memory)
+    path = snapshot(tmp_path, 1)
     await worker.open(path)
     if removed:
         Path(path).rename(tmp_path / "removed")
-    worker.process.send_signal(signal.SIGABRT)
+    os.kill(pid_of(worker), signal.SIGABRT)
 
     with pytest.raises(error):
-        await worker.frame()
-    await worker.stop()
+        await worker.receive()
 
 
 async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(
@@ -222,7 +295,7 @@ async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first
 ) -> None:
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     answer = await pool.ask(COUNT)
-    pid = answer._worker.process.pid
+    pid = pid_of(answer.worker)
 
     await pool.switch_snapshot(snapshot(tmp_path, 2))
     b"".join([chunk async for chunk in answer.chunks()])
@@ -231,4 +304,4 @@ async def test_a_reader_that_was_asked_while_the_snapshot_changed_is_asked_first
     again = await pool.ask(COUNT)
     again.close()
 
-    assert again._worker.process.pid == pid
+    assert pid_of(again.worker) == pid

@@ -26,6 +26,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.portal.routes.releases import sort_by_code
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
@@ -36,7 +37,6 @@ from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import list_releases
 from publisher.store.workers.column_reader import may_compile
-from publisher.store.workers.pool import Limits
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
 

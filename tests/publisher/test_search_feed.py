@@ -19,9 +19,9 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.portal.following import ComparedResults, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe, quads

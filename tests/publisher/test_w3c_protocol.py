@@ -18,8 +18,8 @@ from w3c_suite import SUITE
 
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES, media_types
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"

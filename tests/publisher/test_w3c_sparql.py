@@ -25,13 +25,14 @@ from suites import origin
 from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 
 from publisher.app import create_app
+from publisher.limits import Limits
 from publisher.projections.position import NAME as POSITION
 from publisher.projections.position import write_position
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
-from publisher.store.workers.dataset import uses_named_graphs
-from publisher.store.workers.pool import Limits, Pool
+from publisher.store.workers.pool import Pool
 from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import uses_named_graphs
 from vocab.iris import Iris
 
 _ALL_KNOWN = tomllib.loads((Path(__file__).parent / "w3c_known.toml").read_text("utf-8"))
@@ -158,7 +159,7 @@ async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Su
 async def forced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("publisher.store.query_service.COLUMN_READER", "benchmarks.forced_reader")
+        patch.setattr("publisher.store.query_service.READER", "benchmarks.forced_reader")
         async with open_endpoint(
             tmp_path_factory.mktemp("forced") / "data", is_forced=True
         ) as opened:

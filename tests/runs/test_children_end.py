@@ -136,7 +136,7 @@ def check_children_end(process: Process, *names: str) -> None:
         process.discard()
 
 
-READERS = ("publisher.store.workers.fork_server", "publisher.follower")
+READERS = ("multiprocessing.forkserver", "publisher.follower")
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])

@@ -26,7 +26,7 @@ from processes import ELSEWHERE
 ROOT = Path(__file__).parents[2]
 TOOLS = (str(ROOT / "tests"), str(ROOT / "benchmarks"))  # whose functions are followed
 PARTS = {"1": {"publisher"}, "2": {"runs", "workers", "harvesters"}}  # of the night, by folder
-OPENERS = {"QueryService", "ForkServer"}  # classes of the program that start readers
+OPENERS = {"QueryService"}  # classes of the program that start readers
 STARTERS = (subprocess.Popen, multiprocessing.process.BaseProcess)
 
 

@@ -12,7 +12,7 @@ from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
 from publisher.history.record_states import RecordState
 from publisher.rdf.results import Term, replace_invalid_characters
-from publisher.store.workers.reader import PREFIXES
+from publisher.store.workers.results import PREFIXES
 from vocab.iris import Iris
 
 Write = Callable[[Change, RecordState, Iris], str]

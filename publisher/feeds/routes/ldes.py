@@ -31,7 +31,7 @@ from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.store.query_service import QueryService
-from publisher.store.workers.reader import PREFIXES
+from publisher.store.workers.results import PREFIXES
 from vocab.terms import SH
 
 # Members are named graphs, so only formats with graph names fit.

@@ -27,12 +27,12 @@ from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.pages.templating import Pages
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
+from publisher.limits import Limits
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 LONGEST = 100  # characters of a query

@@ -19,9 +19,13 @@ from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import term_id
 from publisher.store.columns.updater import FILE, read_status
-from publisher.store.workers.dataset import QueryDataset, dataset_graphs
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import count_rows, in_written_order
+from publisher.store.workers.reader import (
+    QueryDataset,
+    count_rows,
+    dataset_graphs,
+    in_written_order,
+)
 
 SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
 # one triple of the store in this number may be visited too: the columns read all terms to look up

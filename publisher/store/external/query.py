@@ -1,17 +1,16 @@
-"""A worker process that sends queries to an external store and answers in the same frames and
-formats as our own reader.
+"""A worker process that sends queries to an external store and answers in the same messages and
+formats as ``publisher.store.workers.column_reader``.
 
-The pool starts it as it starts ``publisher.store.workers.reader``. Every query is first parsed by
-our own parser, so that errors are the same for all stores and no extension of one engine is
-accepted.
+Every query is first parsed by our own parser, so that errors are the same for all stores and no
+extension of one engine is accepted.
 """
 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pyoxigraph import (
@@ -23,7 +22,8 @@ from pyoxigraph import (
     parse_query_results,
 )
 
-from publisher.errors import NotReady, PublisherError, QueryError
+from journal.file_lock import SharedLock
+from publisher.errors import NotReady, QueryError
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.external.client import (
     TABLE,
@@ -33,21 +33,23 @@ from publisher.store.external.client import (
     max_rows,
     missing_data,
 )
-from publisher.store.process import exit_with_parent
 from publisher.store.snapshots import read_snapshot
-from publisher.store.workers.column_reader import ColumnSnapshot
-from publisher.store.workers.dataset import dataset_graphs, graph_patterns, union
-from publisher.store.workers.process_limits import limit_memory
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import (
+from publisher.store.workers.column_reader import (
     OpenSnapshot,
-    QueryFailure,
-    Result,
-    answer,
-    ask,
-    in_written_order,
+    QueriedSnapshot,
+    limit_process,
     serve,
 )
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import (
+    ask,
+    dataset_graphs,
+    evaluate,
+    graph_patterns,
+    in_written_order,
+    union,
+)
+from publisher.store.workers.results import Result, ResultWriter, send_result
 
 _ENGINE_EXTENSION = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+\s*:", re.IGNORECASE)
 _BASE = re.compile(r"(?:\s|#[^\r\n]*)*+base\b", re.IGNORECASE)
@@ -55,32 +57,31 @@ _EMPTY_GRAPH = "urn:stocktake:none"
 _LIST_ENDS = {"{", "}", "where", "from", "having", "order", "limit", "offset", "values"}
 
 
-class ExternalSnapshot(OpenSnapshot):
-    """An open snapshot whose quads are in the store of *client*."""
+class ExternalSnapshot:
+    """An open snapshot whose quads are in the store of *client*. A shared lock on its folder
+    protects it from removal.
+    """
 
     def __init__(self, path: str, client: Client) -> None:
-        super().__init__(path, Store())
+        self._lock = SharedLock(path)
         self._snapshot, self._client = read_snapshot(Path(path)), client
 
-    def check(self, request: QueryRequest) -> Result:
-        """Return the result on an empty store. Raises QueryFailure if the query is not valid, or
-        uses what only one engine has.
+    def answer(self, request: QueryRequest, connection: Connection) -> None:
+        """Send the response to *request*, which may only check the query. Raises PublisherError if
+        the query is not valid, or uses what only one engine has.
         """
         tokens = (token.text for token in tokenize(request.text) if token.kind != "string")
         if _ENGINE_EXTENSION.search(" ".join(tokens)):
-            raise QueryFailure(
-                "QueryError", "functions and pragmas specific to the store are not supported here"
-            )
-        return super().check(request)
+            raise QueryError("functions and pragmas specific to the store are not supported here")
+        form = evaluate(Store(), request)
+        if request.check:
+            return ResultWriter(connection, "").end()
+        result, rows = self._ask(request, form)
+        return send_result(result, replace(request, rows=rows), connection)
 
-    def answer(self, request: QueryRequest, connection: socket.socket) -> None:
-        """Send the result of *request* to *connection*. Raises QueryFailure."""
-        form = self.check(request)
-        try:
-            result, rows = self._ask(request, form)
-        except PublisherError as error:
-            raise QueryFailure(type(error).__name__, str(error)) from error
-        answer(result, replace(request, rows=rows), connection)
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.close()
 
     def _ask(self, request: QueryRequest, form: Result) -> tuple[Result, int | None]:
         """Return the result of a query whose result is of the form of *form*, and how many rows of
@@ -168,17 +169,16 @@ def rewrite(query: str, bindings: Mapping[str, str], hidden: str) -> str:
     return "".join(texts)
 
 
-def run(connection: socket.socket, memory: int, parent: int) -> None:
-    """Limit this process to *memory* bytes, end it with the process *parent*, and answer queries
-    until the server closes *connection*.
+def run(connection: Connection, memory: int) -> None:
+    """Limit this process to *memory* bytes, and answer queries until the server closes
+    *connection*.
     """
-    limit_memory(memory)
-    exit_with_parent(parent)
+    limit_process(memory)
     client = Client(from_environment().query)
 
-    def open_snapshot(path: str) -> OpenSnapshot:
+    def open_snapshot(path: str) -> QueriedSnapshot:
         # only releases have an embedded store
         is_release = (Path(path) / "store").is_dir()
-        return ColumnSnapshot(path) if is_release else ExternalSnapshot(path, client)
+        return OpenSnapshot(path) if is_release else ExternalSnapshot(path, client)
 
     serve(connection, open_snapshot)

@@ -1,29 +1,45 @@
-"""A query worker that evaluates a query by the columns of a snapshot if that is faster, else by its
-RDF store.
+"""A query worker: a process that opens a snapshot read-only and answers one query at a time, by the
+columns of the snapshot if that is faster, else by its RDF store.
+
+``worker`` starts it with one end of a pipe. It runs until the pipe is closed; it is killed at the
+time limit.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import json
 import logging
+import os
+import platform
 import re
-import socket
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 from pyoxigraph import Store
 
+from journal.file_lock import SharedLock
+from publisher.errors import MemoryLimit, PublisherError, QueryError, StoreFailure
 from publisher.store.columns.query_parser import parse
 from publisher.store.columns.snapshot_columns import SMALL, open_columns
-from publisher.store.workers import reader
-from publisher.store.workers.dataset import uses_named_graphs
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import (
+from publisher.store.workers.reader import ask, count_rows, evaluate, uses_named_graphs
+from publisher.store.workers.results import (
     STORE,
-    OpenSnapshot,
-    QueryFailure,
+    End,
     Result,
-    ask,
-    count_rows,
-    evaluate,
+    ResultWriter,
+    send,
+    send_result,
 )
 
 COLUMNS = "columns"  # the name of the engine
@@ -39,37 +55,71 @@ _OTHER_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)  # which 
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
 # a group whose first subject is an IRI
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
+# start of the engine's message if a query calls an unknown function
+_UNKNOWN_FUNCTION = "The custom function"
+
+# of <linux/prctl.h>, <linux/seccomp.h>, <linux/bpf_common.h> and <malloc.h>
+_PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 13  # go on; fail with EACCES
+_SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
+_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+_UNUSED = 1_000_000  # bytes that malloc may keep unused
 
 
-class ColumnSnapshot(OpenSnapshot):
-    """An open snapshot with its columns, if these are at the same journal position as its store."""
+class QueriedSnapshot(Protocol):
+    """What a worker has open."""
+
+    def answer(self, request: QueryRequest, connection: Connection) -> None:
+        """Send the response to *request*. Raises PublisherError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class OpenSnapshot:
+    """An open snapshot with its columns, if these are at the same journal position as its store. A
+    shared lock on its folder protects it from removal.
+    """
 
     def __init__(self, path: str) -> None:
-        super().__init__(path)
+        self._lock = SharedLock(path)
+        self.store = Store.read_only(str(Path(path) / "store"))
         # None if there are none at the position of the store
         self.columns = open_columns(Path(path))
 
+    def answer(self, request: QueryRequest, connection: Connection) -> None:
+        """Send the response to *request*, which may only check or explain the query."""
+        if request.check:
+            evaluate(Store(), request)
+            return ResultWriter(connection, "").end()
+        if request.explain:
+            writer = ResultWriter(connection, "")
+            explanation = json.dumps(self.explain(request), ensure_ascii=False, indent=1)
+            writer.write(explanation.encode())
+            return writer.end()
+        result, engine = self.evaluate(request)
+        return send_result(result, request, connection, engine)
+
     def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *request* and the name of the engine that answers it; raise
-        QueryFailure if it is not a query.
+        """Return the result of *request* and the name of the engine that answers it. Raises
+        QueryError if it is not a query.
         """
         if uses_named_graphs(request):
             return self._evaluate_named(request)
-        if (
-            may_compile(request)
-            and self.columns
-            and (result := self.columns.answer(request)) is not None
-        ):
-            return result, COLUMNS
-        return super().evaluate(request)
+        if self.columns and may_compile(request):
+            result = self.columns.answer(request)
+            if result is not None:
+                return result, COLUMNS
+        return evaluate(self.store, request), STORE
 
     def _evaluate_named(self, request: QueryRequest) -> tuple[Result, str]:
         """Return the result of a query over named graphs, which the RDF store does not have, as
         ``evaluate``. Raises MemoryError if it would have to read too many quads.
         """
-        evaluate(Store(), request)  # raises QueryFailure if it is not a query
+        evaluate(Store(), request)  # raises QueryError if it is not a query
         if self.columns is None:
-            raise QueryFailure("StoreFailure", "the named graphs of this state cannot be read")
+            raise StoreFailure("the named graphs of this state cannot be read")
         is_plain = request.default_graphs is None and request.named_graphs is None
         is_look_up = bool(request.bindings) or request.release is not None
         compiled = None if not is_plain or is_look_up else self.columns.answer(request, SMALL)
@@ -83,33 +133,35 @@ class ColumnSnapshot(OpenSnapshot):
             raise
 
     def explain(self, request: QueryRequest) -> dict[str, object]:
-        """Evaluate *request*; return how, as ``OpenSnapshot.explain``, with SQL and steps where it is
-        compiled.
+        """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
+        ``rows``, with SQL and steps where it is compiled.
         """
+        explanation: dict[str, object] = {"engine": STORE}
+        is_named = uses_named_graphs(request)
         if not self.columns:
-            return super().explain(request) | {"reason": "the columns of this state are not open"}
-        if uses_named_graphs(request):
-            explanation = self.columns.explain(request, SMALL)
-            if explanation["engine"] == COLUMNS:
-                return explanation
-            result, _ = self._evaluate_named(request)
-            return explanation | {"rows": count_rows(result, request.rows)}
-        if not may_compile(request):
-            return super().explain(request) | {
-                "reason": "not parsed: it does not count, sort or group, or begins at known subjects"
-            }
-        explanation = self.columns.explain(request)
-        return (
-            explanation
-            if explanation["engine"] == COLUMNS
-            else super().explain(request) | explanation
-        )
+            explanation["reason"] = "the columns of this state are not open"
+        elif is_named or may_compile(request):
+            explanation = self.columns.explain(request, SMALL if is_named else None)
+        else:
+            explanation["reason"] = (
+                "not parsed: it does not count, sort or group, or begins at known subjects"
+            )
+        if explanation["engine"] == COLUMNS:
+            return explanation
+        result = self._evaluate_named(request)[0] if is_named else evaluate(self.store, request)
+        return {**explanation, "rows": count_rows(result, request.rows)}
 
     def close(self) -> None:
-        """Close the store and the columns, and release the lock."""
+        """Close the store and the columns, and release the lock.
+
+        Frames of the query parser's exceptions refer to results, and these to the store: without a
+        collection its files would stay open, even after they are deleted.
+        """
         if self.columns:
             self.columns.close()
-        super().close()
+        del self.store
+        gc.collect()
+        self._lock.close()
 
 
 def may_compile(request: QueryRequest) -> bool:
@@ -143,9 +195,106 @@ def is_point_query(text: str) -> bool:
     return groups > 0 and len(_POINT.findall(text)) == groups
 
 
-def run(connection: socket.socket, memory: int, parent: int) -> None:
-    """Serve *connection* as ``reader.run``."""
+def run(
+    connection: Connection,
+    memory: int,
+    open_snapshot: Callable[[str], QueriedSnapshot] = OpenSnapshot,
+) -> None:
+    """Limit this process to *memory* bytes and no sockets, and answer queries from *connection*."""
+    limit_process(memory)
+    # The engine would send SERVICE requests to the network, and ``uses_service`` should not be the
+    # only protection against that.
+    refuse_sockets()
     # it logs a warning for every ill-typed literal in a query
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)
     parse(_FIRST_QUERY)  # the first takes 50 ms more: a forked process copies what it changes
-    reader.run(connection, memory, parent, ColumnSnapshot)
+    serve(connection, open_snapshot)
+
+
+def serve(connection: Connection, open_snapshot: Callable[[str], QueriedSnapshot]) -> None:
+    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the
+    pipe. A message is a query, or the folder of the snapshot to open.
+    """
+    snapshot: QueriedSnapshot | None = None
+    while True:
+        try:
+            message: QueryRequest | str = connection.recv()
+        except (EOFError, ConnectionError):
+            break
+        try:
+            if isinstance(message, QueryRequest):
+                assert snapshot is not None, "no snapshot is open"
+                snapshot.answer(message, connection)
+            else:
+                if snapshot:
+                    snapshot.close()
+                snapshot = open_snapshot(message)
+                send(connection, [End()])
+        except PublisherError as error:
+            send(connection, [error])
+        except MemoryError:
+            send(connection, [MemoryLimit()])
+        except (OSError, RuntimeError, ValueError) as error:
+            is_query = str(error).startswith(_UNKNOWN_FUNCTION)
+            send(connection, [QueryError(str(error)) if is_query else StoreFailure(str(error))])
+    if snapshot:
+        snapshot.close()
+
+
+def limit_process(memory: int) -> None:
+    """Limit the address space of this process to *memory* bytes, disable core dumps, which would
+    fill the disk, and let it end with the server and with the process that forked it.
+    """
+    gc.freeze()  # imported objects are never collected, so that their memory stays shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which ends its children
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        with suppress(AttributeError):  # a libc without these options
+            # otherwise idle threads reserve a third of the memory limit
+            libc.mallopt(_ARENA_MAX, 2)
+            libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_exit_with_server, daemon=True).start()
+
+
+def _exit_with_server() -> None:
+    if server := parent_process():
+        server.join()
+        os._exit(1)
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("yes", ctypes.c_ubyte),
+        ("no", ctypes.c_ubyte),
+        ("value", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Instruction)))
+
+
+def refuse_sockets() -> bool:
+    """Forbid this process to open sockets by a seccomp filter
+    (https://docs.kernel.org/userspace-api/seccomp_filter.html); return whether the system supports
+    that (Linux on a known architecture).
+    """
+    number = _SOCKET.get(platform.machine())
+    if sys.platform != "linux" or number is None:
+        return False
+    steps = (_Instruction * 4)(
+        _Instruction(_LOAD, 0, 0, 0),
+        _Instruction(_JUMP_IF_EQUAL, 0, 1, number),
+        _Instruction(_RETURN, 0, 0, _DENY),
+        _Instruction(_RETURN, 0, 0, _ALLOW),
+    )
+    program = _Program(len(steps), steps)
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(
+        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+        and libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
+    )

@@ -8,30 +8,19 @@ continues at low CPU priority.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Coroutine
-from functools import partial
+from collections import Counter
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 import structlog
 
 from journal.tracing import open_span
-from publisher.errors import (
-    NotReady,
-    PublisherError,
-    QueryError,
-    RowLimit,
-    StoreBusy,
-    TooManyQueries,
-)
+from publisher.background import log_failure
+from publisher.errors import NotReady, PublisherError, StoreBusy, TooManyQueries
 from publisher.limits import Limits
-from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.launchers import Launcher
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
-from publisher.store.workers.worker import READER, Answer, QueryDeadline, Worker
-
-__all__ = ["Limits", "Pool"]
+from publisher.store.workers.worker import READER, Answer, Worker
 
 log = structlog.get_logger()
 
@@ -45,8 +34,8 @@ class Pool:
     """*size* workers that may run queries at the same time, and *spares* that replace workers that
     are killed.
 
-    *launcher* starts the workers. *internal* queries keep their priority, since pages wait for
-    them.
+    The workers run *module*, with *environment* beside the variables of this process. *internal*
+    queries keep their priority, since pages wait for them.
     """
 
     def __init__(
@@ -55,7 +44,8 @@ class Pool:
         limits: Limits,
         spares: int = 1,
         rate_limiter: RateLimiter | None = None,
-        launcher: Launcher = READER,
+        module: str = READER,
+        environment: Mapping[str, str] | None = None,
         *,
         internal: bool = False,
     ) -> None:
@@ -65,41 +55,26 @@ class Pool:
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
         self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
-        self._launcher, self._is_internal = launcher, internal
-        self._idle: deque[Worker] = deque()
+        self._module, self._environment, self._is_internal = module, environment, internal
+        self._idle: list[
+            Worker
+        ] = []  # the one that was used last, with the warmest caches, is last
         self._workers: set[Worker] = set()
         self._outside_slots: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._starting: set[asyncio.Future[Worker]] = set()
-        self._closed = False
-
-    @property
-    def _in_slots(self) -> int:
-        """Return the number of workers without those whose slot was released early."""
-        return len(self._workers) - len(self._outside_slots)
+        self._filling, self._is_closed = asyncio.Lock(), False
 
     async def switch_snapshot(self, snapshot: str) -> None:
         """Use *snapshot* for all following queries.
 
-        All idle workers but one open it before it is used, one after another, so that no query
-        waits for that.
+        Idle workers open it before it is used, one after another, so that no query waits for that.
         """
-        ready: list[Worker] = []
-        try:
-            while len(self._idle) > 1:
-                idle = self._idle.pop()
-                if await self._open(idle, snapshot):
-                    ready.append(idle)
-        finally:
-            self._idle.extend(reversed(ready))
+        for worker in list(self._idle):
+            if worker in self._idle:  # no query uses it
+                self._idle.remove(worker)
+                await self._prepare(worker, snapshot)
         self.snapshot = snapshot
-        while worker := next((item for item in self._idle if item.snapshot != snapshot), None):
-            self._idle.remove(worker)
-            await self._prepare(worker)
-        while self._in_slots < self._size + self._spares:
-            if not await self._add():
-                # the snapshot is damaged: the next query starts a worker and reports the error
-                return
+        await self._fill()
 
     async def ask(
         self, request: QueryRequest, seconds: float | None = None, client: str = ""
@@ -109,46 +84,32 @@ class Pool:
         """
         try:
             with open_span("query", {"stocktake.internal": self._is_internal}):
-                answer = await self._admit(
-                    request, min(seconds or self.limits.seconds, self.limits.seconds), client
-                )
+                if not self.snapshot:
+                    raise NotReady("no snapshot is published yet; try again in a moment")
+                if self._rate_limiter:
+                    self._rate_limiter.admit(client)
+                await self.queue.enter(client)
+                seconds = min(seconds or self.limits.seconds, self.limits.seconds)
+                answer = await self._run(request, seconds, client)
         except PublisherError as error:
             self.outcomes[type(error).__name__] += 1
             raise
         self.outcomes["answered"] += 1
         return answer
 
-    async def _admit(self, request: QueryRequest, seconds: float, client: str) -> Answer:
-        if not self.snapshot:
-            raise NotReady("no snapshot is published yet; try again in a moment")
-        if self._rate_limiter:
-            self._rate_limiter.admit(client)
-        await self.queue.enter(client)
-        return await self._run(request, seconds, client)
-
     async def _run(self, request: QueryRequest, seconds: float, client: str) -> Answer:
         try:
-            worker = self._next_idle() or await self._start()
+            snapshot = self._snapshot_of(request)
+            worker = self._next_idle(snapshot) or await self._start()
         except BaseException:
             self.queue.leave(client)
             raise
-        loop = asyncio.get_running_loop()
-        deadline = QueryDeadline(client, seconds, loop.time, partial(self._release, worker))
-        deadline.timers["end"] = loop.call_later(seconds, worker.expire)
+        answer = Answer(worker, seconds, client, self._release)
         if not self._is_internal:
-            _schedule_priority_check(worker, deadline, worker.cpu_seconds(), LOW_PRIORITY_AFTER)
-        self._schedule_slot_release(worker, deadline)
-        try:
-            await worker.open(self._snapshot_of(request))
-            await worker.ask(request)
-            kind, payload = await worker.frame()
-            assert kind is Kind.HEAD
-        except BaseException as error:
-            deadline.close(isinstance(error, QueryError | RowLimit))
-            if isinstance(error, PublisherError):
-                error.seconds = deadline.seconds
-            raise
-        return Answer(payload, worker, deadline)
+            _schedule_priority_check(answer, worker.cpu_seconds(), LOW_PRIORITY_AFTER)
+        self._schedule_slot_release(answer)
+        await answer.begin(snapshot, request)
+        return answer
 
     def _snapshot_of(self, request: QueryRequest) -> str:
         """Return the snapshot to query: the one that the request was rewritten for, while it
@@ -162,159 +123,130 @@ class Pool:
             )
         return self.snapshot
 
-    def _schedule_slot_release(self, worker: Worker, deadline: QueryDeadline) -> None:
-        deadline.timers["slot"] = asyncio.get_running_loop().call_later(
-            self.limits.quick, self._release_slot_early, worker, deadline
+    def _schedule_slot_release(self, answer: Answer) -> None:
+        answer.timers["slot"] = asyncio.get_running_loop().call_later(
+            self.limits.quick, self._release_slot_early, answer
         )
 
-    def _release_slot_early(self, worker: Worker, deadline: QueryDeadline) -> None:
+    def _release_slot_early(self, answer: Answer) -> None:
         if not self.queue.waiting or len(self._outside_slots) >= self.limits.slow:
-            return self._schedule_slot_release(worker, deadline)
-        deadline.outside_slot = True
-        self._outside_slots.add(worker)
+            return self._schedule_slot_release(answer)
+        answer.in_slot = False
+        self._outside_slots.add(answer.worker)
         self.queue.release_slot()
         self._start_task(self._fill())
 
-    def _next_idle(self) -> Worker | None:
-        """Return an idle worker, None if there is none; replace those that have exited."""
-        while self._idle:
-            worker = self._idle.popleft()
-            if worker.process.returncode is None:
-                return worker
+    def _next_idle(self, snapshot: str) -> Worker | None:
+        """Return an idle worker, if possible one that has *snapshot* open; None if there is none."""
+        for worker in [worker for worker in self._idle if worker.has_exited]:
+            self._idle.remove(worker)
             self._start_task(self._replace(worker))
-        return None
+        self._idle.sort(key=lambda worker: worker.snapshot == snapshot)
+        return self._idle.pop() if self._idle else None
 
-    def _release(self, worker: Worker, deadline: QueryDeadline, completed: bool) -> None:
+    def _release(self, answer: Answer, completed: bool) -> None:
+        worker = answer.worker
         if self._rate_limiter:
-            self._rate_limiter.charge(deadline.client, deadline.seconds)
-        self.queue.end_query(deadline.client)
-        maximum = self._size + self._spares + self.limits.slow
-        if (
-            not completed
-            or worker.process.returncode is not None
-            or worker.late
-            or worker.slow
-            or len(self._workers) > maximum
-        ):
-            self._release_slot(deadline)
-            self._retire(worker)
+            self._rate_limiter.charge(answer.client, answer.seconds)
+        self.queue.end_query(answer.client)
+        is_reusable = completed and not (worker.has_exited or worker.late or worker.slow)
+        if not is_reusable or len(self._workers) > self._size + self._spares + self.limits.slow:
+            self.replaced_workers += 1
+            worker.kill()
+            self._start_task(self._replace(worker))
         elif worker.snapshot != self.snapshot:
-            self._start_task(self._refresh(worker, deadline))
+            return self._start_task(self._refresh(answer))
         else:
-            self._idle.appendleft(worker)  # the one with the warmest caches is used first
-            self._release_slot(deadline)
-        self._outside_slots.discard(worker)
+            self._idle.append(worker)
+        self._release_slot(answer)
 
-    def _release_slot(self, deadline: QueryDeadline) -> None:
-        """Release the slot, unless it was released early."""
-        if not deadline.outside_slot:
+    def _release_slot(self, answer: Answer) -> None:
+        """Release the slot of an answer, unless it was released early."""
+        self._outside_slots.discard(answer.worker)
+        if answer.in_slot:
             self.queue.release_slot()
 
-    def _retire(self, worker: Worker) -> None:
-        self.replaced_workers += 1
-        worker.kill()
-        self._start_task(self._replace(worker))
-
-    async def _refresh(self, worker: Worker, deadline: QueryDeadline) -> None:
+    async def _refresh(self, answer: Answer) -> None:
         """Let a worker that was busy while the snapshot changed open the new one, so that the old
         one can be removed.
         """
         try:
-            if await self._prepare(worker):
-                self._idle.rotate()  # it has the warmest caches, and is used first
+            await self._prepare(answer.worker, self.snapshot)
         finally:
-            self._release_slot(deadline)
+            self._release_slot(answer)
 
     async def _replace(self, worker: Worker) -> None:
-        self._forget(worker)
-        await worker.stop()
+        await self._discard(worker)
         await self._fill()
 
-    def _forget(self, worker: Worker) -> None:
+    async def _discard(self, worker: Worker) -> None:
         self._workers.discard(worker)
         self._outside_slots.discard(worker)
+        await worker.stop()
 
     async def _fill(self) -> None:
-        if self._in_slots < self._size + self._spares:
-            await self._add()
+        """Start the workers that are missing."""
+        async with self._filling:
+            while self._is_short() and await self._prepare(await self._start(), self.snapshot):
+                pass  # a damaged snapshot ends it: the next query starts a worker and reports that
 
-    async def _add(self) -> bool:
-        return await self._prepare(await self._start())
+    def _is_short(self) -> bool:
+        in_slots = len(self._workers) - len(self._outside_slots)
+        return in_slots < self._size + self._spares and not self._is_closed
 
     async def _start(self) -> Worker:
-        if self._closed:
-            raise NotReady("the store is being closed")
-        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._launcher))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
-        try:
-            worker = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            self._start_task(_abandon(starting))  # otherwise its process would never be stopped
-            raise
+        worker = await Worker.start(self.limits.memory, self._module, self._environment)
         self._workers.add(worker)
+        if self._is_closed:
+            await self._discard(worker)
+            raise NotReady("the store is being closed")
         return worker
 
-    async def _prepare(self, worker: Worker) -> bool:
-        """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and
+    async def _prepare(self, worker: Worker, snapshot: str) -> bool:
+        """Let *worker* open *snapshot* and add it to the idle workers; if it fails, stop it and
         return False.
         """
-        is_opened = await self._open(worker, self.snapshot)
-        if is_opened:
-            self._idle.append(worker)
-        return is_opened
-
-    async def _open(self, worker: Worker, snapshot: str) -> bool:
-        """Let *worker* open *snapshot*; if it fails, stop it and return False."""
         try:
             await worker.open(snapshot)
         except PublisherError as error:
             log.warning(
                 "query worker cannot open the snapshot", snapshot=snapshot, error=str(error)
             )
-            self._forget(worker)
-            await worker.stop()
+            await self._discard(worker)
             return False
+        self._idle.append(worker)
         return True
 
     def _start_task(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
 
     async def close(self) -> None:
-        """Stop all workers, including those that are being started."""
-        self._closed = True
-        self._size = self._spares = 0  # no worker is added any more
-        while self._tasks or self._starting:
-            await asyncio.gather(*self._tasks, *self._starting, return_exceptions=True)
-            await asyncio.sleep(0)  # lets waiting tasks receive their worker
+        """Stop all workers."""
+        self._is_closed = True
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
         self._idle.clear()
 
 
-def _schedule_priority_check(
-    worker: Worker, deadline: QueryDeadline, before: float, seconds: float
-) -> None:
-    loop = asyncio.get_running_loop()
-    deadline.timers["nice"] = loop.call_later(
-        max(MIN_CHECK_INTERVAL, seconds), _check_priority, worker, deadline, before
+def _schedule_priority_check(answer: Answer, before: float, seconds: float) -> None:
+    answer.timers["nice"] = asyncio.get_running_loop().call_later(
+        max(MIN_CHECK_INTERVAL, seconds), _check_priority, answer, before
     )
 
 
-def _check_priority(worker: Worker, deadline: QueryDeadline, before: float) -> None:
+def _check_priority(answer: Answer, before: float) -> None:
     """Lower the priority of a worker that has used LOW_PRIORITY_AFTER seconds of CPU time; else
     check again later.
     """
-    remaining = LOW_PRIORITY_AFTER - (worker.cpu_seconds() - before)
+    remaining = LOW_PRIORITY_AFTER - (answer.worker.cpu_seconds() - before)
     if remaining > 0:
-        return _schedule_priority_check(worker, deadline, before, remaining)
-    worker.lower_priority(LOW_PRIORITY)
-
-
-async def _abandon(starting: asyncio.Future[Worker]) -> None:
-    await (await starting).stop()
+        return _schedule_priority_check(answer, before, remaining)
+    answer.worker.lower_priority(LOW_PRIORITY)
 
 
 class AdmissionQueue:

@@ -1,4 +1,4 @@
-"""The request that the server sends to a query worker."""
+"""The request that the server sends to a query worker, and what its text may ask for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from publisher.rdf.sparql_tokens import Token, tokenize
+
 # NOW(), RAND(), UUID() and STRUUID(), even with a comment before the bracket. One in a comment or a
 # string counts too.
 _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
+# An IRI that may be an operator and the start of a string or a comment: the tokens after it may be
+# wrong.
+_AMBIGUOUS_IRI = re.compile(r"<(?!https?://)[^'#]*['#]", re.IGNORECASE)
+_BEFORE_GRAPH = frozenset({"GRAPH", "FROM", "NAMED", "DESCRIBE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,33 @@ class QueryRequest:
     def unpack(cls, data: bytes) -> QueryRequest:
         """Parse what ``pack`` returned."""
         return cls(**json.loads(data))
+
+
+def uses_service(query: str) -> bool:
+    """Return whether *query* may contain a SERVICE clause; True if in doubt.
+
+    The engine's grammar has no word boundaries: it accepts ``1service<x>{``, and ``servicex:y{`` or
+    even ``service:y{`` where no triple is allowed. Source:
+    https://www.w3.org/TR/sparql11-query/#sparqlGrammar
+
+    >>> uses_service("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")
+    True
+    >>> uses_service("SELECT * { ?service a <http://example.org/SERVICE> } # SERVICE <x> {")
+    False
+    """
+    if "service" not in query.lower():
+        return False
+    tokens = tokenize(query)
+    before = [None, *tokens]
+    after = [*tokens[1:], None]
+    return any(_may_be_service(*context) for context in zip(before, tokens, after, strict=False))
+
+
+def _may_be_service(before: Token | None, token: Token, after: Token | None) -> bool:
+    if token.kind == "iri":
+        return _AMBIGUOUS_IRI.match(token.text) is not None
+    if token.kind == "name":
+        is_keyword = "service" in token.text.partition(":")[0].lower()
+        names_graph = before is not None and before.word() in _BEFORE_GRAPH
+        return is_keyword and not names_graph and after is not None and after.text == "{"
+    return "SERVICE" in token.word()

@@ -1,49 +1,32 @@
-"""A query worker: opens a snapshot read-only and answers one query at a time, in frames.
-
-``pool`` starts it with one end of a socket. It runs until the socket is closed; ``pool`` kills it
-at the time limit.
-"""
+"""Evaluate a query on a store, over the dataset of its FROM clauses or the protocol parameters."""
 
 from __future__ import annotations
 
-import gc
-import json
 import re
-import socket
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from itertools import islice
-from pathlib import Path
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 from pyoxigraph import (
+    BlankNode,
+    DefaultGraph,
     Literal,
     NamedNode,
+    Quad,
     QueryBoolean,
     QuerySolutions,
     QueryTriples,
     RdfFormat,
     Store,
-    Triple,
     Variable,
     parse,
-    serialize,
 )
 
-from journal.file_lock import SharedLock
-from publisher.formats import GRAPHS, TABLES
-from publisher.rdf.results import replace_invalid_characters
+from publisher.errors import QuerySyntaxError
 from publisher.rdf.sparql_tokens import Token, original_column, tokenize
-from publisher.store.process import exit_with_parent
-from publisher.store.workers.dataset import QueryDataset
-from publisher.store.workers.ipc_protocol import FRAME_SIZE, Kind, pack, pack_header, read
-from publisher.store.workers.process_limits import limit_memory, refuse_sockets
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.row_boundaries import ROWS, Rows
-from publisher.store.workers.truncation import LimitKind, Truncation
-
-Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
-STORE = "store"  # engine name of the RDF store
+from publisher.store.workers.results import Result
 
 # the clauses of https://www.w3.org/TR/sparql11-query/#sparqlGrammar and of updates
 _KEYWORDS = (
@@ -53,146 +36,151 @@ _KEYWORDS = (
     *("SERVICE", "SILENT", "UNION", "USING", "VALUES", "WHERE", "WITH"),
 )
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
-# start of the engine's message if a query calls an unknown function
-_UNKNOWN_FUNCTION = "The custom function"
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
+_NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
+_FORMS = frozenset({"select", "construct", "describe", "ask"})
+_DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
 
 
-class QueryFailure(Exception):
-    """The query failed: *reason* is the name of a class in ``publisher.errors``."""
+class QueryDataset(NamedTuple):
+    """A store and its graphs to query; None leaves the choice to the query."""
 
-    def __init__(self, reason: str, message: str = "", **more: int) -> None:
-        super().__init__(message)
-        self.payload = {"reason": reason, "message": message, **more}
-
-
-class RowLimitReached(Exception):
-    """The response has its maximum number of rows and another row would follow."""
+    store: Store
+    default: list[NamedNode | BlankNode | DefaultGraph] | None
+    named: list[NamedNode | BlankNode] | None
 
 
-class OpenSnapshot:
-    """An open snapshot, protected from removal by a shared lock on its folder."""
+def uses_named_graphs(request: QueryRequest) -> bool:
+    """Return whether *request* names the graphs of its dataset, or asks for a named graph.
 
-    def __init__(self, path: str, store: Store | None = None) -> None:
-        self.path = path
-        self._lock = SharedLock(path)
-        self.store = Store.read_only(str(Path(path) / "store")) if store is None else store
-
-    def check(self, query_request: QueryRequest) -> Result:
-        """Return the result on an empty store; raise QueryFailure if the query is not valid."""
-        return evaluate(Store(), query_request)
-
-    def answer(self, query_request: QueryRequest, connection: socket.socket) -> None:
-        """Send the result of *query_request* to *connection*. Raises QueryFailure."""
-        result, engine = self.evaluate(query_request)
-        answer(result, query_request, connection, engine)
-
-    def evaluate(self, query_request: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *query_request* and the name of the engine that answers it; raise
-        QueryFailure if it is not valid.
-        """
-        return evaluate(self.store, query_request), STORE
-
-    def explain(self, query_request: QueryRequest) -> dict[str, object]:
-        """Evaluate *query_request*; return the ``engine``, the ``reason`` for it, and the number of
-        ``rows``.
-        """
-        rows = count_rows(evaluate(self.store, query_request), query_request.rows)
-        return {"engine": STORE, "reason": "this store has no columns", "rows": rows}
-
-    def close(self) -> None:
-        """Close the store and release the lock.
-
-        Frames of the query parser's exceptions refer to results, and these to the store: without a
-        collection its files would stay open, even after they are deleted.
-        """
-        del self.store
-        gc.collect()
-        self._lock.close()
-
-
-class FrameWriter:
-    """A file that sends what is written to it in frames of whole rows, at most *max_rows* rows."""
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        suffix: str,
-        max_rows: int | None = None,
-        engine: str = STORE,
-    ) -> None:
-        self._connection = connection
-        self._clean = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
-        self._frames = [pack(Kind.HEAD, f"{suffix} {engine}".encode())]
-        self._data = bytearray()
-        self._rows, self._max_rows, self._marks = ROWS.get(suffix), max_rows, 0
-        self._flush_at, self._is_full = FRAME_SIZE, False
-
-    def write(self, data: bytes) -> int:
-        """Write *data*. Raises RowLimitReached at a row too many; data written after that are
-        ignored.
-        """
-        if self._is_full:
-            return len(data)
-        self._data += data
-        if len(self._data) >= self._flush_at:
-            self._send_whole_rows()
-            self._flush_at = len(self._data) + FRAME_SIZE  # a row may be longer than a frame
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: ``end`` sends buffered data."""
-
-    def _send_whole_rows(self) -> None:
-        """Send the buffered data up to the last row boundary."""
-        boundary = len(self._data)
-        if self._rows:
-            masked, marks = self._mask_and_count(self._rows)
-            boundary = self._rows.last_boundary(masked)
-            # the mark at the boundary belongs to the next row
-            self._marks += marks - (1 if boundary and self._rows.before else 0)
-        self._add_frame(boundary)
-        self._send()
-
-    def _mask_and_count(self, rows: Rows) -> tuple[bytes, int]:
-        """Return the masked data and their number of marks. At a row too many, drop it and the rest
-        and raise RowLimitReached.
-        """
-        masked = rows.mask(bytes(self._data))
-        marks = masked.count(rows.mark)
-        if self._max_rows is not None and self._marks + marks + rows.more > self._max_rows:
-            last = self._max_rows - rows.more + (rows.before)  # the mark at which the last row ends
-            del self._data[rows.boundary_at(masked, last - self._marks) :]
-            self._is_full = True
-            raise RowLimitReached
-        return masked, marks
-
-    def _add_frame(self, boundary: int) -> None:
-        if boundary:
-            data = self._clean(bytes(memoryview(self._data)[:boundary]))
-            self._frames += [pack_header(Kind.DATA, len(data)), data]
-            del self._data[:boundary]
-
-    def _send(self) -> None:
-        self._connection.sendall(b"".join(self._frames))
-        self._frames = []
-
-    def end(self, rows: int | None = None, truncation: Truncation | None = None) -> None:
-        """Send the buffered data and the end; *rows* if they are not counted here. Raises
-        RowLimitReached as ``write`` does.
-        """
-        if rows is None and truncation is None and self._rows:
-            marks = self._marks + self._mask_and_count(self._rows)[1]
-            rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
-        self._add_frame(len(self._data))
-        if truncation:
-            self._frames.append(pack(Kind.TRUNCATED, truncation.pack()))
-        self._frames.append(pack(Kind.END, b"" if rows is None else str(rows).encode()))
-        self._send()
-
-    def writable(self) -> bool:
-        """Return True, as files do."""
+    >>> uses_named_graphs(QueryRequest("ASK { GRAPH ?g {} }")), uses_named_graphs(QueryRequest("ASK {} # graph"))
+    (True, False)
+    """
+    if request.default_graphs is not None or request.named_graphs is not None:
         return True
+    return _NAMED_GRAPH.search(request.text) is not None and any(
+        token.word() in ("FROM", "GRAPH") for token in tokenize(request.text)
+    )
+
+
+def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+    """Return the default and named graphs of the protocol parameters, or of FROM and FROM NAMED;
+    else None.
+    """
+    default = (
+        None
+        if request.default_graphs is None
+        else [NamedNode(iri) for iri in request.default_graphs]
+    )
+    named = (
+        None if request.named_graphs is None else [NamedNode(iri) for iri in request.named_graphs]
+    )
+    if (
+        default is None
+        and named is None
+        and _NAMED_GRAPH.search(request.text)
+        and (graphs := _from_clauses(request))
+    ):
+        return graphs
+    return default, named
+
+
+def union(
+    quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]
+) -> QueryDataset:
+    """Return a new store with the merge of the graphs *default* and with the graphs *named*;
+    *quads* returns the quads of a graph. A triple of two graphs is in the merge once
+    (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
+    """
+    merged = Store()
+    for graph in default:
+        merged.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
+    for graph in named:
+        merged.bulk_extend(quads(graph))
+    return QueryDataset(merged, [DefaultGraph()], [*named])
+
+
+def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
+    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has
+    a variable.
+
+    >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
+    (['http://x.org/g'], True)
+    """
+    tokens = tokenize(text)
+    after = [
+        second
+        for word, second in pairwise(tokens)
+        if word.kind == "word" and word.text.lower() == "graph"
+    ]
+    named = sorted({token.text for token in after if token.kind in ("iri", "name")})
+    clauses = _clauses(text)
+    resolved = (
+        _resolve(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    )
+    return [graph.value for _, graph in resolved or ()], any(
+        token.kind == "variable" for token in after
+    )
+
+
+def _from_clauses(request: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
+    """Return the graphs of FROM and FROM NAMED; None if there are none or the text cannot be parsed
+    (the engine reports the error).
+    """
+    clauses = _clauses(request.text)
+    if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
+        return None
+    prologue, default, named = clauses
+    names = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
+    graphs = _resolve(prologue, names, request.base)
+    if graphs is None:
+        return None
+    return [iri for kind, iri in graphs if kind == _DEFAULT], [
+        iri for kind, iri in graphs if kind == _NAMED
+    ]
+
+
+def _resolve(
+    prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None
+) -> list[tuple[NamedNode, NamedNode]] | None:
+    """Resolve names of a query by its prefixes and base; None if it cannot be parsed."""
+    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
+    try:
+        triples = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
+    except SyntaxError:
+        return None
+    assert isinstance(triples, QueryTriples)
+    return [(_node(triple.subject), _node(triple.object)) for triple in triples]
+
+
+def _node(term: object) -> NamedNode:
+    assert isinstance(term, NamedNode)
+    return term
+
+
+def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
+    """Return the prologue, and the names after FROM and after FROM NAMED outside of braces."""
+    tokens = tokenize(text)
+    start = next(
+        (token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS),
+        None,
+    )
+    if start is None:
+        return None
+    default: list[str] = []
+    named: list[str] = []
+    depth = 0
+    for word, second, third in zip(
+        tokens, [*tokens[1:], tokens[-1]], [*tokens[2:], *tokens[-2:]], strict=False
+    ):
+        depth += {"{": 1, "}": -1}.get(word.text, 0)
+        if depth == 0 and word.kind == "word" and word.text.lower() == "from":
+            is_named = second.kind == "word" and second.text.lower() == "named"
+            graph = third if is_named else second
+            if graph.kind not in ("iri", "name"):
+                return None
+            (named if is_named else default).append(graph.text)
+    return text[:start], default, named
 
 
 def parse_term(text: str) -> NamedNode | Literal:
@@ -203,12 +191,12 @@ def parse_term(text: str) -> NamedNode | Literal:
 
 
 def evaluate(store: Store, query_request: QueryRequest) -> Result:
-    """Return the result of *request* on *store*. Raises QueryFailure if the query is not valid."""
+    """Return the result of *request* on *store*. Raises QuerySyntaxError if the query is not valid."""
     return ask(QueryDataset(store, None, None), query_request)
 
 
 def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
-    """Return the result of *request* on a dataset. Raises QueryFailure if the query is not valid."""
+    """Return the result of *request* on a dataset. Raises QuerySyntaxError if the query is not valid."""
     try:
         return queried.store.query(
             in_written_order(query_request.text, query_request.base),
@@ -282,20 +270,17 @@ def _outermost_star(tokens: list[Token]) -> Token | None:
 
 def parse_engine_error(
     message: str, text: str, inserted: tuple[tuple[int, int, int], ...] = ()
-) -> QueryFailure:
+) -> QuerySyntaxError:
     """Return the syntax error that the engine reports in *text*; *inserted* are the insertions of a
     rewritten text.
     """
     match = _POSITION.match(message)
     hint = _misspelled_keyword(text)
     if match is None:
-        return QueryFailure("QuerySyntaxError", message + hint)
+        return QuerySyntaxError(message + hint)
     line, column = int(match[1]), int(match[2])
-    return QueryFailure(
-        "QuerySyntaxError",
-        _readable(match[3]) + hint,
-        line=line,
-        column=original_column(line, column, inserted),
+    return QuerySyntaxError(
+        _readable(match[3]) + hint, line, original_column(line, column, inserted)
     )
 
 
@@ -329,151 +314,3 @@ def _readable(expected: str) -> str:
         if tokens
         else "not SPARQL"
     )
-
-
-def answer(
-    result: Result, query_request: QueryRequest, connection: socket.socket, engine: str = STORE
-) -> None:
-    """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was
-    requested.
-    """
-    if not isinstance(result, QuerySolutions | QueryBoolean):
-        return answer_graph(result, query_request, connection, engine)
-    if query_request.table is None:
-        raise QueryFailure("NoFormat", "the result is a table, but no table format was requested")
-    has_rows = isinstance(result, QuerySolutions)  # a boolean has no rows
-    out = FrameWriter(
-        connection, query_request.table, query_request.rows if has_rows else None, engine
-    )
-    try:
-        result.serialize(out, TABLES[query_request.table].writer)  # type: ignore[arg-type]  # it needs only write
-        return out.end(rows=None if has_rows else 1)
-    except RowLimitReached:
-        rows = query_request.rows or 0
-        return out.end(rows=rows, truncation=Truncation(LimitKind.ROWS, rows))
-
-
-def answer_graph(
-    result: Iterable[Triple],
-    query_request: QueryRequest,
-    connection: socket.socket,
-    engine: str = STORE,
-) -> None:
-    """Send triples in the requested format. Raises QueryFailure if no graph format was requested."""
-    if query_request.graph is None:
-        raise QueryFailure("NoFormat", "the result is a graph, but no graph format was requested")
-    out, sent = FrameWriter(connection, query_request.graph, engine=engine), 0
-    truncation: Truncation | None = None
-
-    def limited_triples() -> Iterator[Triple]:
-        nonlocal sent, truncation
-        for triple in result:
-            if query_request.rows is not None and sent >= query_request.rows:
-                truncation = Truncation(LimitKind.ROWS, sent)
-                return
-            sent += 1
-            yield triple
-
-    serialize(limited_triples(), out, GRAPHS[query_request.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
-    out.end(rows=sent, truncation=truncation)
-
-
-PREFIXES = {
-    "dct": "http://purl.org/dc/terms/",
-    "dcat": "http://www.w3.org/ns/dcat#",
-    "foaf": "http://xmlns.com/foaf/0.1/",
-    "prov": "http://www.w3.org/ns/prov#",
-    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
-    "schema": "https://schema.org/",
-    "skos": "http://www.w3.org/2004/02/skos/core#",
-    "xsd": "http://www.w3.org/2001/XMLSchema#",
-}
-
-
-def serve(
-    connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot
-) -> None:
-    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the
-    socket.
-    """
-    frames = connection.makefile("rb")
-    snapshot: OpenSnapshot | None = None
-    while frame := read(frames):
-        kind, payload = frame
-        try:
-            if kind is Kind.OPEN:
-                if snapshot:
-                    snapshot.close()
-                snapshot = open_snapshot(payload.decode())
-                connection.sendall(pack(Kind.END))
-            elif snapshot:
-                _answer(snapshot, QueryRequest.unpack(payload), connection)
-        except QueryFailure as failure:
-            connection.sendall(pack(Kind.FAULT, json.dumps(failure.payload).encode()))
-        except MemoryError:
-            connection.sendall(
-                pack(
-                    Kind.FAULT,
-                    b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}',
-                )
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            connection.sendall(
-                pack(
-                    Kind.FAULT,
-                    json.dumps({"reason": error_name(error), "message": str(error)}).encode(),
-                )
-            )
-    if snapshot:
-        snapshot.close()
-
-
-def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
-    if query_request.check:
-        snapshot.check(query_request)
-        FrameWriter(connection, "").end()
-    elif query_request.explain:
-        out = FrameWriter(connection, "")
-        out.write(
-            json.dumps(snapshot.explain(query_request), ensure_ascii=False, indent=1).encode()
-        )
-        out.end()
-    else:
-        snapshot.answer(query_request, connection)
-
-
-def error_name(error: Exception) -> str:
-    """Return the name in ``publisher.errors`` of an error of the engine."""
-    return "QueryError" if str(error).startswith(_UNKNOWN_FUNCTION) else "StoreFailure"
-
-
-def run(
-    connection: socket.socket,
-    memory: int,
-    parent: int,
-    open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot,
-) -> None:
-    """Limit this process to *memory* bytes and no sockets, end it with the process *parent*, and
-    serve *connection*.
-    """
-    limit_worker(memory, parent)
-    serve(connection, open_snapshot)
-
-
-def limit_worker(memory: int, parent: int) -> None:
-    """Limit this process to *memory* bytes and no sockets, and end it with the process *parent*."""
-    refuse_sockets()
-    limit_memory(memory)
-    exit_with_parent(parent)
-
-
-def parse_arguments(arguments: list[str]) -> tuple[socket.socket, int, int]:
-    """Return the socket, the memory limit in bytes and the parent's process id of a worker that
-    was started as a command.
-    """
-    handle, memory, parent = (int(text) for text in arguments)
-    return socket.socket(fileno=handle), memory, parent
-
-
-if __name__ == "__main__":
-    run(*parse_arguments(sys.argv[1:4]))

@@ -1,109 +1,159 @@
-"""Control one query worker process from the server, and the deadline of its query."""
+"""Control one query worker process from the server, and the query that it answers."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import multiprocessing
 import os
+import pickle
 import signal
-import socket
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from journal.fork_server import lock, preload, start_method
 from languages.translations import TranslatableText
-from publisher import errors
 from publisher.errors import (
     LimitError,
     MemoryLimit,
     PublisherError,
-    QuerySyntaxError,
+    QueryError,
     RowLimit,
     StoreFailure,
     TimeLimit,
 )
 from publisher.store.thread_priority import raise_nice
-from publisher.store.workers.ipc_protocol import HEADER_SIZE, Kind, pack, read_header
-from publisher.store.workers.launchers import CommandLauncher, Launcher, WorkerProcess
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
+from publisher.store.workers.results import (
+    CHUNK_SIZE,
+    PIECE_SIZE,
+    End,
+    Head,
+    LimitKind,
+    Message,
+    Truncation,
+    closing_bytes,
+)
 
+BUFFER_MEMORY = 1 << 20  # bytes of a response; enough for a client that reads steadily
+READER = "publisher.store.workers.column_reader"
 _TICKS = os.sysconf("SC_CLK_TCK")
-READER = CommandLauncher("publisher.store.workers.reader")
 # exit codes of the engine when it runs out of memory
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
-_MEMORY = TranslatableText(
+MEMORY_TEXT = TranslatableText(
     "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, "
     "or download a dump"
 )
-_TIME = TranslatableText(
+TIME_TEXT = TranslatableText(
     "the query was stopped at its time limit; narrow it, run it as an export, or download a dump"
 )
 
 
 class Worker:
-    """A worker process and the socket to it; it runs one query at a time."""
+    """A worker process and the pipe to it; it runs one query at a time."""
 
-    def __init__(
-        self,
-        process: WorkerProcess,
-        stream: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        memory: int,
-    ) -> None:
-        self.process = process
-        self.memory = memory
+    def __init__(self, process: BaseProcess, connection: Connection, memory: int) -> None:
+        self.process, self.memory = process, memory
         self.snapshot = self._folder = ""
         self.late = self.slow = False
-        self._stream, self._writer = stream, writer
+        self._connection = connection
+        self._messages: deque[Message] = deque()
+        self._exited = asyncio.Event()
+        asyncio.get_running_loop().add_reader(process.sentinel, self._record_exit)
 
     @classmethod
-    async def start(cls, memory: int, launcher: Launcher = READER) -> Worker:
-        """Start a process with at most *memory* bytes by *launcher*.
+    async def start(
+        cls, memory: int, module: str = READER, environment: Mapping[str, str] | None = None
+    ) -> Worker:
+        """Start a process that runs *module* with at most *memory* bytes, and *environment* beside
+        the variables of this one. Raises StoreFailure.
 
-        The process is started last, so that a cancelled start leaves no process behind.
+        If the caller is cancelled, the process ends as soon as it reads from the closed pipe.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            stream, writer = await asyncio.open_connection(sock=ours)
-            try:
-                process = await launcher.launch(theirs, memory)
-            except BaseException:
-                writer.close()
-                raise
-        return cls(process, stream, writer, memory)
+        preload(module)
+        context = multiprocessing.get_context(start_method())
+        ours, theirs = context.Pipe()
+        arguments = (module, theirs, memory, dict(environment or {}))
+        process = context.Process(target=_run, args=arguments, daemon=True)  # type: ignore[attr-defined]
+        try:
+            await asyncio.to_thread(_start, process, theirs)
+            return cls(process, ours, memory)
+        except (OSError, EOFError) as error:  # of the process that forks them
+            ours.close()
+            raise StoreFailure(f"no query worker can be started: {error}") from error
+        except asyncio.CancelledError:
+            ours.close()
+            raise
+
+    @property
+    def has_exited(self) -> bool:
+        """Return whether the process has ended."""
+        return self._exited.is_set()
+
+    def _record_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.process.sentinel)
+        with lock:
+            self.process.join()
+        self._exited.set()
 
     async def open(self, snapshot: str) -> None:
         """Open *snapshot*, a folder, unless it is open already."""
         if snapshot != self.snapshot:
             self._folder = snapshot
-            await self._send(Kind.OPEN, snapshot.encode())
-            await self.frame()
+            await self.send(snapshot)
+            await self.receive()
             self.snapshot = snapshot
 
-    async def ask(self, request: QueryRequest) -> None:
-        """Send a query; read the answer by ``frame``."""
-        await self._send(Kind.ASK, request.pack())
+    async def send(self, message: QueryRequest | str) -> None:
+        """Send a query, or the folder of the snapshot to open; read the response by ``receive``."""
+        try:
+            self._connection.send(message)
+        except ConnectionError as error:
+            raise await self._exit_error() from error
 
-    async def frame(self) -> tuple[Kind, bytes]:
-        """Return the next frame of the response. Raises the error that the worker reports or that
+    async def receive(self) -> Message:
+        """Return the next message of the response. Raises the error that the worker reports or that
         its exit code means.
         """
         try:
-            kind, length = read_header(await self._stream.readexactly(HEADER_SIZE))
-            payload = await self._stream.readexactly(length) if length else b""
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            while not self._messages:
+                self._messages.extend(await self._read_messages())
+        except (EOFError, ConnectionError) as error:
             raise await self._exit_error() from error
-        if kind is Kind.FAULT:
-            raise parse_fault(payload)
-        return kind, payload
+        message = self._messages.popleft()
+        if isinstance(message, MemoryLimit):
+            raise MemoryLimit(MEMORY_TEXT)
+        if isinstance(message, PublisherError):
+            raise message
+        return message
+
+    async def _read_messages(self) -> list[Message]:
+        loop, data, is_last = asyncio.get_running_loop(), bytearray(), False
+        readable = asyncio.Event()
+        loop.add_reader(self._connection.fileno(), readable.set)
+        try:
+            while not is_last:
+                await readable.wait()
+                piece = self._connection.recv_bytes()
+                readable.clear()
+                data += piece
+                is_last = len(piece) < PIECE_SIZE
+        finally:
+            loop.remove_reader(self._connection.fileno())
+        messages: list[Message] = pickle.loads(data)
+        return messages
 
     def kill(self) -> None:
         """Kill the process."""
-        if self.process.returncode is None:
+        if not self.has_exited:
             self.process.kill()
 
     def expire(self) -> None:
@@ -125,97 +175,109 @@ class Worker:
         query.
         """
         self.slow = True
-        raise_nice(self.process.pid, nice)
+        if self.process.pid:
+            raise_nice(self.process.pid, nice)
 
     async def stop(self) -> None:
-        """Kill the process and wait until it has exited, even if the caller is cancelled."""
+        """Kill the process and wait until it has exited."""
         self.kill()
-        ending = asyncio.ensure_future(self._close())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await ending
-            raise
-
-    async def _close(self) -> None:
-        self._writer.close()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()
-        await self.process.wait()
-
-    async def _send(self, kind: Kind, payload: bytes) -> None:
-        try:
-            self._writer.write(pack(kind, payload))
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise await self._exit_error() from error
+        await self._exited.wait()
+        self._connection.close()
 
     async def _exit_error(self) -> PublisherError:
-        code = await self.process.wait()
+        await self._exited.wait()
         if self.late:
-            return TimeLimit(_TIME)
+            return TimeLimit(TIME_TEXT)
+        code = self.process.exitcode
         if code in _OUT_OF_MEMORY and Path(self._folder).exists():
-            return MemoryLimit(_MEMORY)  # else the engine aborted because its files were removed
+            return MemoryLimit(
+                MEMORY_TEXT
+            )  # else the engine aborted because its files were removed
         return StoreFailure(f"a query worker exited with code {code}")
 
 
-def parse_fault(payload: bytes) -> PublisherError:
-    """Return the error that a fault frame describes."""
-    error = json.loads(payload)
-    if error["reason"] == "QuerySyntaxError":
-        return QuerySyntaxError(error["message"], error.get("line"), error.get("column"))
-    if error["reason"] == "MemoryLimit":
-        return MemoryLimit(_MEMORY)
-    kind: type[PublisherError] = getattr(errors, error["reason"])
-    return kind(error["message"])
+def _start(process: BaseProcess, connection: Connection) -> None:
+    resource_tracker.ensure_running()  # it would change the signal mask
+    # Ctrl-C ends the server, which ends its children.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with connection, lock:
+        process.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(module: str, connection: Connection, memory: int, environment: dict[str, str]) -> None:
+    """Run *module* in a worker process."""
+    os.environ.update(environment)
+    import_module(module).run(connection, memory)
 
 
 class Answer:
-    """A streamed query response: the *suffix* of its format, the *engine* that evaluates, and its
-    bytes. It must be closed.
+    """A running query and its streamed response: the *suffix* of its format, the *engine* that
+    evaluates, and its bytes. It must be closed.
 
-    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if
-    it ended early.
+    *limit* is its time limit in seconds. *on_close* receives the answer and whether it was read to
+    its end. After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is
+    set if it ended early.
     """
 
-    def __init__(self, head: bytes, worker: Worker, deadline: QueryDeadline) -> None:
-        self.suffix, _, self.engine = head.decode().partition(" ")
-        self.snapshot = worker.snapshot  # folder of the snapshot that is queried
+    def __init__(
+        self,
+        worker: Worker,
+        limit: float,
+        client: str = "",
+        on_close: Callable[[Answer, bool], None] = lambda _answer, _completed: None,
+    ) -> None:
+        self.worker, self.limit = worker, limit
+        self.client = client  # key of the client that sent the query, "" for internal queries
+        self.suffix = self.engine = self.snapshot = ""
         self.rows: int | None = None
         self.truncation: Truncation | None = None
         self.marked = False  # whether the bytes contain a mark of the truncation
-        self._worker, self._deadline = worker, deadline
-        self._sent = self._closed = False
+        self.in_slot = True  # until its slot is given to another query
+        self._on_close, self._sent = on_close, False
+        loop = asyncio.get_running_loop()
+        self._now, self._started, self._seconds = loop.time, loop.time(), -1.0
+        self.timers = {"end": loop.call_later(limit, worker.expire)}
+
+    async def begin(self, snapshot: str, request: QueryRequest) -> None:
+        """Ask the worker; return when the response begins. Raises PublisherError, and is closed
+        then.
+        """
+        try:
+            await self.worker.open(snapshot)
+            await self.worker.send(request)
+            head = await self.worker.receive()
+            assert isinstance(head, Head)
+        except BaseException as error:
+            self.close(completed=isinstance(error, QueryError | RowLimit))
+            if isinstance(error, PublisherError):
+                error.seconds = self.seconds
+            raise
+        self.suffix, self.engine = head
+        self.snapshot = snapshot
 
     @property
     def seconds(self) -> float:
         """Return the evaluation time in seconds, so far or in total once it is closed."""
-        return self._deadline.seconds
-
-    @property
-    def client(self) -> str:
-        """Return the key of the client that sent the query, "" for internal queries."""
-        return self._deadline.client
+        return self._now() - self._started if self._seconds < 0 else self._seconds
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes in chunks of about 64 KiB. Raises LimitError if the response ends early
         at a limit.
         """
-        while not self._closed:
-            kind, payload = await self._worker.frame()
-            if kind is Kind.END:
-                self.rows = int(payload) if payload else None
+        while self._seconds < 0:
+            message = await self.worker.receive()
+            if isinstance(message, End):
+                self.rows, self.truncation = message
                 self.close(completed=True)
                 if self.truncation:
                     rows = f"{self.truncation.value:.0f}"
                     raise RowLimit(
                         f"the result has more than {rows} rows; add LIMIT, run it as an export, or download a dump"
                     )
-            elif kind is Kind.TRUNCATED:
-                self.truncation = Truncation.unpack(payload)
-            else:
+            elif isinstance(message, bytes):
                 self._sent = True
-                yield payload
+                yield message
 
     async def marked_chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes in chunks. A truncated response ends with a mark if its format allows
@@ -227,56 +289,90 @@ class Answer:
             async for chunk in self.chunks():
                 yield chunk
         except LimitError as error:
-            self.truncation = self.truncation or (
-                self._truncation_of(error) if self._sent else None
-            )
             if self.truncation is None:
-                raise
-            mark = closing_bytes(self.suffix, self.truncation)
-            self.marked = mark is not None
-            if mark:
+                if not self._sent:
+                    raise
+                self.truncation = (
+                    Truncation(LimitKind.SECONDS, self.limit)
+                    if isinstance(error, TimeLimit)
+                    else Truncation(LimitKind.MEMORY, self.worker.memory)
+                )
+            if mark := closing_bytes(self.suffix, self.truncation):
+                self.marked = True
                 yield mark
 
-    def _truncation_of(self, error: LimitError) -> Truncation:
-        if isinstance(error, TimeLimit):
-            return Truncation(LimitKind.SECONDS, self._deadline.limit)
-        return Truncation(LimitKind.MEMORY, self._worker.memory)
-
     def close(self, *, completed: bool = False) -> None:
-        """Release the worker; kill it if the response was not read to its end."""
-        if not self._closed:
-            self._closed = True
-            self._deadline.close(completed)
+        """Cancel the timers and release the worker; it is killed if the response was not read to
+        its end.
+        """
+        if self._seconds < 0:
+            self._seconds = self.seconds
+            for timer in self.timers.values():
+                timer.cancel()
+            self._on_close(self, completed)
 
 
-@dataclass(slots=True, eq=False)
-class QueryDeadline:
-    """The time limit of a running query, in seconds, by the clock *now*.
+@dataclass(slots=True)
+class DiskQuota:
+    """The space for the buffers of all responses, in bytes."""
 
-    *on_close* receives whether the response was read to its end. *outside_slot* is set if its slot
-    was given to another query.
+    limit: int = 2 << 30
+    used: int = 0
+
+
+class ResponseBuffer:
+    """A queue of bytes between a query and its client, so that a slow client does not occupy a
+    worker. It has one producer and one consumer, and must be closed.
+
+    Up to BUFFER_MEMORY bytes are in memory, more in a temporary file. When the quota of all
+    responses is used, the query waits.
     """
 
-    client: str
-    limit: float
-    now: Callable[[], float]
-    on_close: Callable[[QueryDeadline, bool], None]
-    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-    outside_slot: bool = False
-    started_at: float = 0.0
-    ended_at: float | None = None
+    def __init__(self, quota: DiskQuota) -> None:
+        self._quota = quota
+        self._file = tempfile.SpooledTemporaryFile(BUFFER_MEMORY)  # noqa: SIM115 - closed by close()
+        self._read = self._size = 0
+        self._ended = False
+        self._changed = asyncio.Event()
 
-    def __post_init__(self) -> None:
-        self.started_at = self.now()
+    async def put(self, chunk: bytes) -> None:
+        """Add *chunk*; wait while there is no space for it."""
+        while self._read < self._size and self._quota.used + len(chunk) > self._quota.limit:
+            self._changed.clear()
+            await self._changed.wait()
+        self._file.seek(self._size)
+        self._file.write(chunk)
+        self._size += len(chunk)
+        self._quota.used += len(chunk)
+        self._changed.set()
 
-    @property
-    def seconds(self) -> float:
-        """Return the seconds since the start, up to the end if it has ended."""
-        return (self.now() if self.ended_at is None else self.ended_at) - self.started_at
+    def end(self) -> None:
+        """Mark the end of the response."""
+        self._ended = True
+        self._changed.set()
 
-    def close(self, completed: bool) -> None:
-        """End the query and cancel its timers."""
-        self.ended_at = self.now()
-        for timer in self.timers.values():
-            timer.cancel()
-        self.on_close(self, completed)
+    async def get(self) -> bytes | None:
+        """Return the next bytes, None at the end."""
+        while self._read == self._size:
+            if self._ended:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        self._file.seek(self._read)
+        chunk = self._file.read(CHUNK_SIZE)
+        self._read += len(chunk)
+        if self._read == self._size:  # the client has caught up
+            self._empty()
+        self._changed.set()
+        return chunk
+
+    def _empty(self) -> None:
+        self._quota.used -= self._size
+        self._read = self._size = 0
+        self._file.seek(0)
+        self._file.truncate()
+
+    def close(self) -> None:
+        """Delete what was not read."""
+        self._empty()
+        self._file.close()

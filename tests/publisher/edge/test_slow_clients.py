@@ -12,7 +12,7 @@ from waiting import wait_until_async
 
 from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
-from publisher.store.workers.response_buffer import MEMORY, DiskQuota, ResponseBuffer
+from publisher.store.workers.worker import BUFFER_MEMORY, DiskQuota, ResponseBuffer
 
 from .conftest import Serve
 
@@ -54,7 +54,7 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> N
         return (
             line.free == 1
             and not line.waiting
-            and served.service.disk_quota.used > len(slow) * MEMORY
+            and served.service.disk_quota.used > len(slow) * BUFFER_MEMORY
         )
 
     await wait_until_async(
@@ -151,34 +151,31 @@ async def test_too_much_is_refused_before_it_is_read(serve: Serve) -> None:
 async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
     room = DiskQuota()
     spool = ResponseBuffer(room)
-    chunks = [bytes([number]) * (MEMORY // 4) for number in range(20)]
+    chunks = [bytes([number]) * (BUFFER_MEMORY // 4) for number in range(20)]
 
     for chunk in chunks[:10]:
         await spool.put(chunk)
-    first = [await spool.get() for _ in range(8)]
+    parts = [await spool.get() for _ in range(8)]
     for chunk in chunks[10:]:
         await spool.put(chunk)
     spool.end()
-    rest = []
     while (last := await spool.get()) is not None:
-        rest.append(last)
+        parts.append(last)
 
-    assert [*first, *rest] == chunks
+    assert b"".join(part or b"" for part in parts) == b"".join(chunks)
     assert room.used == 0
     spool.close()
 
 
 async def test_a_full_room_makes_the_reader_wait_until_the_client_has_taken() -> None:
-    spool = ResponseBuffer(DiskQuota(limit=MEMORY))
-    await spool.put(b"a" * MEMORY)
-    await spool.put(b"b" * MEMORY)
+    spool = ResponseBuffer(DiskQuota(limit=100))
+    await spool.put(b"a" * 100)
 
-    third = asyncio.create_task(spool.put(b"c" * MEMORY))
+    second = asyncio.create_task(spool.put(b"b" * 100))
     await asyncio.sleep(0)
-    waited = not third.done()
-    await spool.get()
-    await spool.get()
-    await third
+    waited = not second.done()
+    first = await spool.get()
+    await second
 
-    assert (waited, await spool.get()) == (True, b"c" * MEMORY)
+    assert (waited, first, await spool.get()) == (True, b"a" * 100, b"b" * 100)
     spool.close()

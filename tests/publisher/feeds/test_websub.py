@@ -19,8 +19,8 @@ from publisher.app import SiteOptions, create_app
 from publisher.feeds.websub import FILE_NAME, WebSubNotifier
 from publisher.history.record_states import wait_until_current
 from publisher.http.outbound_client import PrivateAddressError, create_client
+from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Limits
 
 HUB = "https://hub.example/publish"
 
