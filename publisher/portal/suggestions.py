@@ -10,7 +10,7 @@ from publisher.http.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
 from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.search.analyzer import tokens
+from publisher.projections.search.index import tokens
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.snippet import best_text, build_marker

@@ -15,7 +15,7 @@ from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import DifferentCounts, FacetIndex
 from publisher.projections.facets.thing_count import NONE
-from publisher.projections.search.analyzer import fold, tokens
+from publisher.projections.search.index import fold, tokens
 from publisher.projections.search.query_parser import SearchRequest, parse_clauses
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.snippet import best_text, build_marker

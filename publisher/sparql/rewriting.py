@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from publisher.errors import NotReady
-from publisher.projections.search.analyzer import primary_language
+from publisher.projections.search.index import primary_language
 from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.rdf.sparql_tokens import (

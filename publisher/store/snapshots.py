@@ -20,7 +20,6 @@ from journal.file_lock import is_locked
 from publisher.errors import DamagedFiles
 from publisher.projections import position as position_file
 from publisher.projections.position import read_position
-from publisher.projections.search import updater as search
 from publisher.projections.search.index import is_current
 from publisher.store.checksums import write_checksums
 
@@ -146,8 +145,8 @@ def _create(
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    text = search.link_published(indexes.text, part / "text") if indexes else -1
-    columns = _link_published(indexes.columns, part / "columns") if indexes else -1
+    text = link_published(indexes.text, part / "text") if indexes else -1
+    columns = link_published(indexes.columns, part / "columns") if indexes else -1
     snapshot = replace(state, number=number, path=str(path), text=text, columns=columns)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
@@ -158,7 +157,7 @@ def _create(
     return snapshot
 
 
-def _link_published(published: Path, folder: Path) -> int:
+def link_published(published: Path, folder: Path) -> int:
     """Link what is published in *published* into *folder*; return its position in the journal, -1
     if nothing is.
     """

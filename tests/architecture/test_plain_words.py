@@ -60,7 +60,6 @@ WHOLE_NAMES = PRONOUNS | {
 # fields of JSON documents
 STORED = {
     "kept": "publisher/portal/routes/releases.py",
-    "made": "publisher/projections/search/updater.py",
 }
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"

@@ -13,9 +13,10 @@ import pytest
 from column_store import write_columns
 from event_loops import session_loop
 from rows import each
+from search_index import search_index
 
 from languages.request_locale import LANGUAGES
-from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.spelling import suggest_spelling
@@ -182,15 +183,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
         "KE%2F17": SearchEntry("", "event", "a", 1, (("Seven", "fr"),), (), (KENYA,)),
         "KE%2F18": SearchEntry("", "event", "a", 1, (("Eight", "es"),), (), (KENYA,)),
     }
-    writer = IndexWriter(tmp_path / "index")
-    for name, item in texts.items():
-        writer.add(
-            SearchEntry(
-                f"https://x.org/id/event/a/{name}",
-                *(getattr(item, field) for field in SearchEntry.__slots__[1:]),
-            )
-        )
-    writer.commit()
+    (tmp_path / "index").mkdir()
     rows = (
         f"A {quad}\n".encode()
         for graph, lines in statements(IRIS.base)
@@ -198,9 +191,11 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     )
     with open_statements(write_columns(rows, tmp_path)) as vocabulary:
         write_topics(tmp_path / "index", read_topics(vocabulary, IRIS.base))
-    writer.snapshot(tmp_path / "shown")
-    writer.close()
-    return Searcher(tmp_path / "shown")
+    entries = (
+        item._replace(thing=f"https://x.org/id/event/a/{name}") for name, item in texts.items()
+    )
+    index: Searcher = search_index(tmp_path, entries)
+    return index
 
 
 def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> None:

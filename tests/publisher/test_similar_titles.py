@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from rows import each
+from search_index import search_index
 
 from publisher.portal.similar_titles import similar_titles
-from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 
 TITLES = [
@@ -21,23 +20,19 @@ TITLES = [
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
-    folder: Path = tmp_path_factory.mktemp("titles")
-    writer = IndexWriter(folder / "index")
-    for number, title in enumerate(TITLES):
-        writer.add(
-            SearchEntry(
-                f"https://x.org/id/initiative/a/{number}",
-                "initiative",
-                "a",
-                number,
-                ((title, "en"),),
-                (),
-            )
+    entries = (
+        SearchEntry(
+            f"https://x.org/id/initiative/a/{number}",
+            "initiative",
+            "a",
+            number,
+            ((title, "en"),),
+            (),
         )
-    writer.commit()
-    writer.snapshot(folder / "shown")
-    writer.close()
-    return Searcher(folder / "shown")
+        for number, title in enumerate(TITLES)
+    )
+    index: Searcher = search_index(tmp_path_factory.mktemp("titles"), entries)
+    return index
 
 
 @each(

@@ -382,7 +382,7 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
     (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
     mark = json.loads((copied / "store" / "text" / "position.json").read_text())
     (copied / "store" / "text" / "position.json").write_text(
-        json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"})
+        json.dumps(mark | {"version": "1 tantivy-0.25.0 stemmer-3.0.0"})
     )
 
     meanwhile = open_searcher(old.path)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import each
+from search_index import search_index
 
 from publisher.projections.search import query_parser
-from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.index import SearchEntry, link_index
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.snippet import build_marker
@@ -32,24 +33,20 @@ TITLES = {
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of one title a language."""
-    folder = tmp_path_factory.mktemp("texts")
-    writer = IndexWriter(folder / "index")
-    for number, (language, title) in enumerate(TITLES.items()):
-        source = "a" if number % 2 else "b"
-        writer.add(
-            SearchEntry(
-                f"https://x.org/id/event/{source}/{language}",
-                "event",
-                source,
-                number,
-                ((title, language),),
-                (),
-            )
+    entries = (
+        SearchEntry(
+            f"https://x.org/id/event/{source}/{language}",
+            "event",
+            source,
+            number,
+            ((title, language),),
+            (),
         )
-    writer.commit()
-    writer.snapshot(folder / "shown")
-    writer.close()
-    return Searcher(folder / "shown")
+        for number, (language, title) in enumerate(TITLES.items())
+        for source in ("a" if number % 2 else "b")
+    )
+    index: Searcher = search_index(tmp_path_factory.mktemp("texts"), entries)
+    return index
 
 
 def results_of(search: Searcher, words: str, **more: str) -> set[str]:
@@ -152,23 +149,18 @@ def test_a_passage_shows_where_something_was_found() -> None:
 
 
 def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path) -> None:
-    writer = IndexWriter(tmp_path / "index")
-    writer.add(SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
-    writer.commit()
-    writer.snapshot(tmp_path / "first")
+    one = SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ())
+    search_index(tmp_path, [one])
+    link_index(tmp_path / "index", tmp_path / "first")
     before = Searcher(tmp_path / "first")
 
     for number in range(2, 16):
-        writer.put(
-            SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ())
-        )
-        writer.commit()
-    writer.snapshot(tmp_path / "second")
+        search_index(tmp_path, [one._replace(thing=f"https://x.org/id/event/a/{number}")])
+    link_index(tmp_path / "index", tmp_path / "second")
 
     assert before.find(SearchRequest("one"), 1).total == 1
     assert Searcher(tmp_path / "first").find(SearchRequest("one"), 1).total == 1
     assert Searcher(tmp_path / "second").find(SearchRequest("one"), 1).total == 15
-    writer.close()
 
 
 @pytest.mark.parametrize(

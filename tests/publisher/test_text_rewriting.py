@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rows import each
+from search_index import search_index
 
 from publisher.errors import QuerySyntaxError
-from publisher.projections.search.index import IndexWriter, SearchEntry
+from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 from publisher.rdf.sparql_tokens import original_column
 from publisher.sparql.rewriting import MAX_RESULTS, rewrite_searches
@@ -35,20 +36,20 @@ DATA = "".join(
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of three things."""
-    folder = tmp_path_factory.mktemp("rewriting")
-    writer = IndexWriter(folder / "index")
-    for key, title in THINGS.items():
-        text = "Une école de village" if key == "school" else "A village"
-        tag = "fr" if key == "school" else "en"
-        writer.add(
-            SearchEntry(
-                f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)
-            )
+    texts = {"school": ("Une école de village", "fr")}
+    entries = (
+        SearchEntry(
+            f"https://x.org/id/event/a/{key}",
+            "event",
+            "a",
+            1,
+            ((title, "en"),),
+            (texts.get(key, ("A village", "en")),),
         )
-    writer.commit()
-    writer.snapshot(folder / "shown")
-    writer.close()
-    return Searcher(folder / "shown")
+        for key, title in THINGS.items()
+    )
+    index: Searcher = search_index(tmp_path_factory.mktemp("rewriting"), entries)
+    return index
 
 
 @pytest.fixture(scope="module")
@@ -189,15 +190,9 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search: Search
 
 
 def test_what_is_cut_is_reported(tmp_path: Path) -> None:
-    writer = IndexWriter(tmp_path / "index")
-    for number in range(MAX_RESULTS + 2):
-        writer.add(
-            SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ())
-        )
-    writer.commit()
-    writer.snapshot(tmp_path / "shown")
-    writer.close()
-    many = Searcher(tmp_path / "shown")
+    one = SearchEntry("", "event", "a", 1, (("One", "en"),), ())
+    things = (f"https://x.org/id/event/a/{number}" for number in range(MAX_RESULTS + 2))
+    many = search_index(tmp_path, (one._replace(thing=thing) for thing in things))
 
     all_, few = (
         rewrite_searches(QueryRequest(f"{SPACE} SELECT * {{ ?s text:query {words} }}"), many)

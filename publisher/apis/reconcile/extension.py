@@ -24,7 +24,7 @@ from publisher.http.pages.dataset_response import require_facet_index
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.search.document_source import parse_thing_iri
+from publisher.projections.search.index import parse_thing_iri
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService

@@ -1,7 +1,12 @@
-"""The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py); one document for each
-thing.
+"""The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py): texts of any language
+are split into terms, and each thing is one document.
 
-Its files never change after they are written, so a snapshot is a folder of hard links to them.
+Words are indexed without case, accents and vowel points, and also by their stems if there is a
+stemmer for the language. Runs of scripts without spaces, and of Hangul, are indexed as overlapping
+pairs of characters, so that any part of a run matches as a phrase.
+
+The files of an index never change after they are written, so a snapshot is a folder of hard links
+to them.
 """
 
 from __future__ import annotations
@@ -9,34 +14,174 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
+import Stemmer
 import tantivy
 
-from publisher.projections.search.analyzer import primary_language, tokenize
+from publisher.rdf.ntriples_terms import Value
 from vocab.iris import KINDS
 
-FORMAT = 4  # increase it with every change of what is written, so that the index is rebuilt
-_HEAP = 30_000_000  # maximum bytes of unwritten documents
+# The number increases with every change of what is written: an index of another version cannot be
+# searched, and is rebuilt.
+BUILD_VERSION = f"5 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
-BUILD_VERSION = (
-    # an index of another version cannot be searched
-    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
-)
 _VERSION_FILE = "made"
+_HEAP = 30_000_000  # maximum bytes of unwritten documents
 _MAX_ATTEMPTS = 20  # to link the files, since a merge may remove some meanwhile
+
+MAX_WORD_LENGTH = 64  # characters; the rest of a longer word is dropped
+_CACHED = 1 << 16  # words and stems: some 10 MB
+
+# Snowball's stemmers (https://snowballstem.org/algorithms/) by language tag.
+STEMMERS = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "eu": "basque",
+    "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
+    "it": "italian", "lt": "lithuanian", "nb": "norwegian", "ne": "nepali", "nl": "dutch", "nn": "norwegian", "no": "norwegian",
+    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+}  # fmt: skip
+
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
+    "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles are attached to the words
+)
+# 0640 is the tatweel
+_POINTS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
+)
+_ALEF = str.maketrans("أإآٱى", "ااااي")  # letters with two spellings
+# prefixes of Arabic words, as in the Light10 stemmer
+_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")
+_ELISION = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
+
+
+_HEBREW = "\u0590"  # first script whose composed words contain combining marks
+_PLAIN = re.compile(r"\w+")  # eight times as fast as _word()
+_PART = re.compile(rf"(?P<run>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Return the pattern of words in any script, with the marks within words, such as the vowel
+    signs of Hindi, which Python's \\w does not match.
+    """
+    marks = [chr(n) for n in range(0x300, 0x20000) if unicodedata.category(chr(n)) in ("Mn", "Mc")]
+    return re.compile(rf"[\w{re.escape(''.join(marks))}\u200c\u200d]+")
+
+
+def _pieces(text: str) -> list[str]:
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    if "'" in plain or "’" in plain:
+        plain = _ELISION.sub(" ", plain)
+    return (_PLAIN if plain.isascii() or max(plain) < _HEBREW else _word()).findall(plain)
+
+
+def find_words(text: str) -> Iterator[re.Match[str]]:
+    """Yield the words of *text*, as written."""
+    return (_PLAIN if text.isascii() or not text or max(text) < _HEBREW else _word()).finditer(text)
+
+
+def _parts(piece: str) -> Iterator[tuple[str, bool]]:
+    for match in _PART.finditer(piece):
+        word = match.group().strip("_\u200c\u200d")
+        if word:
+            yield word[:MAX_WORD_LENGTH] if match["run"] is None else word, match["run"] is not None
+
+
+def tokens(text: str) -> list[tuple[str, bool]]:
+    """Split *text* into words, and runs of a script without spaces (True); in lower case, composed.
+
+    >>> tokens("L’eau: 水資源 C7-eHealth")
+    [('eau', False), ('水資源', True), ('c7', False), ('ehealth', False)]
+    """
+    return [part for piece in _pieces(text) for part in _parts(piece)]
+
+
+@lru_cache(_CACHED)
+def fold(word: str) -> str:
+    """Return a word without accents and vowel points.
+
+    >>> fold("santé"), fold("größe"), fold("صِحَّة"), fold("हिन्दी")
+    ('sante', 'große', 'صحة', 'हिन्दी')
+    """
+    if word.isascii():
+        return word
+    return unicodedata.normalize(
+        "NFC", _POINTS.sub("", unicodedata.normalize("NFD", word))
+    ).translate(_ALEF)
+
+
+def character_pairs(run: str) -> list[str]:
+    """Return the overlapping pairs of characters of a run, and its last character alone.
+
+    >>> character_pairs("水資源")
+    ['水資', '資源', '源']
+    """
+    return [run[index : index + 2] for index in range(len(run))]
+
+
+@cache
+def _stemmer(name: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(name, 0)
+
+
+@lru_cache(_CACHED)
+def stem(word: str, language: str) -> str:
+    """Return the index term of a word's stem, which begins with the language. STEMMERS must contain
+    the language.
+
+    >>> stem("cliniques", "fr"), stem("clinics", "en")
+    ('fr:cliniqu', 'en:clinic')
+    """
+    bare = _ARTICLE.sub("", fold(word)) if language == "ar" else word
+    return f"{language}:{fold(_stemmer(STEMMERS[language]).stemWord(bare))}"
+
+
+def primary_language(tag: str | None) -> str:
+    """Return the language of a tag without script and region; a text without a tag counts as
+    English.
+
+    >>> primary_language("zh-hans"), primary_language(None)
+    ('zh', 'en')
+    """
+    return (tag or "en").partition("-")[0].lower()
+
+
+def tokenize(text: str, language: str) -> tuple[str, str]:
+    """Return the index terms of a text: its words in order, and their stems, each joined by spaces.
+
+    >>> tokenize("Cliniques isolées", "fr")
+    ('cliniques isolees', 'fr:cliniqu fr:isol')
+    """
+    analyzed = [_analyze(piece, language) for piece in _pieces(text)]
+    return " ".join([words for words, _ in analyzed]), " ".join(
+        [stems for _, stems in analyzed if stems]
+    )
+
+
+@lru_cache(_CACHED)
+def _analyze(piece: str, language: str) -> tuple[str, str]:
+    words, stems = list[str](), list[str]()
+    for word, run in _parts(piece):
+        words += character_pairs(fold(word)) if run else [fold(word)]
+        if not run and language in STEMMERS:
+            stems.append(stem(word, language))
+    return " ".join(words), " ".join(stems)
+
 
 Texts = tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEntry:
+class SearchEntry(NamedTuple):
     """The indexed data of a thing: texts with their language tags; *modified* is in seconds since
     1970, 0 if unknown.
 
@@ -72,20 +217,39 @@ class SearchEntry:
         }
 
 
+def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
+    """Return kind, source and key of a thing's IRI, None if it is not the IRI of a thing.
+
+    >>> parse_thing_iri("https://x.org/id/event/demo/e1", "https://x.org/")
+    ('event', 'demo', 'e1')
+    """
+    parts = thing.removeprefix(f"{base}id/").split("/") if thing.startswith(f"{base}id/") else []
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[0] in KINDS else None
+
+
+def ordered_texts(values: Iterable[Value]) -> Texts:
+    """Return the literals of *values* with their languages, in the order of these."""
+    texts = ((value.text, value.language) for value in values if not value.iri)
+    return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
+
+
+def as_tuples(value: object) -> Any:
+    """Return a value of JSON with tuples in place of its lists."""
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
+
+
 @cache
 def schema() -> tantivy.Schema:
     """Return the schema: words are indexed with positions, stems without."""
     builder = tantivy.SchemaBuilder()
-    for name in ("thing", "kind", "source", "language"):
+    for name in ("thing", "kind", "source", "language", "link", "identifier"):
         builder.add_text_field(
             name,
             tokenizer_name="raw",
             index_option="basic",
-            fast=name != "thing",
+            fast=name in ("kind", "source", "language"),
             stored=name == "thing",
         )
-    for name in ("link", "identifier"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in ("title", "text", "party"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
         builder.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
@@ -96,113 +260,52 @@ def schema() -> tantivy.Schema:
 
 def document(entry: SearchEntry) -> tantivy.Document:
     """Return *entry* as a document of the index."""
-    result = tantivy.Document()
-    result.add_text("thing", entry.thing)
-    result.add_text("kind", entry.kind)
-    result.add_text("source", entry.source)
-    result.add_integer("modified", entry.modified)
-    for language in entry.languages:
-        result.add_text("language", language)
-    for link in entry.links:
-        result.add_text("link", link)
-    for identifier in entry.identifiers:
-        result.add_text("identifier", identifier)
-    for field, texts in (
-        ("title", entry.titles),
-        ("text", entry.texts),
-        ("party", (*entry.parties, *entry.places)),
-    ):
-        for text, tag in texts:
-            words, stems = tokenize(text, primary_language(tag))
-            result.add_text(field, words)
-            if stems:
-                result.add_text(f"{field}_stems", stems)
-    stored = [
-        entry.kind,
-        entry.source,
-        entry.modified,
-        entry.titles,
-        entry.texts,
-        entry.links,
-        entry.parties,
-        entry.places,
-    ]
-    result.add_bytes("entry", orjson.dumps(stored))
-    return result
-
-
-def open_index(path: Path) -> tantivy.Index:
-    """Open the index in the folder *path*, which is created if missing."""
-    path.mkdir(parents=True, exist_ok=True)
-    return tantivy.Index(schema(), str(path))
-
-
-class IndexWriter:
-    """The index in *path*, open for writing, by one process at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = open_index(path).writer(_HEAP, 1)
-
-    def put(self, entry: SearchEntry) -> None:
-        """Replace the document of a thing."""
-        self.drop(entry.thing)
-        self.add(entry)
-
-    def add(self, entry: SearchEntry) -> None:
-        """Add the document of a thing that has none."""
-        self._writer.add_document(document(entry))
-
-    def drop(self, thing: str) -> None:
-        """Delete the document of a thing."""
-        self._writer.delete_documents_by_term("thing", thing)
-
-    def clear(self) -> None:
-        """Delete all documents."""
-        self._writer.delete_all_documents()
-
-    def commit(self) -> None:
-        """Commit the changes to disk."""
-        self._writer.commit()
-
-    def close(self) -> None:
-        """Close the index; what was not committed is lost."""
-        self._writer.rollback()
-        del self._writer
-
-    def abandon(self) -> None:
-        """Close a damaged index without a rollback."""
-        del self._writer
-
-    def snapshot(self, folder: Path) -> None:
-        """Link the files of the last commit into *folder*."""
-        for _ in range(_MAX_ATTEMPTS):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            if link_files(self._path, folder):
-                return
-        raise OSError(f"{self._path}: no snapshot could be made in {_MAX_ATTEMPTS} attempts")
-
-
-def link_files(index: Path, folder: Path) -> bool:
-    """Link the files of *index* into *folder*, which is empty; return False if a merge removed
-    files meanwhile.
-    """
-    with suppress(FileNotFoundError):  # a store without a vocabulary has none
-        os.link(index / TOPICS, folder / TOPICS)
-    meta = (index / "meta.json").read_bytes()
-    segments = {
-        segment["segment_id"].replace("-", "") for segment in orjson.loads(meta)["segments"]
+    fields = {
+        "thing": entry.thing,
+        "kind": entry.kind,
+        "source": entry.source,
+        "modified": entry.modified,
+        "language": entry.languages,
+        "link": list(entry.links),
+        "identifier": list(entry.identifiers),
+        "entry": orjson.dumps(entry[1:]),
     }
-    try:
-        for path in index.iterdir():
-            if re.split(r"[._]", path.name)[0] in segments:
-                os.link(path, folder / path.name)
-    except FileNotFoundError:
-        return False
-    (folder / "meta.json").write_bytes(meta)
-    (folder / _VERSION_FILE).write_text(BUILD_VERSION)
-    return True
+    names = (*entry.parties, *entry.places)
+    for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", names)):
+        terms = [tokenize(text, primary_language(tag)) for text, tag in texts]
+        fields[field] = [words for words, _ in terms]
+        fields[f"{field}_stems"] = [stems for _, stems in terms if stems]
+    return tantivy.Document.from_dict(fields, schema())
+
+
+def stored_entry(found: tantivy.Document) -> SearchEntry:
+    """Return the entry of a document of the index."""
+    return SearchEntry(found["thing"][0], *as_tuples(orjson.loads(bytes(found["entry"][0]))))
+
+
+def open_writer(folder: Path) -> tantivy.IndexWriter:
+    """Open the index in *folder*, which is created if missing, for writing by one process at a
+    time. What is not committed is lost.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return tantivy.Index(schema(), str(folder)).writer(_HEAP, 1)
+
+
+def link_index(index: Path, folder: Path) -> None:
+    """Link the files of the last commit in *index* into *folder*, which is replaced."""
+    for _ in range(_MAX_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        meta = (index / "meta.json").read_bytes()
+        segments = [item["segment_id"].replace("-", "") for item in orjson.loads(meta)["segments"]]
+        with suppress(FileNotFoundError):  # a merge removed it
+            for path in index.iterdir():
+                if path.name == TOPICS or re.split(r"[._]", path.name)[0] in segments:
+                    os.link(path, folder / path.name)
+            (folder / "meta.json").write_bytes(meta)
+            (folder / _VERSION_FILE).write_text(BUILD_VERSION)
+            return
+    raise OSError(f"{index}: no snapshot could be created in {_MAX_ATTEMPTS} attempts")
 
 
 def is_current(folder: Path) -> bool:

@@ -20,8 +20,7 @@ from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
 
-from publisher.projections.search.analyzer import STEMMERS, character_pairs, fold, stem, tokens
-from publisher.projections.search.index import schema
+from publisher.projections.search.index import STEMMERS, character_pairs, fold, schema, stem, tokens
 from vocab.goals import SDG
 
 MAX_LENGTH = 1_000  # characters of a search

@@ -8,12 +8,10 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 
-import orjson
 import tantivy
 from tantivy import Occur, Order, Query
 
-from publisher.projections.search.analyzer import tokens
-from publisher.projections.search.index import SearchEntry, Texts, is_current, open_index, schema
+from publisher.projections.search.index import SearchEntry, is_current, schema, stored_entry, tokens
 from publisher.projections.search.query_parser import (
     Clause,
     SearchRequest,
@@ -59,7 +57,7 @@ class Searcher:
     """The index in *folder*, which does not change while it is open."""
 
     def __init__(self, folder: Path) -> None:
-        index = open_index(folder)
+        index = tantivy.Index.open(str(folder))
         index.config_reader("manual")
         index.reload()
         self._searcher = index.searcher()
@@ -130,7 +128,7 @@ class Searcher:
                 document = self._searcher.doc(address)
                 read[number] = thing = str(document.get_first("thing"))
                 if with_entries:
-                    entries[thing] = _entry(document)
+                    entries[thing] = stored_entry(document)
             rows.append((-round(score, SCORE_DIGITS), thing, score))
         self._remember(read)
         return sorted(rows), entries
@@ -197,7 +195,7 @@ class Searcher:
             self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits
             for thing in things
         )
-        return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
+        return [stored_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
 
     def named(
         self,
@@ -225,7 +223,7 @@ class Searcher:
         return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], pair[1].thing))]
 
     def _read(self, segment: int, document: int) -> SearchEntry:
-        return _entry(self._searcher.doc(tantivy.DocAddress(segment, document)))
+        return stored_entry(self._searcher.doc(tantivy.DocAddress(segment, document)))
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the
@@ -252,27 +250,6 @@ class Searcher:
 def _count(page: tantivy.SearchResult) -> int:
     count: int = page.count  # type: ignore[attr-defined]  # missing in its stubs
     return count
-
-
-def _entry(document: tantivy.Document) -> SearchEntry:
-    kind, source, modified, titles, texts, links, parties, places = orjson.loads(
-        bytes(document["entry"][0])
-    )
-    return SearchEntry(
-        str(document.get_first("thing")),
-        kind,
-        source,
-        modified,
-        _texts(titles),
-        _texts(texts),
-        tuple(links),
-        _texts(parties),
-        _texts(places),
-    )
-
-
-def _texts(rows: list[list[str | None]]) -> Texts:
-    return tuple((text or "", tag) for text, tag in rows)
 
 
 def open_searcher(snapshot: str) -> Searcher | None:

@@ -7,8 +7,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from publisher.projections.search.analyzer import STEMMERS, find_words, fold, primary_language, stem
-from publisher.projections.search.index import Texts
+from publisher.projections.search.index import (
+    STEMMERS,
+    Texts,
+    find_words,
+    fold,
+    primary_language,
+    stem,
+)
 from publisher.projections.search.query_parser import parse_clauses
 
 LENGTH = 260  # characters of a passage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from publisher.projections.search.analyzer import find_words, fold, tokens
+from publisher.projections.search.index import find_words, fold, tokens
 from publisher.projections.search.query_parser import SearchRequest
 from publisher.projections.search.searcher import Searcher
 

@@ -17,8 +17,15 @@ import tantivy
 
 from languages.request_locale import LANGUAGES
 from languages.translations import load_translations
-from publisher.projections.search.analyzer import fold, tokens
-from publisher.projections.search.index import TOPICS, SearchEntry, Texts, document, schema
+from publisher.projections.search.index import (
+    TOPICS,
+    SearchEntry,
+    Texts,
+    document,
+    fold,
+    schema,
+    tokens,
+)
 from publisher.projections.search.query_parser import (
     NamedTopics,
     SearchRequest,

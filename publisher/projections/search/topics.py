@@ -11,8 +11,7 @@ from pathlib import Path
 import orjson
 
 from journal.atomic_file import replace_file
-from publisher.projections.search.document_source import ordered_texts
-from publisher.projections.search.index import TOPICS, Texts
+from publisher.projections.search.index import TOPICS, Texts, as_tuples, ordered_texts
 from publisher.projections.statement_source import StatementSource, Subjects
 from vocab.terms import RDF, SKOS
 
@@ -80,11 +79,4 @@ def write_topics(index: Path, topics: Iterable[Topic]) -> None:
 
 def parse_topics(content: bytes) -> list[Topic]:
     """Return the topics that ``write_topics`` wrote."""
-    return [
-        Topic(iri, scheme, _texts(preferred), _texts(others), tuple(members))
-        for iri, scheme, preferred, others, members in orjson.loads(content)
-    ]
-
-
-def _texts(rows: list[list[str | None]]) -> Texts:
-    return tuple((text or "", tag) for text, tag in rows)
+    return [Topic(*row) for row in as_tuples(orjson.loads(content))]

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -22,49 +23,134 @@ import structlog
 from journal.atomic_file import replace_file
 from publisher.projections import position as position_file
 from publisher.projections.journal_reader import JournalReader
-from publisher.projections.search.document_source import (
-    described_things,
-    linked_things,
+from publisher.projections.search.index import (
+    BUILD_VERSION,
+    SearchEntry,
+    document,
+    link_index,
+    open_writer,
+    ordered_texts,
     parse_thing_iri,
-    read_entries,
-    thing_iris,
 )
-from publisher.projections.search.index import BUILD_VERSION, IndexWriter, link_files
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
-from publisher.projections.statement_source import StatementSource
+from publisher.projections.statement_source import Properties, StatementSource, Subjects
+from publisher.rdf.ntriples_terms import Value
+from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SIOC, SKOS
 
 BATCH = 5_000  # things read between two checks of the time: about 1.5 s
-COMMIT_INTERVAL = 20.0  # seconds between commits: a crash repeats no more work than that
+_NAME, _CLASS, _LABEL = f"{SKOS}prefLabel", f"{ORG}classification", f"{RDFS}label"
+_TITLES, _TEXTS = (f"{DCT}title", _NAME), (f"{DCT}description", f"{SIOC}content")
+_TYPE, _MODIFIED, _TOPIC = f"{RDF}type", f"{DCT}modified", f"{FOAF}primaryTopic"
+_SPATIAL, _LOCATION = f"{DCT}spatial", f"{SCHEMA}location"
 
 log = structlog.get_logger(component="text")
 
 
 @dataclass(frozen=True, slots=True)
 class IndexCheckpoint:
-    """The last journal entry in the index, and the versions of our format and of tantivy that wrote
-    it (*made*).
-    """
+    """The last journal entry in the index, and the *version* of format and libraries that wrote it."""
 
     position: int = 0
     entry: str = ""
-    made: str = ""
+    version: str = ""
 
 
 def read_index_checkpoint(path: Path) -> IndexCheckpoint:
     """Read the checkpoint in the file *path*; raises OSError, or ValueError if it is damaged."""
-    values = json.loads(path.read_text())
-    try:
-        checkpoint = IndexCheckpoint(**values)
-    except TypeError as error:
-        raise ValueError(f"it is not a checkpoint: {error}") from error
-    if (type(checkpoint.position), type(checkpoint.entry), type(checkpoint.made)) != (
-        int,
-        str,
-        str,
-    ):
-        raise ValueError("it has a value of a wrong type")
-    return checkpoint
+    match json.loads(path.read_text()):
+        case {"position": int(position), "entry": str(entry), "version": str(version)}:
+            return IndexCheckpoint(position, entry, version)
+    raise ValueError("it is not a checkpoint")
+
+
+class EntryReader:
+    """Reads the index entries of things from *source*, whose IRIs begin with *base*."""
+
+    def __init__(self, source: StatementSource, base: str) -> None:
+        self._source, self._base = source, base
+        self._parties = (f"{DCT}publisher", f"{base}ns#partner", f"{SCHEMA}funder")
+        self._places = (_LOCATION, f"{base}ns#venue", _SPATIAL)
+        # action lines, goals and targets as registries declare them
+        own = ("actionLine", "goal", "target", "activityType")
+        self._links = (_SPATIAL, _CLASS, *(f"{base}ns#{name}" for name in own))
+
+    def things(self) -> Iterator[str]:
+        """Yield the IRIs of all things of the indexed kinds."""
+        return self._only_things(self._source.subjects_with([_TYPE]))
+
+    def linked_things(self, organizations: Collection[str]) -> Iterator[str]:
+        """Yield the things in which one of *organizations* takes part."""
+        if organizations:
+            yield from self._only_things(self._source.subjects_with(self._parties, organizations))
+
+    def described_things(self, changed: Iterable[str]) -> set[str]:
+        """Return the things in *changed*, and the things whose records are in *changed*."""
+        iris = set(changed)
+        things = {iri for iri in iris if iri.startswith(f"{self._base}id/")}
+        records = self._source.subjects([iri for iri in iris - things if "#" not in iri], [_TOPIC])
+        topics = (value for properties in records.values() for value in properties.get(_TOPIC, ()))
+        return things | {value.text for value in topics if value.iri}
+
+    def _only_things(self, iris: Iterable[str]) -> Iterator[str]:
+        return (iri for iri in iris if parse_thing_iri(iri, self._base))
+
+    def entries(self, things: Collection[str]) -> dict[str, SearchEntry | None]:
+        """Return the index entries of *things*; None of one that has no type, as of a deleted
+        record.
+        """
+        own = (_TYPE, _MODIFIED, *_TITLES, *_TEXTS, *self._links, *self._parties, *self._places)
+        read = self._source.subjects([*things, *map(self._record, things)], own)
+        named = {
+            value.text
+            for thing in things
+            for value in _values(read[thing], (*self._parties, _LOCATION))
+            if value.iri
+        }
+        linked = self._source.subjects(named, (_NAME, _CLASS, _LABEL))
+        return {thing: self._entry(thing, read, linked) for thing in things}
+
+    def _record(self, thing: str) -> str:
+        parts = parse_thing_iri(thing, self._base) or ("", "", "")
+        return f"{self._base}record/{parts[1]}/{parts[2]}"
+
+    def _entry(self, thing: str, read: Subjects, linked: Subjects) -> SearchEntry | None:
+        parsed, properties = parse_thing_iri(thing, self._base), read[thing]
+        if parsed is None or not any(value.iri for value in properties.get(_TYPE, ())):
+            return None
+        kind, source, _key = parsed
+        parties = [linked[value.text] for value in _values(properties, self._parties) if value.iri]
+        classes = (value for party in parties for value in _values(party, [_CLASS]))
+        places = {
+            place
+            for value in _values(properties, self._places)
+            for place in (linked.get(value.text, {}).get(_LABEL, ()) if value.iri else (value,))
+        }
+        # organizations have no records
+        record = {} if kind == "organization" else read[self._record(thing)]
+        return SearchEntry(
+            thing,
+            kind,
+            source,
+            _seconds(record.get(_MODIFIED, ())),
+            ordered_texts(_values(properties, _TITLES)),
+            ordered_texts(_values(properties, _TEXTS)),
+            tuple(sorted({v.text for v in (*_values(properties, self._links), *classes) if v.iri})),
+            ordered_texts({value for party in parties for value in _values(party, [_NAME])}),
+            ordered_texts(places),
+        )
+
+
+def _values(properties: Properties, names: Iterable[str]) -> Iterator[Value]:
+    return (value for name in names for value in properties.get(name, ()))
+
+
+def _seconds(times: Iterable[Value]) -> int:
+    """Return the least of *times* in seconds since 1970, 0 if none can be read."""
+    for text in sorted(time.text for time in times):
+        with suppress(ValueError, OverflowError):
+            return int(datetime.fromisoformat(text).astimezone(UTC).timestamp())
+    return 0
 
 
 class SearchUpdater:
@@ -73,21 +159,21 @@ class SearchUpdater:
     """
 
     name = "search"
+    # tantivy raises ValueError
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 
     def __init__(self, folder: Path, reader: JournalReader, source: StatementSource) -> None:
-        self.published = folder / "shown"
-        self._folder = folder
+        self.published, self._folder, self._index = folder / "shown", folder, folder / "index"
+        self._checkpoint_file = folder / "position.json"
         self._reader, self._source = reader, source
-        self._base = reader.base
-        self._index, self._checkpoint_file = folder / "index", folder / "position.json"
-        self._committed = self._read_checkpoint()
-        if not self.checkpoint:
-            self._delete_files()
-        self._writer = self._open()
-        self._vocabulary = {f"{self._base}scheme/{scheme}" for scheme in SCHEMES}
-        self._labels_changed = False
+        self._entries = EntryReader(source, reader.base)
+        try:
+            self._committed = self._read_checkpoint()
+            self._writer = open_writer(self._index)
+        except self.errors as error:
+            log.info("no usable search index; building it", reason=str(error))
+            self._start_over()
 
     @property
     def checkpoint(self) -> int:
@@ -113,58 +199,38 @@ class SearchUpdater:
         change.
         """
         if self.checkpoint and not self._reader.is_mostly_new(self.checkpoint):
-            yield from self._apply_entries(position)
-            return
-        log.info("building search index", position=position)
-        self._writer.clear()
-        for batch in _batches(thing_iris(self._source, self._base)):
-            for document in read_entries(self._source, batch, self._base).values():
-                if document:
-                    self._writer.add(document)
-            yield
-        write_topics(self._index, read_topics(self._source, self._base))
-        self._commit(IndexCheckpoint(position, entry, BUILD_VERSION))
+            is_vocabulary_new = yield from self._apply_entries(position)
+        else:
+            is_vocabulary_new = True
+            log.info("building search index", position=position)
+            self._writer.delete_all_documents()
+            for batch in _batches(self._entries.things()):
+                self._put(batch)
+                yield
+        if is_vocabulary_new:
+            write_topics(self._index, read_topics(self._source, self._reader.base))
+        self._writer.commit()
+        checkpoint = IndexCheckpoint(position, entry, BUILD_VERSION)
+        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
+        self._committed = checkpoint
 
-    def _apply_entries(self, position: int) -> Iterator[None]:
-        since, applied = time.monotonic(), self._committed
+    def _apply_entries(self, position: int) -> Generator[None, None, bool]:
+        """Change the index by the entries up to *position*; return whether the vocabulary changes."""
+        vocabulary = {f"{self._reader.base}scheme/{scheme}" for scheme in SCHEMES}
+        is_vocabulary_new = False
         before = Searcher(self._index)
         for entry in self._reader.entries(self.checkpoint):
             if entry.number > position:
                 break
             for changed in entry.changed(BATCH):
-                self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(
-                    changed
-                )
-                things = described_things(self._source, changed, self._base)
-                self._put_all(things)
+                is_vocabulary_new = is_vocabulary_new or not vocabulary.isdisjoint(changed)
+                things = self._entries.described_things(changed)
+                self._put(things)
                 yield
                 for batch in _batches(self._things_of_renamed(before, things)):
-                    self._put_all(batch)
+                    self._put(batch)
                     yield
-            applied = IndexCheckpoint(entry.number, entry.id, BUILD_VERSION)
-            if time.monotonic() - since > COMMIT_INTERVAL:
-                self._commit_all(applied)
-                since, before = time.monotonic(), Searcher(self._index)
-        self._commit_all(applied)
-
-    def show(self, seconds: float) -> None:
-        """Publish the committed index."""
-        part = self._folder / "shown.part"
-        self._writer.snapshot(part)
-        position_file.write_position(part, self.checkpoint)
-        shutil.rmtree(self.published, ignore_errors=True)
-        part.rename(self.published)
-
-    def reset(self) -> None:
-        """Delete the index, so that it is rebuilt."""
-        self._committed, self._labels_changed = IndexCheckpoint(), False
-        self._writer.abandon()
-        self._delete_files()
-        self._writer = self._open()
-
-    def close(self) -> None:
-        """Close the index."""
-        self._writer.close()
+        return is_vocabulary_new
 
     def _things_of_renamed(self, before: Searcher, changed: Iterable[str]) -> Iterator[str]:
         """Return the things of organizations in *changed* whose name or class differs from
@@ -173,80 +239,55 @@ class SearchUpdater:
         *before* is the last committed index, so an entry that is applied again after a crash has
         the same result.
         """
-        organizations = sorted(
-            thing
-            for thing in changed
-            if (parse_thing_iri(thing, self._base) or [""])[0] == "organization"
-        )
-        after = read_entries(self._source, organizations, self._base)
+        prefix = f"{self._reader.base}id/organization/"
+        organizations = sorted(thing for thing in changed if thing.startswith(prefix))
+        after = self._entries.entries(organizations)
         renamed = [
-            organization
-            for organization, old in zip(organizations, before.entries(organizations), strict=True)
-            if old
-            and (new := after[organization])
-            and (old.titles, old.links) != (new.titles, new.links)
+            thing
+            for thing, old in zip(organizations, before.entries(organizations), strict=True)
+            if old and (new := after[thing]) and (old.titles, old.links) != (new.titles, new.links)
         ]
-        return linked_things(self._source, renamed, self._base)
+        return self._entries.linked_things(renamed)
 
-    def _put_all(self, batch: Collection[str]) -> None:
-        for thing, document in read_entries(self._source, batch, self._base).items():
-            if document:
-                self._writer.put(document)
-            else:
-                self._writer.drop(thing)
+    def _put(self, batch: Collection[str]) -> None:
+        for thing, entry in self._entries.entries(batch).items():
+            self._writer.delete_documents_by_term("thing", thing)
+            if entry:
+                self._writer.add_document(document(entry))
 
-    def _commit_all(self, checkpoint: IndexCheckpoint) -> None:
-        if self._labels_changed:
-            write_topics(self._index, read_topics(self._source, self._base))
-        self._commit(checkpoint)
-        self._labels_changed = False
+    def show(self, seconds: float) -> None:
+        """Publish the committed index."""
+        part = self._folder / "shown.part"
+        link_index(self._index, part)
+        position_file.write_position(part, self.checkpoint)
+        shutil.rmtree(self.published, ignore_errors=True)
+        part.rename(self.published)
 
-    def _commit(self, checkpoint: IndexCheckpoint) -> None:
-        self._writer.commit()
-        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
-        self._committed = checkpoint
+    def reset(self) -> None:
+        """Delete the index, so that it is rebuilt."""
+        self.close()
+        self._start_over()
 
-    def _open(self) -> IndexWriter:
-        try:
-            return IndexWriter(self._index)
-        except (ValueError, OSError) as error:
-            log.warning("search index cannot be opened; rebuilding", error=str(error))
-            self._committed = IndexCheckpoint()
-            self._delete_files()
-            return IndexWriter(self._index)
+    def close(self) -> None:
+        """Close the index; what was not committed is lost."""
+        del self._writer
+
+    def _start_over(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._committed = IndexCheckpoint()
+        self._writer = open_writer(self._index)
 
     def _read_checkpoint(self) -> IndexCheckpoint:
-        try:
-            checkpoint = read_index_checkpoint(self._checkpoint_file)
-        except (FileNotFoundError, ValueError):
-            return IndexCheckpoint()
-        is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
-        return (
-            checkpoint
-            if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry)
-            else IndexCheckpoint()
-        )
-
-    def _delete_files(self) -> None:
-        self._checkpoint_file.unlink(missing_ok=True)
-        for name in ("index", "shown", "shown.part"):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+        """Return the checkpoint of a usable index; raises OSError or ValueError if there is none."""
+        (self._index / "meta.json").stat()
+        checkpoint = read_index_checkpoint(self._checkpoint_file)
+        is_ours = self._reader.contains(checkpoint.position, checkpoint.entry)
+        if checkpoint.version != BUILD_VERSION or not is_ours:
+            raise ValueError("it is of another version or another journal")
+        return checkpoint
 
 
 def _batches(things: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(things)
     while batch := list(islice(rest, BATCH)):
         yield batch
-
-
-def link_published(published: Path, folder: Path) -> int:
-    """Link the published index into *folder*; return its position in the journal, -1 if there is
-    none.
-    """
-    position = position_file.read_position(published)
-    if position < 0:
-        return position
-    folder.mkdir(parents=True)
-    link_files(published, folder)
-    position_file.write_position(folder, position)
-    return position

@@ -29,7 +29,6 @@ from publisher.projections.position import write_position
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
-from publisher.projections.search.updater import link_published as link_index
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.store.apply import load, replace_graph
 from publisher.store.checksums import first_fault, write_checksums
@@ -38,7 +37,7 @@ from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
-from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.snapshots import Snapshot, link_published, newest_snapshot
 from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
@@ -179,7 +178,7 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
                     f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
                 )
     shutil.rmtree(folder / ".text", ignore_errors=True)
-    link_index(updater.published, folder / ".text")
+    link_published(updater.published, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)

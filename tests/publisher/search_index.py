@@ -1,0 +1,19 @@
+"""A search index of entries, without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from publisher.projections.search.index import SearchEntry, document, link_index, open_writer
+from publisher.projections.search.searcher import Searcher
+
+
+def search_index(folder: Path, entries: Iterable[SearchEntry]) -> Searcher:
+    """Add *entries* to the index in the folder ``index`` of *folder*; return it as published."""
+    writer = open_writer(folder / "index")
+    for entry in entries:
+        writer.add_document(document(entry))
+    writer.commit()
+    link_index(folder / "index", folder / "shown")
+    return Searcher(folder / "shown")
