@@ -69,13 +69,20 @@ _PLAIN = re.compile(r"\w+")  # eight times as fast as _word()
 _PART = re.compile(rf"(?P<run>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
 
 
+def _marks() -> str:
+    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's
+    \\w does not match.
+    """
+    return re.escape(
+        "".join(
+            chr(n) for n in range(0x300, 0x20000) if unicodedata.category(chr(n)) in ("Mn", "Mc")
+        )
+    )
+
+
 @cache
 def _word() -> re.Pattern[str]:
-    """Return the pattern of words in any script, with the marks within words, such as the vowel
-    signs of Hindi, which Python's \\w does not match.
-    """
-    marks = [chr(n) for n in range(0x300, 0x20000) if unicodedata.category(chr(n)) in ("Mn", "Mc")]
-    return re.compile(rf"[\w{re.escape(''.join(marks))}\u200c\u200d]+")
+    return re.compile(rf"[\w{_marks()}\u200c\u200d]+")
 
 
 def _pieces(text: str) -> list[str]:
@@ -278,9 +285,9 @@ def document(entry: SearchEntry) -> tantivy.Document:
     return tantivy.Document.from_dict(fields, schema())
 
 
-def stored_entry(found: tantivy.Document) -> SearchEntry:
+def stored_entry(stored: tantivy.Document) -> SearchEntry:
     """Return the entry of a document of the index."""
-    return SearchEntry(found["thing"][0], *as_tuples(orjson.loads(bytes(found["entry"][0]))))
+    return SearchEntry(stored["thing"][0], *as_tuples(orjson.loads(bytes(stored["entry"][0]))))
 
 
 def open_writer(folder: Path) -> tantivy.IndexWriter:
