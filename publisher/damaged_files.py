@@ -23,17 +23,14 @@ from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
 from publisher.store.checksums import checksum_faults, copy_faults, first_fault
-from publisher.store.embedded import open_runner
 from publisher.store.snapshots import (
     ProjectionPaths,
     Snapshot,
     newest_snapshot,
     older_snapshots,
-    remove_all,
 )
 from publisher.store.source_freshness import recompute
-from publisher.store.verification.expected_counts import compare
-from publisher.store.verification.local_store import LocalStore
+from publisher.store.verification import LocalStore, build_local, compare, discard
 from publisher.store.working_files import working_faults
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
@@ -45,8 +42,6 @@ _DISORDERED = """
 SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS previous FROM announcement)
 WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
 """
-# folders of the embedded store and its indexes, beside the snapshots
-_DERIVED = ("store", "text", "columns")
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
@@ -200,16 +195,6 @@ def discard_damaged(store: Path) -> str:
     return fault
 
 
-def discard(store: Path) -> None:
-    """Delete the store and its indexes in the folder *store*; the history, exports and the stores
-    of releases stay.
-    """
-    (store / "position.json").unlink(missing_ok=True)
-    for name in _DERIVED:
-        shutil.rmtree(store / name, ignore_errors=True)
-    remove_all(store / "snapshots")
-
-
 def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it
     deletes anything, if a server runs.
@@ -233,20 +218,13 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
         for name in names
     ):
         discard(store)
-        _build_store(data, iris)
+        build_local(data, iris)
 
 
 def build(data: Path, iris: Iris) -> None:
     """Bring the embedded store, its indexes and the history level with the journal."""
-    _build_store(data, iris)
+    build_local(data, iris)
     _build_history(data, iris)
-
-
-def _build_store(data: Path, iris: Iris) -> None:
-    reader = JournalReader(Journal(data / "journal"), iris.base)
-    with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
-        while runner.step() is not None:
-            pass
 
 
 def _build_history(data: Path, iris: Iris) -> None:

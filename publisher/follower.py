@@ -25,7 +25,7 @@ import structlog
 from journal.errors import JournalError
 from journal.journal import Journal
 from journal.outage import Outage
-from publisher.damaged_files import discard, discard_damaged
+from publisher.damaged_files import discard_damaged
 from publisher.errors import PublisherError
 from publisher.history.updater import HistoryUpdater
 from publisher.logs import configure_logging
@@ -35,6 +35,7 @@ from publisher.store.external.client import StoreURLs, from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.runner import Runner
 from publisher.store.thread_priority import lower_thread_priority
+from publisher.store.verification import discard
 
 PAUSE = 0.25  # seconds between two checks of the journal
 EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position

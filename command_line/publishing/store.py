@@ -16,8 +16,14 @@ from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.external.follow import ExternalStore, open_external_runner
-from publisher.store.verification.expected_counts import AuditTarget, Difference, compare, repair
-from publisher.store.verification.local_store import LocalStore, rebuild_local
+from publisher.store.verification import (
+    AuditTarget,
+    Difference,
+    LocalStore,
+    compare,
+    rebuild_local,
+    repair,
+)
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 

@@ -33,7 +33,7 @@ from publisher.store.external.follow import ExternalStore, open_external_runner
 from publisher.store.external.load import LEASE, LeasedStore
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.verification.expected_counts import compare, repair
+from publisher.store.verification import compare, repair
 from vocab.iris import BASE
 
 ENGINES = ("oxigraph", "virtuoso")

@@ -43,7 +43,7 @@ from publisher.store.external.load import LEASE, LeasedStore, StoreWriter
 from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from publisher.store.verification.expected_counts import compare
+from publisher.store.verification import compare
 
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 

@@ -28,7 +28,7 @@ from publisher.store.external.load import LeasedStore
 from publisher.store.runner import Runner, StoreState, open_indexes
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
 from publisher.store.status_watcher import StatusFile
-from publisher.store.verification.expected_counts import Difference
+from publisher.store.verification import Difference
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 

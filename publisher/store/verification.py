@@ -1,0 +1,194 @@
+"""Compare a store with the journal, graph by graph, and repair what differs.
+
+Of each graph the sum of the digests of its quads is compared first, so that a million graphs fit in
+memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
+
+from journal.journal import Journal
+from publisher.errors import NotReady
+from publisher.projections.journal_reader import JournalReader, in_batches, rows_of
+from publisher.store.columns.statements import open_statements
+from publisher.store.columns.updater import FILE
+from publisher.store.embedded import open_runner
+from publisher.store.snapshots import newest_snapshot, remove_all
+from publisher.store.writer_lock import require_unlocked
+from vocab.iris import Iris
+
+_BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once
+_MODULUS = 1 << 128
+# folders of the embedded store and its indexes, beside the snapshots
+_DERIVED = ("store", "text", "columns")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The number of *missing* and *added* quads of a graph, compared with the journal. Graph "" is
+    the merge of all graphs.
+    """
+
+    graph: str
+    missing: int
+    added: int
+
+
+class AuditTarget(Protocol):
+    """A store that can be verified and repaired."""
+
+    @property
+    def position(self) -> int:
+        """Return the number of the last completely loaded entry."""
+
+    def quads(self) -> Iterator[Quad]:
+        """Yield all quads, except those of graphs that do not come from the journal."""
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Return the quads of one graph."""
+
+    def unmerged(self) -> Difference | None:
+        """Compare the merge of all graphs with the graphs; None if it is correct."""
+
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Replace the content of each graph, and rebuild the merge."""
+
+
+def compare(
+    journal: Journal, store: AuditTarget, progress: Callable[[str], None] = lambda _: None
+) -> list[Difference]:
+    """Compare a store with the journal, graph by graph; *progress* receives the name of each step
+    as it begins.
+    """
+    position = store.position
+    progress(f"reading the journal up to entry {position:,}")
+    ours = _sums(_changes(journal, position))
+    progress("reading the store")
+    theirs = _sums((quad, 1) for quad in store.quads())
+    progress("comparing")
+    different = sorted(graph for graph in {*ours, *theirs} if ours[graph] != theirs[graph])
+    faults = []
+    for graph, right in expected_quads(journal, position, different).items():
+        there = store.graph(graph)
+        faults.append(Difference(graph, len(right - there), len(there - right)))
+    merge = store.unmerged()
+    return [*faults, merge] if merge else faults
+
+
+def repair(journal: Journal, store: AuditTarget, faults: Iterable[Difference]) -> None:
+    """Replace the graphs that differ by their state in the journal."""
+    graphs = [fault.graph for fault in faults if fault.graph]
+    store.repair(expected_quads(journal, store.position, graphs))
+
+
+def expected_quads(journal: Journal, position: int, graphs: list[str]) -> dict[str, set[Quad]]:
+    """Return the quads of *graphs* according to the journal, up to the entry *position*."""
+    quads: dict[str, set[Quad]] = {graph: set() for graph in graphs}
+    for quad, by in _changes(journal, position) if graphs else ():
+        if (graph := _graph_of(quad)) in quads:
+            (quads[graph].add if by > 0 else quads[graph].discard)(quad)
+    return quads
+
+
+def _sums(changes: Iterable[tuple[Quad, int]]) -> defaultdict[str, int]:
+    """Return the sum of the digests of the quads of each graph, which does not depend on their
+    order, after *changes*: quads that are added (1) or removed (-1).
+    """
+    sums = defaultdict[str, int](int)
+    for quad, by in changes:
+        digest = int.from_bytes(blake2b(str(quad).encode(), digest_size=16).digest())
+        graph = _graph_of(quad)
+        sums[graph] = (sums[graph] + by * digest) % _MODULUS
+    return sums
+
+
+def _changes(journal: Journal, position: int) -> Iterator[tuple[Quad, int]]:
+    for entry in journal.entries():
+        if entry.number > position:
+            return
+        for batch in in_batches(rows_of(entry.lines()), _BATCH, _BATCH_BYTES):
+            lines = b"".join(row[2:] for row in batch)
+            quads = parse(lines, RdfFormat.N_QUADS, lenient=True)
+            yield from zip(quads, [1 if row[:1] == b"A" else -1 for row in batch], strict=True)
+
+
+def _graph_of(quad: Quad) -> str:
+    """Return the IRI of the graph of *quad*, "" for the default graph."""
+    return str(getattr(quad.graph_name, "value", ""))
+
+
+class LocalStore:
+    """The newest snapshot of the embedded store under *data*, which is built again where it is not
+    as in the journal; raises NotReady if there is none.
+    """
+
+    def __init__(self, data: Path, iris: Iris) -> None:
+        self._data, self._iris = data, iris
+        snapshot = newest_snapshot(data / "store" / "snapshots")
+        if snapshot is None:
+            raise NotReady(
+                "there is no store yet; create it with stocktake serve or stocktake store rebuild"
+            )
+        self.position = snapshot.position
+        self._path = Path(snapshot.path)
+
+    def quads(self) -> Iterator[Quad]:
+        """Yield all quads, except those of the status graph."""
+        with open_statements(self._path / "columns" / FILE) as statements:
+            yield from (q for q in statements.quads() if _graph_of(q) != self._iris.status)
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Return the quads of one graph."""
+        with open_statements(self._path / "columns" / FILE) as statements:
+            return set(statements.quads(graph))
+
+    def unmerged(self) -> Difference | None:
+        """Compare the triples of the RDF store with those of all graphs."""
+        with open_statements(self._path / "columns" / FILE) as statements:
+            stated = {str(quad.triple) for quad in statements.quads()}
+        quads = Store.read_only(str(self._path / "store")).quads_for_pattern
+        merged = {str(quad.triple) for quad in quads(None, None, None, DefaultGraph())}
+        missing, added = len(stated - merged), len(merged - stated)
+        return Difference("", missing, added) if missing or added else None
+
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Build the store again. Raises StoreBusy if a server follows the journal."""
+        rebuild_local(self._data, self._iris)
+
+
+def rebuild_local(data: Path, iris: Iris) -> None:
+    """Delete the embedded store and its indexes under *data*, and build them from the journal. Raises
+    StoreBusy, before it deletes anything, if a server follows the journal.
+    """
+    (data / "store").mkdir(parents=True, exist_ok=True)
+    require_unlocked(data / "store" / "lock")
+    discard(data / "store")
+    build_local(data, iris)
+
+
+def discard(store: Path) -> None:
+    """Delete the store and its indexes in the folder *store*; the history, exports and the stores
+    of releases stay.
+    """
+    (store / "position.json").unlink(missing_ok=True)
+    for name in _DERIVED:
+        shutil.rmtree(store / name, ignore_errors=True)
+    remove_all(store / "snapshots")
+
+
+def build_local(data: Path, iris: Iris) -> None:
+    """Bring the embedded store and its indexes under *data* level with the journal."""
+    reader = JournalReader(Journal(data / "journal"), iris.base)
+    with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
+        while runner.step() is not None:
+            pass

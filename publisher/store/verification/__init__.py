@@ -1,1 +1,0 @@
-"""Compare the store with the journal, and repair it."""
