@@ -11,18 +11,29 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from pyoxigraph import RdfFormat, parse
+from pyoxigraph import RdfFormat, Store, parse
 
 from journal.errors import JournalError
-from journal.file_lock import SharedLock
+from journal.file_lock import SharedLock, is_locked
 from journal.integrity import Fault
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, NotReady
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import HistoryUpdater
+from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
-from publisher.store.checksums import checksum_faults, copy_faults, first_fault
+from publisher.projections.search.index import TOPICS
+from publisher.projections.search.updater import IndexCheckpoint, read_index_checkpoint
+from publisher.store.checksums import (
+    REBUILD,
+    checksum_faults,
+    first_fault,
+    is_copy,
+    read_checksums,
+)
+from publisher.store.columns.updater import WORK
+from publisher.store.embedded import StoreCheckpoint, read_store_checkpoint
 from publisher.store.snapshots import (
     ProjectionPaths,
     Snapshot,
@@ -30,18 +41,30 @@ from publisher.store.snapshots import (
     older_snapshots,
 )
 from publisher.store.source_freshness import recompute
-from publisher.store.verification import LocalStore, build_local, compare, discard
-from publisher.store.working_files import working_faults
+from publisher.store.verification import (
+    LocalStore,
+    build_local,
+    compare,
+    discard,
+    rebuild_local,
+)
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
-REBUILD = "stop the server, then run stocktake verify --repair"
-# tables of the history that the journal does not yield again; they are checked by themselves
-_UNDERIVED = ("announcement", "checkpoint")
+# tables of the history whose rows depend on the journal alone
+_DERIVED_TABLES = """SELECT name FROM sqlite_master
+WHERE type = 'table' AND name NOT IN ('announcement', 'checkpoint') ORDER BY name"""
 _DISORDERED = """
 SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS previous FROM announcement)
 WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
 """
+# files with positions in the journal
+_CHECKPOINTS: dict[str, Callable[[Path], StoreCheckpoint | IndexCheckpoint]] = {
+    "position.json": read_store_checkpoint,
+    "text/position.json": read_index_checkpoint,
+}
+# files of the search index that are replaced with each commit
+_CHANGED = ("meta.json", ".managed.json")
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
@@ -50,8 +73,9 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
 
     The journal must be undamaged. Yields nothing where there is no store yet.
     """
+    store, journal = data / "store", Journal(data / "journal")
     try:
-        locked = _lock_newest(data / "store" / "snapshots")
+        locked = _lock_newest(store / "snapshots")
     except DamagedFiles as error:
         yield Fault("store", str(error), REBUILD)
         return
@@ -59,16 +83,17 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
         return
     snapshot, lock = locked
     with closing(lock):
-        if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
+        if faults := list(checksum_faults(Path(snapshot.path))):
             yield from faults
             return
-        yield from _older_faults(data / "store" / "snapshots")
-        yield from _published_faults(data / "store", snapshot)
-        yield from working_faults(
-            data / "store", snapshot, JournalReader(Journal(data / "journal"), iris.base), REBUILD
-        )
+        for path in older_snapshots(store / "snapshots"):
+            faults = list(checksum_faults(path))
+            if path.is_dir():  # a server may have deleted it meanwhile
+                yield from faults
+        for name, problem in _working_problems(store, snapshot, JournalReader(journal, iris.base)):
+            yield Fault(f"store/{name}", problem, REBUILD)
     try:
-        for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
+        for difference in compare(journal, LocalStore(data, iris), progress):
             graph = difference.graph or "the default graph"
             yield Fault(
                 "store",
@@ -89,69 +114,119 @@ def _lock_newest(folder: Path) -> tuple[Snapshot, SharedLock] | None:
     return None
 
 
-def _older_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the changed files of the snapshots before the newest; a server may be reading them
-    still, or delete them meanwhile.
+def _working_problems(
+    store: Path, snapshot: Snapshot, reader: JournalReader
+) -> Iterator[tuple[str, str]]:
+    """Yield the files in the folder *store* from which the next snapshot is made and that are
+    damaged, each with its problem; *snapshot* is the newest one, which is sound.
+
+    The engines of the store and of the search index check what they read; files that they share
+    with the snapshot are compared with it. The store is opened, unless a server has it open, and
+    DuckDB files are read to the end. Bytes that no row uses may differ.
     """
-    for path in older_snapshots(folder):
-        faults = list(checksum_faults(path, REBUILD))
-        if path.is_dir():
-            yield from faults
+    for name, read in _CHECKPOINTS.items():
+        try:
+            checkpoint = read(store / name)
+            if not reader.contains(checkpoint.position, checkpoint.entry):
+                yield name, f"the journal has no such entry {checkpoint.position}"
+        except (OSError, ValueError) as error:
+            if (store / name).exists():
+                yield name, f"cannot be read: {error}"
+    newest, checksums = Path(snapshot.path), read_checksums(Path(snapshot.path))
+    for name, path in sorted(_copies(store, snapshot)):
+        if name in checksums and not is_copy(path, newest / name, checksums[name]):
+            yield str(path.relative_to(store)), "is not as it was published"
+    if reason := _unreadable_reason(store / "columns" / WORK):
+        yield f"columns/{WORK}", f"cannot be read: {reason}"
+    try:
+        if not is_locked(store / "lock"):
+            Store.read_only(str(store / "store"))
+    except (OSError, RuntimeError, ValueError) as error:
+        yield "store", f"cannot be opened: {error}"
 
 
-def _published_faults(store: Path, snapshot: Snapshot) -> Iterator[Fault]:
-    """Yield the damaged files of the published indexes that are in *snapshot*, which is undamaged;
-    the next snapshot would link them.
+def _copies(store: Path, snapshot: Snapshot) -> Iterator[tuple[str, Path]]:
+    """Yield the names of files in *snapshot*, and the files in the folder *store* that must be the
+    same: those that the engines write once, and those that are published.
     """
+    for path in store.glob("store/*.sst"):
+        yield f"store/{path.name}", path
     for name, folder in ProjectionPaths.below(store)._asdict().items():
-        position = read_position(folder)
-        if not folder.is_dir() or position not in (-1, getattr(snapshot, name)):
-            continue  # it was published after the snapshot
-        expected = [folder / path.name for path in (Path(snapshot.path) / name).glob("*")]
-        yield from copy_faults(Path(snapshot.path), name, expected, REBUILD)
+        if folder.is_dir() and read_position(folder) in (-1, getattr(snapshot, name)):
+            for path in (Path(snapshot.path) / name).glob("*"):
+                yield f"{name}/{path.name}", folder / path.name
+    committed = None
+    with suppress(OSError, ValueError):
+        committed = read_index_checkpoint(store / "text" / "position.json").position
+    changed = _CHANGED if committed == snapshot.text else (*_CHANGED, TOPICS)
+    for path in store.glob("text/index/*.*"):
+        if path.name not in changed:
+            yield f"text/{path.name}", path
+
+
+def _unreadable_reason(path: Path) -> str:
+    """Return why a copy of the DuckDB file *path* cannot be read, "" if it can, or if the file
+    changes while it is copied. A server could not open the file itself while it is read.
+    """
+    with suppress(FileNotFoundError), tempfile.TemporaryDirectory(dir=path.parents[1]) as folder:
+        before = _file_states(path)
+        for file in before:
+            shutil.copyfile(file, Path(folder) / file.name)
+        reason = unreadable_reason(Path(folder) / path.name) if before else ""
+        return reason if _file_states(path) == before else ""
+    return ""
+
+
+def _file_states(path: Path) -> dict[Path, tuple[int, int]]:
+    """Return the time and the size of a DuckDB file and its log."""
+    stats = {file: file.stat() for file in path.parent.glob(f"{path.name}*")}
+    return {file: (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}
 
 
 def history_faults(data: Path, base: str) -> Iterator[Fault]:
     """Yield what is damaged in the change history: pages of its file, and rows that are not those
     that the journal yields.
     """
-    folder = data / "store" / "history"
-    if not (folder / NAME).exists():
-        return
-    name = f"store/history/{NAME}"
+    path = data / "store" / "history" / NAME
     try:
-        with closing(sqlite3.connect(folder / NAME)) as file:
-            messages = [str(row[0]) for row in file.execute("PRAGMA integrity_check(5)")]
-            if messages != ["ok"]:
-                yield Fault(name, "; ".join(messages), REBUILD)
-                return
-            position, entry = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (
-                0,
-                "",
-            )
-            disordered = file.execute(_DISORDERED).fetchone()
-            ours = _digests(file)
-        if position and not JournalReader(Journal(data / "journal"), base).contains(
-            position, entry
-        ):
-            yield Fault(
-                name,
-                f"the table checkpoint has an entry {position} that the journal has not",
-                REBUILD,
-            )
-            return
-        with tempfile.TemporaryDirectory(dir=data / "store") as temporary:
-            expected = _rebuilt_digests(data, base, Path(temporary), position)
+        reader = JournalReader(Journal(data / "journal"), base)
+        problems = _history_problems(path, reader) if path.exists() else []
     except (sqlite3.DatabaseError, JournalError, OSError, TypeError) as error:
-        yield Fault(name, f"cannot be read: {error}", REBUILD)
-        return
-    if disordered:
-        yield Fault(name, "the table announcement has times that decrease", REBUILD)
-    for table, digest in ours.items():
-        if expected.get(table) != digest:
-            yield Fault(
-                name, f"the table {table} has not the rows that the journal yields", REBUILD
-            )
+        problems = [f"cannot be read: {error}"]
+    yield from (Fault(f"store/history/{NAME}", problem, REBUILD) for problem in problems)
+
+
+def _history_problems(path: Path, reader: JournalReader) -> list[str]:
+    with closing(sqlite3.connect(path)) as file:
+        messages = [str(row[0]) for row in file.execute("PRAGMA integrity_check(5)")]
+        if messages != ["ok"]:
+            return ["; ".join(messages)]
+        checkpoint = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (0, "")
+        is_disordered = file.execute(_DISORDERED).fetchone() is not None
+        ours = _digests(file)
+    if not reader.contains(*checkpoint):
+        return [f"the table checkpoint has an entry {checkpoint[0]} that the journal has not"]
+    with tempfile.TemporaryDirectory(dir=path.parents[1]) as folder:
+        with closing(HistoryUpdater(Path(folder), reader)) as history:
+            history.step(checkpoint[0])
+        with closing(sqlite3.connect(Path(folder) / NAME)) as file:
+            expected = _digests(file)
+    different = [table for table, digest in ours.items() if expected.get(table) != digest]
+    problems = [f"the table {name} has not the rows that the journal yields" for name in different]
+    if is_disordered:
+        problems.append("the table announcement has times that decrease")
+    return problems
+
+
+def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
+    """Return a digest of the rows of each table whose rows depend on the journal alone."""
+    digests = {}
+    for (table,) in file.execute(_DERIVED_TABLES).fetchall():
+        digest = blake2b()
+        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3"):
+            digest.update(repr(row).encode())
+        digests[str(table)] = digest.digest()
+    return digests
 
 
 def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
@@ -175,7 +250,7 @@ def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
 def release_store_faults(data: Path) -> Iterator[Fault]:
     """Yield the changed files of the stores of releases."""
     for folder in sorted((data / "store" / "releases").glob("[0-9]*")):
-        yield from checksum_faults(folder, REBUILD)
+        yield from checksum_faults(folder)
 
 
 def discard_damaged(store: Path) -> str:
@@ -199,26 +274,20 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it
     deletes anything, if a server runs.
     """
-    store = data / "store"
+    store, names = data / "store", {fault.name for fault in faults}
     for lock in (store / "lock", store / "history" / "lock"):
         require_unlocked(lock)
-    names = {fault.name for fault in faults}
-    for path in older_snapshots(store / "snapshots"):  # nobody reads them now
-        if inside := {name for name in names if name.startswith(f"store/snapshots/{path.name}/")}:
-            shutil.rmtree(path)
-            names -= inside
-    for number in {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
-        # the server builds it again when it is asked for
-        shutil.rmtree(store / "releases" / number)
+    older = (f"store/snapshots/{path.name}/" for path in older_snapshots(store / "snapshots"))
+    # nobody reads the older snapshots now, and the server builds a release again when asked for it
+    deleted = (*older, "store/releases/")
+    for name in names:
+        if name.startswith(deleted):
+            shutil.rmtree(data.joinpath(*name.split("/")[:3]), ignore_errors=True)
     if any(name.startswith("store/history/") for name in names):
         shutil.rmtree(store / "history")
         _build_history(data, iris)
-    if any(
-        name.startswith("store") and not name.startswith(("store/history/", "store/releases/"))
-        for name in names
-    ):
-        discard(store)
-        build_local(data, iris)
+    if not all(name.startswith((*deleted, "store/history/")) for name in names):
+        rebuild_local(data, iris)
 
 
 def build(data: Path, iris: Iris) -> None:
@@ -228,34 +297,6 @@ def build(data: Path, iris: Iris) -> None:
 
 
 def _build_history(data: Path, iris: Iris) -> None:
-    with closing(
-        HistoryUpdater(
-            data / "store" / "history", JournalReader(Journal(data / "journal"), iris.base)
-        )
-    ) as history:
+    reader = JournalReader(Journal(data / "journal"), iris.base)
+    with closing(HistoryUpdater(data / "store" / "history", reader)) as history:
         history.step()
-
-
-def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
-    """Return a digest of the rows of each table whose rows depend on the journal alone."""
-    digests = {}
-    names = [
-        str(row[0])
-        for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    ]
-    for table in names:
-        if table in _UNDERIVED:
-            continue
-        digest = blake2b()
-        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3"):
-            digest.update(repr(row).encode())
-        digests[table] = digest.digest()
-    return digests
-
-
-def _rebuilt_digests(data: Path, base: str, folder: Path, position: int) -> dict[str, bytes]:
-    """Return the digests of a history that is built again in *folder*, up to the entry *position*."""
-    with closing(HistoryUpdater(folder, JournalReader(Journal(data / "journal"), base))) as history:
-        history.step(position)
-    with closing(sqlite3.connect(folder / NAME)) as file:
-        return _digests(file)

@@ -118,7 +118,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
         demo=settings.demo,
     )
     object_store.upload(settings.data, result.number)
-    release_stores.copy_current(settings.data, result, iris)
+    release_stores.create_store(settings.data, result, iris)
     gone = retention.apply_retention(folder, keep, now)
     release_stores.remove_stores(
         settings.data,

@@ -1,13 +1,15 @@
-"""Write and verify checksums of the files of a snapshot, to detect damaged files.
+"""Write and verify the checksums of the files of a snapshot or of the store of a release, the one
+manifest by which damaged files are known.
 
-The engine verifies only the blocks that a query reads, in one of its eight indexes: of 24 damaged
-blocks, reading all quads detected six.
+The engine verifies only the blocks that a query reads, in one of its indexes: of 24 damaged blocks,
+reading all quads detected six.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from isal import isal_zlib
@@ -16,12 +18,10 @@ from journal.integrity import Fault
 from publisher.projections.database_projection import unreadable_reason
 
 NAME = "checksums.json"
+REBUILD = "stop the server, then run stocktake verify --repair"
 # name prefixes of files that may change: the checksums themselves, logs and locks
 _CHANGING = (NAME, "LOG", "LOCK", ".")
 _BLOCK = 1 << 20  # bytes per read
-
-# by path: inode, bytes, modification time in nanoseconds, CRC-32
-Checksums = dict[str, tuple[int, int, int, int]]
 
 
 def write_checksums(folder: Path, before: Path | None) -> None:
@@ -31,76 +31,62 @@ def write_checksums(folder: Path, before: Path | None) -> None:
     Checksums of files shared with the snapshot *before* (hard links) are copied from it, so that
     what was written to one since is damage.
     """
-    try:
-        known = (
-            {(before / name).stat().st_ino: entry[3] for name, entry in _read(before).items()}
-            if before
-            else {}
-        )
-    except (OSError, ValueError):
-        known = {}
-    checksums: Checksums = {}
-    for path in _files(folder):
-        status = path.stat()
-        crc = known[status.st_ino] if status.st_ino in known else _crc(path)
-        checksums[str(path.relative_to(folder))] = (
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            crc,
-        )
+    known: dict[int, int] = {}
+    if before:
+        with suppress(OSError, ValueError):
+            for name, crc in read_checksums(before).items():
+                known[(before / name).stat().st_ino] = crc
+    checksums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(_CHANGING):
+            crc = known.get(path.stat().st_ino) or _crc(path)
+            checksums[str(path.relative_to(folder))] = crc
     (folder / NAME).write_text(json.dumps(checksums))
 
 
-def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
+def read_checksums(folder: Path) -> dict[str, int]:
+    """Return the CRC-32 of each file of a snapshot by its path, none if it has no checksums; raises
+    OSError or ValueError if their file is damaged.
+    """
+    path = folder / NAME
+    checksums = json.loads(path.read_text()) if path.exists() else {}
+    if not isinstance(checksums, dict):
+        raise ValueError("it is not a table of files")
+    return checksums
+
+
+def checksum_faults(folder: Path) -> Iterator[Fault]:
     """Yield the files of the snapshot in *folder* that are missing or have changed since it was
     created. It reads about 1 GB a second.
-
-    Yields nothing for a snapshot without checksums.
     """
+    place = _place(folder)
     try:
-        checksums = _read(folder)
+        checksums = read_checksums(folder)
     except (OSError, ValueError) as error:
-        yield Fault(_relative_name(folder, NAME), f"cannot be read: {error}", remedy)
+        yield Fault(f"{place}/{NAME}", f"cannot be read: {error}", REBUILD)
         return
-    for name, (_, size, _, expected) in sorted(checksums.items()):
-        path = folder / name
-        try:
-            actual = _crc(path) if path.stat().st_size == size else None
-        except OSError as error:
-            yield Fault(_relative_name(folder, name), f"cannot be read: {error.strerror}", remedy)
-            continue
-        if actual != expected:
-            yield Fault(_relative_name(folder, name), "has changed since it was written", remedy)
-        # it was copied from a damaged file
-        elif path.suffix == ".duckdb" and (reason := unreadable_reason(path)):
-            yield Fault(_relative_name(folder, name), f"cannot be read: {reason}", remedy)
+    for name, crc in sorted(checksums.items()):
+        if problem := _problem(folder / name, crc):
+            yield Fault(f"{place}/{name}", problem, REBUILD)
 
 
-def copy_faults(snapshot: Path, name: str, files: Iterable[Path], remedy: str) -> Iterator[Fault]:
-    """Yield those of *files* that are not as the file of the same name in the folder *name* of
-    *snapshot*, which is undamaged.
+def _problem(path: Path, crc: int) -> str:
+    try:
+        if _crc(path) != crc:
+            return "has changed since it was written"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    # it was copied from a damaged file
+    reason = unreadable_reason(path) if path.suffix == ".duckdb" else ""
+    return f"cannot be read: {reason}" if reason else ""
 
-    A file that the snapshot does not have is left out.
-    """
-    checksums = _read(snapshot)
-    for path in sorted(files):
-        if (file := f"{name}/{path.name}") not in checksums:
-            continue
-        _, size, _, expected = checksums[file]
-        try:
-            status = path.stat()
-            is_same = status.st_ino == (snapshot / file).stat().st_ino or (
-                status.st_size == size and _crc(path) == expected
-            )
-        except OSError:
-            is_same = False
-        if not is_same:
-            yield Fault(
-                path.relative_to(snapshot.parents[2]).as_posix(),
-                "is not as it was published",
-                remedy,
-            )
+
+def is_copy(path: Path, original: Path, crc: int) -> bool:
+    """Return whether *path* is a hard link of *original*, which is undamaged, or has the same *crc*."""
+    try:
+        return path.samefile(original) or _crc(path) == crc
+    except OSError:
+        return False
 
 
 def first_fault(folder: Path) -> str:
@@ -108,34 +94,13 @@ def first_fault(folder: Path) -> str:
     none.
     """
     if not folder.is_dir():
-        return f"{_relative_name(folder, '')} is missing"
-    fault = next(checksum_faults(folder, ""), None)
+        return f"{_place(folder)}/ is missing"
+    fault = next(checksum_faults(folder), None)
     return f"{fault.name} {fault.problem}" if fault else ""
 
 
-def _relative_name(folder: Path, name: str) -> str:
-    return f"store/{folder.parent.name}/{folder.name}/{name}"
-
-
-def _read(folder: Path) -> Checksums:
-    """Return the checksums of a snapshot, none if it has no file of them; raises OSError or
-    ValueError if the file is damaged.
-    """
-    if not (folder / NAME).exists():
-        return {}
-    try:
-        return {
-            name: (entry[0], entry[1], entry[2], entry[3])
-            for name, entry in json.loads((folder / NAME).read_text()).items()
-        }
-    except (TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"it is not a table of files: {error!r}") from error
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_CHANGING)
-    )
+def _place(folder: Path) -> str:
+    return f"store/{folder.parent.name}/{folder.name}"
 
 
 def _crc(path: Path) -> int:

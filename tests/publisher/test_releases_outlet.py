@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -35,7 +34,6 @@ from publisher.store.checksums import first_fault
 from publisher.store.columns.snapshot_columns import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import list_releases
 from publisher.store.workers.column_reader import may_compile
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
@@ -230,32 +228,6 @@ async def test_an_answer_of_a_release_is_immutable(client: httpx.AsyncClient) ->
     again = await pinned(client, 3, **{"If-None-Match": first.headers["etag"]})
 
     assert (again.status_code, again.content) == (304, b"")
-
-
-async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
-    service: QueryService, client: httpx.AsyncClient, released: Path
-) -> None:
-    query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
-    created = build_release(released, IRIS, NOW)
-
-    stored = release_stores.copy_current(released, created, IRIS)
-    there = await pinned(client, created.number, COUNT)
-    status = await pinned(client, created.number, query)
-
-    assert stored
-    assert _columns_answer_alike(release_stores.store_folder(released, created.number))
-    assert int(there.text.split()[1]) > 1000
-    assert status.text.count("\n") == 1  # the head alone
-    assert (
-        json.loads(
-            (release_stores.store_folder(released, created.number) / "about.json").read_text()
-        )["position"]
-        == created.position
-    )
-    shutil.rmtree(released / "releases" / str(created.number))
-    release_stores.remove_stores(
-        released, (release.number for release in list_releases(released / "releases"))
-    )
 
 
 async def test_store_that_is_built_has_columns_that_only_pages_ask(

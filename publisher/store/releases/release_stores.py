@@ -1,7 +1,7 @@
-"""Build the stores of releases, by copying a snapshot or loading the N-Quads of the release.
+"""Build the stores of releases from their N-Quads.
 
-Both contain the same quads, without the status graph, and the engine returns triples in the order of
-their bytes. So a query has the same result, byte for byte, in both.
+The engine returns triples in the order of their bytes, so a query has the same result, byte for
+byte, in every build.
 
 The module runs as a process; a store appears complete, by a rename.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyoxigraph
 import structlog
-from pyoxigraph import NamedNode, Store
+from pyoxigraph import Store
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
@@ -30,14 +30,14 @@ from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.apply import load, replace_graph
+from publisher.store.apply import load
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
-from publisher.store.snapshots import Snapshot, link_published, newest_snapshot
+from publisher.store.snapshots import Snapshot, link_published
 from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
@@ -87,77 +87,39 @@ def _snapshot(release: Release, folder: Path) -> Snapshot:
     )
 
 
-def copy_current(data: Path, release: Release, iris: Iris) -> bool:
-    """Copy the current snapshot, without its status graph, as the store of a release; False if it
-    is not the state of that release.
-    """
-    newest = newest_snapshot(data / "store" / "snapshots")
-    if newest is None or (newest.position, newest.entry) != (release.position, release.entry):
-        return False
-    part = _part(data, release)
-    (part / ".columns").mkdir()
-    for file in (Path(newest.path) / COLUMNS).glob(f"{FILE}*"):  # with its log
-        shutil.copyfile(file, part / ".columns" / file.name)
-    # hard links: fast, and no disk space
-    Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))
-    store = Store(str(part / "store"))
-    with closing(ColumnDatabase(part / ".columns" / FILE, iris)) as columns:
-        columns.replace_status(())
-        replace_graph(store, NamedNode(iris.status), (), columns.stated)
-    store.flush()
-    del store
-    _create_columns(part, data, release, iris)
-    _publish(part, store_folder(data, release.number), release)
-    return True
-
-
 def create_store(data: Path, release: Release, iris: Iris) -> None:
-    """Create the store of a release from its N-Quads."""
-    part = _part(data, release)
+    """Create the store of a release, with its columns, from its N-Quads."""
+    folder = store_folder(data, release.number)
+    part = folder.with_name(f".part-{release.number}-{os.getpid()}")
+    (part / COLUMNS).mkdir(parents=True)
     store = Store(str(part / "store"))
     load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
     store.optimize()
     store.flush()
     del store
-    _create_columns(part, data, release, iris)
-    _publish(part, store_folder(data, release.number), release)
-
-
-def _lines(data: Path, release: Release) -> Iterable[bytes]:
-    """Return the N-Quads of a release."""
-    return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
-
-
-def _create_columns(part: Path, data: Path, release: Release, iris: Iris) -> None:
-    """Write the columns of a release beside its store in the folder *part*.
-
-    Columns in its folder ``.columns`` are those of the release and a status graph.
-    """
-    work = part / ".columns"
-    (part / COLUMNS).mkdir()
-    _write_columns(work / FILE, part / COLUMNS / FILE, data, release, iris)
-    write_position(part / COLUMNS, release.position)
-    shutil.rmtree(work)
-
-
-def _write_columns(work: Path, path: Path, data: Path, release: Release, iris: Iris) -> None:
-    """Write the columns of a release as the file *path*, from those in the file *work* if they are
-    of its entry.
-    """
-    with closing(ColumnDatabase(work, iris)) as database:
-        if database.checkpoint()[:2] == (release.position, release.entry):
-            database.replace_status(())
-        else:
-            database.begin()
-            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
-            database.commit(release.position, release.entry)
+    with closing(ColumnDatabase(part / ".columns" / FILE, iris)) as database:
+        database.begin()
+        deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
+        database.commit(release.position, release.entry)
         if fault := database.fault:
             log.error(
                 "columns cannot hold the release; its store answers",
                 release=release.number,
                 error=fault,
             )
-        database.copy(path)
+        database.copy(part / COLUMNS / FILE)
+    shutil.rmtree(part / ".columns")
+    write_position(part / COLUMNS, release.position)
+    (part / _ABOUT).write_text(json.dumps(_about(release)))
+    write_checksums(part, None)
+    if folder.exists():
+        _remove(folder)
+    part.rename(folder)
+
+
+def _lines(data: Path, release: Release) -> Iterable[bytes]:
+    """Return the N-Quads of a release."""
+    return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:
@@ -211,20 +173,6 @@ def discard_damaged_stores(data: Path) -> str:
 def _remove(folder: Path) -> None:
     old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
     shutil.rmtree(folder.rename(old), ignore_errors=True)
-
-
-def _part(data: Path, release: Release) -> Path:
-    part = store_folder(data, release.number).with_name(f".part-{release.number}-{os.getpid()}")
-    part.mkdir(parents=True)
-    return part
-
-
-def _publish(part: Path, folder: Path, release: Release) -> None:
-    (part / _ABOUT).write_text(json.dumps(_about(release)))
-    write_checksums(part, None)
-    if folder.exists():
-        _remove(folder)
-    part.rename(folder)
 
 
 def main() -> None:
