@@ -32,7 +32,7 @@ PAGES = (
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot,
 # and the other way round. What each does to each kind of page is tested in test_health_faults.py
 # too.
-KINDS = ("snapshots/*/tables/*", "snapshots/*/store/*.sst", "history/changes.db")
+KINDS = ("snapshots/*/columns/*", "snapshots/*/store/*.sst", "history/changes.db")
 DAMAGED = (
     pytest.param(KINDS, id="all"),
     *(

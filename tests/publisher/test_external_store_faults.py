@@ -192,7 +192,7 @@ async def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path:
             await wait_until_async(is_built, "the indexes to be built")
         damaged = newest_snapshot(snapshots)
         assert damaged is not None
-        for path in Path(damaged.path).glob("tables/*"):
+        for path in Path(damaged.path).glob("columns/*"):
             path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
         assert first_fault(Path(damaged.path))
         statuses: set[int] = set()
