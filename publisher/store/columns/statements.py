@@ -148,7 +148,10 @@ def open_statements(path: Path) -> Iterator[ColumnStatements]:
         "memory_limit": MEMORY,
         "threads": 2,
     }
-    with duckdb.connect(str(path), read_only=True, config=config) as connection:
+    # Attached, since this process may have opened the file already, with other settings.
+    with duckdb.connect(config=config) as connection:
+        connection.execute("ATTACH ? AS file (READ_ONLY)", [str(path)])
+        connection.execute("USE file")
         yield ColumnStatements(lambda query, values: connection.execute(query, dict(values)))
 
 
