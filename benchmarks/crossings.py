@@ -1,45 +1,50 @@
-"""Count the modules that a request crosses: ``python -m benchmarks.crossings DATA``, for a
-published data folder.
+"""Count the modules that a request and a journal entry cross: ``python -m benchmarks.crossings
+DATA``, for a published data folder.
 
-A module counts if one of its functions runs between the request and its response, in any thread,
-with an empty cache. Functions of the background tasks count too if they run in that time.
+A module counts if one of its functions runs between the request and its response, in any thread or
+in the query worker, with an empty cache. Functions of the background tasks count too if they run in
+that time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import httpx
 import typer
 
+from benchmarks.trace import TRACE, profile
+from journal.fork_server import preload
+from journal.journal import Journal
 from publisher.app import create_app
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
+from publisher.store.runner import Runner
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
-QUERY = "/sparql?query=SELECT%20*%20%7B%20?s%20?p%20?o%20%7D%20LIMIT%2013"
-PACKAGES = ("publisher", "vocab", "journal", "languages")
+QUERY = (
+    "/sparql?query=SELECT%20?p%20(COUNT(*)%20AS%20?n)%20%7B%20?s%20?p%20?o%20%7D%20GROUP%20BY%20?p"
+)
 
 
 @contextmanager
 def recorded_modules() -> Iterator[set[str]]:
     """Yield the set to which each module of ours is added when one of its functions is called."""
     seen: set[str] = set()
-
-    def record(frame: FrameType, event: str, _argument: object) -> None:
-        name = frame.f_globals.get("__name__", "")
-        if event == "call" and name.partition(".")[0] in PACKAGES:
-            seen.add(name)
-
-    threading.setprofile(record)
-    sys.setprofile(record)
+    threading.setprofile(profile(seen.add))
+    sys.setprofile(profile(seen.add))
     try:
         yield seen
     finally:
@@ -47,8 +52,8 @@ def recorded_modules() -> Iterator[set[str]]:
         threading.setprofile(None)
 
 
-async def measure(data: Path) -> dict[str, set[str]]:
-    """Return the modules that each kind of request crosses."""
+async def measure_requests(data: Path, trace: Path) -> dict[str, set[str]]:
+    """Return the modules that each kind of request crosses; workers write theirs to *trace*."""
     service = QueryService(data, Iris(), follow=False, readers=1)
     app = create_app(service)
     transport = httpx.ASGITransport(app=app)
@@ -62,25 +67,66 @@ async def measure(data: Path) -> dict[str, set[str]]:
         thing = str(iri).partition("/id/")[2]
         record = f"/record/{thing.partition('/')[2]}"
         requests = {
-            "SPARQL query": (QUERY, {"Accept": "application/json"}),
+            "counting query": (QUERY, {"Accept": "application/json"}),
             "page of a thing": (f"/page/{thing}", HTML),
             "page of a record": (record, HTML),
             "record as JSON": (f"{record}.json", {}),
             "home page": ("/", HTML),
         }
         for name, (path, headers) in requests.items():
+            os.truncate(trace, 0)
             with recorded_modules() as modules[name]:
                 response = await client.get(path, headers=headers)
             response.raise_for_status()
+            modules[name] |= set(trace.read_text().split())
     return modules
+
+
+def measure_entry(data: Path, folder: Path) -> set[str]:
+    """Return the modules that a journal entry crosses until readers see it, in a copy of *data* in
+    *folder*.
+    """
+    for name in ("journal", "store"):
+        shutil.copytree(data / name, folder / name)
+    journal, iris = Journal(folder / "journal"), Iris()
+    row = f'<{iris.base}record/x/1> <http://purl.org/dc/terms/title> "A" <{iris.base}record/x/1>'
+    with (
+        recorded_modules() as modules,
+        closing(
+            open_runner(
+                JournalReader(journal, iris.base), folder / "store", data / "status.nq", iris.status
+            )
+        ) as runner,
+    ):
+        _level(runner, journal)
+        journal.append([f"A {row} ."], run="crossings.1", time=datetime.now(UTC))
+        modules.clear()
+        _level(runner, journal)
+    return modules
+
+
+def _level(runner: Runner[EmbeddedStore], journal: Journal) -> None:
+    head = journal.head
+    assert head
+    while runner.step() or any(
+        state["position"] != head.number for state in runner.progress().values()
+    ):
+        pass
 
 
 def main(
     data: Annotated[Path, typer.Argument(help="A data folder with a published store.")],
     names: Annotated[bool, typer.Option(help="Print the modules too.")] = False,
 ) -> None:
-    """Print the number of modules for each kind of request."""
-    for request, modules in asyncio.run(measure(data)).items():
+    """Print the number of modules for each kind of request, and for a journal entry."""
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace"
+        trace.touch()
+        os.environ[TRACE] = str(trace)
+        preload("benchmarks.trace")
+        results = asyncio.run(measure_requests(data, trace))
+        results["journal entry"] = measure_entry(data, Path(folder))
+    for request, modules in results.items():
         print(f"{request:<17} {len(modules):>3}", *sorted(modules) if names else ())
 
 

@@ -1,10 +1,12 @@
-"""Count packages, layers, arrows, files and lines: ``python -m benchmarks.structure [FOLDER ...]``,
-one column for each checkout.
+"""Count packages, layers, arrows, statements, bytes of SQL, files and lines:
+``python -m benchmarks.structure [FOLDER ...]``, one column for each checkout.
 """
 
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,10 @@ CODE = (
     "stocktake.py",
 )
 COLUMNS = 100
+_UNCOUNTED = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_SQL = re.compile(
+    r"\s*(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE|WITH|DROP|PRAGMA|SET|BEGIN|FROM)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,43 @@ def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef
     )
 
 
+def statement_count(tree: ast.Module) -> int:
+    """Return the number of statements that are no import, function, class or docstring."""
+    return sum(
+        isinstance(node, ast.stmt)
+        and not isinstance(node, _UNCOUNTED)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in ast.walk(tree)
+    )
+
+
+def sql_bytes(tree: ast.Module) -> int:
+    """Return the bytes of the texts that begin as SQL does."""
+    return sum(
+        len(node.value.encode())
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.match(node.value)
+    )
+
+
+def sizes(root: Path, modules: dict[str, Module]) -> Iterator[tuple[str, str]]:
+    """Yield the statements, and the bytes of SQL in modules and files, of each package."""
+    statements, sql = Counter[str](), Counter[str]()
+    for module in modules.values():
+        parts = module.name.split(".")
+        name = ".".join(parts[:2]) if parts[0] in PACKAGES and len(parts) > 2 else parts[0]
+        statements[name] += statement_count(module.tree)
+        sql[name] += sql_bytes(module.tree)
+    for file in root.glob("publisher/*/**/*.sql"):
+        sql[".".join(file.relative_to(root).parts[:2])] += file.stat().st_size
+    for name, count in sorted(statements.items()):
+        yield f"{name}: statements", str(count)
+        if sql[name]:
+            yield f"{name}: bytes of SQL", str(sql[name])
+    yield "statements", str(statements.total())
+    yield "bytes of SQL", str(sql.total())
+
+
 def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Return the number of lines of *function*, without its decorators."""
     return (function.end_lineno or 0) - function.lineno + 1
@@ -153,6 +196,7 @@ def measure(root: Path) -> dict[str, str]:
     lines = [line for module in modules.values() for line in module.lines]
     imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
     lengths = [line_count(node) for module in modules.values() for node in functions(module)]
+    table |= dict(sizes(root, modules))
     table["source files"] = str(len(modules))
     table["source lines"] = str(len(lines))
     table["import lines"] = f"{len(imports) / len(lines):.1%}"
@@ -172,9 +216,10 @@ def main(
     """Print the measures of each checkout in *folders* beside each other."""
     roots = folders or [Path(__file__).parents[1]]
     tables = [measure(root) for root in roots]
-    width = max(map(len, tables[0]))
-    for name in tables[0]:
-        print(f"{name:<{width}}", *(f"{table[name]:>10}" for table in tables))
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:<{width}}", *(f"{table.get(name, '-'):>10}" for table in tables))
 
 
 if __name__ == "__main__":
