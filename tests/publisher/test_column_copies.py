@@ -29,6 +29,7 @@ from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.column_reader import OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
+from vocab.terms import FOAF, ORG, RDF, SCHEMA
 
 BASE = "https://x.org/"
 STATUS = f"{BASE}status"
@@ -197,6 +198,41 @@ def test_a_long_entry_or_a_long_log_makes_a_new_base(
         assert not log_file(published).exists()
         with closing(ColumnEngine(published)) as columns:
             assert len(values(columns)) == 102
+
+
+def test_an_entry_that_changes_many_marks_makes_a_new_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    funder = "id/organization/x/o"
+
+    def typed(kind: str, sign: str = "A") -> str:
+        return f"{sign} <{BASE}{funder}> <{ORG}classification> <{BASE}scheme/stakeholder-type/{kind}> <{BASE}record/x/0> ."
+
+    records = [
+        f"A <{BASE}{subject}> <{name}> <{BASE}{value}> <{BASE}record/x/{number}> ."
+        for number in range(40)
+        for subject, name, value in (
+            (f"record/x/{number}", f"{FOAF}primaryTopic", f"id/initiative/x/{number}"),
+            (f"id/initiative/x/{number}", f"{SCHEMA}funder", funder),
+        )
+    ]
+    commit(
+        tmp_path,
+        [
+            *records,
+            f"A <{BASE}{funder}> <{RDF}type> <{ORG}Organization> <{BASE}record/x/0> .",
+            typed("academia"),
+        ],
+    )
+    opened = JournalReader(Journal(tmp_path / "journal"), BASE)
+    monkeypatch.setattr(database, "MAX_LOGGED", 2)
+    with closing(ColumnUpdater(tmp_path / "columns", opened)) as updater:
+        base = level(updater, opened).stat().st_ino
+        commit(tmp_path, [typed("academia", "D"), typed("civil-society")])
+        published = level(updater, opened)
+
+        assert published.stat().st_ino != base
+        assert not log_file(published).exists()
 
 
 def test_the_rows_of_a_log_are_not_in_the_file(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ MAX_STAGED_TEXT = 64 << 20
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 # DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
 # row group of 122,880; a row of the journal adds at most four terms
+TERMS = 4
 MAX_LOGGED = 30_000
 FLUSHED = 10  # batches of things that are written before they are committed
 MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
@@ -223,6 +224,7 @@ class ColumnDatabase:
             if number % FLUSHED == 0:
                 self._commit_part()
             yield
+        self._applied = max(self._applied, facets.marks // TERMS)
 
     def _commit_part(self) -> None:
         """Commit what is applied, since DuckDB frees memory only then, and delete the checkpoint, so

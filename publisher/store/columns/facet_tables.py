@@ -63,6 +63,13 @@ class FacetTables:
         ):
             self._insert(table, rows)
 
+    @property
+    def marks(self) -> int:
+        """Return the number of marks that were written."""
+        query = "SELECT count(*) FROM marks SEMI JOIN changed USING (thing)"
+        ((number,),) = self._run(query).fetchall()
+        return int(number)
+
     def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
         columns = {
             f"c{place}": np.array(values, dtype=object)
