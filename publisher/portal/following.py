@@ -26,7 +26,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
-from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.projections.search.query import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS, Iris

@@ -9,8 +9,7 @@ from languages.request_locale import current_locale
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.projections.facets.thing_count import ThingCount
-from publisher.projections.search.searcher import open_searcher
-from publisher.projections.search.snippet import best_text, build_marker
+from publisher.projections.search.searcher import Marker, best_text, open_searcher
 from publisher.store.query_service import QueryService
 
 PAGE_SIZE = 25  # things on a page
@@ -71,7 +70,7 @@ def published_kinds(service: QueryService) -> frozenset[str]:
 
 def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:
     """Return list items with their titles and texts from the search index."""
-    search, language, mark = open_searcher(snapshot), current_locale().language, build_marker("")
+    search, language, mark = open_searcher(snapshot), current_locale().language, Marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     items = []
     for line, entry in zip(lines, entries, strict=True):

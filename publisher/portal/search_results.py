@@ -13,7 +13,7 @@ from publisher.http.endpoints import Count, Instant, WebAddress
 from publisher.projections.facets.queries import DifferentCounts
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.snippet import Piece
+from publisher.projections.search.searcher import Piece
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher
 
 MIN_RATIO = 0.8  # of two titles that are alike: a year or a word may differ
@@ -26,7 +26,7 @@ def similar_titles(
         return []
     folded = title[:_MAX_LENGTH].casefold()
     similar: list[tuple[float, str, str]] = []
-    for entry in search.find(SearchRequest(" OR ".join(words), field="title"), _COMPARED).entries:
+    for entry in search.find_entries(SearchRequest(" OR ".join(words), field="title"), _COMPARED):
         for text, _ in entry.titles:
             ratio = SequenceMatcher(
                 None, folded, text[:_MAX_LENGTH].casefold(), autojunk=False

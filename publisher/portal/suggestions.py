@@ -11,9 +11,8 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.search.index import tokens
-from publisher.projections.search.query_parser import SearchRequest
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.snippet import best_text, build_marker
+from publisher.projections.search.query import SearchRequest
+from publisher.projections.search.searcher import Marker, Searcher, best_text
 
 TOPICS = 5  # largest number of topics among the suggestions
 _LETTERS = 3  # from which titles are searched: shorter texts begin too many words
@@ -50,8 +49,8 @@ def suggestions(
         for card in cards
     ]
     if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(matches) < most:
-        mark, known = build_marker(begun), {card.iri for card in cards}
-        for entry in search.find(SearchRequest(begun, "title"), most, similar=False).entries:
+        mark, known = Marker(begun), {card.iri for card in cards}
+        for entry in search.find_entries(SearchRequest(begun, "title"), most, similar=False):
             title = best_text(entry.titles, mark, current_locale().language)
             if title and entry.thing not in known and len(matches) < most:
                 matches.append(

@@ -16,9 +16,8 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import DifferentCounts, FacetIndex
 from publisher.projections.facets.thing_count import NONE
 from publisher.projections.search.index import fold, tokens
-from publisher.projections.search.query_parser import SearchRequest, parse_clauses
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.snippet import best_text, build_marker
+from publisher.projections.search.query import SearchRequest, parse_clauses
+from publisher.projections.search.searcher import Marker, Searcher, best_text
 
 MAX_CARDS = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them
@@ -73,11 +72,11 @@ def common_topics(
 def _concepts(
     search: Searcher, counts: DifferentCounts, names: FacetLabels, words: str, loose: bool
 ) -> list[TopicCard]:
-    hits = search.topics.search(words, fuzzy=loose) if search.topics else []
+    hits = search.topics.search(words, fuzzy=loose) if search.topics else {}
     ranked = [
-        (card, hit.score * _WEIGHT.get(card.facet, 1.0))
-        for hit in hits
-        if (card := _concept(hit.topic.iri, counts, names))
+        (card, score * _WEIGHT.get(card.facet, 1.0))
+        for iri, score in hits.items()
+        if (card := _concept(iri, counts, names))
     ]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
     targets = [card for card in cards if card.facet == "target"][:_TARGETS]
@@ -134,11 +133,10 @@ def _organizations(
     search: Searcher, tables: FacetIndex, names: FacetLabels, words: str
 ) -> list[TopicCard]:
     """Return the organizations with the most initiatives; of several with the same name, the first."""
-    mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
+    mark, stem = Marker(words), f"{names.iris.base}id/{PARTY}/"
     cards: dict[str, TopicCard] = {}
-    for entry in search.find(
-        SearchRequest(words, "title", kind=_ORGANIZATION), _CONSIDERED, similar=False
-    ).entries:
+    request = SearchRequest(words, "title", kind=_ORGANIZATION)
+    for entry in search.find_entries(request, _CONSIDERED, similar=False):
         title = best_text(entry.titles, mark, current_locale().language)
         initiatives = tables.count_different(
             Filter(party=entry.thing).with_codes("kind", "initiative")

@@ -40,5 +40,4 @@ async def _warm_up(service: QueryService, state: State) -> None:
 def _load(path: str) -> None:
     open_facet_index(path)
     if searcher := open_searcher(path):
-        searcher.values("language")
-        _ = searcher.topics
+        _ = searcher.languages, searcher.topics

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from publisher.errors import NotReady
 from publisher.projections.search.index import primary_language
-from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.projections.search.query import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.rdf.sparql_tokens import (
     Token,
@@ -122,8 +122,8 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
             raise syntax_error(query, subject[0].start, _LIST)
         for words in searches:
             request, limit = _parse_arguments(query, words, prefixes)
-            hits = search.find(request, limit, with_entries=False)
-            insertions.append((offset, _bindings(query, subject, hits.scores)))
+            hits = search.find(request, limit)
+            insertions.append((offset, _bindings(query, subject, hits.scores.items())))
             if hits.total > limit == MAX_RESULTS:
                 notes.add(f"cut={MAX_RESULTS}")
             if hits.is_fuzzy:

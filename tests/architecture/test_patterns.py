@@ -19,7 +19,7 @@ DYNAMIC = {
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
-    "publisher.projections.search.snippet": "an escaped word, which repeats nothing",
+    "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
     "harvesters.reasons": "a text of our own, on a notice of our own",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
 }

@@ -17,11 +17,9 @@ from search_index import search_index
 
 from languages.request_locale import LANGUAGES
 from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.query_parser import SearchRequest
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.spelling import suggest_spelling
-from publisher.projections.search.topic_index import SYNONYMS
-from publisher.projections.search.topics import read_topics, write_topics
+from publisher.projections.search.query import SearchRequest
+from publisher.projections.search.searcher import Searcher, suggest_spelling
+from publisher.projections.search.topics import SYNONYMS, read_topics, write_topics
 from publisher.store.columns.statements import open_statements
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
@@ -159,29 +157,28 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """
     tmp_path = tmp_path_factory.mktemp("search")
     texts = {
-        "link": SearchEntry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
+        "link": SearchEntry("", "event", "a", (("One", "en"),), (), (HEALTH,)),
         "party": SearchEntry(
-            "", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)
+            "", "event", "a", (("Two", "en"),), (), (), (("Health for all", "en"),)
         ),
         "text": SearchEntry(
             "",
             "event",
             "a",
-            1,
             (("Three", "en"),),
             (("Many words, and among them health, in a text that is long.", "en"),),
         ),
-        "title": SearchEntry("", "event", "a", 1, (("Four for health", "en"),), ()),
-        "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
-        "ocean": SearchEntry("", "event", "a", 1, (("Five", "en"),), (), (OCEAN,)),
-        "farms": SearchEntry("", "event", "a", 1, (("An e-agriculture portal", "en"),), ()),
-        "joined": SearchEntry("", "event", "a", 1, (("eAgriculture days", "en"),), ()),
-        "vitamin": SearchEntry("", "event", "a", 1, (("Agriculture and vitamin E", "en"),), ()),
+        "title": SearchEntry("", "event", "a", (("Four for health", "en"),), ()),
+        "both": SearchEntry("", "event", "a", (("Health", "en"),), (), (HEALTH,)),
+        "ocean": SearchEntry("", "event", "a", (("Five", "en"),), (), (OCEAN,)),
+        "farms": SearchEntry("", "event", "a", (("An e-agriculture portal", "en"),), ()),
+        "joined": SearchEntry("", "event", "a", (("eAgriculture days", "en"),), ()),
+        "vitamin": SearchEntry("", "event", "a", (("Agriculture and vitamin E", "en"),), ()),
         "spot": SearchEntry(
-            "", "event", "a", 1, (("Six", "en"),), (), places=(("Nairobi West", "en"),)
+            "", "event", "a", (("Six", "en"),), (), places=(("Nairobi West", "en"),)
         ),
-        "KE%2F17": SearchEntry("", "event", "a", 1, (("Seven", "fr"),), (), (KENYA,)),
-        "KE%2F18": SearchEntry("", "event", "a", 1, (("Eight", "es"),), (), (KENYA,)),
+        "KE%2F17": SearchEntry("", "event", "a", (("Seven", "fr"),), (), (KENYA,)),
+        "KE%2F18": SearchEntry("", "event", "a", (("Eight", "es"),), (), (KENYA,)),
     }
     (tmp_path / "index").mkdir()
     rows = (
@@ -201,7 +198,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
 def test_titles_come_before_texts_and_texts_before_labels(search: Searcher) -> None:
     hits = search.find(SearchRequest("health"), 10)
 
-    order = [thing.rpartition("/")[2] for thing, _ in hits.scores]
+    order = [thing.rpartition("/")[2] for thing in hits.scores]
     assert order[:3] == ["both", "title", "text"]
     assert {*order[3:5]} == {"link", "party"}
 
@@ -216,14 +213,14 @@ def test_a_word_of_the_label_of_a_target_finds_its_things_only_where_nothing_els
 ) -> None:
     hits = search.find(SearchRequest(words), 20)
 
-    listed = [thing.rpartition("/")[2] for thing, _ in hits.scores]
+    listed = [thing.rpartition("/")[2] for thing in hits.scores]
     assert ("ocean" in listed, hits.is_fuzzy) == (is_listed, similar)
 
 
 def test_a_thing_is_found_by_the_name_of_its_place(search: Searcher) -> None:
-    hits = search.find(SearchRequest("nairobi"), 10)
+    entries = search.find_entries(SearchRequest("nairobi"), 10)
 
-    assert [entry.titles[0][0] for entry in hits.entries] == ["Six"]
+    assert [entry.titles[0][0] for entry in entries] == ["Six"]
 
 
 @each(
@@ -233,7 +230,7 @@ def test_a_thing_is_found_by_the_name_of_its_place(search: Searcher) -> None:
 def test_a_record_is_found_by_its_key_and_its_address(search: Searcher, typed: str) -> None:
     hits = search.find(SearchRequest(typed), 10)
 
-    assert ([thing.rpartition("/")[2] for thing, _ in hits.scores], hits.is_fuzzy) == (
+    assert ([thing.rpartition("/")[2] for thing in hits.scores], hits.is_fuzzy) == (
         ["KE%2F17"],
         False,
     )
@@ -245,20 +242,20 @@ def test_the_language_of_the_reader_comes_first_among_equals(
 ) -> None:
     hits = search.find(SearchRequest("kenya", first=language), 10)
 
-    assert hits.scores[0][0].rpartition("/")[2] == first
+    assert next(iter(hits.scores)).rpartition("/")[2] == first
     assert hits.total == 2
 
 
 def test_a_word_with_a_letter_and_a_hyphen_is_one_word(search: Searcher) -> None:
     hits = search.find(SearchRequest("e-agriculture"), 10)
 
-    assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == {"farms", "joined"}
+    assert {thing.rpartition("/")[2] for thing in hits.scores} == {"farms", "joined"}
 
 
 def test_a_word_that_most_labels_have_finds_nothing_by_them(search: Searcher) -> None:
     assert search.find(SearchRequest("the"), 10).total == 0
     assert search.topics is not None
-    assert search.topics.search("the") == []
+    assert search.topics.search("the") == {}
 
 
 def test_a_spelling_is_corrected_from_labels_too(search: Searcher) -> None:

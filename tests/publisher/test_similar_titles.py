@@ -25,7 +25,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
             f"https://x.org/id/initiative/a/{number}",
             "initiative",
             "a",
-            number,
             ((title, "en"),),
             (),
         )

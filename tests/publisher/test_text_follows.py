@@ -19,7 +19,7 @@ from waiting import wait_until
 
 from journal.file_lock import SharedLock
 from journal.journal import Journal
-from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import await_indexes, rewrite
@@ -95,7 +95,7 @@ def things(snapshot: Snapshot, words: str) -> list[str]:
     assert search
     return sorted(
         thing.removeprefix("https://x.org/id/")
-        for thing, _ in search.find(SearchRequest(words), 100_000).scores
+        for thing in search.find(SearchRequest(words), 100_000).scores
     )
 
 
@@ -141,20 +141,6 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(
     assert both == ["initiative/demo/1", "initiative/demo/2", ministry]
     assert first == ["initiative/demo/2", ministry]
     assert second == []
-
-
-def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follow: Start) -> None:
-    commit(tmp_path, "1", [], statements("1", "One"))
-    commit(tmp_path, "2", [], statements("2", "Two"))
-    following = follow(tmp_path)
-    latest(following)
-    commit(tmp_path, "1", statements("1", "One"), statements("1", "One", at=LATER))
-
-    search = open_searcher(latest(following).path)
-
-    assert search
-    hits = search.find(SearchRequest("", kind="initiative"), 2, newest=True)
-    assert [entry.titles[0][0] for entry in hits.entries] == ["One", "Two"]
 
 
 def test_a_change_is_shown_in_store_and_index_at_once(

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from rows import each
 from search_index import search_index
 
-from publisher.projections.search import query_parser
+from publisher.projections.search import query as query_parser
 from publisher.projections.search.index import SearchEntry, link_index
-from publisher.projections.search.query_parser import SearchRequest
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.snippet import build_marker
+from publisher.projections.search.query import SearchRequest
+from publisher.projections.search.searcher import Marker, Searcher
 
 TITLES = {
     "en": "Telemedicine for remote clinics, a women's programme",
@@ -35,15 +34,13 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of one title a language."""
     entries = (
         SearchEntry(
-            f"https://x.org/id/event/{source}/{language}",
+            f"https://x.org/id/event/a/{language}",
             "event",
-            source,
-            number,
+            "a",
             ((title, language),),
             (),
         )
-        for number, (language, title) in enumerate(TITLES.items())
-        for source in ("a" if number % 2 else "b")
+        for language, title in TITLES.items()
     )
     index: Searcher = search_index(tmp_path_factory.mktemp("texts"), entries)
     return index
@@ -51,7 +48,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
 
 def results_of(search: Searcher, words: str, **more: str) -> set[str]:
     hits = search.find(SearchRequest(words, **more), 50)
-    return {thing.rpartition("/")[2] for thing, _ in hits.scores}
+    return {thing.rpartition("/")[2] for thing in hits.scores}
 
 
 @each(
@@ -82,39 +79,22 @@ def test_similar_words_are_used_and_reported_where_none_match(
 ) -> None:
     hits = search.find(SearchRequest(words), 50)
 
-    assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages
+    assert {thing.rpartition("/")[2] for thing in hits.scores} == languages
     assert hits.is_fuzzy == bool(languages)
 
 
-def test_a_search_is_narrowed_by_language_kind_and_source(search: Searcher) -> None:
+def test_a_search_is_narrowed_by_language_and_kind(search: Searcher) -> None:
     assert results_of(search, "educacion", language="es") == {"es"}
     assert results_of(search, "educacion", language="de") == set()
-    assert results_of(search, "", source="a") == {
-        language for number, language in enumerate(TITLES) if number % 2
-    }
     assert results_of(search, "", kind="post") == set()
     assert results_of(search, "clinic", field="text") == set()
-
-
-def test_the_newest_come_first_when_asked_for(search: Searcher) -> None:
-    hits = search.find(SearchRequest(""), 3, newest=True)
-
-    assert [thing.rpartition("/")[2] for thing, _ in hits.scores] == list(TITLES)[:-4:-1]
-
-
-def test_pages_hold_everything_once(search: Searcher) -> None:
-    pages = [search.find(SearchRequest(""), 4, offset) for offset in range(0, len(TITLES), 4)]
-
-    things = [thing for page in pages for thing, _ in page.scores]
-    assert sorted(things) == sorted({*things})
-    assert {page.total for page in pages} == {len(TITLES)} == {len(things)}
 
 
 @given(st.text(max_size=300) | st.text("\"*-() OR:^~[]{}/\\+'?.ab水", max_size=300))
 @settings(max_examples=50, deadline=None)
 def test_no_search_is_an_error(search: Searcher, words: str) -> None:
     hits = search.find(SearchRequest(words), 5)
-    passage = build_marker(words).passage("A text with some words and 水資源", "en")
+    passage = Marker(words).passage("A text with some words and 水資源", "en")
 
     assert len(hits.scores) == min(hits.total, 5)
     assert "".join(piece.text for piece in passage) == "A text with some words and 水資源"
@@ -129,7 +109,7 @@ def test_no_search_is_an_error(search: Searcher, words: str) -> None:
 def test_what_was_found_is_marked_and_nothing_is_lost(
     words: str, text: str, tag: str, marked: list[str]
 ) -> None:
-    pieces = build_marker(words).pieces(text, tag)
+    pieces = Marker(words).pieces(text, tag)
 
     assert [piece.text for piece in pieces if piece.is_match] == marked
     assert "".join(piece.text for piece in pieces) == text
@@ -140,7 +120,7 @@ def test_a_passage_shows_where_something_was_found() -> None:
         "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
     )
 
-    passage = build_marker("clinics").passage(text, "en")
+    passage = Marker("clinics").passage(text, "en")
 
     assert [piece.text for piece in passage if piece.is_match] == ["clinic"]
     assert passage[0].text == "… "
@@ -149,7 +129,7 @@ def test_a_passage_shows_where_something_was_found() -> None:
 
 
 def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path) -> None:
-    one = SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ())
+    one = SearchEntry("https://x.org/id/event/a/1", "event", "a", (("One", "en"),), ())
     search_index(tmp_path, [one])
     link_index(tmp_path / "index", tmp_path / "first")
     before = Searcher(tmp_path / "first")
@@ -172,7 +152,7 @@ def test_similar_words_are_found_only_if_each_word_has_one(
 ) -> None:
     hits = search.find(SearchRequest(words), 50)
 
-    assert ({thing.rpartition("/")[2] for thing, _ in hits.scores}, hits.is_fuzzy) == (
+    assert ({thing.rpartition("/")[2] for thing in hits.scores}, hits.is_fuzzy) == (
         languages,
         bool(languages),
     )

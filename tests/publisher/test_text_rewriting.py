@@ -42,7 +42,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
             f"https://x.org/id/event/a/{key}",
             "event",
             "a",
-            1,
             ((title, "en"),),
             (texts.get(key, ("A village", "en")),),
         )
@@ -190,7 +189,7 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search: Search
 
 
 def test_what_is_cut_is_reported(tmp_path: Path) -> None:
-    one = SearchEntry("", "event", "a", 1, (("One", "en"),), ())
+    one = SearchEntry("", "event", "a", (("One", "en"),), ())
     things = (f"https://x.org/id/event/a/{number}" for number in range(MAX_RESULTS + 2))
     many = search_index(tmp_path, (one._replace(thing=thing) for thing in things))
 

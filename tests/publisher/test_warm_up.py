@@ -10,13 +10,13 @@ from small_world import IRIS
 from waiting import wait_until_async
 
 from publisher.app import create_app
-from publisher.projections.search import topic_index
+from publisher.projections.search import topics
 from publisher.store.query_service import QueryService
 
 
 async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
-    topic_index._build_cached.cache_clear()
+    topics.build_topics.cache_clear()
     service = QueryService(tmp_path, IRIS, readers=1)
     app = create_app(service)
     client = asking(app)
@@ -24,13 +24,13 @@ async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) 
 
     async def is_ok() -> bool:
         status = (await client.get("/health")).json()["status"]
-        statuses.append((status, topic_index._build_cached.cache_info().currsize))
+        statuses.append((status, topics.build_topics.cache_info().currsize))
         return bool(status == "ok")
 
     async with app.router.lifespan_context(app), client:
         await wait_until_async(is_ok, "the server to be ready", output=lambda: str(statuses))
-        before = topic_index._build_cached.cache_info().misses
+        before = topics.build_topics.cache_info().misses
         search = await client.get("/search?q=a")
 
     assert search.status_code == 200
-    assert topic_index._build_cached.cache_info().misses == before == 1
+    assert topics.build_topics.cache_info().misses == before == 1

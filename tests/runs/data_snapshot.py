@@ -14,7 +14,7 @@ from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.stored_response import SourcePosition
-from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher
 from publisher.store.columns.updater import FILE
 from publisher.store.snapshots import newest_snapshot
@@ -100,9 +100,9 @@ def store(home: Path) -> dict[str, Any]:
     folder = Path(newest.path)
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Searcher(folder / "text")
-    matches = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
+    matches = {word: search.find_entries(SearchRequest(word), 100) for word in _WORDS}
     answers = {
-        word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries)
+        word: sorted((entry.thing, entry.titles) for entry in entries)
         for word, entries in matches.items()
     }
     about = {
@@ -111,7 +111,7 @@ def store(home: Path) -> dict[str, Any]:
     }
     mark = json.loads((home / "store" / "position.json").read_text())
     results = {
-        "quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source"),
+        "quads": quads, "answers": answers, "about": about, "mark": mark, "languages": sorted(search.languages),
     }  # fmt: skip
     return {**results, "columns": columns(folder / "columns" / FILE)}
 

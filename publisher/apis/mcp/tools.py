@@ -20,9 +20,8 @@ from publisher.portal.sources import source_titles
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.search.query_parser import MAX_LENGTH
-from publisher.projections.search.searcher import open_searcher
-from publisher.projections.search.spelling import suggest_spelling
+from publisher.projections.search.query import MAX_LENGTH
+from publisher.projections.search.searcher import open_searcher, suggest_spelling
 from publisher.rdf.results import iri, is_iri
 from publisher.releases.citation import title as release_title
 from publisher.store.queries import query as stored_query

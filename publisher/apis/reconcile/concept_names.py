@@ -12,7 +12,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz, process
 
 from publisher.apis.reconcile.model import CONCEPT_TYPES, concept_type
-from publisher.projections.search.topic_index import TopicIndex
+from publisher.projections.search.topics import TopicIndex
 from vocab.action_lines import action_line
 from vocab.countries import country
 from vocab.goals import SDG, goal, target
@@ -86,7 +86,7 @@ class ConceptNames:
             if kind := concept_type(topic.iri, topic.scheme):
                 self.types[topic.iri] = kind
                 texts = [
-                    *topics.names(topic),
+                    *topics.names[topic.iri],
                     *(text for text, _ in (*topic.preferred, *topic.others)),
                 ]
                 for text in dict.fromkeys(texts):

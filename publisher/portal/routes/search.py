@@ -53,10 +53,15 @@ from publisher.projections.facets.filter_query import Filter, listing
 from publisher.projections.facets.queries import FacetIndex, ListItem
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.query_parser import MAX_LENGTH, SearchRequest
-from publisher.projections.search.searcher import Matches, Searcher, open_searcher
-from publisher.projections.search.snippet import Marker, best_text, build_marker
-from publisher.projections.search.spelling import suggest_spelling
+from publisher.projections.search.query import MAX_LENGTH, SearchRequest
+from publisher.projections.search.searcher import (
+    Marker,
+    Matches,
+    Searcher,
+    best_text,
+    open_searcher,
+    suggest_spelling,
+)
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
@@ -358,7 +363,7 @@ def _results(
     items = tables.list_things(
         filters, _order(search_parameters), per, (search_parameters.page - 1) * per
     )
-    marker = build_marker(search_parameters.words, similar=matches.is_fuzzy)
+    marker = Marker(search_parameters.words, similar=matches.is_fuzzy)
     named = index.named_links(search_parameters.words, fuzzy=matches.is_fuzzy)
     entries = index.entries(item.iri for item in items)
     for item, entry in zip(items, entries, strict=True):
@@ -374,7 +379,6 @@ def _entry(line: ListItem) -> SearchEntry:
         line.iri,
         line.kind,
         line.source,
-        0,
         ((line.title, line.language),) if line.title else (),
         (),
     )

@@ -37,7 +37,7 @@ from publisher.portal.search_feed import (
 )
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.search.query_parser import SearchRequest
+from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 

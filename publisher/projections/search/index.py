@@ -32,7 +32,7 @@ from vocab.iris import KINDS
 
 # The number increases with every change of what is written: an index of another version cannot be
 # searched, and is rebuilt.
-BUILD_VERSION = f"5 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
+BUILD_VERSION = f"6 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
 _VERSION_FILE = "made"
 _HEAP = 30_000_000  # maximum bytes of unwritten documents
@@ -189,8 +189,7 @@ Texts = tuple[tuple[str, str | None], ...]
 
 
 class SearchEntry(NamedTuple):
-    """The indexed data of a thing: texts with their language tags; *modified* is in seconds since
-    1970, 0 if unknown.
+    """The indexed data of a thing: texts with their language tags.
 
     *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the
     organizations that take part in it, *places* the names of its places and venue.
@@ -199,7 +198,6 @@ class SearchEntry(NamedTuple):
     thing: str
     kind: str
     source: str
-    modified: int
     titles: Texts
     texts: Texts
     links: tuple[str, ...] = ()
@@ -249,18 +247,17 @@ def as_tuples(value: object) -> Any:
 def schema() -> tantivy.Schema:
     """Return the schema: words are indexed with positions, stems without."""
     builder = tantivy.SchemaBuilder()
-    for name in ("thing", "kind", "source", "language", "link", "identifier"):
+    for name in ("thing", "kind", "language", "link", "identifier"):
         builder.add_text_field(
             name,
             tokenizer_name="raw",
             index_option="basic",
-            fast=name in ("kind", "source", "language"),
+            fast=name == "language",
             stored=name == "thing",
         )
     for name in ("title", "text", "party"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
         builder.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
-    builder.add_integer_field("modified", fast=True)
     builder.add_bytes_field("entry", stored=True)
     return builder.build()
 
@@ -270,8 +267,6 @@ def document(entry: SearchEntry) -> tantivy.Document:
     fields = {
         "thing": entry.thing,
         "kind": entry.kind,
-        "source": entry.source,
-        "modified": entry.modified,
         "language": entry.languages,
         "link": list(entry.links),
         "identifier": list(entry.identifiers),

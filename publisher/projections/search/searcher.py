@@ -1,52 +1,67 @@
-"""Search the index of one snapshot."""
+"""Search the index of one snapshot, show what matches, and suggest another spelling if words of a
+search match nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import tantivy
-from tantivy import Occur, Order, Query
+from tantivy import Occur, Query
 
-from publisher.projections.search.index import SearchEntry, is_current, schema, stored_entry, tokens
-from publisher.projections.search.query_parser import (
+from publisher.projections.search.index import (
+    STEMMERS,
+    TOPICS,
+    SearchEntry,
+    Texts,
+    find_words,
+    fold,
+    is_current,
+    primary_language,
+    schema,
+    stem,
+    stored_entry,
+    tokens,
+)
+from publisher.projections.search.query import (
     Clause,
     SearchRequest,
     build_query,
     group_query,
     name_query,
     parse_clauses,
+    wanted_clauses,
 )
-from publisher.projections.search.topic_index import TopicIndex, open_topics
+from publisher.projections.search.topics import TopicIndex, build_topics
 
-CACHED_MATCHES = 50  # searches whose results are cached
-# entries that are cached for names; a batch of names meets the same ones again
+CACHED_MATCHES = 50  # searches whose results are cached, since each page of a search needs them
+# entries that are cached; a batch of names meets the same ones again
 CACHED_ENTRIES = 2_000
 # documents whose IRIs are cached, about 200 bytes each: reading them is half of the time of a
 # search
 CACHED_THINGS = 50_000
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
-MAX_VALUES = 1_000  # maximum number of values that are counted
+_MAX_LANGUAGES = 1_000
+_PASSAGE, _BEFORE = 260, 70  # characters of a passage, and of them before the first match
+_INFIX = 4  # minimum letters of a word that is marked inside another, in a fuzzy search
+# letters of a word that is corrected (shorter words are similar to too many others), and words of a
+# search that are checked
+_MIN_LETTERS, _MAX_CHECKED = 4, 8
+_NEAR = 0.74  # similarity by difflib's measure: one typing error in four letters, two in eight
+# things, and characters of each of their texts, that are searched for similar words
+_MAX_THINGS, _MAX_CHARACTERS = 20, 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Results: *total* counts all, *scores* are in order, best or newest first; *is_fuzzy* if
-    similar words were searched.
+class Matches(NamedTuple):
+    """Results: *total* counts all, *scores* are by IRI, the best first; *is_fuzzy* if similar words
+    were searched.
     """
-
-    total: int
-    scores: tuple[tuple[str, float], ...]
-    entries: tuple[SearchEntry, ...]
-    is_fuzzy: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Results that can be paged through: *total* counts all, *scores* are by IRI, the best first."""
 
     total: int
     scores: dict[str, float]
@@ -54,94 +69,65 @@ class Matches:
 
 
 class Searcher:
-    """The index in *folder*, which does not change while it is open."""
+    """The index in *folder*, which does not change while it is open. ``matches`` is ``find`` with a
+    cache.
+    """
 
     def __init__(self, folder: Path) -> None:
         index = tantivy.Index.open(str(folder))
         index.config_reader("manual")
         index.reload()
         self._searcher = index.searcher()
-        self._matches = lru_cache(CACHED_MATCHES)(self._find_matches)
-        self._read_entry = lru_cache(CACHED_ENTRIES)(self._read)
-        self._values: dict[str, list[tuple[str, int]]] = {}
-        self._things: dict[int, str] = {}
         self._folder = folder
+        self.matches = lru_cache(CACHED_MATCHES)(self.find)
+        self._thing = lru_cache(CACHED_THINGS)(self._read_thing)
+        self._entry = lru_cache(CACHED_ENTRIES)(self._read_entry)
 
     @cached_property
     def topics(self) -> TopicIndex | None:
         """Return the concepts that things are linked to; None if the store has no vocabulary. The
         first call may build their index.
         """
-        return open_topics(self._folder)
+        path = self._folder / TOPICS
+        return build_topics(path.read_bytes()) if path.exists() else None
 
-    def find(
-        self,
-        request: SearchRequest,
-        limit: int,
-        offset: int = 0,
-        *,
-        newest: bool = False,
-        with_entries: bool = True,
-        similar: bool = True,
-    ) -> Hits:
-        """Return *limit* results from *offset* on; without *with_entries* only their IRIs and
-        scores.
+    @cached_property
+    def languages(self) -> list[str]:
+        """Return the languages of all texts."""
+        terms = {"all": {"terms": {"field": "language", "size": _MAX_LANGUAGES}}}
+        result = self._searcher.aggregate(Query.all_query(), terms)
+        return [bucket["key"] for bucket in result["all"]["buckets"]]
+
+    def find(self, request: SearchRequest, limit: int, *, similar: bool = True) -> Matches:
+        """Return the best *limit* results.
 
         If nothing matches the words, similar words are searched, unless *similar* is False. Equal
         scores are ordered by IRI: the engine orders them by their position in the index, which
         depends on when each document was written, so two publishers of one journal would return
         pages in different orders.
         """
-        languages = [language for language, _ in self.values("language")]
         topics = self.topics if request.words else None
-        exact = self._page(build_query(request, languages, topics=topics), limit, offset, newest)
-        is_fuzzy = similar and _count(exact) == 0 and self._has_similar(request, languages)
-        page = (
-            self._page(
-                build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest
-            )
-            if is_fuzzy
-            else exact
-        )
-        rows, entries = self._read_hits(page, with_entries=with_entries)
-        scores = tuple((thing, 0.0 if newest else score) for _, thing, score in rows)
-        ordered = tuple(entries[thing] for _, thing, _ in rows) if with_entries else ()
-        return Hits(_count(page), scores, ordered, is_fuzzy and _count(page) > 0)
-
-    def _read_hits(
-        self, page: tantivy.SearchResult, *, with_entries: bool
-    ) -> tuple[list[tuple[float, str, float]], dict[str, SearchEntry]]:
-        """Return the rounded score, IRI and score of each result, best first, and the entries by
-        IRI.
-        """
-        numbered = sorted(
-            (address.segment_ord << 32 | address.doc, float(score), address)
-            for score, address in page.hits
-        )
-        known, read = self._things, {}
-        entries: dict[str, SearchEntry] = {}
-        rows = []
+        result = self._searcher.search(build_query(request, self.languages, topics=topics), limit)
+        is_fuzzy = similar and not _count(result) and self._has_similar(request)
+        if is_fuzzy:
+            query = build_query(request, self.languages, fuzzy=True, topics=topics)
+            result = self._searcher.search(query, limit)
         # in their order in the index, so that each block of documents is read once
-        for number, score, address in numbered:
-            thing = None if with_entries else known.get(number)
-            if thing is None:
-                document = self._searcher.doc(address)
-                read[number] = thing = str(document.get_first("thing"))
-                if with_entries:
-                    entries[thing] = stored_entry(document)
-            rows.append((-round(score, SCORE_DIGITS), thing, score))
-        self._remember(read)
-        return sorted(rows), entries
+        hits = sorted((address.segment_ord, address.doc, score) for score, address in result.hits)
+        rows = sorted(
+            (-round(float(score), SCORE_DIGITS), self._thing(segment, number), float(score))
+            for segment, number, score in hits
+        )
+        scores = {thing: score for _, thing, score in rows}
+        return Matches(_count(result), scores, is_fuzzy and _count(result) > 0)
 
-    def _remember(self, read: Mapping[int, str]) -> None:
-        """Cache the IRIs of documents, which do not change while the index is open; other threads
-        may do so too.
-        """
-        if len(self._things) + len(read) > CACHED_THINGS:
-            self._things = {}
-        self._things.update(islice(read.items(), CACHED_THINGS))
+    def _read_thing(self, segment: int, number: int) -> str:
+        return str(self._searcher.doc(tantivy.DocAddress(segment, number))["thing"][0])
 
-    def _has_similar(self, request: SearchRequest, languages: list[str]) -> bool:
+    def _read_entry(self, segment: int, number: int) -> SearchEntry:
+        return stored_entry(self._searcher.doc(tantivy.DocAddress(segment, number)))
+
+    def _has_similar(self, request: SearchRequest) -> bool:
         """Return False if a search for similar words cannot match: there are no words, or nothing
         has one of several or a similar one.
 
@@ -150,52 +136,49 @@ class Searcher:
         """
         groups = parse_clauses(request.words)
         return len(groups) == 1 or (
-            bool(groups) and all(self._is_matched(group, request, languages) for group in groups)
+            bool(groups) and all(self._is_matched(group, request) for group in groups)
         )
 
-    def _is_matched(
-        self, alternatives: list[Clause], request: SearchRequest, languages: list[str]
-    ) -> bool:
+    def _is_matched(self, group: list[Clause], request: SearchRequest) -> bool:
         for fuzzy in (False, True):
             occur, query = group_query(
-                alternatives, request, languages, fuzzy=fuzzy, topics=self.topics
+                group, request, self.languages, fuzzy=fuzzy, topics=self.topics
             )
             if occur == Occur.MustNot or _count(self._searcher.search(query, 1)):
                 return True
         return False
 
-    def matches(self, request: SearchRequest, limit: int) -> Matches:
-        """Return the IRIs and scores of the best *limit* results; cached, since each page of a
-        search needs them.
-        """
-        return self._matches(request, limit)
-
-    def _find_matches(self, request: SearchRequest, limit: int) -> Matches:
-        hits = self.find(request, limit, with_entries=False)
-        return Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
-
     def named_links(self, words: str, *, fuzzy: bool = False) -> frozenset[str]:
         """Return the IRIs of the concepts that any of *words* names; things linked to them match
         the search.
         """
-        if self.topics is None:
-            return frozenset()
-        parts = [
-            self.topics.named_by(word, run, clause.is_prefix and word == clause.words[-1][0], fuzzy)
-            for group in parse_clauses(words)
-            for clause in group
+        topics = self.topics
+        return frozenset(
+            iri
+            for clause in wanted_clauses(words)
             for word, run in clause.words
-            if not clause.is_negated
-        ]
-        return frozenset(iri for named in parts for iri in (*named.near, *named.far))
+            if topics
+            for iris in topics.named_by(
+                word, run, clause.is_prefix and word == clause.words[-1][0], fuzzy
+            )
+            for iri in iris
+        )
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
         """Return the entries of things by their IRIs, None for things that are not in the index."""
-        results = (
-            self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits
-            for thing in things
-        )
-        return [stored_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
+        queries = (Query.term_query(schema(), "thing", thing, "basic") for thing in things)
+        results = (self._searcher.search(query, 1).hits for query in queries)
+        return [
+            self._entry(hits[0][1].segment_ord, hits[0][1].doc) if hits else None
+            for hits in results
+        ]
+
+    def find_entries(
+        self, request: SearchRequest, limit: int, *, similar: bool = True
+    ) -> list[SearchEntry]:
+        """Return the entries of the best *limit* results, as ``find`` does."""
+        scores = self.find(request, limit, similar=similar).scores
+        return [entry for entry in self.entries(scores) if entry]
 
     def named(
         self,
@@ -215,40 +198,15 @@ class Searcher:
         if not tokens(text) and not links:
             return []
         query = name_query(text, kinds, links, is_prefix=is_prefix, similar=similar)
-        hits = self._searcher.search(query, limit).hits
-        entries = [
-            (-round(float(score), SCORE_DIGITS), self._read_entry(address.segment_ord, address.doc))
-            for score, address in hits
+        rows = [
+            (-round(float(score), SCORE_DIGITS), self._entry(address.segment_ord, address.doc))
+            for score, address in self._searcher.search(query, limit).hits
         ]
-        return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], pair[1].thing))]
-
-    def _read(self, segment: int, document: int) -> SearchEntry:
-        return stored_entry(self._searcher.doc(tantivy.DocAddress(segment, document)))
-
-    def values(self, name: str) -> list[tuple[str, int]]:
-        """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the
-        most frequent first.
-        """
-        if name not in self._values:
-            self._values[name] = self._count_values(name)
-        return self._values[name]
-
-    def _count_values(self, name: str) -> list[tuple[str, int]]:
-        result = self._searcher.aggregate(
-            Query.all_query(), {"all": {"terms": {"field": name, "size": MAX_VALUES}}}
-        )
-        return [(bucket["key"], bucket["doc_count"]) for bucket in result["all"]["buckets"]]
-
-    def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
-        if newest:
-            return self._searcher.search(
-                query, limit, offset=offset, order_by_field="modified", order=Order.Desc
-            )
-        return self._searcher.search(query, limit, offset=offset)
+        return [entry for _, entry in sorted(rows, key=lambda row: (row[0], row[1].thing))]
 
 
-def _count(page: tantivy.SearchResult) -> int:
-    count: int = page.count  # type: ignore[attr-defined]  # missing in its stubs
+def _count(result: tantivy.SearchResult) -> int:
+    count: int = result.count  # type: ignore[attr-defined]  # missing in its stubs
     return count
 
 
@@ -256,16 +214,144 @@ def open_searcher(snapshot: str) -> Searcher | None:
     """Open the index of the snapshot in the folder *snapshot*; None if it has none yet."""
     folder = Path(snapshot) / "text"
     try:
-        return (
-            _open_cached(folder, (folder / "meta.json").stat().st_ino)
-            if is_current(folder)
-            else None
-        )
+        inode = (folder / "meta.json").stat().st_ino
     except FileNotFoundError:
         return None
+    return _open_cached(folder, inode) if is_current(folder) else None
 
 
 @lru_cache(maxsize=2)  # the current snapshot, and the previous one during a switch
 def _open_cached(folder: Path, _inode: int) -> Searcher:
     """Open an index; the inode distinguishes a new index from the one that it replaced."""
     return Searcher(folder)
+
+
+class Piece(NamedTuple):
+    """A piece of a text; *is_match* is whether it matches the search."""
+
+    text: str
+    is_match: bool
+
+
+class Marker:
+    """Marks the matches of *search* in texts; *similar* also marks words inside others."""
+
+    def __init__(self, search: str, *, similar: bool = False) -> None:
+        clauses = wanted_clauses(search)
+        words = [word for clause in clauses for word, run in clause.words if not run]
+        self._words = {*words, *map(fold, words)}
+        self._runs = [word for clause in clauses for word, run in clause.words if run]
+        last = [clause.words[-1] for clause in clauses if clause.is_prefix]
+        self._prefixes = tuple(fold(word) for word, run in last if not run)
+        self._similar = similar
+
+    def pieces(self, text: str, tag: str | None) -> list[Piece]:
+        """Split *text* into matching pieces and others."""
+        pieces, last = list[Piece](), 0
+        for start, end in self._spans(text, primary_language(tag)):
+            pieces += [Piece(text[last:start], False), Piece(text[start:end], True)]
+            last = end
+        pieces.append(Piece(text[last:], False))
+        return [piece for piece in pieces if piece.text] or pieces
+
+    def passage(self, text: str, tag: str | None) -> list[Piece]:
+        """Return the passage of *text* around the first match, else its beginning, cut at spaces if
+        possible.
+        """
+        line = " ".join(text.split())
+        first = next((start for start, _ in self._spans(line, primary_language(tag))), 0)
+        start = first - _BEFORE if first > _BEFORE else 0
+        if start and (space := line.find(" ", start, first)) >= 0:
+            start = space + 1
+        end = min(len(line), start + _PASSAGE)
+        if end < len(line) and (space := line.rfind(" ", start + _PASSAGE // 2, end)) >= 0:
+            end = space
+        before = [Piece("… ", False)] if start else []
+        after = [Piece(" …", False)] if end < len(line) else []
+        return [*before, *self.pieces(line[start:end], tag), *after]
+
+    def _spans(self, text: str, language: str) -> list[tuple[int, int]]:
+        words = (match for match in find_words(text) if self._is_match(match.group(), language))
+        runs = (match for run in self._runs for match in re.finditer(re.escape(run), text))
+        spans: list[tuple[int, int]] = []
+        for start, end in sorted(match.span() for match in (*words, *runs)):
+            if not spans or start >= spans[-1][1]:
+                spans.append((start, end))
+        return spans
+
+    def _is_match(self, original: str, language: str) -> bool:
+        word = unicodedata.normalize("NFKC", original).casefold()
+        folded = fold(word)
+        if folded in self._words or folded.startswith(self._prefixes):
+            return True
+        if self._similar and any(len(other) >= _INFIX and other in folded for other in self._words):
+            return True
+        return language in STEMMERS and any(
+            stem(word, language) == stem(other, language) for other in self._words
+        )
+
+
+def best_text(texts: Texts, marker: Marker, language: str | None) -> tuple[str, str | None] | None:
+    """Return the text to show: one with a match, in *language*, in English, or the first, in this
+    order of preference.
+    """
+    return min(
+        texts,
+        default=None,
+        key=lambda item: (
+            not any(piece.is_match for piece in marker.pieces(*item)),
+            primary_language(item[1]) != language,
+            primary_language(item[1]) != "en",
+        ),
+    )
+
+
+def suggest_spelling(words: str, search: Searcher) -> str | None:
+    """Return *words* with words that match nothing replaced by the most similar ones; None if that
+    matches nothing either.
+
+    Operators and words that match stay as they were typed.
+    """
+    checked = [
+        match
+        for match in find_words(words)
+        if len(match.group()) >= _MIN_LETTERS and words[match.start() - 1 : match.start()] != "-"
+    ]
+    suggestion = words
+    for match in reversed(checked[:_MAX_CHECKED]):
+        similar = _similar_word(match.group(), search) or match.group()
+        suggestion = suggestion[: match.start()] + similar + suggestion[match.end() :]
+    is_better = suggestion != words and _is_matched(suggestion, search)
+    return suggestion if is_better else None
+
+
+def _is_matched(words: str, search: Searcher) -> bool:
+    return search.find(SearchRequest(words), 1, similar=False).total > 0
+
+
+def _similar_word(word: str, search: Searcher) -> str | None:
+    """Return the indexed word most similar to *word*; None if *word* itself matches or no word is
+    similar.
+    """
+    parts = tokens(word)
+    if len(parts) != 1 or parts[0][1] or _is_matched(word, search):
+        return None
+    candidates: dict[str, str] = {}
+    for text in _similar_texts(word, search):
+        for written, run in tokens(text[:_MAX_CHARACTERS]):
+            if not run and abs(len(written) - len(word)) <= 2:
+                candidates.setdefault(fold(written), written)
+    nearest = get_close_matches(fold(parts[0][0]), candidates, n=1, cutoff=_NEAR)
+    return candidates[nearest[0]] if nearest else None
+
+
+def _similar_texts(word: str, search: Searcher) -> list[str]:
+    """Return the texts that may contain a word similar to *word*: names of topics, then titles,
+    organizations and descriptions of things.
+    """
+    topics = search.topics
+    named = list(topics.search(word, fuzzy=True))[:_MAX_THINGS] if topics else []
+    names = [name for iri in named if topics for name in topics.names[iri]]
+    entries = search.find_entries(SearchRequest(word), _MAX_THINGS)
+    titles = [text for entry in entries for text, _ in (*entry.titles, *entry.parties)]
+    return [*names, *titles, *(text for entry in entries for text, _ in entry.texts)]

@@ -1,28 +1,65 @@
-"""Read the labels of the concepts that things are linked to, and store them in a file in the folder
-of the search index.
+"""Read and search topics: the concepts that things are linked to and that the words of a search
+name.
+
+Their labels are stored in a file beside the index. They are searched in memory: some 500 concepts,
+with labels in six languages and the synonyms of ``synonyms.toml``, which are read when an index is
+built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tomllib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
+import tantivy
 
 from journal.atomic_file import replace_file
-from publisher.projections.search.index import TOPICS, Texts, as_tuples, ordered_texts
-from publisher.projections.statement_source import StatementSource, Subjects
+from languages.request_locale import LANGUAGES
+from languages.translations import load_translations
+from publisher.projections.search.index import (
+    TOPICS,
+    SearchEntry,
+    Texts,
+    as_tuples,
+    document,
+    fold,
+    ordered_texts,
+    schema,
+    tokens,
+)
+from publisher.projections.search.query import (
+    SearchRequest,
+    build_query,
+    is_target,
+    wanted_clauses,
+    word_query,
+)
+from publisher.projections.statement_source import StatementSource
+from publisher.rdf.ntriples_terms import Value
 from vocab.terms import RDF, SKOS
 
 SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
+MAX_NAME_LENGTH = 60  # characters; longer labels, such as those of targets, count as descriptions
+_MAX_TOPICS = 1_000  # more than there are
+_HEAP = 15_000_000  # bytes: the minimum of tantivy
+# first without stems: across six languages many stems are equal by chance
+_STEM_LANGUAGES = ((), tuple(LANGUAGES))
+# topics: a word in the labels of more than these identifies none of them, such as "the" and "of"
+_COMMON = 100
+_CACHED = 5_000  # words whose topics are cached
+SYNONYMS = files("publisher.projections.search") / "synonyms.toml"
 _MEMBER, _PREFERRED = f"{SKOS}inScheme", f"{SKOS}prefLabel"
 _OTHERS = (f"{SKOS}altLabel", f"{SKOS}hiddenLabel")
 _TYPE, _INDICATOR = f"{RDF}type", "http://metadata.un.org/sdg/ontology#Indicator"
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """A concept of the vocabulary with its labels, preferred ones first.
 
     *members* are the IRIs of the countries of an ITU region: things are linked to countries, not to
@@ -36,8 +73,8 @@ class Topic:
     members: tuple[str, ...] = ()
 
 
-def read_topics(source: StatementSource, base: str) -> list[Topic]:
-    """Return the topics of the concept schemes in *source*, without SDG indicators, since nothing is
+def read_topics(source: StatementSource, base: str) -> Iterator[Topic]:
+    """Yield the topics of the concept schemes in *source*, without SDG indicators, since nothing is
     linked to them.
     """
     region = f"{base}ns#ituRegion"
@@ -45,38 +82,175 @@ def read_topics(source: StatementSource, base: str) -> list[Topic]:
         [f"{base}scheme/{scheme}" for scheme in SCHEMES],
         (_MEMBER, _PREFERRED, *_OTHERS, _TYPE, region),
     )
-    schemes: dict[str, str] = {}
-    concepts: Subjects = {}
-    members: dict[str, set[str]] = {}
+    schemes = dict[str, str]()
+    # by concept and property: several graphs may describe a concept
+    values = defaultdict[tuple[str, str], list[Value]](list)
+    members = defaultdict[str, set[str]](set)
     for scheme, subjects in zip(SCHEMES, graphs.values(), strict=True):
+        schemes |= {iri: scheme for iri, properties in subjects.items() if _MEMBER in properties}
         for iri, properties in subjects.items():
-            if _MEMBER in properties:
-                schemes[iri] = scheme
-            for predicate, values in properties.items():
-                concepts.setdefault(iri, {}).setdefault(predicate, []).extend(values)
+            for name, objects in properties.items():
+                values[iri, name] += objects
             for value in properties.get(region, ()):
-                members.setdefault(value.text, set()).add(iri)
-    return [
-        Topic(
-            iri,
-            scheme,
-            ordered_texts(concepts[iri].get(_PREFERRED, ())),
-            ordered_texts(value for name in _OTHERS for value in concepts[iri].get(name, ())),
-            tuple(sorted(members.get(iri, ()))),
-        )
-        for iri, scheme in sorted(schemes.items())
-        if all(value.text != _INDICATOR for value in concepts[iri].get(_TYPE, ()))
-    ]
+                members[value.text].add(iri)
+    for iri, scheme in sorted(schemes.items()):
+        if all(value.text != _INDICATOR for value in values[iri, _TYPE]):
+            preferred = ordered_texts(values[iri, _PREFERRED])
+            others = ordered_texts(value for name in _OTHERS for value in values[iri, name])
+            yield Topic(iri, scheme, preferred, others, tuple(sorted(members[iri])))
 
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:
     """Write *topics* into the folder *index*, replacing the file atomically."""
-    rows = [
-        [topic.iri, topic.scheme, topic.preferred, topic.others, topic.members] for topic in topics
+    replace_file(index / TOPICS, orjson.dumps([tuple(topic) for topic in topics]))
+
+
+class TopicIndex:
+    """The labels of *topics*, with *synonyms* as ``load_synonyms`` returns them. *names* are the
+    names of each in all languages, synonyms among them, by its IRI.
+    """
+
+    def __init__(self, topics: Iterable[Topic], synonyms: Mapping[str, Texts]) -> None:
+        self.topics = {topic.iri: topic for topic in topics}
+        self.names: dict[str, list[str]] = {}
+        index = tantivy.Index(schema())
+        writer = index.writer(_HEAP, 1)
+        for topic in self.topics.values():
+            labels = _labels(topic, synonyms)
+            names, others = (
+                tuple(label for label in labels if (len(label[0]) <= MAX_NAME_LENGTH) is is_name)
+                for is_name in (True, False)
+            )
+            writer.add_document(document(SearchEntry(topic.iri, topic.scheme, "", names, others)))
+            self.names[topic.iri] = [text for text, _ in names]
+        writer.commit()
+        writer.wait_merging_threads()
+        index.config_reader("manual")
+        index.reload()
+        self._searcher = index.searcher()
+        # the folded words of each name
+        self._folded = [
+            (frozenset(fold(word) for word, _ in tokens(name)), iri)
+            for iri, names in self.names.items()
+            for name in dict.fromkeys(names)
+        ]
+        self._words = frozenset[str]().union(*(words for words, _ in self._folded))
+        self.named_by = lru_cache(_CACHED)(self._find_named)
+
+    def _find_named(
+        self, word: str, run: bool, is_prefix: bool, fuzzy: bool
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the IRIs of the concepts that *word* names, countries of regions among them: those
+        with it in a name, and in a longer label.
+
+        The labels of targets are sentences, in which a word names little: targets are named only
+        where nothing else matched (*fuzzy*), by the word itself.
+        """
+        near, far = self._labelled(word, run, is_prefix, fuzzy)
+        exact = self._labelled(word, run, is_prefix, False) if fuzzy else ()
+        targets = [iri for iris in exact for iri in iris if is_target(iri)]
+        others = [iri for iri in far if iri not in near and not is_target(iri)]
+        named = self._with_members(iri for iri in near if not is_target(iri))
+        return named, self._with_members([*others, *targets])
+
+    def _labelled(
+        self, word: str, run: bool, is_prefix: bool, fuzzy: bool
+    ) -> tuple[Collection[str], Collection[str]]:
+        """Return the concepts with *word* in a name, and in a longer label."""
+        near, far = (
+            self._first_hits(
+                word_query(word, run, is_prefix, fuzzy, field, languages)
+                for languages in _STEM_LANGUAGES
+            )
+            for field in ("title", "text")
+        )
+        return ((), ()) if len(near) + len(far) > _COMMON else (near, far)
+
+    def named_whole(self, words: str, *, fuzzy: bool) -> Sequence[str]:
+        """Return the IRIs of the concepts that all *words* name together, countries of regions
+        among them.
+        """
+        return self._with_members(self._search_all_words(words, fuzzy))
+
+    def search(self, words: str, *, fuzzy: bool = False) -> dict[str, float]:
+        """Return the IRIs and scores of the topics whose labels have all *words*, and of those
+        whose whole name is in *words*; the best first.
+
+        *fuzzy* accepts similar words, as the search does.
+        """
+        scores = self._search_all_words(words, fuzzy)
+        if len(scores) > _COMMON:
+            return {}
+        for iri in self._named_in(words):
+            scores[iri] = scores.get(iri, 0.0) + 1.0
+        return dict(sorted(scores.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def _search_all_words(self, words: str, fuzzy: bool) -> dict[str, float]:
+        return self._first_hits(
+            build_query(SearchRequest(words), languages, fuzzy=fuzzy)
+            for languages in _STEM_LANGUAGES
+        )
+
+    def _first_hits(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
+        """Return the scores of the hits of the first of *queries* that has any."""
+        for query in queries:
+            if hits := self._searcher.search(query, _MAX_TOPICS).hits:
+                documents = ((self._searcher.doc(address), score) for score, address in hits)
+                return {str(stored["thing"][0]): float(score) for stored, score in documents}
+        return {}
+
+    def _with_members(self, iris: Iterable[str]) -> Sequence[str]:
+        return list(dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members)))
+
+    def _named_in(self, words: str) -> set[str]:
+        """Return the topics that have a name whose words are all in *words*; its last word may be a
+        prefix, as in ``health ken*``.
+        """
+        clauses = wanted_clauses(words)
+        known = {fold(word) for clause in clauses for word, run in clause.words if not run}
+        runs = [fold(word) for clause in clauses for word, run in clause.words if run]
+        prefixes = tuple(fold(clause.words[-1][0]) for clause in clauses if clause.is_prefix)
+        if prefixes or runs:
+            known |= {
+                word
+                for word in self._words
+                if word.startswith(prefixes) or any(word in run for run in runs)
+            }
+        return {iri for name, iri in self._folded if name <= known}
+
+
+def _labels(topic: Topic, synonyms: Mapping[str, Texts]) -> Iterable[tuple[str, str | None]]:
+    """Return the labels of *topic*; English labels without a translation get that of the pages."""
+    known = {tag for _, tag in topic.preferred}
+    english = [text for text, tag in topic.preferred if tag == "en"]
+    translated = [
+        (text, language)
+        for language in LANGUAGES
+        if language not in known
+        for text in map(load_translations(language).gettext, english)
+        if text not in english
     ]
-    replace_file(index / TOPICS, orjson.dumps(rows))
+    path = "scheme/" + topic.iri.rpartition("/scheme/")[2]
+    extra = synonyms.get(topic.iri, ()) + synonyms.get(path, ())
+    code = [(topic.iri.rpartition("/")[2], None)] if topic.scheme == "action-line" else []
+    return dict.fromkeys([*topic.preferred, *translated, *topic.others, *code, *extra])
 
 
-def parse_topics(content: bytes) -> list[Topic]:
-    """Return the topics that ``write_topics`` wrote."""
-    return [Topic(*row) for row in as_tuples(orjson.loads(content))]
+@cache
+def load_synonyms() -> Mapping[str, Texts]:
+    """Read ``synonyms.toml``: words with their languages by the topic's IRI, or its part after the
+    base of our IRIs.
+    """
+    return {
+        row["topic"]: tuple(
+            (text, language) for language in LANGUAGES for text in row.get(language, ())
+        )
+        for row in tomllib.loads(SYNONYMS.read_text("utf-8"))["topic"]
+    }
+
+
+# the vocabulary changes rarely; journal entries that do not change it share one index
+@lru_cache(maxsize=2)
+def build_topics(content: bytes) -> TopicIndex:
+    """Return the index of the topics that ``write_topics`` wrote."""
+    return TopicIndex((Topic(*row) for row in as_tuples(orjson.loads(content))), load_synonyms())

@@ -12,9 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Generator, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -36,13 +34,12 @@ from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
 from publisher.projections.statement_source import Properties, StatementSource, Subjects
 from publisher.rdf.ntriples_terms import Value
-from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SIOC, SKOS
+from vocab.terms import DCT, ORG, RDF, RDFS, SCHEMA, SIOC, SKOS
 
 BATCH = 5_000  # things read between two checks of the time: about 1.5 s
 _NAME, _CLASS, _LABEL = f"{SKOS}prefLabel", f"{ORG}classification", f"{RDFS}label"
 _TITLES, _TEXTS = (f"{DCT}title", _NAME), (f"{DCT}description", f"{SIOC}content")
-_TYPE, _MODIFIED, _TOPIC = f"{RDF}type", f"{DCT}modified", f"{FOAF}primaryTopic"
-_SPATIAL, _LOCATION = f"{DCT}spatial", f"{SCHEMA}location"
+_TYPE, _SPATIAL, _LOCATION = f"{RDF}type", f"{DCT}spatial", f"{SCHEMA}location"
 
 log = structlog.get_logger(component="text")
 
@@ -84,14 +81,6 @@ class EntryReader:
         if organizations:
             yield from self._only_things(self._source.subjects_with(self._parties, organizations))
 
-    def described_things(self, changed: Iterable[str]) -> set[str]:
-        """Return the things in *changed*, and the things whose records are in *changed*."""
-        iris = set(changed)
-        things = {iri for iri in iris if iri.startswith(f"{self._base}id/")}
-        records = self._source.subjects([iri for iri in iris - things if "#" not in iri], [_TOPIC])
-        topics = (value for properties in records.values() for value in properties.get(_TOPIC, ()))
-        return things | {value.text for value in topics if value.iri}
-
     def _only_things(self, iris: Iterable[str]) -> Iterator[str]:
         return (iri for iri in iris if parse_thing_iri(iri, self._base))
 
@@ -99,8 +88,8 @@ class EntryReader:
         """Return the index entries of *things*; None of one that has no type, as of a deleted
         record.
         """
-        own = (_TYPE, _MODIFIED, *_TITLES, *_TEXTS, *self._links, *self._parties, *self._places)
-        read = self._source.subjects([*things, *map(self._record, things)], own)
+        own = (_TYPE, *_TITLES, *_TEXTS, *self._links, *self._parties, *self._places)
+        read = self._source.subjects(things, own)
         named = {
             value.text
             for thing in things
@@ -108,14 +97,10 @@ class EntryReader:
             if value.iri
         }
         linked = self._source.subjects(named, (_NAME, _CLASS, _LABEL))
-        return {thing: self._entry(thing, read, linked) for thing in things}
+        return {thing: self._entry(thing, read[thing], linked) for thing in things}
 
-    def _record(self, thing: str) -> str:
-        parts = parse_thing_iri(thing, self._base) or ("", "", "")
-        return f"{self._base}record/{parts[1]}/{parts[2]}"
-
-    def _entry(self, thing: str, read: Subjects, linked: Subjects) -> SearchEntry | None:
-        parsed, properties = parse_thing_iri(thing, self._base), read[thing]
+    def _entry(self, thing: str, properties: Properties, linked: Subjects) -> SearchEntry | None:
+        parsed = parse_thing_iri(thing, self._base)
         if parsed is None or not any(value.iri for value in properties.get(_TYPE, ())):
             return None
         kind, source, _key = parsed
@@ -126,13 +111,10 @@ class EntryReader:
             for value in _values(properties, self._places)
             for place in (linked.get(value.text, {}).get(_LABEL, ()) if value.iri else (value,))
         }
-        # organizations have no records
-        record = {} if kind == "organization" else read[self._record(thing)]
         return SearchEntry(
             thing,
             kind,
             source,
-            _seconds(record.get(_MODIFIED, ())),
             ordered_texts(_values(properties, _TITLES)),
             ordered_texts(_values(properties, _TEXTS)),
             tuple(sorted({v.text for v in (*_values(properties, self._links), *classes) if v.iri})),
@@ -143,14 +125,6 @@ class EntryReader:
 
 def _values(properties: Properties, names: Iterable[str]) -> Iterator[Value]:
     return (value for name in names for value in properties.get(name, ()))
-
-
-def _seconds(times: Iterable[Value]) -> int:
-    """Return the least of *times* in seconds since 1970, 0 if none can be read."""
-    for text in sorted(time.text for time in times):
-        with suppress(ValueError, OverflowError):
-            return int(datetime.fromisoformat(text).astimezone(UTC).timestamp())
-    return 0
 
 
 class SearchUpdater:
@@ -224,7 +198,7 @@ class SearchUpdater:
                 break
             for changed in entry.changed(BATCH):
                 is_vocabulary_new = is_vocabulary_new or not vocabulary.isdisjoint(changed)
-                things = self._entries.described_things(changed)
+                things = [iri for iri in changed if iri.startswith(f"{self._reader.base}id/")]
                 self._put(things)
                 yield
                 for batch in _batches(self._things_of_renamed(before, things)):
