@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
-from publisher.store.columns.algebra import (
-    all_variables,
+from publisher.store.columns.expressions import Expressions
+from publisher.store.columns.operands import Condition, constant, decimal_text
+from publisher.store.columns.ordering import aggregated, ordered_solutions
+from publisher.store.columns.patterns import Patterns, Statistics
+from publisher.store.columns.query_parser import (
+    ParsedQuery,
     existences_of,
     modifiers_of,
     pattern_of,
+    variables_of,
 )
-from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, constant, decimal_text, variables_of
-from publisher.store.columns.ordering import aggregated, ordered_solutions
-from publisher.store.columns.patterns import Patterns, Statistics
-from publisher.store.columns.query_parser import ParsedQuery
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -175,7 +175,7 @@ class _Compiler:
         if isinstance(inside, URIRef):
             return self.pattern(node.p, constant(inside).id)
         # The variable is joined after the pattern: a filter in it does not see the graph.
-        if node.p.name != "BGP" and str(inside) in all_variables(node.p):
+        if node.p.name != "BGP" and str(inside) in variables_of(node.p, with_exists=True):
             raise NotCompiled("GRAPH of a variable that is used within it")
         return self.pattern(node.p, str(inside))
 

@@ -162,16 +162,6 @@ class ColumnEngine:
         where = " AND ".join(conditions) or "true"
         return self.connection.execute(f"{query} WHERE {where} LIMIT {limit}", values).fetchall()
 
-    def graph_numbers(
-        self, named: Collection[int] | None, among: Collection[int] | None
-    ) -> list[int]:
-        """Return the numbers of the named graphs that are there: of *named* and *among* where these
-        are not None.
-        """
-        query = "SELECT DISTINCT g FROM (SELECT g, g AS named FROM named_quads)"
-        rows = self.rows(query, {"named": named, "g": among}, 1 << 62)
-        return [number for (number,) in rows]
-
     def _looked_up(self, table: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
         wanted = "(SELECT unnest(?::UBIGINT[]) AS id)"
         query = f"SELECT t.id, {TERM_TEXT} FROM {table} t JOIN {wanted} n ON t.id = n.id"

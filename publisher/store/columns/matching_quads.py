@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
-from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, SequencePath
+from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, Path, SequencePath
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
-from publisher.store.columns.algebra import conjunction, existences_of, pattern_of
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.operands import constant
+from publisher.store.columns.query_parser import existences_of, parts_of, pattern_of
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
 
@@ -28,41 +27,15 @@ _TRIPLES_OF_A_NODE = 20  # about
 # terms that are looked for by following links, and links of a node that are followed in each direction
 _MAX_NEAR = 500
 
+Numbers = Collection[int] | None  # of terms; None where they are not known
 # the numbers of all terms that a variable can have, by its name
 Values = Mapping[str, Collection[int]]
 Graph = int | str | None  # a number, the name of a variable, None for the default graph
-
-
-class QueryGraphs(NamedTuple):
-    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a
-    query with FROM or FROM NAMED.
-    """
-
-    default: tuple[int, ...]
-    named: tuple[int, ...]
-
-    def default_source(self) -> str:
-        """Return the triples of the default graph as an SQL table."""
-        columns = "DISTINCT s, p, o" if len(self.default) > 1 else "s, p, o"
-        return f"(SELECT {columns} FROM quads WHERE {_is_one_of(self.default)})"
-
-    def named_source(self) -> str:
-        """Return the quads of the named graphs as an SQL table."""
-        return f"(SELECT * FROM quads WHERE {_is_one_of(self.named)})"
-
-
-def _is_one_of(graphs: Collection[int]) -> str:
-    return f"g IN ({', '.join(f'{graph}::UBIGINT' for graph in graphs)})" if graphs else "false"
-
-
-class _Step(NamedTuple):
-    """A triple pattern as the parser has it; the predicate may be a tuple of alternatives, or a path
-    that is followed.
-    """
-
-    subject: object
-    predicate: object
-    value: object
+# the numbers of the graphs whose merge is the default graph, and of the named graphs, of a query
+# with FROM or FROM NAMED
+QueryGraphs = tuple[Collection[int], Collection[int]]
+# a triple pattern as the parser has it; the predicate may be a path
+Pattern = tuple[object, object, object]
 
 
 class MatchingQuads:
@@ -73,7 +46,8 @@ class MatchingQuads:
     def __init__(
         self, engine: ColumnEngine, graphs: QueryGraphs | None, merge: Store | None = None
     ) -> None:
-        self._engine, self._graphs, self._merge = engine, graphs, merge
+        self._engine, self._merge = engine, merge
+        self._graphs: tuple[Numbers, Numbers] = graphs or (None, None)
         self._texts: dict[int, str] = {DEFAULT_GRAPH: ""}  # of constants, and of what is near them
         self._quads: set[tuple[int, ...]] = set()
         self._names: set[int] = set()  # of graphs that match although none of their quads must
@@ -92,19 +66,15 @@ class MatchingQuads:
         known = {name: [term_id(text)] for name, text in bindings.items()}
         values = {**known, **(self._pattern(algebra.p, None, known) if algebra.p else {})}
         if algebra.name == "DescribeQuery":
-            for term in algebra.PV:
-                self._describe(_numbers(term, values))
-
-    def _describe(self, numbers: Collection[int] | None) -> None:
-        """Read the triples of the terms with *numbers*, and those of the blank nodes in them."""
-        query, seen = f"SELECT id FROM terms WHERE kind = {TermKind.BLANK:d}", set[int]()
-        while rows := self._read(None, s=numbers):
-            seen.update(numbers or ())
-            objects = {value for _, _, _, value in rows} - seen
-            blank = self._engine.rows(f"SELECT id FROM ({query})", {"id": objects}, MAX_QUADS)
-            numbers = [number for (number,) in blank]
-            if not numbers:
-                break
+            # a description has that of the blank nodes in it too
+            blank = [
+                number
+                for (number,) in self._engine.rows(
+                    "SELECT id FROM terms", {"kind": [TermKind.BLANK]}, MAX_QUADS
+                )
+            ]
+            for numbers in (blank, *(_numbers(term, values) for term in algebra.PV)):
+                self._read(None, s=numbers)
 
     def store(self) -> Store:
         """Return the quads in a store in memory, always in the same order."""
@@ -131,24 +101,15 @@ class MatchingQuads:
         nodes = deque((NamedNode(text[1:-1]), 0) for text in constants)
         while nodes and not numbers <= self._texts.keys():
             node, distance = nodes.popleft()
-            patterns = [(node, None, None), (None, None, node)][: 2 if distance < 2 else 1]
-            for pattern in patterns:
-                for quad in islice(self._merge.quads_for_pattern(*pattern), _MAX_NEAR):
-                    near = quad.object if pattern[0] else quad.subject
-                    is_new = self._add_text(near, numbers)
-                    self._add_text(quad.predicate, numbers)
-                    # what leads to a constant, such as its source, may lead to thousands more
-                    is_near = is_new and (pattern[0] is not None or distance > 0)
-                    if is_near and isinstance(near, NamedNode) and term_id(str(near)) in subjects:
-                        nodes.append((near, distance + 1))
-
-    def _add_text(self, term: object, numbers: set[int]) -> bool:
-        """Add the text of *term* if it has one of *numbers*; return whether it was not there."""
-        number = term_id(text := str(term))
-        is_new = number in numbers and number not in self._texts
-        if is_new:
-            self._texts[number] = text
-        return is_new
+            links = [*islice(self._merge.quads_for_pattern(node, None, None), _MAX_NEAR)]
+            if distance < 2:
+                links += islice(self._merge.quads_for_pattern(None, None, node), _MAX_NEAR)
+            for term in (term for link in links for term in link.triple):
+                number = term_id(text := str(term))
+                if number in numbers and number not in self._texts:
+                    self._texts[number] = text
+                    if number in subjects and isinstance(term, NamedNode):
+                        nodes.append((term, distance + 1))
 
     def _pattern(self, node: CompValue, graph: Graph, known: Values) -> Values:
         """Read what *node* can match in *graph*, where the variables of a solution that counts have
@@ -159,168 +120,153 @@ class MatchingQuads:
         match node.name:
             case "BGP":
                 return self._triples(node.triples, graph, known)
-            case "Join":
+            case "Join" | "Minus":
                 values = self._pattern(node.p1, graph, known)
-                return {**values, **self._pattern(node.p2, graph, {**known, **values})}
+                others = self._pattern(node.p2, graph, {**known, **values})
+                return {**values, **others} if node.name == "Join" else values
             case "LeftJoin":
                 values = self._pattern(node.p1, graph, known)
-                inner = self._pattern(node.p2, graph, values)
-                self._existences(node.expr, graph, {**inner, **values})
-                return values
+                others = {**self._pattern(node.p2, graph, values), **values}
             case "Union":
                 one, two = (self._pattern(side, graph, known) for side in (node.p1, node.p2))
                 return {name: {*one[name], *two[name]} for name in one.keys() & two.keys()}
-            case "Minus":
-                self._pattern(node.p2, graph, {})
-                return self._pattern(node.p1, graph, known)
-            case "Filter":
-                values = self._pattern(node.p, graph, {**known, **_equal(node.expr)})
-                self._existences(node.expr, graph, values)
-                return values
             case "Graph":
                 return self._graph(node, known)
             case "values":
                 return _inline(node.res)
             case "ToMultiSet":
                 return self._pattern(node.p, graph, {}) if node.p else {}
-        # BIND, an aggregate or a modifier of the solutions
-        values = self._pattern(node.p, graph, known) if node.p else {}
-        self._existences([node.expr, node.A], graph, values if node.name == "Extend" else {})
+            case _:  # FILTER, BIND, an aggregate or a modifier of the solutions
+                values = self._pattern(node.p, graph, known) if node.p else {}
+                others = {} if node.name == "AggregateJoin" else values
+        for part in existences_of([node.expr, node.A]):
+            self._pattern(pattern_of(part), graph, others)
         if node.name != "Project":
             return values
         return {name: values[name] for name in map(str, node.PV) if name in values}
 
     def _graph(self, node: CompValue, known: Values) -> Values:
-        named = None if self._graphs is None else self._graphs.named
+        name = str(node.term)
         if not isinstance(node.term, Variable):
             numbers = _numbers(node.term, {})
-            self._texts.update((number, f"<{node.term}>") for number in numbers or ())
-            self._names.update(self._engine.graph_numbers(named, numbers))
+            self._texts.update((number, f"<{name}>") for number in numbers or ())
+            self._names.update(self._graphs_among(numbers))
             return self._pattern(node.p, next(iter(numbers or ()), ""), known)
-        name = str(node.term)
         values = self._pattern(node.p, name, known)
         if name in values:
             return values
         # a pattern that may match nothing is there in each graph
-        self._names.update(names := self._engine.graph_numbers(named, known.get(name)))
+        self._names.update(names := self._graphs_among(known.get(name)))
         return {**values, name: names}
 
-    def _existences(self, expression: object, graph: Graph, known: Values) -> None:
-        for part in existences_of(expression):
-            self._pattern(pattern_of(part), graph, known)
+    def _graphs_among(self, numbers: Numbers) -> list[int]:
+        """Return the numbers of the named graphs that are there, among *numbers*."""
+        places = {"g": self._in_dataset(numbers)}
+        rows = self._engine.rows("SELECT DISTINCT g FROM named_quads", places, 1 << 62)
+        return [number for (number,) in rows]
 
-    def _triples(self, triples: Sequence[Sequence[object]], graph: Graph, known: Values) -> Values:
+    def _in_dataset(self, numbers: Numbers) -> Numbers:
+        """Return those of *numbers* that are named graphs of the dataset."""
+        if self._graphs[1] is None or numbers is None:
+            return self._graphs[1] if numbers is None else numbers
+        return [number for number in numbers if number in self._graphs[1]]
+
+    def _triples(self, triples: Sequence[Pattern], graph: Graph, known: Values) -> Values:
         """Read the quads of a basic graph pattern, about the fewest first."""
         bound: dict[str, Collection[int]] = {}
-        steps = [step for s, p, o in triples for step in self._steps(s, p, o)]
-        while steps:
+        patterns = [pattern for triple in triples for pattern in self._steps(*triple)]
+        while patterns:
             values = {**known, **bound}
-            sizes = [self._size(step, values) for step in steps]
-            step = steps.pop(sizes.index(min(sizes)))
-            s, p, o = (_numbers(term, values) for term in step)
-            if isinstance(step.predicate, MulPath | NegatedPath | AlternativePath | InvPath):
-                self._follow(step.predicate, graph, values, s, o)
+            pattern = min(patterns, key=lambda item: self._size(item, values))
+            patterns.remove(pattern)
+            s, p, o = (_numbers(term, values) for term in pattern)
+            if isinstance(pattern[1], Path):
+                self._follow(pattern[1], graph, values, s, o)
                 continue
             rows = self._read(graph, values, s, p, o)
-            names = (graph if isinstance(graph, str) else None, *map(_name, step))
-            for place, name in enumerate(names):
-                if name is not None:
-                    bound[name] = {row[place] for row in rows}
+            for place, term in enumerate(
+                (Variable(graph) if isinstance(graph, str) else None, *pattern)
+            ):
+                if isinstance(term, Variable | BNode):
+                    bound[str(term)] = {row[place] for row in rows}
         return bound
 
-    def _steps(self, subject: object, predicate: object, value: object) -> Iterator[_Step]:
-        """Yield a triple pattern; of a path the steps that have to be taken."""
+    def _steps(self, subject: object, predicate: object, value: object) -> Iterator[Pattern]:
+        """Yield a triple pattern; of a path the steps that have to be taken, one of several
+        predicates as a tuple.
+        """
         if isinstance(predicate, SequencePath):
-            *firsts, last = predicate.args
-            for part in firsts:
-                self._fresh += 1
-                following = Variable(f" step{self._fresh}")
-                yield from self._steps(subject, part, following)
-                subject = following
-            yield from self._steps(subject, last, value)
+            self._fresh += 1
+            following = Variable(f" step{self._fresh}")
+            first, *rest = predicate.args
+            yield from self._steps(subject, first, following)
+            yield from self._steps(following, SequencePath(*rest) if rest[1:] else rest[0], value)
         elif isinstance(predicate, InvPath):
             yield from self._steps(value, predicate.arg, subject)
         elif isinstance(predicate, AlternativePath) and all(
             isinstance(part, URIRef) for part in predicate.args
         ):
-            yield _Step(subject, tuple(predicate.args), value)
+            yield subject, tuple(predicate.args), value
         else:
-            yield _Step(subject, predicate, value)
+            yield subject, predicate, value
 
     def _follow(
-        self,
-        path: object,
-        graph: Graph,
-        values: Values,
-        start: Collection[int] | None,
-        end: Collection[int] | None,
+        self, path: Path, graph: Graph, values: Values, start: Numbers, end: Numbers
     ) -> None:
         """Read what *path* can follow, and where it may have no step the nodes at which it can
         begin and end.
         """
-        if isinstance(path, NegatedPath):
-            self._read(graph, values, start, None, end)
-            return
-        predicates = _predicates(path)
-        self._read(graph, values, p=None if None in predicates else _numbers(predicates, {}))
-        if isinstance(path, MulPath) and not path.zero:
-            return
-        if start is None and end is None:
-            self._read(graph, values)
-        else:
+        parts = list(parts_of(path))
+        predicates = [part for part in parts if isinstance(part, URIRef)]
+        is_any = any(isinstance(part, NegatedPath) for part in parts)
+        self._read(graph, values, p=None if is_any else _numbers(predicates, {}))
+        if not isinstance(path, MulPath) or path.zero:
             self._read(graph, values, s=start)
             self._read(graph, values, o=end)
 
-    def _size(self, step: _Step, values: Values) -> float:
-        """Return about how many triples match *step*; a path comes last."""
-        s, p, o = (_numbers(term, values) for term in step)
-        if p is None and not isinstance(step.predicate, Variable):
+    def _size(self, pattern: Pattern, values: Values) -> float:
+        """Return about how many triples match *pattern*; a path comes last."""
+        s, p, o = (_numbers(term, values) for term in pattern)
+        if isinstance(pattern[1], Path):
             return float("inf")
         counts = self._engine.predicates
-        used = [count for number in p or counts if (count := counts.get(number))]
-        triples = sum(count.triples for count in used)
+        used = [counts[number] for number in counts if p is None or number in p]
+        sizes: list[float] = [sum(count.triples for count in used)]
         if s is not None:
-            triples = min(triples, len(s) * _TRIPLES_OF_A_NODE)
+            sizes.append(len(s) * _TRIPLES_OF_A_NODE)
         if o is not None:
-            triples = min(
-                triples,
-                len(o)
-                * max([count.triples // max(1, count.objects) + 1 for count in used], default=0),
-            )
-        return triples
+            fanout = [count.triples // max(1, count.objects) + 1 for count in used]
+            sizes.append(len(o) * max(fanout, default=0))
+        return min(sizes)
 
     def _read(
         self,
         graph: Graph,
         values: Values | None = None,
-        s: Collection[int] | None = None,
-        p: Collection[int] | None = None,
-        o: Collection[int] | None = None,
+        s: Numbers = None,
+        p: Numbers = None,
+        o: Numbers = None,
     ) -> list[tuple[int, ...]]:
         """Read the quads of *graph* with the given terms, any where None. Raises MemoryError if they
         are more than a query may read.
         """
         if graph is None:
-            source = self._graphs.default_source() if self._graphs else "triples"
-            places = {"s": s, "p": p, "o": o}
+            table, g = ("triples" if self._graphs[0] is None else "quads"), self._graphs[0]
         else:
-            source = self._graphs.named_source() if self._graphs else "named_quads"
-            g = (graph,) if isinstance(graph, int) else (values or {}).get(graph)
-            places = {"g": g, "s": s, "p": p, "o": o}
-        columns = f"{DEFAULT_GRAPH}::UBIGINT AS g, s, p, o" if graph is None else "g, s, p, o"
-        rows = self._engine.rows(f"SELECT {columns} FROM {source}", places, MAX_QUADS + 1)
+            numbers = (graph,) if isinstance(graph, int) else (values or {}).get(graph)
+            table, g = "named_quads", self._in_dataset(numbers)
+        columns = (
+            "g, s, p, o" if graph is not None else f"{DEFAULT_GRAPH}::UBIGINT AS number, s, p, o"
+        )
+        query, places = f"SELECT {columns} FROM {table}", {"g": g, "s": s, "p": p, "o": o}
+        rows = self._engine.rows(query, places, MAX_QUADS + 1)
         self._quads.update(rows)
         if len(self._quads) > MAX_QUADS:
             raise MemoryError
         return rows
 
 
-def _name(term: object) -> str | None:
-    """Return the name of a variable, or of a blank node that stands for one."""
-    return str(term) if isinstance(term, Variable | BNode) else None
-
-
-def _numbers(term: object, values: Values) -> Collection[int] | None:
+def _numbers(term: object, values: Values) -> Numbers:
     """Return the numbers that *term* can have; None if they are not known."""
     if isinstance(term, Variable | BNode):
         return values.get(str(term))
@@ -329,37 +275,6 @@ def _numbers(term: object, values: Values) -> Collection[int] | None:
         return [constant(part).id for part in parts]
     except NotCompiled:  # the store may read the term in another way
         return None
-
-
-def _predicates(path: object) -> list[object]:
-    """Return the predicates in the steps of a path; None stands for all."""
-    if isinstance(path, NegatedPath):
-        return [None]
-    if isinstance(path, MulPath):
-        return _predicates(path.path)
-    if isinstance(path, InvPath):
-        return _predicates(path.arg)
-    if isinstance(path, AlternativePath | SequencePath):
-        return [predicate for part in path.args for predicate in _predicates(part)]
-    return [path]
-
-
-def _equal(expression: object) -> dict[str, Collection[int]]:
-    """Return the values of the variables that a filter compares with IRIs."""
-    values: dict[str, Collection[int]] = {}
-    for part in conjunction(expression):
-        if (
-            isinstance(part, CompValue)
-            and part.name == "RelationalExpression"
-            and part.op in ("=", "IN")
-        ):
-            others = part.other if isinstance(part.other, list) else [part.other]
-            numbers = (
-                _numbers(others, {}) if all(isinstance(item, URIRef) for item in others) else None
-            )
-            if isinstance(part.expr, Variable) and numbers is not None:
-                values[str(part.expr)] = numbers
-    return values
 
 
 def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[int]]:

@@ -5,19 +5,15 @@ SPARQL's error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode
-from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
-from rdflib.term import URIRef, Variable
+from rdflib.term import URIRef
 
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import TermKind, TermRow, term_row
 from vocab.terms import XSD
-
-EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
@@ -117,17 +113,3 @@ def decimal_text(sql: str) -> str:
     return (
         f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
     )
-
-
-def variables_of(expression: object) -> Iterator[str]:
-    """Yield the variables in *expression*, but not those of EXISTS."""
-    if isinstance(expression, Variable):
-        yield str(expression)
-    elif isinstance(expression, CompValue):
-        if expression.name not in EXISTS:
-            for key, value in expression.items():
-                if key != "_vars":
-                    yield from variables_of(value)
-    elif isinstance(expression, list | tuple):
-        for part in expression:
-            yield from variables_of(part)

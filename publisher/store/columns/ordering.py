@@ -9,9 +9,9 @@ from __future__ import annotations
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
-from publisher.store.columns.algebra import Modifiers
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import SCALE, Condition, variables_of
+from publisher.store.columns.operands import SCALE, Condition
+from publisher.store.columns.query_parser import Modifiers, variables_of
 from publisher.store.columns.relations import (
     PROPERTIES,
     ColumnType,

@@ -1,4 +1,7 @@
-"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser.
+"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser; and find in it what is asked:
+modifiers, variables, EXISTS.
+
+Source: https://www.w3.org/TR/sparql11-query/#sparqlAlgebra
 
 Queries that differ only in their strings, IRIs, comments and white space are parsed once: the
 algebra has placeholders, which are replaced by the constants of each query.
@@ -8,26 +11,36 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyparsing import ParserElement
 from rdflib.paths import Path
-from rdflib.plugins.sparql.algebra import translateQuery
+from rdflib.plugins.sparql.algebra import (
+    translateGroupGraphPattern,
+    translatePath,
+    translateQuery,
+    traverse,
+)
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import Literal, URIRef
+from rdflib.term import Literal, URIRef, Variable
 
-from publisher.rdf.sparql_tokens import Token, string_value, tokenize
+from publisher.rdf.sparql_tokens import string_value, tokenize
 from publisher.store.columns.relations import NotCompiled
 
 CACHED = 500  # shapes whose algebra is cached
 _FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
 _ABSOLUTE = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]*:[^<>]*>")
-# what the placeholder of a string, an IRI or a local name begins with, before its number
-_STRING, _IRI, _LOCAL = "\ue000", "urn:x-stocktake-iri-", "stocktake-name-"
-_NAMED = re.compile(rf"{_LOCAL}([0-9]+)$")
+# A character that strings, IRIs and local names may have, and no query has. With a number it stands
+# for a constant, in an IRI after a scheme.
+MARK = "\U000e0000"
+_SCHEME = "urn:x-stocktake:"
+_PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
+EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
+# patterns in EXISTS that the parser has translated to the algebra
+_TRANSLATED = ("BGP", "Join", "Filter", "Union")
 
 
 def _load_grammar() -> ParserElement:
@@ -81,25 +94,17 @@ def shape_of(text: str) -> Shape:
     has_constants = False  # after the prologue
     for token in tokenize(text, with_gaps=True):
         has_constants = has_constants or token.word() in _FORMS
+        is_absolute = token.kind == "iri" and _ABSOLUTE.fullmatch(token.text) is not None
         if token.kind == "gap":
             parts.append(" ")
-        elif has_constants and _is_constant(token):
-            parts.append(_placeholder(token, constants.setdefault(token.text, len(constants))))
+        elif has_constants and (is_absolute or token.kind in ("string", "name")):
+            mark = f"{MARK}{constants.setdefault(token.text, len(constants))}"
+            prefix = token.text.partition(":")[0]
+            named = f"<{_SCHEME}{mark}>" if is_absolute else f"{prefix}:{mark}"
+            parts.append(f'"{mark}"' if token.kind == "string" else named)
         else:
             parts.append(token.text)
     return Shape("".join(parts), tuple(map(_constant_value, constants)))
-
-
-def _is_constant(token: Token) -> bool:
-    return token.kind in ("string", "name") or (
-        token.kind == "iri" and _ABSOLUTE.fullmatch(token.text) is not None
-    )
-
-
-def _placeholder(token: Token, number: int) -> str:
-    if token.kind == "name":
-        return f"{token.text.partition(':')[0]}:{_LOCAL}{number}"
-    return f"<{_IRI}{number}>" if token.kind == "iri" else f'"{_STRING}{number}"'
 
 
 def _constant_value(token: str) -> str:
@@ -112,14 +117,13 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
     if "\\" in text and any("\\" in item.text for item in tokenize(text) if item.kind != "string"):
         raise NotCompiled("an escape in a name, which the two parsers may read differently")
-    if any(start in text for start in (_STRING, _IRI, _LOCAL)):
-        raise NotCompiled("a name that stands for constants")
+    if MARK in text:
+        raise NotCompiled("a character that stands for constants")
     shape = shape_of(text)
     parsed = _parsed(shape.text, base)
     if isinstance(parsed, str):
         raise NotCompiled(parsed)
     algebra = _replaced(parsed, shape.constants)
-    assert isinstance(algebra, CompValue)
     return ParsedQuery(algebra, tuple(map(str, algebra.PV or ())))
 
 
@@ -130,41 +134,105 @@ def _parsed(shape: str, base: str | None) -> CompValue | str:
         algebra: CompValue = translateQuery(
             _GRAMMAR.parse_string(shape, parse_all=True), base=base
         ).algebra
+    except MemoryError:
+        raise
     except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
-        if isinstance(error, MemoryError):
-            raise
         return f"not a query for the parser: {error}"
     return algebra
 
 
-def _replaced(node: object, constants: Sequence[str]) -> object:
+def _replaced(node: Any, constants: Sequence[str]) -> Any:
     """Return a copy of the algebra *node* with *constants* in place of their placeholders."""
     if isinstance(node, Literal):
-        value = constants[int(node[1:])] if node.startswith(_STRING) else node
         datatype = _replaced(node.datatype, constants)
-        assert datatype is None or isinstance(datatype, str)
-        return Literal(value, lang=node.language, datatype=datatype, normalize=False)
+        text = _filled(node, constants)
+        return Literal(text, lang=node.language, datatype=datatype, normalize=False)
     if isinstance(node, URIRef):
-        if node.startswith(_IRI):
-            return URIRef(constants[int(node[len(_IRI) :])])
-        if (match := _NAMED.search(node)) is not None:
-            return URIRef(node[: match.start()] + constants[int(match[1])])
-        return node
-    if isinstance(node, CompValue):
-        values = {name: _replaced(value, constants) for name, value in node.items()}
-        copied = CompValue(node.name, **values)
-        for name, value in vars(node).items():  # the translated pattern of EXISTS is an attribute
-            if not name.startswith("_"):
-                setattr(copied, name, _replaced(value, constants))
+        return URIRef(_filled(node, constants))
+    if isinstance(node, CompValue | Path):
+        copied: Any = node.clone() if isinstance(node, CompValue) else copy(node)
+        if isinstance(node, CompValue):
+            copied.update(_replaced(dict(node), constants))
+        # paths have attributes only; the translated pattern of EXISTS is one too
+        vars(copied).update(_replaced(vars(node), constants))
         return copied
-    if isinstance(node, Path):
-        path = copy(node)
-        vars(path).update({name: _replaced(value, constants) for name, value in vars(node).items()})
-        return path
     if isinstance(node, Mapping):
         return {name: _replaced(value, constants) for name, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(part, constants) for part in node]
-    if isinstance(node, tuple):
-        return tuple(_replaced(part, constants) for part in node)
+    if isinstance(node, list | tuple):
+        return type(node)(_replaced(part, constants) for part in node)
     return node
+
+
+def _filled(text: str, constants: Sequence[str]) -> str:
+    match = _PLACEHOLDER.search(text)
+    return text[: match.start()] + constants[int(match[1])] if match else text
+
+
+class Modifiers(NamedTuple):
+    """The solution modifiers of a SELECT and the pattern below them."""
+
+    pattern: CompValue
+    variables: tuple[str, ...]
+    order: tuple[CompValue, ...]
+    distinct: bool
+    start: int
+    length: int | None
+
+
+def modifiers_of(node: CompValue) -> Modifiers:
+    """Return the modifiers of a SELECT. Raises NotCompiled if *node* is not a projection."""
+    part = node if node.name == "Slice" else CompValue("Slice", p=node)
+    distinct = part.p if part.p.name == "Distinct" else CompValue("All", p=part.p)
+    project = distinct.p
+    if project.name != "Project":
+        raise NotCompiled(project.name)
+    order = project.p if project.p.name == "OrderBy" else CompValue("All", p=project.p, expr=())
+    return Modifiers(
+        order.p,
+        tuple(map(str, project.PV)),
+        tuple(order.expr),
+        distinct.name == "Distinct",
+        int(part.start or 0),
+        None if part.length is None else int(part.length),
+    )
+
+
+def parts_of(node: object, *, with_exists: bool = False) -> Iterator[object]:
+    """Yield *node*, part of the algebra or a path, and all its parts; what is in EXISTS only
+    *with_exists*.
+    """
+    yield node
+    children: Iterable[object] = ()
+    if isinstance(node, Path):
+        children = vars(node).values()
+    elif isinstance(node, list | tuple | set):
+        children = node
+    elif isinstance(node, Mapping):
+        is_open = with_exists or not (isinstance(node, CompValue) and node.name in EXISTS)
+        items = node.items() if is_open else ()
+        # the keys of the rows of VALUES are variables
+        children = (part for item in items if item[0] != "_vars" for part in item)
+    for child in children:
+        yield from parts_of(child, with_exists=with_exists)
+
+
+def variables_of(node: object, *, with_exists: bool = False) -> list[str]:
+    """Return the names of the variables in *node*, as ``parts_of`` yields them."""
+    parts = parts_of(node, with_exists=with_exists)
+    return [str(part) for part in parts if isinstance(part, Variable)]
+
+
+def existences_of(expression: object) -> list[CompValue]:
+    """Return each EXISTS and NOT EXISTS in *expression*."""
+    parts = parts_of(expression)
+    return [part for part in parts if isinstance(part, CompValue) and part.name in EXISTS]
+
+
+def pattern_of(existence: CompValue) -> CompValue:
+    """Return the algebra of the pattern in EXISTS or NOT EXISTS."""
+    inner: CompValue = existence.graph
+    if inner.name in _TRANSLATED:
+        return inner
+    # The parser has not read the paths of one outside WHERE: in a projection, or in HAVING.
+    translated: CompValue = translateGroupGraphPattern(traverse(inner, visitPost=translatePath))
+    return translated

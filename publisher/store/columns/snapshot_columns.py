@@ -14,7 +14,7 @@ from publisher.projections.position import read_position
 from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.engine import MEMORY, ColumnEngine
-from publisher.store.columns.matching_quads import MatchingQuads, QueryGraphs
+from publisher.store.columns.matching_quads import MatchingQuads
 from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import term_id
@@ -99,8 +99,10 @@ class SnapshotColumns:
         default, named = dataset_graphs(query_request)
         graphs = None
         if default is not None or named is not None:
-            numbers = [[term_id(str(graph)) for graph in part or ()] for part in (default, named)]
-            graphs = QueryGraphs(*map(tuple, numbers))
+            merged, others = (
+                {term_id(str(graph)) for graph in part or ()} for part in (default, named)
+            )
+            graphs = merged, others
         reading = MatchingQuads(self.engine, graphs, merge)
         try:
             parsed = parse(query_request.text, query_request.base)
