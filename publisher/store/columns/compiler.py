@@ -13,7 +13,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import Condition, constant, decimal_text
+from publisher.store.columns.operands import COMPUTED, constant, decimal_text
 from publisher.store.columns.ordering import aggregated, ordered_solutions
 from publisher.store.columns.patterns import Patterns, Statistics
 from publisher.store.columns.query_parser import (
@@ -24,7 +24,6 @@ from publisher.store.columns.query_parser import (
     variables_of,
 )
 from publisher.store.columns.relations import (
-    ColumnType,
     Names,
     NotCompiled,
     SolutionTable,
@@ -49,9 +48,9 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
     ("chr(9)", "\\t"),
 )
 _TYPED = {
-    ColumnType.INTEGER: f"{XSD}integer",
-    ColumnType.DECIMAL: f"{XSD}decimal",
-    ColumnType.BOOLEAN: f"{XSD}boolean",
+    TermKind.INTEGER: f"{XSD}integer",
+    TermKind.DECIMAL: f"{XSD}decimal",
+    TermKind.BOOLEAN: f"{XSD}boolean",
 }
 
 
@@ -263,17 +262,13 @@ class _Compiler:
         read = None if _is_first_of_variables(expression) else expression
         full, expressions = self._expressions(relation, read, graph)
         value = expressions.value(expression)
-        if isinstance(value, Condition):
-            type_, sql = ColumnType.BOOLEAN, value.sql
-        elif value.static is TermKind.STRING:
-            type_, sql = ColumnType.STRING, value.lexical
-        elif value.static is TermKind.INTEGER:
-            type_, sql = ColumnType.INTEGER, f"({value.whole})::BIGINT"
-        elif value.id is not None:
-            type_, sql = ColumnType.TERM, value.id
-        else:
+        if value.static in COMPUTED:
+            return with_column(
+                self._names, full, variable, VariableColumn(value.static, True), value.sql
+            )
+        if value.id is None:
             raise NotCompiled("a computed term that may be of several kinds")
-        return with_column(self._names, full, variable, VariableColumn(type_, True), sql)
+        return with_column(self._names, full, variable, VariableColumn(nullable=True), value.id)
 
     def _cell(self, term: object) -> str:
         """Return the number of a constant as SQL, NULL for UNDEF."""
@@ -333,7 +328,7 @@ class _Compiler:
         if operand == "*":
             if expression.distinct:
                 raise NotCompiled("COUNT(DISTINCT *)")
-            return VariableColumn(ColumnType.INTEGER), "count(*)"
+            return VariableColumn(TermKind.INTEGER), "count(*)"
         column, name = relation.columns[operand], self._names[operand]
         if expression.name == "Aggregate_Sample" and operand in keys:
             return column, name
@@ -363,16 +358,16 @@ def _cells(names: Names, relation: SolutionTable, variables: tuple[str, ...]) ->
     """
     columns: list[str] = []
     for variable in variables:
-        type_, name = relation.columns[variable].type, f"q.{names[variable]}"
+        kind, name = relation.columns[variable].kind, f"q.{names[variable]}"
         if variable in relation.described:
             cell = f"CASE WHEN {name} IS NOT NULL THEN {text_sql(f'{name}_')} END"
-        elif type_ is ColumnType.STRING:
+        elif kind is TermKind.STRING:
             cell = _quoted(name)
-        elif type_ is ColumnType.TERM:
+        elif kind is None:
             cell = name
         else:
-            lexical = decimal_text(name) if type_ is ColumnType.DECIMAL else name
-            cell = f"'\"' || {lexical} || '\"^^<{_TYPED[type_]}>'"
+            lexical = decimal_text(name) if kind is TermKind.DECIMAL else name
+            cell = f"'\"' || {lexical} || '\"^^<{_TYPED[kind]}>'"
         columns.append(f"{cell} AS c{len(columns)}")
     return ", ".join(columns) or "'' AS c0"
 

@@ -14,11 +14,12 @@ from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
 from publisher.store.columns.operands import (
+    COMPUTED,
     STRINGS,
     UNBOUND,
-    Condition,
     Operand,
-    Value,
+    boolean,
+    computed,
     constant,
     constant_operand,
     integer,
@@ -26,7 +27,6 @@ from publisher.store.columns.operands import (
     string,
 )
 from publisher.store.columns.relations import (
-    ColumnType,
     Names,
     NotCompiled,
     VariableColumn,
@@ -73,51 +73,47 @@ class Expressions:
     def condition(self, expression: object) -> str:
         """Return the effective boolean value of *expression* as SQL."""
         value = self.value(expression)
-        if isinstance(value, Operand):
+        if value.static is not TermKind.BOOLEAN:
             raise NotCompiled("the effective boolean value of a term")
-        return value.sql
+        return value.lexical
 
     def operand(self, expression: object) -> Operand:
         """Return *expression* as a term or a value other than a boolean."""
         value = self.value(expression)
-        if isinstance(value, Condition):
+        if value.static is TermKind.BOOLEAN:
             raise NotCompiled("a boolean as an operand")
         return value
 
-    def value(self, expression: object) -> Value:
+    def value(self, expression: object) -> Operand:
         """Return *expression* as SQL. Raises NotCompiled."""
         if isinstance(expression, Variable):
             return self._variable(str(expression))
         if isinstance(expression, URIRef | ParsedLiteral):
             row = constant(expression)
-            return Condition(row.lexical) if row.kind is TermKind.BOOLEAN else constant_operand(row)
+            is_boolean = row.kind is TermKind.BOOLEAN
+            return boolean(row.lexical) if is_boolean else constant_operand(row)
         if not isinstance(expression, CompValue):
             raise NotCompiled(f"the expression {expression!r}")
         value = self._compound(expression)
-        if isinstance(value, Operand) and len(value.kind + value.lexical) > _LONGEST:
+        if value.static is not TermKind.BOOLEAN and len(value.kind + value.lexical) > _LONGEST:
             raise NotCompiled("an expression whose SQL is too long")
         return value
 
-    def _variable(self, variable: str) -> Value:
+    def _variable(self, variable: str) -> Operand:
         column = self._columns.get(variable)
         if column is None:
             return UNBOUND
         name = self._sides.get(variable, "") + self._names[variable]
-        match column.type:
-            case ColumnType.BOOLEAN:
-                return Condition(name)
-            case ColumnType.STRING:
-                return string(name)
-            case ColumnType.INTEGER:
-                return integer(name)
-            case ColumnType.DECIMAL:
-                raise NotCompiled("an expression of a decimal")
+        if column.kind is TermKind.DECIMAL:
+            raise NotCompiled("an expression of a decimal")
+        if column.kind is not None:
+            return computed(column.kind, name)
         kind, lexical, language, whole = (
             f"{name}_{item}" for item in ("kind", "lexical", "language", "whole")
         )
         return Operand(kind, lexical, None, name, language, whole)
 
-    def _compound(self, expression: CompValue) -> Value:
+    def _compound(self, expression: CompValue) -> Operand:
         name = expression.name.removeprefix("Builtin_")
         if function := _OF_ONE.get(name):
             return function(self.operand(expression.arg))
@@ -125,19 +121,17 @@ class Expressions:
             case "ConditionalAndExpression" | "ConditionalOrExpression":
                 word = " AND " if "And" in name else " OR "
                 parts = map(self.condition, (expression.expr, *expression.other))
-                return Condition(f"({word.join(parts)})")
+                return boolean(f"({word.join(parts)})")
             case "UnaryNot":
-                return Condition(f"(NOT {self.condition(expression.expr)})")
+                return boolean(f"(NOT {self.condition(expression.expr)})")
             case "RelationalExpression":
-                return Condition(self._relational(expression))
+                return boolean(self._relational(expression))
             case "EXISTS" | "NOTEXISTS" if self._existence:
-                return Condition(self._existence(expression))
+                return boolean(self._existence(expression))
             case "BOUND":
                 variable = str(expression.arg)
                 column = self._sides.get(variable, "") + self._names[variable]
-                return Condition(
-                    f"({column} IS NOT NULL)" if variable in self._columns else "false"
-                )
+                return boolean(f"({column} IS NOT NULL)" if variable in self._columns else "false")
             case "CONTAINS" | "STRSTARTS" | "STRENDS":
                 return self._search(expression, _SEARCHES[name])
             case "REGEX":
@@ -173,7 +167,7 @@ class Expressions:
             return f"({'NOT ' if operator == '!=' else ''}{_equal(one, two)})"
         return _ordered(one, two, operator)
 
-    def _search(self, expression: CompValue, function: str) -> Condition:
+    def _search(self, expression: CompValue, function: str) -> Operand:
         part = self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
@@ -184,7 +178,7 @@ class Expressions:
             text = self.operand(expression.arg1)
         return _of_string(text, f"{function}({text.lexical}, {part.lexical})")
 
-    def _regex(self, expression: CompValue) -> Condition:
+    def _regex(self, expression: CompValue) -> Operand:
         """Return REGEX. Raises NotCompiled unless pattern and flags are constants that mean the same
         in each dialect.
         """
@@ -195,13 +189,13 @@ class Expressions:
             raise NotCompiled("REGEX with a pattern that dialects may read differently")
         return _of_string(text, f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')")
 
-    def _lang_matches(self, expression: CompValue) -> Condition:
+    def _lang_matches(self, expression: CompValue) -> Operand:
         """Return LANGMATCHES with a constant range."""
         tag, wanted = self.operand(expression.arg1), _constant_string(expression.arg2).lower()
         if tag.static is not TermKind.STRING or not _RANGE.fullmatch(wanted):
             raise NotCompiled("LANGMATCHES with an odd range, or of what may be no string")
         lowered = f"lower({tag.lexical})"
-        return Condition(f"({lowered} = '{wanted}' OR starts_with({lowered}, '{wanted}-'))")
+        return boolean(f"({lowered} = '{wanted}' OR starts_with({lowered}, '{wanted}-'))")
 
     def _part(self, name: str, expression: CompValue) -> Operand:
         """Return the part of an xsd:string between constant places, or beside a constant text."""
@@ -237,22 +231,16 @@ class Expressions:
         texts, whole = [choose(field) for field in ("kind", "lexical", "language")], choose("whole")
         return Operand(texts[0], texts[1], None, number, texts[2], whole)
 
-    def _chosen(self, expression: CompValue) -> Value:
+    def _chosen(self, expression: CompValue) -> Operand:
         """Return IF of two booleans, two strings or two integers."""
         condition = self.condition(expression.arg1)
         one, two = self.value(expression.arg2), self.value(expression.arg3)
-
-        def choose(first: str, second: str) -> str:
-            return f"(CASE WHEN {condition} THEN {first} WHEN NOT {condition} THEN {second} END)"
-
-        if isinstance(one, Condition) and isinstance(two, Condition):
-            return Condition(choose(one.sql, two.sql))
-        if isinstance(one, Operand) and isinstance(two, Operand) and one.static is two.static:
-            if one.static is TermKind.STRING:
-                return string(choose(one.lexical, two.lexical))
-            if one.static is TermKind.INTEGER:
-                return integer(choose(one.whole, two.whole))
-        raise NotCompiled("IF of values that may be of several kinds")
+        if one.static is not two.static or one.static not in COMPUTED:
+            raise NotCompiled("IF of values that may be of several kinds")
+        return computed(
+            one.static,
+            f"(CASE WHEN {condition} THEN {one.sql} WHEN NOT {condition} THEN {two.sql} END)",
+        )
 
     def _cast(self, expression: CompValue) -> Operand:
         """Return the cast to xsd:integer of integers and of strings of digits."""
@@ -315,8 +303,8 @@ def _constant_string(term: object) -> str:
     return row.lexical
 
 
-def _of_string(text: Operand, sql: str) -> Condition:
-    return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {sql} END)")
+def _of_string(text: Operand, sql: str) -> Operand:
+    return boolean(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {sql} END)")
 
 
 def _text(value: Operand) -> Operand:
@@ -355,14 +343,14 @@ _ODD_LETTERS = (
     + "', 's')"
 )
 _SEARCHES = {"CONTAINS": "contains", "STRSTARTS": "starts_with", "STRENDS": "ends_with"}
-_OF_ONE: dict[str, Callable[[Operand], Value]] = {
+_OF_ONE: dict[str, Callable[[Operand], Operand]] = {
     "STR": _text,
     "LANG": lambda value: string(f"(CASE WHEN {value.kind} {_LITERAL} THEN {value.language} END)"),
     "LCASE": lambda value: _lowered(value, _ODD_LETTERS),
-    "isIRI": lambda value: Condition(f"({value.kind} = {TermKind.IRI:d})"),
-    "isURI": lambda value: Condition(f"({value.kind} = {TermKind.IRI:d})"),
-    "isBLANK": lambda value: Condition(f"({value.kind} = {TermKind.BLANK:d})"),
-    "isLITERAL": lambda value: Condition(f"({value.kind} {_LITERAL})"),
+    "isIRI": lambda value: boolean(f"({value.kind} = {TermKind.IRI:d})"),
+    "isURI": lambda value: boolean(f"({value.kind} = {TermKind.IRI:d})"),
+    "isBLANK": lambda value: boolean(f"({value.kind} = {TermKind.BLANK:d})"),
+    "isLITERAL": lambda value: boolean(f"({value.kind} {_LITERAL})"),
     "YEAR": _date_part(1, 4),
     "MONTH": _date_part(6, 2),
     "DAY": _date_part(9, 2),

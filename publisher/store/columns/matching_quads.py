@@ -8,16 +8,17 @@ the values that its variables have in the patterns that must match with it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count, islice
 
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
-from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, Path, SequencePath
+from rdflib.paths import AlternativePath, MulPath, NegatedPath, Path
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.operands import constant
+from publisher.store.columns.patterns import Triple, steps
 from publisher.store.columns.query_parser import existences_of, parts_of, pattern_of
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
@@ -34,8 +35,6 @@ Graph = int | str | None  # a number, the name of a variable, None for the defau
 # the numbers of the graphs whose merge is the default graph, and of the named graphs, of a query
 # with FROM or FROM NAMED
 QueryGraphs = tuple[Collection[int], Collection[int]]
-# a triple pattern as the parser has it; the predicate may be a path
-Pattern = tuple[object, object, object]
 
 
 class MatchingQuads:
@@ -51,7 +50,7 @@ class MatchingQuads:
         self._texts: dict[int, str] = {DEFAULT_GRAPH: ""}  # of constants, and of what is near them
         self._quads: set[tuple[int, ...]] = set()
         self._names: set[int] = set()  # of graphs that match although none of their quads must
-        self._fresh = 0
+        self._fresh = count()
 
     def read_all(self) -> None:
         """Read the whole dataset, for a query of which nothing is known."""
@@ -171,16 +170,16 @@ class MatchingQuads:
             return self._graphs[1] if numbers is None else numbers
         return [number for number in numbers if number in self._graphs[1]]
 
-    def _triples(self, triples: Sequence[Pattern], graph: Graph, known: Values) -> Values:
+    def _triples(self, triples: Sequence[Triple], graph: Graph, known: Values) -> Values:
         """Read the quads of a basic graph pattern, about the fewest first."""
         bound: dict[str, Collection[int]] = {}
-        patterns = [pattern for triple in triples for pattern in self._steps(*triple)]
+        patterns = [step for triple in triples for step in steps(triple, self._fresh)]
         while patterns:
             values = {**known, **bound}
             pattern = min(patterns, key=lambda item: self._size(item, values))
             patterns.remove(pattern)
             s, p, o = (_numbers(term, values) for term in pattern)
-            if isinstance(pattern[1], Path):
+            if p is None and isinstance(pattern[1], Path):
                 self._follow(pattern[1], graph, values, s, o)
                 continue
             rows = self._read(graph, values, s, p, o)
@@ -190,25 +189,6 @@ class MatchingQuads:
                 if isinstance(term, Variable | BNode):
                     bound[str(term)] = {row[place] for row in rows}
         return bound
-
-    def _steps(self, subject: object, predicate: object, value: object) -> Iterator[Pattern]:
-        """Yield a triple pattern; of a path the steps that have to be taken, one of several
-        predicates as a tuple.
-        """
-        if isinstance(predicate, SequencePath):
-            self._fresh += 1
-            following = Variable(f" step{self._fresh}")
-            first, *rest = predicate.args
-            yield from self._steps(subject, first, following)
-            yield from self._steps(following, SequencePath(*rest) if rest[1:] else rest[0], value)
-        elif isinstance(predicate, InvPath):
-            yield from self._steps(value, predicate.arg, subject)
-        elif isinstance(predicate, AlternativePath) and all(
-            isinstance(part, URIRef) for part in predicate.args
-        ):
-            yield subject, tuple(predicate.args), value
-        else:
-            yield subject, predicate, value
 
     def _follow(
         self, path: Path, graph: Graph, values: Values, start: Numbers, end: Numbers
@@ -224,10 +204,10 @@ class MatchingQuads:
             self._read(graph, values, s=start)
             self._read(graph, values, o=end)
 
-    def _size(self, pattern: Pattern, values: Values) -> float:
+    def _size(self, pattern: Triple, values: Values) -> float:
         """Return about how many triples match *pattern*; a path comes last."""
         s, p, o = (_numbers(term, values) for term in pattern)
-        if isinstance(pattern[1], Path):
+        if p is None and isinstance(pattern[1], Path):
             return float("inf")
         counts = self._engine.predicates
         used = [counts[number] for number in counts if p is None or number in p]
@@ -271,8 +251,8 @@ def _numbers(term: object, values: Values) -> Numbers:
     if isinstance(term, Variable | BNode):
         return values.get(str(term))
     try:
-        parts = term if isinstance(term, tuple | list) else (term,)
-        return [constant(part).id for part in parts]
+        terms = term.args if isinstance(term, AlternativePath) else term
+        return [constant(part).id for part in (terms if isinstance(terms, list) else [terms])]
     except NotCompiled:  # the store may read the term in another way
         return None
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from pyoxigraph import Literal, NamedNode
 from rdflib.term import Literal as ParsedLiteral
@@ -26,7 +27,7 @@ SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the
-    same.
+    same. *lexical* is its text, of a boolean its value.
 
     *id* is None where the value is not known to be a stored term. *whole* is the value of an
     integer.
@@ -39,15 +40,17 @@ class Operand:
     language: str = "''"
     whole: str = "NULL::BIGINT"
 
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A boolean as SQL."""
-
-    sql: str
+    @property
+    def sql(self) -> str:
+        """Return the value of a computed operand, as a column has it."""
+        return f"({self.whole})::BIGINT" if self.static is TermKind.INTEGER else self.lexical
 
 
-Value = Operand | Condition
+COMPUTED = (
+    TermKind.STRING,
+    TermKind.INTEGER,
+    TermKind.BOOLEAN,
+)  # kinds of values that are computed
 # a variable that is not in scope
 UNBOUND = Operand("NULL::UTINYINT", "NULL::VARCHAR", None, "NULL::UBIGINT", "NULL::VARCHAR")
 
@@ -91,17 +94,19 @@ def constant_operand(row: TermRow) -> Operand:
     return Operand(f"{row.kind:d}", lexical, row.kind, f"{row.id}::UBIGINT", language, whole)
 
 
-def string(sql: str) -> Operand:
-    """Return an xsd:string whose text is *sql*, NULL for an error."""
-    return Operand(
-        f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING
-    )
+def computed(static: TermKind, sql: str) -> Operand:
+    """Return a value that is always of one kind: *sql* is the text of a string, else the value; NULL
+    for an error.
+    """
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {static:d} END"
+    if static is TermKind.INTEGER:
+        return Operand(kind, f"({sql})::VARCHAR", static, whole=sql)
+    return Operand(kind, sql, static)
 
 
-def integer(sql: str) -> Operand:
-    """Return an xsd:integer whose value is *sql*, NULL for an error."""
-    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.INTEGER:d} END"
-    return Operand(kind, f"({sql})::VARCHAR", TermKind.INTEGER, whole=sql)
+string = partial(computed, TermKind.STRING)
+integer = partial(computed, TermKind.INTEGER)
+boolean = partial(computed, TermKind.BOOLEAN)
 
 
 def decimal_text(sql: str) -> str:

@@ -10,11 +10,10 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import SCALE, Condition
+from publisher.store.columns.operands import SCALE
 from publisher.store.columns.query_parser import Modifiers, variables_of
 from publisher.store.columns.relations import (
     PROPERTIES,
-    ColumnType,
     Names,
     NotCompiled,
     SolutionTable,
@@ -105,11 +104,9 @@ def _sort_keys(
     """Return what one condition sorts by, as SQL, and the kind of the term, if that may differ."""
     if isinstance(expression, Variable):
         column, name = relation.columns[str(expression)], names[str(expression)]
-        if column.type is not ColumnType.TERM:
+        if column.kind is not None:
             return [name], []
     value = Expressions(names, relation.columns).value(expression)
-    if isinstance(value, Condition):
-        return [value.sql], []
     if value.static is not None:
         return [value.whole if value.static is TermKind.INTEGER else value.lexical], []
     kind = value.kind
@@ -143,31 +140,31 @@ def aggregated(
     if kind == "Count":
         value = f"count({distinct}{name})"
         value = fallback(missing, value) if is_computed and column.nullable else value
-        return VariableColumn(ColumnType.INTEGER), value
-    type_ = column.type
+        return VariableColumn(TermKind.INTEGER), value
+    computed = column.kind
     if kind in ("Min", "Max"):
         value = _extreme(column, name, kind.lower())
     elif kind == "Sample":  # which value is chosen is not defined
         value = fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
-    elif kind in ("Sum", "Avg") and type_ is ColumnType.INTEGER:
+    elif kind in ("Sum", "Avg") and computed is TermKind.INTEGER:
         total = f"sum({distinct}{name})"
         inexact = f"coalesce(abs({total}) >= {_MAX_SUM}, false)"
         value = fallback(inexact, f"coalesce({total}, 0)::BIGINT")
         if kind == "Avg":
-            type_ = ColumnType.DECIMAL
+            computed = TermKind.DECIMAL
             average = f"({total})::HUGEINT * {SCALE} // count({distinct}{name})"
             # the average of nothing is an integer
             value = fallback(f"{inexact} OR count(*) = 0", average)
     else:
         raise NotCompiled(f"{kind} of other values than integers that are counted or computed")
-    return VariableColumn(type_, True), fallback(missing, value) if column.nullable else value
+    return VariableColumn(computed, True), fallback(missing, value) if column.nullable else value
 
 
 def _extreme(column: VariableColumn, name: str, function: str) -> str:
     """Return MIN or MAX of values of one kind; the query fails for terms of several kinds."""
-    if column.type is ColumnType.BOOLEAN:
+    if column.kind is TermKind.BOOLEAN:
         raise NotCompiled("MIN or MAX of booleans")
-    if column.type is not ColumnType.TERM:
+    if column.kind is not None:
         return f"{function}({name})"
     kind, kinds = f"{name}_kind", (TermKind.BLANK, TermKind.LANGUAGE_STRING, TermKind.DECIMAL)
     listed = ", ".join(f"{item:d}" for item in (*kinds, TermKind.OTHER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,25 +54,45 @@ class _Pattern:
     """A triple pattern on the table *source*.
 
     *terms* are its constants' numbers and its variables' names by column. *rows* is about how many
-    triples match it; *fanout* how many of them have one subject, or one object.
+    triples match it, of those that *count* is of.
     """
 
     source: str
     terms: Mapping[str, int | str]
+    count: PredicateCount
     rows: float
-    fanout: Mapping[str, float]
 
     def variables(self) -> set[str]:
         return {term for term in self.terms.values() if isinstance(term, str)}
 
     def matches(self, bound: set[str]) -> float:
         """Return about how many triples match for one solution that binds *bound*."""
-        counts = [
-            self.fanout[column]
-            for column, term in self.terms.items()
-            if term in bound and column in self.fanout
+        ends = (("s", self.count.subjects), ("o", self.count.objects))
+        fanouts = [
+            self.count.triples / max(1, number)
+            for column, number in ends
+            if self.terms.get(column) in bound
         ]
-        return min([self.rows, *counts])
+        return min([self.rows, *fanouts])
+
+
+def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> Iterator[Triple]:
+    """Yield a triple pattern; of a path the steps that have to be taken, between new variables with
+    the numbers *fresh*. With *is_joined* a step and any number of steps after it are one, a tuple.
+    """
+    subject, predicate, value = triple
+    if isinstance(predicate, SequencePath):
+        parts: list[object] = list(predicate.args)
+        if is_joined and isinstance(parts[-1], MulPath) and parts[-1].mod == "*":
+            parts[-2:] = [tuple(parts[-2:])]
+        for number, part in enumerate(parts, 1):
+            end = value if number == len(parts) else Variable(f" step{next(fresh)}")
+            yield from steps((subject, part, end), fresh, is_joined=is_joined)
+            subject = end
+    elif isinstance(predicate, InvPath):
+        yield from steps((value, predicate.arg, subject), fresh, is_joined=is_joined)
+    else:
+        yield triple
 
 
 class Patterns:
@@ -79,7 +100,7 @@ class Patterns:
 
     def __init__(self, names: Names, statistics: Statistics) -> None:
         self._names, self._statistics = names, statistics
-        self._fresh = 0
+        self._fresh = itertools.count()
         self.has_named = False  # whether only the columns have what is asked for
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self._solutions = 1.0  # about how many solutions the last pattern has
@@ -94,7 +115,8 @@ class Patterns:
                 raise NotCompiled("an empty GRAPH")
             self._solutions = self._before[1]
             return EMPTY_SOLUTION
-        patterns = [item for triple in triples for item in self._patterns(triple, graph)]
+        taken = [step for item in triples for step in steps(item, self._fresh, is_joined=True)]
+        patterns = [self._pattern(step, graph) for step in taken]
         outer, solutions = self._before
         seen = set(outer)
         for pattern in _in_order(patterns, outer):
@@ -115,27 +137,6 @@ class Patterns:
         yield
         self._solutions, self._before = self._before[1], before
 
-    def _patterns(self, triple: Triple, graph: int | str | None) -> Iterator[_Pattern]:
-        subject, predicate, value = triple
-        if isinstance(predicate, SequencePath):
-            steps: list[object] = list(predicate.args)
-            if isinstance(steps[-1], MulPath) and steps[-1].mod == "*":
-                steps[-2:] = [tuple(steps[-2:])]
-            for number, step in enumerate(steps, 1):
-                end = value if number == len(steps) else Variable(f" step{self._next()}")
-                yield from self._patterns((subject, step, end), graph)
-                subject = end
-        elif isinstance(predicate, InvPath):
-            yield from self._patterns((value, predicate.arg, subject), graph)
-        elif isinstance(predicate, AlternativePath | MulPath | tuple):
-            yield self._path(subject, predicate, value, graph)
-        else:
-            yield self._simple(triple, graph)
-
-    def _next(self) -> int:
-        self._fresh += 1
-        return self._fresh
-
     def _path(
         self,
         subject: object,
@@ -151,7 +152,7 @@ class Patterns:
         if isinstance(path, AlternativePath):
             condition, total = self._one_of(path.args)
             pairs = f"SELECT DISTINCT {', '.join(terms)} FROM {source} WHERE {condition}"
-            return _pattern(f"({pairs})", terms, total, self._matching(terms, total))
+            return _Pattern(f"({pairs})", terms, total, self._matching(terms, total))
         first, repeated = path if isinstance(path, tuple) else (None, path)
         condition, total = self._one_of([repeated.path])
         is_listed = repeated.mod == ("*" if first else "+") and total.triples <= _MAX_STEPS
@@ -169,7 +170,7 @@ class Patterns:
         else:
             pairs += "FROM reached"
         total = total._replace(triples=_VISITS_OF_A_PATH * total.triples)
-        return _pattern(f"({pairs})", terms, total, self._matching(terms, total))
+        return _Pattern(f"({pairs})", terms, total, self._matching(terms, total))
 
     def _one_of(self, predicates: Sequence[object]) -> tuple[str, PredicateCount]:
         """Return the condition that a triple has one of *predicates*, and how many have."""
@@ -188,14 +189,17 @@ class Patterns:
         self.has_named = True
         return {**terms, "g": graph}, "quads" if isinstance(graph, int) else "named_quads"
 
-    def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
+    def _pattern(self, triple: Triple, graph: int | str | None) -> _Pattern:
+        subject, predicate, value = triple
+        if isinstance(predicate, AlternativePath | MulPath | tuple):
+            return self._path(subject, predicate, value, graph)
         terms, source = self._ends(dict(zip("spo", map(_term, triple), strict=True)), graph)
-        predicate = terms["p"]
-        count = self._count(predicate)
+        number, end = terms["p"], terms["o"]
+        count = self._count(number)
         rows = self._matching(terms, count)
-        if isinstance(terms["o"], int) and isinstance(predicate, int):
-            rows = min(rows, self._statistics.with_object(predicate, terms["o"]))
-        return _pattern(source, terms, count, rows)
+        if isinstance(end, int) and isinstance(number, int):
+            rows = min(rows, self._statistics.with_object(number, end))
+        return _Pattern(source, terms, count, rows)
 
     def _matching(self, terms: Mapping[str, int | str], count: PredicateCount) -> float:
         """Return about how many of the triples that *count* is of match *terms*."""
@@ -254,16 +258,6 @@ def _in_order(patterns: list[_Pattern], before: Collection[str] = ()) -> Iterato
         rest.remove(best)
         bound |= best.variables()
         yield best
-
-
-def _pattern(
-    source: str, terms: Mapping[str, int | str], count: PredicateCount, rows: float
-) -> _Pattern:
-    fanout = {
-        "s": count.triples / max(1, count.subjects),
-        "o": count.triples / max(1, count.objects),
-    }
-    return _Pattern(source, terms, rows, fanout)
 
 
 def _term(term: object) -> int | str:

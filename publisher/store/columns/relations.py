@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+
+from publisher.store.columns.terms import TermKind
 
 # the message of SQL's error(); the store answers then
 FALLBACK = "stocktake: this value is not compiled"
@@ -21,28 +22,16 @@ class NotCompiled(Exception):
     """
 
 
-class ColumnType(Enum):
-    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers
-    (xsd:integer), booleans or decimals.
-
-    A decimal (xsd:decimal) is stored as the whole number of its 10^-18th parts, as many as the RDF
-    store computes with.
-    """
-
-    TERM = "UBIGINT"
-    STRING = "VARCHAR"
-    INTEGER = "BIGINT"
-    BOOLEAN = "BOOLEAN"
-    DECIMAL = "HUGEINT"
-
-
 @dataclass(frozen=True, slots=True)
 class VariableColumn:
-    """The values of one variable; SQL's NULL is unbound, which is possible only if the column is
-    *nullable*.
+    """The values of one variable: numbers of terms, or if *kind* is set the values of computed terms
+    of that kind: strings, integers, booleans or decimals.
+
+    A decimal is stored as the whole number of its 10^-18th parts, as many as the RDF store computes
+    with. SQL's NULL is unbound, which is possible only if the column is *nullable*.
     """
 
-    type: ColumnType = ColumnType.TERM
+    kind: TermKind | None = None
     nullable: bool = False
 
 
@@ -84,8 +73,8 @@ def compatible(names: Names, left: SolutionTable, right: SolutionTable) -> str:
     conditions = []
     for variable in (item for item in left.columns if item in right.columns):
         one, two, name = left.columns[variable], right.columns[variable], names[variable]
-        if one.type is not two.type:
-            raise NotCompiled(f"?{variable} is joined with values of another type")
+        if one.kind is not two.kind:
+            raise NotCompiled(f"?{variable} is joined with values of another kind")
         parts = [f"l.{name} = r.{name}"]
         parts += [f"l.{name} IS NULL"] if one.nullable else []
         parts += [f"r.{name} IS NULL"] if two.nullable else []
@@ -114,7 +103,7 @@ def join(
             value = f"l.{name}" if one else f"r.{name}"
         stored = one or two
         assert stored
-        columns[variable] = VariableColumn(stored.type, nullable)
+        columns[variable] = VariableColumn(stored.kind, nullable)
         read.append(f"{value} AS {name}")
     condition = compatible(names, left, right) + (f" AND ({optional})" if optional else "")
     kind = "LEFT JOIN" if optional else "JOIN"
@@ -127,16 +116,13 @@ def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
     columns: dict[str, VariableColumn] = {}
     for variable in dict.fromkeys((*left.columns, *right.columns)):
         sides = [side.columns.get(variable) for side in (left, right)]
-        types = {side.type for side in sides if side}
-        if len(types) > 1:
-            raise NotCompiled(f"?{variable} has values of two types in a UNION")
+        kinds = {side.kind for side in sides if side}
+        if len(kinds) > 1:
+            raise NotCompiled(f"?{variable} has values of two kinds in a UNION")
         is_nullable = any(side is None or side.nullable for side in sides)
-        columns[variable] = VariableColumn(types.pop(), is_nullable)
-    one, two = (
-        f"SELECT {names.columns(columns)} FROM ({with_unbound(names, side, columns).sql})"
-        for side in (left, right)
-    )
-    return SolutionTable(f"{one} UNION ALL {two}", columns)
+        columns[variable] = VariableColumn(kinds.pop(), is_nullable)
+    one, two = (f"SELECT {names.columns(side.columns)} FROM ({side.sql})" for side in (left, right))
+    return SolutionTable(f"{one} UNION ALL BY NAME {two}", columns)
 
 
 def with_properties(
@@ -151,7 +137,7 @@ def with_properties(
     terms = [
         item
         for item in dict.fromkeys(variables)
-        if item in relation.columns and relation.columns[item].type is ColumnType.TERM
+        if item in relation.columns and relation.columns[item].kind is None
     ]
     if not terms:
         return relation
@@ -167,17 +153,14 @@ def with_properties(
 
 
 def with_unbound(
-    names: Names, relation: SolutionTable, variables: Collection[str] | Mapping[str, VariableColumn]
+    names: Names, relation: SolutionTable, variables: Collection[str]
 ) -> SolutionTable:
     """Return *relation* with a column for each of *variables*."""
-    columns = dict(relation.columns)
-    missing = [item for item in dict.fromkeys(variables) if item not in columns]
+    missing = [item for item in dict.fromkeys(variables) if item not in relation.columns]
     if not missing:
         return relation
-    for item in missing:
-        known = variables.get(item) if isinstance(variables, Mapping) else None
-        columns[item] = known or VariableColumn(nullable=True)
-    unbound = ", ".join(f"NULL::{columns[item].type.value} AS {names[item]}" for item in missing)
+    unbound = ", ".join(f"NULL::UBIGINT AS {names[item]}" for item in missing)
+    columns = {**relation.columns, **dict.fromkeys(missing, VariableColumn(nullable=True))}
     return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
 
 
