@@ -13,7 +13,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import COMPUTED, constant, decimal_text
+from publisher.store.columns.operands import COMPUTED, constant
 from publisher.store.columns.ordering import aggregated, ordered_solutions
 from publisher.store.columns.patterns import Patterns, Statistics
 from publisher.store.columns.query_parser import (
@@ -29,7 +29,6 @@ from publisher.store.columns.relations import (
     SolutionTable,
     VariableColumn,
     compatible,
-    fallback,
     join,
     union,
     with_column,
@@ -37,27 +36,15 @@ from publisher.store.columns.relations import (
     with_unbound,
 )
 from publisher.store.columns.terms import TermKind, text_sql
-from vocab.terms import XSD
 
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
-_ESCAPES = (  # of N-Triples, by the SQL of the character
-    ("'\\'", "\\\\"),
-    ("'\"'", '\\"'),
-    ("chr(10)", "\\n"),
-    ("chr(13)", "\\r"),
-    ("chr(9)", "\\t"),
-)
-_TYPED = {
-    TermKind.INTEGER: f"{XSD}integer",
-    TermKind.DECIMAL: f"{XSD}decimal",
-    TermKind.BOOLEAN: f"{XSD}boolean",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledQuery:
-    """*sql* yields the cells of the solutions for *variables*: texts in the form of N-Triples, or
-    the numbers of terms, whose texts are in the term table or among *constants*.
+    """*sql* yields the cells of the solutions for *variables*: where *kinds* has None, texts in the
+    form of N-Triples, or the numbers of terms, whose texts are in the term table or among
+    *constants*; else computed values of that kind.
 
     *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or
     is DISTINCT, so that its first row is known only when all rows are.
@@ -65,6 +52,7 @@ class CompiledQuery:
 
     sql: str
     variables: tuple[str, ...]
+    kinds: tuple[TermKind | None, ...]
     cost: float
     is_blocking: bool
     constants: Mapping[int, str]
@@ -90,9 +78,18 @@ class _Compiler:
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
         relation = self._select(parsed.algebra.p)
-        sql = f"SELECT {_cells(self._names, relation, parsed.variables)} FROM ({relation.sql}) q"
+        cells = []
+        for number, variable in enumerate(parsed.variables):
+            name = f"q.{self._names[variable]}"
+            cell = text_sql(f"{name}_") if variable in relation.described else name
+            cells.append(f"{cell} AS c{number}")
         return CompiledQuery(
-            sql, parsed.variables, self._patterns.cost, self._is_blocking, self._constants
+            f"SELECT {', '.join(cells) or '0 AS c0'} FROM ({relation.sql}) q",
+            parsed.variables,
+            tuple(relation.columns[variable].kind for variable in parsed.variables),
+            self._patterns.cost,
+            self._is_blocking,
+            self._constants,
         )
 
     def _select(self, node: CompValue, graph: int | None = None) -> SolutionTable:
@@ -350,32 +347,3 @@ def _is_first_of_variables(expression: object) -> bool:
         and expression.name == "Builtin_COALESCE"
         and all(isinstance(part, Variable) for part in expression.arg)
     )
-
-
-def _cells(names: Names, relation: SolutionTable, variables: tuple[str, ...]) -> str:
-    """Return the values of *variables* as SQL: texts in the form of N-Triples, or the numbers of
-    terms whose properties *relation* does not have.
-    """
-    columns: list[str] = []
-    for variable in variables:
-        kind, name = relation.columns[variable].kind, f"q.{names[variable]}"
-        if variable in relation.described:
-            cell = f"CASE WHEN {name} IS NOT NULL THEN {text_sql(f'{name}_')} END"
-        elif kind is TermKind.STRING:
-            cell = _quoted(name)
-        elif kind is None:
-            cell = name
-        else:
-            lexical = decimal_text(name) if kind is TermKind.DECIMAL else name
-            cell = f"'\"' || {lexical} || '\"^^<{_TYPED[kind]}>'"
-        columns.append(f"{cell} AS c{len(columns)}")
-    return ", ".join(columns) or "'' AS c0"
-
-
-def _quoted(text: str) -> str:
-    """Return a string in the form of N-Triples as SQL; one with control characters ends the query."""
-    control = f"regexp_matches({text}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
-    escaped = text
-    for character, escape in _ESCAPES:
-        escaped = f"replace({escaped}, {character}, '{escape}')"
-    return fallback(control, f"'\"' || {escaped} || '\"'")

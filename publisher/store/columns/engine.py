@@ -20,7 +20,7 @@ from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.query_parser import ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.terms import TERM_TEXT
+from publisher.store.columns.terms import TERM_TEXT, computed_text
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
@@ -122,12 +122,22 @@ class ColumnEngine:
             "SELECT * FROM answers WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
             [start, start + FETCHED],
         ).fetchall()
-        numbers = {cell for row in rows for cell in row if isinstance(cell, int)}
-        texts = {**query.constants, **self.texts_of(numbers - query.constants.keys())}
-        lines = (
-            "\t".join([texts[cell] if isinstance(cell, int) else cell or "" for cell in row])
-            for row in rows
-        )
+        columns = list(zip(query.kinds, zip(*rows, strict=True), strict=False))
+        terms = {cell for kind, cells in columns if kind is None for cell in cells}
+        numbers = {cell for cell in terms if isinstance(cell, int)} - query.constants.keys()
+        texts = {**query.constants, **self.texts_of(numbers)}
+        written = [
+            [
+                ""
+                if cell is None
+                else texts.get(cell, cell)
+                if kind is None
+                else computed_text(kind, cell)
+                for cell in cells
+            ]
+            for kind, cells in columns
+        ]
+        lines = map("\t".join, zip(*written, strict=True)) if written else [""] * len(rows)
         return "".join([f"{line}\n" for line in lines])
 
     def texts_of(self, numbers: Collection[int]) -> dict[int, str]:

@@ -19,9 +19,7 @@ from vocab.terms import XSD
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
-_FRACTION_DIGITS = 18
 STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
-SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +105,3 @@ def computed(static: TermKind, sql: str) -> Operand:
 string = partial(computed, TermKind.STRING)
 integer = partial(computed, TermKind.INTEGER)
 boolean = partial(computed, TermKind.BOOLEAN)
-
-
-def decimal_text(sql: str) -> str:
-    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times
-    10^-18.
-    """
-    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-    fraction = f"lpad((abs({sql}) % {SCALE})::VARCHAR, {_FRACTION_DIGITS}, '0')"
-    return (
-        f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
-    )

@@ -10,7 +10,6 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Variable
 
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import SCALE
 from publisher.store.columns.query_parser import Modifiers, variables_of
 from publisher.store.columns.relations import (
     PROPERTIES,
@@ -21,7 +20,7 @@ from publisher.store.columns.relations import (
     fallback,
     with_properties,
 )
-from publisher.store.columns.terms import TermKind
+from publisher.store.columns.terms import SCALE, TermKind
 
 _MAX_FIRST = 1000  # solutions up to which the first of several sort keys is sorted apart
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits

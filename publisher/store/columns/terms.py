@@ -19,11 +19,6 @@ DEFAULT_GRAPH = 0  # number of the default graph; no term has it
 
 _AREAS = {b"": 0x40, b"@": 0x80, b"^": 0xC0}  # by how a literal goes on after its text
 _BYTES = [bytes([number]) for number in range(256)]
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-# as the RDF store writes a decimal: it has 18 digits of a fraction
-_DECIMAL = re.compile(r"(?:0|-?[1-9][0-9]{0,17})|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]")
-_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})")
-_INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
 _DAY_BYTES = rb"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
 _UNCHANGED = re.compile(  # terms that the RDF store does not normalize
     rb'"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+|\^\^<https?://(?!www\.w3\.org/)[^\\]*>)?'
@@ -51,6 +46,27 @@ class TermKind(IntEnum):
     BOOLEAN = 7
     DECIMAL = 8
     OTHER = 9
+
+
+SCALE = 10**18  # decimals that are computed are whole numbers of this part of one
+_TEXT = re.compile(r"[^\0]*")
+# the kinds of literals by datatype, with the form of their texts
+_KINDS = {
+    f"{XSD}string": (TermKind.STRING, _TEXT),
+    f"{RDF}langString": (TermKind.LANGUAGE_STRING, _TEXT),
+    f"{XSD}integer": (TermKind.INTEGER, re.compile(r"0|-?[1-9][0-9]{0,17}")),
+    # as the RDF store writes a decimal: it has 18 digits of a fraction
+    f"{XSD}decimal": (
+        TermKind.DECIMAL,
+        re.compile(r"(?:0|-?[1-9][0-9]{0,17})|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]"),
+    ),
+    f"{XSD}boolean": (TermKind.BOOLEAN, re.compile("true|false")),
+    f"{XSD}date": (TermKind.DATE, re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})")),
+    f"{XSD}dateTime": (
+        TermKind.INSTANT,
+        re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"),
+    ),
+}
 
 
 def text_sql(start: str) -> str:
@@ -110,12 +126,11 @@ def term_row(term: NamedNode | BlankNode | Literal | Triple) -> TermRow:
     5
     """
     text = str(term)
-    if isinstance(term, NamedNode):
-        return TermRow(term_id(text), TermKind.IRI, text, term.value, "", "", None)
-    if isinstance(term, BlankNode):
-        return TermRow(term_id(text), TermKind.BLANK, text, term.value, "", "", None)
     if isinstance(term, Triple):
         raise ValueError(f"a quoted triple has no column: {text}")
+    if not isinstance(term, Literal):
+        kind = TermKind.IRI if isinstance(term, NamedNode) else TermKind.BLANK
+        return TermRow(term_id(text), kind, text, term.value, "", "", None)
     kind = _literal_kind(term)
     whole = int(term.value) if kind is TermKind.INTEGER else None
     language = term.language or ""
@@ -123,24 +138,26 @@ def term_row(term: NamedNode | BlankNode | Literal | Triple) -> TermRow:
 
 
 def _literal_kind(term: Literal) -> TermKind:
-    value, datatype = term.value, term.datatype.value
-    if "\0" in value:
-        return TermKind.OTHER
-    if datatype == f"{XSD}string":
-        return TermKind.STRING
-    if datatype == f"{RDF}langString":
-        return TermKind.LANGUAGE_STRING
-    if datatype == f"{XSD}integer" and _INTEGER.fullmatch(value):
-        return TermKind.INTEGER
-    if datatype == f"{XSD}decimal" and _DECIMAL.fullmatch(value):
-        return TermKind.DECIMAL
-    if datatype == f"{XSD}boolean" and value in ("true", "false"):
-        return TermKind.BOOLEAN
-    if datatype == f"{XSD}date" and (match := _DATE.fullmatch(value)) and _is_day(match[1]):
-        return TermKind.DATE
-    if datatype == f"{XSD}dateTime" and (match := _INSTANT.fullmatch(value)) and _is_day(match[1]):
-        return TermKind.INSTANT
-    return TermKind.OTHER
+    kind, pattern = _KINDS.get(term.datatype.value, (TermKind.OTHER, _TEXT))
+    match = pattern.fullmatch(term.value)
+    is_valid = match is not None and (match.lastindex is None or _is_day(match[1]))
+    return kind if is_valid else TermKind.OTHER
+
+
+def computed_text(kind: TermKind, value: str | bool | int) -> str:
+    """Return the N-Triples form of a computed string, boolean, integer or decimal, as the RDF store
+    writes it; *value* is what a column has.
+
+    >>> computed_text(TermKind.DECIMAL, 5 * SCALE // 2)
+    '"2.5"^^<http://www.w3.org/2001/XMLSchema#decimal>'
+    """
+    if isinstance(value, str):
+        return str(Literal(value))
+    text = str(value).lower()
+    if kind is TermKind.DECIMAL:
+        whole, fraction = divmod(abs(value), SCALE)
+        text = f"{'-' if value < 0 else ''}{whole}.{fraction:018d}".rstrip("0").rstrip(".")
+    return f'"{text}"^^<{XSD}{kind.name.lower()}>'
 
 
 def _is_day(text: str) -> bool:
