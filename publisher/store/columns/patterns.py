@@ -115,8 +115,11 @@ class Patterns:
                 raise NotCompiled("an empty GRAPH")
             self._solutions = self._before[1]
             return EMPTY_SOLUTION
-        taken = [step for item in triples for step in steps(item, self._fresh, is_joined=True)]
-        patterns = [self._pattern(step, graph) for step in taken]
+        patterns = [
+            self._pattern(step, graph)
+            for triple in triples
+            for step in steps(triple, self._fresh, is_joined=True)
+        ]
         outer, solutions = self._before
         seen = set(outer)
         for pattern in _in_order(patterns, outer):

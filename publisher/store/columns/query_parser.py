@@ -134,9 +134,9 @@ def _parsed(shape: str, base: str | None) -> CompValue | str:
         algebra: CompValue = translateQuery(
             _GRAMMAR.parse_string(shape, parse_all=True), base=base
         ).algebra
-    except MemoryError:
-        raise
     except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
+        if isinstance(error, MemoryError):
+            raise
         return f"not a query for the parser: {error}"
     return algebra
 
