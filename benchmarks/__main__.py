@@ -23,7 +23,6 @@ NAMES = (
     "release",
     "feeds",
     "portal",
-    "comparison",
     "trust_limits",
     "memory",
     "inventory",

@@ -89,12 +89,6 @@ def _parts(settings: Settings) -> list[Part]:
         ),
         Part("status", lambda: files.status_faults(data, iris), is_derived=True),
         Part("archive", lambda: archive_faults(data / "archive")),
-        Part(
-            "history",
-            lambda: files.history_faults(data, settings.base),
-            is_derived=True,
-            needs_journal=True,
-        ),
         Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
         Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
         Part("releases", lambda: release_faults(data / "releases")),

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 
 from pyoxigraph import RdfFormat, Store, parse
 
-from journal.errors import JournalError
 from journal.file_lock import SharedLock, is_locked
 from journal.integrity import Fault
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, NotReady
-from publisher.history.graph_changes import NAME
-from publisher.history.updater import HistoryUpdater
 from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
@@ -43,7 +38,6 @@ from publisher.store.snapshots import (
 from publisher.store.source_freshness import recompute
 from publisher.store.verification import (
     LocalStore,
-    build_local,
     compare,
     discard,
     rebuild_local,
@@ -51,13 +45,6 @@ from publisher.store.verification import (
 from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
-# tables of the history whose rows depend on the journal alone
-_DERIVED_TABLES = """SELECT name FROM sqlite_master
-WHERE type = 'table' AND name NOT IN ('announcement', 'checkpoint') ORDER BY name"""
-_DISORDERED = """
-SELECT entry FROM (SELECT entry, time, LAG(time, 1, 0) OVER (ORDER BY entry) AS previous FROM announcement)
-WHERE typeof(time) <> 'integer' OR time < previous OR entry NOT BETWEEN 1 AND (SELECT MAX(position) FROM checkpoint) LIMIT 1
-"""
 # files with positions in the journal
 _CHECKPOINTS: dict[str, Callable[[Path], StoreCheckpoint | IndexCheckpoint]] = {
     "position.json": read_store_checkpoint,
@@ -183,52 +170,6 @@ def _file_states(path: Path) -> dict[Path, tuple[int, int]]:
     return {file: (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}
 
 
-def history_faults(data: Path, base: str) -> Iterator[Fault]:
-    """Yield what is damaged in the change history: pages of its file, and rows that are not those
-    that the journal yields.
-    """
-    path = data / "store" / "history" / NAME
-    try:
-        reader = JournalReader(Journal(data / "journal"), base)
-        problems = _history_problems(path, reader) if path.exists() else []
-    except (sqlite3.DatabaseError, JournalError, OSError, TypeError) as error:
-        problems = [f"cannot be read: {error}"]
-    yield from (Fault(f"store/history/{NAME}", problem, REBUILD) for problem in problems)
-
-
-def _history_problems(path: Path, reader: JournalReader) -> list[str]:
-    with closing(sqlite3.connect(path)) as file:
-        messages = [str(row[0]) for row in file.execute("PRAGMA integrity_check(5)")]
-        if messages != ["ok"]:
-            return ["; ".join(messages)]
-        checkpoint = file.execute("SELECT position, entry FROM checkpoint").fetchone() or (0, "")
-        is_disordered = file.execute(_DISORDERED).fetchone() is not None
-        ours = _digests(file)
-    if not reader.contains(*checkpoint):
-        return [f"the table checkpoint has an entry {checkpoint[0]} that the journal has not"]
-    with tempfile.TemporaryDirectory(dir=path.parents[1]) as folder:
-        with closing(HistoryUpdater(Path(folder), reader)) as history:
-            history.step(checkpoint[0])
-        with closing(sqlite3.connect(Path(folder) / NAME)) as file:
-            expected = _digests(file)
-    different = [table for table, digest in ours.items() if expected.get(table) != digest]
-    problems = [f"the table {name} has not the rows that the journal yields" for name in different]
-    if is_disordered:
-        problems.append("the table announcement has times that decrease")
-    return problems
-
-
-def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
-    """Return a digest of the rows of each table whose rows depend on the journal alone."""
-    digests = {}
-    for (table,) in file.execute(_DERIVED_TABLES).fetchall():
-        digest = blake2b()
-        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3"):
-            digest.update(repr(row).encode())
-        digests[str(table)] = digest.digest()
-    return digests
-
-
 def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
     """Yield the file of the status of sources if it cannot be read; it is written from the ledger,
     or copied from a mirror's origin.
@@ -275,28 +216,12 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     deletes anything, if a server runs.
     """
     store, names = data / "store", {fault.name for fault in faults}
-    for lock in (store / "lock", store / "history" / "lock"):
-        require_unlocked(lock)
+    require_unlocked(store / "lock")
     older = (f"store/snapshots/{path.name}/" for path in older_snapshots(store / "snapshots"))
     # nobody reads the older snapshots now, and the server builds a release again when asked for it
     deleted = (*older, "store/releases/")
     for name in names:
         if name.startswith(deleted):
             shutil.rmtree(data.joinpath(*name.split("/")[:3]), ignore_errors=True)
-    if any(name.startswith("store/history/") for name in names):
-        shutil.rmtree(store / "history")
-        _build_history(data, iris)
-    if not all(name.startswith((*deleted, "store/history/")) for name in names):
+    if not all(name.startswith(deleted) for name in names):
         rebuild_local(data, iris)
-
-
-def build(data: Path, iris: Iris) -> None:
-    """Bring the embedded store, its indexes and the history level with the journal."""
-    build_local(data, iris)
-    _build_history(data, iris)
-
-
-def _build_history(data: Path, iris: Iris) -> None:
-    reader = JournalReader(Journal(data / "journal"), iris.base)
-    with closing(HistoryUpdater(data / "store" / "history", reader)) as history:
-        history.step()

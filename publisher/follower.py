@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -27,14 +28,12 @@ from journal.journal import Journal
 from journal.outage import Outage
 from publisher.damaged_files import discard_damaged
 from publisher.errors import PublisherError
-from publisher.history.updater import HistoryUpdater
 from publisher.logs import configure_logging
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.embedded import open_runner
 from publisher.store.external.client import StoreURLs, from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.runner import Runner
-from publisher.store.thread_priority import lower_thread_priority
 from publisher.store.verification import discard
 
 PAUSE = 0.25  # seconds between two checks of the journal
@@ -71,45 +70,6 @@ class Reports:
             print(json.dumps(report), flush=True)
 
 
-class HistoryThread:
-    """Updates the change history in *folder* in a thread of its own, so that neither waits for the
-    other; a failure is retried.
-    """
-
-    def __init__(
-        self, folder: Path, reader: JournalReader, snapshots: Path, reports: Reports
-    ) -> None:
-        self._folder = folder
-        self._reader = reader
-        self._snapshots = snapshots
-        self._reports = reports
-        self._thread: Thread | None = None
-        self._started = 0.0
-
-    def ensure_running(self) -> None:
-        """Start the thread, unless it runs or ended a moment ago."""
-        if (self._thread and self._thread.is_alive()) or time.monotonic() - self._started < RETRY:
-            return
-        self._started = time.monotonic()
-        self._thread = Thread(target=self._run, name=HistoryUpdater.name, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        lower_thread_priority()
-        name = HistoryUpdater.name
-        try:
-            with closing(HistoryUpdater(self._folder, self._reader)) as history:
-                while True:
-                    history.step()
-                    history.announce(self._snapshots)
-                    self._reports.progress({name: {"position": history.position}})
-                    time.sleep(PAUSE)
-        except HistoryUpdater.errors as error:
-            reason = f"{type(error).__name__}: {error}"
-            log.error("projection cannot be updated; retrying", projection=name, error=reason)
-            self._reports.progress({name: {"error": reason}})
-
-
 def _discard_damaged(store: Path, reports: Reports) -> bool:
     """Delete damaged files of the store and its indexes, and report them; return whether there were
     any.
@@ -124,7 +84,6 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
 def follow_embedded(
     reader: JournalReader,
     options: argparse.Namespace,
-    history: HistoryThread,
     reports: Reports,
     check: Event,
 ) -> NoReturn:
@@ -143,7 +102,6 @@ def follow_embedded(
             options.graph,
             report=reports.reason,
         )
-        history.ensure_running()
         while True:
             reason = ""
             try:
@@ -153,7 +111,6 @@ def follow_embedded(
                 reason = f"cannot read new journal entries: {error}"
             reports.reason(reason)
             reports.progress(runner.progress())
-            history.ensure_running()
             check.wait(JOURNAL_RETRY if reason else PAUSE)
             if check.is_set() and _discard_damaged(options.store, reports):
                 os._exit(1)  # started again, the process rebuilds them
@@ -191,7 +148,6 @@ def follow_external(
     address: StoreURLs,
     reader: JournalReader,
     options: argparse.Namespace,
-    history: HistoryThread,
     reports: Reports,
     check: Event,
 ) -> NoReturn:
@@ -202,7 +158,6 @@ def follow_external(
     """
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
-        history.ensure_running()
         check.clear()
         try:
             _discard_damaged(options.store, reports)
@@ -216,7 +171,7 @@ def follow_external(
                     report=reports.reason,
                 )
             ) as runner:
-                _step_until_checked(runner, check, history, reports, outage)
+                _step_until_checked(runner, check, reports, outage)
         except (
             JournalError,
             PublisherError,
@@ -232,7 +187,6 @@ def follow_external(
 def _step_until_checked(
     runner: Runner[RemoteStore],
     check: Event,
-    history: HistoryThread,
     reports: Reports,
     outage: Outage,
 ) -> None:
@@ -246,7 +200,6 @@ def _step_until_checked(
             outage.over()
         reports.reason("")
         reports.progress(runner.progress())
-        history.ensure_running()
 
 
 def read_input(check: Event) -> NoReturn:
@@ -268,11 +221,6 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("status", type=Path, help="status file")
     parser.add_argument("graph", help="IRI of the status graph")
     parser.add_argument(
-        "--history",
-        type=Path,
-        help="folder of the change history; default: history/ in the folder of the store",
-    )
-    parser.add_argument(
         "--external",
         action="store_true",
         help="update the external store that the environment names",
@@ -288,12 +236,11 @@ def main() -> None:
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader = JournalReader(Journal(options.journal), options.graph.removesuffix("status"))
     reports = Reports()
-    history = HistoryThread(
-        options.history or options.store / "history", reader, options.store / "snapshots", reports
-    )
+    # of earlier versions: the history is in the columns
+    shutil.rmtree(options.store / "history", ignore_errors=True)
     if options.external:
-        follow_external(from_environment(), reader, options, history, reports, check)
-    follow_embedded(reader, options, history, reports, check)
+        follow_external(from_environment(), reader, options, reports, check)
+    follow_embedded(reader, options, reports, check)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from command_line.settings import Settings
 from publisher.errors import PublisherError
+from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
     FACETS,
@@ -23,12 +24,11 @@ from publisher.history.comparison import (
     list_records,
     parse_within,
 )
-from publisher.history.versions import read_history
 from publisher.http.problems import HTTPProblem
 from publisher.limits import Limits
 from publisher.portal.moments import records_url
 from publisher.portal.routes.compare import find_moments, record_fields
-from publisher.store.query_service import POLL_INTERVAL, QueryService
+from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
 from vocab.iris import Iris
 
@@ -86,8 +86,6 @@ async def _diff(
         settings.data, iris, Limits(seconds=600), readers=1, elsewhere=settings.elsewhere
     ) as service:
         await service.wait_until_current()
-        while await read_history(service, iris.base) is None:
-            await asyncio.sleep(POLL_INTERVAL)
         one, other = await asyncio.to_thread(find_moments, service, *moments)
         if record:
             _print_fields(await record_fields(service, record, one, other), form)
@@ -96,11 +94,11 @@ async def _diff(
             out.writerow(("kind", "thing"))
             out.writerows(
                 (kind, f"{iris.base}id/{kind}/{name}")
-                for kind, name in list_records(service.history, one, other, sets, only)
+                for kind, name in list_records(open_history(service), one, other, sets, only)
             )
         else:
             _print_comparison(
-                await asyncio.to_thread(compare, service.history, one, other, sets), form
+                await asyncio.to_thread(compare, open_history(service), one, other, sets), form
             )
 
 

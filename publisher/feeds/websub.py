@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ import httpx
 import structlog
 
 from journal.atomic_file import replace_file
+from publisher.errors import NotReady
 from publisher.feeds.sets import FEED_FAMILIES, feed_path
 from publisher.history import change_reader
 from publisher.store.query_service import QueryService
@@ -65,14 +65,9 @@ class WebSubNotifier:
         """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the
         hub rejects it.
         """
-        horizon = await asyncio.to_thread(
-            change_reader.read_watermark, self._service.history, time.time()
-        )
-        if (
-            horizon is None
-            or self._service.snapshot is None
-            or self._service.snapshot.position < horizon.entry
-        ):
+        try:
+            horizon = await asyncio.to_thread(change_reader.read_watermark, self._service)
+        except NotReady:
             return 0
         entry = await asyncio.to_thread(self._last_entry)
         if entry is None:  # first start: existing changes are not announced
@@ -101,8 +96,7 @@ class WebSubNotifier:
 
     def _changed_feeds(self, after: int, upto: int) -> list[str]:
         """Return the paths of the changed feeds, without the leading slash."""
-        with change_reader.open_log(self._service.history) as file:
-            changed = change_reader.changed_sets(file, after, upto) if file else set[str]()
+        changed = change_reader.open_history(self._service).changed_sets(after, upto)
         return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(changed))]
 
     def _last_entry(self) -> int | None:

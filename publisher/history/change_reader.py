@@ -1,47 +1,64 @@
-"""Read the changes of records a page at a time, up to a fixed sequence number of the change log.
+"""Read what the journal entries up to that of a snapshot changed, and the past states of graphs.
 
-A *sequence* number counts the changes in the order of the journal, a *number* those within a set.
-Both are the same in every change log that was built from the journal, so a cursor with one of them
-never expires.
+A *sequence* number counts the changes of records in the order of the journal, a *number* those
+within a set. Both are the same in every file that was built from the journal, so a cursor with one
+of them never expires.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from publisher.history.change_writer import ALL, RECORD, VANISHED, ChangeType, all_sets
-from publisher.history.graph_changes import NAME
+import duckdb
+import zstandard
+from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
-_WAIT = 5.0  # seconds to wait for the writer, which locks the file only briefly
+from languages.translations import TranslatableText
+from publisher.errors import NotReady
+from publisher.projections.facets.queries import MEMORY
+from publisher.store.change_writer import LEAD, RECORD, VANISHED
+from publisher.store.change_writer import ChangeType as ChangeType
+from publisher.store.columns.database import BUILD_VERSION
+from publisher.store.columns.terms import TERM_TEXT, term_id
+from publisher.store.columns.updater import FILE
+from publisher.store.query_service import QueryService
+
+NOT_READY = NotReady(
+    TranslatableText("the history is still being built from the journal; try again in a moment")
+)
+ALL = "all"  # the set of all records
 SLICE = 10_000  # records in a slice; a sitemap may have up to 50,000
-_COLUMNS = "set_change.number, change.sequence, record.name, change.entry, change.type, kind, sets, stamp, announcement.time"
-_FROM = """
-FROM record_set CROSS JOIN set_change ON set_change.set_id = record_set.id CROSS JOIN change ON change.sequence = set_change.sequence
-JOIN record ON record.id = change.record JOIN entry ON entry.number = change.entry
-LEFT JOIN announcement ON announcement.entry = change.entry
-WHERE record_set.name = :set_name AND set_change.number > :after AND set_change.number <= :last AND change.type > 0
+# The last changes of records up to the sequence number $upto.
+LATEST = """
+FROM graph_changes ANTI JOIN (SELECT previous AS sequence FROM graph_changes WHERE sequence <= $upto) USING (sequence)
+WHERE sequence BETWEEN 1 AND $upto
 """
-_ONE = f"""
-SELECT ?, {_COLUMNS.partition(", ")[2]} FROM change JOIN record ON record.id = change.record JOIN entry ON entry.number = change.entry
-LEFT JOIN announcement ON announcement.entry = change.entry WHERE change.sequence = ?
+_CHANGES = """
+WITH page AS MATERIALIZED (FROM ($query) ORDER BY number $direction LIMIT $limit)
+SELECT page.number, sequence, previous, name, entry, type, kind, sets, stamp, coalesce(announced, $shown)
+FROM page JOIN graph_changes USING (sequence) JOIN entries ON entries.number = entry ORDER BY page.number $direction
 """
-_LAST_ANNOUNCED = """
-SELECT MAX(sequence) FROM announcement JOIN entry ON entry.number = announcement.entry WHERE announcement.time < ?
+_OF_ALL = "SELECT sequence, sequence AS number FROM graph_changes WHERE sequence > 0"
+_OF_SET = """
+SELECT sequence, row_number() OVER (ORDER BY sequence) AS number FROM graph_changes WHERE contains(sets, $member)
 """
-_LATEST = " AND (replaced_at IS NULL OR replaced_at > :upto)"
+_IS_LATEST = """
+AND sequence <= $upto AND sequence NOT IN (SELECT previous FROM graph_changes WHERE sequence <= $upto)
+"""
+_GRAPH_CHANGES = """
+SELECT entry, run, max(time) OVER (ORDER BY entry), added, removed, "rows"
+FROM graph_changes JOIN entries ON number = entry WHERE graph = $graph ORDER BY entry
+"""
 _WATERMARK = """
-SELECT entry.number, sequence, stamp, announcement.time FROM announcement JOIN entry ON entry.number = announcement.entry
-WHERE announcement.time <= ? ORDER BY announcement.entry DESC LIMIT 1
+SELECT number, sequence, stamp, coalesce(announced, $shown) AS shown FROM entries WHERE shown <= $now ORDER BY number DESC LIMIT 1
 """
-_CHANGED_RECORDS = """
-SELECT DISTINCT substr(name, 1, instr(name, '/')), kind, sets FROM change JOIN record ON record.id = record
-WHERE sequence > ? AND sequence <= ?
-"""
-_DAYS = "SELECT stamp / 86400, MAX(count) FROM entry WHERE number <= ? GROUP BY stamp / 86400 ORDER BY 1"
+_LEAVES = "SELECT DISTINCT unnest(string_split(sets[2:-2], ': ')) FROM graph_changes"
+_TEXTS = f"SELECT id, {TERM_TEXT} FROM terms t WHERE id IN (SELECT unnest($ids::UBIGINT[]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +74,41 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphChange:
+    """A change of a graph: its entry, run and time (seconds since 1970, which never decreases), and
+    the number of added and removed triples.
+
+    *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None for the change that created the graph.
+    """
+
+    entry: int
+    run: str
+    time: int
+    added: int
+    removed: int
+    rows: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a record, whose name is ``{source}/{key}``.
+    """One change of a record, whose name is ``{source}/{key}``. *previous* is the sequence number of
+    its change before, 0 if there was none.
 
     *stamp* is the time of its entry, which never decreases and is the same in every copy of the
-    journal. *announced_at* is when this host first announced it to harvesters, None before that.
-    Both are in seconds since 1970.
+    journal. *announced_at* is when this host first announces it to harvesters. Both are in seconds
+    since 1970.
     """
 
     number: int
     sequence: int
+    previous: int
     name: str
     entry: int
     change_type: ChangeType
     kind: str
-    leaves: tuple[str, ...]
+    leaves: tuple[str, ...]  # its action lines, goals and countries
     stamp: int
-    announced_at: int | None
+    announced_at: int
 
     @property
     def graph(self) -> str:
@@ -88,231 +123,252 @@ class Change:
     @property
     def sets(self) -> list[str]:
         """Return all its sets except ALL and VANISHED."""
-        return sorted(all_sets(self.name, self.kind, frozenset(self.leaves)) - {ALL, VANISHED})
+        own = [
+            f"source:{self.name.partition('/')[0]}",
+            *([f"kind:{self.kind}"] if self.kind else ()),
+        ]
+        return _above([*own, *self.leaves])
 
 
-@contextmanager
-def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open the change log in *folder* in a read transaction; yield None if there is none yet."""
-    try:
-        file = sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)
-    except sqlite3.OperationalError:
-        yield None
-        return
-    with closing(file):
-        try:
-            file.execute("BEGIN")
-            file.execute("SELECT 1 FROM set_range LIMIT 1")
-        # it is just being created, or of an older form and about to be rebuilt
-        except sqlite3.OperationalError:
-            yield None
-            return
-        yield file
-
-
-def read_watermark(folder: Path, now: float) -> Watermark | None:
-    """Return the last change that feeds announce at *now*, None if there is none yet."""
-    with open_log(folder) as file:
-        row = file.execute(_WATERMARK, (int(now),)).fetchone() if file else None
-    return Watermark(*row) if row else None
-
-
-def changes(
-    file: sqlite3.Connection,
-    set_name: str,
-    after: int,
-    last: int,
-    limit: int,
-    latest: int | None = None,
-) -> list[Change]:
-    """Return at most *limit* changes in the set *set_name* with numbers above *after* up to *last*,
-    in order.
-
-    With *latest*, a sequence number, only changes that were the latest of their record there.
+class History:
+    """The history in the columns' file *path* of a snapshot, whose last changes were shown *at* that
+    time; the IRIs of records begin with *base*.
     """
-    text = f"SELECT {_COLUMNS} {_FROM}{'' if latest is None else _LATEST} ORDER BY set_change.number LIMIT :limit"
-    rows = file.execute(
-        text, {"set_name": set_name, "after": after, "last": last, "limit": limit, "upto": latest}
-    )
-    return [_change(row) for row in rows]
 
+    def __init__(self, path: Path, at: int, base: str) -> None:
+        config: dict[str, Any] = {"memory_limit": MEMORY}
+        self._connection = duckdb.connect(str(path), read_only=True, config=config)
+        self._shown, self._base = at + LEAD, base
+        if self.rows("SELECT version FROM checkpoint") != [(BUILD_VERSION,)]:
+            raise NOT_READY
 
-def newest_changes(file: sqlite3.Connection, set_name: str, last: int, limit: int) -> list[Change]:
-    """Return the *limit* newest changes in the set *set_name* up to the number *last*, the newest
-    first.
-    """
-    text = f"SELECT {_COLUMNS} {_FROM} ORDER BY set_change.number DESC LIMIT :limit"
-    return [
-        _change(row)
-        for row in file.execute(
-            text, {"set_name": set_name, "after": 0, "last": last, "limit": limit}
+    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run *query* with the parameters *values*; callable in any thread."""
+        return self._connection.cursor().execute(query, values).fetchall()
+
+    def watermark(self, now: float) -> Watermark:
+        """Return the last change that feeds announce at *now*. Raises NotReady before the first."""
+        for row in self.rows(_WATERMARK, shown=self._shown, now=int(now)):
+            return Watermark(*row)
+        raise NOT_READY
+
+    def graph_changes(self, graph: str) -> tuple[GraphChange, ...]:
+        """Return the changes of *graph*, oldest first."""
+        rows = self.rows(_GRAPH_CHANGES, graph=term_id(f"<{graph}>"))
+        return tuple(GraphChange(*(*row, _lines(data))) for *row, data in rows)
+
+    def changes(
+        self, set_name: str, after: int, last: int, limit: int, latest: int | None = None
+    ) -> list[Change]:
+        """Return at most *limit* changes in the set *set_name* with numbers above *after* up to
+        *last*, in order.
+
+        With *latest*, a sequence number, only changes that were the latest of their record there.
+        """
+        return self._changes(*self._selected(set_name, after, last, latest), limit)
+
+    def newest_changes(self, set_name: str, last: int, limit: int) -> list[Change]:
+        """Return the *limit* newest changes in the set *set_name* up to the number *last*, the
+        newest first.
+        """
+        return self._changes(*self._selected(set_name, 0, last), limit, "DESC")
+
+    def count(self, set_name: str, after: int, last: int, latest: int) -> int:
+        """Count the changes that ``changes`` would return."""
+        query, values = self._selected(set_name, after, last, latest)
+        return int(self.rows(f"SELECT count(*) FROM ({query})", **values)[0][0])
+
+    def last_number(self, set_name: str, sequence: int) -> int:
+        """Return the number of the last change in the set *set_name* up to *sequence*, 0 if there is
+        none.
+        """
+        query, values = self._selected(set_name, 0, sequence)
+        query = f"SELECT coalesce(max(number), 0) FROM ({query}) WHERE sequence <= $last"
+        return int(self.rows(query, **values)[0][0])
+
+    def latest_change(self, name: str, upto: int, entry: int | None = None) -> Change | None:
+        """Return the latest change of a record up to *upto*, a sequence number, or its change by
+        *entry*; None if there is none. Its number is that in the set ALL.
+        """
+        query = (
+            f"{_OF_ALL} AND graph = $graph AND sequence <= $upto AND coalesce(entry = $entry, true)"
         )
-    ]
+        graph = term_id(f"<{self._base}{RECORD}{name}>")
+        values: dict[str, object] = {"graph": graph, "upto": upto, "entry": entry}
+        return next(iter(self._changes(query, values, 1, "DESC")), None)
+
+    def changes_before(self, changes: Iterable[Change]) -> dict[int, Change]:
+        """Return the change of the same record before each of *changes* that has one, by the
+        sequence number of that.
+        """
+        numbers = [change.previous for change in changes]
+        query = f"{_OF_ALL} AND sequence IN (SELECT unnest($numbers::INTEGER[]))"
+        before = self._changes(query, {"numbers": numbers}, len(numbers))
+        return {change.sequence: change for change in before}
+
+    def last_announced_before(self, time: int) -> int:
+        """Return the last sequence number announced before *time*, 0 if there was none."""
+        query = "SELECT coalesce(max(sequence), 0) FROM entries WHERE coalesce(announced, $shown) < $time"
+        return int(self.rows(query, shown=self._shown, time=time)[0][0])
+
+    def set_names(self) -> list[str]:
+        """Return the names of all sets in order, except ALL and VANISHED."""
+        return _above(leaf for (leaf,) in self.rows(f"{_LEAVES} WHERE sequence > 0"))
+
+    def changed_sets(self, after: int, upto: int) -> set[str]:
+        """Return the sets that the entries with numbers above *after* up to *upto* changed."""
+        query = f"{_LEAVES} WHERE sequence > 0 AND entry > $after AND entry <= $upto"
+        leaves = [leaf for (leaf,) in self.rows(query, after=after, upto=upto)]
+        return {*_above(leaves), *([ALL] if leaves else [])}
+
+    def slices(self, upto: int) -> list[tuple[int, int]]:
+        """Return the number (from 1) of each slice of SLICE records, and the time of its last change
+        up to the sequence number *upto*.
+        """
+        query = f"""
+            SELECT (record - 1) // {SLICE} + 1 AS slice, max(stamp) FROM graph_changes JOIN entries ON number = entry
+            WHERE graph_changes.sequence BETWEEN 1 AND $upto GROUP BY slice ORDER BY slice
+        """
+        return self.rows(query, upto=upto)
+
+    def slice_records(self, number: int, upto: int) -> list[tuple[str, int]]:
+        """Return the things of a slice's records as ``{kind}/{source}/{key}``, with their times of
+        change up to the sequence number *upto*; without deleted records.
+        """
+        query = f"""
+            SELECT kind || '/' || name, stamp FROM (SELECT * {LATEST} AND (record - 1) // {SLICE} + 1 = $slice)
+            JOIN entries ON number = entry WHERE type <> {ChangeType.DELETED:d} AND kind <> '' ORDER BY record
+        """
+        return self.rows(query, upto=upto, slice=number)
+
+    def days(self, entry: int) -> list[tuple[int, int]]:
+        """Return each day (counted from 1970) with changes up to *entry*, and the number of its last
+        change in the set ALL.
+        """
+        query = """
+            SELECT day, last FROM (
+                SELECT stamp // 86400 AS day, max(sequence) AS last FROM entries WHERE number <= $entry GROUP BY day
+            ) QUALIFY last > lag(last, 1, 0) OVER (ORDER BY day) ORDER BY day
+        """
+        return self.rows(query, entry=entry)
+
+    def states(self, versions: Sequence[tuple[str, int]]) -> Iterator[Iterable[Triple]]:
+        """Yield what each graph stated after an entry: its current triples with all later changes
+        undone.
+        """
+        numbers = [term_id(f"<{graph}>") for graph, _ in versions]
+        stated = self._stated({*numbers})
+        later: dict[int, list[tuple[int, bytes | None]]] = {}
+        query = """
+            SELECT graph, entry, "rows" FROM graph_changes WHERE graph IN (SELECT unnest($graphs::UBIGINT[]))
+            AND entry > $entry ORDER BY entry DESC, sequence DESC
+        """
+        first = min((entry for _, entry in versions), default=0)
+        for number, entry, data in self.rows(query, graphs=numbers, entry=first):
+            later.setdefault(number, []).append((entry, data))
+        for number, (_, entry) in zip(numbers, versions, strict=True):
+            changes = [data for changed, data in later.get(number, ()) if changed > entry]
+            triples = _parse(stated.get(number, ()))
+            yield _undo(triples, changes) if changes else triples
+
+    def _stated(self, graphs: set[int]) -> dict[int, list[str]]:
+        """Return the triples of each graph in N-Triples."""
+        query = "SELECT g, s, p, o FROM quads WHERE g IN (SELECT unnest($graphs::UBIGINT[]))"
+        rows = self.rows(query, graphs=[*graphs])
+        texts = dict(self.rows(_TEXTS, ids=[*{term for _, *terms in rows for term in terms}]))
+        lines: dict[int, list[str]] = {}
+        for graph, *terms in rows:
+            lines.setdefault(graph, []).append(f"{' '.join(texts[term] for term in terms)} .\n")
+        return lines
+
+    def _selected(
+        self, set_name: str, after: int, last: int, latest: int | None = None
+    ) -> tuple[str, dict[str, object]]:
+        """Return the query of the changes that ``changes`` returns, and its parameters."""
+        values: dict[str, object] = {"after": after, "last": last}
+        members = _OF_ALL
+        if set_name != ALL:
+            members, values["member"] = _OF_SET, f" {set_name}:"
+        query = f"FROM ({members}) WHERE number > $after AND number <= $last"
+        if latest is not None:
+            query, values["upto"] = query + _IS_LATEST, latest
+        return query, values
+
+    def _changes(
+        self, query: str, values: Mapping[str, object], limit: int, direction: str = "ASC"
+    ) -> list[Change]:
+        text = _CHANGES.replace("$query", query).replace("$direction", direction)
+        rows = self.rows(text, **values, limit=limit, shown=self._shown)
+        return [
+            Change(*(*start, ChangeType(change_type), kind, _leaves(sets), stamp, announced))
+            for *start, change_type, kind, sets, stamp, announced in rows
+        ]
 
 
-def count(file: sqlite3.Connection, set_name: str, after: int, last: int, latest: int) -> int:
-    """Count the changes that ``changes`` would return."""
-    text = f"SELECT COUNT(*) {_FROM}{_LATEST}"
-    return int(
-        file.execute(
-            text, {"set_name": set_name, "after": after, "last": last, "upto": latest}
-        ).fetchone()[0]
-    )
+def open_history(service: QueryService) -> History:
+    """Open the history in the current snapshot of *service*. Raises NotReady if it has none."""
+    snapshot = service.current
+    try:
+        return open_cached(snapshot.path, snapshot.first_shown, service.iris.base)
+    except duckdb.Error as error:
+        raise NOT_READY from error
 
 
-def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
-    """Return the latest change of a record up to *upto*, a sequence number, None if there is none.
-    Its number is that in the set ALL.
+@lru_cache(2)  # the current snapshot, and the previous one during a switch
+def open_cached(snapshot: str, shown: int, base: str) -> History:
+    """Open the history in the folder *snapshot*, once. Raises duckdb.Error and NotReady."""
+    return History(Path(snapshot) / "columns" / FILE, shown, base)
+
+
+def read_watermark(service: QueryService) -> Watermark:
+    """Return the last change that feeds announce now. Raises NotReady before the first."""
+    return open_history(service).watermark(time.time())
+
+
+def triples_of(rows: Iterable[str], sign: str) -> Iterator[Triple]:
+    """Yield the triples of those *rows* of a change that begin with *sign*, ``A`` or ``D``."""
+    return _parse(f"{row[2:]} .\n" for row in rows if row.startswith(sign))
+
+
+def _parse(lines: Iterable[str]) -> Iterator[Triple]:
+    quads = parse("".join(lines), RdfFormat.N_TRIPLES, lenient=True)
+    return (quad.triple for quad in quads)
+
+
+def _undo(triples: Iterable[Triple], changes: Sequence[bytes | None]) -> Iterator[Triple]:
+    """Undo *changes*, the last change first; the one that created the graph has no rows."""
+    if None in changes:
+        return
+    store = Store()
+    store.extend(Quad(*triple) for triple in triples)
+    for data in changes:
+        rows = _lines(data) or ()
+        for triple in triples_of(rows, "A"):
+            store.remove(Quad(*triple))
+        store.extend(Quad(*triple) for triple in triples_of(rows, "D"))
+    yield from (quad.triple for quad in store)
+
+
+def _lines(data: bytes | None) -> tuple[str, ...] | None:
+    return None if data is None else tuple(zstandard.decompress(data).decode().split("\n"))
+
+
+def _leaves(sets: str) -> tuple[str, ...]:
+    """Return the names in *sets* but the kind and the registry."""
+    names = (name.removesuffix(":") for name in sets.split())
+    return tuple(name for name in names if not name.startswith(("kind:", "source:")))
+
+
+def _above(names: Iterable[str]) -> list[str]:
+    """Return the sets *names* and those above them, in order, without VANISHED.
+
+    >>> _above(["goal:4:declared", "source:demo"])
+    ['goal', 'goal:4', 'goal:4:declared', 'source', 'source:demo']
     """
-    return _find_earlier(file, name, lambda sequence, entry: sequence <= upto)
+    return sorted({above for name in names if name != VANISHED for above in _paths(name)})
 
 
-def change_before(file: sqlite3.Connection, change: Change) -> Change | None:
-    """Return the change of the same record before *change*, None if that was its first. Its number
-    is that in the set ALL.
-    """
-    return _find_earlier(file, change.name, lambda sequence, _: sequence < change.sequence)
-
-
-def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
-    """Return the change of a record by *entry*, up to the sequence number *upto*; None if there is
-    none.
-    """
-    change = _find_earlier(
-        file, name, lambda sequence, number: sequence <= upto and number <= entry
-    )
-    return change if change and change.entry == entry else None
-
-
-def _find_earlier(
-    file: sqlite3.Connection, name: str, accept: Callable[[int, int], bool]
-) -> Change | None:
-    """Return the newest change of a record whose sequence number and entry *accept* accepts."""
-    row = file.execute(
-        "SELECT sequence, entry, previous FROM record JOIN change ON sequence = last WHERE name = ?",
-        (name,),
-    ).fetchone()
-    while row and not accept(row[0], row[1]):
-        row = file.execute(
-            "SELECT sequence, entry, previous FROM change WHERE sequence = ?", (row[2],)
-        ).fetchone()
-    return _load(file, row[0]) if row else None
-
-
-def _load(file: sqlite3.Connection, sequence: int) -> Change | None:
-    row = file.execute(_ONE, (last_number(file, ALL, sequence), sequence)).fetchone()
-    return _change(row) if row else None
-
-
-def last_number(file: sqlite3.Connection, set_name: str, sequence: int) -> int:
-    """Return the number of the last change in the set *set_name* up to *sequence*, 0 if there is
-    none.
-    """
-    row = file.execute("SELECT id, size FROM record_set WHERE name = ?", (set_name,)).fetchone()
-    low, high = 0, row[1] if row else 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        change = file.execute(
-            "SELECT sequence FROM set_change WHERE set_id = ? AND number = ?", (row[0], middle)
-        ).fetchone()
-        low, high = (middle, high) if change[0] <= sequence else (low, middle - 1)
-    return low
-
-
-def last_announced_before(file: sqlite3.Connection, time: int) -> int:
-    """Return the last sequence number announced before *time*, 0 if there was none."""
-    row = file.execute(_LAST_ANNOUNCED, (time,)).fetchone()
-    return int(row[0] or 0)
-
-
-def first_announcement(file: sqlite3.Connection) -> int | None:
-    """Return when the first change was announced."""
-    row = file.execute(
-        "SELECT MIN(announcement.time) FROM announcement JOIN change USING (entry)"
-    ).fetchone()
-    return int(row[0]) if row[0] is not None else None
-
-
-def set_names(file: sqlite3.Connection, after: str = "", limit: int = -1) -> list[str]:
-    """Return the names of the sets after *after*, in order, except ALL and VANISHED."""
-    text = "SELECT name FROM record_set WHERE name > ? AND name NOT IN (?, ?) ORDER BY name LIMIT ?"
-    return [row[0] for row in file.execute(text, (after, ALL, VANISHED, limit))]
-
-
-def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
-    """Return the sets that the entries with numbers above *after* up to *upto* changed."""
-    highest = "SELECT MAX(sequence) FROM entry WHERE number <= ?"
-    ends = [file.execute(highest, (number,)).fetchone()[0] or 0 for number in (after, upto)]
-    names = set[str]()
-    for source, kind, sets in file.execute(_CHANGED_RECORDS, ends):
-        names |= all_sets(source, kind, frozenset(sets.split()))
-    return names
-
-
-def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
-    """Return the number (from 1) of each slice of SLICE records, and the time of its last change."""
-    text = f"SELECT (id - 1) / {SLICE} + 1, MAX(MIN(last, ?)) FROM record GROUP BY 1 ORDER BY 1"
-    rows = file.execute(text, (upto,)).fetchall()
-    stamp = "SELECT stamp FROM change JOIN entry ON entry.number = change.entry WHERE change.sequence = ?"
-    return [(number, file.execute(stamp, (sequence,)).fetchone()[0]) for number, sequence in rows]
-
-
-def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:
-    """Return the things of a slice's records as ``{kind}/{source}/{key}``, with their times of
-    change; without deleted records.
-    """
-    text = """
-        SELECT kind || '/' || name, stamp FROM record JOIN change ON change.sequence = last JOIN entry ON entry.number = change.entry
-        WHERE record.id > ? AND record.id <= ? AND change.type != ? AND kind != ''
-        AND (change.sequence <= ? OR previous > 0) ORDER BY record.id
-    """
-    rows = file.execute(text, ((number - 1) * SLICE, number * SLICE, ChangeType.DELETED, upto))
-    return [(thing, stamp) for thing, stamp in rows]
-
-
-def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
-    """Return each day (counted from 1970) with changes up to *entry*, and the number of its last
-    change in the set ALL.
-    """
-    out: list[tuple[int, int]] = []
-    for day, last in file.execute(_DAYS, (entry,)):
-        if last > (out[-1][1] if out else 0):
-            out.append((day, last))
-    return out
-
-
-def _change(row: tuple[int, int, str, int, int, str, str, int, int | None]) -> Change:
-    number, sequence, name, entry, change_type, kind, sets, stamp, announced = row
-    return Change(
-        number,
-        sequence,
-        name,
-        entry,
-        ChangeType(change_type),
-        kind,
-        tuple(sets.split()),
-        stamp,
-        announced,
-    )
-
-
-__all__ = [
-    "ALL",
-    "Change",
-    "ChangeType",
-    "Watermark",
-    "change_at",
-    "changes",
-    "count",
-    "days",
-    "first_announcement",
-    "last_announced_before",
-    "last_number",
-    "latest_change",
-    "newest_changes",
-    "open_log",
-    "read_watermark",
-    "set_names",
-    "slice_records",
-    "slices",
-]
+@lru_cache(4096)
+def _paths(name: str) -> tuple[str, ...]:
+    parts = name.split(":")
+    return tuple(":".join(parts[:end]) for end in range(1, len(parts) + 1))

@@ -9,49 +9,47 @@ it is published then.
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pyroaring import BitMap
-
 from languages.translations import TranslatableText
 from publisher.errors import QueryError, ReleaseNotFound
-from publisher.history.change_reader import open_log
-from publisher.history.change_writer import ALL, VANISHED, ChangeType, all_sets
-from publisher.history.graph_changes import NAME
-from publisher.history.set_ranges import Ranges, TouchedRecords, read_ranges
+from publisher.history.change_reader import ALL, LATEST, History
+from publisher.store.change_writer import VANISHED, ChangeType
 from publisher.store.releases.manifest import get_release
 
 FACETS = ("kind", "source", "country", "line", "goal")  # of the sets that are counted
 CHANGES = ("before", "after", "new", "vanished", "gone", "changed")
-_CACHED = 64  # moments and pairs of moments whose counts are cached
-_LIVE = f"type IN ({ChangeType.NEW:d}, {ChangeType.CHANGED:d})"
-_SIZES = """
-SELECT name, published FROM record_set JOIN set_size ON set_id = id
-WHERE entry = (SELECT MAX(entry) FROM set_size WHERE set_id = id AND entry <= :entry)
+_IS_MEMBER = (
+    "len(list_filter($within::VARCHAR[], lambda item: NOT contains(sets, ' ' || item || ':'))) = 0"
+)
+# Records that are published at a moment, and in all sets of *within*.
+_PUBLISHED = f"SELECT record, sequence, name, kind, sets {LATEST} AND type <> {ChangeType.DELETED:d} AND {_IS_MEMBER}"
+_PAIRS = f"""
+WITH was AS MATERIALIZED ({_PUBLISHED.replace("$upto", "$before")}),
+now AS MATERIALIZED ({_PUBLISHED.replace("$upto", "$after")}),
+pairs AS (
+    SELECT coalesce(now.name, was.name) AS name, coalesce(now.kind, was.kind) AS kind, was.sets AS old, now.sets AS new,
+        CASE WHEN was.sequence = now.sequence THEN 'unchanged' WHEN old IS NULL THEN 'new' WHEN new IS NULL THEN 'gone'
+            WHEN contains(new, ' {VANISHED}') AND NOT contains(old, ' {VANISHED}') THEN 'vanished' ELSE 'changed' END AS change
+    FROM was FULL JOIN now USING (record)
+)
 """
-_MEMBERS = f"""
-SELECT record.name, change.kind, change.sets FROM change JOIN record ON record.id = change.record
-WHERE sequence <= :sequence AND (replaced_at IS NULL OR replaced_at > :sequence) AND {_LIVE}
+# How often each set is that of a record before or after, or at both moments, by what changed.
+_COUNTS = f"""
+{_PAIRS}
+SELECT change, role, item, count(*) FROM (SELECT change, role, unnest(list_prepend('{ALL}:', sets)) AS item FROM (
+    SELECT change, 'before' AS role, string_split(old[2:], ' ') AS sets FROM pairs WHERE old IS NOT NULL
+    UNION ALL SELECT change, 'after', string_split(new[2:], ' ') FROM pairs WHERE new IS NOT NULL
+    UNION ALL SELECT change, 'both', list_intersect(string_split(old[2:], ' '), string_split(new[2:], ' ')) FROM pairs
+        WHERE change IN ('changed', 'vanished')
+)) GROUP BY ALL
 """
-# The first change of each record after the earlier moment leads to its state then, the last one is
-# its state at the later moment.
-_PAIRS = """
-FROM (
-    SELECT change.record, old.kind, old.sets, old.type FROM change LEFT JOIN change old ON old.sequence = change.previous
-    WHERE change.sequence > :a AND change.sequence <= :b AND coalesce(change.previous, 0) <= :a
-) was JOIN (
-    SELECT record, kind, sets, type FROM change WHERE sequence > :a AND sequence <= :b AND (replaced_at IS NULL OR replaced_at > :b)
-) now ON now.record = was.record JOIN record ON record.id = was.record
-"""
-_SIDES = f"was.kind, was.sets, was.{_LIVE}, now.kind, now.sets, now.{_LIVE}"
-_LISTED = f"SELECT record.name, {_SIDES} {_PAIRS}"
+_LISTED = f"{_PAIRS} SELECT kind, name FROM pairs WHERE $condition ORDER BY name"
+_NO_LIMIT = 1 << 40
 _NUMBERED = re.compile(r"(release|entry)[/ :]([0-9]{1,9})\Z")
 _SET = re.compile(
     r"(?:kind|source|country):[^\s:]+\Z|(?:line|goal):[^\s:]+(?::(?:declared|crosswalked))?\Z"
@@ -99,70 +97,51 @@ class UnknownMoment(QueryError):
     """There is no such state; the message says which there are."""
 
 
-def find_moment(data: Path, history: Path, text: str, position: int) -> Moment:
-    """Return the state that *text* names, not after entry *position*: a date or time in UTC,
-    ``release/3``, ``entry/5`` or ``now``.
+def find_moment(history: History, data: Path, text: str) -> Moment:
+    """Return the state that *text* names: a date or time in UTC, ``release/3``, ``entry/5`` or
+    ``now``.
 
     A date is its end. Raises UnknownMoment, and ReleaseNotFound.
     """
-    numbered, release = _NUMBERED.match(text.strip()), None
-    with open_log(history) as file:
-        if file is None:
-            raise UnknownMoment(
-                "the history is still being built from the journal; try again in a moment"
-            )
-        if numbered and numbered[1] == "release":
-            if (result := get_release(data / "releases", int(numbered[2]))) is None:
-                raise ReleaseNotFound(
-                    TranslatableText(
-                        "there is no release {number}; /releases/ lists them", number=numbered[2]
-                    )
+    text = text.strip()
+    numbered, release = _NUMBERED.match(text), None
+    if numbered and numbered[1] == "release":
+        if (result := get_release(data / "releases", int(numbered[2]))) is None:
+            raise ReleaseNotFound(
+                TranslatableText(
+                    "there is no release {number}; /releases/ lists them", number=numbered[2]
                 )
-            entry, release = result.position, result.number
-        elif numbered or text.strip() == "now":
-            entry = int(numbered[2]) if numbered else position
-        else:
-            entry = _entry_at(file, text.strip(), position)
-        rows = file.execute(
-            "SELECT sequence, stamp FROM entry WHERE number = ? AND number <= ?", (entry, position)
-        ).fetchall()
-        first, last = file.execute(
-            "SELECT MIN(number), MAX(number) FROM entry WHERE number <= ?", (position,)
-        ).fetchone()
-    if not rows:
-        raise UnknownMoment(
-            f"{text[:40]!r} is no published entry of the journal, which has the entries {first} to {last}"
-        )
-    return Moment(
-        text.strip(), entry, rows[0][0] or 0, datetime.fromtimestamp(rows[0][1], UTC), release
+            )
+        entry, release = result.position, result.number
+    else:
+        entry = int(numbered[2]) if numbered else _entry_at(history, text)
+    query = "SELECT sequence, stamp FROM entries WHERE number = $entry"
+    for sequence, stamp in history.rows(query, entry=entry):
+        return Moment(text, entry, sequence, datetime.fromtimestamp(stamp, UTC), release)
+    ((first, last),) = history.rows("SELECT min(number), max(number) FROM entries")
+    raise UnknownMoment(
+        f"{text[:40]!r} is no published entry of the journal, which has the entries {first} to {last}"
     )
 
 
-def _entry_at(file: sqlite3.Connection, text: str, position: int) -> int:
+def _entry_at(history: History, text: str) -> int:
+    """Return the last entry at the time *text*, or the last of all if it is ``now``."""
     try:
-        if len(text) == len("2026-01-31"):
-            end = datetime.combine(
-                date.fromisoformat(text) + timedelta(days=1), datetime.min.time(), UTC
-            ) - timedelta(seconds=1)
-        else:
-            end = datetime.fromisoformat(text)
-            end = end if end.tzinfo else end.replace(tzinfo=UTC)
+        is_date = len(text) == len("2026-01-31")
+        last = f"{date.fromisoformat(text)}T23:59:59" if is_date else text
+        end = datetime.max if text == "now" else datetime.fromisoformat(last)
+        seconds = end.replace(tzinfo=end.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError) as error:
         raise UnknownMoment(
             f"{text[:40]!r} is no date such as 2026-01-31, release such as release/3, or entry such as entry/5"
         ) from error
-    seconds = int(end.timestamp())
-    entry = file.execute(
-        "SELECT MAX(number) FROM entry WHERE stamp <= ? AND number <= ?", (seconds, position)
-    ).fetchone()[0]
+    query = "SELECT max(number) FILTER (stamp <= $seconds), min(stamp) FROM entries"
+    ((entry, first),) = history.rows(query, seconds=int(seconds))
     if entry is None:
-        first = file.execute("SELECT MIN(stamp) FROM entry").fetchone()[0]
-        began = (
-            f", which is of {datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            if first is not None
-            else ""
+        began = datetime.fromtimestamp(first, UTC)
+        raise UnknownMoment(
+            f"{text} is before the first entry of the journal, which is of {began:%Y-%m-%dT%H:%M:%SZ}"
         )
-        raise UnknownMoment(f"{text} is before the first entry of the journal{began}")
     return int(entry)
 
 
@@ -186,187 +165,51 @@ def parse_within(texts: list[str]) -> tuple[str, ...]:
 
 
 def compare(
-    history: Path, before: Moment, after: Moment, within: tuple[str, ...] = ()
+    history: History, before: Moment, after: Moment, within: tuple[str, ...] = ()
 ) -> Comparison:
     """Count the records at two moments, *before* not later than *after*."""
-    file = history / NAME
-    key = (file, file.stat().st_ino)
-    counts: tuple[Counter[str], ...]
-    if within:
-        counts = _changes_within(*key, before.entry, after.entry, within)
-    else:
-        counts = (
-            _published(*key, before.entry),
-            _published(*key, after.entry),
-            *_changes(*key, before.entry, after.entry),
-        )
-    items = sorted({item for numbers_of_sets in counts for item in numbers_of_sets})
-    numbers = {
-        item: Numbers(*(numbers_of_sets[item] for numbers_of_sets in counts)) for item in items
-    }
+    numbers = _count(history, before.sequence, after.sequence, within)
     by_facet: dict[str, dict[str, Numbers]] = {facet: {} for facet in FACETS}
-    for item, values in numbers.items():
-        facet, _, code = item.partition(":")
-        is_link = facet in ("line", "goal")
-        code = code.removesuffix(":declared") if is_link else code
-        if (
-            facet in by_facet
-            and code
-            and ":" not in code
-            and item.endswith(":declared") == is_link
-            and values != Numbers()
-        ):
+    for item, values in sorted(numbers.items()):
+        facet, _, code = item.removesuffix(":").partition(":")
+        if facet in ("line", "goal"):
+            code, _, basis = code.partition(":")
+            code = code if basis == "declared" else ""
+        if facet in by_facet and code:
             by_facet[facet][code] = values
-    return Comparison(before, after, within, numbers.get(ALL, Numbers()), by_facet)
+    return Comparison(before, after, within, numbers.get(f"{ALL}:", Numbers()), by_facet)
+
+
+def _count(
+    history: History, before: int, after: int, within: tuple[str, ...]
+) -> dict[str, Numbers]:
+    """Return the numbers of each set at two sequence numbers."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    values = {"before": before, "after": after, "within": [*within]}
+    for change, role, item, number in history.rows(_COUNTS, **values):
+        if role == "both":
+            counts[item].update({change: number, "new": -number, "gone": -number})
+            continue
+        counts[item][role] += number
+        if change != "unchanged":
+            counts[item]["gone" if role == "before" else "new"] += number
+    return {item: Numbers(*(known[name] for name in CHANGES)) for item, known in counts.items()}
 
 
 def list_records(
-    history: Path,
+    history: History,
     before: Moment,
     after: Moment,
     within: tuple[str, ...],
     change: str,
-    limit: int = -1,
-) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the name of each record that the number *change*, one of CHANGES, counts,
+    limit: int | None = None,
+) -> list[tuple[str, str]]:
+    """Return the kind and the name of each record that the number *change*, one of CHANGES, counts,
     in order; at most *limit*.
     """
     if change not in CHANGES:
         raise QueryError(f"only is one of {', '.join(CHANGES)}, not {change[:20]!r}")
-    with open_log(history) as file:
-        if file is None:
-            raise UnknownMoment(
-                "the history is still being built from the journal; try again in a moment"
-            )
-        results = _counted_records(file, before, after, within, change)
-        for number, item in enumerate(results):
-            if number == limit:
-                return
-            yield item
-
-
-def _counted_records(
-    file: sqlite3.Connection, before: Moment, after: Moment, within: tuple[str, ...], change: str
-) -> Iterator[tuple[str, str]]:
-    if change in ("before", "after"):
-        moment = before if change == "before" else after
-        rows = file.execute(f"{_MEMBERS} ORDER BY record.name", {"sequence": moment.sequence})
-        return (
-            (kind, name)
-            for name, kind, sets in rows
-            if all_sets(name, kind, frozenset(sets.split())).issuperset(within)
-        )
-    pairs = file.execute(
-        f"{_LISTED} ORDER BY record.name", {"a": before.sequence, "b": after.sequence}
-    )
-    return (
-        (row[4] or row[1], row[0])
-        for row in pairs
-        if _change(
-            _sets(row[0], row[1], row[2], row[3], within),
-            _sets(row[0], row[4], row[5], row[6], within),
-        )
-        == change
-    )
-
-
-def _sets(
-    name: str, kind: str | None, sets: str | None, is_live: int | None, within: tuple[str, ...]
-) -> frozenset[str]:
-    """Return the sets of a record; none if it is not published, or not in all of *within*."""
-    own = (
-        frozenset(all_sets(name, kind or "", frozenset((sets or "").split())))
-        if is_live
-        else frozenset[str]()
-    )
-    return own if own.issuperset(within) else frozenset()
-
-
-def _change(old: frozenset[str], new: frozenset[str]) -> str:
-    if old and new:
-        return "vanished" if VANISHED in new - old else "changed"
-    return "new" if new else "gone" if old else ""
-
-
-# a past state never changes; the inode distinguishes a history that was rebuilt
-@lru_cache(_CACHED)
-def _published(path: Path, _inode: int, entry: int) -> Counter[str]:
-    """Return the number of published records of each set after *entry*."""
-    with open_log(path.parent) as file:
-        return Counter(dict(file.execute(_SIZES, {"entry": entry}))) if file else Counter()
-
-
-@lru_cache(_CACHED)
-def _changes(path: Path, _inode: int, before: int, after: int) -> tuple[Counter[str], ...]:
-    """Return the number of records of each set that are new, vanished, gone and changed after entry
-    *before* up to entry *after*.
-    """
-    with open_log(path.parent) as file:
-        if file is None:
-            return Counter(), Counter(), Counter(), Counter()
-        names, ranges = _set_names(file), read_ranges(file, before + 1, after)
-    return _count_changes({names[number]: touched for number, touched in ranges.items()})
-
-
-@lru_cache(_CACHED)
-def _changes_within(
-    path: Path, _inode: int, before: int, after: int, within: tuple[str, ...]
-) -> tuple[Counter[str], ...]:
-    """Return the number of records of each set that are in all of *within* too: before, after, new,
-    vanished, gone and changed.
-    """
-    with open_log(path.parent) as file:
-        names = _set_names(file) if file else {}
-        if file is None or not set(within) <= set(names.values()):
-            return tuple(Counter[str]() for _ in CHANGES)
-        state, changes = read_ranges(file, 0, before), read_ranges(file, before + 1, after)
-    touched = _limit({names[number]: item for number, item in changes.items()}, within)
-    sizes = [_sizes(state, names, within)]
-    for number, item in changes.items():
-        state.setdefault(number, TouchedRecords()).extend(item.before, item.after)
-    return (*sizes, _sizes(state, names, within), *_count_changes(touched))
-
-
-def _set_names(file: sqlite3.Connection) -> dict[int, str]:
-    return dict(file.execute("SELECT id, name FROM record_set"))
-
-
-def _sizes(state: Ranges, names: Mapping[int, str], within: tuple[str, ...]) -> Counter[str]:
-    """Return how many records of each set are in all of *within*, after the range of *state*, which
-    begins with the first entry.
-    """
-    members = {names[number]: item.after for number, item in state.items()}
-    common = _intersect(members, within)
-    return Counter(
-        {name: common.intersection_cardinality(records) for name, records in members.items()}
-    )
-
-
-def _limit(
-    touched: Mapping[str, TouchedRecords], within: tuple[str, ...]
-) -> dict[str, TouchedRecords]:
-    """Return the touched records of each set that are in all of *within* too."""
-    before = _intersect({name: item.before for name, item in touched.items()}, within)
-    after = _intersect({name: item.after for name, item in touched.items()}, within)
-    return {
-        name: TouchedRecords(item.before & before, item.after & after)
-        for name, item in touched.items()
-    }
-
-
-def _intersect(sets: Mapping[str, BitMap], names: tuple[str, ...]) -> BitMap:
-    return BitMap.intersection(*(sets.get(name, BitMap()) for name in names))
-
-
-def _count_changes(touched: Mapping[str, TouchedRecords]) -> tuple[Counter[str], ...]:
-    new_ones, vanished_ones = Counter[str](), Counter[str]()
-    gone_ones, changed_ones = Counter[str](), Counter[str]()
-    marked = touched.get(VANISHED, TouchedRecords())
-    vanished = marked.after - marked.before
-    for name, item in touched.items():
-        stayed = item.before & item.after
-        new_ones[name] = item.after.difference_cardinality(item.before)
-        vanished_ones[name] = stayed.intersection_cardinality(vanished)
-        gone_ones[name] = item.before.difference_cardinality(item.after)
-        changed_ones[name] = stayed.difference_cardinality(vanished)
-    return new_ones, vanished_ones, gone_ones, changed_ones
+    conditions = {"before": "old IS NOT NULL", "after": "new IS NOT NULL"}
+    query = _LISTED.replace("$condition", conditions.get(change, f"change = '{change}'"))
+    values = {"before": before.sequence, "after": after.sequence, "within": [*within]}
+    return history.rows(f"{query} LIMIT coalesce($limit, {_NO_LIMIT})", **values, limit=limit)

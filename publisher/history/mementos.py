@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import NamedTuple
 
-from publisher.history.graph_changes import GraphChange
+from publisher.history.change_reader import GraphChange
 from publisher.http.links import Link
 
 MEDIA = "application/link-format"

@@ -1,38 +1,18 @@
-"""Reconstruct the states of many records after a given entry each, by one query to the store and
-one to the history.
-
-Every later change is undone from the current state, as ``versions`` does for one graph.
-"""
+"""What records stated after their changes."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import orjson
-from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
-
-from languages.translations import TranslatableText
-from publisher.errors import NotReady
-from publisher.history.change_reader import Change, Watermark, read_watermark
-from publisher.history.graph_changes import NAME, decompress_rows, short
-from publisher.rdf.results import Term, from_node, iri, to_node
-from publisher.store.queries import query
+from publisher.history.change_reader import Change, History, open_history
+from publisher.rdf.results import Term, from_node
 from publisher.store.query_service import QueryService
-from publisher.store.workers.query_request import QueryRequest
 from vocab.terms import DCT, FOAF, literal
 
-BATCH = 250  # records per query: some 2 MB of results
-# seconds that a request waits for the store or the history to catch up before it gets 503
-MAX_WAIT = 10.0
-_PAUSE = 0.05
+BATCH = 250  # records that are read at once
 _TOPIC = f"{FOAF}primaryTopic"
-_LATER = "SELECT entry, rows FROM graph_change WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,121 +74,24 @@ def written(term: Term) -> str:
     )
 
 
-async def wait_until_current(service: QueryService) -> Watermark:
-    """Return the last announced change once the store has it. Raises NotReady if that takes too
-    long.
-    """
-    until = time.monotonic() + MAX_WAIT
-    while True:
-        watermark = await asyncio.to_thread(read_watermark, service.history, time.time())
-        if watermark and service.current.position >= watermark.entry:
-            return watermark
-        if time.monotonic() > until or (not watermark and service.snapshot is None):
-            raise NotReady(
-                TranslatableText(
-                    "the change log is still being built from the journal; try again in a moment"
-                )
-            )
-        await asyncio.sleep(_PAUSE)
-
-
 async def read_states(service: QueryService, changes: Sequence[Change]) -> list[RecordState]:
-    """Return what each record states after its change, in the order of *changes*; raises NotReady."""
+    """Return what each record states after its change, in the order of *changes*. Raises NotReady."""
+    history, base = open_history(service), service.iris.base
     out: list[RecordState] = []
     for start in range(0, len(changes), BATCH):
-        out += await _read_batch(service, changes[start : start + BATCH])
+        versions = [(base + item.graph, item.entry) for item in changes[start : start + BATCH]]
+        out += await asyncio.to_thread(_read, history, versions)
     return out
 
 
-async def _read_batch(service: QueryService, changes: Sequence[Change]) -> list[RecordState]:
-    until, last_entry = time.monotonic() + MAX_WAIT, max(item.entry for item in changes)
-    while True:
-        graphs = sorted({service.iris.base + item.graph for item in changes})
-        text = query("graphs").replace("GRAPHS", " ".join(map(iri, graphs)))
-        results, snapshot = await service.query_internal(QueryRequest(text, base=service.iris.base))
-        # a change is announced only after its data are published
-        is_announced = snapshot is not None and snapshot.position >= last_entry
-        later = None
-        if snapshot and is_announced:
-            later = await asyncio.to_thread(
-                _later_rows, service.history, changes, service.latest_position(snapshot)
-            )
-        if later is not None:
-            current = await asyncio.to_thread(_read, results)
-            return [
-                _state(service.iris.base + item.graph, current, later[number])
-                for number, item in enumerate(changes)
-            ]
-        if time.monotonic() > until:
-            raise NotReady(
-                TranslatableText(
-                    "the store and the history are still loading the journal; try again in a moment"
-                )
-            )
-        await asyncio.sleep(_PAUSE)
-
-
-def _later_rows(folder: Path, changes: Sequence[Change], position: int) -> list[list[str]] | None:
-    """Return the rows of all changes after those *changes* up to *position*, newest first; None if
-    the history has not reached *position*.
-
-    They may include a change that the store does not have yet: undoing it has no lasting effect.
-    """
-    try:
-        with closing(
-            sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)
-        ) as file:
-            file.execute("BEGIN")
-            known = file.execute("SELECT position FROM checkpoint").fetchone()
-            if not known or known[0] < position:
-                return None
-            results = (
-                file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall()
-                for item in changes
-            )
-            return [
-                [decompress_rows(rows).decode() for _, rows in them if rows is not None]
-                for them in results
-            ]
-    except sqlite3.OperationalError:
-        return None
-
-
-def _read(results: bytes) -> dict[str, list[tuple[str, str, Term]]]:
-    out: dict[str, list[tuple[str, str, Term]]] = {}
-    for row in orjson.loads(results)["results"]["bindings"]:
-        out.setdefault(row["graph"]["value"], []).append(
-            (row["subject"]["value"], row["predicate"]["value"], _term(row["object"]))
+def _read(history: History, versions: Sequence[tuple[str, int]]) -> list[RecordState]:
+    return [
+        RecordState(
+            graph,
+            tuple(
+                (from_node(t.subject).value, t.predicate.value, from_node(t.object))
+                for t in triples
+            ),
         )
-    return out
-
-
-def _term(cell: Mapping[str, str]) -> Term:
-    return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
-
-
-def _state(
-    graph: str, current: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]
-) -> RecordState:
-    statements = current.get(graph, [])
-    return RecordState(graph, tuple(_undo(statements, later) if later else statements))
-
-
-def _undo(
-    statements: Iterable[tuple[str, str, Term]], later: Sequence[str]
-) -> Iterator[tuple[str, str, Term]]:
-    """Undo *later*, the rows of changes, the last change first."""
-    store = Store()
-    store.extend(Quad(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in statements)
-    for rows in later:
-        for row in _rows(rows, "A"):
-            store.remove(row)
-        store.extend(_rows(rows, "D"))
-    for quad in store:
-        assert isinstance(quad.subject, NamedNode)
-        yield quad.subject.value, quad.predicate.value, from_node(quad.object)
-
-
-def _rows(rows: str, sign: str) -> Iterator[Quad]:
-    text = "".join(f"{row[2:]} .\n" for row in rows.split("\n") if row.startswith(sign))
-    return iter(parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
+        for (graph, _), triples in zip(versions, history.states(versions), strict=True)
+    ]

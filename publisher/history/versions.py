@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from itertools import islice
 
-from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
-
 from languages.request_locale import current_locale
-from languages.translations import TranslatableText, gettext
+from languages.translations import gettext
 from publisher.errors import NotReady
-from publisher.history.graph_changes import GraphChange, read_graph_changes
+from publisher.history.change_reader import GraphChange, open_history, triples_of
 from publisher.history.mementos import Memento, mementos
-from publisher.history.record_states import written
-from publisher.http.problems import HTTPProblem
-from publisher.store.descriptions import (
-    Description,
-    Statement,
-    describe_graph,
-    to_triples,
-    with_triples,
-)
+from publisher.store.descriptions import Description, Statement, describe_graph, with_triples
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
 
-NOT_INDEXED = HTTPProblem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    TranslatableText("The history index is still being built from the journal"),
-    {"Retry-After": "5"},
-)
 
-
-async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:
-    """Return the published changes of *graph*, oldest first; None while the history is not ready,
-    () if there are none.
+async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
+    """Return the published changes of *graph*, oldest first; () if there are none, or while they are
+    read from the journal.
     """
-    position = service.current.position
-    return await asyncio.to_thread(
-        read_graph_changes, service.history, service.iris.base, graph, position
+    try:
+        return await asyncio.to_thread(lambda: open_history(service).graph_changes(graph))
+    except NotReady:
+        return ()
+
+
+async def read_version(service: QueryService, graph: str, entry: int) -> Description:
+    """Return the description of *graph* after *entry*; the names of other things are the current
+    ones. Raises NotReady.
+    """
+    now = await describe_graph(service, graph)
+    (triples,) = await asyncio.to_thread(
+        lambda: [*map(list, open_history(service).states([(graph, entry)]))]
     )
-
-
-async def read_version(service: QueryService, graph: str, entry: int) -> Description | None:
-    """Return the description of *graph* after *entry*; None while the history is not ready.
-
-    Every later change is undone from the current state. The names of other things are the current
-    ones.
-    """
-    snapshot, now, changes = None, None, None
-    while now is None or snapshot is not service.current:
-        snapshot = service.current
-        now, changes = await asyncio.gather(
-            describe_graph(service, graph), read_history(service, graph)
-        )
-    return undo_changes(now, changes, entry) if changes is not None else None
+    return with_triples(triples, now)
 
 
 async def compare_versions(
@@ -67,22 +46,9 @@ async def compare_versions(
     """Return the fields of *graph* that differ between two entries; None if it had no version by
     the later one. Raises NotReady.
     """
-    versions = await asyncio.gather(
-        *(read_version(service, graph, entry) for entry in (before, after))
-    )
-    if None in versions:
-        raise NotReady(
-            TranslatableText(
-                "the history is still being built from the journal; try again in a moment"
-            )
-        )
-    old, new = (
-        {
-            f"<{item.subject}> <{item.predicate}> {written(item.object)}"
-            for item in version.statements
-        }
-        for version in versions
-        if version
+    versions = [(graph, before), (graph, after)]
+    old, new = await asyncio.to_thread(
+        lambda: [set(map(str, triples)) for triples in open_history(service).states(versions)]
     )
     if not old and not new:
         return None
@@ -90,32 +56,12 @@ async def compare_versions(
     return field_views(removed, added, service.iris.base, current_locale().language, gettext)
 
 
-def undo_changes(now: Description, changes: Sequence[GraphChange], entry: int) -> Description:
-    """Return *now* with all changes after *entry* undone; *changes* is the whole history up to
-    *now*.
-    """
-    if not changes or changes[0].entry > entry:
-        return replace(now, statements=())
-    store = Store()
-    store.extend(Quad(*triple) for triple in to_triples(now))
-    for change in reversed(changes):
-        if change.entry > entry:
-            for row in _rows(change, "A"):
-                store.remove(Quad(*row))
-            store.extend(Quad(*row) for row in _rows(change, "D"))
-    return with_triples((item.triple for item in store), now)
-
-
 def describe_change(change: GraphChange, about: Description) -> tuple[Description, Description]:
     """Return what a change added and removed, as descriptions; the change that created the graph is
     not listed row by row.
     """
-    return with_triples(_rows(change, "A"), about), with_triples(_rows(change, "D"), about)
-
-
-def _rows(change: GraphChange, sign: str) -> Iterable[Triple]:
-    text = "".join(f"{row[2:]} .\n" for row in change.rows or () if row.startswith(sign))
-    return (item.triple for item in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
+    added, removed = (triples_of(change.rows or (), sign) for sign in "AD")
+    return with_triples(added, about), with_triples(removed, about)
 
 
 SHOWN_CHANGES = 20  # changes that a page shows, the newest

@@ -7,7 +7,6 @@ entries) and https://www.jsonfeed.org/version/1.1/.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from publisher.feeds.atom import MEDIA
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import Format
 from publisher.history import change_reader
-from publisher.history.change_reader import Change
+from publisher.history.change_reader import Change, History
 from publisher.portal.search_results import SearchResult
 from publisher.projections.facets.filter_query import Filter
 from vocab.iris import Iris
@@ -34,7 +33,7 @@ ENTRIES = 100  # results of a feed, the newest
 WINDOW = 1_000
 # of which the change log has what a record had before
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
-_NEWEST = (1 << 63) - 1  # no number of a change is higher
+_NEWEST = (1 << 31) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
 
 
@@ -63,7 +62,7 @@ class SearchFeed:
     removed: Sequence[RemovedResult]
 
 
-def possibly_left(file: sqlite3.Connection, filters: Filter, iris: Iris) -> dict[str, int]:
+def possibly_left(history: History, filters: Filter, iris: Iris) -> dict[str, int]:
     """Return the things that changed lately and may have matched before: the stamp of the newest
     change by IRI.
 
@@ -72,8 +71,10 @@ def possibly_left(file: sqlite3.Connection, filters: Filter, iris: Iris) -> dict
     """
     stamps: dict[str, int] = {}
     # also those that are not announced yet
-    for change in change_reader.newest_changes(file, change_reader.ALL, _NEWEST, WINDOW):
-        before = change_reader.change_before(file, change)
+    changes = history.newest_changes(change_reader.ALL, _NEWEST, WINDOW)
+    earlier = history.changes_before(changes)
+    for change in changes:
+        before = earlier.get(change.previous)
         thing = f"{iris.base}id/{(before or change).thing}"
         if before is not None and _may_match(before, filters):
             stamps[thing] = max(change.stamp, stamps.get(thing, 0))

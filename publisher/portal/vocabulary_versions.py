@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from languages.translations import TranslatableText
-from publisher.history.graph_changes import GraphChange
-from publisher.history.versions import NOT_INDEXED, read_history, read_version
+from publisher.history.change_reader import GraphChange
+from publisher.history.versions import read_history, read_version
 from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import ResourceURLs
@@ -44,15 +44,15 @@ async def find_version(service: QueryService, whole: str, prefix: str, name: str
     """Return the version *name* (a number, with or without a suffix of a format) of *whole*, a path
     under the base.
 
-    The IRI of a version is the base, *prefix* and the number. Raises HTTPProblem: 404 if there is
-    no such version, 503 while the history is not ready.
+    The IRI of a version is the base, *prefix* and the number. Raises HTTPProblem (404) if there is
+    no such version.
     """
     number, suffix = split_suffix(name)
     graph, address = service.iris.base + whole, f"{service.iris.base}{prefix}/{number}"
     description = await describe_graph(service, graph)
     current = [term.value for term in description.all("owl:versionIRI")]
     if address not in current:
-        former = former_versions(await read_history(service, graph) or (), graph)
+        former = former_versions(await read_history(service, graph), graph)
         if address not in former:
             available = ", ".join([*current, *former]) or "none"
             raise HTTPProblem(
@@ -61,10 +61,7 @@ async def find_version(service: QueryService, whole: str, prefix: str, name: str
                     "This version isn't served here. Available: {formats}", formats=available
                 ),
             )
-        earlier = await read_version(service, graph, former[address])
-        if earlier is None:
-            raise NOT_INDEXED
-        description = earlier
+        description = await read_version(service, graph, former[address])
     document = Document(description, ResourceURLs(f"/{prefix}/{number}"), suffix)
     return Version(document, address, graph if address in current else "")
 
@@ -73,7 +70,7 @@ async def versions_of(service: QueryService, description: Description) -> Versio
     """Return the other versions of the ontology or scheme that *description* describes, without
     those that its own IRI names.
     """
-    former = former_versions(await read_history(service, description.iri) or (), description.iri)
+    former = former_versions(await read_history(service, description.iri), description.iri)
     own = {term.value for term in description.all("owl:versionIRI")}
     return Versions([version for version in former if version not in own], bool(own & set(former)))
 

@@ -45,11 +45,9 @@ class FollowerProcess:
         self._data, self._secrets = data, secrets
         self._process: asyncio.subprocess.Process | None = None
         folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
-        history = ("--history", str(data / "store" / "history"))
         self._command = command(
             MODULE,
             *folders,
-            *history,
             *(["--external"] if secrets else []),
         )
 

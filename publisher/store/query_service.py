@@ -79,7 +79,6 @@ class QueryService:
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
-        self.history = data / "store" / "history"  # the folder of the change history
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
         # how many of these will be published: none if a mirror refused the next one
@@ -219,15 +218,6 @@ class QueryService:
     def snapshot_of(self, answer: Answer) -> Snapshot | None:
         """Return the snapshot that *answer* was computed from, None if it was replaced twice since."""
         return self._recent_snapshots.get(answer.snapshot)
-
-    def latest_position(self, snapshot: Snapshot) -> int:
-        """Return the number of the last journal entry that a result from *snapshot* may contain.
-
-        Snapshots of the embedded store never change; an external store may have loaded all of the
-        journal by now.
-        """
-        head = self.journal.head if self._external else None
-        return max(snapshot.position, head.number if head else 0)
 
     @property
     def is_consistent(self) -> bool:

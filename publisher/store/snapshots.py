@@ -21,6 +21,7 @@ from publisher.errors import DamagedFiles
 from publisher.projections import position as position_file
 from publisher.projections.position import read_position
 from publisher.projections.search.index import is_current
+from publisher.store import checksums
 from publisher.store.checksums import write_checksums
 
 KEEP = 2  # the newest, and the previous one, which a reader may be opening
@@ -50,6 +51,7 @@ class Snapshot:
     two happen within one second. *text* and *columns* are the numbers of the last entries in the
     search index and the columns, -1 if there is none. *applying* is the number of the entry that is
     being loaded into an external store, 0 if there is none: answers may contain a part of it.
+    *appeared* is when the first snapshot with these columns appeared, 0 for that snapshot itself.
     """
 
     number: int
@@ -62,11 +64,17 @@ class Snapshot:
     text: int = -1
     columns: int = -1
     applying: int = 0
+    appeared: int = 0
 
     @property
     def is_indexed(self) -> bool:
         """Return whether the search index and the columns have the same entries as the store."""
         return self.position == self.text == self.columns
+
+    @property
+    def first_shown(self) -> int:
+        """Return when a snapshot with these columns first appeared, in seconds since 1970."""
+        return self.appeared or int((Path(self.path) / checksums.NAME).stat().st_mtime)
 
     @property
     def version(self) -> str:
@@ -147,7 +155,10 @@ def _create(
     part.mkdir(parents=True)
     text = link_published(indexes.text, part / "text") if indexes else -1
     columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    snapshot = replace(state, number=number, path=str(path), text=text, columns=columns)
+    appeared = before.first_shown if before and before.columns == columns else 0
+    snapshot = replace(
+        state, number=number, path=str(path), text=text, columns=columns, appeared=appeared
+    )
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")

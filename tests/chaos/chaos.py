@@ -149,9 +149,7 @@ class Chaos:
             ],
             "network": [*self.world.links],
             "flip": [
-                f"{part} of {name}"
-                for name in names
-                for part in ("journal", "store", "history", "dumps")
+                f"{part} of {name}" for name in names for part in ("journal", "store", "dumps")
             ]
             + ["ledger of single", *(f"archive of {name}" for name in names if name != "mirror")],
         }
@@ -371,11 +369,7 @@ def files(part: str, item: Installation) -> list[Path]:
         "archive": "archive/**/*.gz",
         "ledger": "ledger.sqlite",
     }
-    return sorted(
-        item.data.glob(
-            {**patterns, "history": "store/history/changes.db", "dumps": "dumps/*.gz"}[part]
-        )
-    )
+    return sorted(item.data.glob({**patterns, "dumps": "dumps/*.gz"}[part]))
 
 
 def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 from starlette.types import ASGIApp
-from waiting import wait_until_async
 
 from publisher.app import create_app
 from publisher.limits import Limits
@@ -36,10 +35,4 @@ async def served(
         app = create_app(service)
         app.state.contact = contact
         async with asking(app) as client:
-
-            async def has_history() -> bool:  # it is read beside
-                return (await client.get("/timemap/scheme/sdg")).status_code != 503
-
-            if follow:
-                await wait_until_async(has_history, "the history to be read")
             yield client

@@ -17,11 +17,11 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from publisher import damaged_files
 from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
+from publisher.store.verification import build_local
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
@@ -83,7 +83,7 @@ def small(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
 def build_small(data: Path) -> None:
     """Write a world of few things and few terms, with a store and indexes."""
     build(data, THINGS[:8], lambda graph, _: graph in SMALL_SCHEMES)
-    damaged_files.build(data, IRIS)
+    build_local(data, IRIS)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
@@ -19,9 +18,12 @@ from processes import Process
 from waiting import wait_until, wait_until_async
 
 from benchmarks.engines import missing, started
-from publisher import damaged_files
-from publisher.history.graph_changes import NAME
+from journal.journal import Journal
+from publisher.history.change_reader import History
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.query_service import QueryService
+from publisher.store.verification import build_local
 from vocab.iris import Iris
 
 STORES = ("own", "oxigraph", "virtuoso")
@@ -41,11 +43,20 @@ def copy_data(data: Path, folder: Path, *more: str) -> Path:
 
 
 def derive(data: Path) -> None:
-    """Make all that the publisher derives from the journal of *data*: store, indexes, history."""
-    damaged_files.build(data, IRIS)
+    """Make all that the publisher derives from the journal of *data*: store and indexes."""
+    build_local(data, IRIS)
     asyncio.run(_completed(data))
-    with closing(sqlite3.connect(data / "store" / "history" / NAME)) as history:
-        history.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def read_journal(data: Path, shown: int = 0) -> History:
+    """Bring the columns level with the journal of *data*, and return the history in them."""
+    journal, folder = Journal(data / "journal"), data / "store" / "columns"
+    assert journal.head is not None
+    with closing(ColumnUpdater(folder, JournalReader(journal, IRIS.base))) as updater:
+        for _ in updater.advance(journal.head.number, journal.head.id):
+            pass
+        updater.show(0.0)
+    return History(folder / "shown" / FILE, shown, IRIS.base)
 
 
 async def _completed(data: Path) -> None:
@@ -59,16 +70,11 @@ async def _completed(data: Path) -> None:
 
 
 def _is_complete(service: QueryService) -> bool:
-    """Return whether the snapshot that *service* shows has all indexes at the last entry, and
-    whether the history has it too.
-    """
+    """Return whether the snapshot that *service* shows has all indexes at the last entry."""
     snapshot, head = service.snapshot, service.journal.head
-    known = service.follower.projections.get("history", {}).get("position")
     if snapshot is None or head is None:
         return False
-    return {
-        snapshot.position, snapshot.text, snapshot.columns, known,
-    } == {head.number}  # fmt: skip
+    return {snapshot.position, snapshot.text, snapshot.columns} == {head.number}
 
 
 @contextmanager
@@ -100,15 +106,10 @@ def published(
 
 
 def settle(url: str) -> None:
-    """Wait until all that the journal holds is shown, its texts and tables too, and its history."""
+    """Wait until all that the journal holds is shown, its texts and tables too."""
     with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         wait_until(lambda: client.get("/health").json()["lag"] == 0, "the store to be level")
-        for path in (
-            "/search?q=network",
-            "/search?q=network&format=json",
-            "/timemap/scheme/sdg",
-            "/oai?verb=ListSets",
-        ):
+        for path in ("/search?q=network", "/search?q=network&format=json", "/oai?verb=ListSets"):
             wait_until(
                 partial(is_ready, client, path),
                 f"{path} to be ready",

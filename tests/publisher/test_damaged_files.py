@@ -32,7 +32,7 @@ PAGES = (
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot,
 # and the other way round. What each does to each kind of page is tested in test_health_faults.py
 # too.
-KINDS = ("snapshots/*/columns/*", "snapshots/*/store/*.sst", "history/changes.db")
+KINDS = ("snapshots/*/columns/*", "snapshots/*/store/*.sst")
 DAMAGED = (
     pytest.param(KINDS, id="all"),
     *(
@@ -88,14 +88,14 @@ async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhi
     for path in (rebuilt / "store" / "snapshots").glob("*/store/*.sst"):
         _damage(path)
     assert files.discard_damaged(rebuilt / "store")
-    await asyncio.to_thread(files.build, rebuilt, IRIS)
+    await asyncio.to_thread(build_local, rebuilt, IRIS)
     newer = Path(copytree(rebuilt, tmp_path / "newer"))
     Journal(newer / "journal").append(
         ['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'],
         run="more",
         time=datetime(2026, 4, 1, tzinfo=UTC),
     )
-    await asyncio.to_thread(files.build, newer, IRIS)
+    await asyncio.to_thread(build_local, newer, IRIS)
     async with QueryService(data, IRIS, readers=1, follow=False) as service:
         await service.refresh()
         assert service.snapshot

@@ -37,7 +37,6 @@ from waiting import wait_until
 
 from command_line.publishing.editions import app
 from journal.journal import Journal
-from publisher import damaged_files
 from publisher.editions.addresses import Addresses, Target, file_name
 from publisher.editions.crawler import LOG, Crawler
 from publisher.editions.query_data import EXAMPLES
@@ -53,6 +52,7 @@ from publisher.portal.gaps import _all_codes as all_codes
 from publisher.releases.builder import build_release
 from publisher.sparql.examples import example
 from publisher.store.releases.manifest import write_manifest
+from publisher.store.verification import build_local
 from vocab.initiative import Initiative, Text
 
 ADDRESSES = Addresses(1, ("en", "ar"), "https://stocktaking.example", frozenset({"2025-05"}))
@@ -116,7 +116,7 @@ def own_edition(edition: Edition, tmp_path: Path) -> Edition:
 def endpoint(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of the endpoint of a server over the same data."""
     copied = copy_data(edition.data, tmp_path_factory.mktemp("endpoint"))
-    damaged_files.build(copied, IRIS)
+    build_local(copied, IRIS)
     with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rows import each
 
-from publisher.history.graph_changes import GraphChange
+from publisher.history.change_reader import GraphChange
 from publisher.history.mementos import Memento, memento_at, mementos, parse_stamp
 
 

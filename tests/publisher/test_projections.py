@@ -12,7 +12,6 @@ import pytest
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.history.updater import HistoryUpdater
 from publisher.projections import journal_reader
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.projections.projection import SlicedProjection
@@ -242,21 +241,3 @@ def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals() -> Non
     assert {later - earlier for earlier, later in pairwise(attempts[7:])} == {60}
     assert failed == {"position": -1, "error": "OSError: disk full"}
     assert sliced.progress() == {"position": 1}
-
-
-def test_store_and_history_share_what_the_first_of_them_decoded(
-    tmp_path: Path, reader: JournalReader
-) -> None:
-    commit(tmp_path, "1")
-    with (
-        closing(
-            EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
-        ) as store,
-        closing(HistoryUpdater(tmp_path / "history", reader)) as history,
-    ):
-        store.update()
-        for path in (tmp_path / "journal").glob("*.gz"):
-            path.write_bytes(b"")
-        recorded = history.step()
-
-    assert recorded == 1

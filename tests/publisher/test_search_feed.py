@@ -109,9 +109,7 @@ async def following(
 
 async def is_shown(service: QueryService, entry: int) -> bool:
     snapshot = service.snapshot
-    if snapshot is None or snapshot.position < entry or not snapshot.is_indexed:
-        return False
-    return service.follower.projections.get("history", {}).get("position") == entry
+    return snapshot is not None and snapshot.position >= entry and snapshot.is_indexed
 
 
 async def results(client: httpx.AsyncClient, search: str) -> Results:

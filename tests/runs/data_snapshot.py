@@ -35,7 +35,7 @@ def snapshot(home: Path) -> dict[str, Any]:
     return {
         "journal": digests(home / "journal", "*.gz"), "status": digests(home, "status.nq"), "dumps": digests(home / "dumps", "*"),
         "releases": digests(home / "releases", "*/*"), "ledger": ledger(home), "archive": archived(home), "store": store(home),
-        "history": rows(home / "store" / "history" / "changes.db", {}), "files": names(home),
+        "files": names(home),
     }  # fmt: skip
 
 
@@ -122,6 +122,8 @@ def columns(path: Path) -> dict[str, Any]:
         "terms": "id, kind, lexical, datatype, language, whole, written",
         "quads": "g, s, p, o",
         "triples": "s, p, o",
+        "entries": "number, run, time, stamp, sequence",
+        "graph_changes": 'graph, entry, "rows", sequence, previous, record, sets, type, size',
     }
     with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as file:
         return {

@@ -45,6 +45,7 @@ from publisher.releases.verification import release_faults
 from publisher.store.checksums import first_fault, write_checksums
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
+from publisher.store.verification import build_local
 from stocktake import app
 from vocab.iris import BASE, Iris
 
@@ -57,7 +58,7 @@ DERIVED = [
     ("store/snapshots/*/store/*.sst", "store"), ("store/snapshots/*/store/MANIFEST-*", "store"),
     ("store/snapshots/*/store/CURRENT", "store"), ("store/snapshots/*/text/*.store", "store"), ("store/snapshots/*/text/*.term", "store"),
     ("store/snapshots/*/columns/columns.duckdb", "store"), ("store/snapshots/*/about.json", "store"),
-    ("store/snapshots/*/checksums.json", "store"), ("store/history/changes.db", "history"), ("status.nq", "status"),
+    ("store/snapshots/*/checksums.json", "store"), ("status.nq", "status"),
     ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1/columns/columns.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
 ]  # fmt: skip
@@ -104,7 +105,7 @@ def _fill(
     write_status(context)
     data = context.data
     context.ledger.close()
-    files.build(data, IRIS)
+    build_local(data, IRIS)
     write_dumps(Journal(data / "journal"), data / "dumps")
     release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
     release_stores.create_store(data, release, IRIS)
@@ -401,32 +402,8 @@ def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_
     )
 
 
-@pytest.mark.parametrize(
-    "change",
-    ["UPDATE set_change SET sequence = sequence + 1 WHERE number = 2",
-     "UPDATE change SET sets = sets || ' goal:3:declared' WHERE sequence = 1", "UPDATE set_range SET after = before",
-     "UPDATE set_size SET published = published + 1", "UPDATE announcement SET time = 0 WHERE entry = 2",
-     "UPDATE checkpoint SET entry = 'x'"],
-)  # fmt: skip
-def test_rows_of_the_history_that_the_journal_does_not_yield_are_found(
-    filled: Path, change: str
-) -> None:
-    with closing(sqlite3.connect(filled / "store" / "history" / "changes.db")) as file:
-        file.executemany("INSERT OR IGNORE INTO announcement VALUES (?, ?)", [(1, 100), (2, 200)])
-        before = file.execute("SELECT count(*) FROM announcement").fetchone()
-        file.commit()
-        assert list(files.history_faults(filled, BASE)) == []
-        assert file.execute(change).rowcount > 0
-        file.commit()
-
-    assert before[0] >= 2
-    assert [fault.name for fault in files.history_faults(filled, BASE)] == [
-        "store/history/changes.db"
-    ]
-
-
 def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
-    path = filled / "store" / "history" / "changes.db"
+    path = _largest(filled, "store/snapshots/*/columns/columns.duckdb")
     _damage(path)
     before = path.read_bytes()
 

@@ -36,7 +36,6 @@ from harvesters.runs.schedule import run_requests
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
-from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
@@ -63,7 +62,7 @@ FEEDS = {
     "asked": {**CHANGED, "p07": "Project 7, of schools"},
 }
 ORDER = [
-    "first", "follow", "second", "held", "follow on", "approve", "follow further", "note", "dump", "key", "release", "ask", "asked",
+    "first", "follow", "second", "held", "follow on", "approve", "follow further", "dump", "key", "release", "ask", "asked",
 ]  # fmt: skip
 
 
@@ -129,15 +128,6 @@ def approve(home: Path, action: str) -> None:
         write_status(context)
 
 
-def update_history(home: Path, action: str) -> None:
-    """Update the history once."""
-    history = HistoryUpdater(
-        home / "store" / "history", JournalReader(Journal(home / "journal"), BASE)
-    )
-    history.step()
-    history.close()
-
-
 def follow(home: Path, action: str) -> None:
     at = NOON + timedelta(days=ORDER.index(action))
     follower = open_runner(
@@ -186,7 +176,7 @@ def execute_requests(home: Path, action: str) -> None:
 
 ACTIONS: dict[str, Callable[[Path, str], Any]] = {
     **dict.fromkeys(("first", "second", "held"), run), **dict.fromkeys(("follow", "follow on", "follow further"), follow),
-    "approve": approve, "note": update_history, "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
+    "approve": approve, "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
     "key": lambda home, _: load_key(home / "signing"), "release": release, "ask": request_run, "asked": execute_requests,
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from publisher.feeds.oai.provenance import read_repositories, write_about
 from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
-from publisher.history.record_states import RecordState, read_states, wait_until_current
+from publisher.history.record_states import RecordState, read_states
 from publisher.http.pages.branding import NAME
 from publisher.rdf.results import Row
 from publisher.store.queries import query
@@ -59,19 +59,14 @@ class Provider:
         return await self._list(arguments)
 
     async def _identify(self) -> str:
-        await wait_until_current(self.service)
-
-        def earliest() -> int | None:
-            with change_reader.open_log(self.service.history) as file:
-                return change_reader.first_announcement(file) if file else None
-
-        since = await asyncio.to_thread(earliest)
+        first = await asyncio.to_thread(lambda: self._history().changes(change_reader.ALL, 0, 1, 1))
+        since = first[0].announced_at if first else int(time.time())
         parts = (
             element("repositoryName", self.name),
             element("baseURL", self.url),
             element("protocolVersion", "2.0"),
             element("adminEmail", self.email),
-            element("earliestDatestamp", instant(int(time.time()) if since is None else since)),
+            element("earliestDatestamp", instant(since)),
             element("deletedRecord", "persistent"),
             element("granularity", "YYYY-MM-DDThh:mm:ssZ"),
         )
@@ -91,13 +86,8 @@ class Provider:
     async def _sets(self, token: str | None) -> str:
         if token is not None:
             tokens.read_token(token, "ListSets", self.key)
-        await wait_until_current(self.service)
-
-        def names() -> list[str]:
-            with change_reader.open_log(self.service.history) as file:
-                return change_reader.set_names(file) if file else []
-
-        set_names, titles = await asyncio.to_thread(names), await self._registries()
+        set_names = await asyncio.to_thread(lambda: self._history().set_names())
+        titles = await self._registries()
         if not set_names:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
         named = (
@@ -122,19 +112,12 @@ class Provider:
         return f"<GetRecord>{''.join(records)}</GetRecord>"
 
     async def _change(self, identifier: str) -> change_reader.Change:
-        horizon = await wait_until_current(self.service)
+        horizon = await self._watermark()
         name = identifier.removeprefix(self.service.iris.record("", "")[:-1])
-
-        def find() -> change_reader.Change | None:
-            with change_reader.open_log(self.service.history) as file:
-                return (
-                    change_reader.latest_change(file, name, horizon.sequence)
-                    if file and name != identifier
-                    else None
-                )
-
-        change = await asyncio.to_thread(find)
-        if change is None:
+        change = await asyncio.to_thread(
+            lambda: self._history().latest_change(name, horizon.sequence)
+        )
+        if change is None or name == identifier:
             raise OaiError("idDoesNotExist", f"There is no record {identifier}")
         return change
 
@@ -146,18 +129,11 @@ class Provider:
             else await self._new_token(arguments)
         )
         most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
-
-        def page() -> list[change_reader.Change]:
-            with change_reader.open_log(self.service.history) as file:
-                return (
-                    change_reader.changes(
-                        file, token.set_name, token.after, token.last, most, token.sequence
-                    )
-                    if file
-                    else []
-                )
-
-        page_changes = await asyncio.to_thread(page)
+        page_changes = await asyncio.to_thread(
+            lambda: self._history().changes(
+                token.set_name, token.after, token.last, most, token.sequence
+            )
+        )
         rows = (
             await self._records_of(page_changes, token.prefix)
             if verb == "ListRecords"
@@ -190,30 +166,16 @@ class Provider:
         _check_prefix(arguments["metadataPrefix"])
         since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
         set_name = arguments.get("set", change_reader.ALL)
-        horizon = await wait_until_current(self.service)
+        horizon = await self._watermark()
 
         def begin() -> tuple[int, int, int]:
-            with change_reader.open_log(self.service.history) as file:
-                if file is None:
-                    return 0, 0, 0
-                after = (
-                    change_reader.last_number(
-                        file, set_name, change_reader.last_announced_before(file, since)
-                    )
-                    if since is not None
-                    else 0
-                )
-                end = (
-                    horizon.sequence
-                    if until is None
-                    else min(horizon.sequence, change_reader.last_announced_before(file, until))
-                )
-                last = change_reader.last_number(file, set_name, end)
-                return (
-                    after,
-                    last,
-                    change_reader.count(file, set_name, after, last, horizon.sequence),
-                )
+            history, start, end = self._history(), 0, horizon.sequence
+            if since is not None:
+                start = history.last_announced_before(since)
+            if until is not None:
+                end = min(end, history.last_announced_before(until))
+            after, last = (history.last_number(set_name, sequence) for sequence in (start, end))
+            return after, last, history.count(set_name, after, last, horizon.sequence)
 
         after, last, total = await asyncio.to_thread(begin)
         if not total:
@@ -234,7 +196,7 @@ class Provider:
     async def _resumed_token(self, text: str, verb: str) -> tokens.ResumptionToken:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
-        horizon = await wait_until_current(self.service)
+        horizon = await self._watermark()
         # another publisher of the journal, which is ahead of this one, issued the token
         if token.entry > horizon.entry:
             raise NotReady(
@@ -246,6 +208,12 @@ class Provider:
                 "The token is of another journal than the one that is published now; begin the list again",
             )
         return token
+
+    def _history(self) -> change_reader.History:
+        return change_reader.open_history(self.service)
+
+    async def _watermark(self) -> change_reader.Watermark:
+        return await asyncio.to_thread(change_reader.read_watermark, self.service)
 
     async def _id(self, entry: int) -> str:
         journal_entry = await asyncio.to_thread(self.service.journal.entry, entry)

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from publisher.feeds.record_metadata import read_metadata
 from publisher.feeds.xml_writing import instant
 from publisher.history import change_reader
-from publisher.history.record_states import RecordState, read_states, wait_until_current
+from publisher.history.record_states import RecordState, read_states
 from publisher.http.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from publisher.http.links import origin
 from publisher.http.pages.dependencies import ServiceDep
@@ -177,20 +177,17 @@ async def page(request: Request, service: ServiceDep, number: PageNumber) -> Res
 
 async def _size(service: QueryService) -> int:
     """Return the number of changes."""
-    horizon = await wait_until_current(service)
+    horizon = await asyncio.to_thread(change_reader.read_watermark, service)
     return await asyncio.to_thread(_last_number, service, horizon.sequence)
 
 
 def _last_number(service: QueryService, sequence: int) -> int:
-    with change_reader.open_log(service.history) as file:
-        return change_reader.last_number(file, change_reader.ALL, sequence) if file else 0
+    return change_reader.open_history(service).last_number(change_reader.ALL, sequence)
 
 
 def _changes(service: QueryService, after: int, last: int) -> list[change_reader.Change]:
-    with change_reader.open_log(service.history) as file:
-        return (
-            change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
-        )
+    history = change_reader.open_history(service)
+    return history.changes(change_reader.ALL, after, last, PAGE_SIZE)
 
 
 def activities(

@@ -20,8 +20,8 @@ from starlette.responses import Response, StreamingResponse
 from publisher.feeds import atom, calendar
 from publisher.feeds.sets import BASIS_TITLES, FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
-from publisher.history.change_reader import ChangeType
-from publisher.history.record_states import BATCH, read_states, wait_until_current
+from publisher.history.change_reader import ChangeType, open_history, read_watermark
+from publisher.history.record_states import BATCH, read_states
 from publisher.http.conditional import matches_etag
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import Link, origin
@@ -75,7 +75,7 @@ _FEED: dict[str, Any] = {
 )
 async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Calendar programs subscribe to this address."""
-    horizon = await wait_until_current(service)
+    horizon = await asyncio.to_thread(read_watermark, service)
     etag = f'W/"{horizon.entry}-{calendar.FORMAT_VERSION}"'
     headers = {
         "ETag": etag,
@@ -102,7 +102,7 @@ async def event(
     request: Request, service: ServiceDep, pages: PagesDep, source: Code, key: EventKey
 ) -> Response:
     """The page of an event links to it."""
-    horizon = await wait_until_current(service)
+    horizon = await asyncio.to_thread(read_watermark, service)
     name = f"{source}/{encode(key)}"
     change = await asyncio.to_thread(_latest, service, name, horizon.sequence)
     if change is None or change.kind != "event" or change.change_type is ChangeType.DELETED:
@@ -189,7 +189,7 @@ async def _feed(
     request: Request, service: QueryService, pages: Pages, set_name: str, archive: str | None
 ) -> Response:
     """Return the feed of a set, or the page of it that *archive* names."""
-    horizon = await wait_until_current(service)
+    horizon = await asyncio.to_thread(read_watermark, service)
     size = await asyncio.to_thread(_size, service, set_name, horizon.sequence)
     if not size and set_name != change_reader.ALL:
         raise HTTPProblem(
@@ -245,8 +245,7 @@ def _describe_feed(
 
 
 def _size(service: QueryService, set_name: str, sequence: int) -> int:
-    with change_reader.open_log(service.history) as file:
-        return change_reader.last_number(file, set_name, sequence) if file else 0
+    return open_history(service).last_number(set_name, sequence)
 
 
 def _changes(
@@ -255,19 +254,11 @@ def _changes(
     """Return the changes of archive *number* in their order; of the feed itself (0) the newest of
     each record first.
     """
-    with change_reader.open_log(service.history) as file:
-        if file is None:
-            return []
-        if number:
-            return change_reader.changes(
-                file,
-                set_name,
-                (number - 1) * atom.PAGE_SIZE,
-                number * atom.PAGE_SIZE,
-                atom.PAGE_SIZE,
-            )
-        changes = change_reader.newest_changes(file, set_name, size, atom.PAGE_SIZE)
-        return list({change.name: change for change in reversed(changes)}.values())[::-1]
+    history, last = open_history(service), number * atom.PAGE_SIZE
+    if number:
+        return history.changes(set_name, last - atom.PAGE_SIZE, last, atom.PAGE_SIZE)
+    changes = history.newest_changes(set_name, size, atom.PAGE_SIZE)
+    return list({change.name: change for change in reversed(changes)}.values())[::-1]
 
 
 async def _calendar(
@@ -285,15 +276,11 @@ async def _calendar(
 
 
 def _latest(service: QueryService, name: str, sequence: int) -> change_reader.Change | None:
-    with change_reader.open_log(service.history) as file:
-        return change_reader.latest_change(file, name, sequence) if file else None
+    return open_history(service).latest_change(name, sequence)
 
 
 def _event_changes(service: QueryService, after: int, sequence: int) -> list[change_reader.Change]:
-    with change_reader.open_log(service.history) as file:
-        return (
-            change_reader.changes(file, _EVENTS, after, sequence, BATCH, sequence) if file else []
-        )
+    return open_history(service).changes(_EVENTS, after, sequence, BATCH, sequence)
 
 
 def _archive(text: str | None, last: int) -> int:

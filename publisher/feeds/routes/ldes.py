@@ -22,7 +22,7 @@ from publisher.feeds.ldes.fragments import PAGE_SIZE, Day, days, month, months
 from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
 from publisher.formats import GraphFormat
 from publisher.history import change_reader
-from publisher.history.record_states import read_states, wait_until_current
+from publisher.history.record_states import read_states
 from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match
@@ -82,13 +82,9 @@ class FragmentBuilder:
 
     async def days(self) -> list[Day]:
         """Return the days with changes."""
-        horizon = await wait_until_current(self._service)
-
-        def read() -> list[tuple[int, int]]:
-            with change_reader.open_log(self._service.history) as file:
-                return change_reader.days(file, horizon.entry) if file else []
-
-        return days(await asyncio.to_thread(read))
+        horizon = await asyncio.to_thread(change_reader.read_watermark, self._service)
+        history = change_reader.open_history(self._service)
+        return days(await asyncio.to_thread(history.days, horizon.entry))
 
     async def month(self, name: str) -> Response:
         """Return the fragment of a month, which links its days."""
@@ -126,7 +122,7 @@ class FragmentBuilder:
                 HTTPStatus.NOT_FOUND,
                 "A page of the latest versions is /ldes/latest or one that such a page links",
             )
-        horizon = await wait_until_current(self._service)
+        horizon = await asyncio.to_thread(change_reader.read_watermark, self._service)
         # another publisher, which is ahead of this one, linked this page
         if _NUMBER.match(entry) and int(entry) > horizon.entry:
             raise NotReady(
@@ -156,7 +152,7 @@ class FragmentBuilder:
 
     async def version(self, record: str, entry: str) -> Response:
         """Return the version of a record that *entry* wrote."""
-        horizon = await wait_until_current(self._service)
+        horizon = await asyncio.to_thread(change_reader.read_watermark, self._service)
         change = await asyncio.to_thread(self._change, record, entry, horizon.sequence)
         if change is None:
             raise HTTPProblem(
@@ -209,20 +205,12 @@ class FragmentBuilder:
         )
 
     def _changes(self, after: int, last: int, latest: int | None) -> list[change_reader.Change]:
-        with change_reader.open_log(self._service.history) as file:
-            return (
-                change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest)
-                if file
-                else []
-            )
+        history = change_reader.open_history(self._service)
+        return history.changes(change_reader.ALL, after, last, PAGE_SIZE, latest)
 
     def _change(self, name: str, entry: str, upto: int) -> change_reader.Change | None:
-        with change_reader.open_log(self._service.history) as file:
-            return (
-                change_reader.change_at(file, name, int(entry), upto)
-                if file and _NUMBER.match(entry)
-                else None
-            )
+        history = change_reader.open_history(self._service)
+        return history.latest_change(name, upto, int(entry)) if _NUMBER.match(entry) else None
 
 
 async def get_fragments(

@@ -17,8 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.feeds.xml_writing import element, instant
-from publisher.history import change_reader
-from publisher.history.record_states import wait_until_current
+from publisher.history.change_reader import open_history, read_watermark
 from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import origin
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
@@ -65,7 +64,7 @@ router = APIRouter()
 )
 async def sitemap_index(request: Request, service: ServiceDep) -> Response:
     """Crawlers begin here."""
-    horizon, host = await wait_until_current(service), origin(request)
+    horizon, host = await asyncio.to_thread(read_watermark, service), origin(request)
     slices = await asyncio.to_thread(_slices, service, horizon.sequence)
     rows = (
         element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp))
@@ -86,7 +85,7 @@ async def sitemap_index(request: Request, service: ServiceDep) -> Response:
 )
 async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) -> Response:
     """A page of a thing is listed in one sitemap."""
-    horizon, host = await wait_until_current(service), origin(request)
+    horizon, host = await asyncio.to_thread(read_watermark, service), origin(request)
     slice_number = int(number) if number.isascii() and number.isdecimal() and len(number) < 9 else 0
     records = await asyncio.to_thread(_slice_records, service, slice_number, horizon.sequence)
     if not records:
@@ -137,13 +136,11 @@ async def security(request: Request, pages: PagesDep) -> Response:
 
 
 def _slices(service: QueryService, sequence: int) -> list[tuple[int, int]]:
-    with change_reader.open_log(service.history) as file:
-        return change_reader.slices(file, sequence) if file else []
+    return open_history(service).slices(sequence)
 
 
 def _slice_records(service: QueryService, number: int, sequence: int) -> list[tuple[str, int]]:
-    with change_reader.open_log(service.history) as file:
-        return change_reader.slice_records(file, number, sequence) if file and number else []
+    return open_history(service).slice_records(number, sequence)
 
 
 def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:

@@ -6,6 +6,7 @@ its own and redirects.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -17,9 +18,9 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
-from publisher.history.graph_changes import GraphChange
+from publisher.history.change_reader import GraphChange, open_history
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
-from publisher.history.versions import NOT_INDEXED, read_history, read_version
+from publisher.history.versions import read_history, read_version
 from publisher.http.endpoints import (
     contents,
     format_parameter,
@@ -138,8 +139,6 @@ async def memento(
             request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND
         )
     description = await read_version(service, service.iris.base + graph, selected.entry)
-    if description is None:
-        raise NOT_INDEXED
     urls, negotiated = ResourceURLs(selected.address(graph)), is_negotiated(request, suffix)
     chosen_format = negotiate_format(request, urls, suffix)
     body = (
@@ -203,16 +202,13 @@ def _status(description: Description) -> HTTPStatus:
 
 
 async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
-    """Return a graph's history; raises HTTPProblem if there is none (404) or it is not indexed yet
-    (503).
-    """
-    changes = await read_history(service, service.iris.base + graph)
-    if changes is None:
-        raise NOT_INDEXED
+    """Return a graph's history. Raises HTTPProblem (404) if there is none, and NotReady."""
+    iri = service.iris.base + graph
+    changes = await asyncio.to_thread(lambda: open_history(service).graph_changes(iri))
     if not changes:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no history of {iri}", iri=service.iris.base + graph),
+            TranslatableText("There is no history of {iri}", iri=iri),
         )
     return changes
 

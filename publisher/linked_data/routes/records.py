@@ -104,9 +104,7 @@ async def _show_tombstone(service: QueryService, pages: Pages, document: Documen
 
 
 async def _changes(service: QueryService, description: Description) -> list[GraphChangeView]:
-    return recent_changes(
-        await read_history(service, description.iri) or (), description, service.iris
-    )
+    return recent_changes(await read_history(service, description.iri), description, service.iris)
 
 
 def _source(document: Document) -> str:

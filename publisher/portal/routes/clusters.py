@@ -144,7 +144,7 @@ async def _show(service: QueryService, pages: Pages, document: Document) -> Resp
         urls=document.urls,
         graphs=DATA_FORMATS.values(),
         changes=recent_changes(
-            await read_history(service, description.iri) or (), description, service.iris
+            await read_history(service, description.iri), description, service.iris
         ),
     )
 

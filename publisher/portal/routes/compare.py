@@ -18,6 +18,7 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
 from publisher.formats import HTML
+from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
     Moment,
@@ -35,7 +36,6 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
-from publisher.http.page_cache import MINUTE, keep_for
 from publisher.http.pages.charts.data_table import DataTable
 from publisher.http.pages.dataset_response import (
     dataset_response,
@@ -212,7 +212,7 @@ async def compared_records(
         out = io.StringIO()
         rows = csv.writer(out)
         rows.writerow(("kind", "thing"))
-        listed = list_records(service.history, one, other, sets, only, page * PER)
+        listed = list_records(open_history(service), one, other, sets, only, page * PER)
         rows.writerows(
             (kind, f"{service.iris.base}id/{kind}/{name}")
             for kind, name in islice(listed, (page - 1) * PER, None)
@@ -228,11 +228,8 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
     """Return the moments *before* and *after*; "" after is now. Raises PublisherError, and
     HTTPProblem if they are not in order.
     """
-    position = service.current.position
-    one, other = (
-        find_moment(service.data, service.history, text or "now", position)
-        for text in (before, after)
-    )
+    history = open_history(service)
+    one, other = (find_moment(history, service.data, text or "now") for text in (before, after))
     if one.entry > other.entry:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
@@ -246,7 +243,6 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 async def _compare_moments(
     request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm
 ) -> Response:
-    keep_for(MINUTE)  # the history follows the snapshot
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     one, other = await asyncio.to_thread(
         find_moments, service, form.before or "entry/1", form.after
@@ -256,7 +252,7 @@ async def _compare_moments(
         []
         if form.record
         else moment_tables(
-            await asyncio.to_thread(compare, service.history, one, other, sets), names
+            await asyncio.to_thread(compare, open_history(service), one, other, sets), names
         )
     )
 

@@ -15,8 +15,7 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
 from publisher.feeds.xml_writing import clean
-from publisher.history import change_reader
-from publisher.history.record_states import wait_until_current
+from publisher.history.change_reader import open_history, read_watermark
 from publisher.http.endpoints import get, known_parameters, other_contents, problems
 from publisher.http.links import Link, origin
 from publisher.http.pages.dataset_response import require_facet_index
@@ -95,7 +94,7 @@ async def search_feed(
     """The parameters are those of `/search`, or `thing`: an organization stands for what it takes
     part in.
     """
-    watermark = await wait_until_current(service)
+    watermark = await asyncio.to_thread(read_watermark, service)
     parameters = parse_parameters(request, q, "newest", 1, ENTRIES)
     followed = parse_followed(request.query_params, service.iris)
     parameters = replace(parameters, filters=followed.filters)
@@ -133,10 +132,7 @@ async def search_feed(
 
 def _removed(service: QueryService, filters: Filter, words: str) -> list[RemovedResult]:
     """Return what changed lately and is not among the results, the newest first."""
-    with change_reader.open_log(service.history) as file:
-        if file is None:
-            return []
-        left = possibly_left(file, filters, service.iris)
+    left = possibly_left(open_history(service), filters, service.iris)
     if filters.among is not None:  # one thing is followed
         left = {iri: stamp for iri, stamp in left.items() if iri in filters.among}
     index = open_searcher(service.current.path)

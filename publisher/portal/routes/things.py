@@ -241,9 +241,7 @@ class ThingPage:
 
     async def _changes(self, record: str, description: Description) -> list[GraphChangeView]:
         versions = await read_history(self.service, record)
-        if versions is None:
-            keep_for(MINUTE)  # the history follows the snapshot
-        return recent_changes(versions or (), replace(description, iri=record), self.service.iris)
+        return recent_changes(versions, replace(description, iri=record), self.service.iris)
 
     async def _related(self) -> list[ListItem]:
         """Return the things that share the most action lines, goals and countries with this one."""

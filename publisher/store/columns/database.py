@@ -20,12 +20,14 @@ import duckdb
 
 from publisher.projections.facets.facets import read_sql
 from publisher.projections.journal_reader import in_batches
+from publisher.store import change_writer
+from publisher.store.change_writer import ChangeWriter
 from publisher.store.columns.facet_tables import FacetTables
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
 from vocab.iris import Iris
 
-FORMAT = 10  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 11  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # rows encoded at once, and their bytes from which no more are added: about 50 MB
@@ -51,7 +53,8 @@ MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, 
 SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-Triples form if it does not follow from the rest
     id UBIGINT, "check" UINTEGER, kind UTINYINT, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
     whole BIGINT, written VARCHAR
@@ -64,7 +67,10 @@ CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault 
 CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 CREATE TABLE base (is_current BOOLEAN);  -- has a row while the last full copy and the log are the columns
-""" + read_sql("schema")
+"""
+    + change_writer.TABLES
+    + read_sql("schema")
+)
 _SORTED = ("quads", "triples", "terms", "predicates", "common_terms", "layout", "base")
 _CHANGES = """
 CREATE OR REPLACE TEMP TABLE change AS
@@ -193,11 +199,12 @@ class ColumnDatabase:
         stage.clear()
         return places
 
-    def begin(self) -> None:
-        """Begin a transaction, which ``commit`` ends."""
+    def begin(self) -> ChangeWriter:
+        """Begin a transaction, which ``commit`` ends; return the writer of what entries change."""
         self._connection.execute("BEGIN")
         self._stage, self._applied = Stage(self._connection, self.fault), 0
         self._connection.execute("CREATE OR REPLACE TEMP TABLE touched (g UBIGINT, s UBIGINT)")
+        return ChangeWriter(self._connection, self._iris.base)
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
@@ -255,6 +262,13 @@ class ColumnDatabase:
         self._apply(_STATUS_CHANGES)
         self._connection.execute("UPDATE checkpoint SET fault = ?", [self._stage.fault])
         self._commit()
+
+    def announce(self, position: int, time: int) -> None:
+        """Record that the entries up to *position* were first announced at *time*, of those for which
+        that is not known.
+        """
+        query = "UPDATE entries SET announced = ? WHERE announced IS NULL AND number <= ?"
+        self._connection.execute(query, [time, position])
 
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes together with the journal entry that they lead up to."""

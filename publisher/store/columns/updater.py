@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +19,10 @@ from pyoxigraph import Quad
 from journal.errors import JournalError
 from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.projections.position import read_position, write_position
+from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import ColumnStatements
+from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 
 WORK = "work.duckdb"
@@ -104,7 +105,7 @@ class ColumnUpdater:
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
-        self._database.begin()
+        changes = self._database.begin()
         number, identifier = self.checkpoint, ""
 
         def entries() -> Iterator[DecodedEntry]:
@@ -116,9 +117,7 @@ class ColumnUpdater:
                 number, identifier = decoded.number, decoded.id
 
         try:
-            yield from self._database.apply(
-                chain.from_iterable(decoded.rows() for decoded in entries())
-            )
+            yield from self._database.apply(changes.read(entries()))
         except JournalError:
             self._database.close()  # which forgets what was begun
             raise
@@ -136,6 +135,8 @@ class ColumnUpdater:
                 "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
                 error=fault,
             )
+        if shown := newest_snapshot(self._folder.parent / "snapshots"):
+            self._database.announce(shown.columns, shown.first_shown + LEAD)
         part = self._folder / "shown.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()

@@ -5,19 +5,20 @@ hide a change.
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from mutating_source import FIRST, IRIS, begin, move
+from publish_fixture import read_journal
 
 from journal.journal import Journal
-from publisher.history import change_reader
-from publisher.history.change_reader import Change, ChangeType
-from publisher.history.graph_changes import NAME
-from publisher.history.updater import LEAD, HistoryUpdater
-from publisher.projections.journal_reader import JournalReader
-from publisher.store.snapshots import Snapshot
+from publisher.errors import NotReady
+from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.store.change_writer import LEAD
+from publisher.store.snapshots import ProjectionPaths, Snapshot, register_external
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
@@ -33,19 +34,8 @@ def append(data: Path, *rows: str, graph: str = RECORD) -> None:
     Journal(data / "journal").append([f"{row} <{graph}> ." for row in rows], run="x.1", time=FIRST)
 
 
-def followed(data: Path) -> HistoryUpdater:
-    following = HistoryUpdater(
-        data / "history", JournalReader(Journal(data / "journal"), IRIS.base)
-    )
-    following.step()
-    return following
-
-
-def changes(data: Path, source: str = change_reader.ALL) -> list[Change]:
-    followed(data).close()
-    with change_reader.open_log(data / "history") as file:
-        assert file
-        return change_reader.changes(file, source, 0, 1_000, 1_000)
+def changes(data: Path, source: str = ALL) -> list[Change]:
+    return read_journal(data).changes(source, 0, 1_000, 1_000)
 
 
 def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -> None:
@@ -108,10 +98,12 @@ def test_the_log_is_the_same_when_it_is_made_anew(tmp_path: Path) -> None:
     first = changes(tmp_path)  # in two goes
     move(tmp_path)
     grown = changes(tmp_path)
-    (tmp_path / "history" / NAME).unlink()
+    shutil.rmtree(tmp_path / "store")
 
     assert grown[: len(first)] == [*first]
-    assert changes(tmp_path) == grown
+    assert [replace(item, announced_at=0) for item in changes(tmp_path)] == [
+        replace(item, announced_at=0) for item in grown
+    ]
 
 
 def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_before(
@@ -119,29 +111,14 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
 ) -> None:
     begin(tmp_path)
     move(tmp_path)
-    changes(tmp_path)
-
-    with change_reader.open_log(tmp_path / "history") as file:
-        assert file
-        then, now = (
-            change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, position)
-            for position in (380, 466)
-        )
+    history = read_journal(tmp_path)
+    then, now = (history.changes(ALL, 0, 1_000, 1_000, position) for position in (380, 466))
 
     assert [item.number for item in then if item.number <= 380] == list(range(1, 381))
     assert (len({item.name for item in now}), len(now)) == (407, 407)
 
 
-def snapshot(folder: Path, number: int, position: int) -> None:
-    path = folder / f"{number:09d}"
-    path.mkdir(parents=True)
-    result = Snapshot(number, position, "x", 1, str(path))
-    (path / "about.json").write_text(
-        f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{result.path}"}}'
-    )
-
-
-def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(
+def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_their_snapshot(
     tmp_path: Path,
 ) -> None:
     append(tmp_path, f"A {ABOUT}")
@@ -149,29 +126,45 @@ def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(
     head = Journal(tmp_path / "journal").head
     assert head is not None
     os.utime(head.path, (old, old))
-    snapshot(tmp_path / "snapshots", 1, 1)
-    following = followed(tmp_path)
+    assert read_journal(tmp_path).watermark(old).announced_at == int(old)
+    store = tmp_path / "store"
+    register_external(store / "snapshots", Snapshot(0, 1, "x", 1, ""), ProjectionPaths.below(store))
 
-    following.announce(tmp_path / "snapshots")
-    before = datetime.now(UTC).timestamp()
     append(tmp_path, f"A {GOAL}3>")
-    following.step()
-    following.announce(tmp_path / "snapshots")  # the store does not show it yet
-    hidden = change_reader.read_watermark(tmp_path / "history", before + 100)
-    snapshot(tmp_path / "snapshots", 2, 2)
-    following.announce(tmp_path / "snapshots")
-    after = datetime.now(UTC).timestamp()
-    following.close()
-
-    now, soon = (
-        change_reader.read_watermark(tmp_path / "history", time) for time in (before, after + LEAD)
+    history, then = read_journal(tmp_path, int(old) + 50), int(old) + 50 + LEAD
+    first, shown = history.watermark(old + 50), history.watermark(then)
+    del history  # its file is replaced
+    # the next entry is written when this one has a snapshot
+    state = register_external(
+        store / "snapshots", Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
     )
-    assert hidden is not None
-    assert (hidden.entry, hidden.announced_at) == (1, int(old))
-    assert now == hidden
-    assert soon is not None
-    assert (soon.entry, int(before) + LEAD <= soon.announced_at <= int(after) + LEAD) == (2, True)
+    again = register_external(
+        store / "snapshots", Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
+    )
+    append(tmp_path, f"D {GOAL}3>")
+    rows = read_journal(tmp_path).rows("SELECT announced FROM entries ORDER BY number")
+
+    assert (first.entry, shown.entry, shown.announced_at) == (1, 2, then)
+    assert again.first_shown == state.first_shown
+    assert rows == [(int(old),), (state.first_shown + LEAD,), (None,)]
 
 
-def test_before_the_log_is_made_there_is_no_horizon(tmp_path: Path) -> None:
-    assert change_reader.read_watermark(tmp_path, 0.0) is None
+def test_before_the_first_entry_there_is_no_horizon(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}")
+
+    with pytest.raises(NotReady, match="still being built"):
+        read_journal(tmp_path).watermark(0.0)
+
+
+def test_rows_of_a_change_undo_it(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}", f"A {GOAL}3>")
+    append(tmp_path, f"D {GOAL}3>", f"A {LINE}C2>")
+    history = read_journal(tmp_path)
+
+    after = [{*map(str, triples)} for triples in history.states([(RECORD, n) for n in range(3)])]
+
+    assert after == [set(), {ABOUT, f"{GOAL}3>"}, {ABOUT, f"{LINE}C2>"}]
+    assert [change.rows for change in history.graph_changes(RECORD)] == [
+        None,
+        (f"D {GOAL}3>", f"A {LINE}C2>"),
+    ]

@@ -17,7 +17,6 @@ from mutating_source import IRIS, begin, is_gone, move, read_graphs
 from waiting import WITHIN
 
 from publisher.app import create_app
-from publisher.history.record_states import wait_until_current
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
 
@@ -37,7 +36,6 @@ async def first_page(data: Path) -> Page:
     """Return the first page of a server in this process."""
     async with QueryService(data, IRIS, readers=1) as service:
         await service.wait_until_current()
-        await wait_until_current(service)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(service)), base_url="http://x.test"
         ) as client:

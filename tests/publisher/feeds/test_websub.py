@@ -17,7 +17,7 @@ from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
 from publisher.feeds.websub import FILE_NAME, WebSubNotifier
-from publisher.history.record_states import wait_until_current
+from publisher.history.change_reader import read_watermark
 from publisher.http.outbound_client import PrivateAddressError, create_client
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
@@ -45,7 +45,6 @@ async def opened(tmp_path: Path) -> AsyncIterator[QueryService]:
     begin(tmp_path)
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
-        await wait_until_current(service)
         yield service
 
 
@@ -54,7 +53,7 @@ async def until(service: QueryService, entry: int) -> None:
 
     async def reached() -> bool:
         await service.refresh()
-        return (await wait_until_current(service)).entry >= entry
+        return read_watermark(service).entry >= entry
 
     await wait_until_async(reached, f"entry {entry}", pause=0.01)
 
@@ -94,7 +93,6 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
     copy_data(small, tmp_path, "store")
     async with QueryService(tmp_path, IRIS, readers=1) as service:
         await service.wait_until_current()
-        await wait_until_current(service)
         app = create_app(service, site=SiteOptions(hub=HUB))
         async with asking(app) as client:
             answer = await client.get("/feeds/goal/4.atom")
