@@ -40,7 +40,7 @@ WHERE sequence BETWEEN 1 AND $upto
 """
 _CHANGES = """
 WITH page AS MATERIALIZED (FROM ($query) ORDER BY number $direction LIMIT $limit)
-SELECT page.number, sequence, previous, name, entry, type, kind, sets, stamp, coalesce(announced, $shown)
+SELECT page.number, sequence, previous, name, entry, type, kind, sets, stamp, coalesce(announced, $announced)
 FROM page JOIN graph_changes USING (sequence) JOIN entries ON entries.number = entry ORDER BY page.number $direction
 """
 _OF_ALL = "SELECT sequence, sequence AS number FROM graph_changes WHERE sequence > 0"
@@ -55,7 +55,7 @@ SELECT entry, run, max(time) OVER (ORDER BY entry), added, removed, "rows"
 FROM graph_changes JOIN entries ON number = entry WHERE graph = $graph ORDER BY entry
 """
 _WATERMARK = """
-SELECT number, sequence, stamp, coalesce(announced, $shown) AS shown FROM entries WHERE shown <= $now ORDER BY number DESC LIMIT 1
+SELECT number, sequence, stamp, coalesce(announced, $announced) AS visible FROM entries WHERE visible <= $now ORDER BY number DESC LIMIT 1
 """
 _LEAVES = "SELECT DISTINCT unnest(string_split(sets[2:-2], ': ')) FROM graph_changes"
 _TEXTS = f"SELECT id, {TERM_TEXT} FROM terms t WHERE id IN (SELECT unnest($ids::UBIGINT[]))"
@@ -131,14 +131,14 @@ class Change:
 
 
 class History:
-    """The history in the columns' file *path* of a snapshot, whose last changes were shown *at* that
+    """The history in the columns' file *path* of a snapshot, whose last changes appeared *at* that
     time; the IRIs of records begin with *base*.
     """
 
     def __init__(self, path: Path, at: int, base: str) -> None:
         config: dict[str, Any] = {"memory_limit": MEMORY}
         self._connection = duckdb.connect(str(path), read_only=True, config=config)
-        self._shown, self._base = at + LEAD, base
+        self._announced, self._base = at + LEAD, base
         if self.rows("SELECT version FROM checkpoint") != [(BUILD_VERSION,)]:
             raise NOT_READY
 
@@ -148,7 +148,7 @@ class History:
 
     def watermark(self, now: float) -> Watermark:
         """Return the last change that feeds announce at *now*. Raises NotReady before the first."""
-        for row in self.rows(_WATERMARK, shown=self._shown, now=int(now)):
+        for row in self.rows(_WATERMARK, announced=self._announced, now=int(now)):
             return Watermark(*row)
         raise NOT_READY
 
@@ -208,8 +208,8 @@ class History:
 
     def last_announced_before(self, time: int) -> int:
         """Return the last sequence number announced before *time*, 0 if there was none."""
-        query = "SELECT coalesce(max(sequence), 0) FROM entries WHERE coalesce(announced, $shown) < $time"
-        return int(self.rows(query, shown=self._shown, time=time)[0][0])
+        query = "SELECT coalesce(max(sequence), 0) FROM entries WHERE coalesce(announced, $announced) < $time"
+        return int(self.rows(query, announced=self._announced, time=time)[0][0])
 
     def set_names(self) -> list[str]:
         """Return the names of all sets in order, except ALL and VANISHED."""
@@ -253,8 +253,8 @@ class History:
         return self.rows(query, entry=entry)
 
     def states(self, versions: Sequence[tuple[str, int]]) -> Iterator[Iterable[Triple]]:
-        """Yield what each graph stated after an entry: its current triples with all later changes
-        undone.
+        """Yield what each graph stated after an entry, sorted: its current triples with all later
+        changes undone.
         """
         numbers = [term_id(f"<{graph}>") for graph, _ in versions]
         stated = self._stated({*numbers})
@@ -268,7 +268,7 @@ class History:
             later.setdefault(number, []).append((entry, data))
         for number, (_, entry) in zip(numbers, versions, strict=True):
             changes = [data for changed, data in later.get(number, ()) if changed > entry]
-            triples = _parse(stated.get(number, ()))
+            triples = _parse(sorted(stated.get(number, ())))
             yield _undo(triples, changes) if changes else triples
 
     def _stated(self, graphs: set[int]) -> dict[int, list[str]]:
@@ -298,7 +298,7 @@ class History:
         self, query: str, values: Mapping[str, object], limit: int, direction: str = "ASC"
     ) -> list[Change]:
         text = _CHANGES.replace("$query", query).replace("$direction", direction)
-        rows = self.rows(text, **values, limit=limit, shown=self._shown)
+        rows = self.rows(text, **values, limit=limit, announced=self._announced)
         return [
             Change(*(*start, ChangeType(change_type), kind, _leaves(sets), stamp, announced))
             for *start, change_type, kind, sets, stamp, announced in rows
@@ -309,15 +309,15 @@ def open_history(service: QueryService) -> History:
     """Open the history in the current snapshot of *service*. Raises NotReady if it has none."""
     snapshot = service.current
     try:
-        return open_cached(snapshot.path, snapshot.first_shown, service.iris.base)
+        return open_cached(snapshot.path, snapshot.first_appeared, service.iris.base)
     except duckdb.Error as error:
         raise NOT_READY from error
 
 
 @lru_cache(2)  # the current snapshot, and the previous one during a switch
-def open_cached(snapshot: str, shown: int, base: str) -> History:
+def open_cached(snapshot: str, appeared: int, base: str) -> History:
     """Open the history in the folder *snapshot*, once. Raises duckdb.Error and NotReady."""
-    return History(Path(snapshot) / "columns" / FILE, shown, base)
+    return History(Path(snapshot) / "columns" / FILE, appeared, base)
 
 
 def read_watermark(service: QueryService) -> Watermark:
@@ -346,7 +346,7 @@ def _undo(triples: Iterable[Triple], changes: Sequence[bytes | None]) -> Iterato
         for triple in triples_of(rows, "A"):
             store.remove(Quad(*triple))
         store.extend(Quad(*triple) for triple in triples_of(rows, "D"))
-    yield from (quad.triple for quad in store)
+    yield from sorted((quad.triple for quad in store), key=str)
 
 
 def _lines(data: bytes | None) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from languages.translations import gettext
 from publisher.errors import NotReady
 from publisher.history.change_reader import GraphChange, open_history, triples_of
 from publisher.history.mementos import Memento, mementos
-from publisher.store.descriptions import Description, Statement, describe_graph, with_triples
+from publisher.store.descriptions import Description, Statement, describe_triples, with_triples
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
@@ -33,11 +33,11 @@ async def read_version(service: QueryService, graph: str, entry: int) -> Descrip
     """Return the description of *graph* after *entry*; the names of other things are the current
     ones. Raises NotReady.
     """
-    now = await describe_graph(service, graph)
+    versions = [(graph, entry)]
     (triples,) = await asyncio.to_thread(
-        lambda: [*map(list, open_history(service).states([(graph, entry)]))]
+        lambda: [[*triples] for triples in open_history(service).states(versions)]
     )
-    return with_triples(triples, now)
+    return await describe_triples(service, graph, triples)
 
 
 async def compare_versions(

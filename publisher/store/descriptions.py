@@ -144,6 +144,13 @@ async def describe_thing(service: QueryService, thing: str) -> Description:
     return await _described(service, thing, rows)
 
 
+async def describe_triples(
+    service: QueryService, about: str, triples: Iterable[Triple]
+) -> Description:
+    """Return *triples* as the description of *about*."""
+    return await _described(service, about, _rows(triples))
+
+
 async def _described(service: QueryService, about: str, rows: Sequence[Row]) -> Description:
     """Return *rows* as the description of *about*, with the names of what they point to."""
     things = sorted({row["object"].value for row in rows if row["object"].is_iri})
@@ -202,15 +209,18 @@ def to_triples(description: Description) -> Iterator[Triple]:
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
     """Return *about* with its statements replaced by *triples*."""
-    rows = (
+    return replace(about, statements=_statements(_rows(triples)))
+
+
+def _rows(triples: Iterable[Triple]) -> list[Row]:
+    return [
         {
             "subject": from_node(item.subject),
             "predicate": from_node(item.predicate),
             "object": from_node(item.object),
         }
         for item in triples
-    )
-    return replace(about, statements=_statements(rows))
+    ]
 
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:

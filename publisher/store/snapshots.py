@@ -72,7 +72,7 @@ class Snapshot:
         return self.position == self.text == self.columns
 
     @property
-    def first_shown(self) -> int:
+    def first_appeared(self) -> int:
         """Return when a snapshot with these columns first appeared, in seconds since 1970."""
         return self.appeared or int((Path(self.path) / checksums.NAME).stat().st_mtime)
 
@@ -155,7 +155,7 @@ def _create(
     part.mkdir(parents=True)
     text = link_published(indexes.text, part / "text") if indexes else -1
     columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    appeared = before.first_shown if before and before.columns == columns else 0
+    appeared = before.first_appeared if before and before.columns == columns else 0
     snapshot = replace(
         state, number=number, path=str(path), text=text, columns=columns, appeared=appeared
     )

@@ -48,7 +48,7 @@ def derive(data: Path) -> None:
     asyncio.run(_completed(data))
 
 
-def read_journal(data: Path, shown: int = 0) -> History:
+def read_journal(data: Path, appeared: int = 0) -> History:
     """Bring the columns level with the journal of *data*, and return the history in them."""
     journal, folder = Journal(data / "journal"), data / "store" / "columns"
     assert journal.head is not None
@@ -56,7 +56,7 @@ def read_journal(data: Path, shown: int = 0) -> History:
         for _ in updater.advance(journal.head.number, journal.head.id):
             pass
         updater.show(0.0)
-    return History(folder / "shown" / FILE, shown, IRIS.base)
+    return History(folder / "shown" / FILE, appeared, IRIS.base)
 
 
 async def _completed(data: Path) -> None:

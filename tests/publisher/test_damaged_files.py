@@ -22,6 +22,7 @@ from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
+from publisher.store.verification import build_local
 
 PAGES = (
     "/",

@@ -135,8 +135,8 @@ class ColumnUpdater:
                 "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
                 error=fault,
             )
-        if shown := newest_snapshot(self._folder.parent / "snapshots"):
-            self._database.announce(shown.columns, shown.first_shown + LEAD)
+        if newest := newest_snapshot(self._folder.parent / "snapshots"):
+            self._database.announce(newest.columns, newest.first_appeared + LEAD)
         part = self._folder / "shown.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()

@@ -132,7 +132,7 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
 
     append(tmp_path, f"A {GOAL}3>")
     history, then = read_journal(tmp_path, int(old) + 50), int(old) + 50 + LEAD
-    first, shown = history.watermark(old + 50), history.watermark(then)
+    first, later = history.watermark(old + 50), history.watermark(then)
     del history  # its file is replaced
     # the next entry is written when this one has a snapshot
     state = register_external(
@@ -144,9 +144,9 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     append(tmp_path, f"D {GOAL}3>")
     rows = read_journal(tmp_path).rows("SELECT announced FROM entries ORDER BY number")
 
-    assert (first.entry, shown.entry, shown.announced_at) == (1, 2, then)
-    assert again.first_shown == state.first_shown
-    assert rows == [(int(old),), (state.first_shown + LEAD,), (None,)]
+    assert (first.entry, later.entry, later.announced_at) == (1, 2, then)
+    assert again.first_appeared == state.first_appeared
+    assert rows == [(int(old),), (state.first_appeared + LEAD,), (None,)]
 
 
 def test_before_the_first_entry_there_is_no_horizon(tmp_path: Path) -> None:
