@@ -51,7 +51,7 @@ from publisher.sparql.query_editor import (
     script_texts,
 )
 from publisher.sparql.responses import answer_query, cached_response, explain_query, with_validators
-from publisher.sparql.rewriting import TEXT_HEADER, has_search, rewrite
+from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
@@ -124,7 +124,7 @@ async def answer_request(request: Request) -> Response:
     )
     query, release = parsed.query_request, None
     if (number := parse_release(single_value(params, "release"))) is not None:
-        release = await service.release(number, has_search(query.text))
+        release = await service.release(number)
         query = replace(query, snapshot=release.path, release=number)
     rewritten = await rewrite(service, query, release)
     if release is None and single_value(params, "explain") not in (None, "", "0"):

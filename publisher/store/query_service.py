@@ -272,11 +272,9 @@ class QueryService:
         """Raise QueryError if *request* is not a valid query; nothing is evaluated."""
         await self._complete_result(replace(request, check=True))
 
-    async def release(self, release: int, texts: bool = False) -> Snapshot:
-        """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError
-        and NotReady.
-        """
-        return await self.releases.open(release, texts)
+    async def release(self, release: int) -> Snapshot:
+        """Return the snapshot of a release. Raises ReleaseError and NotReady."""
+        return await self.releases.open(release)
 
     async def rows(
         self, query: str, bindings: Mapping[str, str] | None = None, folder: str = ""

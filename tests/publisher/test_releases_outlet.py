@@ -239,7 +239,7 @@ async def test_store_that_is_built_has_columns_that_only_pages_ask(
     assert _columns_answer_alike(folder)
     assert may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder)))
     assert not may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder), release=3))
-    assert not (folder / ".columns").exists()
+    assert not (folder / ".work").exists()
 
 
 async def test_a_damaged_store_of_a_release_answers_503_and_is_built_again(

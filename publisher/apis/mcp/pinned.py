@@ -16,7 +16,7 @@ from publisher.http.security_headers import MAX_QUERY_STRING
 from publisher.projections.facets import filter_query
 from publisher.sparql.protocol import SparqlRequest, parse_request
 from publisher.sparql.responses import media_type
-from publisher.sparql.rewriting import has_search, rewrite
+from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot
@@ -181,19 +181,15 @@ class PinnedRelease:
             note=note,
         )
 
-    async def snapshot(self, text: str) -> Snapshot:
-        """Return the store of the release, with its text index if *text* searches; waits while it
-        is being loaded.
-        """
-        return await self._when_ready(
-            lambda: self.service.release(self.release.number, has_search(text))
-        )
+    async def snapshot(self) -> Snapshot:
+        """Return the store of the release; waits while it is being loaded."""
+        return await self._when_ready(lambda: self.service.release(self.release.number))
 
     async def _run(self, parsed: SparqlRequest, link: str) -> tuple[bytes, int | None, str, str]:
         """Return the bytes of the result, the number of its rows, its format, and a note on its
         searches.
         """
-        snapshot = await self.snapshot(parsed.query_request.text)
+        snapshot = await self.snapshot()
         question = replace(
             parsed.query_request, snapshot=snapshot.path, release=self.release.number
         )

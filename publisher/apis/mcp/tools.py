@@ -225,9 +225,7 @@ class Tools:
         }
 
     async def _nothing(self, pinned: PinnedRelease, words: str, error: NothingFound) -> str:
-        snapshot = await pinned.snapshot(
-            filter_query.listing(Filter(words=words), self.service.iris)
-        )
+        snapshot = await pinned.snapshot()
         searcher = open_searcher(snapshot.path)
         similar = await asyncio.to_thread(suggest_spelling, words, searcher) if searcher else None
         return f"{error}. {f'Did you mean {similar!r}?' if similar else 'Use fewer or other words, or another language.'}"

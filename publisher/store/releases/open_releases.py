@@ -12,11 +12,10 @@ import structlog
 
 from languages.translations import TranslatableText
 from publisher.errors import NotReady, ReleaseNotFound, StoreFailure, Withdrawn
-from publisher.projections.search.index import is_current
 from publisher.store.cache import Cache
 from publisher.store.process import command, environment
 from publisher.store.releases.manifest import Release, get_release
-from publisher.store.releases.release_stores import find_store, store_folder
+from publisher.store.releases.release_stores import find_store
 from publisher.store.snapshots import Snapshot
 
 CACHE_BYTES = 32 << 20  # of cached responses of all releases
@@ -33,7 +32,7 @@ class OpenReleases:
     def __init__(self, data: Path, base: str) -> None:
         self.cache = Cache(CACHE_BYTES)
         self._data, self._base = data, base
-        self._builds: dict[tuple[int, bool], asyncio.Task[None]] = {}
+        self._builds: dict[int, asyncio.Task[None]] = {}
         self._build_lock = asyncio.Semaphore(1)
 
     def release(self, number: int) -> Release:
@@ -58,20 +57,20 @@ class OpenReleases:
             )
         return release
 
-    async def open(self, number: int, texts: bool = False) -> Snapshot:
-        """Return the snapshot of release *number*, with its search index if *texts*.
+    async def open(self, number: int) -> Snapshot:
+        """Return the snapshot of release *number*.
 
         Raises ReleaseNotFound, Withdrawn, and NotReady while its store is being built.
         """
         release = await asyncio.to_thread(self.release, number)
-        if snapshot := self._find(release, texts):
+        if snapshot := find_store(self._data, release):
             return snapshot
-        build = self._builds.get((number, texts))
+        build = self._builds.get(number)
         if build is None:
-            build = self._builds[number, texts] = asyncio.create_task(self._build(release, texts))
-            build.add_done_callback(lambda _: self._builds.pop((number, texts), None))
+            build = self._builds[number] = asyncio.create_task(self._build(number))
+            build.add_done_callback(lambda _: self._builds.pop(number, None))
         await asyncio.wait([build], timeout=_WAIT)
-        if snapshot := self._find(release, texts):
+        if snapshot := find_store(self._data, release):
             return snapshot
         if build.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; see the log")
@@ -81,24 +80,9 @@ class OpenReleases:
             )
         )
 
-    def _find(self, release: Release, texts: bool) -> Snapshot | None:
-        snapshot = find_store(self._data, release)
-        return (
-            snapshot
-            if snapshot
-            and (not texts or is_current(store_folder(self._data, release.number) / "text"))
-            else None
-        )
-
-    async def _build(self, release: Release, texts: bool) -> None:
-        arguments = [str(os.getpid()), *(["texts"] if texts else [])]
-        line = command(
-            "publisher.store.releases.release_stores",
-            str(self._data),
-            str(release.number),
-            self._base,
-            *arguments,
-        )
+    async def _build(self, number: int) -> None:
+        module = "publisher.store.releases.release_stores"
+        line = command(module, str(self._data), str(number), self._base, str(os.getpid()))
         async with self._build_lock:
             process = await asyncio.create_subprocess_exec(
                 *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
@@ -110,7 +94,7 @@ class OpenReleases:
                 await process.wait()
                 raise
         if code:
-            log.error("release store could not be built", release=release.number, code=code)
+            log.error("release store could not be built", release=number, code=code)
 
     async def close(self) -> None:
         """Cancel the builds that are running."""

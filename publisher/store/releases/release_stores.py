@@ -9,6 +9,7 @@ The module runs as a process; a store appears complete, by a rename.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -42,7 +43,6 @@ from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
 _ABOUT = "about.json"
-_SLICE = 60.0  # seconds of work on the search index per step
 
 
 log = structlog.get_logger(component="releases")
@@ -55,26 +55,15 @@ def store_folder(data: Path, number: int) -> Path:
 
 def find_store(data: Path, release: Release) -> Snapshot | None:
     """Return the store of a release as a snapshot; None if it is missing, or was built by other
-    versions of the engine or the columns, or from another journal.
+    versions of the engine, the columns or the search index, or from another journal.
     """
     folder = store_folder(data, release.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return _snapshot(release, folder) if about == _about(release) else None
-
-
-def _about(release: Release) -> dict[str, object]:
-    return {
-        "entry": release.entry,
-        "position": release.position,
-        "engine": pyoxigraph.__version__,
-        "columns": BUILD_VERSION,
-    }
-
-
-def _snapshot(release: Release, folder: Path) -> Snapshot:
+    if about != _about(release) or not is_current(folder / "text"):
+        return None
     issued = int(datetime.fromisoformat(release.issued).timestamp())
     return Snapshot(
         0,
@@ -87,8 +76,19 @@ def _snapshot(release: Release, folder: Path) -> Snapshot:
     )
 
 
+def _about(release: Release) -> dict[str, object]:
+    return {
+        "entry": release.entry,
+        "position": release.position,
+        "engine": pyoxigraph.__version__,
+        "columns": BUILD_VERSION,
+    }
+
+
 def create_store(data: Path, release: Release, iris: Iris) -> None:
-    """Create the store of a release, with its columns, from its N-Quads."""
+    """Create the store of a release, with its columns and search index, from its N-Quads. Raises
+    ReleaseError.
+    """
     folder = store_folder(data, release.number)
     part = folder.with_name(f".part-{release.number}-{os.getpid()}")
     (part / COLUMNS).mkdir(parents=True)
@@ -97,7 +97,7 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
     store.optimize()
     store.flush()
     del store
-    with closing(ColumnDatabase(part / ".columns" / FILE, iris)) as database:
+    with closing(ColumnDatabase(part / ".work" / FILE, iris)) as database:
         database.begin()
         deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
         database.commit(release.position, release.entry)
@@ -108,8 +108,9 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
                 error=fault,
             )
         database.copy(part / COLUMNS / FILE)
-    shutil.rmtree(part / ".columns")
     write_position(part / COLUMNS, release.position)
+    _create_text_index(data, release, iris, part)
+    shutil.rmtree(part / ".work")
     (part / _ABOUT).write_text(json.dumps(_about(release)))
     write_checksums(part, None)
     if folder.exists():
@@ -122,28 +123,19 @@ def _lines(data: Path, release: Release) -> Iterable[bytes]:
     return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
 
 
-def create_text_index(data: Path, release: Release, iris: Iris) -> None:
-    """Build the search index of a release from its columns alone, so that every build has the same
+def _create_text_index(data: Path, release: Release, iris: Iris, part: Path) -> None:
+    """Build the search index from the columns in *part* alone, so that every build has the same
     result.
     """
-    folder = store_folder(data, release.number)
-    work = folder.with_name(f".text-{release.number}")
-    shutil.rmtree(work, ignore_errors=True)
     reader = JournalReader(Journal(data / "journal"), iris.base)
-    with (
-        open_statements(folder / COLUMNS / FILE) as statements,
-        closing(SlicedProjection(updater := SearchUpdater(work, reader, statements))) as sliced,
-    ):
-        while not sliced.step(release.position, release.entry, _SLICE):
-            if sliced.error:
+    with open_statements(part / COLUMNS / FILE) as statements:
+        updater = SearchUpdater(part / ".work" / "text", reader, statements)
+        with closing(SlicedProjection(updater)) as sliced:
+            if not sliced.step(release.position, release.entry, math.inf):
                 raise ReleaseError(
                     f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
                 )
-    shutil.rmtree(folder / ".text", ignore_errors=True)
-    link_published(updater.published, folder / ".text")
-    shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
-    (folder / ".text").rename(folder / "text")
-    shutil.rmtree(work)
+    link_published(updater.published, part / "text")
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:
@@ -177,7 +169,7 @@ def _remove(folder: Path) -> None:
 
 def main() -> None:
     """Build the store of a release. Arguments: data folder, release number, base IRI, parent
-    process id, ``texts`` to build the index.
+    process id.
     """
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
@@ -186,10 +178,7 @@ def main() -> None:
         sys.exit(f"release {number} does not exist or was withdrawn")
     for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    if find_store(data, release) is None:
-        create_store(data, release, Iris(base))
-    if sys.argv[5:] == ["texts"] and not is_current(store_folder(data, number) / "text"):
-        create_text_index(data, release, Iris(base))
+    create_store(data, release, Iris(base))
 
 
 if __name__ == "__main__":
