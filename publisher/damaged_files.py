@@ -87,7 +87,7 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
                 f"{graph}: {difference.missing} statements missing, {difference.added} too many",
                 REBUILD,
             )
-    except (OSError, ValueError, NotReady) as error:
+    except (OSError, RuntimeError, ValueError, NotReady) as error:
         yield Fault("store", f"cannot be read: {error}", REBUILD)
 
 
