@@ -41,9 +41,10 @@ from harvesters.pipeline.record_processor import (
     StepCallback,
     create_processor,
 )
+from journal import fork_server
 from shapes.validate import EngineName
 
-# records processed in this process before worker processes are started, which takes about a second
+# records processed in this process before worker processes are started, which takes half a second
 _INLINE_LIMIT = 2000
 # records of a work unit: four validation batches; sending a unit takes 1 % of the time of
 # processing it
@@ -441,9 +442,9 @@ class ProcessExecutor:
             self._pool = None
 
     def _start_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.concurrency, multiprocessing.get_context("spawn"), _init_worker, (self._limits,)
-        )
+        fork_server.preload(__name__)
+        context = multiprocessing.get_context(fork_server.start_method())
+        return ProcessPoolExecutor(self.concurrency, context, _init_worker, (self._limits,))
 
 
 def _exit_with_parent() -> None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.models import VOCABULARY
 from harvesters.network.settings import NetworkSettings
+from harvesters.pipeline.bounded_call import preload
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -34,7 +36,8 @@ STAGES = ["page 1", "page 2", "page 17", "page 30", "page 45", "written", "settl
 BY_DAY = ["page 17", "written", "settled"]
 # a graph of the vocabulary, which each start compares with what is published
 VOCABULARY_GRAPHS = ("scheme/action-line",)
-SPAWN = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
+preload(harvest)
 
 
 def die() -> None:
@@ -80,28 +83,31 @@ def journal(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder / "journal").glob("*.rdfp.gz"))]
 
 
-@pytest.fixture(scope="module")
-def definition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with Demo(size=900, seed=5, faults=(), only=("ckan",), page=20) as demo:
-        (path,) = write_sources(demo.url, tmp_path_factory.mktemp("sources"), ("ckan",))
+@contextmanager
+def demo_definition(folder: Path, size: int) -> Iterator[str]:
+    """Serve a registry of *size* records in pages of 20, and yield its definition."""
+    with Demo(size=size, seed=5, faults=(), only=("ckan",), page=20) as demo:
+        (path,) = write_sources(demo.url, folder, ("ckan",))
         path.write_text(path.read_text().replace("rows = 500", "rows = 20"))
         yield str(path)
 
 
-@pytest.mark.parametrize("stages", [BY_DAY, pytest.param(STAGES, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("stages", "size"), [(BY_DAY, 360), pytest.param(STAGES, 900, marks=pytest.mark.nightly)]
+)
 @pytest.mark.smoke
 def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(
-    tmp_path: Path, definition: str, stages: list[str]
+    tmp_path: Path, stages: list[str], size: int
 ) -> None:
-    work(str(tmp_path / "undisturbed"), definition)
-
     exits = []
-    for stage in stages:
-        process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), definition, stage))
-        process.start()
-        process.join(WITHIN)
-        exits.append(process.exitcode)
-    work(str(tmp_path / "killed"), definition)
+    with demo_definition(tmp_path / "sources", size) as definition:
+        work(str(tmp_path / "undisturbed"), definition)
+        for stage in stages:
+            process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), definition, stage))
+            process.start()
+            process.join(WITHIN)
+            exits.append(process.exitcode)
+        work(str(tmp_path / "killed"), definition)
 
     assert exits == [-signal.SIGKILL] * len(stages)
     assert len(journal(tmp_path / "undisturbed")) == 2

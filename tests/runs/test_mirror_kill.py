@@ -21,7 +21,7 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SPAWN = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("forkserver")
 URL = "https://origin.example/"
 
 

@@ -34,7 +34,7 @@ from vocab.iris import Iris
 from vocab.statements.clusters import cluster_iri, cluster_members
 from vocab.statements.describe import describe
 
-SPAWN = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("forkserver")
 IRIS = Iris()
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
