@@ -115,7 +115,7 @@ class Worker:
     async def send(self, message: QueryRequest | str) -> None:
         """Send a query, or the folder of the snapshot to open; read the response by ``receive``."""
         try:
-            self._connection.send(message)
+            self._connection.send_bytes(pickle.dumps(message))
         except ConnectionError as error:
             raise await self._exit_error() from error
 
@@ -136,19 +136,17 @@ class Worker:
         return message
 
     async def _read_messages(self) -> list[Message]:
-        loop, data, is_last = asyncio.get_running_loop(), bytearray(), False
-        readable = asyncio.Event()
-        loop.add_reader(self._connection.fileno(), readable.set)
-        try:
-            while not is_last:
-                await readable.wait()
-                piece = self._connection.recv_bytes()
-                readable.clear()
-                data += piece
-                is_last = len(piece) < PIECE_SIZE
-        finally:
-            loop.remove_reader(self._connection.fileno())
-        messages: list[Message] = pickle.loads(data)
+        loop, data, piece = asyncio.get_running_loop(), b"", None
+        while piece is None or len(piece) == PIECE_SIZE:
+            readable = loop.create_future()
+            loop.add_reader(self._connection.fileno(), _set_done, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(self._connection.fileno())
+            piece = self._connection.recv_bytes()
+            data += piece
+        messages: list[Message] = pickle.loads(data)  # noqa: S301 - our own process
         return messages
 
     def kill(self) -> None:
@@ -194,6 +192,11 @@ class Worker:
                 MEMORY_TEXT
             )  # else the engine aborted because its files were removed
         return StoreFailure(f"a query worker exited with code {code}")
+
+
+def _set_done(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
 
 
 def _start(process: BaseProcess, connection: Connection) -> None:
