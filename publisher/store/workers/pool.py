@@ -26,7 +26,6 @@ log = structlog.get_logger()
 
 
 LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at low priority
-MIN_CHECK_INTERVAL = 0.25  # seconds between two checks of its CPU time
 LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
 
 
@@ -105,9 +104,7 @@ class Pool:
             self.queue.leave(client)
             raise
         answer = Answer(worker, seconds, client, self._release)
-        if not self._is_internal:
-            _schedule_priority_check(answer, worker.cpu_seconds(), LOW_PRIORITY_AFTER)
-        self._schedule_slot_release(answer)
+        self._check_later(answer, worker.cpu_seconds() + LOW_PRIORITY_AFTER)
         await answer.begin(snapshot, request)
         return answer
 
@@ -123,18 +120,25 @@ class Pool:
             )
         return self.snapshot
 
-    def _schedule_slot_release(self, answer: Answer) -> None:
-        answer.timers["slot"] = asyncio.get_running_loop().call_later(
-            self.limits.quick, self._release_slot_early, answer
+    def _check_later(self, answer: Answer, low_after: float) -> None:
+        answer.timers["check"] = asyncio.get_running_loop().call_later(
+            self.limits.quick, self._check, answer, low_after
         )
 
-    def _release_slot_early(self, answer: Answer) -> None:
-        if not self.queue.waiting or len(self._outside_slots) >= self.limits.slow:
-            return self._schedule_slot_release(answer)
-        answer.in_slot = False
-        self._outside_slots.add(answer.worker)
-        self.queue.release_slot()
-        self._start_task(self._fill())
+    def _check(self, answer: Answer, low_after: float) -> None:
+        """Release the slot of a query that takes long, if another waits for one, and lower its
+        priority when its worker has used *low_after* seconds of CPU time.
+        """
+        worker = answer.worker
+        has_room = len(self._outside_slots) < self.limits.slow
+        if answer.in_slot and self.queue.waiting and has_room:
+            answer.in_slot = False
+            self._outside_slots.add(worker)
+            self.queue.release_slot()
+            self._start_task(self._fill())
+        if not self._is_internal and not worker.slow and worker.cpu_seconds() > low_after:
+            worker.lower_priority(LOW_PRIORITY)
+        self._check_later(answer, low_after)
 
     def _next_idle(self, snapshot: str) -> Worker | None:
         """Return an idle worker, if possible one that has *snapshot* open; None if there is none."""
@@ -233,22 +237,6 @@ class Pool:
         self._idle.clear()
 
 
-def _schedule_priority_check(answer: Answer, before: float, seconds: float) -> None:
-    answer.timers["nice"] = asyncio.get_running_loop().call_later(
-        max(MIN_CHECK_INTERVAL, seconds), _check_priority, answer, before
-    )
-
-
-def _check_priority(answer: Answer, before: float) -> None:
-    """Lower the priority of a worker that has used LOW_PRIORITY_AFTER seconds of CPU time; else
-    check again later.
-    """
-    remaining = LOW_PRIORITY_AFTER - (answer.worker.cpu_seconds() - before)
-    if remaining > 0:
-        return _schedule_priority_check(answer, before, remaining)
-    answer.worker.lower_priority(LOW_PRIORITY)
-
-
 class AdmissionQueue:
     """*size* slots for queries and a bounded queue in front of them. The client "" is internal and
     has no limit of its own.
@@ -269,25 +257,25 @@ class AdmissionQueue:
         """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if
         this client has too many waiting.
         """
-        if self.free and self._may_run(client):
-            return self._occupy(client)
-        self._check_queue_limits(client)
+        if not (self.free and self._may_run(client)):
+            self._check_queue_limits(client)
         assigned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (client, assigned)
         self._waiting.append(entry)
+        self._assign_slots()
         try:
             async with asyncio.timeout(self._limits.wait):
                 await assigned
         except (TimeoutError, asyncio.CancelledError) as error:
-            if assigned.done() and not assigned.cancelled():
-                self.leave(client)  # the slot was assigned at the same moment
-            else:
+            if entry in self._waiting:
                 self._waiting.remove(entry)
-            if isinstance(error, TimeoutError):
-                raise StoreBusy(
-                    f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
-                ) from error
-            raise
+            else:
+                self.leave(client)  # the slot was assigned at the same moment
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise StoreBusy(
+                f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
+            ) from error
 
     def leave(self, client: str) -> None:
         """Record that a query has ended and release its slot."""
@@ -309,10 +297,6 @@ class AdmissionQueue:
     def _may_run(self, client: str) -> bool:
         return not client or not self._limits.each or self._running[client] < self._limits.each
 
-    def _occupy(self, client: str) -> None:
-        self.free -= 1
-        self._running[client] += 1
-
     def _check_queue_limits(self, client: str) -> None:
         own = sum(waiting_client == client for waiting_client, _ in self._waiting)
         if client and self._limits.share and own >= self._limits.share:
@@ -328,13 +312,13 @@ class AdmissionQueue:
         """Assign the free slots to waiting queries, first to the clients with the fewest running
         queries.
         """
-        while self.free:
-            ready = [
-                entry for entry in self._waiting if self._may_run(entry[0]) and not entry[1].done()
-            ]
-            if not ready:
-                return
+        while self.free and (
+            ready := [entry for entry in self._waiting if self._may_run(entry[0])]
+        ):
             first = min(ready, key=lambda entry: self._running[entry[0]])
             self._waiting.remove(first)
-            self._occupy(first[0])
-            first[1].set_result(None)
+            client, assigned = first
+            self.free -= 1
+            self._running[client] += 1
+            if not assigned.done():  # else its client leaves, and gives the slot back
+                assigned.set_result(None)

@@ -44,7 +44,6 @@ from publisher.store.workers.results import (
 
 BUFFER_MEMORY = 1 << 20  # bytes of a response; enough for a client that reads steadily
 READER = "publisher.store.workers.column_reader"
-_TICKS = os.sysconf("SC_CLK_TCK")
 # exit codes of the engine when it runs out of memory
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
@@ -62,7 +61,7 @@ class Worker:
 
     def __init__(self, process: BaseProcess, connection: Connection, memory: int) -> None:
         self.process, self.memory = process, memory
-        self.snapshot = self._folder = ""
+        self.snapshot = ""
         self.late = self.slow = False
         self._connection = connection
         self._messages: deque[Message] = deque()
@@ -86,12 +85,11 @@ class Worker:
         try:
             await asyncio.to_thread(_start, process, theirs)
             return cls(process, ours, memory)
-        except (OSError, EOFError) as error:  # of the process that forks them
+        except (OSError, EOFError, asyncio.CancelledError) as error:
             ours.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise StoreFailure(f"no query worker can be started: {error}") from error
-        except asyncio.CancelledError:
-            ours.close()
-            raise
 
     @property
     def has_exited(self) -> bool:
@@ -107,10 +105,9 @@ class Worker:
     async def open(self, snapshot: str) -> None:
         """Open *snapshot*, a folder, unless it is open already."""
         if snapshot != self.snapshot:
-            self._folder = snapshot
+            self.snapshot = snapshot
             await self.send(snapshot)
             await self.receive()
-            self.snapshot = snapshot
 
     async def send(self, message: QueryRequest | str) -> None:
         """Send a query, or the folder of the snapshot to open; read the response by ``receive``."""
@@ -146,7 +143,7 @@ class Worker:
                 loop.remove_reader(self._connection.fileno())
             piece = self._connection.recv_bytes()
             data += piece
-        messages: list[Message] = pickle.loads(data)  # noqa: S301 - our own process
+        messages: list[Message] = pickle.loads(data)
         return messages
 
     def kill(self) -> None:
@@ -160,13 +157,15 @@ class Worker:
         self.kill()
 
     def cpu_seconds(self) -> float:
-        """Return its CPU time in seconds; on systems without /proc, the time of a monotonic clock."""
+        """Return its CPU time in seconds; on systems without the clock of a process, the time of a
+        monotonic clock.
+
+        Source: https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html
+        """
         try:
-            stat = Path(f"/proc/{self.process.pid}/stat").read_bytes()
+            return time.clock_gettime((~(self.process.pid or 0) << 3) | 2)
         except OSError:
             return time.monotonic()
-        user, system = stat.rpartition(b")")[2].split()[11:13]
-        return (int(user) + int(system)) / _TICKS
 
     def lower_priority(self, nice: int) -> None:
         """Lower its CPU priority. That cannot be undone, so the process is replaced after its
@@ -187,7 +186,7 @@ class Worker:
         if self.late:
             return TimeLimit(TIME_TEXT)
         code = self.process.exitcode
-        if code in _OUT_OF_MEMORY and Path(self._folder).exists():
+        if code in _OUT_OF_MEMORY and Path(self.snapshot).exists():
             return MemoryLimit(
                 MEMORY_TEXT
             )  # else the engine aborted because its files were removed
