@@ -17,7 +17,7 @@ from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.snapshot_columns import SnapshotColumns
 from publisher.store.workers import reader
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import _clauses
+from publisher.store.workers.reader import dataset_graphs
 from vocab.terms import XSD
 
 QUADS = [("a", 1), ("a", 2), ("b", 2), ("b", 3), ("c", 3), ("gone", 3)]
@@ -178,7 +178,7 @@ def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
 def test_a_graph_pattern_or_a_text_is_no_clause() -> None:
     text = 'SELECT ("FROM <a> FROM <b>" AS ?from) { ?s <from> "FROM" . <FROM> <x> ?o } # FROM <a> FROM <b>'
 
-    assert _clauses(text) == ("", [], [])
+    assert dataset_graphs(QueryRequest(text)) == (None, None)
 
 
 async def test_a_variable_named_from_names_no_graph(client: httpx.AsyncClient) -> None:

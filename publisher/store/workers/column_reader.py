@@ -8,6 +8,7 @@ time limit.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import json
 import logging
@@ -16,6 +17,7 @@ import platform
 import re
 import resource
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -58,12 +60,10 @@ _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
 # start of the engine's message if a query calls an unknown function
 _UNKNOWN_FUNCTION = "The custom function"
 
-# of <linux/prctl.h>, <linux/seccomp.h>, <linux/bpf_common.h> and <malloc.h>
+# of <linux/prctl.h>, <linux/seccomp.h> and <malloc.h>
 _PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 13  # go on; fail with EACCES
-_SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
 _TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+_SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
 _UNUSED = 1_000_000  # bytes that malloc may keep unused
 
 
@@ -121,10 +121,10 @@ class OpenSnapshot:
         if self.columns is None:
             raise StoreFailure("the named graphs of this state cannot be read")
         is_plain = request.default_graphs is None and request.named_graphs is None
-        is_look_up = bool(request.bindings) or request.release is not None
-        compiled = None if not is_plain or is_look_up else self.columns.answer(request, SMALL)
-        if compiled is not None:
-            return compiled, COLUMNS
+        if is_plain and not request.bindings and request.release is None:
+            compiled = self.columns.answer(request, SMALL)
+            if compiled is not None:
+                return compiled, COLUMNS
         try:
             return ask(self.columns.matching(request, self.store), request), STORE
         except MemoryError:
@@ -136,14 +136,13 @@ class OpenSnapshot:
         """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
         ``rows``, with SQL and steps where it is compiled.
         """
-        explanation: dict[str, object] = {"engine": STORE}
         is_named = uses_named_graphs(request)
         if not self.columns:
-            explanation["reason"] = "the columns of this state are not open"
+            explanation = _not_compiled("the columns of this state are not open")
         elif is_named or may_compile(request):
             explanation = self.columns.explain(request, SMALL if is_named else None)
         else:
-            explanation["reason"] = (
+            explanation = _not_compiled(
                 "not parsed: it does not count, sort or group, or begins at known subjects"
             )
         if explanation["engine"] == COLUMNS:
@@ -162,6 +161,10 @@ class OpenSnapshot:
         del self.store
         gc.collect()
         self._lock.close()
+
+
+def _not_compiled(reason: str) -> dict[str, object]:
+    return {"engine": STORE, "reason": reason}
 
 
 def may_compile(request: QueryRequest) -> bool:
@@ -265,36 +268,26 @@ def _exit_with_server() -> None:
         os._exit(1)
 
 
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_ushort),
-        ("yes", ctypes.c_ubyte),
-        ("no", ctypes.c_ubyte),
-        ("value", ctypes.c_uint32),
-    )
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Instruction)))
-
-
 def refuse_sockets() -> bool:
-    """Forbid this process to open sockets by a seccomp filter
-    (https://docs.kernel.org/userspace-api/seccomp_filter.html); return whether the system supports
+    """Forbid this process to open sockets by a seccomp filter; return whether the system supports
     that (Linux on a known architecture).
+
+    Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
     """
     number = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return False
-    steps = (_Instruction * 4)(
-        _Instruction(_LOAD, 0, 0, 0),
-        _Instruction(_JUMP_IF_EQUAL, 0, 1, number),
-        _Instruction(_RETURN, 0, 0, _DENY),
-        _Instruction(_RETURN, 0, 0, _ALLOW),
+    instructions = (
+        (0x20, 0, 0, 0),  # load the number of the system call
+        (0x15, 0, 1, number),  # unless it is socket(2), skip one
+        (0x06, 0, 0, 0x00050000 | errno.EACCES),  # let it fail
+        (0x06, 0, 0, 0x7FFF0000),  # allow it
     )
-    program = _Program(len(steps), steps)
-    libc = ctypes.CDLL(None, use_errno=True)
+    steps = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    steps_buffer = ctypes.create_string_buffer(steps)
+    program = struct.pack("HP", len(instructions), ctypes.addressof(steps_buffer))
+    libc = ctypes.CDLL(None)
     return bool(
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
-        and libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
+        and libc.prctl(_SECCOMP, _FILTER, program, 0, 0) == 0
     )

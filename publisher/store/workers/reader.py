@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
-from itertools import islice, pairwise
+from itertools import dropwhile, islice, pairwise
 from typing import NamedTuple
 
 from pyoxigraph import (
@@ -24,7 +25,7 @@ from pyoxigraph import (
 )
 
 from publisher.errors import QuerySyntaxError
-from publisher.rdf.sparql_tokens import Token, original_column, tokenize
+from publisher.rdf.sparql_tokens import original_column, tokenize
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.results import Result
 
@@ -38,8 +39,7 @@ _KEYWORDS = (
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
 _NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
-_FORMS = frozenset({"select", "construct", "describe", "ask"})
-_DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
+_FORMS = frozenset({"SELECT", "CONSTRUCT", "DESCRIBE", "ASK"})
 
 
 class QueryDataset(NamedTuple):
@@ -67,22 +67,15 @@ def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[
     """Return the default and named graphs of the protocol parameters, or of FROM and FROM NAMED;
     else None.
     """
-    default = (
-        None
-        if request.default_graphs is None
-        else [NamedNode(iri) for iri in request.default_graphs]
+    default, named = request.default_graphs, request.named_graphs
+    if default is None and named is None:
+        graphs = _graphs(request.text, request.base)
+        if graphs["FROM"] or graphs["NAMED"]:
+            return graphs["FROM"], graphs["NAMED"]
+    return (
+        None if default is None else [NamedNode(iri) for iri in default],
+        None if named is None else [NamedNode(iri) for iri in named],
     )
-    named = (
-        None if request.named_graphs is None else [NamedNode(iri) for iri in request.named_graphs]
-    )
-    if (
-        default is None
-        and named is None
-        and _NAMED_GRAPH.search(request.text)
-        and (graphs := _from_clauses(request))
-    ):
-        return graphs
-    return default, named
 
 
 def union(
@@ -107,80 +100,36 @@ def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]
     >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
     """
-    tokens = tokenize(text)
-    after = [
-        second
-        for word, second in pairwise(tokens)
-        if word.kind == "word" and word.text.lower() == "graph"
-    ]
-    named = sorted({token.text for token in after if token.kind in ("iri", "name")})
-    clauses = _clauses(text)
-    resolved = (
-        _resolve(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    has_variable = any(
+        word.word() == "GRAPH" and following.kind == "variable"
+        for word, following in pairwise(tokenize(text))
     )
-    return [graph.value for _, graph in resolved or ()], any(
-        token.kind == "variable" for token in after
-    )
+    return sorted({graph.value for graph in _graphs(text, base)["GRAPH"]}), has_variable
 
 
-def _from_clauses(request: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
-    """Return the graphs of FROM and FROM NAMED; None if there are none or the text cannot be parsed
-    (the engine reports the error).
+def _graphs(text: str, base: str | None) -> dict[str, list[NamedNode]]:
+    """Return the IRIs after FROM and NAMED outside of braces, and those after GRAPH; none if the
+    text cannot be parsed (the engine reports the error).
     """
-    clauses = _clauses(request.text)
-    if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
-        return None
-    prologue, default, named = clauses
-    names = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
-    graphs = _resolve(prologue, names, request.base)
-    if graphs is None:
-        return None
-    return [iri for kind, iri in graphs if kind == _DEFAULT], [
-        iri for kind, iri in graphs if kind == _NAMED
-    ]
-
-
-def _resolve(
-    prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None
-) -> list[tuple[NamedNode, NamedNode]] | None:
-    """Resolve names of a query by its prefixes and base; None if it cannot be parsed."""
-    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
-    try:
-        triples = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
-    except SyntaxError:
-        return None
-    assert isinstance(triples, QueryTriples)
-    return [(_node(triple.subject), _node(triple.object)) for triple in triples]
-
-
-def _node(term: object) -> NamedNode:
-    assert isinstance(term, NamedNode)
-    return term
-
-
-def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
-    """Return the prologue, and the names after FROM and after FROM NAMED outside of braces."""
+    graphs: dict[str, list[NamedNode]] = {"FROM": [], "NAMED": [], "GRAPH": []}
+    if not _NAMED_GRAPH.search(text):
+        return graphs
     tokens = tokenize(text)
-    start = next(
-        (token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS),
-        None,
-    )
-    if start is None:
-        return None
-    default: list[str] = []
-    named: list[str] = []
-    depth = 0
-    for word, second, third in zip(
-        tokens, [*tokens[1:], tokens[-1]], [*tokens[2:], *tokens[-2:]], strict=False
-    ):
+    start = next((token.start for token in tokens if token.word() in _FORMS), 0)
+    template, depth = "", 0
+    for word, following in pairwise(tokens):
         depth += {"{": 1, "}": -1}.get(word.text, 0)
-        if depth == 0 and word.kind == "word" and word.text.lower() == "from":
-            is_named = second.kind == "word" and second.text.lower() == "named"
-            graph = third if is_named else second
-            if graph.kind not in ("iri", "name"):
-                return None
-            (named if is_named else default).append(graph.text)
-    return text[:start], default, named
+        is_clause = word.word() == "GRAPH" or (word.word() in graphs and not depth)
+        if is_clause and following.kind in ("iri", "name"):
+            template += f"<urn:{word.word()}> a {following.text} . "
+    # the engine resolves the names by the prefixes and the base
+    query = f"{text[:start]}\nCONSTRUCT {{ {template} }} {{}}"
+    with suppress(SyntaxError):
+        triples = Store().query(query, base_iri=base)
+        assert isinstance(triples, QueryTriples)
+        for keyword, _, graph in triples:
+            graphs[keyword.value.removeprefix("urn:")].append(graph)
+    return graphs
 
 
 def parse_term(text: str) -> NamedNode | Literal:
@@ -230,42 +179,20 @@ def in_written_order(text: str, base: str | None = None) -> str:
     if "*" not in text:
         return text
     tokens = tokenize(text)
-    star = _outermost_star(tokens)
-    if star is None:
+    selection = dropwhile(lambda token: token.word() not in _FORMS, tokens)
+    form = next(selection, None)
+    star = next((token for token in selection if token.word() not in ("DISTINCT", "REDUCED")), None)
+    if form is None or form.word() != "SELECT" or star is None or star.text != "*":
         return text
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
-    names = (
-        [variable.value for variable in result.variables]
-        if isinstance(result, QuerySolutions)
-        else []
-    )
+    assert isinstance(result, QuerySolutions)
+    names = {variable.value for variable in result.variables}
     variables = dict.fromkeys(token.text[1:] for token in tokens if token.kind == "variable")
-    written = [name for name in variables if name in names]
+    written = [f"?{name}" for name in variables if name in names]
     if not names or len(written) != len(names):
         return text
-    columns = " ".join(f"?{name}" for name in written)
     before, after = text[: star.start], text[star.end :]
-    return (
-        before
-        + ("" if before[-1:].isspace() else " ")
-        + columns
-        + ("" if after[:1].isspace() else " ")
-        + after
-    )
-
-
-def _outermost_star(tokens: list[Token]) -> Token | None:
-    """Return the star of the outermost SELECT; None if it has none, or the query is of another
-    form.
-    """
-    forms = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
-    head = next((index for index, token in enumerate(tokens) if token.word() in forms), None)
-    if head is None or tokens[head].word() != "SELECT":
-        return None
-    modifiers = ("DISTINCT", "REDUCED")
-    following = tokens[head + 1 : head + 3]
-    first = next((token for token in following if token.word() not in modifiers), None)
-    return first if first and first.text == "*" else None
+    return " ".join((before.removesuffix(" "), *written, after.removeprefix(" ")))
 
 
 def parse_engine_error(
@@ -300,17 +227,7 @@ def _misspelled_keyword(text: str) -> str:
 
 def _readable(expected: str) -> str:
     """Return the parser's list of expected tokens without character classes."""
-    words = [
-        part.strip()
-        for part in _CHARACTER_CLASSES.sub("", expected.removeprefix("expected one of ")).split(
-            ",\x20"
-        )
-    ]
-    tokens = [
-        word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))
-    ]
-    return (
-        "expected " + " or ".join(word.removeprefix("expected ") for word in tokens[:8])
-        if tokens
-        else "not SPARQL"
-    )
+    listed = _CHARACTER_CLASSES.sub("", expected.removeprefix("expected one of ")).split(",\x20")
+    words = dict.fromkeys(word.strip().removeprefix("expected ") for word in listed)
+    tokens = [word for word in words if word and not word.startswith(("'", "[", "|"))]
+    return "expected " + " or ".join(tokens[:8]) if tokens else "not SPARQL"
