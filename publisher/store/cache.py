@@ -101,9 +101,9 @@ class SharedResponse:
     """The response of one running query, shared by all requests for the same query.
 
     It is read as fast as the worker sends it, until it is complete or larger than MAX_ENTRY_BYTES.
-    The request that started the query may stream it. Other requests wait until it is ``finished``.
-    Then ``entry`` is set if it is complete, ``error`` if it failed, and neither if it is too large:
-    then only the first request continues. Each request must call ``close``.
+    The request that started the query may stream it. Other requests wait until it is finished.
+    Then ``entry`` is set if it is complete; if it is too large, only the first request continues.
+    Each request must call ``close``.
     """
 
     def __init__(
@@ -113,14 +113,12 @@ class SharedResponse:
     ) -> None:
         self.answer: Answer | None = None
         self.entry: Entry | None = None
-        self.error: PublisherError | None = None
-        self.finished = False
-        self.size = 0
         self._chunks: list[bytes] = []
-        self._requests = 1
+        self._size, self._requests = 0, 1
         self._changed = asyncio.Event()
         self._remaining_chunks: AsyncIterator[bytes] | None = None
         self.task = asyncio.create_task(self._read(query, create_entry))
+        self.task.add_done_callback(self._notify)
 
     def join(self) -> None:
         """Register another request that waits for the response."""
@@ -136,11 +134,9 @@ class SharedResponse:
 
     async def wait_for(self, size: int | None = None) -> None:
         """Wait until the response is finished or has *size* bytes. Raises the error that ended it."""
-        while not self.finished and (size is None or self.size < size):
+        while not self.task.done() and (size is None or self._size < size):
             await self._changed.wait()
-        if self.error:
-            raise self.error
-        if self.finished and self.task.done():
+        if self.task.done():
             self.task.result()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -148,13 +144,13 @@ class SharedResponse:
         the query.
         """
         position = 0
-        while not self.finished or position < len(self._chunks):
+        while not self.task.done() or position < len(self._chunks):
             if position == len(self._chunks):
                 await self._changed.wait()
                 continue
             yield self._chunks[position]
             position += 1
-        await self.wait_for()
+        self.task.result()
         self._chunks.clear()
         if self.entry is None and self._remaining_chunks:
             async for chunk in self._remaining_chunks:
@@ -165,25 +161,23 @@ class SharedResponse:
         query: Coroutine[object, object, Answer],
         create_entry: Callable[[Answer, bytes], Entry],
     ) -> None:
+        self.answer = await query
+        self._remaining_chunks = self.answer.marked_chunks()
         try:
-            self.answer = await query
-            self._remaining_chunks = self.answer.marked_chunks()
             async for chunk in self._remaining_chunks:
                 self._chunks.append(chunk)
-                self.size += len(chunk)
-                if self.size > MAX_ENTRY_BYTES:
+                self._size += len(chunk)
+                if self._size > MAX_ENTRY_BYTES:
                     return
                 self._notify()
             self.entry = create_entry(self.answer, b"".join(self._chunks))
-        except PublisherError as error:
-            self.error = error
-            if self.answer:
-                self.answer.close()
-        finally:
-            self.finished = True
-            self._notify()
+        except PublisherError:
+            self.answer.close()
+            raise
 
-    def _notify(self) -> None:
+    def _notify(self, task: asyncio.Task[None] | None = None) -> None:
+        if task and not task.cancelled():
+            task.exception()  # it is raised for each request that waits, if one still does
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -199,13 +193,9 @@ class SharedResponses:
     ) -> tuple[SharedResponse, bool]:
         """Return the shared response of *key*, and whether this request started it."""
         running = self._running.get(key)
-        if running and not running.finished:
+        if running and not running.task.done():
             running.join()
             return running, False
         started = self._running[key] = start()
-        started.task.add_done_callback(lambda _task: self._remove(key, started))
+        started.task.add_done_callback(lambda _task: self._running.pop(key, None))
         return started, True
-
-    def _remove(self, key: Hashable, response: SharedResponse) -> None:
-        if self._running.get(key) is response:
-            del self._running[key]

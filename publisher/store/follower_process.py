@@ -44,10 +44,9 @@ class FollowerProcess:
         self.reason = ""
         self._data, self._secrets = data, secrets
         self._process: asyncio.subprocess.Process | None = None
-        folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
         self._command = command(
             MODULE,
-            *folders,
+            *(str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status),
             *(["--external"] if secrets else []),
         )
 

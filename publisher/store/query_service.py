@@ -88,30 +88,26 @@ class QueryService:
         self._folder = data / "store" / (elsewhere.folder if elsewhere else "")
         self._snapshots = self._folder / "snapshots"
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
-        self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        self._public, self._internal = self._create_pools(readers or os.cpu_count() or 1)
+        self._public, self._internal = self._create_pools(
+            readers or os.cpu_count() or 1, REMOTE if elsewhere else READER
+        )
         self.follower = FollowerProcess(data, self._folder, iris, self._external)
-        self.probe = self._create_probe()
+        self.probe = (
+            StoreProbe(elsewhere.query, self.journal, lambda: self.snapshot) if elsewhere else None
+        )
         self._follow = follow
         # By folder; during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
-        self._first_snapshot, self._refresh_lock = asyncio.Event(), asyncio.Lock()
-        self._damage, self._check_lock = "", asyncio.Lock()
+        self._refresh_lock, self._check_lock = asyncio.Lock(), asyncio.Lock()
+        self._damage = ""
         # times of time.monotonic()
         self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
-    def _create_probe(self) -> StoreProbe | None:
-        """Return what watches the external store."""
-        if self._elsewhere is None:
-            return None
-        return StoreProbe(self._elsewhere.query, self.journal, lambda: self.snapshot)
-
-    def _create_pools(self, cores: int) -> tuple[Pool, Pool]:
+    def _create_pools(self, cores: int, module: str) -> tuple[Pool, Pool]:
         """Return the workers for queries of clients, and those for our own."""
-        module = REMOTE if self._elsewhere else READER
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
         return (
             Pool(cores, self.limits, 2, self.rate_limiter, module, self._external),
@@ -143,8 +139,7 @@ class QueryService:
 
     async def wait_until_current(self) -> Snapshot:
         """Wait until every journal entry is published; return the snapshot."""
-        await self._first_snapshot.wait()
-        while await asyncio.to_thread(lambda: self.lag):
+        while self.snapshot is None or await asyncio.to_thread(lambda: self.lag > 0):
             await asyncio.sleep(POLL_INTERVAL)
         return self.current
 
@@ -347,7 +342,6 @@ class QueryService:
             )
             self.awaited = min(self.awaited, self.behind)
             self.snapshot = snapshot
-            self._first_snapshot.set()
 
     async def _watch(self) -> None:
         while True:

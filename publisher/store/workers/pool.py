@@ -152,7 +152,6 @@ class Pool:
         worker = answer.worker
         if self._rate_limiter:
             self._rate_limiter.charge(answer.client, answer.seconds)
-        self.queue.end_query(answer.client)
         is_reusable = completed and not (worker.has_exited or worker.late or worker.slow)
         if not is_reusable or len(self._workers) > self._size + self._spares + self.limits.slow:
             self.replaced_workers += 1
@@ -162,13 +161,11 @@ class Pool:
             return self._start_task(self._refresh(answer))
         else:
             self._idle.append(worker)
-        self._release_slot(answer)
+        self._leave(answer)
 
-    def _release_slot(self, answer: Answer) -> None:
-        """Release the slot of an answer, unless it was released early."""
+    def _leave(self, answer: Answer) -> None:
         self._outside_slots.discard(answer.worker)
-        if answer.in_slot:
-            self.queue.release_slot()
+        self.queue.leave(answer.client, has_slot=answer.in_slot)
 
     async def _refresh(self, answer: Answer) -> None:
         """Let a worker that was busy while the snapshot changed open the new one, so that the old
@@ -177,7 +174,7 @@ class Pool:
         try:
             await self._prepare(answer.worker, self.snapshot)
         finally:
-            self._release_slot(answer)
+            self._leave(answer)
 
     async def _replace(self, worker: Worker) -> None:
         await self._discard(worker)
@@ -277,21 +274,15 @@ class AdmissionQueue:
                 f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
             ) from error
 
-    def leave(self, client: str) -> None:
-        """Record that a query has ended and release its slot."""
-        self.end_query(client)
-        self.release_slot()
-
-    def release_slot(self) -> None:
-        """Pass a slot to the next query. Its own query may continue outside the slots."""
-        self.free += 1
+    def leave(self, client: str, *, has_slot: bool = True) -> None:
+        """Record that a query of *client* has ended, in a slot or outside."""
+        self._running -= Counter([client])
+        self.free += has_slot
         self._assign_slots()
 
-    def end_query(self, client: str) -> None:
-        """Record that a query of *client* has ended, in a slot or outside."""
-        self._running[client] -= 1
-        if not self._running[client]:
-            del self._running[client]
+    def release_slot(self) -> None:
+        """Pass a slot to the next query. Its own query continues outside the slots."""
+        self.free += 1
         self._assign_slots()
 
     def _may_run(self, client: str) -> bool:

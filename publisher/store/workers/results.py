@@ -12,7 +12,6 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import islice
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -48,19 +47,13 @@ _CSV_TEXT = re.compile(rb'"[^"]*+(?:"|\Z)')
 _JSON_MARK = b',{"'  # in a text the quote would be escaped
 
 
-class LimitKind(Enum):
-    """The limit that truncated a result."""
-
-    ROWS = "rows"
-    SECONDS = "seconds"
-    MEMORY = "memory"
-
-
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """The limit at which a result was truncated, and its value in rows, seconds or bytes."""
+    """The limit at which a result was truncated, "rows", "seconds" or "memory", and its value in
+    rows, seconds or bytes.
+    """
 
-    limit: LimitKind
+    limit: str
     value: float
 
     @property
@@ -68,10 +61,10 @@ class Truncation:
         """Return the value of the header or trailer field, a dictionary
         (https://www.rfc-editor.org/rfc/rfc9651).
 
-        >>> Truncation(LimitKind.ROWS, 5000).field
+        >>> Truncation("rows", 5000).field
         'rows=5000'
         """
-        return f"{self.limit.value}={self.value:.10g}"
+        return f"{self.limit}={self.value:.10g}"
 
 
 class Head(NamedTuple):
@@ -104,19 +97,19 @@ def closing_bytes(suffix: str, truncation: Truncation) -> bytes | None:
     """Return the bytes that close and mark a document of the format *suffix* after a whole row;
     None if the format has no mark.
 
-    >>> closing_bytes("json", Truncation(LimitKind.ROWS, 2))
+    >>> closing_bytes("json", Truncation("rows", 2))
     b']},"truncated":{"rows": 2}}'
     """
     mark = f"stocktake-truncated {truncation.field}"
     if suffix == "json":
-        member = json.dumps({truncation.limit.value: truncation.value})
+        member = json.dumps({truncation.limit: truncation.value})
         return f']}},"truncated":{member}}}'.encode()
     if suffix == "xml":
         return f"</results><?{mark}?></sparql>".encode()
     if suffix in ("ttl", "nt"):
         return f"# {mark}\n".encode()
     # at other limits the serializer has not closed the document
-    if suffix == "rdf" and truncation.limit is LimitKind.ROWS:
+    if suffix == "rdf" and truncation.limit == "rows":
         return f"<?{mark}?>\n".encode()
     return None
 
@@ -137,10 +130,8 @@ class Rows:
 
     def last_boundary(self, masked: bytes) -> int:
         """Return the position of the last boundary between two rows, 0 if there is none."""
-        position = masked.rfind(self.mark)
-        if position < 0:
-            return 0
-        return position if self.before else position + len(self.mark)
+        before, mark, _ = masked.rpartition(self.mark)
+        return len(before) if self.before else len(before + mark)
 
     def boundary_at(self, masked: bytes, number: int) -> int:
         """Return the position of the boundary at mark *number*, counted from 1; number 0 is the
@@ -148,10 +139,9 @@ class Rows:
         """
         if not number:
             return 0
-        position = -1
-        for _ in range(number):
-            position = masked.index(self.mark, position + 1)
-        return position if self.before else position + len(self.mark)
+        marks = re.finditer(re.escape(self.mark), masked)
+        mark = next(islice(marks, number - 1, None))
+        return mark.start() if self.before else mark.end()
 
 
 def _json(text: bytes) -> bytes:
@@ -215,10 +205,6 @@ class ResultWriter:
     def flush(self) -> None:
         """Do nothing: ``end`` sends buffered data."""
 
-    def writable(self) -> bool:
-        """Return True, as files do."""
-        return True
-
     def _send_whole_rows(self) -> None:
         """Send the buffered data up to the last row boundary."""
         boundary = len(self._data)
@@ -281,7 +267,7 @@ def send_result(
         return writer.end(rows=None if has_rows else 1)
     except RowLimitReached:
         rows = request.rows or 0
-        return writer.end(rows=rows, truncation=Truncation(LimitKind.ROWS, rows))
+        return writer.end(rows=rows, truncation=Truncation("rows", rows))
 
 
 def _send_graph(
@@ -302,4 +288,4 @@ def _send_graph(
 
     serialize(limited_triples(), writer, GRAPHS[request.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
     is_cut = next(triples, None) is not None
-    writer.end(rows=sent, truncation=Truncation(LimitKind.ROWS, sent) if is_cut else None)
+    writer.end(rows=sent, truncation=Truncation("rows", sent) if is_cut else None)

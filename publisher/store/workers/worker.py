@@ -36,7 +36,6 @@ from publisher.store.workers.results import (
     PIECE_SIZE,
     End,
     Head,
-    LimitKind,
     Message,
     Truncation,
     closing_bytes,
@@ -123,7 +122,7 @@ class Worker:
         try:
             while not self._messages:
                 self._messages.extend(await self._read_messages())
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             raise await self._exit_error() from error
         message = self._messages.popleft()
         if isinstance(message, MemoryLimit):
@@ -295,9 +294,9 @@ class Answer:
                 if not self._sent:
                     raise
                 self.truncation = (
-                    Truncation(LimitKind.SECONDS, self.limit)
+                    Truncation("seconds", self.limit)
                     if isinstance(error, TimeLimit)
-                    else Truncation(LimitKind.MEMORY, self.worker.memory)
+                    else Truncation("memory", self.worker.memory)
                 )
             if mark := closing_bytes(self.suffix, self.truncation):
                 self.marked = True
