@@ -28,9 +28,8 @@ from journal.fork_server import preload
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.follow import EmbeddedStore, Runner, open_runner
 from publisher.store.query_service import QueryService
-from publisher.store.runner import Runner
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
-import orjson
 import typer
 
 from benchmarks.processes import Watch, until
@@ -133,11 +132,8 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the store has put its files in order after a bulk load, its indexes have followed,
-    and it shows them so.
-    """
-    mark, journal = data / "store" / "position.json", Journal(data / "journal")
-    until(lambda: not orjson.loads(mark.read_text())["needs_optimization"], 600)
+    """Wait until the indexes have followed the store, and it shows them so."""
+    journal = Journal(data / "journal")
     published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
     until(lambda: min(map(position.read_position, published)) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()

@@ -25,7 +25,7 @@ from publisher.projections.facets.facets import FACETS
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.updater import FILE, WORK
-from publisher.store.embedded import open_runner
+from publisher.store.follow import open_runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
 from vocab.statements.describe import describe, quads

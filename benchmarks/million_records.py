@@ -177,9 +177,6 @@ def _shelve(course: Course, client: httpx.Client, server: subprocess.Popen[bytes
     folder, head = course.folder, _head(course.folder)
     with course.stage("store: loaded and shown"):
         _until(lambda: _level(folder, head) and ready(client), server, folder)
-    with course.stage("store: put in order"):
-        mark = folder / "store" / "position.json"
-        _until(lambda: not orjson.loads(mark.read_text())["needs_optimization"], server, folder)
     with course.stage("tables and text index"):
         _until(lambda: _level(folder, head, whole=True), server, folder)
     with course.stage("all records counted at /sparql"):

@@ -22,9 +22,9 @@ class Costs:
     ledger), *work* that of the processes that map, serialize and validate it; *plan* and *commit*
     (the journal's entry, the ledger's settlement) follow; *same* is to read one that is as it was,
     *entry* what a commit takes whatever it brings. *loaded* is to put a record in the store by a
-    bulk load, *smoothed* to put the store in order after it, *beside* to bring tables and text
-    index level, *shelved* to do all of that for one record that changed; *dumped* and *released* is
-    to write the files. The sizes are bytes on the disk.
+    bulk load, *beside* to bring tables and text index level, *shelved* to do all of that for one
+    record that changed; *dumped* and *released* is to write the files. The sizes are bytes on the
+    disk.
     """
 
     records: int
@@ -35,7 +35,6 @@ class Costs:
     same: float
     entry: float
     loaded: float
-    smoothed: float
     beside: float
     shelved: float
     dumped: float
@@ -57,7 +56,7 @@ class Costs:
     @property
     def first(self) -> float:
         """Return the seconds that the store's one writer takes for a record that is loaded in bulk."""
-        return self.loaded + self.smoothed + self.beside
+        return self.loaded + self.beside
 
     @property
     def sizes(self) -> Mapping[str, float]:
@@ -90,7 +89,6 @@ def predicted(costs: Costs, records: int) -> Mapping[str, float]:
         "plan": records * costs.plan,
         "commit": costs.entry + records * costs.commit,
         "store: loaded and shown": records * costs.loaded,
-        "store: put in order": records * costs.smoothed,
         "tables and text index": records * costs.beside,
         "dump": records * costs.dumped,
         "release": records * costs.released,

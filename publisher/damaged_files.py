@@ -28,7 +28,7 @@ from publisher.store.checksums import (
     read_checksums,
 )
 from publisher.store.columns.updater import WORK
-from publisher.store.embedded import StoreCheckpoint, read_store_checkpoint
+from publisher.store.follow import StoreCheckpoint, read_store_checkpoint
 from publisher.store.snapshots import (
     ProjectionPaths,
     Snapshot,

@@ -30,10 +30,9 @@ from publisher.damaged_files import discard_damaged
 from publisher.errors import PublisherError
 from publisher.logs import configure_logging
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.embedded import open_runner
 from publisher.store.external.client import StoreURLs, from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
-from publisher.store.runner import Runner
+from publisher.store.follow import Runner, open_runner
 from publisher.store.verification import discard
 
 PAUSE = 0.25  # seconds between two checks of the journal

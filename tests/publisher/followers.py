@@ -12,8 +12,7 @@ from pathlib import Path
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.embedded import EmbeddedStore
-from publisher.store.runner import Runner
+from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 
@@ -30,7 +29,7 @@ def follower(
     reader = JournalReader(Journal(data / "journal"), iris.base)
     store = EmbeddedStore(reader, data / folder, data / "status.nq", iris.status, now)
     opened = [index(data / folder / "text", reader, store.columns.statements) for index in indexes]
-    return Runner(store, store.sliced, opened)
+    return Runner(store, store.sliced, *opened)
 
 
 def _is_building(runner: Runner[EmbeddedStore]) -> bool:

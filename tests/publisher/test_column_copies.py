@@ -23,8 +23,7 @@ from publisher.store.columns.database import ColumnDatabase, log_file
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
 from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
-from publisher.store.embedded import EmbeddedStore
-from publisher.store.runner import Runner
+from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.column_reader import OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest

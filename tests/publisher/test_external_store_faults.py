@@ -40,8 +40,8 @@ from publisher.store.external.client import MERGE, Client, State, StoreURLs, mis
 from publisher.store.external.follow import ExternalStore, RemoteStore, open_external_runner
 from publisher.store.external.health import StoreProbe
 from publisher.store.external.load import LEASE, LeasedStore, StoreWriter
+from publisher.store.follow import Runner
 from publisher.store.query_service import QueryService
-from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.verification import compare
 

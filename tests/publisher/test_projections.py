@@ -13,11 +13,10 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.projections import journal_reader
-from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
+from publisher.projections.journal_reader import DecodedEntry, JournalReader
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.embedded import EmbeddedStore
-from publisher.store.runner import Runner
+from publisher.store.follow import EmbeddedStore, Runner
 
 BASE = "https://x.org/"
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -138,16 +137,13 @@ def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
     assert max(map(len, changed)) == 2
 
 
-def test_cursor_yields_each_new_entry_once(tmp_path: Path, reader: JournalReader) -> None:
-    cursor = JournalCursor(reader)
-    commit(tmp_path, "1")
-    commit(tmp_path, "2")
+def test_the_head_is_the_newest_entry(tmp_path: Path, reader: JournalReader) -> None:
+    numbers = [reader.head()]
+    for number in "12":
+        commit(tmp_path, number)
+        numbers += [reader.head(), reader.head()]
 
-    first = [entry.number for entry in cursor.entries(0)]
-    commit(tmp_path, "3")
-    second = [entry.number for entry in cursor.entries(2)]
-
-    assert (first, second) == ([1, 2], [3])
+    assert [entry and entry.number for entry in numbers] == [None, 1, 1, 2, 2]
 
 
 def test_position_belongs_to_a_journal_by_the_id_of_its_entry(
@@ -176,7 +172,7 @@ def test_index_that_fails_or_never_ends_delays_no_other(
 
     search = SearchUpdater(tmp_path / "store" / "text", reader, store.columns.statements)
 
-    with closing(Runner(store, store.sliced, (faulty, search))) as runner:
+    with closing(Runner(store, store.sliced, faulty, search)) as runner:
         wait_until(
             lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
             "the search index to be level",

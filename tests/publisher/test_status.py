@@ -27,9 +27,8 @@ from waiting import wait_until
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.store.embedded import EmbeddedStore
+from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.query_service import QueryService
-from publisher.store.runner import Runner
 from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris
 from vocab.statements.describe import quads

@@ -26,9 +26,8 @@ from publisher.errors import DamagedFiles
 from publisher.projections.journal_reader import JournalReader, rows_of
 from publisher.store.apply import Stated, apply
 from publisher.store.columns.database import ColumnDatabase
-from publisher.store.embedded import EmbeddedStore
+from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.process import command, environment
-from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
 from publisher.store.thread_priority import NICE, threads
 from vocab.iris import Iris
@@ -149,10 +148,9 @@ def test_a_bulk_load_and_small_transactions_give_the_same_store(bulk: int) -> No
 
     stated = stated_after(rows)
 
-    assert apply(whole, rows, stated)
-    assert not any(
-        apply(small, rows[start : start + 200], stated) for start in range(0, len(rows), 200)
-    )
+    apply(whole, rows, stated)
+    for start in range(0, len(rows), 200):
+        apply(small, rows[start : start + 200], stated)
     assert set(whole) == set(small)
 
 

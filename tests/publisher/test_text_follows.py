@@ -23,12 +23,10 @@ from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import await_indexes, rewrite
-from publisher.store import runner
 from publisher.store.columns.updater import ColumnUpdater
-from publisher.store.embedded import EmbeddedStore
+from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
-from publisher.store.runner import Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.query_request import QueryRequest
 from vocab.initiative import Initiative, Party, Role, Text
@@ -146,7 +144,7 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(
 def test_a_change_is_shown_in_store_and_index_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "SLICE", 60.0)  # on a busy machine too
+    monkeypatch.setattr("publisher.store.follow.SLICE", 60.0)  # on a busy machine too
     for updated in (ColumnUpdater, SearchUpdater):
         monkeypatch.setattr(updated, "snapshot_wait", 60.0)
     commit(tmp_path, "1", [], statements("1", "One"))

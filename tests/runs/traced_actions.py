@@ -40,7 +40,7 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key
-from publisher.store.embedded import open_runner
+from publisher.store.follow import open_runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 

@@ -21,11 +21,12 @@ from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.projections.journal_reader import DecodedEntry, JournalReader, in_batches
 from publisher.projections.projection import SlicedProjection
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.apply import digest_of
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.external.client import STATE, State, StoreURLs, missing_data
 from publisher.store.external.load import LeasedStore
-from publisher.store.runner import Runner, StoreState, open_indexes
+from publisher.store.follow import Runner, StoreState
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
 from publisher.store.status_watcher import StatusFile
 from publisher.store.verification import Difference
@@ -83,10 +84,6 @@ class RemoteStore:
             raise NotReady(missing_data(self._last, published, ""))
         changed = self._load_status() or is_restored or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
-
-    def optimize(self) -> bool:
-        """Return False: the engine optimizes itself."""
-        return False
 
     def create_snapshot(self) -> Snapshot:
         """Record the state of the store in a snapshot, with the published indexes."""
@@ -183,7 +180,9 @@ def open_external_runner(
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     columns = ColumnUpdater(folder / "columns", reader)
-    return Runner(store, SlicedProjection(columns), open_indexes(folder, reader, columns))
+    return Runner(
+        store, SlicedProjection(columns), SearchUpdater(folder / "text", reader, columns.statements)
+    )
 
 
 class ExternalStore:

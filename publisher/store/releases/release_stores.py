@@ -94,7 +94,6 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
     (part / COLUMNS).mkdir(parents=True)
     store = Store(str(part / "store"))
     load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
-    store.optimize()
     store.flush()
     del store
     with closing(ColumnDatabase(part / ".work" / FILE, iris)) as database:

@@ -1,5 +1,8 @@
-"""The embedded store: the columns, which hold all quads, and the RDF store, which holds their merge.
-It applies journal entries and the status file, first to the columns, and creates snapshots of both.
+"""Follow the journal: update the columns, the RDF store and the search index, and publish snapshots
+of all of them.
+
+The columns hold all quads, and the RDF store their merge. The process may be killed at any time:
+each continues from its own checkpoint, and applying an entry again changes nothing.
 """
 
 from __future__ import annotations
@@ -9,39 +12,74 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 from pyoxigraph import NamedNode, Store
 
 from journal.atomic_file import replace_file
-from publisher.projections.journal_reader import JournalCursor, JournalReader
-from publisher.projections.projection import SlicedProjection
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import Projection, SlicedProjection
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.apply import apply, digest_of, replace_graph
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
-from publisher.store.runner import Runner, StoreState, open_indexes
-from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
+from publisher.store.snapshots import (
+    ProjectionPaths,
+    Snapshot,
+    create_snapshot,
+    has_indexes,
+    newest_snapshot,
+    prune,
+)
 from publisher.store.status_watcher import StatusFile
+from publisher.store.thread_priority import lower_thread_priority
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 
 # seconds between checkpoints while entries are applied: a crash repeats no more work than that
 CHECKPOINT_INTERVAL = 5.0
+SLICE = 2.0  # seconds of index updates between two checks of the journal
 
 log = structlog.get_logger(component="follower")
 
 
+class StoreState(NamedTuple):
+    """The last journal entry in the store, the digest of its status graph, and whether the last
+    update changed anything.
+    """
+
+    position: int
+    entry: str
+    status: str
+    changed: bool
+
+
+class FollowingStore(Protocol):
+    """The RDF store, embedded or external."""
+
+    snapshots: Path
+    paths: ProjectionPaths
+
+    def update(self) -> StoreState | None:
+        """Apply what is new in the journal and the status file; None if nothing may be published."""
+
+    def create_snapshot(self) -> Snapshot:
+        """Create a snapshot of the store with the published indexes."""
+
+    def close(self) -> None:
+        """Close the store and release its lock."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreCheckpoint:
-    """The last journal entry in the RDF store. *needs_optimization*: it was bulk-loaded since it was
-    last optimized.
-    """
+    """The last journal entry in the RDF store."""
 
     position: int = 0
     entry: str = ""
-    needs_optimization: bool = False
 
 
 def read_store_checkpoint(path: Path) -> StoreCheckpoint:
@@ -51,12 +89,7 @@ def read_store_checkpoint(path: Path) -> StoreCheckpoint:
         checkpoint = StoreCheckpoint(**values)
     except TypeError as error:
         raise ValueError(f"it is not a checkpoint: {error}") from error
-    types = (
-        (checkpoint.position, int),
-        (checkpoint.entry, str),
-        (checkpoint.needs_optimization, bool),
-    )
-    if any(type(value) is not expected for value, expected in types):
+    if (type(checkpoint.position), type(checkpoint.entry)) != (int, str):
         raise ValueError("it has a value of a wrong type")
     return checkpoint
 
@@ -82,7 +115,6 @@ class EmbeddedStore:
         self._folder = folder
         self._graph = NamedNode(status_graph)
         self._now = now
-        self._cursor = JournalCursor(reader)
         self._status_file = StatusFile(
             status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store
         )
@@ -102,42 +134,20 @@ class EmbeddedStore:
         merged = [*self.merge.quads_for_pattern(None, None, None, self._graph)]
         self._status = StatusGraph(digest_of(merged), merged)
 
-    def update(self) -> StoreState:
-        """Apply new journal entries and the new status file; nothing if the columns cannot be
-        written.
-
-        After a bulk load the indexes are updated only when the store has been published and
-        optimized.
+    def update(self) -> StoreState | None:
+        """Apply new journal entries and the new status file; None if the columns, which come first,
+        cannot be written.
         """
         self._read_status()
-        head, changed = self._cursor.head(), False
+        head = self._reader.head()
         position, entry = (head.number, head.id) if head else (0, "")
-        is_level = self.sliced.step(position, entry, math.inf)
-        if is_level:
-            changed = self._apply_entries()
-            changed |= replace_graph(
-                self.merge, self._graph, self._status.quads, self.columns.stated
-            )
+        if not self.sliced.step(position, entry, math.inf):
+            return None
+        changed = self._apply_entries()
+        changed |= replace_graph(self.merge, self._graph, self._status.quads, self.columns.stated)
         return StoreState(
-            self.checkpoint.position,
-            self.checkpoint.entry,
-            self._status.digest,
-            changed,
-            not self.checkpoint.needs_optimization,
-            is_level,
+            self.checkpoint.position, self.checkpoint.entry, self._status.digest, changed
         )
-
-    def optimize(self) -> bool:
-        """Merge the files that bulk loads wrote, if there are any; return whether there were.
-        Queries then are 5 to 20 times faster.
-
-        This takes minutes for tens of millions of quads, so the loaded data are published first.
-        """
-        if not self.checkpoint.needs_optimization:
-            return False
-        self.merge.optimize()
-        self._store_checkpoint(replace(self.checkpoint, needs_optimization=False))
-        return True
 
     def status_graph(self) -> StatusGraph:
         """Return the status graph."""
@@ -168,14 +178,12 @@ class EmbeddedStore:
         for entry in self._reader.entries(before):
             if entry.number > self.columns.checkpoint:
                 break
-            bulk = apply(self.merge, entry.rows(), self.columns.stated)
-            self.checkpoint = StoreCheckpoint(
-                entry.number, entry.id, self.checkpoint.needs_optimization or bulk
-            )
+            apply(self.merge, entry.rows(), self.columns.stated)
+            self.checkpoint = StoreCheckpoint(entry.number, entry.id)
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
-                self._store_checkpoint(self.checkpoint)
+                self._store_checkpoint()
                 since = time.monotonic()
-        self._store_checkpoint(self.checkpoint)
+        self._store_checkpoint()
         _ = self.columns.quads  # counted while the file is open
         return self.checkpoint.position != before
 
@@ -204,20 +212,87 @@ class EmbeddedStore:
         try:
             return read_store_checkpoint(self._checkpoint_file)
         except FileNotFoundError:
-            shutil.rmtree(self._folder / "store", ignore_errors=True)
-            return StoreCheckpoint()
+            pass
         except ValueError as error:
             log.warning("store of another version or damaged; rebuilding it", error=str(error))
-            shutil.rmtree(self._folder / "store", ignore_errors=True)
-            return StoreCheckpoint()
+        shutil.rmtree(self._folder / "store", ignore_errors=True)
+        return StoreCheckpoint()
 
-    def _store_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
+    def _store_checkpoint(self) -> None:
         self.merge.flush()
-        self._write_checkpoint(checkpoint)
+        replace_file(self._checkpoint_file, json.dumps(asdict(self.checkpoint)))
 
-    def _write_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
-        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
-        self.checkpoint = checkpoint
+
+StoreT = TypeVar("StoreT", bound=FollowingStore)
+
+
+class Runner(Generic[StoreT]):
+    """Updates *store*, the *columns*, and the *indexes* that read these, as search does.
+
+    The columns must not change while an index reads them, so each index runs in time slices. A slow
+    or failing index delays the others by at most its slice.
+    """
+
+    def __init__(
+        self, store: StoreT, columns: SlicedProjection[ColumnUpdater], *indexes: Projection
+    ) -> None:
+        self.store = store
+        self._columns = columns.projection
+        self._indexes: list[SlicedProjection[Projection]] = [
+            columns,
+            *(SlicedProjection(index) for index in indexes),
+        ]
+        self.position = 0  # number of the last journal entry in the store, 0 before the first step
+        self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
+
+    @property
+    def snapshots(self) -> Path:
+        """Return the folder of the snapshots."""
+        return self.store.snapshots
+
+    def step(self) -> Snapshot | None:
+        """Apply new journal entries; return the new snapshot, None if nothing changed."""
+        state = self.store.update()
+        if state is None:
+            return None
+        self.position = state.position
+        # in a thread of low priority, so that queries are not delayed
+        self._executor.submit(self._update_indexes, state).result()
+        current = newest_snapshot(self.snapshots)
+        is_same = (
+            current
+            and not current.applying
+            and (current.position, current.entry, current.status) == state[:3]
+        )
+        if current and is_same and not state.changed and has_indexes(current, self.store.paths):
+            return None
+        snapshot = self.store.create_snapshot()
+        prune(self.snapshots)
+        return snapshot
+
+    def _update_indexes(self, state: StoreState) -> None:
+        for index in self._indexes:
+            seconds = min(index.projection.snapshot_wait, SLICE) if state.changed else SLICE
+            index.step(state.position, state.entry, seconds)
+            if self._columns.checkpoint != state.position:
+                return  # the others read them
+        self._columns.free_memory()
+
+    def progress(self) -> dict[str, dict[str, object]]:
+        """Return the position of the store and of each index by its name, and its error if it could
+        not be updated.
+        """
+        return {
+            "store": {"position": self.position},
+            **{index.projection.name: index.progress() for index in self._indexes},
+        }
+
+    def close(self) -> None:
+        """Close the indexes and the store."""
+        self._executor.shutdown()
+        for index in self._indexes:
+            index.close()
+        self.store.close()
 
 
 def open_runner(
@@ -228,8 +303,8 @@ def open_runner(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Callable[[str], None] = ignore_report,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its columns, facets and search
-    index.
-    """
+    """Open the store in *folder* (as ``EmbeddedStore``) with its columns and search index."""
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
-    return Runner(store, store.sliced, open_indexes(folder, reader, store.columns))
+    return Runner(
+        store, store.sliced, SearchUpdater(folder / "text", reader, store.columns.statements)
+    )
