@@ -7,13 +7,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import typer
 from typer.models import OptionInfo
 
 from publisher.http.pages.branding import NAME
-from publisher.store.external.client import StoreURLs
+
+if TYPE_CHECKING:  # it loads an HTTP client, which few commands need
+    from publisher.store.external.client import StoreURLs
 
 EngineName = Literal["rust", "reference"]
 
