@@ -15,7 +15,6 @@ from journal.file_lock import SharedLock, is_locked
 from journal.integrity import Fault
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, NotReady
-from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position
 from publisher.projections.search.index import TOPICS
@@ -26,6 +25,7 @@ from publisher.store.checksums import (
     first_fault,
     is_copy,
     read_checksums,
+    unreadable_reason,
 )
 from publisher.store.columns.updater import WORK
 from publisher.store.follow import StoreCheckpoint, read_store_checkpoint

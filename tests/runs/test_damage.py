@@ -36,13 +36,12 @@ from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.app import create_app
-from publisher.projections.database_projection import unreadable_reason
 from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
 from publisher.releases.verification import release_faults
-from publisher.store.checksums import first_fault, write_checksums
+from publisher.store.checksums import first_fault, unreadable_reason, write_checksums
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.verification import build_local

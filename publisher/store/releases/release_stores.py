@@ -37,7 +37,7 @@ from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.statements import open_statements
 from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
-from publisher.store.releases.manifest import Release, get_release
+from publisher.store.releases.manifest import Release, read_manifest
 from publisher.store.snapshots import Snapshot, link_published
 from vocab.iris import Iris
 
@@ -170,14 +170,11 @@ def main() -> None:
     """Build the store of a release. Arguments: data folder, release number, base IRI, parent
     process id.
     """
-    data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    data, number, base = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
-    release = get_release(data / "releases", number)
-    if release is None or release.withdrawn:
-        sys.exit(f"release {number} does not exist or was withdrawn")
     for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    create_store(data, release, Iris(base))
+    create_store(data, read_manifest(data / "releases" / number), Iris(base))
 
 
 if __name__ == "__main__":
