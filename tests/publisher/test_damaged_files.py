@@ -5,7 +5,6 @@ journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
@@ -73,7 +72,7 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
             return (
                 set(answers) == {200}
                 and client.get("/health").json()["status"] == "ok"
-                and not list(_faults(data))
+                and not list(files.store_faults(data, IRIS, lambda _: None))
             )
 
         wait_until(is_sound, "all files to be rebuilt", pause=0.5)
@@ -111,11 +110,6 @@ async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhi
 
         assert numbers == sorted(set(numbers))
         assert "/ is missing" in await service.find_damage()
-
-
-def _faults(data: Path) -> Iterator[object]:
-    yield from files.store_faults(data, IRIS, lambda _: None)
-    yield from files.history_faults(data, IRIS.base)
 
 
 async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_raised_again(
