@@ -35,7 +35,6 @@ log = structlog.get_logger(component="responses")
 
 Result = TypeVar("Result")
 
-DISCONNECT_CHECK_DELAY = 0.05  # seconds before a task watches for a disconnect
 ENGINE_HEADER = "Stocktake-Engine"  # columns or store
 # values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
 _HIT, _SHARED, _MISS, _BYPASS = ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
@@ -253,14 +252,14 @@ class StreamedAnswer(Response):
             self._shared.close()
             return await super().__call__(scope, receive, send)
         reading = asyncio.ensure_future(self._read())
-        sending = asyncio.ensure_future(self._send(reading, send, *_trailer_support(scope)))
-        disconnected = asyncio.ensure_future(_wait_for_disconnect(receive))
+        sending = self._send(reading, send, *_trailer_support(scope))
+        ends = [asyncio.ensure_future(work) for work in (sending, _wait_for_disconnect(receive))]
         try:
-            await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, sending, disconnected):
+            for task in (reading, *ends):
                 task.cancel()
-            await asyncio.gather(reading, sending, disconnected, return_exceptions=True)
+            await asyncio.gather(reading, *ends, return_exceptions=True)
             self._buffer.close()
             self._shared.close()
 
@@ -324,14 +323,12 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
     """Await *work*; cancel it and the request if the client disconnects first."""
     task = asyncio.ensure_future(work)
+    disconnected = asyncio.ensure_future(_wait_for_disconnect(request.receive))
     try:
-        await asyncio.wait({task}, timeout=DISCONNECT_CHECK_DELAY)
-        if not task.done():
-            disconnected = asyncio.ensure_future(_wait_for_disconnect(request.receive))
-            await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
-            disconnected.cancel()
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise asyncio.CancelledError
         return task.result()
     finally:
         task.cancel()
+        disconnected.cancel()

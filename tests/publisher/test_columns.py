@@ -695,12 +695,12 @@ def snapshot(path: str) -> Iterator[OpenSnapshot]:
         yield opened
 
 
-def test_snapshot_has_the_columns_and_the_status_graph(snapshot: OpenSnapshot) -> None:
+def test_snapshot_has_the_columns_and_the_status_graph(snapshot: OpenSnapshot, path: str) -> None:
     assert snapshot.columns
     query = "SELECT ?g ?p (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g ?p"
     merged = "SELECT ?p (COUNT(DISTINCT ?o) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
-    with open_statements(Path(snapshot.path) / "columns" / FILE) as statements:
+    with open_statements(Path(path) / "columns" / FILE) as statements:
         stored = merged_store(statements.quads())
     for text in (COUNT, merged):
         assert solutions(snapshot.store.query(text)) != []
