@@ -13,7 +13,6 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.operands import COMPUTED, constant
 from publisher.store.columns.ordering import aggregated, ordered_solutions
 from publisher.store.columns.patterns import Patterns, Statistics
 from publisher.store.columns.query_parser import (
@@ -24,11 +23,13 @@ from publisher.store.columns.query_parser import (
     variables_of,
 )
 from publisher.store.columns.relations import (
+    COMPUTED,
     Names,
     NotCompiled,
     SolutionTable,
     VariableColumn,
     compatible,
+    constant,
     join,
     union,
     with_column,

@@ -13,24 +13,22 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
-from publisher.store.columns.operands import (
+from publisher.store.columns.relations import (
     COMPUTED,
     STRINGS,
     UNBOUND,
+    Names,
+    NotCompiled,
     Operand,
+    VariableColumn,
     boolean,
     computed,
     constant,
     constant_operand,
+    fallback,
     integer,
     quote,
     string,
-)
-from publisher.store.columns.relations import (
-    Names,
-    NotCompiled,
-    VariableColumn,
-    fallback,
 )
 from publisher.store.columns.terms import TermKind
 from vocab.terms import RDF, XSD

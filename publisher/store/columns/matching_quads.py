@@ -17,10 +17,9 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.operands import constant
 from publisher.store.columns.patterns import Triple, steps
 from publisher.store.columns.query_parser import existences_of, parts_of, pattern_of
-from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.relations import NotCompiled, constant
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, term_id
 
 MAX_QUADS = 400_000  # that a query may read

@@ -11,13 +11,13 @@ from typing import NamedTuple, Protocol
 from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
-from publisher.store.columns.operands import constant
 from publisher.store.columns.relations import (
     EMPTY_SOLUTION,
     Names,
     NotCompiled,
     SolutionTable,
     VariableColumn,
+    constant,
 )
 
 Triple = tuple[object, object, object]
