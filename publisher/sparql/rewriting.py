@@ -45,7 +45,7 @@ _ARGUMENTS = {
 }  # fmt: skip
 _OPTION = re.compile(r"lang:([A-Za-z]{2,8}(?:-[A-Za-z0-9]+)*)\Z")
 _USAGE = """write text:query "words" or text:query (property "words" limit 'lang:fr')"""
-_INDEXED = "use dct:title, skos:prefLabel, dct:description, sioc:content"
+_INDEXED = "this is not indexed; use dct:title, skos:prefLabel, dct:description, sioc:content"
 _NESTED = (
     "text:query is answered only as a property at the top level of the query's pattern,"
     " not within braces, brackets or a path;"
@@ -124,10 +124,8 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
             request, limit = _parse_arguments(query, words, prefixes)
             hits = search.find(request, limit)
             insertions.append((offset, _bindings(query, subject, hits.scores.items())))
-            if hits.total > limit == MAX_RESULTS:
-                notes.add(f"cut={MAX_RESULTS}")
-            if hits.is_fuzzy:
-                notes.add("similar")
+            notes |= {f"cut={MAX_RESULTS}"} if hits.total > limit == MAX_RESULTS else set()
+            notes |= {"similar"} if hits.is_fuzzy else set()
             first, last = (subject[0].start, end) if is_whole else (words[0].start, words[-1].end)
             text = text[:first] + re.sub(r"[^\r\n]", " ", text[first:last]) + text[last:]
             verbs.remove(words[0])
@@ -144,10 +142,9 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
 
 def _expand(token: Token, prefixes: Mapping[str, str]) -> str:
     """Return the IRI of a token, "" if it has none."""
-    if token.kind == "iri":
-        return token.text[1:-1]
     prefix, _, local = token.text.partition(":")
-    return prefixes.get(prefix, "") + local if token.kind == "name" else ""
+    name = prefixes.get(prefix, "") + local if token.kind == "name" else ""
+    return token.text[1:-1] if token.kind == "iri" else name
 
 
 def _parts(tokens: Part) -> Iterator[Part]:
@@ -207,26 +204,24 @@ def _parse_arguments(
         values[name] = token
     if "words" not in values:
         raise syntax_error(query, verb.start, _USAGE)
-    typed, field, limit = values["words"], values.get("field"), values.get("limit")
-    text, iri = string_value(typed.text), _expand(field, prefixes) if field else ""
-    language = values["tag"].text[1:] if "tag" in values else None
-    if len(text) > MAX_LENGTH:
-        raise syntax_error(query, typed.start, f"a search has at most {MAX_LENGTH} characters")
-    if field and iri not in _FIELDS:
-        raise syntax_error(query, field.start, f"{field.text} is not indexed; {_INDEXED}")
-    if limit and not (limit.text.isdecimal() and 0 < int(limit.text[:9]) <= MAX_RESULTS):
-        raise syntax_error(
-            query, limit.start, f"the limit must be a whole number from 1 to {MAX_RESULTS}"
-        )
-    if option := values.get("option"):
-        match = _OPTION.match(string_value(option.text))
-        if match is None:
-            raise syntax_error(query, option.start, f"{option.text} is not an option; {_USAGE}")
-        language = match[1]
-    request = SearchRequest(
-        text, _FIELDS.get(iri), primary_language(language) if language else None
+    field, typed, tag, limit, option = (values.get(name) for name in _ARGUMENTS)
+    iri, text = _expand(field, prefixes) if field else "", string_value(values["words"].text)
+    most = int(limit.text[:9]) if limit and limit.text.isdecimal() else 0
+    written = string_value(option.text) if option else f"lang:{tag.text[1:]}" if tag else ""
+    language = _OPTION.match(written)
+    faults = (
+        (field, iri not in _FIELDS, _INDEXED),
+        (typed, len(text) > MAX_LENGTH, f"a search has at most {MAX_LENGTH} characters"),
+        (limit, not 0 < most <= MAX_RESULTS, f"write a whole number from 1 to {MAX_RESULTS}"),
+        (option, not language, "this is not an option; write a language as 'lang:fr'"),
     )
-    return request, int(limit.text) if limit else MAX_RESULTS
+    for argument, is_wrong, reason in faults:
+        if argument and is_wrong:
+            raise syntax_error(query, argument.start, f"{argument.text[:40]}: {reason}")
+    request = SearchRequest(
+        text, _FIELDS.get(iri), primary_language(language[1]) if language else None
+    )
+    return request, most or MAX_RESULTS
 
 
 def _bindings(query: str, subject: Part, scores: Iterable[tuple[str, float]]) -> str:

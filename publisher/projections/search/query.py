@@ -152,8 +152,8 @@ def build_query(
         others = [_identified(request.words), _linked(targets, _FAR_TOPIC)]
         excluded = [part for part in parts if part[0] != Occur.Must]
         parts = [(Occur.Must, _any_of([Query.boolean_query(required), *others])), *excluded]
-    for name, value in (("language", request.language), ("kind", request.kind)):
-        parts += [(Occur.Must, _exact(name, value, 0.0))] if value is not None else []
+    restrictions = {"language": request.language, "kind": request.kind}
+    parts += [(Occur.Must, _exact(name, v, 0.0)) for name, v in restrictions.items() if v]
     if request.first:
         parts.append((Occur.Should, _exact("language", request.first, _FIRST_LANGUAGE)))
     return Query.boolean_query(parts)
@@ -300,7 +300,7 @@ def _terms(words: Iterable[Word]) -> list[str]:
 
 def _similar(term: str, field: str) -> list[Query]:
     """Return the query of words that differ from a term by a typing error, or by two."""
-    typos = (len(term) >= _ONE_TYPO) + (len(term) >= _TWO_TYPOS)
+    typos = 2 if len(term) >= _TWO_TYPOS else 1 if len(term) >= _ONE_TYPO else 0
     return [Query.fuzzy_term_query(schema(), field, term, typos)] if typos else []
 
 
@@ -327,9 +327,11 @@ def _pattern(field: str, pattern: str) -> Query:
 
 
 def _weighted(query: Query, field: str) -> Query:
-    if field not in _WEIGHT:
-        return Query.const_score_query(query, _PARTY)
-    return Query.boost_query(query, _WEIGHT[field])
+    return (
+        Query.boost_query(query, _WEIGHT[field])
+        if field in _WEIGHT
+        else Query.const_score_query(query, _PARTY)
+    )
 
 
 def _linked(iris: Sequence[str], score: float) -> Query:

@@ -215,9 +215,9 @@ def open_searcher(snapshot: str) -> Searcher | None:
     folder = Path(snapshot) / "text"
     try:
         inode = (folder / "meta.json").stat().st_ino
+        return _open_cached(folder, inode) if is_current(folder) else None
     except FileNotFoundError:
         return None
-    return _open_cached(folder, inode) if is_current(folder) else None
 
 
 @lru_cache(maxsize=2)  # the current snapshot, and the previous one during a switch
@@ -282,12 +282,13 @@ class Marker:
     def _is_match(self, original: str, language: str) -> bool:
         word = unicodedata.normalize("NFKC", original).casefold()
         folded = fold(word)
-        if folded in self._words or folded.startswith(self._prefixes):
-            return True
-        if self._similar and any(len(other) >= _INFIX and other in folded for other in self._words):
-            return True
-        return language in STEMMERS and any(
-            stem(word, language) == stem(other, language) for other in self._words
+        parts = [other for other in self._words if self._similar and len(other) >= _INFIX]
+        alike = self._words if language in STEMMERS else ()
+        return (
+            folded in self._words
+            or folded.startswith(self._prefixes)
+            or any(part in folded for part in parts)
+            or any(stem(word, language) == stem(other, language) for other in alike)
         )
 
 
@@ -336,11 +337,13 @@ def _similar_word(word: str, search: Searcher) -> str | None:
     parts = tokens(word)
     if len(parts) != 1 or parts[0][1] or _is_matched(word, search):
         return None
-    candidates: dict[str, str] = {}
-    for text in _similar_texts(word, search):
-        for written, run in tokens(text[:_MAX_CHARACTERS]):
-            if not run and abs(len(written) - len(word)) <= 2:
-                candidates.setdefault(fold(written), written)
+    words = [
+        (fold(written), written)
+        for text in _similar_texts(word, search)
+        for written, run in tokens(text[:_MAX_CHARACTERS])
+        if not run and abs(len(written) - len(word)) <= 2
+    ]
+    candidates = dict(reversed(words))  # of equal ones the first
     nearest = get_close_matches(fold(parts[0][0]), candidates, n=1, cutoff=_NEAR)
     return candidates[nearest[0]] if nearest else None
 

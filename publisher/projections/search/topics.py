@@ -117,10 +117,8 @@ class TopicIndex:
         writer = index.writer(_HEAP, 1)
         for topic in self.topics.values():
             labels = _labels(topic, synonyms)
-            names, others = (
-                tuple(label for label in labels if (len(label[0]) <= MAX_NAME_LENGTH) is is_name)
-                for is_name in (True, False)
-            )
+            names = tuple(label for label in labels if len(label[0]) <= MAX_NAME_LENGTH)
+            others = tuple(label for label in labels if len(label[0]) > MAX_NAME_LENGTH)
             writer.add_document(document(SearchEntry(topic.iri, topic.scheme, "", names, others)))
             self.names[topic.iri] = [text for text, _ in names]
         writer.commit()
@@ -193,11 +191,10 @@ class TopicIndex:
 
     def _first_hits(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
         """Return the scores of the hits of the first of *queries* that has any."""
-        for query in queries:
-            if hits := self._searcher.search(query, _MAX_TOPICS).hits:
-                documents = ((self._searcher.doc(address), score) for score, address in hits)
-                return {str(stored["thing"][0]): float(score) for stored, score in documents}
-        return {}
+        results = (self._searcher.search(query, _MAX_TOPICS).hits for query in queries)
+        hits = next(filter(None, results), [])
+        documents = ((self._searcher.doc(address), score) for score, address in hits)
+        return {str(stored["thing"][0]): float(score) for stored, score in documents}
 
     def _with_members(self, iris: Iterable[str]) -> Sequence[str]:
         return list(dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members)))
@@ -210,12 +207,11 @@ class TopicIndex:
         known = {fold(word) for clause in clauses for word, run in clause.words if not run}
         runs = [fold(word) for clause in clauses for word, run in clause.words if run]
         prefixes = tuple(fold(clause.words[-1][0]) for clause in clauses if clause.is_prefix)
-        if prefixes or runs:
-            known |= {
-                word
-                for word in self._words
-                if word.startswith(prefixes) or any(word in run for run in runs)
-            }
+        known |= {
+            word
+            for word in self._words
+            if word.startswith(prefixes) or any(word in run for run in runs)
+        }
         return {iri for name, iri in self._folded if name <= known}
 
 
