@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from lxml import html
 from starlette.types import ASGIApp
 
 from publisher.app import create_app
@@ -22,6 +23,12 @@ def asking(app: ASGIApp, **more: Any) -> httpx.AsyncClient:
     """Return a client of *app*, which follows no redirect."""
     transport = httpx.ASGITransport(app=app)
     return httpx.AsyncClient(transport=transport, base_url="http://stocktake.test", **more)
+
+
+async def read_page(client: httpx.AsyncClient, path: str, language: str = "en") -> Any:
+    """Return a page in a language as lxml reads it."""
+    answer = await client.get(path, params={"lang": language}, headers={"Accept": "text/html"})
+    return html.fromstring(answer.text)
 
 
 @asynccontextmanager

@@ -63,14 +63,6 @@ async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-@each(
-    "path",
-    ["/cluster/initiative/demo/5", "/cluster/initiative/demo", "/cluster/planet/demo/1", "/cluster/"],
-)  # fmt: skip
-async def test_what_was_never_a_cluster_is_not_found(client: httpx.AsyncClient, path: str) -> None:
-    assert (await client.get(path)).status_code == 404
-
-
 @pytest.mark.parametrize(
     ("path", "records", "different"),
     [("/search?kind=initiative", 128, 124), ("/search", 128, 124),

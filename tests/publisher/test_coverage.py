@@ -105,36 +105,27 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
 
 
 @session_loop
-async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(
+async def test_figures_without_data_give_way_to_others_and_say_what_fills_them(
     sparse: httpx.AsyncClient,
 ) -> None:
-    page = await text(sparse, "/")
+    home, world, matrix, trends = [
+        await text(sparse, path) for path in ("/", "/map", "/matrix", "/trends")
+    ]
 
-    assert 'class="drawing world"' not in page
-    assert re.findall(r'id="by-(\w+)"', page) == ["goal"]
-    assert re.findall(r'quiet coverage">([^<]+)<', page) == ["40 of 40 have an SDG"]
-    assert "No initiative has a country." in page
-
-
-@session_loop
-async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.AsyncClient) -> None:
-    page = await text(sparse, "/map")
-
-    assert "0 of 40 have a country" in page
-    assert "No initiative has a country." in page
-    assert 'class="drawing world"' not in page
-    assert 'id="by-goal"' in page
-
-
-@session_loop
-async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClient) -> None:
-    page = await text(sparse, "/matrix")
-
+    for page in (home, world):
+        assert 'class="drawing world"' not in page
+        assert "No initiative has a country." in page
+    for page in (home, matrix):
+        assert re.findall(r'id="by-(\w+)"', page) == ["goal"]
+    assert re.findall(r'quiet coverage">([^<]+)<', home) == ["40 of 40 have an SDG"]
+    assert "0 of 40 have a country" in world
+    assert 'id="by-goal"' in world
     assert (
         "1 of 40 have an action line · 40 of 40 have an SDG · 1 of 40 have both an action line and an SDG"
-        in page
+        in matrix
     )
-    assert re.findall(r'id="by-(\w+)"', page) == ["goal"]
+    assert "No initiative has a start year." in trends
+    assert 'id="by-goal"' in trends
 
 
 @session_loop
@@ -153,31 +144,16 @@ async def test_empty_figure_says_what_others_linked(sparse: httpx.AsyncClient) -
 
 
 @session_loop
-async def test_trends_without_years_say_what_fills_them(sparse: httpx.AsyncClient) -> None:
-    page = await text(sparse, "/trends")
-
-    assert "No initiative has a start year." in page
-    assert 'id="by-goal"' in page
-
-
-@session_loop
-async def test_sentences_of_coverage_are_translated(inside: httpx.AsyncClient) -> None:
-    assert "121 sur 122 ont un pays" in await text(inside, "/map?lang=fr")
-    assert "122 项中有 121 项标注了国家" in await text(inside, "/map?lang=zh")
-
-
-@session_loop
-async def test_service_health_is_not_a_matter_of_medicine(inside: httpx.AsyncClient) -> None:
-    page = await text(inside, "/about?lang=fr")
-
-    assert '<a href="/health">État du service</a>' in page
-
-
-@session_loop
-async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncClient) -> None:
-    page = await text(inside, "/page/initiative/demo/a%2F1?lang=ar")
-
-    assert '<bdi dir="ltr">2.3284, 37.9899</bdi>' in page
+@each(
+    "path, words",
+    [("/map?lang=fr", "121 sur 122 ont un pays"), ("/map?lang=zh", "122 项中有 121 项标注了国家"),
+     ("/about?lang=fr", '<a href="/health">État du service</a>'),  # which is no matter of medicine
+     ("/page/initiative/demo/a%2F1?lang=ar", '<bdi dir="ltr">2.3284, 37.9899</bdi>')],
+)  # fmt: skip
+async def test_sentences_of_coverage_and_other_words_are_as_the_language_has_them(
+    inside: httpx.AsyncClient, path: str, words: str
+) -> None:
+    assert words in await text(inside, path)
 
 
 @session_loop

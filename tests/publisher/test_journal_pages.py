@@ -181,14 +181,6 @@ async def test_a_range_that_does_not_fit_is_refused_or_passed_over(
     assert answer.status_code == status
 
 
-@each(
-    "name",
-    ["0", "4", "4.gz", "01", "-1", "999999999999", "head.gz", "..%2Fstatus.nq", "1.rdfp", "٣"],
-)
-async def test_what_is_no_entry_is_not_found(client: httpx.AsyncClient, name: str) -> None:
-    assert (await client.get(f"/journal/{name}")).status_code == 404
-
-
 async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
     client: httpx.AsyncClient,
 ) -> None:
@@ -229,13 +221,6 @@ async def test_the_list_is_a_graph_too(
     subjects = {quad.subject.value for quad in parse(answer.content, form)}
 
     assert subjects == {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
-
-
-@each("params", [{"before": "x"}, {"per": "0"}, {"before": "-3"}, {"before": "99999999999999"}])
-async def test_a_page_that_is_none_is_a_bad_request(
-    client: httpx.AsyncClient, params: dict[str, str]
-) -> None:
-    assert (await client.get("/journal/", params=params)).status_code == 400
 
 
 async def test_an_empty_journal_has_a_head_too(

@@ -12,16 +12,7 @@ from rows import each
 HOST = "http://stocktake.test"
 THING = "initiative/demo/a%2F1"
 PAGE = f"{HOST}/page/{THING}"
-DATA = {
-    f"{HOST}/data/{THING}.{suffix}": media
-    for suffix, media in (
-        ("ttl", "text/turtle"),
-        ("nt", "application/n-triples"),
-        ("jsonld", "application/ld+json"),
-        ("rdf", "application/rdf+xml"),
-        ("json", "application/json"),
-    )
-}
+DATA = {f"{HOST}/data/{THING}.{suffix}" for suffix in ("ttl", "nt", "jsonld", "rdf", "json")}
 _LINK = re.compile(r'<([^>]*)>((?:; [\w-]+="[^"]*")*)')
 _ATTRIBUTE = re.compile(r'; ([\w-]+)="([^"]*)"')
 
@@ -36,20 +27,16 @@ def read(text: str) -> list[dict[str, str]]:
 async def test_the_set_has_every_link_of_the_page_and_the_links_back(
     client: httpx.AsyncClient,
 ) -> None:
-    page = read(
-        (await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"]
-    )
-    result = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
+    page = await client.get(f"/page/{THING}", headers={"Accept": "text/html"})
+    first, *others = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
 
-    first, *others = result
     known = {
         (rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links
     }
+    links = {(item["rel"], item["href"]) for item in read(page.headers["link"])}
     assert first["anchor"] == PAGE
-    assert {
-        (item["rel"], item["href"]) for item in page if item["rel"] not in ("linkset", "alternate")
-    } == known
-    assert {other["anchor"] for other in others if "describes" in other} == DATA.keys()
+    assert {(rel, href) for rel, href in links if rel not in ("linkset", "alternate")} == known
+    assert {other["anchor"] for other in others if "describes" in other} == DATA
     assert [other["anchor"] for other in others if "collection" in other] == [
         "https://example.org/telemedicine"
     ]
@@ -88,17 +75,14 @@ async def test_accept_chooses_the_form_of_the_set(
 
 
 async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.AsyncClient) -> None:
-    there = await client.get("/linkset/organization/demo/clinics-united.json")
-    gone = await client.get("/linkset/initiative/demo/lost.json")
-    none = await client.get("/linkset/initiative/demo/none.json")
+    there, gone, none, ascii_only = [
+        await client.get(f"/linkset/{path}")
+        for path in (
+            "organization/demo/clinics-united.json", "initiative/demo/lost.json", "initiative/demo/none.json", "initiative/demo/1.txt",
+        )
+    ]  # fmt: skip
 
-    assert [item["href"] for item in there.json()["linkset"][0]["type"]][
-        1
-    ] == "https://schema.org/Organization"
+    types = [item["href"] for item in there.json()["linkset"][0]["type"]]
+    assert types[1] == "https://schema.org/Organization"
     assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
-
-
-async def test_links_of_an_address_beyond_ascii_stand_in_ascii(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/linkset/initiative/demo/1.txt")
-
-    assert answer.text.isascii()
+    assert ascii_only.text.isascii()

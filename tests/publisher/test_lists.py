@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from rows import each
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
@@ -98,14 +97,3 @@ async def test_organizations_are_filtered_by_a_part_of_their_names(
     assert [item["title"] for item in items] == ["Fund for Health", "Ministry of Health"]
     assert "Clinics United" not in page
     assert 'name="q" type="search" dir="auto" maxlength="200" value="hEALTH"' in page
-
-
-@each(
-    "path",
-    ["/things", "/things?concept=nothing:here", "/things?source=demo&sort=colour", "/things?source=demo&after=nonsense",
-     "/organizations?sort=newest"],
-)  # fmt: skip
-async def test_what_cannot_be_asked_is_reported(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.get(path)
-
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")

@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from app_client import served
-from lxml import html
+from app_client import read_page, served
 from publish_fixture import copy_data
 from rows import each
 
@@ -35,18 +34,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture(scope="module")
 def later(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a second version of the ontology, and of the scheme of coverage."""
-    data = copy_data(level, tmp_path_factory.mktemp("later"), "store")
-    version = f"<{NS}> <{VERSION_IRI}> <{NS}"
-    rows = [f"D {version}/0.1.0> <{NS}> .", f"A {version}/0.2.0> <{NS}> .", f"A {ADDED} <{NS}> ."]
-    scheme_version = f"<{COVERAGE}> <{VERSION_IRI}> <{COVERAGE}/version"
-    rows += [
-        f"D {scheme_version}/0.1.0> <{COVERAGE}> .",
-        f"A {scheme_version}/0.2.0> <{COVERAGE}> .",
-        f"A {LATER_LABEL} <{COVERAGE}> .",
-    ]
+    data: Path = copy_data(level, tmp_path_factory.mktemp("later"), "store")
+    rows = [f"A {ADDED} <{NS}> .", f"A {LATER_LABEL} <{COVERAGE}> ."]
+    for graph, versions in ((NS, NS), (COVERAGE, f"{COVERAGE}/version")):
+        for sign, number in (("D", "0.1.0"), ("A", "0.2.0")):
+            rows.append(f"{sign} <{graph}> <{VERSION_IRI}> <{versions}/{number}> <{graph}> .")
     Journal(data / "journal").append(rows, run="run-9", time=datetime(2026, 6, 1, tzinfo=UTC))
-    result: Path = data
-    return result
+    return data
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -63,45 +57,28 @@ def terms(name: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ["ns", "operations"])
-async def test_every_link_to_a_concept_of_the_united_nations_leads_to_its_page(
-    second: httpx.AsyncClient, name: str
-) -> None:
-    page: Any = html.fromstring(
-        (await second.get(f"/{name}", headers={"Accept": "text/html"})).text
-    )
-    paths = {path for path in page.xpath("//a/@href") if path.startswith("/concept?")}
-
-    assert {path: (await second.get(path)).status_code for path in paths} == dict.fromkeys(
-        paths, 200
-    )
-
-
 @pytest.mark.parametrize("name", ONTOLOGIES)
 async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_query(
     second: httpx.AsyncClient, name: str
 ) -> None:
-    page: Any = html.fromstring(
-        (await second.get(f"/{name}", headers={"Accept": "text/html"})).text
-    )
+    page = await read_page(second, f"/{name}")
     cards = {card.get("id"): card for card in page.xpath("//section[@class='card']")}
-    listed = {
-        link.removeprefix("#") for link in page.xpath("//nav[@aria-labelledby='contents']//a/@href")
-    }
+    contents = page.xpath("//nav[@aria-labelledby='contents']//a/@href")
+    concepts = {path for path in page.xpath("//a/@href") if path.startswith("/concept?")}
 
     assert set(cards) == terms(name)
-    assert terms(name) <= listed
-    assert [
-        code
-        for code, card in cards.items()
-        if not card.xpath("p") or "SELECT" not in card.xpath("string(.//pre)")
-    ] == []
+    assert terms(name) <= {link.removeprefix("#") for link in contents}
+    for code, card in cards.items():
+        assert card.xpath("p"), code
+        assert "SELECT" in card.xpath("string(.//pre)"), code
+    for path in concepts:  # of the United Nations
+        assert (await second.get(path)).status_code == 200, path
 
 
 async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(
     second: httpx.AsyncClient,
 ) -> None:
-    page: Any = html.fromstring((await second.get("/ns", headers={"Accept": "text/html"})).text)
+    page = await read_page(second, "/ns")
     drawn = "".join(page.xpath("//*[local-name()='svg']//text()"))
 
     uses = page.xpath(
@@ -117,89 +94,46 @@ async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(
 async def test_terms_are_named_in_the_language_of_the_page_from_the_vocabulary(
     second: httpx.AsyncClient, language: str
 ) -> None:
-    page: Any = html.fromstring(
-        (await second.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text
-    )
+    page = await read_page(second, "/ns", language)
 
     assert page.xpath("string(//section[@id='goal']/h3/span)") == label(f"{NS}#goal", language)
 
 
 async def test_an_example_query_can_be_run(second: httpx.AsyncClient) -> None:
-    page: Any = html.fromstring(
-        (await second.get("/operations", headers={"Accept": "text/html"})).text
-    )
-    text = page.xpath("string(//section[@id='mapping']//pre)")
+    text = (await read_page(second, "/operations")).xpath("string(//section[@id='mapping']//pre)")
 
-    answer = await second.get(
-        "/sparql", params={"query": text}, headers={"Accept": "application/sparql-results+json"}
-    )
+    answer = await second.get("/sparql", params={"query": text, "format": "json"})
 
     assert len(answer.json()["results"]["bindings"]) == 10
 
 
-async def test_an_older_version_is_served_as_it_was_in_every_format(
-    second: httpx.AsyncClient,
+@each(
+    "path, versions, added, triples",
+    [("/ns", "/ns", ADDED, ontology_triples("ns")),
+     ("/scheme/coverage", "/scheme/coverage/version", LATER_LABEL, graph_triples("coverage"))],
+)  # fmt: skip
+async def test_an_older_version_is_served_as_it_was_and_leads_to_the_current_one_and_back(
+    second: httpx.AsyncClient, path: str, versions: str, added: str, triples: Any
 ) -> None:
-    older, current = await second.get("/ns/0.1.0.nt"), await second.get("/ns/0.2.0.nt")
-    negotiated = await second.get("/ns/0.1.0", headers={"Accept": "text/turtle"})
+    older, current, own = [
+        await second.get(f"{address}.nt") for address in (f"{versions}/0.1.0", f"{versions}/0.2.0", path)
+    ]  # fmt: skip
+    negotiated = await second.get(f"{versions}/0.1.0", headers={"Accept": "application/ld+json"})
+    old_page, page = await read_page(second, f"{versions}/0.1.0"), await read_page(second, path)
 
-    assert (older.status_code, current.status_code, negotiated.status_code) == (200, 200, 200)
-    assert (ADDED in older.text, ADDED in current.text) == (False, True)
-    assert f"<{VERSION_IRI}> <{NS}/0.1.0>" in older.text
-    assert len(older.text.splitlines()) == len(ontology_triples("ns"))
-    assert negotiated.headers["content-type"] == "text/turtle; charset=utf-8"
-    assert "Accept" in negotiated.headers["vary"].split(", ")
-    assert f'<{NS}/0.1.0>; rel="cite-as"' in negotiated.headers["link"]
-
-
-async def test_the_page_of_an_older_version_leads_to_the_current_one_and_back(
-    second: httpx.AsyncClient,
-) -> None:
-    answers = [
-        await second.get(path, headers={"Accept": "text/html"}) for path in ("/ns/0.1.0", "/ns")
-    ]
-    older: Any
-    current: Any
-    older, current = (html.fromstring(answer.text) for answer in answers)
-
-    assert older.xpath("//p[@role='note']//a/@href") == ["/ns"]
-    assert current.xpath("//p[@role='note']") == []
-    assert "/ns/0.1.0" in current.xpath("//dl[@class='facts']//a/@href")
-
-
-async def test_an_older_version_of_a_scheme_is_served_as_it_was_in_every_format(
-    second: httpx.AsyncClient,
-) -> None:
-    older, current = [
-        await second.get(f"/scheme/coverage/version/{number}.nt") for number in ("0.1.0", "0.2.0")
-    ]
-    negotiated = await second.get(
-        "/scheme/coverage/version/0.1.0", headers={"Accept": "application/ld+json"}
-    )
-
-    assert (older.status_code, current.status_code, negotiated.status_code) == (200, 200, 200)
-    assert (LATER_LABEL in older.text, LATER_LABEL in current.text) == (False, True)
-    assert set(older.text.splitlines()) == {f"{triple} ." for triple in graph_triples("coverage")}
-    assert current.text == (await second.get("/scheme/coverage.nt")).text
+    lines = {line for line in older.text.splitlines() if "_:" not in line}
+    assert {answer.status_code for answer in (older, current, own, negotiated)} == {200}
+    assert (added in older.text, added in current.text) == (False, True)
+    assert lines == {line for triple in triples if "_:" not in (line := f"{triple} .")}
+    assert current.text == own.text
     assert negotiated.headers["content-type"].partition(";")[0] == "application/ld+json"
-    assert f'<{COVERAGE}/version/0.1.0>; rel="cite-as"' in negotiated.headers["link"]
-
-
-async def test_the_page_of_an_older_version_of_a_scheme_leads_to_the_current_one_and_back(
-    second: httpx.AsyncClient,
-) -> None:
-    paths = ("/scheme/coverage/version/0.1.0", "/scheme/coverage")
-    older: Any
-    current: Any
-    older, current = [
-        html.fromstring((await second.get(path, headers={"Accept": "text/html"})).text)
-        for path in paths
-    ]
-
-    assert older.xpath("//p[@role='note']//a/@href") == ["/scheme/coverage"]
-    assert current.xpath("//p[@role='note']") == []
-    assert "/scheme/coverage/version/0.1.0" in current.xpath("//dl[@class='facts']//a/@href")
-    assert older.xpath("count(//table[@class='concepts']/tbody/tr)") == 4
+    assert "Accept" in negotiated.headers["vary"].split(", ")
+    assert f'<{BASE}{versions[1:]}/0.1.0>; rel="cite-as"' in negotiated.headers["link"]
+    assert old_page.xpath("//p[@role='note']//a/@href") == [path]
+    assert page.xpath("//p[@role='note']") == []
+    assert f"{versions}/0.1.0" in page.xpath("//dl[@class='facts']//a/@href")
+    if path != "/ns":
+        assert old_page.xpath("count(//table[@class='concepts']/tbody/tr)") == 4
 
 
 async def test_a_version_of_a_scheme_that_never_was_is_not_found(second: httpx.AsyncClient) -> None:

@@ -53,30 +53,22 @@ async def test_the_shapes_have_a_header_whose_version_is_served(client: httpx.As
     assert (other.status_code, header["versionIRI"] in other.text) == (404, True)
 
 
-async def test_the_page_of_the_rules_has_an_anchor_for_each(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/shapes", headers={"Accept": "text/html"})).text
-
-    assert [rule.name for rule in rules().values() if f'id="{rule.name}"' not in page] == []
-
-
-async def test_the_page_of_the_rules_is_in_the_language_of_the_request(
+async def test_the_page_of_the_rules_has_each_with_an_anchor_to_which_remarks_link(
     client: httpx.AsyncClient,
 ) -> None:
-    page = (await client.get("/shapes?lang=ru", headers={"Accept": "text/html"})).text
-
-    assert "Нет названия." in page
-
-
-async def test_the_rules_are_plain_json(client: httpx.AsyncClient) -> None:
+    pages = {
+        path: (await client.get(path, headers={"Accept": "text/html"})).text
+        for path in ("/shapes", "/shapes?lang=ru", "/page/initiative/demo/a%2F1")
+    }
     listed = (await client.get("/shapes.json")).json()
 
-    assert {row["name"] for row in listed} == {rule.name for rule in rules().values()}
-
-
-async def test_a_remark_of_a_record_links_to_its_rule(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})).text
-
-    assert '<a href="/shapes#NoTarget">No target is named.</a>' in page
+    names = {rule.name for rule in rules().values()}
+    assert [name for name in names if f'id="{name}"' not in pages["/shapes"]] == []
+    assert {row["name"] for row in listed} == names
+    assert "Нет названия." in pages["/shapes?lang=ru"]
+    assert (
+        '<a href="/shapes#NoTarget">No target is named.</a>' in pages["/page/initiative/demo/a%2F1"]
+    )
 
 
 def test_a_rule_has_its_message_and_another_shape_has_none() -> None:

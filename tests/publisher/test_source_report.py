@@ -183,18 +183,6 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(
 
 
 @session_loop
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [("/source/nothing/report", 404), ("/source/demo/report.pdf", 406), ("/source/demo/report.csv", 200)],
-)  # fmt: skip
-async def test_unknown_registry_is_404_and_unknown_format_406(
-    service: QueryService, path: str, status: int
-) -> None:
-    async with visitor(service) as client:
-        assert (await client.get(path)).status_code == status
-
-
-@session_loop
 @pytest.mark.parametrize("output", ["{}", ""], ids=["ledger", "no ledger"])
 async def test_ledger_is_asked_once_for_each_run(
     service: QueryService, tmp_path: Path, output: str

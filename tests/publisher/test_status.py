@@ -283,14 +283,6 @@ async def test_a_source_that_published_nothing_has_a_page_of_its_state(
     assert (await client.get("/source/unknown", headers=HTML)).status_code == 404
 
 
-@session_loop
-@pytest.mark.parametrize("query", ["format=csv", "format=nonsense"])
-async def test_a_format_that_the_status_has_not_is_refused(
-    client: httpx.AsyncClient, query: str
-) -> None:
-    assert (await client.get(f"/status?{query}")).status_code == 406
-
-
 class FixedClock:
     """A clock that stands where it is put."""
 

@@ -65,16 +65,6 @@ async def test_the_data_is_the_records_whole_graph_in_every_format(
     }
 
 
-@each(
-    "path",
-    ["/id/initiative/demo/none", "/page/initiative/none/1", "/data/event/demo/1.ttl", "/id/organization/demo/none", "/id/x"],
-)  # fmt: skip
-async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.get(path)
-
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-
-
 @pytest.mark.smoke
 async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
     rows = [
