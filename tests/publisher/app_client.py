@@ -19,9 +19,9 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-def asking(app: ASGIApp, **more: Any) -> httpx.AsyncClient:
+def asking(app: ASGIApp, *, raises: bool = True, **more: Any) -> httpx.AsyncClient:
     """Return a client of *app*, which follows no redirect."""
-    transport = httpx.ASGITransport(app=app)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=raises)
     return httpx.AsyncClient(transport=transport, base_url="http://stocktake.test", **more)
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from live_server import PATIENCE, served
 from processes import Process
+from small_world import RELEASED
 from waiting import wait_until, wait_until_async
 
 from benchmarks.engines import missing, started
@@ -40,6 +41,12 @@ def copy_data(data: Path, folder: Path, *more: str) -> Path:
     if (data / "status.nq").exists():
         shutil.copy(data / "status.nq", folder)
     return folder
+
+
+def move_on(data: Path, number: int = 1) -> None:
+    """Append an entry with one statement to the journal of *data*."""
+    row = f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'
+    Journal(data / "journal").append([row], run=f"more-{number}", time=RELEASED)
 
 
 def derive(data: Path) -> None:

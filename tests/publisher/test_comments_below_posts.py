@@ -5,33 +5,22 @@ comments.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from app_client import asking
+from small_world import IRIS, SEEN, record_rows
 
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from vocab.initiative import Document, Post, Resource, Text
-from vocab.iris import Iris
-from vocab.statements.describe import KIND, describe, quads
-from vocab.statements.provenance import Provenance, describe_record
+from vocab.initiative import Document, Post, Text
 
-IRIS = Iris()
-NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 HOSTILE = '<script>alert(1)</script>\n"two" & three'
 PAGE = {"Accept": "text/html"}
-
-
-def rows(resource: Resource) -> list[str]:
-    about = Provenance("demo", "demo.1", "fields", "ab" * 16, NOW, NOW)
-    lines = [*describe(resource, IRIS, "demo"), *describe_record(resource.key, IRIS, about)]
-    assert KIND[type(resource)] in ("post", "document")
-    return [f"A {quad}" for quad in quads(sorted(lines), IRIS.record("demo", resource.key))]
 
 
 @pytest.fixture
@@ -40,9 +29,8 @@ async def service(tmp_path: Path) -> AsyncIterator[QueryService]:
         Post(key="a b", titles=(Text("We opened", "en"),), content=Text("Come in.", "en")),
         Document(key="a b", titles=(Text("Report", "en"),)),
     )
-    Journal(tmp_path / "journal").append(
-        [row for item in things for row in rows(item)], run="demo.1", time=NOW
-    )
+    rows = [row for item in things for row in record_rows("demo", item)]
+    Journal(tmp_path / "journal").append(rows, run="demo.1", time=SEEN)
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as opened:
         await opened.wait_until_current()
         yield opened
@@ -61,7 +49,7 @@ async def test_accepted_comments_are_shown_as_text_with_a_form(service: QuerySer
 
     def read(post: str) -> list[tuple[datetime, str]]:
         posts.append(post)
-        return [(NOW, HOSTILE), (NOW, "Second")]
+        return [(SEEN, HOSTILE), (SEEN, "Second")]
 
     async with client_of(service, read) as client:
         page = await client.get("/page/post/demo/a%20b", headers=PAGE)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from app_client import asking
 from event_loops import session_loop
 from fastapi import FastAPI
 from rows import each
+from small_world import IRIS, SEEN, record_rows
 from waiting import wait_until_async
 
 from journal.journal import Journal
@@ -23,13 +23,10 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis, Claim, Initiative, Text
-from vocab.iris import Iris
 from vocab.schemes import statements
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
+from vocab.statements.describe import quads
+from vocab.statements.provenance import Registry, describe_source
 
-IRIS = Iris()
-DAY = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 HTML = {"Accept": "text/html"}
 LINE = IRIS.concept("action-line", "C9")
 
@@ -68,7 +65,7 @@ async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
         if not graph.endswith(LARGE_SCHEMES)
         for quad in quads(lines, graph)
     ]
-    journal.append(rows, run="run-1", time=DAY)
+    journal.append(rows, run="run-1", time=SEEN)
     registry = Registry(
         "goods",
         "Goods",
@@ -80,15 +77,8 @@ async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
         "0 3 * * *",
     )
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
-    for good in goods():
-        results = [
-            *describe(good, IRIS, "goods"),
-            *describe_record(
-                good.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())
-            ),
-        ]
-        rows += [f"A {quad}" for quad in quads(results, IRIS.record("goods", good.key))]
-    journal.append(rows, run="run-2", time=DAY)
+    rows += [row for good in goods() for row in record_rows("goods", good)]
+    journal.append(rows, run="run-2", time=SEEN)
     async with QueryService(data, IRIS, Limits(seconds=10), readers=1) as service:
         await service.wait_until_current()
         await wait_until_async(

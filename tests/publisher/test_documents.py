@@ -14,6 +14,7 @@ REFUSED = {
         "/organizations?sort=newest", "/search?kind=ship", "/search?sort=best", "/search?page=0", "/search?page=x",
         "/search?page=9999999999999999999999", "/search?per=1001", "/search?page=600&per=20", "/search?q=" + "x" * 1001,
         "/search?q=" + "%22" * 10_000, "/search?q=" + "(" * 10_000, "/search?q=" + "%E6%B0%B4" * 3_000,
+        f"/search/suggest?q={'x' * 101}", "/search/suggest?limit=0", "/search/suggest?limit=21", "/search/suggest?limit=x",
         "/journal/?before=x", "/journal/?per=0", "/journal/?before=-3", "/journal/?before=99999999999999",
     ],
     404: [
@@ -24,7 +25,10 @@ REFUSED = {
         "/source/nothing/report", "/id/initiative/demo/none", "/page/initiative/none/1", "/data/event/demo/1.ttl",
         "/id/organization/demo/none", "/id/x",
     ],
-    406: ["/search?format=pdf", "/status?format=csv", "/status?format=nonsense", "/source/demo/report.pdf"],
+    406: [
+        "/search/suggest?q=a&format=csv", "/search?format=pdf", "/status?format=csv", "/status?format=nonsense",
+        "/source/demo/report.pdf",
+    ],
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from publisher.store.query_service import QueryService
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}
+DISCOVERY = r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"'
 ADDRESSES = [
     "/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map", "/embed/matrix",
 ]  # fmt: skip
@@ -38,40 +39,27 @@ HOSTILE = [
 pytestmark = session_loop
 
 
-async def test_there_is_an_address_of_each_kind() -> None:
-    assert {address.split("/")[2] for address in ADDRESSES} == {*KINDS}
-    assert {address.split("/")[2] for address in ADDRESSES if address.count("/") == 3} == {
-        *BY_FACET
-    }
-
-
 @each("language", LANGUAGES)
 @each("address", ADDRESSES)
-async def test_an_embed_is_small_and_stores_nothing(
+async def test_an_embed_is_small_stores_nothing_and_may_be_framed_anywhere(
     inside: httpx.AsyncClient, address: str, language: str
 ) -> None:
     reply = await inside.get(address, params={"lang": language, "theme": "dark"}, headers=HTML)
-    styles = [
-        f"{name}.css"
-        for name in re.findall(
-            r'<link rel="stylesheet" href="/static/([^".]+)\.[0-9a-f]{12}\.css">', reply.text
-        )
-    ]
+    sheet = r'<link rel="stylesheet" href="/static/([^".]+)\.[0-9a-f]{12}\.css">'
+    styles = [f"{name}.css" for name in re.findall(sheet, reply.text)]
+    packed = [reply.content, *((STATIC / name).read_bytes() for name in styles)]
+    local = reply.text.replace('href="http://metadata', "")
 
     assert reply.status_code == 200
     assert f'<html lang="{language}"' in reply.text
     assert "figures-dark.css" in styles
     assert "set-cookie" not in reply.headers
     assert "<script" not in reply.text
-    assert not re.findall(
-        r'(?:src|href)="https?://(?!stocktake\.test|localhost)',
-        reply.text.replace('href="http://metadata', ""),
-    )
-    sizes = [
-        len(gzip.compress(data))
-        for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))
-    ]
-    assert sum(sizes) < MOST
+    assert not re.findall(r'(?:src|href)="https?://(?!stocktake\.test|localhost)', local)
+    assert sum(len(gzip.compress(data)) for data in packed) < MOST
+    assert "frame-ancestors *" in reply.headers["content-security-policy"]
+    assert "script-src 'self'" in reply.headers["content-security-policy"]
+    assert "x-frame-options" not in reply.headers
 
 
 async def test_an_embed_of_demonstration_data_says_so(
@@ -99,15 +87,6 @@ async def test_dark_colours_are_those_of_the_theme(
     )
 
 
-@each("address", ADDRESSES)
-async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, address: str) -> None:
-    reply = await inside.get(address, headers=HTML)
-
-    assert "frame-ancestors *" in reply.headers["content-security-policy"]
-    assert "script-src 'self'" in reply.headers["content-security-policy"]
-    assert "x-frame-options" not in reply.headers
-
-
 @each(
     "address",
     ["/", "/map", "/trends", "/search", "/sparql", "/compare", "/oembed", "/embed/none", "/embeds", "/static/embed.css"],
@@ -119,12 +98,15 @@ async def test_nothing_else_may_be_framed(inside: httpx.AsyncClient, address: st
     assert reply.headers["x-frame-options"] == "DENY"
 
 
-async def test_embeds_are_in_their_folder_only() -> None:
+async def test_embeds_are_in_their_folder_only_with_an_address_of_each_kind() -> None:
     paths = [
         str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes
     ]
+    parts = [address.split("/")[2:] for address in ADDRESSES]
 
     assert {path for path in paths if path.startswith("/embed")} == {"/embed/{rest:path}"}
+    assert {kind for kind, *_ in parts} == {*KINDS}
+    assert {kind for kind, *facet in parts if facet} == {*BY_FACET}
 
 
 @each("hostile", HOSTILE)
@@ -159,29 +141,27 @@ async def test_an_embed_that_is_none_is_404_and_names_those_that_are(
 
 
 async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.AsyncClient) -> None:
-    page = (await inside.get("/embed/bars/goal?country=404", headers=HTML)).text
-    rows = [
-        *csv.DictReader(
-            io.StringIO((await inside.get("/embed/bars/goal?country=404&format=csv")).text)
-        )
-    ]
-    total = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]["rows"][
-        0
-    ]["things"]
+    async def text(path: str) -> str:
+        return (await inside.get(path, headers=HTML)).text
 
-    numbers = [int(text) for text in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
+    page = await text("/embed/bars/goal?country=404")
+    rows = csv.DictReader(io.StringIO(await text("/embed/bars/goal?country=404&format=csv")))
+    counted = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]
+
+    numbers = [int(number) for number in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
     assert numbers == [int(row["things"]) for row in rows]
-    assert total == 121  # as in the world
-    assert (await inside.get("/embed/trend/line?format=svg")).content.startswith(b"<svg xmlns=")
+    assert counted["rows"][0]["things"] == 121  # as in the world
+    assert (await text("/embed/trend/line?format=svg")).startswith("<svg xmlns=")
     assert (await inside.get("/embed/count?format=svg")).status_code == 404
+    matrix = await text("/embed/matrix?format=csv&country=404")
+    assert matrix == await text("/matrix/counts.csv?country=404")
+    assert "<svg" in await text("/embed/matrix?format=svg")
 
 
 @each("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])
 async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, address: str) -> None:
     page = await inside.get(address, headers=HTML)
-    [link] = re.findall(
-        r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', page.text
-    )
+    [link] = re.findall(DISCOVERY, page.text)
     reply = await inside.get(html.unescape(link))
     described = reply.json()
     [source] = re.findall(r'src="([^"]+)"', described["html"])
@@ -209,9 +189,8 @@ async def test_oembed_respects_the_largest_size_and_escapes_its_frame(
     inside: httpx.AsyncClient,
 ) -> None:
     url = 'http://stocktake.test/embed/map?country="><script>alert(1)</script>'
-    described = (
-        await inside.get("/oembed", params={"url": url, "maxwidth": "300", "maxheight": "200"})
-    ).json()
+    size = {"maxwidth": "300", "maxheight": "200"}
+    described = (await inside.get("/oembed", params={"url": url, **size})).json()
 
     assert (described["width"], described["height"]) == (300, 200)
     assert "<script>" not in described["html"]
@@ -237,10 +216,7 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
 async def test_a_page_with_a_figure_names_its_description_for_editors(
     inside: httpx.AsyncClient, page: str
 ) -> None:
-    text = (await inside.get(page, headers=HTML)).text
-    links = re.findall(
-        r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', text
-    )
+    links = re.findall(DISCOVERY, (await inside.get(page, headers=HTML)).text)
 
     assert links
     for link in links:
@@ -248,14 +224,6 @@ async def test_a_page_with_a_figure_names_its_description_for_editors(
         address = re.search('src="([^"]+)"', document["html"])
         assert address is not None
         assert (await inside.get(html.unescape(address[1]), headers=HTML)).status_code == 200
-
-
-async def test_the_embedded_matrix_counts_what_the_page_counts(inside: httpx.AsyncClient) -> None:
-    mine = (await inside.get("/embed/matrix", params={"format": "csv", "country": "404"})).text
-    page = (await inside.get("/matrix/counts.csv", params={"country": "404"})).text
-
-    assert mine == page
-    assert "<svg" in (await inside.get("/embed/matrix", params={"format": "svg"})).text
 
 
 @pytest.mark.parametrize("address", ["/embed/map", "/embed/matrix"])

@@ -22,11 +22,11 @@ from harvesters.source import Source, parse
 from vocab.terms import DCT, PROV, SCHEMA
 
 LICENCE = "https://k.example/licence"
-DEFINITION = {
-    "title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all",
-}  # fmt: skip
-FIELDS = {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}
 LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
+DEFINITION: dict[str, Any] = {
+    "title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all",
+    "licence": LICENCE, "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}, "limits": LOOSE, "pause": 0,
+}  # fmt: skip
 
 
 @dataclass
@@ -39,32 +39,21 @@ class Stocktake:
 
     def harvest_own(self) -> int:
         """Harvest its own registry; return the number of the newest entry."""
-        there = httpx.MockTransport(
-            lambda request: (
-                httpx.Response(404)
-                if request.url.path == "/robots.txt"
-                else httpx.Response(200, content=orjson.dumps(self.rows))
-            )
-        )
-        source = parse(
-            "ministry",
-            {**DEFINITION, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0},
-            "test",
-        )
-        harvest(
-            source,
-            replace(self.context, network=replace(self.context.network, transport=there)),
-            full=True,
-        )
+        there = httpx.MockTransport(self._answer)
+        network = replace(self.context.network, transport=there)
+        source = parse("ministry", DEFINITION, "test")
+        harvest(source, replace(self.context, network=network), full=True)
         return self.newest
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        return httpx.Response(200, content=orjson.dumps(self.rows))
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
         """Harvest the other; return what the run would have counted."""
-        return {
-            outcome.value: count
-            for outcome, count in harvest(sibling(other.url, name), self.context).outcomes.items()
-            if count
-        }
+        outcomes = harvest(sibling(other.url, name), self.context).outcomes
+        return {outcome.value: count for outcome, count in outcomes.items() if count}
 
     @property
     def newest(self) -> int:
@@ -72,20 +61,16 @@ class Stocktake:
 
     def graphs(self) -> dict[str, list[str]]:
         """Replay the journal: the statements of each record that is there."""
-        out: dict[str, set[str]] = {}
+        out, gone = dict[str, set[str]](), f"{self.context.iris.operations}gone>"
         for entry in self.context.journal.entries():
             for row in entry.rows():
                 line, _, graph = row[2:-3].rpartition(" <")
-                (
-                    out.setdefault(graph, set()).add
-                    if row[0] == "A"
-                    else out.setdefault(graph, set()).discard
-                )(line)
-        records = {graph: lines for graph, lines in out.items() if "/record/" in graph}
+                lines = out.setdefault(graph, set())
+                (lines.add if row[0] == "A" else lines.discard)(line)
         return {
             graph: sorted(lines)
-            for graph, lines in records.items()
-            if not any(f"{self.context.iris.operations}gone>" in line for line in lines)
+            for graph, lines in out.items()
+            if "/record/" in graph and not any(gone in line for line in lines)
         }
 
     def titles(self) -> dict[str, str]:
@@ -121,20 +106,13 @@ def project(number: int, name: str = "") -> dict[str, Any]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, Stocktake]]:
     with ExitStack() as stack:
         both = []
+        network = NetworkSettings("operator@example.org", frozenset({"127.0.0.1"}))
         for name in ("a", "b"):
             data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
-            context = stack.enter_context(
-                open_context(
-                    data,
-                    f"sqlite:///{data}/ledger.sqlite",
-                    base,
-                    NetworkSettings("operator@example.org", frozenset({"127.0.0.1"})),
-                )
-            )
-            stocktake = Stocktake(
-                context,
-                rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)],
-            )
+            ledger = f"sqlite:///{data}/ledger.sqlite"
+            context = stack.enter_context(open_context(data, ledger, base, network))
+            rows = [project(number, f"{name.upper()} {number}") for number in range(1, 4)]
+            stocktake = Stocktake(context, rows=rows)
             stocktake.harvest_own()
             stocktake.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
             both.append(stocktake)

@@ -13,6 +13,7 @@ from shutil import copytree
 
 import httpx
 import pytest
+from app_client import asking
 from publish_fixture import copy_data
 from small_world import IRIS
 
@@ -45,12 +46,11 @@ def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def opened(data: Path) -> AsyncIterator[tuple[QueryService, httpx.AsyncClient]]:
-    async with QueryService(data, IRIS, readers=1, follow=False) as service:
-        transport = httpx.ASGITransport(app=create_app(service), raise_app_exceptions=False)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://stocktake.test"
-        ) as client:
-            yield service, client
+    async with (
+        QueryService(data, IRIS, readers=1, follow=False) as service,
+        asking(create_app(service), raises=False) as client,
+    ):
+        yield service, client
 
 
 async def faults_of(client: httpx.AsyncClient) -> dict[str, dict[str, str]]:

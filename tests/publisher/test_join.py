@@ -60,10 +60,16 @@ def runner(answer: object = ANSWER, **more: Any) -> PreviewRunner:
 
 
 def visitor(service: QueryService, trial: PreviewRunner | None) -> httpx.AsyncClient:
-    client: httpx.AsyncClient = asking(
-        app=create_app(service, site=SiteOptions(preview_runner=trial))
-    )
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=trial)))
     return client
+
+
+async def answer_to(service: QueryService, trial: PreviewRunner | None = None, **how: Any) -> str:
+    """Send the form; return the text of the page that answers."""
+    async with visitor(service, trial) as client:
+        page = await client.post("/join", **how)
+    assert page.status_code == 200
+    return page.text
 
 
 @session_loop
@@ -94,23 +100,28 @@ async def test_errors_are_reported_by_kind_without_private_addresses(
     service: QueryService, kind: str, text: str
 ) -> None:
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
-    async with visitor(service, runner(trouble)) as client:
-        page = await client.post("/join", data=SAMPLE)
 
-    assert text in page.text
-    assert ("10.1.2.3" in page.text) == (kind != "refused")
+    page = await answer_to(service, runner(trouble), data=SAMPLE)
+
+    assert text in page
+    assert ("10.1.2.3" in page) == (kind != "refused")
 
 
 @session_loop
 async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
     service: QueryService,
 ) -> None:
-    async with visitor(service, PreviewRunner(("/nowhere",), {})) as client:
-        page = await client.post("/join", data={**SAMPLE, "options": "page = [1,"})
+    unasked, form = PreviewRunner(("/nowhere",), {}), {**SAMPLE, "options": "page = [1,"}
 
-    assert page.status_code == 200
-    assert "The options are not valid" in page.text
-    assert 'aria-invalid="true"' in page.text
+    page = await answer_to(service, unasked, data=form)
+    without_workers = await answer_to(service, data=SAMPLE)
+
+    assert "The options are not valid" in page
+    assert 'aria-invalid="true"' in page
+    assert "stocktake sources preview" in without_workers
+    assert "Run test" not in without_workers
+    link = 'href="/admin/page/new-source?kind=json&amp;title=Test&amp;'
+    assert link in without_workers
 
 
 @pytest.mark.parametrize(
@@ -140,25 +151,12 @@ def test_a_long_name_in_a_sample_is_not_repeated_for_each_value(sample: str) -> 
 async def test_what_is_no_form_of_ours_is_refused(
     service: QueryService, headers: dict[str, str], status: int
 ) -> None:
+    body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with visitor(service, runner()) as client:
-        body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
-        answer = await client.post(
-            "/join",
-            content=body,
-            headers={"Content-Type": "application/x-www-form-urlencoded", **headers},
-        )
+        answer = await client.post("/join", content=body, headers=form | headers)
 
     assert answer.status_code == status
-
-
-@session_loop
-async def test_a_host_without_workers_writes_the_definition_alone(service: QueryService) -> None:
-    async with visitor(service, None) as client:
-        page = await client.post("/join", data=SAMPLE)
-
-    assert "stocktake sources preview" in page.text
-    assert "Run test" not in page.text
-    assert 'href="/admin/page/new-source?kind=json&amp;title=Test&amp;' in page.text
 
 
 async def test_one_definition_is_tried_at_a_time() -> None:
@@ -209,22 +207,18 @@ def test_an_invalid_answer_is_reported_as_broken() -> None:
 
 
 def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table() -> None:
-    result = from_query(
-        {
-            **SAMPLE,
-            "records": "results",
-            "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }',
-        }
-    )
+    def written(options: str, **more: str) -> dict[str, Any]:
+        return tomllib.loads(source_toml(from_query({**SAMPLE, **more, "options": options})))
 
-    options = {
+    text = 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'
+    sly = written('[limits]\nexpect = 5\n[fields]\nkey = "x"')
+
+    assert written(text, records="results")["options"] == {
         "records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True},
     }  # fmt: skip
-    assert tomllib.loads(source_toml(result))["options"] == options
-    sly = from_query({**SAMPLE, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
     # they stay within the options, where none is known
-    assert {"limits", "fields"} <= tomllib.loads(source_toml(sly))["options"].keys()
-    assert tomllib.loads(source_toml(sly))["fields"]["key"] == "id"
+    assert {"limits", "fields"} <= sly["options"].keys()
+    assert sly["fields"]["key"] == "id"
     assert from_query({**SAMPLE, "options": "day = 2026-01-01"}).fault
 
 
@@ -232,24 +226,17 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_de
     tmp_path: Path,
 ) -> None:
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
-    item = preview_runner(
-        Settings(
-            data,
-            tmp_path,
-            BASE,
-            f"sqlite:///{data}/ledger.sqlite",
-            allowed,
-            "us@example.org",
-            "rust",
-        )
-    )
+    url = f"sqlite:///{data}/ledger.sqlite"
+    item = preview_runner(Settings(data, tmp_path, BASE, url, allowed, "us@example.org", "rust"))
+    definition = source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"}))
 
-    output = await item.run(
-        source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a"
-    )
+    output = await item.run(definition, "a")
 
     assert (output.error_kind, output.records) == ("refused", ())
     assert not list(data.rglob("*"))
+
+
+WITHOUT_FIELDS = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
 
 
 @session_loop
@@ -258,17 +245,15 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(
 ) -> None:
     clinics = '{"uuid": "a", "title": "Clinics", "summary": "x", "country": "KE"}'
     sample = f'{{"data": [{clinics}, {{"uuid": "b", "title": "Roads", "country": "RW"}}]}}'
-    form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
-    async with visitor(service, None) as client:
-        page = await client.post(
-            "/join", data={**form, "suggest": "1"}, files={"sample": (None, sample)}
-        )
 
-    assert page.status_code == 200
+    page = await answer_to(
+        service, data={**WITHOUT_FIELDS, "suggest": "1"}, files={"sample": (None, sample)}
+    )
+
     for name, value in (("key", "uuid"), ("records", "data"), ("countries", "country")):
-        assert f'name="{name}" type="text" value="{value}"' in page.text
-    assert "key = &#34;uuid&#34;" in page.text
-    assert "Example: <bdi>KE</bdi> · <bdi>RW</bdi>" in page.text
+        assert f'name="{name}" type="text" value="{value}"' in page
+    assert "key = &#34;uuid&#34;" in page
+    assert "Example: <bdi>KE</bdi> · <bdi>RW</bdi>" in page
 
 
 PROJECT = {"id": "P515029", "project_name": "Clinics", "sectors": [{"name": "Health", "code": "H"}]}
@@ -318,14 +303,11 @@ UNREADABLE = (
 async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
     service: QueryService, sample: bytes
 ) -> None:
-    form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
-    async with visitor(service, None) as client:
-        page = await client.post(
-            "/join", data={**form, "suggest": "1"}, files={"file": ("sample", sample)}
-        )
+    form = {**WITHOUT_FIELDS, "suggest": "1"}
 
-    assert page.status_code == 200
-    assert "No records were recognized in this sample" in page.text
+    page = await answer_to(service, data=form, files={"file": ("sample", sample)})
+
+    assert "No records were recognized in this sample" in page
 
 
 @session_loop
@@ -333,31 +315,25 @@ async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
 async def test_a_sample_is_fetched_from_public_addresses_only(
     service: QueryService, url: str
 ) -> None:
-    async with visitor(service, runner()) as client:
-        page = await client.post(
-            "/join", data={**SAMPLE, "url": url, "suggest": "1"}, files={"sample": (None, "")}
-        )
+    form = {**SAMPLE, "url": url, "suggest": "1"}
 
-    assert page.status_code == 200
-    assert "not on the public internet" in page.text
+    page = await answer_to(service, runner(), data=form, files={"sample": (None, "")})
+
+    assert "not on the public internet" in page
 
 
 async def test_a_sample_is_not_fetched_against_robots_txt() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            200,
-            text="User-agent: *\nDisallow: /private"
-            if request.url.path == "/robots.txt"
-            else "a,b\n1,2\n",
-        )
+        rules = "User-agent: *\nDisallow: /private"
+        is_rules = request.url.path == "/robots.txt"
+        return httpx.Response(200, text=rules if is_rules else "a,b\n1,2\n")
 
-    allowed = await fetch_sample(
-        "https://a.example/open", httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    )
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+    allowed = await fetch_sample("https://a.example/open", client())
     with pytest.raises(SampleError) as refused:
-        await fetch_sample(
-            "https://a.example/private/x", httpx.AsyncClient(transport=httpx.MockTransport(answer))
-        )
+        await fetch_sample("https://a.example/private/x", client())
 
     assert allowed == b"a,b\n1,2\n"
     assert refused.value.kind == "robots"

@@ -33,7 +33,7 @@ IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 PREFIX = f"PREFIX wsis: <{IRIS.ns}> PREFIX dct: <http://purl.org/dc/terms/> "
 THING = f"{IRIS.base}id/initiative/demo/a%2F1"
-DECLARED, ALL = ["declared"], ["declared", "crosswalked", "suggested"]
+ALL = ["declared", "crosswalked", "suggested"]
 FACETS = (
     "kind", "line", "goal", "target", "basis", "country", "area", "region", "stakeholder", "coverage", "status", "type",
     "year", "source", "language", "prize", "stage", "prizeyear", "remark",
@@ -101,19 +101,19 @@ async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return answered
 
 
+def text_of(content: Any) -> str:
+    return str(getattr(content, "text", ""))
+
+
 async def error(client: Client, tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert result.is_error, result.structured_content
     assert result.structured_content is None
-    return str(getattr(result.content[0], "text", ""))
+    return text_of(result.content[0])
 
 
 def data(reply: dict[str, Any], name: str) -> str:
     return next(str(part["data"]) for part in reply["parts"] if part["name"] == name)
-
-
-def test_there_are_fifty_questions() -> None:
-    assert len(QUESTIONS) >= 50
 
 
 DAILY = [  # of the questions that differ in a facet or in an example, three each
@@ -293,51 +293,38 @@ async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> 
 
 async def test_every_tool_is_read_only_and_describes_itself(url: str) -> None:
     async with asked_over_http(url) as client:
-        tools = (await client.list_tools()).tools
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
 
-        assert {tool.name for tool in tools} == {
-            "what_is_here",
-            "search",
-            "describe",
-            "count",
-            "query",
-            "cite",
-        }
-        assert all(
-            tool.annotations
-            and tool.annotations.read_only_hint
-            and tool.description
-            and tool.output_schema
-            for tool in tools
-        )
+        assert set(tools) == {"what_is_here", "search", "describe", "count", "query", "cite"}
+        for name, tool in tools.items():
+            assert tool.annotations, name
+            assert tool.annotations.read_only_hint, name
+            assert tool.description, name
+            assert tool.output_schema, name
+    assert len(QUESTIONS) >= 50
 
 
-async def test_resources_hold_the_vocabulary_and_the_examples(url: str) -> None:
+async def test_resources_and_prompts_hold_the_vocabulary_and_the_examples(url: str) -> None:
     async with asked_over_http(url) as client:
 
         async def read(uri: str) -> Any:
-            return getattr((await client.read_resource(uri)).contents[0], "text", "")
+            return text_of((await client.read_resource(uri)).contents[0])
+
+        async def prompt(title: str, **values: str) -> str:
+            return text_of((await client.get_prompt(title, values)).messages[0].content)
 
         words = json.loads(await read("stocktake://vocabulary"))
         queries = json.loads(await read("stocktake://examples"))
+        names = {item.name for item in (await client.list_prompts()).prompts}
+        written = await prompt("write_query", question="How many?")
 
         assert f"{IRIS.ns}goal" in {item["iri"] for item in words["properties"]}
         assert {item["name"]: item["query"] for item in queries} == TEXTS
         assert await read("stocktake://examples/matrix") == TEXTS["matrix"]
         assert json.loads(await read("stocktake://facets"))["goal"]["title"] == "SDG"
-
-
-async def test_prompts_hold_the_examples(url: str) -> None:
-    async with asked_over_http(url) as client:
-        names = {prompt.name for prompt in (await client.list_prompts()).prompts}
-        message = (await client.get_prompt("run_example", {"name": "matrix"})).messages[0].content
-        written = (
-            (await client.get_prompt("write_query", {"question": "How many?"})).messages[0].content
-        )
-
         assert names == {"answer_from_data", "write_query", "run_example"}
-        assert TEXTS["matrix"] in str(getattr(message, "text", ""))
-        assert all(name in str(getattr(written, "text", "")) for name in TEXTS)
+        assert TEXTS["matrix"] in await prompt("run_example", name="matrix")
+        assert all(name in written for name in TEXTS)
 
 
 async def test_standard_streams_answer_like_http(url: str, release_data: Path) -> None:
@@ -358,6 +345,11 @@ async def test_before_the_first_release_a_tool_names_the_remedy(
             assert "there is no release yet" in await error(client, "what_is_here")
 
 
+def endless() -> Iterator[bytes]:
+    for _ in range(4 * MAX_BODY // 65_536):
+        yield b" " * 65_536
+
+
 @each(
     "body, status",
     [
@@ -370,27 +362,16 @@ async def test_before_the_first_release_a_tool_names_the_remedy(
         (b'{"jsonrpc":"2.0"}', 400),
         (b'{"jsonrpc":"2.0","id":1,"method":5}', 400),
         (b"x" * (MAX_BODY + 1), 413),
+        (endless(), 413),
     ],
 )
-def test_rubbish_is_refused(url: str, body: bytes, status: int) -> None:
+def test_rubbish_is_refused(url: str, body: bytes | Iterator[bytes], status: int) -> None:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
     reply = httpx.post(f"{url}/mcp", content=body, headers=headers, timeout=300)
 
     assert reply.status_code == status
     assert httpx.get(f"{url}/health", timeout=300).status_code == 200
-
-
-def test_an_endless_request_is_refused(url: str) -> None:
-    def endless() -> Iterator[bytes]:
-        for _ in range(4 * MAX_BODY // 65_536):
-            yield b" " * 65_536
-
-    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-
-    assert (
-        httpx.post(f"{url}/mcp", content=endless(), headers=headers, timeout=300).status_code == 413
-    )
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])

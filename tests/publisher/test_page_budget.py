@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from app_client import asking
 from event_loops import session_loop
 from fastapi import FastAPI
 from protego import Protego
@@ -49,16 +50,13 @@ class BudgetedSite:
     def __init__(self, limits: Limits) -> None:
         self.time = 0.0
         budgeted: Any = PageBudgetMiddleware(page, limits, respond, lambda: self.time)
-        app: Any = ProxyHeadersMiddleware(
-            budgeted,
-            trusted_hosts="127.0.0.1",
-        )
-        self._client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://pages.example"
-        )
+        app: Any = ProxyHeadersMiddleware(budgeted, trusted_hosts="127.0.0.1")
+        self._client = asking(app)
 
     async def get(self, path: str, address: str = "") -> httpx.Response:
-        return await self._client.get(path, headers={"X-Forwarded-For": address} if address else {})
+        headers = {"X-Forwarded-For": address} if address else {}
+        answer: httpx.Response = await self._client.get(path, headers=headers)
+        return answer
 
 
 @pytest.fixture
@@ -95,25 +93,18 @@ async def test_each_facet_value_more_doubles_what_a_page_costs(site: BudgetedSit
     assert opened == pages
 
 
-async def test_only_pages_have_a_budget_and_this_machine_has_none(site: BudgetedSite) -> None:
+async def test_only_pages_have_a_budget_and_this_machine_has_none_and_0_removes_it(
+    site: BudgetedSite,
+) -> None:
     for _ in range(30):
         await site.get("/", CRAWLER)
-
-    answers = [
-        await site.get(path, CRAWLER)
-        for path in ("/static/site.css", "/dumps/", "/robots.txt", "/health")
-    ]
-    own = [(await site.get("/search")).status_code for _ in range(30)]
-
-    assert [answer.status_code for answer in answers] == [200] * 4
-    assert own == [200] * 30
-
-
-async def test_a_budget_of_0_removes_it() -> None:
-    site = BudgetedSite(Limits(pages=0))
-
+    without = BudgetedSite(Limits(pages=0))
     dear = "/search?" + "&".join(f"goal={number}" for number in range(1, 9))
-    assert {(await site.get(dear, CRAWLER)).status_code for _ in range(20)} == {200}
+
+    for path in ("/static/site.css", "/dumps/", "/robots.txt", "/health"):
+        assert (await site.get(path, CRAWLER)).status_code == 200
+    assert {(await site.get("/search")).status_code for _ in range(30)} == {200}
+    assert {(await without.get(dear, CRAWLER)).status_code for _ in range(20)} == {200}
 
 
 async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() -> None:
@@ -147,18 +138,17 @@ async def test_a_bot_that_obeys_robots_txt_is_never_refused(inside: httpx.AsyncC
         site.time += delay
         codes[(await site.get(f"/page/initiative/{number}", BOT)).status_code] += 1
 
-    allowed = [
-        path
-        for path in ("/page/x", "/sitemap.xml", "/dumps/", "/map")
-        if robots.can_fetch(f"http://test{path}", "GoodBot")
-    ]
-    forbidden = [
-        path
-        for path in ("/search?goal=4", "/map?goal=4&country=404")
-        if robots.can_fetch(f"http://test{path}", "GoodBot")
-    ]
+    pages = (
+        "/page/x",
+        "/sitemap.xml",
+        "/dumps/",
+        "/map",
+        "/search?goal=4",
+        "/map?goal=4&country=404",
+    )
+    allowed = [robots.can_fetch(f"http://test{path}", "GoodBot") for path in pages]
     assert codes == {200: BOT_MINUTES * 60 / delay}
-    assert (len(allowed), forbidden) == (4, [])
+    assert allowed == [True] * 4 + [False] * 2
 
 
 async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> None:
@@ -171,9 +161,7 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
         await page(scope, receive, send)
 
     app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=0.05), respond)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://pages.example"
-    ) as client:
+    async with asking(app) as client:
         deep = "/search?goal=4&country=404&year=2020"
         first = asyncio.create_task(client.get(deep))
         await started.get()
@@ -181,7 +169,7 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
         end.set()
 
         async def answered() -> bool:
-            return (await client.get(deep)).status_code == 200
+            return bool((await client.get(deep)).status_code == 200)
 
         await wait_until_async(answered, "the turn of the next page")
 
@@ -202,9 +190,7 @@ async def test_after_a_page_of_many_facets_none_is_begun_for_three_times_as_long
         await page(scope, receive, send)
 
     app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=60), respond)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://pages.example"
-    ) as client:
+    async with asking(app) as client:
         deep = "/search?goal=4&country=404&year="
         both = asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))
         await asyncio.sleep(0)
@@ -227,8 +213,8 @@ async def test_a_turn_rests_half_of_the_time_that_others_wait_at_most(
         await page(scope, receive, send)
 
     app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=3), respond)
-    deep = "http://pages.example/search?goal=4&country=404&year="
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+    deep = "/search?goal=4&country=404&year="
+    async with asking(app) as client:
         answers = await asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))
 
     assert [answer.status_code for answer in answers] == [200, 200]
@@ -251,13 +237,10 @@ async def test_a_browser_gets_a_page_and_other_clients_problem_details(app: Fast
         program = await refusal({"Accept": "application/json"})
         robots = await client.get("/robots.txt")
 
-    assert (browser.status_code, browser.headers["content-type"]) == (
-        429,
-        "text/html; charset=utf-8",
-    )
-    assert (program.status_code, program.headers["content-type"]) == (
-        429,
-        "application/problem+json",
-    )
-    assert (browser.headers["Link"], program.headers["Link"]) == (ALL_DATA_LINK, ALL_DATA_LINK)
+    for answer, media in (
+        (browser, "text/html; charset=utf-8"),
+        (program, "application/problem+json"),
+    ):
+        assert (answer.status_code, answer.headers["content-type"]) == (429, media)
+        assert answer.headers["Link"] == ALL_DATA_LINK
     assert robots.status_code == 200

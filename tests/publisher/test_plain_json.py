@@ -112,22 +112,16 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
     assert loose(framed) == loose(results)
 
 
-@each("name", FRAMES)
-def test_every_frame_is_of_a_class_that_has_a_name(name: str) -> None:
-    assert jsonld_frame(name, IRIS)["@type"] in CLASSES
-
-
-async def test_there_is_no_frame_of_what_is_no_class(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/frame/Nothing.jsonld")
-
-    assert answer.status_code == 404
-    assert "Initiative" in answer.json()["detail"]
-
-
-def test_no_two_names_are_alike() -> None:
+async def test_every_frame_is_of_a_class_that_has_a_name_and_no_two_names_are_alike(
+    client: httpx.AsyncClient,
+) -> None:
     names = [item.name for item in TERMS] + list(CLASSES)
+    none = await client.get("/frame/Nothing.jsonld")
 
+    for name in FRAMES:
+        assert jsonld_frame(name, IRIS)["@type"] in CLASSES, name
     assert len(set(names)) == len(names)
+    assert (none.status_code, "Initiative" in none.json()["detail"]) == (404, True)
 
 
 @each(
@@ -153,13 +147,10 @@ def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
 
 
 def test_what_hangs_on_nothing_is_included() -> None:
-    apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
-    description = Description(
-        THING,
-        (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart),
-        {},
-        namespaces(IRIS),
-    )
+    title = f"{DCT}title"
+    apart = Statement("https://example.org/apart", title, Term("Apart", "literal", "en"))
+    own = Statement(THING, title, Term("Thing", "literal", "en"))
+    description = Description(THING, (own, apart), {}, namespaces(IRIS))
 
     body = jsonld.json.loads(plain_json(description, IRIS))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,7 @@ def test_no_page_is_wider_than_a_small_telephone_that_loads_it(
 def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(
     host: str, browser: Browser
 ) -> None:
-    browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
-    try:
+    with without_scripts(browser):
         browser.open(f"{host}/?lang=en", 390)
         height = browser.run("document.querySelector('header.site').getBoundingClientRect().height")
         browser.run("document.querySelector('.menu.all summary').focus()")
@@ -145,8 +145,6 @@ def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(
         links = browser.run(
             "[...document.querySelectorAll('.menu.all .first')].filter((link) => link.checkVisibility()).length"
         )
-    finally:
-        browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
     assert height < 90
     assert links == 5
@@ -175,27 +173,20 @@ def test_a_reader_searches_narrows_opens_and_comes_to_the_query(
     assert "GROUP BY" in browser.run("document.querySelector('#query').value")
 
 
-def test_a_reader_goes_from_the_map_to_a_country(host: str, browser: Browser) -> None:
-    if load_outlines() is None:
-        pytest.skip("the outlines were not built, for which npm is needed")
-    browser.open(f"{host}/map?lang=en")
-
-    browser.leave(
-        "document.querySelector('.drawing a').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
-    )
-
-    assert browser.run("document.querySelector('h1').textContent.trim()").endswith("Kenya")
-
-
-def test_a_reader_goes_from_a_cell_of_the_matrix_to_what_stands_there(
+def test_a_reader_goes_from_the_map_to_a_country_and_from_the_matrix_to_what_stands_in_a_cell(
     host: str, browser: Browser
 ) -> None:
     browser.open(f"{host}/matrix?lang=en")
-
     browser.leave("document.querySelector('table.heat td a').click()")
-
     assert browser.run("location.search").startswith("?kind=initiative&line=C1&goal=")
     assert int(browser.run("document.querySelectorAll('.findings li').length")) > 0
+
+    if load_outlines() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    browser.open(f"{host}/map?lang=en")
+    click = "new MouseEvent('click', {bubbles: true})"
+    browser.leave(f"document.querySelector('.drawing a').dispatchEvent({click})")
+    assert browser.run("document.querySelector('h1').textContent.trim()").endswith("Kenya")
 
 
 def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(
@@ -203,10 +194,7 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(
 ) -> None:
     browser.open(f"{host}/map?lang=en")
 
-    for kind in ("keyDown", "keyUp"):
-        browser.send_command(
-            "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
-        )
+    press(browser, "Tab", 9)
 
     assert browser.run("document.activeElement.className") == "skip"
     assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
@@ -214,16 +202,19 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(
 
 
 def press(browser: Browser, key: str, code: int, text: str = "") -> None:
+    event = {"key": key, "code": key, "windowsVirtualKeyCode": code}
     for kind in ("keyDown", "keyUp"):
         more = {"text": text} if text and kind == "keyDown" else {}
-        browser.send_command(
-            "Input.dispatchKeyEvent",
-            type=kind,
-            key=key,
-            code=key,
-            windowsVirtualKeyCode=code,
-            **more,
-        )
+        browser.send_command("Input.dispatchKeyEvent", type=kind, **event, **more)
+
+
+@contextmanager
+def without_scripts(browser: Browser) -> Iterator[None]:
+    browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        yield
+    finally:
+        browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
 
 @pytest.mark.parametrize("name", ["home", "search", "matrix", "join", "status"])
@@ -253,45 +244,38 @@ def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_e
 def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(
     host: str, browser: Browser
 ) -> None:
-    browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        browser.open(f"{host}/?lang=en")
-        browser.run("document.querySelector('#q').focus()")
-        browser.send_command("Input.insertText", text="network")
+    def focus(selector: str) -> None:
+        browser.run(f"document.querySelector('{selector}').focus()")
+
+    def text_of(selector: str) -> str:
+        return str(browser.run(f"document.querySelector('{selector}').textContent"))
+
+    def write(**values: str) -> None:
+        for name, text in values.items():
+            focus(f"#{name}")
+            browser.send_command("Input.insertText", text=text)
         _enter(browser)
-        assert browser.run("document.querySelector('#found').textContent").startswith("120")
+
+    with without_scripts(browser):
+        browser.open(f"{host}/?lang=en")
+        write(q="network")
+        assert text_of("#found").startswith("120")
 
         browser.open(f"{host}/sparql?lang=en")
         assert browser.run("document.querySelector('#plain').offsetHeight") > 100
 
         browser.open(f"{host}/join?lang=en")
-        browser.run("document.querySelector('[name=kind][value=json]').focus()")
+        focus("[name=kind][value=json]")
         press(browser, " ", 32, " ")
-        browser.run("document.querySelector('.join button').focus()")
+        focus(".join button")
         _enter(browser)
-        for name, text in {
-            "title": "Ours",
-            "url": "https://127.0.0.1/api",
-            "licence": "https://r.example/licence",
-        }.items():
-            browser.run(f"document.querySelector('#{name}').focus()")
-            browser.send_command("Input.insertText", text=text)
-        _enter(browser)
-        for name, text in {"key": "id", "name": "name"}.items():
-            browser.run(f"document.querySelector('#{name}').focus()")
-            browser.send_command("Input.insertText", text=text)
-        _enter(browser)
-        assert 'protocol = "json"' in browser.run(
-            "document.querySelector('#card + pre').textContent"
-        )
+        write(title="Ours", url="https://127.0.0.1/api", licence="https://r.example/licence")
+        write(key="id", name="name")
+        assert 'protocol = "json"' in text_of("#card + pre")
 
-        browser.run("document.querySelector('#dry + form button').focus()")
+        focus("#dry + form button")
         _enter(browser)
-        assert "not on the public internet" in browser.run(
-            "document.querySelector('#results').textContent"
-        )
-    finally:
-        browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
+        assert "not on the public internet" in text_of("#results")
 
 
 def _enter(browser: Browser) -> None:
@@ -335,6 +319,9 @@ def test_suggestions_while_typing_have_no_fault_that_axe_finds(
 
 def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
     browser.open(f"{host}/?lang=en")
+    hostile = suggestions(browser, "alert")
+    scripts = browser.run("document.querySelectorAll('.suggestions script').length")
+    browser.open(f"{host}/?lang=en")
     state = "[q.getAttribute('aria-expanded'), q.getAttribute('aria-activedescendant'), document.querySelector('.suggestions').hidden]"
 
     names = suggestions(browser, "telemed")
@@ -347,6 +334,8 @@ def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
     press(browser, "Escape", 27)
     closed = browser.run(state)
 
+    assert '<script>alert("x")</script>' in hostile
+    assert scripts == 0
     assert names == ["C7-ehea E-health", "Telemedicine for remote clinics"]
     assert [opened, first, none, closed] == [
         ["true", None, False],
@@ -355,11 +344,16 @@ def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
         ["false", None, True],
     ]
     assert browser.run("document.activeElement.id") == "q"
-
-    suggestions(browser, "telemed")
-    press(browser, "ArrowDown", 40)
-    _enter(browser)
-    assert browser.run("location.pathname") == "/scheme/action-line/C7-ehea"
+    for chosen, address in (
+        (True, "/scheme/action-line/C7-ehea"),
+        (False, "/search?q=telemed"),  # what was typed
+    ):
+        browser.open(f"{host}/?lang=en")
+        suggestions(browser, "telemed")
+        if chosen:
+            press(browser, "ArrowDown", 40)
+        _enter(browser)
+        assert browser.run("location.pathname + location.search") == address
 
 
 def test_a_reader_copies_the_code_of_a_figure(host: str, browser: Browser) -> None:
@@ -406,26 +400,6 @@ def test_a_reader_saves_a_drawing_as_png(host: str, browser: Browser, page: str,
     assert saved["width"] >= 600
     assert saved["height"] >= 200
     assert saved["colours"] > 20, "the drawing is empty"
-
-
-def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(
-    host: str, browser: Browser
-) -> None:
-    browser.open(f"{host}/?lang=en")
-
-    suggestions(browser, "telemed")
-    _enter(browser)
-
-    assert browser.run("location.pathname + location.search") == "/search?q=telemed"
-
-
-def test_a_hostile_title_among_suggestions_is_text(host: str, browser: Browser) -> None:
-    browser.open(f"{host}/?lang=en")
-
-    names = suggestions(browser, "alert")
-
-    assert '<script>alert("x")</script>' in names
-    assert browser.run("document.querySelectorAll('.suggestions script').length") == 0
 
 
 def test_no_page_asks_another_host(host: str, browser: Browser) -> None:

@@ -47,27 +47,18 @@ async def test_the_form_works_without_scripts(client: httpx.AsyncClient) -> None
     assert "winners" in answer.text.splitlines()[0]
 
 
-def test_without_a_bundle_the_page_is_a_plain_form(tmp_path: Path) -> None:
-    page = _page(is_built(tmp_path))
+def test_without_a_bundle_the_page_is_a_plain_form_and_with_one_the_scripts_are_our_own(
+    tmp_path: Path,
+) -> None:
+    plain, scripted = _page(is_built(tmp_path)), _page(True, (3, 2))
 
-    assert "<script" not in page
-    assert '<form class="card" id="plain"' in page
-
-
-def test_with_a_bundle_the_scripts_are_our_own(tmp_path: Path) -> None:
-    page = _page(True)
-
-    assert re.findall(r"<script[^>]*>", page) == [
-        f'<script src="{static_url("query/query.js")}" defer>'
-    ]
-    assert "style=" not in page
-
-
-def test_the_page_offers_the_releases(tmp_path: Path) -> None:
-    page = _page(True, (3, 2))
-
-    assert 'data-releases="[3, 2]"' in page
-    assert '<option value="3">Release 3</option>' in page
+    assert "<script" not in plain
+    assert '<form class="card" id="plain"' in plain
+    scripts = re.findall(r"<script[^>]*>", scripted)
+    assert scripts == [f'<script src="{static_url("query/query.js")}" defer>']
+    assert "style=" not in scripted
+    assert 'data-releases="[3, 2]"' in scripted
+    assert '<option value="3">Release 3</option>' in scripted
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from publish_fixture import move_on
 from pyoxigraph import RdfFormat, parse
 from typer.testing import CliRunner
 
@@ -63,12 +64,11 @@ def copied(world: Path, data: Path) -> Path:
     return data
 
 
-def move_on(data: Path, number: int = 1) -> None:
-    Journal(data / "journal").append(
-        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
-        run=f"more-{number}",
-        time=NOW,
-    )
+def build_releases(data: Path, count: int) -> None:
+    """Cut releases, each of one more entry."""
+    for number in range(count):
+        move_on(data, number)
+        build_release(data, IRIS, NOW)
 
 
 @pytest.fixture
@@ -167,46 +167,34 @@ def test_a_release_made_twice_has_the_same_bytes(
     assert files_of(data / "releases/1") == files_of(released / "releases/1")
 
 
-def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
-    data = small
-    build_release(data, IRIS, NOW)
+def test_an_unchanged_and_an_empty_journal_are_not_released(small: Path) -> None:
+    build_release(small, IRIS, NOW)
 
-    with pytest.raises(
-        ReleaseError,
-        match=r"nothing to release: no changes since release 1 of 2026-04-01 .journal entry 1.",
-    ):
-        build_release(data, IRIS, NOW)
-
-    assert release_numbers(data / "releases") == [1]
-
-
-def test_an_empty_journal_is_not_released(tmp_path: Path) -> None:
+    unchanged = r"nothing to release: no changes since release 1 of 2026-04-01 .journal entry 1."
+    with pytest.raises(ReleaseError, match=unchanged):
+        build_release(small, IRIS, NOW)
     with pytest.raises(ReleaseError, match="harvest first"):
-        build_release(tmp_path, IRIS, NOW)
+        build_release(small / "empty", IRIS, NOW)
+
+    assert release_numbers(small / "releases") == [1]
 
 
 def test_two_are_not_cut_at_once(small: Path) -> None:
-    data = small
-    (data / "releases").mkdir()
+    (small / "releases").mkdir()
 
     with (
-        build_lock(data / "releases"),
+        build_lock(small / "releases"),
         pytest.raises(ReleaseError, match="another release is being built"),
     ):
-        build_release(data, IRIS, NOW)
+        build_release(small, IRIS, NOW)
 
 
 def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path) -> None:
-    data = small
-    for number in range(3):
-        move_on(data, number)
-        build_release(data, IRIS, NOW)
+    build_releases(small, 3)
 
-    results = [
-        (release.number, release.previous, release.position)
-        for release in list_releases(data / "releases")
-    ]
+    releases = list_releases(small / "releases")
 
+    results = [(release.number, release.previous, release.position) for release in releases]
     assert results == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
 
@@ -232,31 +220,25 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(
 
 
 def test_of_older_releases_the_manifest_stays(small: Path) -> None:
-    data = small
-    for number in range(3):
-        move_on(data, number)
-        build_release(data, IRIS, NOW)
+    build_releases(small, 3)
 
-    removed = retention.apply_retention(data / "releases", 2, NOW)
+    removed = retention.apply_retention(small / "releases", 2, NOW)
 
     assert [item.number for item in removed] == [1]
-    assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
-    assert read_manifest(data / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
-    assert [release.withdrawn for release in list_releases(data / "releases")][:2] == [None, None]
+    assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]
+    assert read_manifest(small / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
+    assert [release.withdrawn for release in list_releases(small / "releases")][:2] == [None, None]
 
 
 def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None:
-    data = small
-    for number in range(2):
-        move_on(data, number)
-        build_release(data, IRIS, NOW)
-    retention.apply_retention(data / "releases", 1, NOW)
-    (data / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
+    build_releases(small, 2)
+    retention.apply_retention(small / "releases", 1, NOW)
+    (small / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
 
-    removed = retention.apply_retention(data / "releases", 1, NOW)
+    removed = retention.apply_retention(small / "releases", 1, NOW)
 
     assert removed == []
-    assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
+    assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]
 
 
 def test_the_command_cuts_a_release_and_says_why_not(small: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from processes import Process
+from publish_fixture import move_on
 from typer.testing import CliRunner
 from waiting import wait_until
 
-from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_release
 from publisher.releases.schedule import attempt, overdue
@@ -31,31 +31,19 @@ def released(issued: str) -> Release:
     return Release(1, "https://x.org/release/1", 1, "ab", issued, None, {}, {})
 
 
-def move_on(data: Path, number: int) -> None:
-    now = datetime(2026, 4, 1, tzinfo=UTC)
-    Journal(data / "journal").append(
-        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'],
-        run=f"r-{number}",
-        time=now,
-    )
-
-
 @pytest.mark.parametrize(
     ("issued", "now", "due"),
     [
         ("2026-04-01T04:00:00Z", datetime(2026, 4, 30, 23, 59, tzinfo=UTC), False),
         ("2026-04-01T04:00:00Z", datetime(2026, 5, 1, 4, 0, tzinfo=UTC), True),
         ("2026-04-01T03:59:59Z", datetime(2026, 4, 1, 4, 0, tzinfo=UTC), True),
+        (None, datetime(2026, 4, 1, tzinfo=UTC), False),
     ],
 )
 def test_a_release_is_overdue_when_its_time_has_passed_since_the_last(
-    issued: str, now: datetime, due: bool
+    issued: str | None, now: datetime, due: bool
 ) -> None:
-    assert overdue(MONTHLY, released(issued), now) is due
-
-
-def test_before_the_first_release_none_is_overdue() -> None:
-    assert overdue(MONTHLY, None, datetime(2026, 4, 1, tzinfo=UTC)) is False
+    assert overdue(MONTHLY, released(issued) if issued else None, now) is due
 
 
 def test_where_nothing_has_changed_the_schedule_goes_on() -> None:

@@ -45,79 +45,46 @@ def fetch(client: httpx.AsyncClient) -> Callable[..., Any]:
     return ask
 
 
-async def test_accept_chooses_where_a_thing_leads_to(fetch: Callable[..., Any]) -> None:
-    results = {accept: await fetch(THING, accept) for accept, _ in ACCEPTED}
+async def test_accept_chooses_where_a_thing_leads_to_and_the_form_of_a_document(
+    fetch: Callable[..., Any],
+) -> None:
+    for accept, suffix in ACCEPTED:
+        sent, document = await fetch(THING, accept), await fetch("/source/demo", accept)
 
-    wanted = {
-        accept: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}"
-        for accept, suffix in ACCEPTED
-    }
-    assert {accept: answer.headers.get("location") for accept, answer in results.items()} == wanted
-    assert {answer.status_code for answer in results.values()} == {303}
-    assert {answer.headers["vary"].partition(",")[0] for answer in results.values()} == {"Accept"}
-
-
-async def test_accept_chooses_the_form_of_a_document(fetch: Callable[..., Any]) -> None:
-    results = {accept: await fetch("/source/demo", accept) for accept, _ in ACCEPTED}
-
-    assert {accept: answer.headers["content-type"] for accept, answer in results.items()} == {
-        item: MEDIA[end] for item, end in ACCEPTED
-    }
-    assert {accept: answer.headers["content-location"] for accept, answer in results.items()} == {
-        accept: f"/source/demo.{suffix}" for accept, suffix in ACCEPTED
-    }
+        place = "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}"
+        assert (sent.status_code, sent.headers.get("location")) == (303, place), accept
+        assert sent.headers["vary"].partition(",")[0] == "Accept"
+        assert document.headers["content-type"] == MEDIA[suffix], accept
+        assert document.headers["content-location"] == f"/source/demo.{suffix}", accept
 
 
 async def test_a_suffix_chooses_whatever_accept_says(fetch: Callable[..., Any]) -> None:
-    results = {
-        f"{path}.{suffix}": await fetch(f"{path}.{suffix}", "image/png")
-        for path in DOCUMENTS
-        for suffix in MEDIA
-    }
-
-    assert {path: answer.headers["content-type"] for path, answer in results.items()} == {
-        path: MEDIA[path.rpartition(".")[2]] for path in results
-    }
-    assert not any(
-        "Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values()
-    )
-
-
-async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(
-    fetch: Callable[..., Any],
-) -> None:
+    for suffix, media in MEDIA.items():
+        place = "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}"
+        for path in (THING, *DOCUMENTS):
+            answer = await fetch(f"{path}.{suffix}", "image/png")
+            if path == THING:
+                assert answer.headers["location"] == place
+            else:
+                assert answer.headers["content-type"] == media, path
+            assert "Accept" not in answer.headers.get("vary", "").split(", ")
+    # though their names have no slash
     results = [await fetch(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
-
     assert [item.status_code for item in results] == [200, 200, 404]
-
-
-async def test_a_suffix_of_a_things_address_leads_to_that_form(fetch: Callable[..., Any]) -> None:
-    results = {suffix: await fetch(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
-
-    assert {suffix: answer.headers["location"] for suffix, answer in results.items()} == {
-        suffix: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}"
-        for suffix in MEDIA
-    }
-    assert not any(
-        "Accept" in answer.headers.get("vary", "").split(", ") for answer in results.values()
-    )
 
 
 async def test_an_unavailable_format_is_406_with_the_available_ones(
     fetch: Callable[..., Any],
 ) -> None:
-    paths = [
+    for path in (
         THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1",
-    ]  # fmt: skip
-
-    results = [await fetch(path, "image/png") for path in paths]
-
-    assert {(item.status_code, item.headers["content-type"]) for item in results} == {
-        (406, "application/problem+json")
-    }
-    assert all("Accept" in item.headers["vary"] for item in results)
-    assert {item.headers["link"].count('rel="alternate"') for item in results} == {6}
-    assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in results)
+    ):  # fmt: skip
+        answer = await fetch(path, "image/png")
+        assert answer.status_code == 406, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "Accept" in answer.headers["vary"]
+        assert answer.headers["link"].count('rel="alternate"') == 6
+        assert ".jsonld (application/ld+json)" in answer.json()["detail"]
 
 
 async def test_a_page_is_given_where_data_is_asked_for_at_its_address(
@@ -131,22 +98,16 @@ async def test_a_page_is_given_where_data_is_asked_for_at_its_address(
 
 
 async def test_an_unchanged_format_is_304(fetch: Callable[..., Any]) -> None:
-    first = [await fetch(f"/record/demo/1.{suffix}") for suffix in MEDIA]
+    tags = set[str]()
+    for suffix in MEDIA:
+        path = f"/record/demo/1.{suffix}"
+        etag = (await fetch(path)).headers["etag"]
+        again = await fetch(path, **{"If-None-Match": f'"other", W/{etag}'})
+        other = await fetch(path, **{"If-None-Match": '"other"'})
 
-    again = [
-        await fetch(item.url.path, **{"If-None-Match": f'"other", W/{item.headers["etag"]}'})
-        for item in first
-    ]
-    other = [await fetch(item.url.path, **{"If-None-Match": '"other"'}) for item in first]
-
-    assert [(item.status_code, item.content, item.headers["etag"]) for item in again] == [
-        (304, b"", item.headers["etag"]) for item in first
-    ]
-    assert {item.status_code for item in other} == {200}
-
-
-async def test_each_form_has_an_etag_of_its_own(fetch: Callable[..., Any]) -> None:
-    tags = {(await fetch(f"/record/demo/1.{suffix}")).headers["etag"] for suffix in MEDIA}
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag), path
+        assert other.status_code == 200, path
+        tags.add(etag)
 
     assert len(tags) == len(MEDIA)
 
@@ -154,56 +115,35 @@ async def test_each_form_has_an_etag_of_its_own(fetch: Callable[..., Any]) -> No
 async def test_data_was_modified_when_the_journal_last_touched_it(
     fetch: Callable[..., Any],
 ) -> None:
-    first = await fetch(f"{DATA}.ttl")
+    modified = (await fetch(f"{DATA}.ttl")).headers["last-modified"]
 
-    conditions = {"If-Modified-Since": first.headers["last-modified"]}
-    again = await fetch(f"{DATA}.ttl", **conditions)
-    older = await fetch(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
-    both = await fetch(f"{DATA}.ttl", **conditions, **{"If-None-Match": '"other"'})
-    none = await fetch(f"{DATA}.ttl", **{"If-Modified-Since": "yesterday"})
-
-    assert first.headers["last-modified"] == "Mon, 02 Mar 2026 08:00:00 GMT"
-    assert (again.status_code, older.status_code, both.status_code, none.status_code) == (
-        304,
-        200,
-        200,
-        200,
-    )
+    assert modified == "Mon, 02 Mar 2026 08:00:00 GMT"
+    for conditions, status in (
+        ({"If-Modified-Since": modified}, 304), ({"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"}, 200),
+        ({"If-Modified-Since": modified, "If-None-Match": '"other"'}, 200), ({"If-Modified-Since": "yesterday"}, 200),
+    ):  # fmt: skip
+        assert (await fetch(f"{DATA}.ttl", **conditions)).status_code == status, conditions
 
 
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
-    paths = [THING, f"{DATA}.ttl", "/page/initiative/demo/1", "/source/demo", "/record/demo/lost"]
-
-    output = [await client.head(path) for path in paths]
-    whole = [await client.get(path) for path in paths]
-
     names = ("content-type", "etag", "last-modified", "location", "link", "vary", "content-length")
-    assert [item.status_code for item in output] == [303, 200, 200, 200, 410]
-    assert {item.content for item in output} == {b""}
-    assert [[item.headers.get(name) for name in names] for item in output] == [
-        [item.headers.get(name) for name in names] for item in whole
-    ]
+    for path, status in (
+        (THING, 303), (f"{DATA}.ttl", 200), ("/page/initiative/demo/1", 200), ("/source/demo", 200), ("/record/demo/lost", 410),
+    ):  # fmt: skip
+        head, whole = await client.head(path), await client.get(path)
+        assert (head.status_code, head.content) == (status, b""), path
+        for name in names:
+            assert head.headers.get(name) == whole.headers.get(name), (path, name)
 
 
-async def test_what_is_gone_is_410_in_every_form(fetch: Callable[..., Any]) -> None:
-    results = {
-        suffix: await fetch(f"/data/initiative/demo/lost.{suffix}")
-        for suffix in MEDIA
-        if suffix != "html"
-    }
+async def test_what_is_gone_is_410_in_every_form_also_to_who_holds_it(
+    fetch: Callable[..., Any],
+) -> None:
+    for suffix in MEDIA.keys() - {"html"}:
+        path = f"/data/initiative/demo/lost.{suffix}"
+        first = await fetch(path)
+        again = await fetch(path, **{"If-None-Match": first.headers["etag"]})
 
-    assert {item.status_code for item in results.values()} == {410}
-    assert all("Lost project" in item.text for item in results.values())
-    assert {suffix: item.headers["content-type"] for suffix, item in results.items()} == {
-        suffix: MEDIA[suffix] for suffix in results
-    }
-
-
-async def test_what_is_gone_is_410_also_to_who_holds_it(fetch: Callable[..., Any]) -> None:
-    first = await fetch("/data/initiative/demo/lost.ttl")
-
-    again = await fetch(
-        "/data/initiative/demo/lost.ttl", **{"If-None-Match": first.headers["etag"]}
-    )
-
-    assert again.status_code == 410
+        assert (first.status_code, again.status_code) == (410, 410), path
+        assert "Lost project" in first.text
+        assert first.headers["content-type"] == MEDIA[suffix]

@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,10 @@ class Registry:
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number
 
     def _describe(self, source: str, key: str, at: datetime) -> list[str]:
-        title = self._random.choice(
-            ("Village network", "School for teachers", "Health network & <clinics>")
-        )
-        goals = tuple(
-            Claim(f"http://metadata.un.org/sdg/{code}")
-            for code in self._random.sample(("3", "4", "9"), 1)
-        )
+        titles = ("Village network", "School for teachers", "Health network & <clinics>")
+        title = self._random.choice(titles)
+        [code] = self._random.sample(("3", "4", "9"), 1)
+        goals = (Claim(f"http://metadata.un.org/sdg/{code}"),)
         thing = Initiative(key=key, titles=(Text(f"{title} {self._number}", "en"),), goals=goals)
         about = Provenance(source, f"run-{self._number}", "fields", "ab" * 32, START, at)
         return sorted([*describe(thing, IRIS, source), *describe_record(key, IRIS, about)])
@@ -107,9 +103,14 @@ async def following(
             yield registry, service, client
 
 
-async def is_shown(service: QueryService, entry: int) -> bool:
-    snapshot = service.snapshot
-    return snapshot is not None and snapshot.position >= entry and snapshot.is_indexed
+async def show(service: QueryService, entry: int) -> None:
+    """Wait until the publisher shows an entry, with all its indexes."""
+
+    def is_shown() -> bool:
+        snapshot = service.snapshot
+        return snapshot is not None and snapshot.position >= entry and snapshot.is_indexed
+
+    await wait_until_async(is_shown, f"entry {entry} to be shown", output=str)
 
 
 async def results(client: httpx.AsyncClient, search: str) -> Results:
@@ -121,12 +122,9 @@ async def results(client: httpx.AsyncClient, search: str) -> Results:
 def apply_atom(results: Results, text: bytes) -> Results:
     root = etree.fromstring(text)
     gone = {item.get("ref") for item in root.iterfind("at:deleted-entry", ATOM)}
-    result = root.iterfind("a:entry", ATOM)
     entries = {
-        str(item.findtext("a:id", namespaces=ATOM)): str(
-            item.findtext("a:updated", namespaces=ATOM)
-        )
-        for item in result
+        str(item.findtext("{*}id")): str(item.findtext("{*}updated"))
+        for item in root.iterfind("a:entry", ATOM)
     }
     return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
@@ -174,22 +172,16 @@ async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
     seen, followers = set[str](), Followers()
     for _ in range(entry_count):
         entry = registry.commit()
-        await wait_until_async(
-            partial(is_shown, service, entry), f"entry {entry} to be shown", output=str
-        )
+        await show(service, entry)
         assert await asyncio.to_thread(settle_due, service, followers) == len(SEARCHES)  # type: ignore[arg-type]
         for search in SEARCHES:
-            atom[search] = apply_atom(
-                atom[search], (await client.get(f"/feeds/search.atom?{search}")).content
-            )
-            json[search] = apply_json(
-                json[search], (await client.get(f"/feeds/search.json?{search}")).json()
-            )
+            answer = await client.get(f"/feeds/search.atom?{search}")
+            feed = (await client.get(f"/feeds/search.json?{search}")).json()
+            atom[search] = apply_atom(atom[search], answer.content)
+            json[search] = apply_json(json[search], feed)
             expected = await results(client, search)
-            assert atom[search] == json[search] == followers.seen[search] == expected, (
-                entry,
-                search,
-            )
+            states = (atom[search], json[search], followers.seen[search])
+            assert states == (expected,) * 3, (entry, search)
             seen |= expected.keys()
 
     assert min(RECORDS, entry_count) <= len(seen) <= RECORDS
@@ -200,7 +192,7 @@ async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
 
 async def test_nothing_is_compared_before_each_index_has_the_entry(following: Any) -> None:
     _registry, service, _client = following
-    await wait_until_async(lambda: is_shown(service, 1), "the first entry to be shown", output=str)
+    await show(service, 1)
     complete, followers = service.snapshot, Followers()
 
     counts = []
@@ -213,7 +205,7 @@ async def test_nothing_is_compared_before_each_index_has_the_entry(following: An
 
 async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any) -> None:
     _registry, service, client = following
-    await wait_until_async(lambda: is_shown(service, 1), "the first entry to be shown", output=str)
+    await show(service, 1)
 
     atom = await client.get(
         "/feeds/search.atom", params={"q": "network <b>&", "page": "3", "sort": "title"}
@@ -242,40 +234,24 @@ async def test_a_feed_of_one_thing_has_that_thing_until_it_is_removed(following:
     while not removed:
         entry = registry.commit()
         assert entry < 50
-        await wait_until_async(
-            partial(is_shown, service, entry), f"entry {entry} to be shown", output=str
-        )
+        await show(service, entry)
         whole = (await client.get("/feeds/search.json")).json()
         removed = whole["_stocktake"]["removed"]
     gone, there = removed[0]["id"], whole["items"][0]["id"]
-    feeds = [
-        (
-            await client.get(
-                "/feeds/search.json", params={"thing": iri.removeprefix(f"{IRIS.base}id/")}
-            )
-        ).json()
-        for iri in (gone, there)
-    ]
     wrong = await client.get("/feeds/search.json?thing=initiative/demo")
 
-    assert [[item["id"] for item in feed["items"]] for feed in feeds] == [[], [there]]
-    assert [[item["id"] for item in feed["_stocktake"]["removed"]] for feed in feeds] == [
-        [gone],
-        [],
-    ]
-    assert (
-        feeds[1]["home_page_url"]
-        == f"http://stocktake.test/page/{there.removeprefix(f'{IRIS.base}id/')}"
-    )
+    for iri, items, deletions in ((gone, [], [gone]), (there, [there], [])):
+        thing = iri.removeprefix(f"{IRIS.base}id/")
+        feed = (await client.get("/feeds/search.json", params={"thing": thing})).json()
+        assert [item["id"] for item in feed["items"]] == items
+        assert [item["id"] for item in feed["_stocktake"]["removed"]] == deletions
+        assert feed["home_page_url"] == f"http://stocktake.test/page/{thing}"
     assert wrong.status_code == 400
 
 
 async def test_the_page_of_a_forgotten_record_says_that_it_was_removed(following: Any) -> None:
     registry, service, client = following
-    entry = registry.forget(RECORDS)
-    await wait_until_async(
-        lambda: is_shown(service, entry), f"entry {entry} to be shown", output=str
-    )
+    await show(service, registry.forget(RECORDS))
 
     pages = [
         await client.get(f"/{path}/demo/r{RECORDS}", headers={"Accept": "text/html"})

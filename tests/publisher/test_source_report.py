@@ -45,17 +45,16 @@ COUNTED = "import sys; open(sys.argv[1], 'a').write('x'); print(end=sys.argv[2])
 
 
 def visitor(service: QueryService, code: str = "", *arguments: str) -> httpx.AsyncClient:
-    command = (sys.executable, "-c", code, *arguments)
-    reporter = (
-        PreviewRunner((), {}, check_command=command, check_environment=dict(os.environ))
-        if code
-        else None
-    )
-    app = create_app(
-        service, site=SiteOptions(preview_runner=PreviewRunner((), {}, reporter=reporter))
-    )
-    client: httpx.AsyncClient = asking(app)
+    command, environment = (sys.executable, "-c", code, *arguments), dict(os.environ)
+    reporter = PreviewRunner((), {}, check_command=command, check_environment=environment)
+    runner = PreviewRunner((), {}, reporter=reporter if code else None)
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=runner)))
     return client
+
+
+def knowing(service: QueryService, ledger: Any = LEDGER) -> httpx.AsyncClient:
+    """Return a client of a publisher beside a ledger that knows this."""
+    return visitor(service, ECHO, orjson.dumps(ledger).decode())
 
 
 @session_loop
@@ -63,8 +62,10 @@ async def test_remarks_are_reported_without_a_ledger(service: QueryService) -> N
     async with visitor(service) as client:
         data = (await client.get("/source/demo/report.json")).json()
         page = await client.get("/source/demo/report", headers={"Accept": "text/html"})
+        source = await client.get("/source/demo", headers={"Accept": "text/html"})
 
     [rule] = data["rules"]
+    assert 'href="/source/demo/report"' in source.text
     assert data["has_ledger"] is False
     assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == (
         "NoTarget", 1, None, False, "",
@@ -83,7 +84,7 @@ async def test_remarks_are_reported_without_a_ledger(service: QueryService) -> N
 
 @session_loop
 async def test_withheld_records_come_first_in_the_publishers_words(service: QueryService) -> None:
-    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+    async with knowing(service) as client:
         data = (await client.get("/source/demo/report.json")).json()
         page = await client.get("/source/demo/report.html", headers={"Accept-Language": "fr"})
 
@@ -97,21 +98,15 @@ async def test_withheld_records_come_first_in_the_publishers_words(service: Quer
     assert set(data["rules"][0]["message"]) == {"en", "fr", "es", "ru", "ar", "zh"}
     main = page.text.split("<main")[1]
     for text in (
-        "=na&lt;me",
-        "&lt;b&gt;7",
-        "Il n&#39;y a pas de titre.",
-        "no JSON",
-        "À corriger",
-        "a été lu comme cp1252",
-        "demo.7",
-    ):
+        "=na&lt;me", "&lt;b&gt;7", "Il n&#39;y a pas de titre.", "no JSON", "À corriger", "a été lu comme cp1252", "demo.7",
+    ):  # fmt: skip
         assert text in main
     assert "<b>7" not in main
 
 
 @session_loop
 async def test_csv_has_a_line_for_each_rule_and_no_formula(service: QueryService) -> None:
-    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+    async with knowing(service) as client:
         answer = await client.get("/source/demo/report", headers={"Accept": "text/csv"})
 
     rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -124,52 +119,39 @@ async def test_csv_has_a_line_for_each_rule_and_no_formula(service: QueryService
 
 @session_loop
 async def test_turtle_is_a_validation_report_of_shacl(service: QueryService) -> None:
-    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+    async with knowing(service) as client:
         answer = await client.get("/source/demo/report.ttl")
 
     store = ox.Store()
     store.load(answer.content, format=ox.RdfFormat.TURTLE)
-    assert not store.query(f"ASK {{ ?r a <{SH}ValidationReport> ; <{SH}conforms> true }}")
+
+    def first_values(query: str) -> list[Any]:
+        return [row[0] for row in solutions(store.query(query))]
+
     required = ("focusNode", "sourceShape", "resultSeverity", "sourceConstraintComponent")
     pattern = " ; ".join(f"<{SH}{name}> ?{name}" for name in required)
-    results = list(
-        solutions(
-            store.query(
-                f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"
-            )
-        )
+    shapes = first_values(
+        f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"
     )
-    assert {str(row[0].value).rpartition("#")[2] for row in results} == {
-        "NoTarget",
-        "ResourceTitle",
-    }
-    languages = {
-        row[0].language
-        for row in solutions(store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}"))
-    }
-    assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
+    messages = first_values(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")
+    assert not store.query(f"ASK {{ ?r a <{SH}ValidationReport> ; <{SH}conforms> true }}")
+    assert {term.value.rpartition("#")[2] for term in shapes} == {"NoTarget", "ResourceTitle"}
+    assert {term.language for term in messages} == {"en", "fr", "es", "ru", "ar", "zh"}
 
 
 @session_loop
 async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(
     service: QueryService,
 ) -> None:
-    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+    changed = LEDGER["withheld"][0] | {"records": 4, "last_seen": "2026-03-04T12:00:00Z"}
+    async with knowing(service) as client:
         answer = await client.get("/source/demo/report", headers={"Accept": "application/atom+xml"})
-        fewer = LEDGER | {
-            "withheld": [
-                LEDGER["withheld"][0] | {"records": 4, "last_seen": "2026-03-04T12:00:00Z"}
-            ]
-        }
-    async with visitor(service, ECHO, orjson.dumps(fewer).decode()) as client:
+    async with knowing(service, LEDGER | {"withheld": [changed]}) as client:
         later = await client.get("/source/demo/report.atom")
 
     feed, second = feedparser.parse(answer.content), feedparser.parse(later.content)
-    assert (answer.headers["content-type"], feed.bozo, feed.feed.updated) == (
-        "application/atom+xml",
-        False,
-        "2026-03-03T12:00:00Z",
-    )
+    assert answer.headers["content-type"] == "application/atom+xml"
+    assert (feed.bozo, feed.feed.updated) == (False, "2026-03-03T12:00:00Z")
     assert [entry.title for entry in feed.entries] == [
         "ResourceTitle: 5 records (withheld)", "record-unreadable: 1 record (withheld)", "NoTarget: 1 record (warning)",
         "ResourceTitle: 2 records (fixed)", "NoTarget: 4 records (fixed)",
@@ -196,14 +178,6 @@ async def test_ledger_is_asked_once_for_each_run(
 
     assert statuses == [200] * 3
     assert log.read_text() == "x"
-
-
-@session_loop
-async def test_page_of_the_source_links_to_its_report(service: QueryService) -> None:
-    async with visitor(service) as client:
-        page = await client.get("/source/demo", headers={"Accept": "text/html"})
-
-    assert 'href="/source/demo/report"' in page.text
 
 
 def test_each_rule_has_a_constraint_component_of_its_shape() -> None:

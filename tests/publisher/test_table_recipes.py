@@ -50,42 +50,36 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write the tables and the names of countries, as the page's first commands leave them, into
     the current folder.
     """
+    tables = {
+        "links": (("thing", "kind", "scheme", "code", "basis"), LINKS),
+        "places": (("thing", "kind", "code", "latitude", "longitude"), PLACES),
+        "initiatives": (("thing", "title", "start_year", "action_lines"), INITIATIVES),
+        "merged": (
+            ("thing", "kind", "cluster"),
+            [(name, "initiative", "cluster") for name in "ab"],
+        ),
+    }
     with write_tables(tmp_path, tmp_path / "work") as writer:
-        for thing, kind, scheme, code, basis in LINKS:
-            writer.put(
-                "links",
-                _row("links", thing=thing, kind=kind, scheme=scheme, code=code, basis=basis),
-            )
-        for thing, kind, country, latitude, longitude in PLACES:
-            writer.put(
-                "places",
-                _row(
-                    "places",
-                    thing=thing,
-                    kind=kind,
-                    code=country,
-                    latitude=latitude,
-                    longitude=longitude,
-                ),
-            )
-        for initiative, title, year, lines in INITIATIVES:
-            writer.put(
-                "initiatives",
-                _row(
-                    "initiatives",
-                    thing=initiative,
-                    title=title,
-                    start_year=year,
-                    action_lines=lines,
-                ),
-            )
-        for thing in "ab":
-            writer.put("merged", _row("merged", thing=thing, kind="initiative", cluster="cluster"))
-    (tmp_path / "countries.csv").write_text(
-        "code,country\n004,Afghanistan\n250,France\n", encoding="utf-8"
-    )
+        for table, (names, rows) in tables.items():
+            for row in rows:
+                writer.put(table, _row(table, **dict(zip(names, row, strict=True))))
+    countries = "code,country\n004,Afghanistan\n250,France\n"
+    (tmp_path / "countries.csv").write_text(countries, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def _ran(line: list[str], program: str, **environment: str) -> str:
+    """Run a program from its standard input; return what it prints."""
+    return subprocess.run(
+        line,
+        input=program,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**os.environ, **environment},
+    ).stdout
 
 
 def _recipe(language: str, first_line: str, last_line: str = "") -> str:
@@ -110,12 +104,15 @@ def test_duckdb_counts_a_cluster_once_and_declared_lines_only() -> None:
     assert rows == [("C1", 2), ("C2", 1)]
 
 
-def test_pandas_counts_countries_whose_codes_keep_their_zeros(release: Path) -> None:
-    _variables(_recipe("python", "pandas", "by-country.csv"))
-
-    assert (release / "by-country.csv").read_text(
-        encoding="utf-8"
-    ) == "code,initiatives,country\n004,2,Afghanistan\n250,1,France\n"
+def test_pandas_counts_countries_whose_codes_keep_their_zeros_and_points_with_titles(
+    release: Path,
+) -> None:
+    for name, expected in (
+        ("by-country.csv", "code,initiatives,country\n004,2,Afghanistan\n250,1,France\n"),
+        ("points.csv", "thing,name,latitude,longitude,title,source\nc,,48.862,0.0,诊所,\n"),
+    ):
+        _variables(_recipe("python", "pandas", name))
+        assert (release / name).read_text(encoding="utf-8") == expected
 
 
 @pytest.mark.usefixtures("release")
@@ -125,29 +122,15 @@ def test_polars_counts_each_item_of_a_list() -> None:
     assert counts.rows() == [(2020, "C1", 2), (2020, "C2", 1)]
 
 
-def test_points_of_initiatives_have_their_titles(release: Path) -> None:
-    _variables(_recipe("python", "pandas", "points.csv"))
-
-    assert (release / "points.csv").read_text(
-        encoding="utf-8"
-    ) == "thing,name,latitude,longitude,title,source\nc,,48.862,0.0,诊所,\n"
-
-
 @pytest.mark.smoke
-def test_r_counts_a_cluster_once_and_declared_lines_only(release: Path) -> None:
+@pytest.mark.usefixtures("release")
+def test_r_counts_a_cluster_once_and_declared_lines_only() -> None:
     if (program := shutil.which("Rscript")) is None:
         pytest.skip("Rscript is not installed")
 
-    completed = subprocess.run(
-        [program, "-"],
-        input=_recipe("r", "links.csv.gz"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    printed = _ran([program, "-"], _recipe("r", "links.csv.gz"))
 
-    assert re.findall(r"\w+", completed.stdout) == ["C1", "C2", "2", "1"]
+    assert re.findall(r"\w+", printed) == ["C1", "C2", "2", "1"]
 
 
 def _python_of_qgis() -> str | None:
@@ -177,17 +160,11 @@ def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zero
     )
     recipe = _recipe("python", "qgis.core").replace("/path/to/files", str(release))
 
-    completed = subprocess.run(
-        [program, "-"],
-        input=begin + recipe + end,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(release)},
-    )
+    script = begin + recipe + end
 
-    number, system, (points, countries) = json.loads(completed.stdout)
+    printed = _ran([program, "-"], script, QT_QPA_PLATFORM="offscreen", HOME=str(release))
+
+    number, system, (points, countries) = json.loads(printed)
     assert (number, system) == (2, "EPSG:4326")
     assert [(row["title"], position) for row, position in points] == [("诊所", [0.0, 48.862])]
     assert [(row["code"], row["initiatives"]) for row, _ in countries] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import product
 from xml.etree import ElementTree
 
 import pytest
@@ -53,66 +54,40 @@ MARKS = {
 async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve: Serve) -> None:
     served = await serve(FEW)
 
-    answers = {
-        form: await served.ask(ALL if form in TABLES else GRAPH, format=form) for form in MARKS
-    }
-
-    assert {
-        form: (answer.status_code, answer.headers["stocktake-truncated"])
-        for form, answer in answers.items()
-    } == dict.fromkeys(MARKS, (200, "rows=5"))
-    assert {form: count(form, answer.content) for form, answer in answers.items()} == dict.fromkeys(
-        MARKS, 5
-    )
-    assert [
-        form for form, answer in answers.items() if not answer.content.endswith(MARKS[form])
-    ] == []
-    assert [
-        form for form, answer in answers.items() if "/exports" not in answer.headers["link"]
-    ] == []
+    for form, mark in MARKS.items():
+        # rows without a value are counted too
+        for query in (ALL, "SELECT ?none { ?s ?p ?o }") if form in TABLES else (GRAPH,):
+            answer = await served.ask(query, format=form)
+            assert answer.status_code == 200, form
+            assert answer.headers["stocktake-truncated"] == "rows=5", form
+            assert answer.content.endswith(mark), form
+            assert "/exports" in answer.headers["link"], form
+            if form != "csv" or query == ALL:  # whose reader skips empty lines
+                assert count(form, answer.content) == 5, form
 
 
 async def test_an_answer_of_just_the_most_rows_is_not_cut(serve: Serve) -> None:
     served = await serve(FEW)
 
-    five = [await served.ask(ALL + " LIMIT 5", format=form) for form in TABLES]
-    none = [await served.ask(ALL + " LIMIT 0", format=form) for form in TABLES]
-
-    assert [count(form, answer.content) for form, answer in zip(TABLES, five, strict=True)] == [
-        5
-    ] * 4
-    assert [count(form, answer.content) for form, answer in zip(TABLES, none, strict=True)] == [
-        0
-    ] * 4
-    assert [answer for answer in (*five, *none) if "stocktake-truncated" in answer.headers] == []
-
-
-async def test_rows_without_a_value_are_counted_too(serve: Serve) -> None:
-    served = await serve(FEW)
-
-    answers = {form: await served.ask("SELECT ?none { ?s ?p ?o }", format=form) for form in TABLES}
-
-    assert [answer.headers["stocktake-truncated"] for answer in answers.values()] == ["rows=5"] * 4
-    assert [count(form, answers[form].content) for form in ("json", "xml", "tsv")] == [5] * 3
+    for form, rows in product(TABLES, (5, 0)):
+        answer = await served.ask(f"{ALL} LIMIT {rows}", format=form)
+        assert count(form, answer.content) == rows, form
+        assert "stocktake-truncated" not in answer.headers, form
 
 
 @pytest.mark.smoke
 async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(serve: Serve) -> None:
     served = await serve(Limits(rows=6_000, budget=0))
 
-    answers = {form: await served.raw(MANY, form, "TE: trailers") for form in TABLES}
-
-    assert {
-        form: (answer.whole, count(form, answer.body)) for form, answer in answers.items()
-    } == dict.fromkeys(TABLES, (True, 6_000))
-    # An answer that is complete before its first byte is sent has the same fields as headers.
-    streamed = [answer for answer in answers.values() if "trailer" in answer.headers]
-    fields = [
-        answer.trailers if answer in streamed else answer.headers for answer in answers.values()
-    ]
-    assert [field["stocktake-truncated"] for field in fields] == ["rows=6000"] * 4
-    assert all("Stocktake-Truncated" in answer.headers["trailer"] for answer in streamed)
-    assert all(float(field["stocktake-cost"]) > 0 for field in fields)
+    for form in TABLES:
+        answer = await served.raw(MANY, form, "TE: trailers")
+        assert (answer.whole, count(form, answer.body)) == (True, 6_000), form
+        # An answer that is complete before its first byte is sent has the same fields as headers.
+        is_streamed = "trailer" in answer.headers
+        fields = answer.trailers if is_streamed else answer.headers
+        assert fields["stocktake-truncated"] == "rows=6000", form
+        assert float(fields["stocktake-cost"]) > 0, form
+        assert not is_streamed or "Stocktake-Truncated" in answer.headers["trailer"]
 
 
 async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(
@@ -120,25 +95,15 @@ async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_
 ) -> None:
     served = await serve(LATE)
 
-    answers = {form: await served.raw(ENDLESS, form, "TE: trailers") for form in TABLES}
-
-    assert {
-        form: (answer.whole, answer.trailers["stocktake-truncated"])
-        for form, answer in answers.items()
-    } == dict.fromkeys(TABLES, (True, LATER))
-    assert all(count(form, answer.body) > 0 for form, answer in answers.items())
-
-
-async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serve: Serve) -> None:
-    served = await serve(LATE)
-
-    answers = {form: await served.raw(STREAM, form) for form in ("ttl", "nt")}
-
-    assert [
-        (answer.whole, answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode()))
-        for answer in answers.values()
-    ] == [(True, True)] * 2
-    assert all(count(form, answer.body) > 0 for form, answer in answers.items())
+    for form in TABLES:
+        answer = await served.raw(ENDLESS, form, "TE: trailers")
+        assert (answer.whole, answer.trailers["stocktake-truncated"]) == (True, LATER), form
+        assert count(form, answer.body) > 0, form
+    for form in ("ttl", "nt"):  # a graph can be read and says so
+        answer = await served.raw(STREAM, form)
+        assert answer.whole, form
+        assert answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode()), form
+        assert count(form, answer.body) > 0, form
 
 
 async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(
@@ -155,13 +120,10 @@ async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(
 async def test_a_cut_answer_is_not_kept(serve: Serve) -> None:
     served = await serve(FEW)
 
-    first, second = await served.ask(ALL, format="json"), await served.ask(ALL, format="json")
+    answers = [await served.ask(ALL, format="json") for _ in range(2)]
 
-    assert [answer.headers["stocktake-truncated"] for answer in (first, second)] == [
-        "rows=5",
-        "rows=5",
-    ]
-    assert "hit" not in second.headers["cache-status"]
+    assert {answer.headers["stocktake-truncated"] for answer in answers} == {"rows=5"}
+    assert "hit" not in answers[1].headers["cache-status"]
 
 
 async def test_what_a_whole_answer_cost_stands_in_a_trailer(serve: Serve) -> None:

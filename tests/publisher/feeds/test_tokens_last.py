@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from app_client import asking
 from feed_clients import OAI, shown_count, wait
 from live_server import served
 from lxml import etree
@@ -36,9 +37,7 @@ async def first_page(data: Path) -> Page:
     """Return the first page of a server in this process."""
     async with QueryService(data, IRIS, readers=1) as service:
         await service.wait_until_current()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(service)), base_url="http://x.test"
-        ) as client:
+        async with asking(create_app(service)) as client:
             parameters = {"verb": "ListRecords", "metadataPrefix": "oai_dc"}
             return parse_page((await client.get("/oai", params=parameters)).content)
 
