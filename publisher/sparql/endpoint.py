@@ -39,6 +39,7 @@ from publisher.sparql.protocol import (
     parse_form,
     parse_release,
     parse_request,
+    parse_timeout,
     read_body,
     read_parameters,
     single_value,
@@ -119,18 +120,18 @@ async def answer_request(request: Request) -> Response:
         return await _introduction(
             request, service, single_value(params, "example"), single_value(params, "show")
         )
-    parsed = parse_request(
-        params, request.headers.get("accept"), service.iris.base, service.limits.rows
-    )
-    query, release = parsed.query_request, None
+    accept = request.headers.get("accept")
+    parsed = parse_request(params, accept, service.iris.base, service.limits.rows)
+    seconds = parse_timeout(single_value(params, "timeout"))
+    query, release = parsed, None
     if (number := parse_release(single_value(params, "release"))) is not None:
         release = await service.release(number)
         query = replace(query, snapshot=release.path, release=number)
     rewritten = await rewrite(service, query, release)
     if release is None and single_value(params, "explain") not in (None, "", "0"):
-        return await explain_query(request, service, rewritten, parsed.seconds)
-    known = key if rewritten is parsed.query_request else None
-    response = await answer_query(request, service, rewritten, parsed.seconds, known, release)
+        return await explain_query(request, service, rewritten, seconds)
+    known = key if rewritten is parsed else None
+    response = await answer_query(request, service, rewritten, seconds, known, release)
     if rewritten.note:
         response.headers[TEXT_HEADER] = rewritten.note
     if release:

@@ -118,7 +118,7 @@ async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -
     params = read_parameters(request, await read_body(request))
     accept = request.headers.get("accept")
     page = wants_html(accept, _JSON)
-    query = parse_request(params, None if page else accept, service.iris.base, None).query_request
+    query = parse_request(params, None if page else accept, service.iris.base, None)
     await service.check(query)
     export = exporter.exports.add(query, client_key(request.scope))
     location = f"/exports/{export['id']}"

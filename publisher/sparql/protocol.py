@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -33,13 +32,6 @@ _FORMAT_NAMES = {
 }
 
 Parameters = dict[str, list[str]]
-
-
-class SparqlRequest(NamedTuple):
-    """A query, and the client's own time limit in seconds, None if it sets none."""
-
-    query_request: QueryRequest
-    seconds: float | None
 
 
 async def read_body(request: Request, limit: int = 3 * MAX_QUERY_BYTES) -> bytes:
@@ -113,7 +105,7 @@ def parse_form(data: bytes) -> Parameters:
 
 def parse_request(
     parameters: Parameters, accept: str | None, base: str, rows: int | None
-) -> SparqlRequest:
+) -> QueryRequest:
     """Read the query in the parameters; *base* resolves its IRIs, *rows* limits the result."""
     text = single_value(parameters, "query")
     if "update" in parameters:
@@ -135,8 +127,7 @@ def parse_request(
     # a dataset in the protocol replaces FROM (section 2.1.4)
     if default is not None or named is not None:
         default, named = default or (), named or ()
-    query_request = QueryRequest(text, table, graph, base, default, named, rows=rows)
-    return SparqlRequest(query_request, parse_timeout(single_value(parameters, "timeout")))
+    return QueryRequest(text, table, graph, base, default, named, rows=rows)
 
 
 def single_value(parameters: Parameters, name: str) -> str | None:

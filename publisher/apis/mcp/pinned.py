@@ -14,13 +14,14 @@ from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
 from publisher.http.endpoints import Count, Instant
 from publisher.http.security_headers import MAX_QUERY_STRING
 from publisher.projections.facets import filter_query
-from publisher.sparql.protocol import SparqlRequest, parse_request
+from publisher.sparql.protocol import parse_request
 from publisher.sparql.responses import media_type
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot
 from publisher.store.source_status import data_version, source_statuses
+from publisher.store.workers.query_request import QueryRequest
 
 MAX_BYTES = 256 << 10  # of one result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded
@@ -104,7 +105,7 @@ class PinnedRelease:
             self.service.iris.base,
             self.service.limits.rows,
         )
-        if parsed.query_request.volatile:
+        if parsed.volatile:
             raise QueryError(
                 "NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable"
             )
@@ -185,14 +186,12 @@ class PinnedRelease:
         """Return the store of the release; waits while it is being loaded."""
         return await self._when_ready(lambda: self.service.release(self.release.number))
 
-    async def _run(self, parsed: SparqlRequest, link: str) -> tuple[bytes, int | None, str, str]:
+    async def _run(self, parsed: QueryRequest, link: str) -> tuple[bytes, int | None, str, str]:
         """Return the bytes of the result, the number of its rows, its format, and a note on its
         searches.
         """
         snapshot = await self.snapshot()
-        question = replace(
-            parsed.query_request, snapshot=snapshot.path, release=self.release.number
-        )
+        question = replace(parsed, snapshot=snapshot.path, release=self.release.number)
         question = await rewrite(self.service, question, snapshot)
         answer = await self.service.query(question, client=self.client)
         body = bytearray()
