@@ -236,7 +236,7 @@ class LeasedStore:
         """Renew the lease; raises StoreFailure if another process holds it."""
         if not self.claim(now):
             raise StoreFailure(
-                "another publisher holds the lease of the store and writes to it; stop that one to write here"
+                f"another publisher holds the lease of the store; stop it, and try again {LEASE} seconds later"
             )
 
     def write_state(self, state: State, now: datetime) -> None:
