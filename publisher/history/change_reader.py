@@ -27,9 +27,10 @@ from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.terms import TERM_TEXT, term_id
 from publisher.store.columns.updater import FILE
 from publisher.store.query_service import QueryService
+from publisher.store.snapshots import Snapshot
 
-NOT_READY = NotReady(
-    TranslatableText("the history is still being built from the journal; try again in a moment")
+_NOT_READY = TranslatableText(
+    "the history is still being built from the journal; try again in a moment"
 )
 ALL = "all"  # the set of all records
 SLICE = 10_000  # records in a slice; a sitemap may have up to 50,000
@@ -55,7 +56,7 @@ SELECT entry, run, max(time) OVER (ORDER BY entry), added, removed, "rows"
 FROM graph_changes JOIN entries ON number = entry WHERE graph = $graph ORDER BY entry
 """
 _WATERMARK = """
-SELECT number, sequence, stamp, coalesce(announced, $announced) AS visible FROM entries WHERE visible <= $now ORDER BY number DESC LIMIT 1
+SELECT number, sequence, stamp FROM entries WHERE coalesce(announced, $announced) <= $now ORDER BY number DESC LIMIT 1
 """
 _LEAVES = "SELECT DISTINCT unnest(string_split(sets[2:-2], ': ')) FROM graph_changes"
 _TEXTS = f"SELECT id, {TERM_TEXT} FROM terms t WHERE id IN (SELECT unnest($ids::UBIGINT[]))"
@@ -63,14 +64,13 @@ _TEXTS = f"SELECT id, {TERM_TEXT} FROM terms t WHERE id IN (SELECT unnest($ids::
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The last announced change: its *entry*, *sequence* number, datestamp *stamp* and
-    *announced_at*, both in seconds since 1970.
+    """The last announced change: its *entry*, *sequence* number, and datestamp *stamp* in seconds
+    since 1970.
     """
 
     entry: int
     sequence: int
     stamp: int
-    announced_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +136,12 @@ class History:
     """
 
     def __init__(self, path: Path, at: int, base: str) -> None:
-        config: dict[str, Any] = {"memory_limit": MEMORY}
-        self._connection = duckdb.connect(str(path), read_only=True, config=config)
+        self._connection = duckdb.connect(
+            str(path), read_only=True, config={"memory_limit": MEMORY}
+        )
         self._announced, self._base = at + LEAD, base
         if self.rows("SELECT version FROM checkpoint") != [(BUILD_VERSION,)]:
-            raise NOT_READY
+            raise NotReady(_NOT_READY)
 
     def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
         """Run *query* with the parameters *values*; callable in any thread."""
@@ -150,7 +151,7 @@ class History:
         """Return the last change that feeds announce at *now*. Raises NotReady before the first."""
         for row in self.rows(_WATERMARK, announced=self._announced, now=int(now)):
             return Watermark(*row)
-        raise NOT_READY
+        raise NotReady(_NOT_READY)
 
     def graph_changes(self, graph: str) -> tuple[GraphChange, ...]:
         """Return the changes of *graph*, oldest first."""
@@ -307,17 +308,15 @@ class History:
 
 def open_history(service: QueryService) -> History:
     """Open the history in the current snapshot of *service*. Raises NotReady if it has none."""
-    snapshot = service.current
     try:
-        return open_cached(snapshot.path, snapshot.first_appeared, service.iris.base)
-    except duckdb.Error as error:
-        raise NOT_READY from error
+        return _open_cached(service.current, service.iris.base)
+    except (duckdb.Error, OSError) as error:
+        raise NotReady(_NOT_READY) from error
 
 
 @lru_cache(2)  # the current snapshot, and the previous one during a switch
-def open_cached(snapshot: str, appeared: int, base: str) -> History:
-    """Open the history in the folder *snapshot*, once. Raises duckdb.Error and NotReady."""
-    return History(Path(snapshot) / "columns" / FILE, appeared, base)
+def _open_cached(snapshot: Snapshot, base: str) -> History:
+    return History(Path(snapshot.path) / "columns" / FILE, snapshot.first_appeared, base)
 
 
 def read_watermark(service: QueryService) -> Watermark:

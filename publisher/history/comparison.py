@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +49,6 @@ SELECT change, role, item, count(*) FROM (SELECT change, role, unnest(list_prepe
 )) GROUP BY ALL
 """
 _LISTED = f"{_PAIRS} SELECT kind, name FROM pairs WHERE $condition ORDER BY name"
-_NO_LIMIT = 1 << 40
 _NUMBERED = re.compile(r"(release|entry)[/ :]([0-9]{1,9})\Z")
 _SET = re.compile(
     r"(?:kind|source|country):[^\s:]+\Z|(?:line|goal):[^\s:]+(?::(?:declared|crosswalked))?\Z"
@@ -127,9 +126,8 @@ def find_moment(history: History, data: Path, text: str) -> Moment:
 def _entry_at(history: History, text: str) -> int:
     """Return the last entry at the time *text*, or the last of all if it is ``now``."""
     try:
-        is_date = len(text) == len("2026-01-31")
-        last = f"{date.fromisoformat(text)}T23:59:59" if is_date else text
-        end = datetime.max if text == "now" else datetime.fromisoformat(last)
+        time = "T23:59:59" if len(text) == len("2026-01-31") else ""
+        end = datetime.max if text == "now" else datetime.fromisoformat(text + time)
         seconds = end.replace(tzinfo=end.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError) as error:
         raise UnknownMoment(
@@ -212,4 +210,4 @@ def list_records(
     conditions = {"before": "old IS NOT NULL", "after": "new IS NOT NULL"}
     query = _LISTED.replace("$condition", conditions.get(change, f"change = '{change}'"))
     values = {"before": before.sequence, "after": after.sequence, "within": [*within]}
-    return history.rows(f"{query} LIMIT coalesce($limit, {_NO_LIMIT})", **values, limit=limit)
+    return history.rows(f"{query} LIMIT $limit", **values, limit=limit)

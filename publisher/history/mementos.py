@@ -72,38 +72,29 @@ def links(
     """Return the links of the memento *current* to its neighbours, or the links of the time map to
     all of *known* if it is None.
     """
-    out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
-    out.append(
-        _range(
-            Link("timemap" if current else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)),
-            known,
-        )
-    )
+    ends = (("from", known[0].date), ("until", known[-1].date)) if known else ()
+    out = [
+        Link("original", f"{host}/{graph}"),
+        Link("timegate", f"{host}/timegate/{graph}"),
+        Link(
+            "timemap" if current else "self",
+            f"{host}/timemap/{graph}",
+            (("type", MEDIA), *ends),
+        ),
+    ]
     if current is None:
         return out + [_memento_link(host, graph, item, known) for item in known]
-    position = known.index(current)
-    neighbours = {
-        0: "",
-        len(known) - 1: "",
-        position - 1: "prev",
-        position: "",
-        position + 1: "next",
-    }
-    shown_indexes = [index for index in sorted(neighbours) if 0 <= index < len(known)]
+    position, roles = known.index(current), {-1: "prev", 0: "", 1: "next"}
     return out + [
-        _memento_link(host, graph, known[index], known, neighbours[index])
-        for index in shown_indexes
+        _memento_link(host, graph, item, known, roles.get(index - position, ""))
+        for index, item in enumerate(known)
+        if index - position in roles or item in (known[0], known[-1])
     ]
 
 
 def _memento_link(
-    host: str, graph: str, memento: Memento, known: Sequence[Memento], neighbours: str = ""
+    host: str, graph: str, memento: Memento, known: Sequence[Memento], neighbour: str = ""
 ) -> Link:
-    roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if memento == end]
-    rel = " ".join([*roles, *([neighbours] if neighbours else []), "memento"])
+    roles = ("first" * (memento == known[0]), "last" * (memento == known[-1]), neighbour, "memento")
+    rel = " ".join(filter(None, roles))
     return Link(rel, host + memento.address(graph), (("datetime", memento.date),))
-
-
-def _range(link: Link, known: Sequence[Memento]) -> Link:
-    ends = (("from", known[0].date), ("until", known[-1].date)) if known else ()
-    return link._replace(attributes=(*link.attributes, *ends))

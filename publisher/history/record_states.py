@@ -60,9 +60,8 @@ class RecordState:
 
 def preferred_text(terms: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
     """Return the text in the first available of *languages*, else one without a language, else any."""
-    rank: dict[str | None, int] = {tag: rank for rank, tag in enumerate(languages)}
-    rank[None] = len(languages)
-    return min(terms, key=lambda item: rank.get(item.language, len(languages) + 1), default=None)
+    ranks = {tag: rank for rank, tag in enumerate((*languages, None))}
+    return min(terms, key=lambda item: ranks.get(item.language, len(ranks)), default=None)
 
 
 def written(term: Term) -> str:

@@ -56,14 +56,6 @@ async def compare_versions(
     return field_views(removed, added, service.iris.base, current_locale().language, gettext)
 
 
-def describe_change(change: GraphChange, about: Description) -> tuple[Description, Description]:
-    """Return what a change added and removed, as descriptions; the change that created the graph is
-    not listed row by row.
-    """
-    added, removed = (triples_of(change.rows or (), sign) for sign in "AD")
-    return with_triples(added, about), with_triples(removed, about)
-
-
 SHOWN_CHANGES = 20  # changes that a page shows, the newest
 SHOWN_ROWS = 60  # triples of a change that a page shows
 
@@ -100,7 +92,9 @@ def recent_changes(
 def _change(
     graph_change: GraphChange, about: Description, iris: Iris, memento: Memento | None, graph: str
 ) -> GraphChangeView:
-    added, removed = describe_change(graph_change, about)
+    added, removed = (
+        with_triples(triples_of(graph_change.rows or (), sign), about) for sign in "AD"
+    )
     time = datetime.fromtimestamp(graph_change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     address = memento.address(graph) if memento else None
     statements = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])

@@ -119,13 +119,12 @@ class ChangeWriter:
     def read(self, entries: Iterable[DecodedEntry]) -> Iterator[bytes]:
         """Yield the rows of *entries*, and write what they change.
 
-        Rows of a graph that lie apart in an entry are one change, at the place of the last, unless
+        Rows of a graph that lie apart in an entry are one change, at the place of the first, unless
         they are so many rows apart as are written at once.
         """
         for decoded in entries:
             for end, rows in rows_by_graph(decoded.rows()):
-                key = decoded.number, end
-                self._pending[key] = [*self._pending.pop(key, ()), *rows]
+                self._pending.setdefault((decoded.number, end), []).extend(rows)
                 self._bytes += sum(map(len, rows))
                 if self._bytes >= BATCH_BYTES:
                     self._write()

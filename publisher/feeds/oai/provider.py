@@ -265,7 +265,7 @@ def header(change: change_reader.Change, base: str) -> str:
     status = ' status="deleted"' if change.change_type is change_reader.ChangeType.DELETED else ""
     sets = "".join(element("setSpec", name) for name in change.sets if ":" in name)
     identifier = element("identifier", base + change.graph)
-    datestamp = element("datestamp", instant(change.announced_at or 0))
+    datestamp = element("datestamp", instant(change.announced_at))
     return f"<header{status}>{identifier}{datestamp}{sets}</header>"
 
 
