@@ -134,6 +134,14 @@ def test_a_pattern_with_a_backslash_does_not_read_everything(
     assert names == ["b", "c"]
 
 
+def test_a_filter_that_names_a_graph_reads_no_other(
+    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 2)
+
+    assert ask(filled, "SELECT ?g { GRAPH ?g { ?s ?p ?o } FILTER(?g = <c> && ?o > 2) }") == ["c"]
+
+
 def test_a_query_that_would_read_too_much_needs_too_much_memory(
     filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
