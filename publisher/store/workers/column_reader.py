@@ -219,29 +219,26 @@ def serve(connection: Connection, open_snapshot: Callable[[str], QueriedSnapshot
     pipe. A message is a query, or the folder of the snapshot to open.
     """
     snapshot: QueriedSnapshot | None = None
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):
+        while True:
             message: QueryRequest | str = connection.recv()
-        except (EOFError, ConnectionError):
-            break
-        try:
-            if isinstance(message, QueryRequest):
-                assert snapshot is not None, "no snapshot is open"
-                snapshot.answer(message, connection)
-            else:
-                if snapshot:
-                    snapshot.close()
-                snapshot = open_snapshot(message)
-                send(connection, [End()])
-        except PublisherError as error:
-            send(connection, [error])
-        except MemoryError:
-            send(connection, [MemoryLimit()])
-        except (OSError, RuntimeError, ValueError) as error:
-            is_query = str(error).startswith(_UNKNOWN_FUNCTION)
-            send(connection, [QueryError(str(error)) if is_query else StoreFailure(str(error))])
-    if snapshot:
-        snapshot.close()
+            try:
+                if isinstance(message, QueryRequest):
+                    assert snapshot is not None, "no snapshot is open"
+                    snapshot.answer(message, connection)
+                else:
+                    if snapshot:
+                        snapshot.close()
+                    snapshot = open_snapshot(message)
+                    send(connection, [End()])
+            except PublisherError as error:
+                send(connection, [error])
+            except MemoryError:
+                send(connection, [MemoryLimit()])
+            except (OSError, RuntimeError, ValueError) as error:
+                is_query = str(error).startswith(_UNKNOWN_FUNCTION)
+                kind = QueryError if is_query else StoreFailure
+                send(connection, [kind(str(error))])
 
 
 def limit_process(memory: int) -> None:

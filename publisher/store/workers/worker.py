@@ -132,17 +132,17 @@ class Worker:
         return message
 
     async def _read_messages(self) -> list[Message]:
-        loop, data, piece = asyncio.get_running_loop(), b"", None
-        while piece is None or len(piece) == PIECE_SIZE:
-            readable = loop.create_future()
-            loop.add_reader(self._connection.fileno(), _set_done, readable)
-            try:
-                await readable
-            finally:
-                loop.remove_reader(self._connection.fileno())
-            piece = self._connection.recv_bytes()
-            data += piece
-        messages: list[Message] = pickle.loads(data)
+        loop, readable = asyncio.get_running_loop(), asyncio.Event()
+        pieces: list[bytes] = []
+        loop.add_reader(self._connection.fileno(), readable.set)
+        try:
+            while not pieces or len(pieces[-1]) == PIECE_SIZE:
+                await readable.wait()
+                pieces.append(self._connection.recv_bytes())
+                readable.clear()
+        finally:
+            loop.remove_reader(self._connection.fileno())
+        messages: list[Message] = pickle.loads(b"".join(pieces))
         return messages
 
     def kill(self) -> None:
@@ -190,11 +190,6 @@ class Worker:
                 MEMORY_TEXT
             )  # else the engine aborted because its files were removed
         return StoreFailure(f"a query worker exited with code {code}")
-
-
-def _set_done(readable: asyncio.Future[None]) -> None:
-    if not readable.done():
-        readable.set_result(None)
 
 
 def _start(process: BaseProcess, connection: Connection) -> None:
