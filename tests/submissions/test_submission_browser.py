@@ -110,7 +110,9 @@ class SubmissionSite:
 
     def wait_for_title(self, title: str, *, there: bool = True) -> None:
         """Wait until an initiative of this title is published, or is not."""
-        wait_until(lambda: (title in self.titles()) == there, f"{title} in SPARQL", SECONDS)
+        wait_until(
+            lambda: (title in self.titles()) == there, f"{title} in SPARQL", SECONDS, pause=1
+        )
 
     def person(self, mail: str) -> httpx.Client:
         """Return a client of the API for a person who confirmed an address."""

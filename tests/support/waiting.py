@@ -13,6 +13,7 @@ from typing import TypeVar, overload
 # seconds: many times what an idle machine needs, since tests also run beside other work
 WITHIN = 240.0
 PAUSE = 0.05
+LONGEST_PAUSE = 0.25  # a pause is a tenth of what was waited: each look takes processor time
 
 T = TypeVar("T")
 
@@ -32,11 +33,12 @@ def wait_until(
     >>> wait_until(lambda: 7, "a number")
     7
     """
-    end = time.monotonic() + within
+    begin = time.monotonic()
     while not (result := condition()):
-        if time.monotonic() > end:
+        waited = time.monotonic() - begin
+        if waited > within:
             raise AssertionError(_message(what, within, result, output))
-        time.sleep(pause)
+        time.sleep(max(pause, min(waited / 10, LONGEST_PAUSE)))
     return result
 
 
@@ -70,15 +72,16 @@ async def wait_until_async(
     """Do what `wait_until` does without blocking the event loop; *condition* may be a coroutine
     function.
     """
-    end = time.monotonic() + within
+    begin = time.monotonic()
     while True:
         results = condition()
         result: T | None = await results if inspect.isawaitable(results) else results
         if result:
             return result
-        if time.monotonic() > end:
+        waited = time.monotonic() - begin
+        if waited > within:
             raise AssertionError(_message(what, within, result, output))
-        await asyncio.sleep(pause)
+        await asyncio.sleep(max(pause, min(waited / 10, LONGEST_PAUSE)))
 
 
 def _message(what: str, within: float, result: object, output: Callable[[], str] | None) -> str:
