@@ -202,7 +202,7 @@ class Client:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = httpx.URL(url)
         self.host = urlsplit(without_password(url)).netloc
         self._http = httpx.Client(trust_env=False, headers={"Accept-Encoding": "identity"})
         self._open: httpx.Response | None = None
