@@ -32,7 +32,7 @@ from vocab.iris import KINDS
 
 # The number increases with every change of what is written: an index of another version cannot be
 # searched, and is rebuilt.
-BUILD_VERSION = f"6 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
+BUILD_VERSION = f"7 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
 _VERSION_FILE = "made"
 _HEAP = 30_000_000  # maximum bytes of unwritten documents
@@ -214,12 +214,9 @@ class SearchEntry(NamedTuple):
         """Return what its record is looked up by, folded: the key in its source, and the IRI of the
         record; of the IRI of a concept there is none.
         """
-        if self.kind not in KINDS:
-            return set()
         record = self.thing.replace(f"/id/{self.kind}/", "/record/", 1)
-        return {
-            name.casefold() for name in (unquote(self.thing.rpartition("/")[2]), self.thing, record)
-        }
+        names = (unquote(self.thing.rpartition("/")[2]), self.thing, record)
+        return {name.casefold() for name in names} if self.kind in KINDS else set()
 
 
 def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
@@ -234,7 +231,7 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
 
 def ordered_texts(values: Iterable[Value]) -> Texts:
     """Return the literals of *values* with their languages, in the order of these."""
-    texts = ((value.text, value.language) for value in values if not value.iri)
+    texts = [(value.text, value.language) for value in values if not value.iri]
     return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
 
 
@@ -252,7 +249,6 @@ def schema() -> tantivy.Schema:
             name,
             tokenizer_name="raw",
             index_option="basic",
-            fast=name == "language",
             stored=name == "thing",
         )
     for name in ("title", "text", "party"):

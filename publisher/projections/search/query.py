@@ -38,7 +38,7 @@ _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for 
 # regular expressions that are cached: a third of a megabyte and some milliseconds each
 _PATTERNS = 32
 _ELECTRONIC = re.compile(r"[^\W\d_]-\w+\*?")  # one word: e-agriculture, m-health
-_CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
+_CLAUSE = re.compile(r'(?P<or>(?<=\s)OR\s+)?(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 _FIELDS = ("title", "text", "party")
 _WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, so each counts more
@@ -100,11 +100,8 @@ def parse_clauses(text: str) -> list[list[Clause]]:
     >>> [[(clause.words[0][0], clause.is_negated) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
-    groups, is_alternative, remaining = list[list[Clause]](), False, MAX_WORDS
-    for match in _CLAUSE.finditer(text):
-        if match["word"] == "OR" and groups:
-            is_alternative = True
-            continue
+    groups, remaining = list[list[Clause]](), MAX_WORDS
+    for match in _CLAUSE.finditer(text.strip().removesuffix(" OR")):
         typed = match["phrase"] or match["word"] or ""
         words = tuple(tokens(typed)[:remaining])
         if not words:
@@ -112,13 +109,12 @@ def parse_clauses(text: str) -> list[list[Clause]]:
         remaining -= len(words)
         is_one, is_negated = bool(_ELECTRONIC.fullmatch(typed)), match["minus"] is not None
         is_prefix, is_phrase = typed.endswith("*"), match["phrase"] is not None
-        if not is_alternative:
+        if not (match["or"] and groups):
             groups.append([])
         groups[-1].append(Clause(words, is_phrase or is_one, is_prefix, is_negated))
         if is_one and not is_phrase and not is_negated:
             joined = ("".join(word for word, _ in words), False)
             groups[-1].append(Clause((joined,), False, is_prefix, is_negated))
-        is_alternative = False
     return groups
 
 
@@ -191,9 +187,9 @@ def group_query(
     """
     fields = (request.field,) if request.field else _FIELDS
     languages = [language for language in languages if request.language in (language, None)]
-    topics = None if request.field else topics
+    labels = None if request.field else topics
     queries = [
-        _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics)
+        _clause(clause, fields, languages, fuzzy and not clause.is_negated, labels)
         for clause in group
     ]
     if len(group) == 1:

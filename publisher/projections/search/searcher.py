@@ -47,7 +47,6 @@ CACHED_ENTRIES = 2_000
 # search
 CACHED_THINGS = 50_000
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
-_MAX_LANGUAGES = 1_000
 _PASSAGE, _BEFORE = 260, 70  # characters of a passage, and of them before the first match
 _INFIX = 4  # minimum letters of a word that is marked inside another, in a fuzzy search
 # letters of a word that is corrected (shorter words are similar to too many others), and words of a
@@ -94,9 +93,7 @@ class Searcher:
     @cached_property
     def languages(self) -> list[str]:
         """Return the languages of all texts."""
-        terms = {"all": {"terms": {"field": "language", "size": _MAX_LANGUAGES}}}
-        result = self._searcher.aggregate(Query.all_query(), terms)
-        return [bucket["key"] for bucket in result["all"]["buckets"]]
+        return [language for language, _ in self._searcher.terms_with_prefix("language", "")]
 
     def find(self, request: SearchRequest, limit: int, *, similar: bool = True) -> Matches:
         """Return the best *limit* results.
