@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rows import each
 from search_index import search_index
 
-from publisher.projections.search import query as query_parser
+from publisher.projections.search import query
 from publisher.projections.search.index import SearchEntry, link_index
 from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Marker, Searcher
@@ -160,9 +160,9 @@ def test_similar_words_are_found_only_if_each_word_has_one(
 
 def test_words_after_one_that_nothing_resembles_cost_no_patterns(search: Searcher) -> None:
     search.find(SearchRequest("xqzzzzqx"), 1)
-    known = query_parser._pattern.cache_info().misses
+    known = query._pattern.cache_info().misses
 
     hits = search.find(SearchRequest("xqzzzzqx telemedcineo kliniquez"), 1)
 
     assert hits.total == 0
-    assert query_parser._pattern.cache_info().misses == known
+    assert query._pattern.cache_info().misses == known

@@ -38,7 +38,9 @@ _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for 
 # regular expressions that are cached: a third of a megabyte and some milliseconds each
 _PATTERNS = 32
 _ELECTRONIC = re.compile(r"[^\W\d_]-\w+\*?")  # one word: e-agriculture, m-health
-_CLAUSE = re.compile(r'(?P<or>(?<=\s)OR\s+)?(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
+_CLAUSE = re.compile(
+    r'(?P<or>(?<=\s)OR\s+)?(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))'
+)
 
 _FIELDS = ("title", "text", "party")
 _WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, so each counts more
