@@ -71,6 +71,15 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     assert result.headers["content-disposition"].endswith('.csv"')
 
 
+async def test_an_export_of_named_graphs_has_all_of_them(serve: Serve) -> None:
+    served = await serve(LIMITS)
+
+    accepted = await put(served.client, "SELECT ?s { GRAPH <https://x.org/g> { ?s ?p ?o } }")
+    results = await ended(served.client, accepted.headers["location"])
+
+    assert (results["state"], results["rows"]) == ("done", 3_000)
+
+
 async def test_a_form_of_another_site_queues_no_export(serve: Serve) -> None:
     served = await serve(LIMITS)
     foreign: tuple[dict[str, str], ...] = (
