@@ -65,6 +65,8 @@ class ColumnUpdater:
         is_ours = version == BUILD_VERSION and reader.contains(position, entry)
         self.checkpoint = position if is_ours else 0
         if not self.checkpoint:
+            if position:
+                log.info("columns of another version or journal; rebuilding them", version=version)
             self.reset()
 
     def _open(self) -> ColumnDatabase:
