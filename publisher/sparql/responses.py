@@ -249,6 +249,7 @@ class StreamedAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response until it ends or the client disconnects; to HEAD only the headers."""
         if scope["method"] == "HEAD":
+            self._buffer.close()
             self._shared.close()
             return await super().__call__(scope, receive, send)
         reading = asyncio.ensure_future(self._read())

@@ -40,8 +40,13 @@ def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data directory of a mirror whose store is level with its journal."""
     data = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
-    result: Path = data
-    return result
+    return data
+
+
+@pytest.fixture
+def data(mirrored: Path, tmp_path: Path) -> Path:
+    """Return a copy of it that a test may damage."""
+    return Path(copytree(mirrored, tmp_path / "data"))
 
 
 @asynccontextmanager
@@ -71,9 +76,7 @@ async def test_a_sound_mirror_has_no_faults(mirrored: Path) -> None:
     assert faults == {}
 
 
-async def test_invalid_description_of_the_origin_is_a_fault(mirrored: Path, tmp_path: Path) -> None:
-    data = Path(copytree(mirrored, tmp_path / "data"))
-
+async def test_invalid_description_of_the_origin_is_a_fault(data: Path) -> None:
     async with opened(data) as (_, client):
         for content in INVALID:
             (data / "journal" / mirror_origin.NAME).write_bytes(content)
@@ -90,9 +93,8 @@ async def test_invalid_description_of_the_origin_is_a_fault(mirrored: Path, tmp_
     ],
 )
 async def test_mirror_that_cannot_follow_is_degraded(
-    mirrored: Path, tmp_path: Path, origin: Origin, remedy: str
+    data: Path, origin: Origin, remedy: str
 ) -> None:
-    data = Path(copytree(mirrored, tmp_path / "data"))
     mirror_origin.write(data / "journal", origin)
 
     async with opened(data) as (_, client):
@@ -102,65 +104,43 @@ async def test_mirror_that_cannot_follow_is_degraded(
     assert remedy in faults["origin of the mirror"]["remedy"]
 
 
-def _remove(path: Path) -> None:
-    path.unlink()
-
-
-def _folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("damage", [_remove, _folder, _empty])
+@pytest.mark.parametrize("left", [None, Path.mkdir, Path.touch])
 async def test_damaged_newest_entry_is_a_fault_of_the_journal(
-    mirrored: Path, tmp_path: Path, damage: Callable[[Path], None]
+    data: Path, left: Callable[[Path], None] | None
 ) -> None:
-    data = Path(copytree(mirrored, tmp_path / "data"))
     newest = max((data / "journal").glob("*.rdfp.gz"))
 
     async with opened(data) as (_, client):
-        damage(newest)
+        newest.unlink()
+        if left:
+            left(newest)
         faults = await faults_of(client)
         pages = {
             path: (await client.get(path)).status_code
             for path in ("/", "/search", "/status", "/journal/", "/sparql?query=ASK%7B%7D")
         }
 
-    assert set(faults) == (set() if damage is _remove else {"journal"})
+    assert set(faults) == ({"journal"} if left else set())
     assert set(pages.values()) <= {200, 503}, pages
     assert pages["/sparql?query=ASK%7B%7D"] == 200
 
 
-async def test_flipped_bytes_of_any_file_never_are_a_500(mirrored: Path, tmp_path: Path) -> None:
-    dice, data = random.Random(21), Path(copytree(mirrored, tmp_path / "data"))
-    paths = [
-        path
-        for name in ("journal", "store")
-        for path in sorted((data / name).rglob("*"))
-        if path.is_file()
-    ]
+async def test_flipped_bytes_of_any_file_never_are_a_500(data: Path) -> None:
+    dice = random.Random(21)
+    paths = [path for name in ("journal", "store") for path in sorted((data / name).rglob("*"))]
 
     async with opened(data) as (service, client):
         for path in [*paths, data / "status.nq"]:
-            whole = path.read_bytes() if path.exists() else b""
+            whole = path.read_bytes() if path.is_file() else b""
             if not whole:
                 continue
             start = dice.randrange(len(whole))
-            path.write_bytes(
-                whole[:start]
-                + bytes(byte ^ 0xFF for byte in whole[start : start + 64])
-                + whole[start + 64 :]
-            )
-            statuses = [
-                (await client.get(address)).status_code
-                for address in ("/health", "/metrics", "/livez", "/readyz")
-            ]
+            flipped = bytes(byte ^ 0xFF for byte in whole[start : start + 64])
+            path.write_bytes(whole[:start] + flipped + whole[start + 64 :])
+            for address in ("/health", "/metrics", "/livez", "/readyz"):
+                answer = await client.get(address)
+                assert answer.status_code == 200, f"{address}: {path} at {start}"
             path.write_bytes(whole)
-            assert statuses == [200, 200, 200, 200], f"{path} at {start}"
             service.follower.projections.clear()
 
 
@@ -179,25 +159,15 @@ async def test_an_unexpected_error_of_a_part_is_a_fault_with_its_type(mirrored: 
     assert "disk full" in faults["search"]["cause"]
 
 
-async def test_server_starts_with_a_damaged_description_of_its_snapshot(
-    mirrored: Path, tmp_path: Path
-) -> None:
-    data = Path(copytree(mirrored, tmp_path / "data"))
+async def test_server_starts_with_a_damaged_description_of_its_snapshot(data: Path) -> None:
     snapshot = max((data / "store" / "snapshots").glob("[0-9]*"))
     about = json.loads((snapshot / "about.json").read_text())
-    invalid = (
-        b"",
-        b"[]",
-        b"\xff",
-        b'{"number": 1}',
-        json.dumps({**about, "position": "3"}).encode(),
-    )
+    text = json.dumps({**about, "position": "3"}).encode()
+    problem = f"snapshots/{snapshot.name}/about.json cannot be read"
 
-    for content in invalid:
+    for content in (b"", b"[]", b"\xff", b'{"number": 1}', text):
         (snapshot / "about.json").write_bytes(content)
-        with pytest.raises(
-            DamagedFiles, match=f"snapshots/{snapshot.name}/about.json cannot be read"
-        ):
+        with pytest.raises(DamagedFiles, match=problem):
             newest_snapshot(data / "store" / "snapshots")
     async with opened(data) as (_, client):
         answer = await client.get("/health")
@@ -208,8 +178,7 @@ async def test_server_starts_with_a_damaged_description_of_its_snapshot(
     assert newest_snapshot(data / "store" / "snapshots") is None
 
 
-def test_damaged_checksums_are_a_fault_and_are_rebuilt(mirrored: Path, tmp_path: Path) -> None:
-    data = Path(copytree(mirrored, tmp_path / "data"))
+def test_damaged_checksums_are_a_fault_and_are_rebuilt(data: Path) -> None:
     checksums = max((data / "store" / "snapshots").glob("*/checksums.json"))
     checksums.write_bytes(checksums.read_bytes()[:-9])
 

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import subprocess
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from vocab.iris import Iris
 IRIS = Iris()
 BASE = IRIS.base
 FOREVER = "public, max-age=31536000, immutable"
+IDENTITY, GZIP = {"Accept-Encoding": "identity"}, {"Accept-Encoding": "gzip"}
 # Nothing of ours: the rows of patches, the last word on each quad, and the C locale's order of
 # bytes.
 REPLAY = r"""
@@ -58,7 +60,7 @@ async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_so
     with gzip.open(tmp_path / "dump-1.nq.gz", "wb") as file:
         file.writelines(canonical_quads(journal, 1))
     for number in (2, 3):
-        answer = await client.get(f"/journal/{number}", headers={"Accept-Encoding": "identity"})
+        answer = await client.get(f"/journal/{number}", headers=IDENTITY)
         (tmp_path / f"{number}.rdfp").write_bytes(answer.content)
 
     line = ["sh", "-c", REPLAY, "replay", "dump-1.nq.gz", "2.rdfp", "3.rdfp"]
@@ -67,57 +69,51 @@ async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_so
     assert replayed == b"".join(canonical_quads(journal, 3))
 
 
-async def test_the_id_of_an_entry_is_the_hash_of_what_follows_its_first_line(
-    client: httpx.AsyncClient,
-) -> None:
-    patch = (await client.get("/journal/3", headers={"Accept-Encoding": "identity"})).content
-
-    first, _, rest = patch.partition(b"\n")
-
-    assert first.decode() == f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> ."
-
-
 async def test_an_entry_is_an_rdf_patch_that_may_be_kept_for_ever(
     client: httpx.AsyncClient, journal: Journal
 ) -> None:
-    answer = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
+    answer = await client.get("/journal/2", headers=IDENTITY)
+    head = await client.head("/journal/2", headers=IDENTITY)
 
+    line, _, rest = answer.content.partition(b"\n")
+    assert line.decode() == f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> ."
     assert answer.headers["content-type"] == "application/rdf-patch"
     assert answer.headers["cache-control"] == FOREVER
     assert answer.headers["etag"] == f'"{journal.entry(2).id}"'  # type: ignore[union-attr]
     assert "content-encoding" not in answer.headers
     assert int(answer.headers["content-length"]) == len(answer.content)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == answer.headers["content-length"]
 
 
 async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(
     client: httpx.AsyncClient, journal: Journal
 ) -> None:
-    coded = await client.get("/journal/2", headers={"Accept-Encoding": "gzip"})
+    coded = await client.get("/journal/2", headers=GZIP)
     packed = await client.get("/journal/2.gz")
-    plain = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
+    plain = await client.get("/journal/2", headers=IDENTITY)
 
-    assert (coded.headers["content-encoding"], coded.headers["content-type"]) == (
-        "gzip",
-        "application/rdf-patch",
-    )
+    assert coded.headers["content-encoding"] == "gzip"
+    assert coded.headers["content-type"] == "application/rdf-patch"
     assert packed.headers["content-type"] == "application/gzip"
     assert packed.content == journal.entry(2).path.read_bytes()  # type: ignore[union-attr]
     assert coded.content == gzip.decompress(packed.content) == plain.content
     assert len({item.headers["etag"] for item in (coded, packed, plain)}) == 3
+    for coding in (IDENTITY, GZIP):
+        etag = (await client.head("/journal/2", headers=coding)).headers["etag"]
+        again = await client.get("/journal/2", headers=coding | {"If-None-Match": etag})
+        assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(
     app: FastAPI, journal: Journal
 ) -> None:
+    async def get(**headers: str) -> bytes:
+        async with client.stream("GET", "/journal/2", headers=GZIP | headers) as answer:
+            return b"".join([block async for block in answer.aiter_raw()])
+
     async with asking(app) as client:
-        async with client.stream(
-            "GET", "/journal/2", headers={"Accept-Encoding": "gzip"}
-        ) as answer:
-            raw = b"".join([block async for block in answer.aiter_raw()])
-        async with client.stream(
-            "GET", "/journal/2", headers={"Accept-Encoding": "gzip", "Range": "bytes=90-299"}
-        ) as answer:
-            part = b"".join([block async for block in answer.aiter_raw()])
+        raw, part = await get(), await get(Range="bytes=90-299")
 
     reader = zlib.decompressobj(31)
     text = reader.decompress(raw)
@@ -127,45 +123,21 @@ async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(
     assert part == raw[90:300]
 
 
-@pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_who_holds_an_entry_is_not_sent_it_again(
-    client: httpx.AsyncClient, coding: str
-) -> None:
-    etag = (await client.head("/journal/2", headers={"Accept-Encoding": coding})).headers["etag"]
-
-    answer = await client.get(
-        "/journal/2", headers={"Accept-Encoding": coding, "If-None-Match": etag}
-    )
-
-    assert (answer.status_code, answer.content) == (304, b"")
-
-
-async def test_a_head_matches_get(client: httpx.AsyncClient) -> None:
-    whole = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
-
-    head = await client.head("/journal/2", headers={"Accept-Encoding": "identity"})
-
-    assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == whole.headers["content-length"]
-
-
-@each("byte_range", ["bytes=10-29", "bytes=30-", "bytes=-7", "bytes=5-99999999"])
+@each(
+    "byte_range, start, end",
+    [("10-29", 10, 30), ("30-", 30, None), ("-7", -7, None), ("5-99999999", 5, None)],
+)
 @each("path", ["/journal/3", "/journal/3.gz"])
 async def test_a_part_of_an_entry_is_sent(
-    client: httpx.AsyncClient, path: str, byte_range: str
+    client: httpx.AsyncClient, path: str, byte_range: str, start: int, end: int | None
 ) -> None:
-    whole = (await client.get(path, headers={"Accept-Encoding": "identity"})).content
-    first, _, last = byte_range.removeprefix("bytes=").partition("-")
-    start, end = (
-        (int(first), int(last) + 1 if last else len(whole))
-        if first
-        else (len(whole) - int(last), len(whole))
-    )
+    whole = (await client.get(path, headers=IDENTITY)).content
+    numbers = range(len(whole))[start:end]
 
-    part = await client.get(path, headers={"Accept-Encoding": "identity", "Range": byte_range})
+    part = await client.get(path, headers=IDENTITY | {"Range": f"bytes={byte_range}"})
 
     assert (part.status_code, part.content) == (206, whole[start:end])
-    assert part.headers["content-range"] == f"bytes {start}-{min(end, len(whole)) - 1}/{len(whole)}"
+    assert part.headers["content-range"] == f"bytes {numbers[0]}-{numbers[-1]}/{len(whole)}"
 
 
 @each(
@@ -176,51 +148,39 @@ async def test_a_part_of_an_entry_is_sent(
 async def test_a_range_that_does_not_fit_is_refused_or_passed_over(
     client: httpx.AsyncClient, headers: dict[str, str], status: int
 ) -> None:
-    answer = await client.get("/journal/3", headers={"Accept-Encoding": "identity", **headers})
+    answer = await client.get("/journal/3", headers=IDENTITY | headers)
 
     assert answer.status_code == status
 
 
 async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
-    client: httpx.AsyncClient,
+    client: httpx.AsyncClient, journal: Journal
 ) -> None:
     first = (await client.get("/journal/", params={"per": 2})).json()
     second = (await client.get(first["next"])).json()
+    back = (await client.get(second["previous"])).json()
+    before, entry = journal.entry(2), journal.entry(3)
 
-    assert [item["number"] for item in first["entries"]] == [3, 2]
-    assert [item["number"] for item in second["entries"]] == [1]
+    numbers = [[item["number"] for item in page["entries"]] for page in (first, second, back)]
+    assert numbers == [[3, 2], [1], [3, 2]]
     assert (first["previous"], second["next"]) == (None, None)
-    assert [
-        item["number"] for item in (await client.get(second["previous"])).json()["entries"]
-    ] == [3, 2]
-
-
-async def test_the_list_counts_what_each_entry_does(
-    client: httpx.AsyncClient, journal: Journal
-) -> None:
-    newest = (await client.get("/journal/")).json()["entries"][0]
-    entry = journal.entry(3)
-
+    newest = first["entries"][0]
+    assert before is not None
     assert entry is not None
-    rows = list(entry.rows())
-    assert newest["added"] == sum(row.startswith("A ") for row in rows)
-    assert newest["removed"] == sum(row.startswith("D ") for row in rows)
+    rows = Counter(row[:2] for row in entry.rows())
+    assert (newest["added"], newest["removed"]) == (rows["A "], rows["D "])
     assert (newest["run"], newest["bytes"]) == ("run-3", entry.path.stat().st_size)
-    assert newest["previous"] == journal.entry(2).id  # type: ignore[union-attr]
+    assert newest["previous"] == before.id
 
 
-@pytest.mark.parametrize(
-    ("suffix", "form"),
-    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD)],
-)
-async def test_the_list_is_a_graph_too(
-    client: httpx.AsyncClient, suffix: str, form: RdfFormat
-) -> None:
+@each("suffix", ["ttl", "nt", "jsonld"])
+async def test_the_list_is_a_graph_too(client: httpx.AsyncClient, suffix: str) -> None:
     answer = await client.get("/journal/", params={"format": suffix})
 
-    subjects = {quad.subject.value for quad in parse(answer.content, form)}
+    graph = parse(answer.content, RdfFormat.from_extension(suffix))
 
-    assert subjects == {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
+    expected = {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
+    assert {quad.subject.value for quad in graph} == expected
 
 
 async def test_an_empty_journal_has_a_head_too(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,25 +31,17 @@ def test_hangs(number):
     Path(__file__).with_name(f"at-{{number}}").write_text(f"{{os.getpid()}} {{server.pid}}")
     time.sleep(600)
 """
+ONE_HANGING = HANGING.replace("[1, 2]", "[1]")
 NEXT = "def test_next(): pass"
+# importing schemathesis takes a second of each process
+PLUGINS = "-p pytest_processes -p no:cacheprovider -p no:schemathesis -p no:hypothesispytest"
 
 
 def run(folder: Path, *options: str, **files: str) -> Process:
     """Start pytest, with the settings of the project, over *files* in *folder*."""
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    line = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        str(ROOT / "pyproject.toml"),
-        "-p",
-        "pytest_processes",
-        *("-p", "no:cacheprovider"),
-        *("-p", "no:schemathesis"),  # importing it takes a second of each process
-        *("-p", "no:hypothesispytest"),
-    ]
+    line = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *PLUGINS.split()]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
     }
@@ -66,18 +57,20 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def ended(pytest_run: Process) -> tuple[int, str]:
+    """Return with which code a run ends, and its output."""
+    code, output = pytest_run.wait(240), pytest_run.output()
+    pytest_run.discard()
+    return code, output
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_hanging_test_fails_with_the_output_of_its_server_and_the_run_goes_on(
     tmp_path: Path, workers: str
 ) -> None:
-    hanging = HANGING.replace("[1, 2]", "[1]")
+    options = ("-n", workers, "--dist", "loadscope", "--timeout", "5")
 
-    pytest_run = run(
-        tmp_path, "-n", workers, "--dist", "loadscope", "--timeout", "5", hanging=hanging, next=NEXT
-    )
-    code = pytest_run.wait(240)
-    output = pytest_run.output()
-    pytest_run.discard()
+    code, output = ended(run(tmp_path, *options, hanging=ONE_HANGING, next=NEXT))
 
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "Timeout (>5.0s)" in output
@@ -95,40 +88,20 @@ def test_deaf():
 
     with_limit = ["-o", "timeout=1", "-o", "faulthandler_timeout=5"]
     pytest_run = run(tmp_path, "-n", "2", "--dist", "loadscope", *with_limit, deaf=deaf, next=NEXT)
-    code = pytest_run.wait(240)
-    output = pytest_run.output()
-    pytest_run.discard()
+    code, output = ended(pytest_run)
 
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "worker restarting disabled" in output
     assert "test_deaf" in output
 
 
-def kill_pytest(controller: Process, worker: int) -> None:
-    controller.kill()
-
-
-def interrupt_pytest(controller: Process, worker: int) -> None:
-    controller.send_signal(signal.SIGINT)
-
-
-def terminate_pytest(controller: Process, worker: int) -> None:
-    controller.terminate()
-
-
-def kill_worker(controller: Process, worker: int) -> None:
-    os.kill(worker, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("end", [kill_pytest, interrupt_pytest, terminate_pytest])
-def test_a_run_that_is_ended_leaves_no_process_behind(
-    tmp_path: Path, end: Callable[[Process, int], None]
-) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, end: signal.Signals) -> None:
     pytest_run = run(tmp_path, "-n", "2", "--dist", "load", hanging=HANGING)
     notes = wait_for_servers(tmp_path, pytest_run)
     all_processes = children(pytest_run.pid)
 
-    end(pytest_run, notes[0][0])
+    pytest_run.send_signal(end)
     code = pytest_run.wait(240)
 
     assert code != 0
@@ -141,21 +114,12 @@ def test_a_run_that_is_ended_leaves_no_process_behind(
 
 @pytest.mark.smoke
 def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None:
-    pytest_run = run(
-        tmp_path,
-        "-n",
-        "2",
-        "--dist",
-        "loadscope",
-        hanging=HANGING.replace("[1, 2]", "[1]"),
-        next=NEXT,
-    )
+    options = ("-n", "2", "--dist", "loadscope")
+    pytest_run = run(tmp_path, *options, hanging=ONE_HANGING, next=NEXT)
     ((worker, server),) = wait_for_servers(tmp_path, pytest_run, 1)
 
-    kill_worker(pytest_run, worker)
-    code = pytest_run.wait(240)
-    output = pytest_run.output()
-    pytest_run.discard()
+    os.kill(worker, signal.SIGKILL)
+    code, output = ended(pytest_run)
 
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "crashed while running" in output
@@ -163,20 +127,18 @@ def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None
 
 
 def test_a_server_that_did_not_start_is_reported_with_its_output() -> None:
-    failing = [
-        sys.executable,
-        "-c",
-        "import sys; print('no port is free', file=sys.stderr); sys.exit(3)",
-    ]
+    failing = "import sys; print('no port is free', file=sys.stderr); sys.exit(3)"
 
-    with started(failing) as server, pytest.raises(AssertionError, match="no port is free"):
+    with (
+        started([sys.executable, "-c", failing]) as server,
+        pytest.raises(AssertionError, match="no port is free"),
+    ):
         wait_until(lambda: False, "an answer", 1, server.output)
 
 
 def test_a_wait_that_ends_without_its_condition_says_what_it_waited_for() -> None:
-    with pytest.raises(
-        AssertionError, match=r"waited 0\.1 s for the third entry; the last result was \[\]"
-    ):
+    expected = r"waited 0\.1 s for the third entry; the last result was \[\]"
+    with pytest.raises(AssertionError, match=expected):
         wait_until(list, "the third entry", 0.1)
 
 
