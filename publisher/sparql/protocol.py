@@ -21,7 +21,7 @@ MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under
 FORM = "application/x-www-form-urlencoded"
 QUERY = "application/sparql-query"
 UPDATE = "application/sparql-update"
-_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # Other names that clients use for a format.
 _FORMAT_NAMES = {
