@@ -56,34 +56,34 @@ _GRAPHS = """SELECT DISTINCT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }}
   FILTER(STR(?graph) > "{last}" && ?graph NOT IN ({hidden})) }} ORDER BY STR(?graph) LIMIT 1000"""
 
 # messages of Virtuoso, the errors that they mean, and what the client can do
-_ENGINE_ERRORS: tuple[tuple[re.Pattern[str], type[PublisherError], str], ...] = (
+_ENGINE_ERRORS: tuple[tuple[str, type[PublisherError], str], ...] = (
     (
-        re.compile(r"SR353"),
+        r"SR353",
         RowLimit,
         "this store cannot sort so many rows; add LIMIT, or sort the rows yourself",
     ),
     (
-        re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
+        r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs",
         QueryError,
         "this store fails if a single value is not a date; exclude such values with FILTER, or use SUBSTR(STR(?date), 1, 4) for the year",
     ),
     (
-        re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"),
+        r"S1T00|42000 .*estimated execution time|[Tt]imeout",
         TimeLimit,
         "this store stopped the query at its own time limit",
     ),
     (
-        re.compile(r"SP031.*Unknown function"),
+        r"SP031.*Unknown function",
         QueryError,
         "this store does not know a function of the query",
     ),
     (
-        re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"),
+        r"FRVEC|MaxQueryMem|memory exhausted|out of memory",
         MemoryLimit,
         "this store stopped the query at its own memory limit",
     ),
     (
-        re.compile(r"D1CTX|MaxConstructTriples|RDFXX|result set.* limit"),
+        r"D1CTX|MaxConstructTriples|RDFXX|result set.* limit",
         RowLimit,
         "this store does not return so many triples; narrow the query, or ask the operator to raise MaxConstructTriples in virtuoso.ini",
     ),
@@ -311,7 +311,7 @@ def max_rows(response: httpx.Response) -> int | None:
 def _parse_error(status: int, text: str, host: str) -> PublisherError:
     message = next((line.strip() for line in text.splitlines() if line.strip()), "")
     for pattern, error, advice in _ENGINE_ERRORS:
-        if pattern.search(text):
+        if re.search(pattern, text):
             return error(f"{advice} ({message})")
     kind = QueryError if status < 500 else StoreFailure
     return kind(f"the store at {host} answers {status}: {message}")
