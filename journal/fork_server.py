@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+from importlib import import_module
 from typing import Literal
 
 # A start looks for processes that have ended, and would take the exit code that another thread
@@ -15,7 +16,7 @@ from typing import Literal
 lock = threading.Lock()
 _LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
 # names of modules, in order; each process loads the main one
-_preloaded = {"__main__": None, "stocktake": None}
+_preloaded = {"__main__": None, "stocktake": None, __name__: None}
 
 
 def preload(*modules: str) -> None:
@@ -33,3 +34,11 @@ def start_method() -> Literal["forkserver", "spawn"]:
     files.
     """
     return "forkserver" if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "spawn"
+
+
+def run_module(name: str, environment: dict[str, str], *arguments: object) -> None:
+    """Call ``run`` of a module with *arguments* and *environment*, in a process that need not load
+    what its parent has loaded.
+    """
+    os.environ.update(environment)
+    import_module(name).run(*arguments)

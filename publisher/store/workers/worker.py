@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import pickle
 import signal
 import tempfile
@@ -12,13 +11,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from journal.fork_server import lock, preload, start_method
+from journal.fork_server import lock, preload, run_module, start_method
 from languages.translations import TranslatableText
 from publisher.errors import (
     LimitError,
@@ -79,8 +77,8 @@ class Worker:
         preload(module)
         context = multiprocessing.get_context(start_method())
         ours, theirs = context.Pipe()
-        arguments = (module, theirs, memory, dict(environment or {}))
-        process = context.Process(target=_run, args=arguments, daemon=True)  # type: ignore[attr-defined]
+        arguments = (module, dict(environment or {}), theirs, memory)
+        process = context.Process(target=run_module, args=arguments, daemon=True)  # type: ignore[attr-defined]
         try:
             await asyncio.to_thread(_start, process, theirs)
             return cls(process, ours, memory)
@@ -199,12 +197,6 @@ def _start(process: BaseProcess, connection: Connection) -> None:
     with connection, lock:
         process.start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _run(module: str, connection: Connection, memory: int, environment: dict[str, str]) -> None:
-    """Run *module* in a worker process."""
-    os.environ.update(environment)
-    import_module(module).run(connection, memory)
 
 
 class Answer:
