@@ -65,7 +65,7 @@ SELECT coalesce(max(graph_changes.sequence), 0), coalesce(max(record), 0), (SELE
 """
 _STATUS, _TOPIC = "status", "topic"
 # characters of a set's name (OAI-PMH 2.0, section 2.6)
-_CODE, _AREA = re.compile(rb"[A-Za-z0-9_.!~*'()-]+\Z"), re.compile(rb"[0-9]+\Z")
+_CODE = re.compile(rb"[A-Za-z0-9_.!~*'()-]+\Z")
 
 
 class ChangeType(IntEnum):
@@ -103,16 +103,16 @@ class ChangeWriter:
         self._kinds, operations = f"<{base}id/".encode(), f"<{base}operations#".encode()
         self._gone, self._vanished = operations + b"gone", operations + b"vanished"
         line, goal = f"<{base}scheme/action-line/".encode(), b"<http://metadata.un.org/sdg/"
-        area = b"<http://metadata.un.org/sdg/codes/geoArea/"
-        # what is read of records: how the IRI of a value begins, its code, and the set with the code
+        self._area = b"<http://metadata.un.org/sdg/codes/geoArea/"
+        # what is read of records: how the IRI of a value begins, and the set with its code
         facets = {
-            f"{base}ns#actionLine": (line, _CODE, "line:{}:declared:"),
-            f"{base}ns#crosswalkedActionLine": (line, _CODE, "line:{}:crosswalked:"),
-            f"{base}ns#goal": (goal, _CODE, "goal:{}:declared:"),
-            f"{base}ns#crosswalkedGoal": (goal, _CODE, "goal:{}:crosswalked:"),
-            f"{DCT}spatial": (area, _AREA, "country:{}:"),
-            f"{ADMS}status": (b"", _CODE, _STATUS),
-            f"{FOAF}primaryTopic": (b"", _CODE, _TOPIC),
+            f"{base}ns#actionLine": (line, "line:{}:declared:"),
+            f"{base}ns#crosswalkedActionLine": (line, "line:{}:crosswalked:"),
+            f"{base}ns#goal": (goal, "goal:{}:declared:"),
+            f"{base}ns#crosswalkedGoal": (goal, "goal:{}:crosswalked:"),
+            f"{DCT}spatial": (self._area, "country:{}:"),
+            f"{ADMS}status": (b"", _STATUS),
+            f"{FOAF}primaryTopic": (b"", _TOPIC),
         }
         self._facets = {f"<{iri}>".encode(): facet for iri, facet in facets.items()}
 
@@ -192,7 +192,7 @@ class ChangeWriter:
         entered, left = set[str](), set[str]()
         for row in rows:
             sign, subject, predicate, value = row.split(b" ", 3)
-            space, code, facet = self._facets.get(predicate, (b"", _CODE, ""))
+            space, facet = self._facets.get(predicate, (b"", ""))
             if not facet or not value.startswith(b"<"):
                 continue
             value, is_addition = value[: value.index(b">")], sign == b"A"
@@ -203,8 +203,10 @@ class ChangeWriter:
                 is_deleted = is_addition if value == self._gone else is_deleted
                 if value == self._vanished:
                     sets.add(f"{VANISHED}:")
-            elif self._kind(subject) and value.startswith(space) and code.match(value, len(space)):
-                sets.add(facet.format(value[len(space) :].decode()))
+            elif self._kind(subject) and value.startswith(space):
+                code = value[len(space) :]
+                if code.isdigit() if space == self._area else _CODE.match(code):
+                    sets.add(facet.format(code.decode()))
         before = {item for item in known.sets.split() if not item.startswith(("kind:", "source:"))}
         if was_deleted and not is_deleted:
             before = set()
