@@ -115,7 +115,8 @@ def states(data: Path) -> list[State]:
 
 @pytest.fixture(scope="module")
 def history(data: Path, states: list[State]) -> History:
-    return read_journal(data)
+    opened: History = read_journal(data)
+    return opened
 
 
 def own_sets(lines: frozenset[str], graph: str) -> set[tuple[str, str]]:

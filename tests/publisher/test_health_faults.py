@@ -38,7 +38,7 @@ INVALID = (
 @pytest.fixture(scope="module")
 def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data directory of a mirror whose store is level with its journal."""
-    data = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
+    data: Path = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
     return data
 

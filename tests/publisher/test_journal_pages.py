@@ -108,12 +108,12 @@ async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(
 async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(
     app: FastAPI, journal: Journal
 ) -> None:
-    async def get(**headers: str) -> bytes:
-        async with client.stream("GET", "/journal/2", headers=GZIP | headers) as answer:
+    async def get(opened: httpx.AsyncClient, **headers: str) -> bytes:
+        async with opened.stream("GET", "/journal/2", headers=GZIP | headers) as answer:
             return b"".join([block async for block in answer.aiter_raw()])
 
-    async with asking(app) as client:
-        raw, part = await get(), await get(Range="bytes=90-299")
+    async with asking(app) as opened:
+        raw, part = await get(opened), await get(opened, Range="bytes=90-299")
 
     reader = zlib.decompressobj(31)
     text = reader.decompress(raw)

@@ -16,7 +16,7 @@ from publish_fixture import read_journal
 
 from journal.journal import Journal
 from publisher.errors import NotReady
-from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.history.change_reader import ALL, Change, ChangeType, History
 from publisher.store.change_writer import LEAD
 from publisher.store.snapshots import ProjectionPaths, Snapshot, register_external
 
@@ -35,7 +35,8 @@ def append(data: Path, *rows: str, graph: str = RECORD) -> None:
 
 
 def changes(data: Path, source: str = ALL) -> list[Change]:
-    return read_journal(data).changes(source, 0, 1_000, 1_000)
+    history: History = read_journal(data)
+    return history.changes(source, 0, 1_000, 1_000)
 
 
 def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -> None:
