@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from shutil import copytree
 
+import followers
 import httpx
 import pytest
 from app_client import asking
@@ -23,6 +24,7 @@ from publisher.app import SiteOptions, create_app
 from publisher.http.pages.branding import Branding
 from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.writer_lock import writer_lock
@@ -42,6 +44,19 @@ def client(service: QueryService, branding: Branding) -> httpx.AsyncClient:
 def service(tmp_path: Path) -> QueryService:
     """A store that nothing follows, so that it stays without a snapshot."""
     return QueryService(tmp_path, Iris(), follow=False)
+
+
+@pytest.mark.smoke
+async def test_an_empty_journal_has_pages_and_named_graphs(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal")
+    followers.level(followers.follower(tmp_path, (SearchUpdater,)))
+    async with QueryService(tmp_path, Iris(), readers=1, follow=False) as opened:
+        async with client(opened, Branding()) as site:
+            answers = [await site.get(path, headers=HTML) for path in ("/", "/search", "/sources")]
+        counted = await opened.rows("SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }")
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [row["n"].value for row in counted] == ["0"]
 
 
 @pytest.mark.parametrize("path", ["/", "/search?q=health", "/map", "/status"])

@@ -156,7 +156,8 @@ class ColumnDatabase:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             tables = _tables(connection)
             if "checkpoint" not in tables:
-                connection.execute(f"BEGIN; {TABLES} COMMIT")
+                first = f"INSERT INTO checkpoint VALUES (0, '', '{BUILD_VERSION}', '')"
+                connection.execute(f"BEGIN; {TABLES} {first}; COMMIT")
             elif "base" not in tables:
                 return connection  # of an earlier version, which the updater builds again
             if not connection.execute("FROM base").fetchall():

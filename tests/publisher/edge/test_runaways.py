@@ -16,7 +16,7 @@ JOIN = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) 
 SORT = """SELECT ?a { { SELECT ?a ?c { ?a ?b ?c . ?d ?e ?f } LIMIT 1000000 } }
 ORDER BY DESC(STRLEN(REPLACE(STR(?c), '(a|b)*[0-9]', STR(?a)))) LIMIT 1"""
 HOG = "SELECT (COUNT(*) AS ?n) { SELECT DISTINCT ?a ?d ?g { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } }"
-LIMITS = Limits(seconds=300, wait=300, memory=600 << 20, quick=0.3, budget=0, each=0, share=0)
+LIMITS = Limits(seconds=300, wait=300, memory=640 << 20, quick=0.3, budget=0, each=0, share=0)
 
 
 @pytest.mark.smoke
