@@ -9,6 +9,7 @@ import os
 import tempfile
 import threading
 from importlib import import_module
+from multiprocessing.process import BaseProcess
 from typing import Literal
 
 # A start looks for processes that have ended, and would take the exit code that another thread
@@ -34,6 +35,15 @@ def start_method() -> Literal["forkserver", "spawn"]:
     files.
     """
     return "forkserver" if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "spawn"
+
+
+def start(process: BaseProcess) -> None:
+    """Start *process*; once more if what it is forked from has just ended, which is replaced."""
+    with lock:
+        try:
+            process.start()
+        except (EOFError, OSError):
+            process.start()
 
 
 def run_module(name: str, environment: dict[str, str], *arguments: object) -> None:

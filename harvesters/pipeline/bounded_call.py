@@ -78,8 +78,8 @@ def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProc
     ours, theirs = context.Pipe()
     process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=True)  # type: ignore[attr-defined]
     try:
-        with theirs, fork_server.lock:
-            process.start()
+        with theirs:
+            fork_server.start(process)
     except BaseException:
         ours.close()
         raise

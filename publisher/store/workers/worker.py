@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from journal.fork_server import lock, preload, run_module, start_method
+from journal.fork_server import lock, preload, run_module, start, start_method
 from languages.translations import TranslatableText
 from publisher.errors import (
     LimitError,
@@ -194,8 +194,8 @@ def _start(process: BaseProcess, connection: Connection) -> None:
     resource_tracker.ensure_running()  # it would change the signal mask
     # Ctrl-C ends the server, which ends its children.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    with connection, lock:
-        process.start()
+    with connection:
+        start(process)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
