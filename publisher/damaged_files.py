@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 from pyoxigraph import RdfFormat, Store, parse
 
 from journal.file_lock import SharedLock, is_locked
@@ -87,7 +88,7 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
                 f"{graph}: {difference.missing} statements missing, {difference.added} too many",
                 REBUILD,
             )
-    except (OSError, RuntimeError, ValueError, NotReady) as error:
+    except (duckdb.Error, OSError, RuntimeError, ValueError, NotReady) as error:
         yield Fault("store", f"cannot be read: {error}", REBUILD)
 
 
