@@ -235,8 +235,8 @@ def main() -> None:
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader = JournalReader(Journal(options.journal), options.graph.removesuffix("status"))
     reports = Reports()
-    # of earlier versions: the history is in the columns
-    shutil.rmtree(options.store / "history", ignore_errors=True)
+    for name in ("history", "tables"):  # of earlier versions: they are in the columns
+        shutil.rmtree(options.store / name, ignore_errors=True)
     if options.external:
         follow_external(from_environment(), reader, options, reports, check)
     follow_embedded(reader, options, reports, check)
