@@ -47,9 +47,7 @@ LIMITS: Mapping[str, str] = {
 PARTS: Mapping[str, str] = {
     "store": "RDF store",
     "search": "Search index",
-    "facets": "Facet tables",
-    "columns": "Columns for SPARQL",
-    "history": "Change history",
+    "columns": "Statements, facets and history",
 }
 # those whose value is no label; "held" is also a state, with another meaning
 ACTIONS: Mapping[str, str] = {

@@ -19,7 +19,7 @@ from vocab.iris import Iris
 
 async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
-    expected = {name: {"position": 3} for name in ("store", "facets", "search", "columns")}
+    expected = {name: {"position": 3} for name in ("store", "search", "columns")}
 
     async with (
         QueryService(tmp_path, IRIS, readers=1) as service,

@@ -1,1 +1,1 @@
-"""Columns and bitmaps for counts, lists and facets."""
+"""Counts and lists of things by facet, from the tables beside the columns."""
