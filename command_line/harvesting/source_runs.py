@@ -35,7 +35,7 @@ from journal.errors import JournalError
 class SourceAction(Protocol):
     """The action for each source in turn."""
 
-    def __call__(  # noqa: D102
+    def __call__(
         self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None
     ) -> Plan: ...
 

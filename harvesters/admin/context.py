@@ -47,17 +47,17 @@ class SampleFields(Protocol):
     """
 
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str: ...
     @property
-    def records(self) -> str: ...  # noqa: D102
+    def records(self) -> str: ...
     @property
-    def fields(self) -> Mapping[str, str]: ...  # noqa: D102
+    def fields(self) -> Mapping[str, str]: ...
     @property
-    def paths(self) -> tuple[str, ...]: ...  # noqa: D102
+    def paths(self) -> tuple[str, ...]: ...
     @property
-    def examples(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
+    def examples(self) -> Mapping[str, tuple[str, ...]]: ...
     @property
-    def split(self) -> Mapping[str, str]: ...  # noqa: D102
+    def split(self) -> Mapping[str, str]: ...
 
 
 @dataclass(slots=True)

@@ -53,13 +53,13 @@ class Response(Protocol):
     """The response to check; harvesters.network.reply's Reply is one."""
 
     @property
-    def url(self) -> str: ...  # noqa: D102
+    def url(self) -> str: ...
     @property
-    def status(self) -> int: ...  # noqa: D102
+    def status(self) -> int: ...
     @property
-    def headers(self) -> Mapping[str, str]: ...  # noqa: D102
+    def headers(self) -> Mapping[str, str]: ...
     @property
-    def content(self) -> bytes: ...  # noqa: D102
+    def content(self) -> bytes: ...
 
 
 def check_response(reply: Response, accept: str, agent: str) -> None:

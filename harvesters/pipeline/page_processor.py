@@ -405,10 +405,10 @@ class PageReader(Protocol):
     """
 
     @property
-    def run(self) -> Run: ...  # noqa: D102
+    def run(self) -> Run: ...
     @property
-    def irregularities(self) -> Counter[str]: ...  # noqa: D102
-    def collect(self) -> None: ...  # noqa: D102
+    def irregularities(self) -> Counter[str]: ...
+    def collect(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,12 @@ class Executor(Protocol):
     """Processes work units elsewhere: in worker processes or on a Dask cluster."""
 
     @property
-    def code(self) -> str: ...  # noqa: D102 - the code that workers must have; "" if it is certain to be the same
+    def code(self) -> str: ...  # what workers must have; "" if it is certain to be the same
     @property
-    def concurrency(self) -> int: ...  # noqa: D102 - work units processed at once
-    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]: ...  # noqa: D102
-    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises ClusterLostError, ValidationCrashError
-    def close(self) -> None: ...  # noqa: D102
+    def concurrency(self) -> int: ...
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]: ...
+    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)

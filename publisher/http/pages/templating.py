@@ -40,7 +40,7 @@ DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"
 class Labeled(Protocol):
     """A description with labels of the things that it points to."""
 
-    def name(self, value: str | Term) -> str: ...  # noqa: D102 - see Description
+    def name(self, value: str | Term) -> str: ...
 
 
 class Pages:
