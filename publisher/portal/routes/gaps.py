@@ -13,11 +13,10 @@ from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
-    require_facet_index,
 )
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import facet_parameters, parse_filters
-from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.gaps import find_gaps, unsupported_links
 from publisher.portal.matrix import count_matrix, official_links
@@ -35,11 +34,12 @@ router = APIRouter()
     "List action lines, goals and countries for which nothing is reported",
     facet_parameters(),
 )
-async def gaps(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+async def gaps(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
     """Links between action lines and goals of the official matrix that no initiative has are a
     table too.
     """
-    tables, names = require_facet_index(service), FacetLabels(service.iris)
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     missing = await asyncio.to_thread(find_gaps, tables, filters, names)
     whole = await asyncio.to_thread(

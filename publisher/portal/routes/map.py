@@ -13,17 +13,16 @@ from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
-    require_facet_index,
 )
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.findings import count_note, map_title
 from publisher.portal.map import country_map, unmapped_areas
-from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 
@@ -49,10 +48,10 @@ router = APIRouter()
     facet_parameters(),
     drawn=True,
 )
-async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+async def world(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
     """Draw the initiatives of each country on a map of the world."""
-    tables = require_facet_index(service)
-    names = FacetLabels(service.iris, await source_titles(service))
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     panels = await asyncio.to_thread(facet_panels, tables, filters, ("country", "region"), names)
     drawing = await asyncio.to_thread(country_map, tables, filters, names)

@@ -15,10 +15,9 @@ from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
-    require_facet_index,
 )
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_panels import facet_panels
 from publisher.portal.findings import count_note
 from publisher.projections.facets.filter_query import make_filter
@@ -38,12 +37,12 @@ router = APIRouter()
 @register_dataset(
     router, "/topics", "topics", "Count initiatives by action line, goal, region and country"
 )
-async def topics(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+async def topics(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
     """List the values of each facet with their numbers of initiatives."""
-    tables, initiatives = require_facet_index(service), make_filter(kind="initiative")
-    panels = await asyncio.to_thread(
-        facet_panels, tables, initiatives, FACETS, FacetLabels(service.iris)
-    )
+    initiatives = make_filter(kind="initiative")
+    panels = await asyncio.to_thread(facet_panels, tables, initiatives, FACETS, names)
     titles = {
         "line": _("Action lines"),
         "goal": _("SDGs"),

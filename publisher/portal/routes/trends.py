@@ -16,16 +16,15 @@ from publisher.http.pages.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
-    require_facet_index,
 )
 from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.http.problems import HTTPProblem
 from publisher.portal.coverage import empty_chart_hint
+from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
-from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_labels import facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.findings import count_note
-from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
@@ -58,7 +57,9 @@ router = APIRouter()
     [*facet_parameters(), _BY],
     drawn=True,
 )
-async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+async def trends(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
     if by and by not in FACETS:
@@ -66,8 +67,6 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             HTTPStatus.BAD_REQUEST,
             TranslatableText("The parameter by is one of {names}", names=", ".join(FACETS)),
         )
-    tables = require_facet_index(service)
-    names = FacetLabels(service.iris, await source_titles(service))
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     counted = [
         await asyncio.to_thread(count_trend, tables, filters, facet, names)

@@ -1,0 +1,40 @@
+"""The facet tables and the labels of facets, as dependencies of route handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from languages.translations import TranslatableText
+from publisher.errors import NotReady
+from publisher.http.pages.dependencies import ServiceDep
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.sources import source_titles
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
+
+
+async def get_tables_or_none(service: ServiceDep) -> FacetIndex | None:
+    """Return the facet tables of the current snapshot; None while they are built."""
+    return open_facet_index(service.current.path)
+
+
+OptionalTablesDep = Annotated[FacetIndex | None, Depends(get_tables_or_none)]
+
+
+async def get_tables(tables: OptionalTablesDep) -> FacetIndex:
+    """Return the facet tables of the current snapshot; raises NotReady while they are built."""
+    if tables is None:
+        raise NotReady(
+            TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
+    return tables
+
+
+async def get_names(service: ServiceDep) -> FacetLabels:
+    """Return the labels of facets and their codes, with the titles of the registries."""
+    return FacetLabels(service.iris, await source_titles(service))
+
+
+TablesDep = Annotated[FacetIndex, Depends(get_tables)]
+NamesDep = Annotated[FacetLabels, Depends(get_names)]
