@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from publisher.linked_data.jsonld_context import jsonld_context
+from publisher.linked_data.jsonld import jsonld_context
 from shapes.rules import published_turtle
 from vocab.iris import BASE, Iris
 from vocab.product.change_log import render

@@ -23,7 +23,7 @@ from publisher.http.representation import (
     is_negotiated,
     negotiate_format,
 )
-from publisher.linked_data.plain_json import plain_json
+from publisher.linked_data.jsonld import plain_json
 from publisher.store.descriptions import Description, serialize_description
 from publisher.store.query_service import QueryService
 

@@ -1,4 +1,4 @@
-"""Describe the subject of a page with schema.org terms, as a JSON-LD block for search engines.
+"""The subject of a page in schema.org's terms, as a JSON-LD block for search engines.
 
 Sources: https://schema.org/docs/full.html;
 https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents. The block is data, not a
@@ -11,6 +11,7 @@ import json
 
 from markupsafe import Markup
 
+from publisher.data.properties import Properties, PropertyRow, published_properties
 from publisher.linked_data.signposting import SCHEMA_TYPES
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
@@ -20,38 +21,10 @@ from vocab.schemes import provisional_mark
 Json = dict[str, object]
 
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+# In schema.org a project is an organization.
 _TYPES = SCHEMA_TYPES | {"document": "Article"}
-# schema.org properties for ours, by kind. In schema.org a project is an organization.
-_DATES = {
-    "initiative": {"foundingDate": "schema:startDate", "dissolutionDate": "schema:endDate"},
-    "event": {"startDate": "schema:startDate", "endDate": "schema:endDate"},
-    "document": {
-        "datePublished": "dct:issued",
-        "dateModified": "dct:modified",
-        "inLanguage": "dct:language",
-    },
-    "post": {
-        "datePublished": "dct:issued",
-        "dateModified": "dct:modified",
-        "inLanguage": "dct:language",
-    },
-}
-_WORK = {"publisher": "dct:publisher", "contributor": "wsis:partner", "funder": "schema:funder"}
-_PARTIES = {
-    "initiative": {
-        "parentOrganization": "dct:publisher",
-        "member": "wsis:partner",
-        "funder": "schema:funder",
-    },
-    "event": {
-        "organizer": "dct:publisher",
-        "contributor": "wsis:partner",
-        "funder": "schema:funder",
-    },
-    "document": _WORK,
-    "post": _WORK,
-}
-_WHERE = {"initiative": "areaServed", "event": "location", "organization": "address"}
+_FIRST = ("name", "description", "identifier", "url", "keywords")
+_LAST = ("areaServed", "location", "address", "author", "license")
 
 
 def jsonld_block(markup: Json) -> Markup:
@@ -59,73 +32,49 @@ def jsonld_block(markup: Json) -> Markup:
     return Markup(json.dumps({"@context": "https://schema.org/", **markup}).translate(_ESCAPES))
 
 
-def thing_markup(description: Description, kind: str, licence: str | None) -> Json:
-    """Describe an initiative, event, document, post or organization."""
-    name = "skos:prefLabel" if kind == "organization" else "dct:title"
-    markup: Json = {
-        "@type": _TYPES[kind],
-        "@id": description.iri,
-        "name": _texts(description.all(name)),
-    }
-    markup |= {
-        "description": _texts(description.all("dct:description") + description.all("sioc:content")),
-        "identifier": _values(description, "dct:identifier"),
-    }
-    markup |= {
-        "url": _links(description, "foaf:page") + _links(description, "foaf:homepage"),
-        "keywords": _texts(description.all("dcat:keyword")),
-    }
-    markup |= {
-        key: _values(description, property_) for key, property_ in _DATES.get(kind, {}).items()
-    }
-    markup |= {
-        key: [_party(description, term) for term in description.all(property_)]
-        for key, property_ in _PARTIES.get(kind, {}).items()
-    }
-    if kind in _WHERE:
-        markup |= {
-            _WHERE[kind]: [
-                {"@type": "Country", "name": description.name(term)}
-                for term in description.all("dct:spatial")
-            ]
-        }
-    else:
-        markup |= {
-            "author": _values(description, "dct:creator"),
-            "license": _links(description, "dct:license") or licence,
-        }
-    return _compact(markup)
+def thing_markup(
+    description: Description, kind: str, licence: str | None, properties: Properties | None = None
+) -> Json:
+    """Describe an initiative, event, document, post or organization; *licence* is that of its
+    registry.
+    """
+    values: dict[str, list[object]] = {key: [] for key in _FIRST}
+    for item in properties or published_properties():
+        if name := item.schema_org_name(kind):
+            values.setdefault(name, []).extend(_values(description, item))
+    if licence and values.get("license") == []:
+        values["license"] = [licence]
+    for name in _LAST:
+        if name in values:
+            values[name] = values.pop(name)
+    return _compact({"@type": _TYPES[kind], "@id": description.iri, **values})
 
 
 def source_markup(description: Description, records: int | None, host: str) -> Json:
     """Describe a registry as a dataset published here."""
-    markup: Json = {
-        "@type": "Dataset",
-        "@id": description.iri,
-        "name": _texts(description.all("dct:title")),
-    }
     title = description.one("dct:title")
     about = f"Records of {title.value if title else description.iri}, harvested and published as linked data by WSIS action line and goal."
-    markup |= {
-        "description": _texts(description.all("dct:description")) or about,
-        "license": _links(description, "dct:license"),
-    }
-    markup |= {
-        "creator": [
-            {"@type": "Organization", "name": term.value}
-            for term in description.all("dct:publisher")
-        ],
-        "url": description.iri,
-    }
-    markup |= {"size": f"{records} records" if records else None, "isAccessibleForFree": True}
-    markup |= {
-        "includedInDataCatalog": {
-            "@type": "DataCatalog",
-            "name": "WSIS Stocktaking",
-            "url": f"{host}/",
+    return _compact(
+        {
+            "@type": "Dataset",
+            "@id": description.iri,
+            "name": _texts(description.all("dct:title")),
+            "description": _texts(description.all("dct:description")) or about,
+            "license": _links(description.all("dct:license")),
+            "creator": [
+                {"@type": "Organization", "name": term.value}
+                for term in description.all("dct:publisher")
+            ],
+            "url": description.iri,
+            "size": f"{records} records" if records else None,
+            "isAccessibleForFree": True,
+            "includedInDataCatalog": {
+                "@type": "DataCatalog",
+                "name": "WSIS Stocktaking",
+                "url": f"{host}/",
+            },
         }
-    }
-    return _compact(markup)
+    )
 
 
 def concept_markup(description: Description, base: str) -> Json:
@@ -137,34 +86,46 @@ def concept_markup(description: Description, base: str) -> Json:
         for name in description.all("skos:prefLabel")
         if not provisional_mark(description.iri, name.language, base)
     ]
-    markup: Json = {"@type": "DefinedTerm", "@id": description.iri, "name": _texts(names)}
-    markup |= {
-        "termCode": _values(description, "skos:notation"),
-        "description": _texts(description.all("skos:definition")),
-    }
-    markup |= {
-        "inDefinedTermSet": [term.value for term in description.all("skos:inScheme")],
-        "sameAs": _links(description, "skos:exactMatch"),
-    }
-    return _compact(markup)
+    return _compact(
+        {
+            "@type": "DefinedTerm",
+            "@id": description.iri,
+            "name": _texts(names),
+            "termCode": [term.value for term in description.all("skos:notation")],
+            "description": _texts(description.all("skos:definition")),
+            "inDefinedTermSet": [term.value for term in description.all("skos:inScheme")],
+            "sameAs": _links(description.all("skos:exactMatch")),
+        }
+    )
 
 
 def scheme_markup(description: Description) -> Json:
     """Describe a concept scheme as a set of defined terms."""
-    markup: Json = {
-        "@type": "DefinedTermSet",
-        "@id": description.iri,
-        "name": _texts(description.all("dct:title")),
-    }
     return _compact(
-        markup | {"description": _texts(description.all("dct:description")), "url": description.iri}
+        {
+            "@type": "DefinedTermSet",
+            "@id": description.iri,
+            "name": _texts(description.all("dct:title")),
+            "description": _texts(description.all("dct:description")),
+            "url": description.iri,
+        }
     )
 
 
-def _party(description: Description, term: Term) -> Json:
+def _values(description: Description, item: PropertyRow) -> list[object]:
+    terms = description.all(item.iri)
+    if item.schema_org_type:
+        return [_named(description, item, term) for term in terms]
+    return _links(terms) if item.type == "link" else _texts(terms)
+
+
+def _named(description: Description, item: PropertyRow, term: Term) -> Json:
     name = description.one("skos:prefLabel", term.value)
-    markup: Json = {"@type": "Organization", "name": name.value if name else description.name(term)}
-    return markup | ({"@id": term.value} if term.is_iri else {})
+    markup: Json = {
+        "@type": item.schema_org_type,
+        "name": name.value if name else description.name(term),
+    }
+    return markup | ({"@id": term.value} if term.is_iri and item.nested else {})
 
 
 def _texts(terms: list[Term]) -> list[object]:
@@ -174,12 +135,8 @@ def _texts(terms: list[Term]) -> list[object]:
     ]
 
 
-def _values(description: Description, name: str) -> list[object]:
-    return [term.value for term in description.all(name)]
-
-
-def _links(description: Description, name: str) -> list[str]:
-    return [term.value for term in description.all(name) if term.is_iri and is_web(term.value)]
+def _links(terms: list[Term]) -> list[object]:
+    return [term.value for term in terms if term.is_iri and is_web(term.value)]
 
 
 def _compact(markup: Json) -> Json:

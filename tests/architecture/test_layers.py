@@ -54,9 +54,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
     ),
     "publisher": (
-        {"background", "errors", "formats", "limits", "logs"}, {"rdf"}, {"projections"}, {"projections.search"}, {"projections.facets"},
-        {"store"}, {"http"}, {"http.pages", "history", "releases"}, {"damaged_files"}, {"follower"}, {"sparql", "linked_data", "feeds"},
-        {"portal", "apis.reconcile"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
+        {"background", "errors", "formats", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
+        {"projections.facets"}, {"store"}, {"http"}, {"http.pages", "history", "releases"}, {"damaged_files"}, {"follower"},
+        {"sparql", "linked_data", "feeds"}, {"portal", "apis.reconcile"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
 # and the function that each entry has

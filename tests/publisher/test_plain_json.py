@@ -11,15 +11,15 @@ from pyld import jsonld
 from pyoxigraph import RdfFormat, parse
 from rows import each
 
+from publisher.data.properties import published_properties
 from publisher.formats import GRAPHS
-from publisher.linked_data.jsonld_context import (
+from publisher.linked_data.jsonld import (
     CLASSES,
     FRAMES,
-    TERMS,
     jsonld_context,
     jsonld_frame,
+    plain_json,
 )
-from publisher.linked_data.plain_json import plain_json
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
@@ -115,7 +115,7 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
 async def test_every_frame_is_of_a_class_that_has_a_name_and_no_two_names_are_alike(
     client: httpx.AsyncClient,
 ) -> None:
-    names = [item.name for item in TERMS] + list(CLASSES)
+    names = [item.name for item in published_properties()] + list(CLASSES)
     none = await client.get("/frame/Nothing.jsonld")
 
     for name in FRAMES:

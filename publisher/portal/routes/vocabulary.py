@@ -23,7 +23,7 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
-from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
+from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters

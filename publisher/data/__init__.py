@@ -1,0 +1,1 @@
+"""Tables of what the publisher knows about its data."""

@@ -1,0 +1,68 @@
+"""The properties of records, of what they describe, and of the vocabulary: one row each in
+``properties.toml``, which every format reads.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from vocab.terms import GEO, XSD
+
+DATATYPES = {
+    "date": f"{XSD}date",
+    "time": f"{XSD}dateTime",
+    "year": f"{XSD}gYear",
+    "integer": f"{XSD}integer",
+    "decimal": f"{XSD}decimal",
+    "boolean": f"{XSD}boolean",
+    "wkt": f"{GEO}wktLiteral",
+    "hexadecimal": f"{XSD}hexBinary",
+}
+
+
+class PropertyRow(BaseModel):
+    """A row; the head of ``properties.toml`` says what each key means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    iri: str
+    type: Literal[
+        "text", "string", "link", "date", "time", "year", "integer", "decimal", "boolean", "wkt",
+        "hexadecimal",
+    ]  # fmt: skip
+    many: bool = False
+    nested: bool = False
+    inverse: bool = False
+    schema_org: str | dict[str, str] = ""
+    schema_org_type: str = ""
+
+    def schema_org_name(self, kind: str) -> str:
+        """Return the name that it has in schema.org for a *kind* of thing, "" if none."""
+        named = self.schema_org
+        return named if isinstance(named, str) else named.get(kind, "")
+
+
+class Properties:
+    """All properties, in the order of the JSON."""
+
+    def __init__(self, toml: str) -> None:
+        """Raises pydantic.ValidationError, which names the row and the key."""
+        rows = {name: {"name": name, **row} for name, row in tomllib.loads(toml).items()}
+        self.by_name = TypeAdapter(dict[str, PropertyRow]).validate_python(rows)
+
+    def __iter__(self) -> Iterator[PropertyRow]:
+        return iter(self.by_name.values())
+
+
+@cache
+def published_properties() -> Properties:
+    """Return the properties of ``properties.toml``."""
+    file = Path(__file__).with_name("properties.toml")
+    return Properties(file.read_text(encoding="utf-8"))
