@@ -47,7 +47,6 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse
-from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
@@ -125,12 +124,7 @@ def targets() -> tuple[Target, ...]:
 def readers(name: str) -> Any:
     """Return the mapping of a target."""
     source = next(target.source for target in targets() if target.name == name)
-    return check_compatible(source)[1].prepare(source, crosswalks())
-
-
-@cache
-def crosswalks() -> Crosswalks:
-    return Crosswalks(Iris())
+    return check_compatible(source)[1].prepare(source, replay.crosswalks())
 
 
 def cases(count: int, seed: int) -> list[tuple[str, int]]:

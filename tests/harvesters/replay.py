@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
 import httpx
 from lxml import etree
 from pyoxigraph import QueryResultsFormat, QueryTriples, RdfFormat, Store, parse
+
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
 
 SHARED = Path(__file__).parents[3] / "shared"
 FEEDS = SHARED / "feeds"
@@ -28,6 +31,11 @@ _CSW = "http://www.opengis.net/cat/csw/2.0.2"
 _PAGE = 10  # records a page of the list that is made of single recordings
 
 Answer = Callable[[Mapping[str, str]], bytes | None]
+
+
+@cache
+def crosswalks() -> Crosswalks:
+    return Crosswalks(Iris())
 
 
 def transport() -> httpx.MockTransport:

@@ -1,4 +1,4 @@
-"""A simulated OAI-PMH repository with configurable faults, and a client without retries."""
+"""Simulated registries, the source definitions that read them, and a client without retries."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
+from fetch_client import fetch_with
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Page
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Source
+
+URL = "https://registry.example/api"
+Handler: TypeAlias = Callable[[httpx.Request], httpx.Response]
 
 FORMS = {
     "day": ("YYYY-MM-DD", "%Y-%m-%d"),
@@ -25,20 +28,56 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>{now}</responseDate>'
 
 
-def open_client(registry: Callable[[httpx.Request], httpx.Response]) -> Fetch:
-    return Fetch(
-        NetworkSettings(
-            retry_policy=RetryPolicy(max_attempts=1), transport=httpx.MockTransport(registry)
-        ),
-        pause=0,
-        robots=False,
-    )
+def define_source(protocol: Any = "json", mapping: Any = "fields", **more: Any) -> Source:
+    """Return the source definition that a test needs."""
+    fields = {"title": "name"} if mapping == "fields" else {}
+    definition = {"url": URL, "licence": "https://example.org/l", "fields": fields, **more}
+    return Source(name="a", title="A", protocol=protocol, mapping=mapping, **definition)
+
+
+def open_client(registry: Handler, **settings: Any) -> Fetch:
+    quick: dict[str, Any] = {
+        "pause": 0,
+        "robots": False,
+        "retry_policy": RetryPolicy(max_attempts=1),
+    }
+    return fetch_with(httpx.MockTransport(registry), **{**quick, **settings})
+
+
+def answer_with(element: Any) -> httpx.Response:
+    """Return a response; numbers are statuses, and what is no text stands for its JSON."""
+    if isinstance(element, httpx.Response):
+        return element
+    if isinstance(element, int):
+        return httpx.Response(element)
+    text = element if isinstance(element, bytes | str) else json.dumps(element)
+    return httpx.Response(200, content=text)
+
+
+class ScriptedRegistry:
+    """A registry that answers from a table of queries or paths, or by a function, and remembers
+    what it was asked.
+    """
+
+    def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
+        self.answers = answers
+        self.request_log: list[str] = []
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.query.decode()
+        self.request_log.append(query or request.url.path)
+        self.requests.append(request)
+        if callable(self.answers):
+            return self.answers(request)
+        return answer_with(self.answers.get(query, self.answers.get(request.url.path, 404)))
+
+    def open_client(self, **settings: Any) -> Fetch:
+        return fetch_with(httpx.MockTransport(self), **{"pause": 0, "robots": False, **settings})
 
 
 class Site:
-    """A host of *pages* by path: texts, bytes, responses, values for JSON, and numbers, which are
-    statuses.
-    """
+    """A host of *pages* by path, as `answer_with` takes them."""
 
     def __init__(self, pages: Mapping[str, Any]) -> None:
         self.pages = pages
@@ -50,21 +89,11 @@ class Site:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = self.name(request)
         self.request_log.append(name)
-        element = self.pages.get(name, 404)
-        if isinstance(element, httpx.Response):
-            return element
-        if isinstance(element, int):
-            return httpx.Response(element)
-        return httpx.Response(
-            200, content=element if isinstance(element, bytes | str) else json.dumps(element)
-        )
+        return answer_with(self.pages.get(name, 404))
 
 
 def harvest(
-    registry: Callable[[httpx.Request], httpx.Response],
-    source: Source,
-    since: datetime | None = None,
-    cursor: str | None = None,
+    registry: Handler, source: Source, since: datetime | None = None, cursor: str | None = None
 ) -> list[Page[Any]]:
     """Return the pages that the protocol of *source* collects."""
     with open_client(registry) as fetch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,7 @@ from harvesters.errors import ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Page, Payload, Record
 from harvesters.source import Source
 
-from .conftest import DefineSource
-from .simulated import Site, harvest, items
+from .simulated import Site, define_source, harvest, items
 
 HOST = "https://registry.example"
 
@@ -47,9 +46,8 @@ def site(*activities: object, **pages: object) -> Site:
     return Site({"c": COLLECTION, "p2": page(*activities), **pages})
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda **options: define_source(
+def source(**options: Any) -> Source:
+    return define_source(
         "activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options
     )
 
@@ -75,18 +73,14 @@ NEWEST = [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("
 
 
 @each("start", [COLLECTION, {"type": "OrderedCollection", "first": f"{HOST}/p1"}])
-def test_of_each_object_the_newest_activity_counts(
-    start: dict[str, Any], source: Callable[..., Source]
-) -> None:
+def test_of_each_object_the_newest_activity_counts(start: dict[str, Any]) -> None:
     pages = harvest(collection(c=start), source())
 
     assert summary(pages) == NEWEST
     assert (pages[-1].cursor, pages[-1].incomplete_reason, pages[0].again) == (None, None, True)
 
 
-def test_only_pages_with_news_are_asked_for_and_those_behind_a_cursor(
-    source: Callable[..., Source],
-) -> None:
+def test_only_pages_with_news_are_asked_for_and_those_behind_a_cursor() -> None:
     registry = collection()
     cursor = harvest(collection(), source())[0].cursor
 
@@ -98,7 +92,7 @@ def test_only_pages_with_news_are_asked_for_and_those_behind_a_cursor(
 
 
 @each("name", ["orderedItems", "items"])
-def test_a_collection_without_pages_is_read(name: str, source: Callable[..., Source]) -> None:
+def test_a_collection_without_pages_is_read(name: str) -> None:
     rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
     rows = rows if name == "items" else sorted(rows, key=lambda row: str(row["endTime"]))
 
@@ -107,7 +101,7 @@ def test_a_collection_without_pages_is_read(name: str, source: Callable[..., Sou
     assert summary(pages) == [("a", "a of day 3"), ("b", "b of day 2")]
 
 
-def test_what_moved_is_gone_there_and_comes_here(source: Callable[..., Source]) -> None:
+def test_what_moved_is_gone_there_and_comes_here() -> None:
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
     pages = harvest(site(act("Create", "a", 1), move), source())
@@ -115,7 +109,7 @@ def test_what_moved_is_gone_there_and_comes_here(source: Callable[..., Source]) 
     assert summary(pages) == [("a", "DeletedRecord"), ("z", "moved")]
 
 
-def test_before_a_refresh_only_deletions_count(source: Callable[..., Source]) -> None:
+def test_before_a_refresh_only_deletions_count() -> None:
     registry = site(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))  # fmt: skip
 
     whole = harvest(registry, source())
@@ -130,7 +124,7 @@ def test_before_a_refresh_only_deletions_count(source: Callable[..., Source]) ->
     [("json", b'{"name": "A"}', Payload.ROW), ("xml", b"<a/>", Payload.XML), ("rdf", TURTLE, Payload.GRAPH)],
 )  # fmt: skip
 def test_an_object_is_brought_from_its_address_where_the_definition_says_so(
-    kind: str, content: bytes, payload: Payload, define_source: DefineSource
+    kind: str, content: bytes, payload: Payload
 ) -> None:
     source = define_source(
         "activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind}
@@ -142,7 +136,7 @@ def test_an_object_is_brought_from_its_address_where_the_definition_says_so(
     assert check_compatible(source)[0].payload_type is payload
 
 
-def test_an_object_is_brought_once_however_often_it_changed(source: Callable[..., Source]) -> None:
+def test_an_object_is_brought_once_however_often_it_changed() -> None:
     often = page(*(act("Update", "a", day) for day in range(1, 9)), prev="p1")
     registry = Site({"c": COLLECTION, "p2": often, "p1": page(act("Create", "a", 1)), "a": {}})
 
@@ -151,7 +145,7 @@ def test_an_object_is_brought_once_however_often_it_changed(source: Callable[...
     assert registry.request_log.count("a") == 1
 
 
-def test_an_object_is_brought_from_where_it_says_also(source: Callable[..., Source]) -> None:
+def test_an_object_is_brought_from_where_it_says_also() -> None:
     element = act("Create", "a", 1)
     element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
     registry = site(element, act("Create", "b", 1), meta={"name": "A"})
@@ -165,15 +159,13 @@ def test_an_object_is_brought_from_where_it_says_also(source: Callable[..., Sour
     "broken, kind",
     [(404, "DeletedRecord"), (410, "DeletedRecord"), (403, "InvalidRecord"), (500, "InvalidRecord"), (b"{", "InvalidRecord")],
 )  # fmt: skip
-def test_an_object_that_cannot_be_brought_stops_nothing(
-    broken: Any, kind: str, source: Callable[..., Source]
-) -> None:
+def test_an_object_that_cannot_be_brought_stops_nothing(broken: Any, kind: str) -> None:
     registry = site(act("Create", "a", 1), act("Create", "b", 1), a=broken, b={"name": "B"})
 
     assert summary(harvest(registry, source(format="json"))) == [("b", "B"), ("a", kind)]
 
 
-def test_a_registry_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_registry_that_goes_down_ends_the_harvest() -> None:
     registry = site(act("Create", "a", 1))
 
     with pytest.raises(UnavailableError):
@@ -186,9 +178,7 @@ def test_a_registry_that_goes_down_ends_the_harvest(source: Callable[..., Source
     [collection(p1=page(act("Create", "a", 1), prev="p2")), Site({"c": {"type": "Collection", "first": f"{HOST}/p1"},
     "p1": page(next="p1")})],
 )  # fmt: skip
-def test_pages_that_lead_in_circles_end_the_harvest(
-    registry: Site, source: Callable[..., Source]
-) -> None:
+def test_pages_that_lead_in_circles_end_the_harvest(registry: Site) -> None:
     with pytest.raises(ParseError, match="repeats the page"):
         harvest(registry, source())
 
@@ -197,9 +187,7 @@ def test_pages_that_lead_in_circles_end_the_harvest(
     "row",
     ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}],
 )  # fmt: skip
-def test_an_activity_that_cannot_be_read_is_reported(
-    row: dict[str, Any] | str, source: Callable[..., Source]
-) -> None:
+def test_an_activity_that_cannot_be_read_is_reported(row: dict[str, Any] | str) -> None:
     result = items(harvest(site(row, act("Create", "a", 1)), source()))
 
     assert [type(item) for item in result] == [Record, InvalidRecord]

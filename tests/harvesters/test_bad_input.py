@@ -12,14 +12,14 @@ import httpx
 import pytest
 import replay
 from fetch_client import fetch_with
+from replay import crosswalks
 from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
-from vocab.crosswalks import Crosswalks
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 MOST = 50  # pages: an answer that never ends is one that is never read_file
 
@@ -72,16 +72,14 @@ SLOW = [
 ]
 
 
-def read_file(
-    content: bytes, protocol: str, define_source: DefineSource, words: Crosswalks
-) -> tuple[list[str], int]:
+def read_file(content: bytes, protocol: str) -> tuple[list[str], int]:
     """Harvest one answer, given to every request; return the reasons, and how many records could be
     mapped.
     """
     mapping, options, fields = ALL[protocol]
     source = define_source(protocol, mapping, options=options, fields=fields)
     collect = check_compatible(source)[0].collect
-    read = check_compatible(source)[1].prepare(source, words)
+    read = check_compatible(source)[1].prepare(source, crosswalks())
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
     reasons, mapped = [], 0
     try:
@@ -101,17 +99,13 @@ def read_file(
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("protocol", KINDS)
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.nightly)])
-def test_an_answer_of_another_kind_is_reported_and_never_mapped(
-    protocol: str, step: int, define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol: str, step: int) -> None:
     first = [*KINDS].index(protocol) % step  # so that each file is given to some of the protocols
     foreign = [
         file for file in FOREIGN[first::step] if file.parent.name not in OWN.get(protocol, ())
     ]
 
-    outcomes = {
-        file.name: read_file(file.read_bytes(), protocol, define_source, words) for file in foreign
-    }
+    outcomes = {file.name: read_file(file.read_bytes(), protocol) for file in foreign}
 
     assert {name for name, (reasons, _) in outcomes.items() if not reasons} - EMPTY_LISTS == set()
     assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
@@ -126,25 +120,20 @@ EMPTY_LISTS = {
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
-def test_html_is_reported_as_html(define_source: DefineSource, words: Crosswalks) -> None:
+def test_html_is_reported_as_html() -> None:
     pages = _files("html", "waf")
 
-    reasons = {
-        file.name: read_file(file.read_bytes(), "json", define_source, words)[0][0]
-        for file in pages
-    }
+    reasons = {file.name: read_file(file.read_bytes(), "json")[0][0] for file in pages}
 
     assert [name for name, reason in reasons.items() if "HTML" not in reason] == []
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @each("file", BOMBS)
-def test_an_xml_bomb_is_refused_before_it_swells(
-    file: Any, define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_an_xml_bomb_is_refused_before_it_swells(file: Any) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    reasons, _ = read_file(file.read_bytes(), "oai-pmh", define_source, words)
+    reasons, _ = read_file(file.read_bytes(), "oai-pmh")
 
     assert "DOCTYPE, which is refused" in reasons[0]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kilobytes
@@ -155,21 +144,17 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.o
 
 @each("content", [*NONSENSE, *SLOW, BOMB.encode("utf-16"), BOMB.encode("utf-32")])
 @each("protocol", ALL)
-def test_nothing_and_nonsense_are_reported(
-    protocol: Any, content: bytes, define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_nothing_and_nonsense_are_reported(protocol: Any, content: bytes) -> None:
     if protocol == "feed" and content.startswith(b"<a>"):
         content = b"<a>" * 10_000  # feedparser takes 30 microseconds a tag
-    reasons, mapped = read_file(content, protocol, define_source, words)
+    reasons, mapped = read_file(content, protocol)
 
     assert (len(reasons), mapped) == (1, 0)
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @each("file", OTHERS)
-def test_any_json_or_rdf_given_to_a_definition_of_its_kind_ends_quietly(
-    file: Any, define_source: DefineSource, words: Crosswalks
-) -> None:
-    reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix], define_source, words)
+def test_any_json_or_rdf_given_to_a_definition_of_its_kind_ends_quietly(file: Any) -> None:
+    reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix])
 
     assert reasons or mapped or file.name in EMPTY_LISTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +13,7 @@ from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord
 from harvesters.source import Source
 
-from .conftest import DefineSource, Registry, ScriptedRegistry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 SEARCH = "https://registry.example/portal"
 
@@ -32,18 +30,12 @@ def always(document: object) -> ScriptedRegistry:
     return ScriptedRegistry(lambda request: httpx.Response(200, json=document))
 
 
-@pytest.fixture
-def portal(define_source: DefineSource) -> Callable[..., Source]:
-    def make(**rest: Any) -> Source:
-        return define_source("ckan", "ckan_package", url=rest.pop("url", SEARCH), **rest)
-
-    return make
+def portal(**rest: Any) -> Source:
+    return define_source("ckan", "ckan_package", **{"url": SEARCH, **rest})
 
 
-def test_a_search_is_followed_to_its_count(
-    portal: Callable[..., Source], registry: Registry
-) -> None:
-    server = registry({
+def test_a_search_is_followed_to_its_count() -> None:
+    server = ScriptedRegistry({
         "sort=id+asc&rows=2&start=0": search_result(3, package("a"), package("b")),
         "sort=id+asc&rows=2&start=2": search_result(3, package("c")),
     })  # fmt: skip
@@ -56,15 +48,13 @@ def test_a_search_is_followed_to_its_count(
     assert keys(harvest(server, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
 
 
-def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end(
-    portal: Callable[..., Source], registry: Registry
-) -> None:
-    server = registry(lambda request: httpx.Response(200, json=search_result(3, package(request.url.params["start"]))))  # fmt: skip
+def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end() -> None:
+    server = ScriptedRegistry(lambda request: httpx.Response(200, json=search_result(3, package(request.url.params["start"]))))  # fmt: skip
 
     assert keys(harvest(server, portal())) == ["0", "1", "2"]
 
 
-def test_since_is_a_filter_with_a_second_of_overlap(portal: Callable[..., Source]) -> None:
+def test_since_is_a_filter_with_a_second_of_overlap() -> None:
     server = always(search_result(0))
 
     harvest(server, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
@@ -73,9 +63,7 @@ def test_since_is_a_filter_with_a_second_of_overlap(portal: Callable[..., Source
     assert server.requests[0].url.params["fq"] == filters
 
 
-def test_deleted_and_unreadable_packages_and_counts_of_visits(
-    portal: Callable[..., Source],
-) -> None:
+def test_deleted_and_unreadable_packages_and_counts_of_visits() -> None:
     visited = [package("b", tracking_summary={"total": number}) for number in (1, 2)]
     packages = [package("a", state="deleted"), {"title": "x"}, "y", *visited]
 
@@ -97,11 +85,11 @@ AB = [package("a"), package("b")]
 )  # fmt: skip
 @each("path", ["data.json", "api/3/action/package_show?id=a"])
 def test_a_document_of_packages_is_read_in_each_of_its_shapes(
-    path: str, document: Any, expected: list[str], portal: Callable[..., Source]
+    path: str, document: Any, expected: list[str]
 ) -> None:
     assert keys(harvest(always(document), portal(url=f"https://registry.example/{path}"))) == expected  # fmt: skip
 
 
-def test_pages_that_repeat_are_reported(portal: Callable[..., Source]) -> None:
+def test_pages_that_repeat_are_reported() -> None:
     with pytest.raises(ParseError, match="repeats the records"):
         harvest(always(search_result(9, package("a"))), portal())

@@ -18,8 +18,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 
-from .conftest import Handler
-from .simulated import crashed, open_client
+from .simulated import Handler, crashed, open_client
 
 
 def broken(body: bytes) -> httpx.Response:

@@ -13,12 +13,12 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 FIELDS = {"title": "name"}
 
 
-def test_a_good_definition_gives_its_protocol_and_mapping(define_source: DefineSource) -> None:
+def test_a_good_definition_gives_its_protocol_and_mapping() -> None:
     protocol, reader = check_compatible(define_source("csv", options={"key": "No", "split": ";"}))
 
     assert protocol.payload_type is PROTOCOLS["csv"].payload_type
@@ -48,16 +48,14 @@ def test_a_good_definition_gives_its_protocol_and_mapping(define_source: DefineS
      ({"protocol": "oai-pmh", "fields": {"key": "x"}}, "the protocol's own identifier is the key"),
      ({"options": {"page": "p", "files": "f"}}, "both define paging")],
 )  # fmt: skip
-def test_a_definition_that_cannot_work_is_refused(
-    definition: dict[str, Any], message: str, define_source: DefineSource
-) -> None:
+def test_a_definition_that_cannot_work_is_refused(definition: dict[str, Any], message: str) -> None:
     with pytest.raises(SourceDefinitionError, match=re.escape(message)) as error:
         check_compatible(define_source(**definition))
 
     assert str(error.value).startswith("a: ")
 
 
-def test_all_faults_of_a_definition_are_reported_at_once(define_source: DefineSource) -> None:
+def test_all_faults_of_a_definition_are_reported_at_once() -> None:
     definition = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
 
     faults = compatibility_faults(define_source(**definition))
@@ -79,6 +77,6 @@ def test_all_faults_of_a_definition_are_reported_at_once(define_source: DefineSo
      ({"protocol": "json", "options": {"since": "changed_since"}}, True), ({"protocol": "csv"}, False)],
 )  # fmt: skip
 def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(
-    definition: dict[str, Any], incremental: bool, define_source: DefineSource
+    definition: dict[str, Any], incremental: bool
 ) -> None:
     assert check_compatible(define_source(**definition))[0].incremental is incremental

@@ -12,10 +12,10 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 from . import simulated
-from .conftest import DefineSource, ScriptedRegistry
+from .simulated import ScriptedRegistry, define_source
 
 
-def items(content: Any, define_source: DefineSource, **options: Any) -> list[Any]:
+def items(content: Any, **options: Any) -> list[Any]:
     return simulated.items([page_of(content, define_source("csv", options=options))])
 
 
@@ -24,10 +24,9 @@ def page_of(content: Any, source: Source) -> Page[Any]:
     return page
 
 
-def payloads(content: Any, define_source: DefineSource, **options: Any) -> list[Any]:
+def payloads(content: Any, **options: Any) -> list[Any]:
     return [
-        getattr(item, "payload", getattr(item, "cause", None))
-        for item in items(content, define_source, **options)
+        getattr(item, "payload", getattr(item, "cause", None)) for item in items(content, **options)
     ]
 
 
@@ -55,9 +54,9 @@ DIALECTS = [
        Reason("row_cells", {"line": 7, "count": 4, "expected": 3}), Reason("row_without_key", {"line": 8})])],
 )  # fmt: skip
 def test_a_table_of_any_dialect_is_read_by_its_header(
-    content: Any, options: dict[str, Any], expected: list[Any], define_source: DefineSource
+    content: Any, options: dict[str, Any], expected: list[Any]
 ) -> None:
-    assert payloads(content, define_source, **options) == expected
+    assert payloads(content, **options) == expected
 
 
 @each(
@@ -69,11 +68,11 @@ def test_a_table_of_any_dialect_is_read_by_its_header(
      *(("id,n\n1,“é”".encode("cp1252"), "text/csv; charset=ISO-8859-1", options, "“é”") for options in ({}, {"charset": "latin-1"}))],
 )  # fmt: skip
 def test_the_stated_charset_is_used(
-    content: bytes, type_: str, options: dict[str, Any], name: str, define_source: DefineSource
+    content: bytes, type_: str, options: dict[str, Any], name: str
 ) -> None:
     reply = httpx.Response(200, content=content, headers={"Content-Type": type_})
 
-    assert payloads(reply, define_source, **options) == [{"id": "1", "n": name}]
+    assert payloads(reply, **options) == [{"id": "1", "n": name}]
 
 
 @each(
@@ -86,9 +85,7 @@ def test_the_stated_charset_is_used(
      ("Nők képzése, tiszta víz és fejlődés, űrkutatás", "cp1250"),
      ("Kız çocukları için eğitim ve içme suyu", "cp1254")],
 )  # fmt: skip
-def test_a_charset_that_is_stated_nowhere_is_guessed_by_language(
-    text: str, charset: str, define_source: DefineSource
-) -> None:
+def test_a_charset_that_is_stated_nowhere_is_guessed_by_language(text: str, charset: str) -> None:
     lines = "id;n\n" + "".join(f"{number};{text}\n" for number in range(9))
 
     page = page_of(lines.encode(charset), define_source("csv"))
@@ -98,18 +95,16 @@ def test_a_charset_that_is_stated_nowhere_is_guessed_by_language(
     assert "ã".encode(page.guessed_charset, "ignore") == "ã".encode(charset, "ignore")
 
 
-def test_grouped_rows_have_the_newest_time_of_change(define_source: DefineSource) -> None:
+def test_grouped_rows_have_the_newest_time_of_change() -> None:
     content = b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"
 
-    (record,) = items(content, define_source, group=True, modified="at")
+    (record,) = items(content, group=True, modified="at")
 
     assert record.modified == "2024-03-01"
 
 
-def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(
-    define_source: DefineSource,
-) -> None:
-    rows = items(b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n", define_source)
+def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key() -> None:
+    rows = items(b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n")
 
     assert rows[:2] == [
         InvalidRecord("1", Reason("row_cells", {"line": 2, "count": 2, "expected": 3})),
@@ -118,8 +113,8 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(
     assert [item.key for item in rows[2:]] == ["3", "4"]
 
 
-def test_broken_quotes_cost_one_row(define_source: DefineSource) -> None:
-    broken, whole = items(b'id,a\n1,"x"y\n2,"two\nlines"\n', define_source)
+def test_broken_quotes_cost_one_row() -> None:
+    broken, whole = items(b'id,a\n1,"x"y\n2,"two\nlines"\n')
 
     assert (broken.key, "line 2" in broken.reason) == (None, True)
     assert whole.payload["a"] == "two\nlines"
@@ -127,7 +122,7 @@ def test_broken_quotes_cost_one_row(define_source: DefineSource) -> None:
 
 @each("row, doubted", [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
 def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(
-    row: bytes, doubted: bool, define_source: DefineSource
+    row: bytes, doubted: bool
 ) -> None:
     page = page_of(b"id,n\n" + row + b"\n2,x\n", define_source("csv"))
 
@@ -141,15 +136,15 @@ def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missi
      ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92")],
 )  # fmt: skip
 def test_a_key_is_a_column_some_columns_or_their_digest(
-    options: dict[str, Any], fields: dict[str, Any], key: str, define_source: DefineSource
+    options: dict[str, Any], fields: dict[str, Any], key: str
 ) -> None:
     source = define_source("csv", options=options, fields={"title": "Name", **fields})
 
     assert [item.key for item in page_of(b"No, Name \n7 , a  b \n", source).items] == [key]
 
 
-def test_a_digest_does_not_depend_on_space(define_source: DefineSource) -> None:
-    first, second, third = items(b"a,b\nx,y z\n x ,y  z\nxy,z\n", define_source, digest=["a", "b"])
+def test_a_digest_does_not_depend_on_space() -> None:
+    first, second, third = items(b"a,b\nx,y z\n x ,y  z\nxy,z\n", digest=["a", "b"])
 
     assert first.key == second.key != third.key
 
@@ -162,7 +157,7 @@ def test_a_digest_does_not_depend_on_space(define_source: DefineSource) -> None:
      (["Kenya,1,Wells,a", "Peru,1,Roads,b"], {"group": True}, "")],
 )  # fmt: skip
 def test_a_key_of_more_columns_is_proposed_where_rows_share_one(
-    rows: list[str], options: dict[str, Any], expected: str, define_source: DefineSource
+    rows: list[str], options: dict[str, Any], expected: str
 ) -> None:
     source = define_source("csv", options={"key": "number", **options})
 
@@ -186,9 +181,9 @@ CARRIED = {"key": ["country", "id"], "carry": "country"}
      ("id,n\nChad,\n1,a\n,b\nMali,\n1,c\n", {**CARRIED, "continued": True}, ["Chad", "Mali"])],
 )  # fmt: skip
 def test_a_heading_is_carried_into_the_rows_below(
-    content: str, options: dict[str, Any], countries: list[str], define_source: DefineSource
+    content: str, options: dict[str, Any], countries: list[str]
 ) -> None:
-    rows = payloads(content, define_source, **options)
+    rows = payloads(content, **options)
 
     assert [row["country"] for row in rows] == countries
     assert "".join(mark for row in rows for mark in row["n"]) == "abc"

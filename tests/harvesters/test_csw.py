@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -16,8 +17,7 @@ from harvesters.errors import ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import Source
 
-from .conftest import DefineSource, ScriptedRegistry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 RESULTS = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'
@@ -84,16 +84,13 @@ def _parameters(request: httpx.Request) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda **options: define_source("csw", fields={"title": "dc:title"}, options=options)
+def source(**options: Any) -> Source:
+    return define_source("csw", fields={"title": "dc:title"}, options=options)
 
 
 @each("most", [1000, 7])
 @each("message", [True, False])
-def test_all_records_come_page_by_page(
-    message: bool, most: int, source: Callable[..., Source]
-) -> None:
+def test_all_records_come_page_by_page(message: bool, most: int) -> None:
     pages = harvest(Service(120, most=most, next=message), source())
 
     assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
@@ -101,7 +98,7 @@ def test_all_records_come_page_by_page(
     assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)
 
 
-def test_the_request_is_that_of_the_specification(source: Callable[..., Source]) -> None:
+def test_the_request_is_that_of_the_specification() -> None:
     server = Service(1)
     gmd = {"types": "gmd:MD_Metadata", "schema": "http://www.isotc211.org/2005/gmd"}
 
@@ -115,9 +112,7 @@ def test_the_request_is_that_of_the_specification(source: Callable[..., Source])
     }  # fmt: skip
 
 
-def test_what_changed_is_asked_for_where_the_definition_says_how(
-    source: Callable[..., Source],
-) -> None:
+def test_what_changed_is_asked_for_where_the_definition_says_how() -> None:
     server = Service(1)
     dated = source(modified="dct:modified", constraint="a = 'b'")
 
@@ -128,9 +123,7 @@ def test_what_changed_is_asked_for_where_the_definition_says_how(
 
 
 @each("bad", [[1], [33], [50, 51], [120]])
-def test_a_record_that_spoils_its_page_costs_only_itself(
-    bad: list[int], source: Callable[..., Source]
-) -> None:
+def test_a_record_that_spoils_its_page_costs_only_itself(bad: list[int]) -> None:
     server = Service(120, poison=bad)
 
     pages = harvest(server, source())
@@ -141,12 +134,12 @@ def test_a_record_that_spoils_its_page_costs_only_itself(
     assert len(server.request_log) < 45
 
 
-def test_a_service_that_is_down_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_service_that_is_down_ends_the_harvest() -> None:
     with pytest.raises(UnavailableError):
         harvest(Service(5, down=True), source())
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     server = Service(60, poison=[33])
     whole = harvest(server, source(size=20))
 
@@ -154,9 +147,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source
         assert keys(harvest(server, source(size=20), cursor=page.cursor)) == keys(whole[number:])
 
 
-def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(
-    source: Callable[..., Source],
-) -> None:
+def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete() -> None:
     service = Service(120)
 
     def short(request: httpx.Request) -> httpx.Response:
@@ -167,14 +158,12 @@ def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(
     assert str(pages[-1].incomplete_reason) == "the list ended after 50 of 120 records"
 
 
-def test_a_list_that_repeats_itself_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_list_that_repeats_itself_ends_the_harvest() -> None:
     with pytest.raises(ParseError, match="repeats the records"):
         harvest(always(9, "<csw:Record><dc:identifier>a</dc:identifier></csw:Record>"), source())
 
 
-def test_iso_records_have_their_file_identifier_and_others_are_unreadable(
-    source: Callable[..., Source],
-) -> None:
+def test_iso_records_have_their_file_identifier_and_others_are_unreadable() -> None:
     body = (
         '<g:MD_Metadata xmlns:g="http://www.isotc211.org/2005/gmd" xmlns:c="http://www.isotc211.org/2005/gco">'
         "<g:fileIdentifier><c:CharacterString> f-1 "
@@ -187,7 +176,7 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(
     assert (type(other), other.key) == (InvalidRecord, None)
 
 
-def test_a_service_that_takes_xml_only_is_asked_by_post(source: Callable[..., Source]) -> None:
+def test_a_service_that_takes_xml_only_is_asked_by_post() -> None:
     server = Service(7, most=5, posts=True)
     options = {"method": "post", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier:D"}
 
@@ -200,9 +189,7 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source: Callable[..., So
     }.items() <= server.request_log[1].items()  # fmt: skip
 
 
-def test_a_record_in_dcat_is_known_by_its_identifier_or_its_iri(
-    define_source: DefineSource,
-) -> None:
+def test_a_record_in_dcat_is_known_by_its_identifier_or_its_iri() -> None:
     record = (
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dcat="http://www.w3.org/ns/dcat#"><dcat:Dataset'
         ' rdf:about="https://a.example/{0}">{1}<dct:modified>2026-01-01</dct:modified></dcat:Dataset></rdf:RDF>'

@@ -37,7 +37,6 @@ from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import parse
 from shapes.result import Severity
 from shapes.validate import validate_many
-from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
@@ -119,7 +118,7 @@ def whose(reason: str) -> str:
     return next((result for words, result in WHOSE.items() if words in reason), "OURS")
 
 
-def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], Counter[str]]:
+def counted(kind: Kind) -> tuple[tuple[int, int, int, int], Counter[str]]:
     """Count what becomes of all files of a kind, and why the rest does not."""
     definition = {
         "protocol": kind.protocol,
@@ -128,7 +127,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
         "fields": dict(kind.fields),
     }
     source = parse("a", {**DEFINITION, **definition}, "a")
-    read = check_compatible(source)[1].prepare(source, words)
+    read = check_compatible(source)[1].prepare(source, replay.crosswalks())
     reasons: Counter[str] = Counter()
     files = received = 0
     result: list[list[str]] = []
@@ -247,10 +246,8 @@ def _stream(file: Path, content: bytes) -> bytes:
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.files} by {kind.protocol}")
-def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(
-    kind: Kind, words: Crosswalks
-) -> None:
-    result, reasons = counted(kind, words)
+def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind) -> None:
+    result, reasons = counted(kind)
 
     assert result == kind.truth, "\n".join(reasons)
     assert [why for why in reasons if whose(why) == "OURS"] == []
@@ -260,7 +257,7 @@ def main() -> None:
     """Print a line for each kind with the reasons, then the sum for each protocol and mapping."""
     sums: dict[tuple[str, str], list[int]] = {}
     for element in KINDS:
-        result, why = counted(element, Crosswalks(Iris()))
+        result, why = counted(element)
         count = [len(list(replay.FEEDS.glob(element.files))), *result]
         print(f"{element.files} by {element.protocol} with {element.mapping}: {line(count)}")
         for reason in why:

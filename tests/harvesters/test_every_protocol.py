@@ -14,8 +14,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.stored_response import Validator
 
-from .conftest import DefineSource, ScriptedRegistry
-from .simulated import open_client
+from .simulated import ScriptedRegistry, define_source, open_client
 from .test_spreadsheet import ROWS, xlsx
 
 HOST = "https://registry.example"
@@ -35,7 +34,7 @@ OWS = (
 SITEMAP = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{}</urlset>'
 
 
-def defined(protocol: str, define_source: DefineSource, options: dict[str, Any]) -> Any:
+def defined(protocol: str, options: dict[str, Any]) -> Any:
     title = {"fields": {"title": TITLES.get(protocol, "name")}} if protocol not in MAPPINGS else {}
     url = HOST + PATHS.get(protocol, "/api")
     return define_source(
@@ -71,10 +70,10 @@ def defined(protocol: str, define_source: DefineSource, options: dict[str, Any])
      ("ical", {"zone": "Nairobi"}, "'zone' is 'Nairobi'; write a time zone")],
 )  # fmt: skip
 def test_options_that_do_not_fit_are_refused(
-    protocol: str, options: dict[str, Any], message: str, define_source: DefineSource
+    protocol: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SourceDefinitionError, match=message):
-        check_compatible(defined(protocol, define_source, options))
+        check_compatible(defined(protocol, options))
 
 
 @each(
@@ -140,13 +139,9 @@ def test_options_that_do_not_fit_are_refused(
      ("html", HTML, '<html><li><a id="a">a</a></li><a rel="next" href="/api">more</a></html>', "repeats")],
 )  # fmt: skip
 def test_what_is_no_response_of_the_protocol_is_reported(
-    protocol: str,
-    options: dict[str, Any],
-    content: bytes | str,
-    message: str,
-    define_source: DefineSource,
+    protocol: str, options: dict[str, Any], content: bytes | str, message: str
 ) -> None:
-    source = defined(protocol, define_source, options)
+    source = defined(protocol, options)
 
     with (
         open_client(lambda _: httpx.Response(200, content=content)) as fetch,
@@ -157,10 +152,8 @@ def test_what_is_no_response_of_the_protocol_is_reported(
 
 @each("protocol", ["json", "csv", "spreadsheet", "feed", "ical", "iati", "pod", "rdf"])
 @each("header", ["if-none-match", "if-modified-since"])
-def test_what_its_server_calls_unchanged_is_not_read_again(
-    protocol: str, header: str, define_source: DefineSource
-) -> None:
-    source = defined(protocol, define_source, {})
+def test_what_its_server_calls_unchanged_is_not_read_again(protocol: str, header: str) -> None:
+    source = defined(protocol, {})
     server = ScriptedRegistry(lambda request: httpx.Response(304 if header in request.headers else 200))  # fmt: skip
     validator = Validator('"1"', "Mon, 01 Jan 2026 00:00:00 GMT")
 

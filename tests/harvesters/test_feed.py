@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from replay import crosswalks
 from rows import each
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page
 from harvesters.reasons import Reason
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Post
 
 from . import simulated
-from .conftest import DefineSource, ScriptedRegistry
+from .simulated import ScriptedRegistry, define_source
 
 URL = "https://registry.example/feed"
 HISTORY = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
@@ -36,7 +36,6 @@ def atom(
 
 def pages(
     answers: Mapping[str, bytes],
-    define_source: Any,
     *,
     cursor: str | None = None,
     since: datetime | None = None,
@@ -67,53 +66,47 @@ WHEN = datetime(2026, 1, 8, 12, tzinfo=UTC)
      (ARCHIVES, {"archives": False}, "d", [True])],
 )  # fmt: skip
 def test_archives_and_pages_are_followed_to_the_oldest_that_is_wanted(
-    answers: dict[str, bytes],
-    how: dict[str, Any],
-    expected: str,
-    incomplete: list[bool],
-    define_source: DefineSource,
+    answers: dict[str, bytes], how: dict[str, Any], expected: str, incomplete: list[bool]
 ) -> None:
-    result = pages(answers, define_source, **how)
+    result = pages(answers, **how)
 
     assert (keys(result), result[-1].cursor) == ([*expected], None)
     assert [page.incomplete_reason is not None for page in result] == incomplete
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept(define_source: DefineSource) -> None:
-    whole = pages(ARCHIVES, define_source)
+def test_a_run_goes_on_behind_each_page_that_was_kept() -> None:
+    whole = pages(ARCHIVES)
 
-    assert keys(pages(ARCHIVES, define_source, cursor=whole[0].cursor)) == ["c", "b", "a"]
+    assert keys(pages(ARCHIVES, cursor=whole[0].cursor)) == ["c", "b", "a"]
 
 
 @each("head, doubted", [("", True), ("<fh:complete/>", False)])
 def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(
-    head: str, doubted: bool, define_source: DefineSource
+    head: str, doubted: bool
 ) -> None:
-    (page,) = pages({"/feed": atom("a", head=head)}, define_source)
+    (page,) = pages({"/feed": atom("a", head=head)})
 
     assert (page.incomplete_reason is not None) == doubted
 
 
-def test_a_tombstone_is_a_deletion(define_source: DefineSource) -> None:
+def test_a_tombstone_is_a_deletion() -> None:
     head = '<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="x" when="2026-01-01T00:00:00Z"/>'
 
-    (page,) = pages({"/feed": atom("a", head=head)}, define_source)
+    (page,) = pages({"/feed": atom("a", head=head)})
 
     assert page.items[1] == DeletedRecord("x", "2026-01-01T00:00:00Z")
 
 
 @each("older", ["/feed", "/2"])
-def test_archives_that_lead_in_a_circle_end(older: str, define_source: DefineSource) -> None:
+def test_archives_that_lead_in_a_circle_end(older: str) -> None:
     with pytest.raises(ParseError, match="repeats"):
-        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)}, define_source)
+        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)})
 
 
-def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(
-    define_source: DefineSource,
-) -> None:
+def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete() -> None:
     whole = atom("a", "b", head="<fh:complete/>")
 
-    (page,) = pages({"/feed": whole.replace(b"<title>b", b"<title>&nope; b")[:-20]}, define_source)
+    (page,) = pages({"/feed": whole.replace(b"<title>b", b"<title>&nope; b")[:-20]})
 
     assert keys([page]) == ["a", "b"]
     assert str(page.incomplete_reason).startswith("the feed is not well-formed: ")
@@ -124,32 +117,28 @@ def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(
     [("<guid>http://a.example/1</guid>", "http://a.example/1"), ('<guid isPermaLink="false">1</guid>', "1"),
      ("<link>http://a.example/1</link>", "http://a.example/1")],
 )  # fmt: skip
-def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(
-    item: str, key: str, define_source: DefineSource
-) -> None:
+def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item: str, key: str) -> None:
     rss = f'<rss version="2.0"><channel><title>T</title><item><title>A</title>{item}</item></channel></rss>'
 
-    assert keys(pages({"/feed": rss.encode()}, define_source)) == [key]
+    assert keys(pages({"/feed": rss.encode()})) == [key]
 
 
-def test_a_million_blank_lines_before_a_feed_are_no_obstacle(define_source: DefineSource) -> None:
+def test_a_million_blank_lines_before_a_feed_are_no_obstacle() -> None:
     content = b'<?xml version="1.0"?>' + b"\n" * 1_000_000 + atom("a", "b")
 
-    assert keys(pages({"/feed": content}, define_source)) == ["a", "b"]
+    assert keys(pages({"/feed": content})) == ["a", "b"]
 
 
-def test_a_record_without_a_distinct_key_is_unreadable(define_source: DefineSource) -> None:
-    (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, define_source)
+def test_a_record_without_a_distinct_key_is_unreadable() -> None:
+    (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")})
 
     assert page.items == (InvalidRecord(None, Reason("feed_entry_without_key", {"title": "'a'"})),)
 
 
 @each("kind, expected", [("post", Post), ("document", Document)])
-def test_an_entry_is_a_post_or_what_the_definition_says(
-    kind: str, expected: type, define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_an_entry_is_a_post_or_what_the_definition_says(kind: str, expected: type) -> None:
     source = define_source("feed", "feed_entry", url=URL, options={"kind": kind})
 
-    (record,) = simulated.items(pages({"/feed": atom("a")}, define_source, kind=kind))
+    (record,) = simulated.items(pages({"/feed": atom("a")}, kind=kind))
 
-    assert isinstance(check_compatible(source)[1].prepare(source, words)(record), expected)
+    assert isinstance(check_compatible(source)[1].prepare(source, crosswalks())(record), expected)

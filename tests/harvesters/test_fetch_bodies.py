@@ -246,10 +246,7 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
     tracemalloc.start()
 
-    with (
-        client(sent(BOMBS["gzip"], "gzip"), archive) as opened,
-        opened.download(URL) as reply,
-    ):
+    with client(sent(BOMBS["gzip"], "gzip"), archive) as opened, opened.download(URL) as reply:
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
         size, start = path.stat().st_size, reply.content

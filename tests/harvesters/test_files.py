@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +17,7 @@ from harvesters.errors import NotFoundError, SourceDefinitionError, UnavailableE
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.source import Source
 
-from .conftest import DefineSource
-from .simulated import Site, harvest, items, keys
+from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
@@ -54,11 +53,8 @@ class Folder(Site):
         return request.url.raw_path.decode()
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda url="/f/", **options: define_source(
-        "files", url=HOST + url, fields={"title": "name"}, options=options
-    )
+def source(url: str = "/f/", **options: Any) -> Source:
+    return define_source("files", url=HOST + url, fields={"title": "name"}, options=options)
 
 
 def folder(listing: str = NGINX, files: Mapping[str, object] | None = None) -> Folder:
@@ -75,9 +71,7 @@ def folder(listing: str = NGINX, files: Mapping[str, object] | None = None) -> F
 
 
 @each("dialect", DIALECTS)
-def test_every_servers_listing_is_read_and_only_new_files_are_requested(
-    dialect: str, source: Callable[..., Source]
-) -> None:
+def test_every_servers_listing_is_read_and_only_new_files_are_requested(dialect: str) -> None:
     registry = folder(DIALECTS[dialect])
 
     newer = harvest(registry, source(), datetime(2026, 1, 31, tzinfo=UTC))
@@ -96,12 +90,12 @@ def test_every_servers_listing_is_read_and_only_new_files_are_requested(
     [({"deep": False}, ["a", "z"]), ({"only": "^(a|sub/.*)[.]json$"}, ["a", "sub/b c"])],
 )
 def test_only_files_that_the_definition_names_are_read(
-    options: dict[str, Any], expected: list[str], source: Callable[..., Source]
+    options: dict[str, Any], expected: list[str]
 ) -> None:
     assert keys(harvest(folder(), source(**options))) == expected
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     whole = harvest(folder(), source())
 
     for number, page in enumerate(whole[:-1], 1):
@@ -118,9 +112,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source
     [(b"{", InvalidRecord), (b"[1]", InvalidRecord), (b"<html>", InvalidRecord), (403, InvalidRecord), (404, DeletedRecord),
      (500, InvalidRecord)],
 )  # fmt: skip
-def test_a_file_that_cannot_be_read_stops_nothing(
-    broken: Any, kind: type, source: Callable[..., Source]
-) -> None:
+def test_a_file_that_cannot_be_read_stops_nothing(broken: Any, kind: type) -> None:
     pages = harvest(folder(files={"/f/a.json": broken}), source())
 
     assert keys(pages) == ["a", "sub/b c", "z"]
@@ -128,7 +120,7 @@ def test_a_file_that_cannot_be_read_stops_nothing(
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_folder_that_goes_away_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_folder_that_goes_away_ends_the_harvest() -> None:
     with pytest.raises(NotFoundError):
         harvest(folder(files={"/f/sub/": 404}), source())
 
@@ -137,7 +129,7 @@ def test_a_folder_that_goes_away_ends_the_harvest(source: Callable[..., Source])
         harvest(lambda request: registry(request) if len(registry.request_log) < 3 else httpx.Response(503), source())  # fmt: skip
 
 
-def test_xml_and_rdf_files_are_read_as_the_definition_says(source: Callable[..., Source]) -> None:
+def test_xml_and_rdf_files_are_read_as_the_definition_says() -> None:
     listing = '<html><a href="a.xml">a</a><a href="b.ttl">b</a></html>'
     ttl = "<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."
     registry = Folder({"/f/": listing, "/f/a.xml": "<r><t>1</t></r>", "/f/b.ttl": ttl})
@@ -148,7 +140,7 @@ def test_xml_and_rdf_files_are_read_as_the_definition_says(source: Callable[...,
     assert [element.key for element in as_rdf] == ["https://registry.example/d"]
 
 
-def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source: Callable[..., Source]) -> None:
+def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete() -> None:
     registry = Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"})
 
     reason = harvest(registry, source(format="rdf"))[-1].incomplete_reason
@@ -157,9 +149,7 @@ def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source: Callable[...
 
 
 @each("kind, payload", [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
-def test_the_mapping_must_read_what_the_files_hold(
-    kind: str, payload: Payload, define_source: DefineSource
-) -> None:
+def test_the_mapping_must_read_what_the_files_hold(kind: str, payload: Payload) -> None:
     source = define_source("files", fields={"title": "'x'"}, options={"format": kind})
 
     assert check_compatible(source)[0].payload_type is payload
@@ -187,11 +177,7 @@ CONTENTS = [{"name": "a.json", "path": "n/a.json", "type": "file", "download_url
      ({"/tree": CONTENTS, "/x/a.json": {"n": "a"}}, {}, ["n/a"], False)],
 )  # fmt: skip
 def test_a_code_hosts_tree_is_read_by_its_plain_files_its_blobs_or_its_downloads(
-    pages: dict[str, Any],
-    options: dict[str, Any],
-    expected: list[str],
-    truncated: bool,
-    source: Callable[..., Source],
+    pages: dict[str, Any], options: dict[str, Any], expected: list[str], truncated: bool
 ) -> None:
     result = harvest(Folder(pages), source("/tree", **options))
 
@@ -209,9 +195,7 @@ def test_a_code_hosts_tree_is_read_by_its_plain_files_its_blobs_or_its_downloads
         "enviroatlas-metadata-waf_Ag_On_Slopes": "2025-07-23",
      })],
 )  # fmt: skip
-def test_the_real_listings_are_read(
-    name: str, url: str, expected: dict[str, str], source: Callable[..., Source]
-) -> None:
+def test_the_real_listings_are_read(name: str, url: str, expected: dict[str, str]) -> None:
     content = (replay.FEEDS / "waf" / name).read_bytes()
 
     pages = harvest(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import replay
+from replay import crosswalks
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
@@ -16,7 +17,6 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.terms import DCT
@@ -26,14 +26,14 @@ FOLDERS = sorted(folder.name for folder in REPLIES.iterdir())
 SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
-def map_words(name: str, words: Crosswalks) -> list[str]:
+def map_words(name: str) -> list[str]:
     """Return the statements that a folder's reply becomes; what is gone or unreadable is a line
     that says so.
     """
     folder = REPLIES / name
     source = load(folder / "source.toml")
     protocol, reader = check_compatible(source)
-    read = reader.prepare(source, words)
+    read = reader.prepare(source, crosswalks())
     lines = []
     with Fetch(NetworkSettings(transport=replay.played(folder)), pause=0, robots=False) as fetch:
         for item in (item for page in protocol.collect(source, fetch, None) for item in page.items):
@@ -52,15 +52,15 @@ def map_words(name: str, words: Crosswalks) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_reply_becomes_the_statements_that_lie_beside_it(name: Any, words: Crosswalks) -> None:
+def test_a_reply_becomes_the_statements_that_lie_beside_it(name: Any) -> None:
     file = REPLIES / name / "expected.nt"
     if not file.exists():
-        file.write_text("".join(f"{line}\n" for line in map_words(name, words)), encoding="utf-8")
+        file.write_text("".join(f"{line}\n" for line in map_words(name)), encoding="utf-8")
         pytest.fail(
             f"{file} was missing and has been written; check each statement and run the test again"
         )
 
-    assert map_words(name, words) == file.read_text(encoding="utf-8").splitlines()
+    assert map_words(name) == file.read_text(encoding="utf-8").splitlines()
 
 
 def test_every_protocol_and_every_mapping_has_its_reply() -> None:
@@ -70,8 +70,8 @@ def test_every_protocol_and_every_mapping_has_its_reply() -> None:
     assert {definition.mapping for definition in definitions} == set(MAPPINGS)
 
 
-def test_no_person_is_published_but_the_creator_of_a_document(words: Crosswalks) -> None:
-    lines = [line for name in FOLDERS for line in map_words(name, words)]
+def test_no_person_is_published_but_the_creator_of_a_document() -> None:
+    lines = [line for name in FOLDERS for line in map_words(name)]
 
     persons = [line for line in lines if "jane" in line.lower() or "doe" in line.lower()]
     assert [

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
+from replay import crosswalks
 
 from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description, merge_graphs
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Document, Event, Initiative, Period, Post, Role
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 IT = "https://registry.example/it"
 HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -23,28 +22,21 @@ HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/n
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 
 
-@pytest.fixture
-def read(define_source: DefineSource, words: Crosswalks) -> Callable[..., Any]:
-    def make(mapping: Any, text: str, **options: Any) -> Any:
-        store = Store()
-        store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
-        source = define_source(
-            "rdf", mapping.__name__.rpartition(".")[2], options=options, language="en"
-        )
-        return mapping.build_mapper(source, words)(
-            Record(IT, bounded_description(store, NamedNode(IT), 2), b"")
-        )
-
-    return make
+def read(mapping: Any, text: str, **options: Any) -> Any:
+    store = Store()
+    store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
+    name = mapping.__name__.rpartition(".")[2]
+    read_record = mapping.build_mapper(
+        define_source("rdf", name, options=options, language="en"), crosswalks()
+    )
+    return read_record(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
 
 
 @pytest.mark.parametrize(
     "place",
     ['"Kenya"', '"KEN"', "<http://publications.europa.eu/resource/authority/country/KEN>", f"<{KENYA}>", '[ s:name "Kenya" ]'],
 )  # fmt: skip
-def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(
-    place: str, read: Callable[..., Any]
-) -> None:
+def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place: str) -> None:
     assert read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .').countries == (KENYA,)
 
 
@@ -54,7 +46,7 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(
      '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]', "[ s:latitude -1.28 ; s:longitude 36.8 ]",
      '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]'],
 )  # fmt: skip
-def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..., Any]) -> None:
+def test_a_point_is_read_and_a_shape_is_no_country(place: str) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
     assert [(spot.latitude, spot.longitude) for spot in item.places] == [(-1.28, 36.8)]
@@ -66,7 +58,7 @@ def test_a_point_is_read_and_a_shape_is_no_country(place: str, read: Callable[..
     ["<a> s:geo <a> .", "<a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ] ."],
     ids=["circle", "circle and point"],
 )  # fmt: skip
-def test_a_place_that_is_its_own_shape_ends(shapes: str, read: Callable[..., Any]) -> None:
+def test_a_place_that_is_its_own_shape_ends(shapes: str) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial <a> . {shapes}', kind="initiative")
 
     assert [(spot.latitude, spot.longitude) for spot in item.places] == (
@@ -78,7 +70,7 @@ def test_a_place_that_is_its_own_shape_ends(shapes: str, read: Callable[..., Any
     ("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)]
 )
 def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(
-    theme: str, goal: str | None, read: Callable[..., Any]
+    theme: str, goal: str | None
 ) -> None:
     address = f"http://publications.europa.eu/resource/authority/data-theme/{theme}"
 
@@ -89,7 +81,7 @@ def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(
     assert (item.themes, item.action_lines) == ((address,), ())
 
 
-def test_a_polygon_is_not_made_a_point(read: Callable[..., Any]) -> None:
+def test_a_polygon_is_not_made_a_point() -> None:
     item = read(
         dcat,
         '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .',
@@ -103,16 +95,14 @@ def test_a_polygon_is_not_made_a_point(read: Callable[..., Any]) -> None:
     "period",
     ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"'],
 )  # fmt: skip
-def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(
-    period: str, read: Callable[..., Any]
-) -> None:
+def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(period: str) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
 
     assert item.periods == (Period("2020", "2021"),)
     assert (item.start, item.end) == (None, None)
 
 
-def test_persons_are_left_out_and_organizations_have_their_roles(read: Callable[..., Any]) -> None:
+def test_persons_are_left_out_and_organizations_have_their_roles() -> None:
     item = read(
         dcat,
         """<it> dct:title "A" ; dct:publisher [ foaf:name "P" ] ; dct:creator [ a foaf:Person ; foaf:name "Jane" ],
@@ -130,16 +120,12 @@ def test_persons_are_left_out_and_organizations_have_their_roles(read: Callable[
     [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],
 )  # fmt: skip
 def test_a_class_of_schema_org_states_the_kind(
-    name: str,
-    kind: type[Initiative] | type[Event] | type[Post] | type[Document],
-    read: Callable[..., Any],
+    name: str, kind: type[Initiative] | type[Event] | type[Post] | type[Document]
 ) -> None:
     assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
 
 
-def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so(
-    read: Callable[..., Any],
-) -> None:
+def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so() -> None:
     with pytest.raises(ParseError, match="it is Organization, which is not a known class"):
         read(schema_org, '<it> a s:Organization ; s:name "A" .')
 
@@ -148,9 +134,7 @@ def test_an_organization_is_none_of_the_four_kinds_unless_the_definition_says_so
     )
 
 
-def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(
-    read: Callable[..., Any],
-) -> None:
+def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too() -> None:
     item = read(
         schema_org,
         '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .',
@@ -162,7 +146,7 @@ def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(
     )
 
 
-def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read: Callable[..., Any]) -> None:
+def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web() -> None:
     position = read(
         schema_org,
         '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .',
@@ -181,7 +165,7 @@ def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read: Callable
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])
-def test_what_has_no_name_is_unreadable(mapping: Any, read: Callable[..., Any]) -> None:
+def test_what_has_no_name_is_unreadable(mapping: Any) -> None:
     with pytest.raises(ParseError):
         read(mapping, '<it> a s:Event, dcat:Dataset ; dct:identifier "7" .')
 
@@ -200,7 +184,7 @@ def test_a_term_that_is_no_iri_is_kept_as_it_is() -> None:
     )
 
 
-def test_a_time_without_a_zone_is_its_day_as_in_calendars(read: Callable[..., Any]) -> None:
+def test_a_time_without_a_zone_is_its_day_as_in_calendars() -> None:
     text = '<it> a s:Event ; s:name "A" ; s:startDate "2026-05-01T09:00" ; s:endDate "2026-05-01T17:00+03:00" .'
 
     event = read(schema_org, text)
@@ -208,7 +192,7 @@ def test_a_time_without_a_zone_is_its_day_as_in_calendars(read: Callable[..., An
     assert (event.start, event.end) == ("2026-05-01", "2026-05-01T17:00+03:00")
 
 
-def test_a_publisher_that_is_only_an_address_is_named_by_it(read: Callable[..., Any]) -> None:
+def test_a_publisher_that_is_only_an_address_is_named_by_it() -> None:
     item = read(
         dcat,
         '<it> dct:title "A" ; dct:publisher <https://a.example/org/7> ; dct:creator <https://a.example/p/1> .',
@@ -225,7 +209,7 @@ def test_a_publisher_that_is_only_an_address_is_named_by_it(read: Callable[..., 
     "name",
     ['"_:b0"', "<nodeID://b10023>", "<https://a.example/.well-known/genid/b0>", "[]"],
 )  # fmt: skip
-def test_the_name_of_a_blank_node_is_no_value(name: str, read: Callable[..., Any]) -> None:
+def test_the_name_of_a_blank_node_is_no_value(name: str) -> None:
     names = [
         "dct:publisher", "dct:license", "dcat:keyword", "dct:relation", "dcat:landingPage", "dct:type",
     ]  # fmt: skip

@@ -30,8 +30,7 @@ from harvesters.protocols.ical.event import time_zones
 from harvesters.protocols.tables.spreadsheet import read_sheet
 
 from . import simulated
-from .conftest import DefineSource
-from .simulated import open_client
+from .simulated import define_source, open_client
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -52,12 +51,7 @@ def test_json_of_good_data_is_written_as_before() -> None:
 
 
 def harvest(
-    content: bytes,
-    define_source: Any,
-    protocol: str,
-    mapping: str,
-    content_type: str = "",
-    **options: Any,
+    content: bytes, protocol: str, mapping: str, content_type: str = "", **options: Any
 ) -> list[Any]:
     source = define_source(protocol, mapping, url=URL, options=options)
     with open_client(
@@ -103,17 +97,12 @@ REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
 
 @each("protocol, content_type, options, content, reason", REFUSED)
 def test_what_would_cost_a_reader_too_much_is_refused(
-    protocol: str,
-    content_type: str,
-    options: dict[str, str],
-    content: bytes,
-    reason: str,
-    define_source: DefineSource,
+    protocol: str, content_type: str, options: dict[str, str], content: bytes, reason: str
 ) -> None:
     mapping = {"rdf": "dcat", "feed": "feed_entry"}.get(protocol, "fields")
 
     with pytest.raises((ParseError, CharsetError), match=reason):
-        harvest(content, define_source, protocol, mapping, content_type, **options)
+        harvest(content, protocol, mapping, content_type, **options)
 
 
 def turtle(iri: str) -> bytes:
@@ -154,16 +143,11 @@ COSTLY: list[tuple[str, str, bytes, str, str]] = [
 
 @each("protocol, content_type, content, broken, reason", COSTLY)
 def test_what_one_record_has_costs_that_record_alone(
-    protocol: str,
-    content_type: str,
-    content: bytes,
-    broken: str,
-    reason: str,
-    define_source: DefineSource,
+    protocol: str, content_type: str, content: bytes, broken: str, reason: str
 ) -> None:
     mapping = {"rdf": "dcat", "ical": "ical_event"}.get(protocol, "fields")
 
-    items = harvest(content, define_source, protocol, mapping, content_type)
+    items = harvest(content, protocol, mapping, content_type)
 
     assert {item.key[-1]: type(item) for item in items} == {
         key: InvalidRecord if key == broken else Record for key in "123"
@@ -233,18 +217,18 @@ def test_triple_terms_side_by_side_are_no_depth() -> None:
     assert len(quads) == 3 * MAX_DEPTH
 
 
-def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(define_source: DefineSource) -> None:
+def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text() -> None:
     content = f"<!-- <!DOCTYPE a> -->{HEAD}{DATASET.format(1, '<dct:description><![CDATA[<!DOCTYPE html>]]></dct:description>')}</rdf:RDF>"
 
-    (item,) = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
+    (item,) = harvest(content.encode(), "rdf", "dcat", "application/rdf+xml")
 
     assert b"<!DOCTYPE html>" in item.raw
 
 
-def test_stray_text_between_records_is_reported_beside_them(define_source: DefineSource) -> None:
+def test_stray_text_between_records_is_reported_beside_them() -> None:
     content = f"{HEAD}{DATASET.format(1, '')}stray{DATASET.format(2, '')}</rdf:RDF>"
 
-    items = harvest(content.encode(), define_source, "rdf", "dcat", "application/rdf+xml")
+    items = harvest(content.encode(), "rdf", "dcat", "application/rdf+xml")
 
     assert [type(item) for item in items] == [Record, Record, InvalidRecord]
     assert "'stray'" in items[-1].reason
@@ -346,25 +330,21 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
      (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
      ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000")],
 )  # fmt: skip
-def test_a_series_without_bound_is_one_unreadable_event(
-    lines: str, reason: str, define_source: DefineSource
-) -> None:
-    (item,) = harvest(
-        EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event"
-    )
+def test_a_series_without_bound_is_one_unreadable_event(lines: str, reason: str) -> None:
+    (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), "ical", "ical_event")
 
     assert isinstance(item, InvalidRecord)
     assert reason in item.reason
 
 
 @each("kind", ["VALARM", "VTODO", "VJOURNAL"])
-def test_a_broken_alarm_or_task_costs_no_event(kind: str, define_source: DefineSource) -> None:
+def test_a_broken_alarm_or_task_costs_no_event(kind: str) -> None:
     broken = f"BEGIN:{kind}\nTRIGGER:-P99999999999W\nDTSTAMP:x\nEND:{kind}"
     lines = f"{START}\n{broken}"
     if kind != "VALARM":
         lines = f"{START}\nEND:VEVENT\n{broken}\nBEGIN:VEVENT\nUID:2\nSUMMARY:B\n{START}"
 
-    items = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), define_source, "ical", "ical_event")  # fmt: skip
+    items = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), "ical", "ical_event")  # fmt: skip
 
     assert {item.key: type(item) for item in items} == dict.fromkeys("12"[: len(items)], Record)
 
@@ -381,7 +361,7 @@ def test_the_time_zones_of_the_system_are_listed_once() -> None:
      ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]', {})],
 )  # fmt: skip
 def test_an_address_that_is_none_ends_in_our_error_or_an_unreadable_record(
-    address: str, protocol: str, document: str, options: dict[str, str], define_source: DefineSource
+    address: str, protocol: str, document: str, options: dict[str, str]
 ) -> None:
     source = define_source(protocol, "fields", url=URL, options=options)
     first = httpx.Response(200, content=document % address)
@@ -399,31 +379,29 @@ def test_an_address_that_is_none_ends_in_our_error_or_an_unreadable_record(
     assert len(reasons) == 1
 
 
-def test_a_stream_whose_paths_are_no_iris_is_read_without_them(define_source: DefineSource) -> None:
+def test_a_stream_whose_paths_are_no_iris_is_read_without_them() -> None:
     content = (
         f'<{URL}> <https://w3id.org/tree#member> <https://a.example/1> ; <https://w3id.org/ldes#versionOfPath> "a[b" .\n'
         '<https://a.example/1> <http://purl.org/dc/terms/title> "Wells" .'
     )
 
-    (item,) = harvest(content.encode(), define_source, "ldes", "dcat", "text/turtle")
+    (item,) = harvest(content.encode(), "ldes", "dcat", "text/turtle")
 
     assert isinstance(item, Record)
 
 
-def test_integers_above_64_bits_keep_their_digits_as_keys(define_source: DefineSource) -> None:
+def test_integers_above_64_bits_keep_their_digits_as_keys() -> None:
     numbers = ["12345678901234567890123", "12345678901234567890124", "-9999999999999999999", "18446744073709551616", "7"]  # fmt: skip
     content = "[" + ",".join(f'{{"id": {number}, "name": "a"}}' for number in numbers) + "]"
 
-    items = harvest(content.encode(), define_source, "json", "fields")
+    items = harvest(content.encode(), "json", "fields")
 
     assert [item.key for item in items] == numbers
     assert [item.raw.count(item.key.encode()) for item in items] == [1] * len(numbers)
 
 
 @each("total", [2**31, 10**30])
-def test_a_total_that_no_ledger_can_store_is_no_total(
-    total: int, define_source: DefineSource
-) -> None:
+def test_a_total_that_no_ledger_can_store_is_no_total(total: int) -> None:
     source = define_source("json", "fields", url=URL, options={"records": "r", "total": "n"})
     content = b'{"n": %d, "r": [{"id": "a"}]}' % total
 

@@ -9,8 +9,7 @@ import httpx
 
 from harvesters.page_model import InvalidRecord, Page, Record
 
-from .conftest import DefineSource, ScriptedRegistry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/list"
 
@@ -27,31 +26,26 @@ def listed(*entries: str, after: str = "") -> str:
 
 
 def pages(
-    answers: Mapping[str, str],
-    define_source: Any,
-    options: Mapping[str, Any] = OPTIONS,
-    cursor: str | None = None,
+    answers: Mapping[str, str], options: Mapping[str, Any] = OPTIONS, cursor: str | None = None
 ) -> list[Page[Any]]:
     site = {path: httpx.Response(200, html=content) for path, content in answers.items()}
     source = define_source("html", url=URL, options=dict(options), fields={"title": "a"})
     return harvest(ScriptedRegistry(site), source, cursor=cursor)
 
 
-def test_the_entries_of_a_list_and_of_its_next_pages_are_records(
-    define_source: DefineSource,
-) -> None:
+def test_the_entries_of_a_list_and_of_its_next_pages_are_records() -> None:
     answers = {"/list": listed("a", "b", after="/more"), "/more": listed("c")}
 
-    result = pages(answers, define_source, NEXT)
+    result = pages(answers, NEXT)
 
     assert (keys(result), result[-1].cursor) == (["a", "b", "c"], None)
-    assert keys(pages(answers, define_source, NEXT, result[0].cursor)) == ["c"]
+    assert keys(pages(answers, NEXT, result[0].cursor)) == ["c"]
 
 
-def test_the_page_of_each_entry_is_read_in_its_place(define_source: DefineSource) -> None:
+def test_the_page_of_each_entry_is_read_in_its_place() -> None:
     detail = "<html><body><h1>A</h1><input value='7'></body></html>"
 
-    (page,) = pages({"/list": listed("a", "b"), "/p/a": detail}, define_source, DETAILS)
+    (page,) = pages({"/list": listed("a", "b"), "/p/a": detail}, DETAILS)
 
     record, lost = page.items
     assert isinstance(record, Record)
@@ -61,32 +55,32 @@ def test_the_page_of_each_entry_is_read_in_its_place(define_source: DefineSource
     assert page.incomplete_reason
 
 
-def test_many_pages_of_entries_are_kept_in_parts(define_source: DefineSource) -> None:
+def test_many_pages_of_entries_are_kept_in_parts() -> None:
     names = [f"e{number}" for number in range(70)]
     answers = {f"/p/{name}": f"<html><body>{name}</body></html>" for name in names}
     answers["/list"] = listed(*names)
 
-    result = pages(answers, define_source, DETAILS)
+    result = pages(answers, DETAILS)
 
     assert [len(page.items) for page in result] == [50, 20]
-    assert keys(pages(answers, define_source, DETAILS, result[0].cursor)) == keys(result)[50:]
+    assert keys(pages(answers, DETAILS, result[0].cursor)) == keys(result)[50:]
 
 
-def test_what_a_page_shows_to_no_one_is_no_change(define_source: DefineSource) -> None:
+def test_what_a_page_shows_to_no_one_is_no_change() -> None:
     texts = [listed("a").replace("var x = 1", f"var x = {number}") for number in (1, 2)]
 
-    one, two = (items(pages({"/list": text}, define_source))[0] for text in texts)
+    one, two = (items(pages({"/list": text}))[0] for text in texts)
 
     assert one.raw == two.raw
 
 
-def test_a_digest_of_texts_is_a_key(define_source: DefineSource) -> None:
+def test_a_digest_of_texts_is_a_key() -> None:
     options = {"records": "//li", "digest": ["a", "a/@href"]}
 
-    assert len({*keys(pages({"/list": listed("a", "b")}, define_source, options))}) == 2
+    assert len({*keys(pages({"/list": listed("a", "b")}, options))}) == 2
 
 
-def test_an_entry_without_a_key_is_unreadable(define_source: DefineSource) -> None:
-    result = items(pages({"/list": listed("a", "")}, define_source))
+def test_an_entry_without_a_key_is_unreadable() -> None:
+    result = items(pages({"/list": listed("a", "")}))
 
     assert [type(item) for item in result] == [Record, InvalidRecord]

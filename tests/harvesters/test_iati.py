@@ -13,8 +13,7 @@ from rows import each
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page
 
-from .conftest import DefineSource
-from .simulated import harvest, items, keys
+from .simulated import define_source, harvest, items, keys
 
 ROOT = "https://registry.example"
 
@@ -55,7 +54,6 @@ class IatiPortal:
 
 def pages(
     portal: Any,
-    define_source: Any,
     *,
     cursor: str | None = None,
     since: datetime | None = None,
@@ -66,31 +64,31 @@ def pages(
     return harvest(portal, source, since, cursor)
 
 
-def file_pages(content: bytes, define_source: Any) -> list[Page[Any]]:
+def file_pages(content: bytes) -> list[Page[Any]]:
     """Return what is read from one file."""
     answer = httpx.Response(200, content=content)
-    return pages(lambda request: answer, define_source, url=f"{ROOT}/a.xml")
+    return pages(lambda request: answer, url=f"{ROOT}/a.xml")
 
 
-def test_the_files_of_all_publishers_come_one_after_the_other(define_source: DefineSource) -> None:
+def test_the_files_of_all_publishers_come_one_after_the_other() -> None:
     portal = IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))})
 
-    whole = pages(portal, define_source)
+    whole = pages(portal)
 
     assert keys(whole) == ["A-1", "A-2", "B-1"]
     assert (whole[-1].cursor, {page.incomplete_reason for page in whole}) == (None, {None})
     for number, page in enumerate(whole[:-1], 1):
-        rest = pages(portal, define_source, cursor=page.cursor)
+        rest = pages(portal, cursor=page.cursor)
         assert keys(whole[:number]) + keys(rest) == keys(whole)
 
 
-def test_a_file_that_changed_meanwhile_is_read_anew(define_source: DefineSource) -> None:
+def test_a_file_that_changed_meanwhile_is_read_anew() -> None:
     before, after = (
         IatiPortal({"a": file(*map(activity, names))}) for names in (("A-1", "A-2"), ("A-0", "A-1"))
     )
-    cursor = pages(before, define_source)[0].cursor
+    cursor = pages(before)[0].cursor
 
-    result = pages(after, define_source, cursor=cursor)
+    result = pages(after, cursor=cursor)
 
     assert (keys(result), result[0].again) == (["A-0", "A-1"], True)
 
@@ -105,9 +103,9 @@ UNNAMED = file(activity("A-1"), "<iati-activity><title>&</title></iati-activity>
      (UNNAMED, ["A-1", None, "A-3", None, "B-1"], "not well-formed XML")],
 )  # fmt: skip
 def test_a_missing_or_broken_file_costs_its_own_activities_and_is_incomplete(
-    content: bytes, expected: list[str | None], reason: str, define_source: DefineSource
+    content: bytes, expected: list[str | None], reason: str
 ) -> None:
-    result = pages(IatiPortal({"a": content, "b": file(activity("B-1"))}), define_source)
+    result = pages(IatiPortal({"a": content, "b": file(activity("B-1"))}))
 
     assert keys(result) == expected
     lost = [item.reason for item in items(result) if isinstance(item, InvalidRecord)]
@@ -126,29 +124,27 @@ TWICE = "<iati-activity><iati-identifier>A-2</iati-identifier>"
      (TWICE, "A-2", "the activity 'A-2' cannot be read"),
      (NO_ID, None, "an activity without an iati-identifier, titled 'Wells'")],
 )  # fmt: skip
-def test_a_bad_activity_costs_one_activity(
-    bad: str, key: str | None, fault: str, define_source: DefineSource
-) -> None:
+def test_a_bad_activity_costs_one_activity(bad: str, key: str | None, fault: str) -> None:
     comment = f"<!-- {activity('A-0')} -->"
 
-    result = file_pages(file(activity("A-1"), bad, comment, activity("A-3"), activity("A-4")), define_source)  # fmt: skip
+    result = file_pages(file(activity("A-1"), bad, comment, activity("A-3"), activity("A-4")))  # fmt: skip
 
     assert keys(result) == ["A-1", key, "A-3", "A-4"]
     (lost,) = [item.reason for item in items(result) if isinstance(item, InvalidRecord)]
     assert lost.startswith(f"{ROOT}/a.xml: {fault}")
 
 
-def test_a_registry_that_cannot_be_read_ends_the_run(define_source: DefineSource) -> None:
+def test_a_registry_that_cannot_be_read_ends_the_run() -> None:
     answer = httpx.Response(200, text='{"success":true,"result":[]}')
 
     with pytest.raises(ParseError, match="not a package_search response"):
-        pages(lambda request: answer, define_source)
+        pages(lambda request: answer)
 
 
-def test_only_what_changed_is_asked_for(define_source: DefineSource) -> None:
+def test_only_what_changed_is_asked_for() -> None:
     portal = IatiPortal({"a": file(activity("A-1"))})
 
-    pages(portal, define_source, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
+    pages(portal, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
 
     assert portal.request_log[0].params["fq"] == (
         "(extras_filetype:activity) AND (organization:(x OR y)) AND (metadata_modified:[2026-01-01T23:59:59Z TO *])"
@@ -164,20 +160,20 @@ activity("S", secondary="1"))  # fmt: skip
     [({}, "PCN"), ({"secondary": True}, "PCNS"), ({"hierarchy": 0}, "PCN"), ({"hierarchy": 1}, "PN"), ({"hierarchy": 2}, "C")],
 )  # fmt: skip
 def test_secondary_reports_are_left_out_and_one_level_taken_as_configured(
-    options: dict[str, Any], expected: str, define_source: DefineSource
+    options: dict[str, Any], expected: str
 ) -> None:
-    assert keys(pages(IatiPortal({"a": file(*REPORTED)}), define_source, **options)) == [*expected]
+    assert keys(pages(IatiPortal({"a": file(*REPORTED)}), **options)) == [*expected]
 
 
-def test_files_of_secondary_publishers_are_not_asked_for(define_source: DefineSource) -> None:
+def test_files_of_secondary_publishers_are_not_asked_for() -> None:
     portal = IatiPortal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
 
-    assert keys(pages(portal, define_source)) == []
+    assert keys(pages(portal)) == []
     assert [url.host for url in portal.request_log] == ["registry.example"]
 
 
-def test_each_activity_is_a_document_of_its_own(define_source: DefineSource) -> None:
-    one, two = items(file_pages(file(activity("A-1"), activity("A-2")), define_source))
+def test_each_activity_is_a_document_of_its_own() -> None:
+    one, two = items(file_pages(file(activity("A-1"), activity("A-2"))))
 
     assert one.payload.getparent() is two.payload.getparent() is None
     assert [item.payload.findtext("iati-identifier") for item in (one, two)] == ["A-1", "A-2"]

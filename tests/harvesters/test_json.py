@@ -13,8 +13,7 @@ from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols import paged_document
 
-from .conftest import DefineSource, Registry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/api"
 
@@ -45,14 +44,9 @@ def rows(*names: object) -> list[dict[str, object]]:
       {"": [{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}]}, [None, None, None, None, None, "a"])],
 )  # fmt: skip
 def test_a_list_is_read_to_its_end(
-    claim: str,
-    options: dict[str, Any],
-    answers: dict[str, Any],
-    expected: list[str | None],
-    define_source: DefineSource,
-    registry: Registry,
+    claim: str, options: dict[str, Any], answers: dict[str, Any], expected: list[str | None]
 ) -> None:
-    server = registry(answers)
+    server = ScriptedRegistry(answers)
 
     pages = harvest(server, define_source(options=options))
 
@@ -62,10 +56,8 @@ def test_a_list_is_read_to_its_end(
     assert pages[0].reported_total == {"total": 2, "n": 3}.get(options.get("total", ""))
 
 
-def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"/api/index.json": {"files": ["b.json", "a%20c.json"]}, "/api/b.json": {"n": 1},
+def test_a_folder_is_read_file_by_file_with_its_stems_as_keys() -> None:
+    server = ScriptedRegistry({"/api/index.json": {"files": ["b.json", "a%20c.json"]}, "/api/b.json": {"n": 1},
     "/api/a c.json": {"n": 2}})  # fmt: skip
     source = define_source(url=f"{URL}/index.json", options={"files": "files"})
 
@@ -76,10 +68,8 @@ def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(
     assert keys(harvest(server, source, cursor=pages[0].cursor)) == ["b"]
 
 
-def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"/api/": ["a.json", "b.json", "c.json"], "/api/a.json": b"{", "/api/c.json": {"n": 1}})  # fmt: skip
+def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing() -> None:
+    server = ScriptedRegistry({"/api/": ["a.json", "b.json", "c.json"], "/api/a.json": b"{", "/api/c.json": {"n": 1}})  # fmt: skip
 
     broken, missing, good = items(
         harvest(server, define_source(url=f"{URL}/", options={"files": "@"}))
@@ -95,39 +85,30 @@ def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(
      ({"page": "page"}, f"{URL}?tag=a&tag=b", None, "tag=a&tag=b&page=1")],
 )  # fmt: skip
 def test_since_has_the_definitions_form_and_the_arguments_of_its_url_stay(
-    options: dict[str, str],
-    url: str,
-    since: Any,
-    request: str,
-    define_source: DefineSource,
-    registry: Registry,
+    options: dict[str, str], url: str, since: Any, request: str
 ) -> None:
-    server = registry({request: []})
+    server = ScriptedRegistry({request: []})
 
     harvest(server, define_source(url=url, options=options), since)
 
     assert server.request_log == [request]
 
 
-def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(
-    define_source: DefineSource, registry: Registry
-) -> None:
+def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed() -> None:
     size = paged_document.MAX_RECORDS
     many = rows(*(str(number) for number in range(size + 5)))
-    pages = harvest(registry({"": many}), define_source())
+    pages = harvest(ScriptedRegistry({"": many}), define_source())
 
-    again = harvest(registry({"": many}), define_source(), cursor=pages[0].cursor)
-    changed = harvest(registry({"": many[:-1]}), define_source(), cursor=pages[0].cursor)
+    again = harvest(ScriptedRegistry({"": many}), define_source(), cursor=pages[0].cursor)
+    changed = harvest(ScriptedRegistry({"": many[:-1]}), define_source(), cursor=pages[0].cursor)
 
     assert [len(page.items) for page in pages] == [size, 5]
     assert keys(again) == [str(number) for number in range(size, size + 5)]
     assert len(keys(changed)) == size + 4
 
 
-def test_the_raw_bytes_do_not_depend_on_the_order_of_names(
-    define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"": b'[{"id": 1, "a": 2}, {"a": 2, "id": 1}]'})
+def test_the_raw_bytes_do_not_depend_on_the_order_of_names() -> None:
+    server = ScriptedRegistry({"": b'[{"id": 1, "a": 2}, {"a": 2, "id": 1}]'})
 
     one, two = items(harvest(server, define_source()))
 
@@ -138,10 +119,8 @@ def test_the_raw_bytes_do_not_depend_on_the_order_of_names(
     "text, reason",
     [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")],
 )
-def test_what_json_forbids_makes_one_record_unreadable(
-    text: bytes, reason: str, define_source: DefineSource, registry: Registry
-) -> None:
-    server = registry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
+def test_what_json_forbids_makes_one_record_unreadable(text: bytes, reason: str) -> None:
+    server = ScriptedRegistry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
 
     broken, good = items(harvest(server, define_source()))
 
@@ -155,14 +134,10 @@ def test_what_json_forbids_makes_one_record_unreadable(
      ({"cursor": "c", "next": "next", "records": "d"}, lambda number: {"d": rows(number), "next": "same"}, "repeats the cursor 'same'")],
 )  # fmt: skip
 def test_pages_and_cursors_that_repeat_are_reported(
-    options: dict[str, str],
-    document: Any,
-    message: str,
-    define_source: DefineSource,
-    registry: Registry,
+    options: dict[str, str], document: Any, message: str
 ) -> None:
     numbers = iter(range(100))
-    server = registry(lambda request: httpx.Response(200, json=document(next(numbers))))
+    server = ScriptedRegistry(lambda request: httpx.Response(200, json=document(next(numbers))))
 
     with pytest.raises(ParseError, match=message):
         harvest(server, define_source(options=options))

@@ -18,8 +18,7 @@ from harvesters.protocols.json_api.harvest import collect
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
-from .conftest import Handler
-from .simulated import crashed, open_client
+from .simulated import Handler, crashed, open_client
 
 WAYS: dict[str, dict[str, Any]] = {
     "page": {"page": "page"},

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from lxml import etree
+from replay import crosswalks
 from rows import each
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.language_detection import detect_languages
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 TEXTS = {
     "en": "Forty schools in the countryside are connected to the internet, and their teachers learn how to teach with it.",
@@ -95,19 +95,9 @@ def test_what_was_detected_is_marked_in_the_data(resource: Resource, property_: 
 )  # fmt: skip
 @pytest.mark.parametrize("mapping", ["fields", "oai_dc", "ckan_package"])
 def test_texts_have_the_one_language_that_their_record_states(
-    mapping: str,
-    languages: list[str],
-    default: str | None,
-    tag: str,
-    define_source: DefineSource,
-    words: Crosswalks,
+    mapping: str, languages: list[str], default: str | None, tag: str
 ) -> None:
-    fields = {
-        "title": "title",
-        "description": "notes",
-        "languages": "language",
-        "subjects": "tags",
-    }
+    fields = {"title": "title", "description": "notes", "languages": "language", "subjects": "tags"}
     source = define_source(
         mapping=mapping, language=default, **({"fields": fields} if mapping == "fields" else {})
     )
@@ -123,7 +113,7 @@ def test_texts_have_the_one_language_that_their_record_states(
         f"<description>Eau</description><subject>sources</subject>{stated}</dc>"
     )
 
-    read = MAPPINGS[mapping].prepare(source, words)
+    read = MAPPINGS[mapping].prepare(source, crosswalks())
     resource = read(Record("1", element if mapping == "oai_dc" else row, b""))
 
     texts = (*resource.titles, *resource.descriptions, *resource.subjects)
@@ -133,14 +123,12 @@ def test_texts_have_the_one_language_that_their_record_states(
     assert [text.language for text in texts[2:]] == [None if unknown else tag]
 
 
-def test_keywords_have_the_language_of_their_record_where_its_texts_have_their_own(
-    define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_keywords_have_the_language_of_their_record_where_its_texts_have_their_own() -> None:
     element = etree.fromstring(
         '<dc xmlns="http://purl.org/dc/elements/1.1/"><title xml:lang="fr">Puits</title>'
         "<subject>sources</subject><language>fre</language></dc>"
     )
 
-    read = MAPPINGS["oai_dc"].prepare(define_source(mapping="oai_dc", language="en"), words)
+    read = MAPPINGS["oai_dc"].prepare(define_source(mapping="oai_dc", language="en"), crosswalks())
 
     assert read(Record("1", element, b"")).subjects == (Text("sources", "fr"),)

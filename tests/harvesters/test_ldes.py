@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,7 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
-from .conftest import DefineSource
-from .simulated import Site, harvest, items, keys
+from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -50,11 +49,8 @@ class StreamSite(Site):
         })  # fmt: skip
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda url="/s", **options: define_source(
-        "ldes", url=HOST + url, fields={"title": "dct:title"}, options=options
-    )
+def source(url: str = "/s", **options: Any) -> Source:
+    return define_source("ldes", url=HOST + url, fields={"title": "dct:title"}, options=options)
 
 
 def summary(pages: Iterable[Page[Any]]) -> dict[str, str]:
@@ -76,9 +72,7 @@ def by_time() -> StreamSite:
     )
 
 
-def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(
-    source: Callable[..., Source],
-) -> None:
+def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone() -> None:
     pages = harvest(by_time(), source())
 
     assert summary(pages) == {"x": "new", "y": "Y"}
@@ -88,9 +82,7 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(
     assert (pages[0].reported_total, pages[-1].incomplete_reason) == (3, None)
 
 
-def test_only_pages_that_may_hold_what_came_since_are_asked_for(
-    source: Callable[..., Source],
-) -> None:
+def test_only_pages_that_may_hold_what_came_since_are_asked_for() -> None:
     registry = by_time()
 
     pages = harvest(registry, source(), datetime(2026, 1, 12, tzinfo=UTC))
@@ -100,9 +92,7 @@ def test_only_pages_that_may_hold_what_came_since_are_asked_for(
 
 
 @each("kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"])
-def test_each_relation_that_bounds_time_spares_its_page(
-    kind: str, source: Callable[..., Source]
-) -> None:
+def test_each_relation_that_bounds_time_spares_its_page(kind: str) -> None:
     stream = STREAM + link("s", "a", 10, kind) + link("s", "b")
     registry = StreamSite(s=stream, a=version("x", 10), b=version("y", 12))
 
@@ -111,9 +101,7 @@ def test_each_relation_that_bounds_time_spares_its_page(
     assert {*registry.request_log} == {"s", "b"}
 
 
-def test_the_digest_rests_on_the_entity_and_not_on_its_version(
-    source: Callable[..., Source],
-) -> None:
+def test_the_digest_rests_on_the_entity_and_not_on_its_version() -> None:
     streams = [StreamSite(s=STREAM + version("x", day, "same")) for day in (1, 9)]
 
     first, second = (items(harvest(stream, source()))[0] for stream in streams)
@@ -122,14 +110,14 @@ def test_the_digest_rests_on_the_entity_and_not_on_its_version(
     assert first.modified != second.modified
 
 
-def test_a_member_that_is_a_graph_is_read_as_that_graph(source: Callable[..., Source]) -> None:
+def test_a_member_that_is_a_graph_is_read_as_that_graph() -> None:
     turtle = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
     trig = STREAM + turtle + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
 
     assert summary(harvest(StreamSite(s=trig), source())) == {"x": "X"}
 
 
-def test_a_stream_without_versions_brings_its_members(source: Callable[..., Source]) -> None:
+def test_a_stream_without_versions_brings_its_members() -> None:
     stream = ":s a ldes:EventStream ; tree:member :m1 , :m2 . :m1 dct:title 'A' . :m2 dct:title 'B' ; foaf:maker [ foaf:name 'Water' ] ."
 
     pages = harvest(StreamSite(s=stream), source())
@@ -139,9 +127,7 @@ def test_a_stream_without_versions_brings_its_members(source: Callable[..., Sour
 
 
 @each("path, deleted", [("dct:type", "'gone'"), ("a", ":Tombstone")])
-def test_a_stream_states_its_deletion_property(
-    path: str, deleted: str, source: Callable[..., Source]
-) -> None:
+def test_a_stream_states_its_deletion_property(path: str, deleted: str) -> None:
     name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
     stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
     versions = version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")
@@ -151,9 +137,7 @@ def test_a_stream_states_its_deletion_property(
     assert type(item) is DeletedRecord
 
 
-def test_a_place_in_the_stream_decides_between_versions_of_one_time(
-    source: Callable[..., Source],
-) -> None:
+def test_a_place_in_the_stream_decides_between_versions_of_one_time() -> None:
     stream = STREAM + ":s ldes:sequencePath <https://schema.org/position> .\n"
     version_of = ":s tree:member :v{0} . :v{0} dct:isVersionOf :x ; dct:created '2026-01-01' ; "
     turtle = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
@@ -162,7 +146,7 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(
     assert summary(harvest(StreamSite(s=stream + members), source())) == {"x": "10"}
 
 
-def test_pages_that_lead_in_circles_are_read_once(source: Callable[..., Source]) -> None:
+def test_pages_that_lead_in_circles_are_read_once() -> None:
     registry = StreamSite(
         s=STREAM + link("s", "a"),
         a=version("x", 1) + link("a", "b"),
@@ -173,18 +157,14 @@ def test_pages_that_lead_in_circles_are_read_once(source: Callable[..., Source])
     assert sorted(registry.request_log) == ["a", "b", "s", "s"]
 
 
-def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(
-    source: Callable[..., Source],
-) -> None:
+def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest() -> None:
     stream = STREAM + link("s", "a") + link("s", "b")
 
     with pytest.raises(NotFoundError):
         harvest(StreamSite(s=stream, a=version("x", 1), b=404), source())
 
 
-def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(
-    source: Callable[..., Source],
-) -> None:
+def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other() -> None:
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
     registry = StreamSite(
         s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest")
@@ -202,14 +182,14 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
      ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True)],
 )  # fmt: skip
 def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(
-    policy: str, doubted: bool, source: Callable[..., Source]
+    policy: str, doubted: bool
 ) -> None:
     stream = StreamSite(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}")
 
     assert (harvest(stream, source())[-1].incomplete_reason is not None) is doubted
 
 
-def test_a_harvest_goes_on_from_its_cursor(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_its_cursor() -> None:
     member = ":s tree:member :m{0:04} . :m{0:04} dct:title '{0}' .\n"
     members = "".join(map(member.format, range(MAX_RECORDS + 1)))
     registry = StreamSite(s=":s a ldes:EventStream ." + members)
@@ -221,7 +201,7 @@ def test_a_harvest_goes_on_from_its_cursor(source: Callable[..., Source]) -> Non
     assert keys(rest) == [f"{HOST}/m{MAX_RECORDS:04}"]
 
 
-def test_a_member_that_cannot_be_read_is_unreadable_alone(source: Callable[..., Source]) -> None:
+def test_a_member_that_cannot_be_read_is_unreadable_alone() -> None:
     stream = STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)
 
     bad, good = items(harvest(StreamSite(s=stream), source()))
@@ -231,6 +211,6 @@ def test_a_member_that_cannot_be_read_is_unreadable_alone(source: Callable[..., 
 
 
 @each("content", [":a :b :c .", "<html>", "<a", ""])
-def test_what_is_no_stream_is_reported(content: str, source: Callable[..., Source]) -> None:
+def test_what_is_no_stream_is_reported(content: str) -> None:
     with pytest.raises(ParseError):
         harvest(StreamSite(s=content), source())

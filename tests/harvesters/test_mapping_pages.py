@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import replay
+from replay import crosswalks
 from rows import each
 
 from benchmarks.mapping_fields import claims, fields_of, without_each_field
@@ -22,6 +23,8 @@ from harvesters.page_model import Record
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
+
+from .simulated import define_source
 
 FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"
@@ -90,12 +93,10 @@ def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_droppe
     assert re.search(r"^\| [\w ]+ \| why( it is dropped)? \|$", text, re.MULTILINE)
 
 
-def test_a_field_without_which_the_record_cannot_be_mapped_is_read(
-    define_source: Any, words: Any
-) -> None:
+def test_a_field_without_which_the_record_cannot_be_mapped_is_read() -> None:
     record = Record("a", {"name": "A", "unknown": 1}, b"")
 
-    read, dropped, resource = fields_of(record, define_source("json", "dpg_nominee"), words)
+    read, dropped, resource = fields_of(record, define_source("json", "dpg_nominee"), crosswalks())
 
     assert (read, dropped, list(claims(resource))) == (["name"], ["unknown"], [])
 

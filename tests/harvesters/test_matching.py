@@ -5,7 +5,7 @@ and can take it back.
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -37,11 +37,12 @@ from harvesters.matching.scratch import ScratchMapping, open_scratch
 from harvesters.matching.stored import Decision, StoredPair
 from harvesters.page_model import Record
 from harvesters.pipeline.bounded_call import call_bounded
-from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
+
+from .simulated import define_source
 
 IRIS = Iris()
 KENYA, UGANDA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "800"))
@@ -183,9 +184,7 @@ DOI_FORMATS = {
 }
 
 
-def test_documents_with_one_doi_in_several_formats_are_one_document(
-    define_source: Callable[..., Source],
-) -> None:
+def test_documents_with_one_doi_in_several_formats_are_one_document() -> None:
     resources: list[tuple[str, Any]] = []
     for name, (mapping, text) in zip("abc", DOI_FORMATS.items(), strict=True):
         record = Record("1", etree.fromstring(text), text.encode())

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import replay
 from rdf_terms import value
+from replay import crosswalks
 from rows import each
 
 from harvesters.compatibility import check_compatible
@@ -18,10 +19,8 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai import rdf_metadata
 from harvesters.source import Source
-from vocab.crosswalks import Crosswalks
 
-from .conftest import DefineSource
-from .simulated import START, Oai, SimulatedRecord, harvest, items, keys, records
+from .simulated import START, Oai, SimulatedRecord, define_source, harvest, items, keys, records
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
 RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">
@@ -54,7 +53,7 @@ def one(metadata: str) -> str:
 
 
 @pytest.fixture
-def graph(define_source: DefineSource) -> Source:
+def graph() -> Source:
     return define_source("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
 
 
@@ -64,16 +63,14 @@ def read_one(metadata: str, source: Source) -> Any:
 
 
 @each("prefix", METADATA)
-def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(
-    prefix: str, define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix: str) -> None:
     path, namespaces = PATHS[prefix]
     options = {"prefix": prefix, "namespaces": namespaces}
     source = define_source("oai-pmh", fields={"title": path}, options=options)
 
     (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))  # fmt: skip
 
-    mapped = check_compatible(source)[1].prepare(source, words)(record)
+    mapped = check_compatible(source)[1].prepare(source, crosswalks())(record)
     assert [text.value for text in mapped.titles] == ["Wells"]
 
 
@@ -116,16 +113,14 @@ def test_metadata_that_is_no_rdf_is_unreadable_alone(body: str, graph: Source) -
     assert (type(item), item.key) == (InvalidRecord, "k")
 
 
-def test_a_mapping_of_xml_is_refused_where_graphs_come(define_source: DefineSource) -> None:
+def test_a_mapping_of_xml_is_refused_where_graphs_come() -> None:
     source = define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
 
     with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF"):  # fmt: skip
         check_compatible(source)
 
 
-def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(
-    define_source: DefineSource,
-) -> None:
+def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has() -> None:
     formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc",
     "mods"))  # fmt: skip
 
@@ -162,7 +157,7 @@ def repository() -> Sets:
     )
 
 
-def test_sets_are_chosen_by_their_beginning(define_source: DefineSource) -> None:
+def test_sets_are_chosen_by_their_beginning() -> None:
     respond = repository()
 
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
@@ -172,7 +167,7 @@ def test_sets_are_chosen_by_their_beginning(define_source: DefineSource) -> None
     assert [element["set"] for element in lists] == ["project:a", "project:b"]
 
 
-def test_an_unknown_set_is_reported_with_the_known_ones(define_source: DefineSource) -> None:
+def test_an_unknown_set_is_reported_with_the_known_ones() -> None:
     known = "news, other, project:a, project:b"
 
     with pytest.raises(ParseError, match=rf"no set is called proj-\*; the repository has {known}; correct"):  # fmt: skip
@@ -180,9 +175,7 @@ def test_an_unknown_set_is_reported_with_the_known_ones(define_source: DefineSou
 
 
 @each("singly", [True, False])
-def test_records_are_requested_one_by_one_where_configured_or_needed(
-    singly: bool, define_source: DefineSource
-) -> None:
+def test_records_are_requested_one_by_one_where_configured_or_needed(singly: bool) -> None:
     stored = records(25, deleted=[3])
     respond = Oai(stored)
 
@@ -199,7 +192,7 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(
     assert sum(element["verb"] == "GetRecord" for element in respond.request_log) == 24
 
 
-def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source: DefineSource) -> None:
+def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors() -> None:
     respond = Oai(records(7))
     source = define_source("oai-pmh", "oai_dc", options={"singly": True})
     whole = harvest(respond, source)
@@ -208,9 +201,7 @@ def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(define_source: De
         assert keys(harvest(respond, source, cursor=page.cursor)) == keys(whole[number:])
 
 
-def test_a_repository_without_records_is_complete_one_by_one_too(
-    define_source: DefineSource,
-) -> None:
+def test_a_repository_without_records_is_complete_one_by_one_too() -> None:
     pages = harvest(Oai([]), define_source("oai-pmh", "oai_dc", options={"singly": True}))
 
     assert (items(pages), pages[-1].incomplete_reason) == ([], None)
@@ -222,9 +213,7 @@ def test_a_repository_without_records_is_complete_one_by_one_too(
     [({"set": "nothing*"}, r"no set is called nothing\*; the repository has "),
      ({}, r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, ")],
 )  # fmt: skip
-def test_real_lists_of_sets_and_prefixes_are_read(
-    options: dict[str, str], message: str, define_source: DefineSource
-) -> None:
+def test_real_lists_of_sets_and_prefixes_are_read(options: dict[str, str], message: str) -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         verb = request.url.params["verb"]
         name = verb if verb in ("ListSets", "ListMetadataFormats") else "cannotDisseminateFormat"
@@ -250,18 +239,16 @@ def passed_on(key: str, container: str, prefix: str = "datacite") -> str:
     return f"<record>{head}{metadata}{about}</record>"
 
 
-def lineages(
-    define_source: DefineSource, *records: str, prefix: str = "datacite"
-) -> list[tuple[str, ...]]:
+def lineages(*records: str, prefix: str = "datacite") -> list[tuple[str, ...]]:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": prefix})
     response = answer(f"<ListRecords>{''.join(records)}</ListRecords>")
     return [item.lineage for item in items(harvest(lambda request: response, source))]
 
 
-def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source: DefineSource) -> None:
+def test_the_chain_of_an_aggregator_is_read_the_oldest_first() -> None:
     oldest = origin("http://a.example/oai?db=x#top", "oai:a.example:7")
 
-    (chain,) = lineages(define_source, passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", oldest)))  # fmt: skip
+    (chain,) = lineages(passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", oldest)))  # fmt: skip
 
     assert chain == (
         "http://a.example/oai?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc",
@@ -269,10 +256,10 @@ def test_the_chain_of_an_aggregator_is_read_the_oldest_first(define_source: Defi
     )
 
 
-def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) -> None:
+def test_a_graph_has_the_chain_of_its_record_too() -> None:
     record = passed_on("k", origin("https://a.example/oai", "7"), "rdf")
 
-    assert lineages(define_source, record, prefix="rdf") == [
+    assert lineages(record, prefix="rdf") == [
         ("https://a.example/oai?verb=GetRecord&identifier=7&metadataPrefix=oai_dc",)
     ]
 
@@ -282,33 +269,29 @@ def test_a_graph_has_the_chain_of_its_record_too(define_source: DefineSource) ->
     ["", "<originDescription/>", origin("", "7"), origin("https://a.example/oai", " "), origin("ftp://a.example/", "7"),
      origin("http://[broken/oai", "7"), origin("https://a example/oai", "7"), origin("https://a.example/oai", "7" * 1_001)],
 )  # fmt: skip
-def test_a_container_without_a_usable_origin_is_left_out(
-    container: str, define_source: DefineSource
-) -> None:
-    assert lineages(define_source, passed_on("k", container)) == [()]
+def test_a_container_without_a_usable_origin_is_left_out(container: str) -> None:
+    assert lineages(passed_on("k", container)) == [()]
 
 
-def test_a_container_nested_without_end_has_twenty_levels(define_source: DefineSource) -> None:
+def test_a_container_nested_without_end_has_twenty_levels() -> None:
     nested = ""
     for number in range(100):
         nested = origin("https://a.example/oai", str(number), nested)
 
-    (chain,) = lineages(define_source, passed_on("k", nested))
+    (chain,) = lineages(passed_on("k", nested))
 
     assert len(chain) == 20
     assert chain[-1] == "https://a.example/oai?verb=GetRecord&identifier=99&metadataPrefix=oai_dc"
 
 
-def test_one_container_in_several_records_is_the_origin_of_none(
-    define_source: DefineSource,
-) -> None:
+def test_one_container_in_several_records_is_the_origin_of_none() -> None:
     same, other = (origin("https://a.example/oai", key) for key in "78")
     records = [passed_on(key, about) for key, about in (("k1", same), ("k2", same), ("k3", other))]
 
-    assert [len(chain) for chain in lineages(define_source, *records)] == [0, 0, 1]
+    assert [len(chain) for chain in lineages(*records)] == [0, 0, 1]
 
 
-def test_a_record_whose_chain_alone_changes_is_read_again(define_source: DefineSource) -> None:
+def test_a_record_whose_chain_alone_changes_is_read_again() -> None:
     source = define_source("oai-pmh", fields={"title": "."}, options={"prefix": "datacite"})
     containers = (origin("https://a.example/oai", "7"), origin("https://a.example/oai", "8"), "")
     bodies = [answer(f"<ListRecords>{passed_on('k', about)}</ListRecords>") for about in containers]

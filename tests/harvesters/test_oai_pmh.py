@@ -16,8 +16,7 @@ from harvesters.protocols.oai.harvest import collect
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-from .conftest import DefineSource, Registry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -67,15 +66,15 @@ def identify(granularity: str) -> bytes:
 
 
 @pytest.fixture
-def source(define_source: DefineSource) -> Source:
+def source() -> Source:
     return define_source("oai-pmh", "oai_dc")
 
 
 NEXT = "verb=ListRecords&resumptionToken=t1"
 
 
-def test_a_list_is_followed_by_its_tokens_to_the_end(source: Source, registry: Registry) -> None:
-    server = registry({
+def test_a_list_is_followed_by_its_tokens_to_the_end(source: Source) -> None:
+    server = ScriptedRegistry({
         FIRST: listed(record("a"), token="t/1 &amp;", size=2),
         "verb=ListRecords&resumptionToken=t%2F1+%26": listed(record("b"), token=""),
     })  # fmt: skip
@@ -98,18 +97,16 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source: Source, registry: R
      (error("noRecordsMatch"), ())],
 )  # fmt: skip
 def test_deleted_broken_and_no_records_are_read_as_such(
-    answer: bytes, expected: tuple[Any, ...], source: Source, registry: Registry
+    answer: bytes, expected: tuple[Any, ...], source: Source
 ) -> None:
-    (page,) = harvest(registry({FIRST: answer}), source)
+    (page,) = harvest(ScriptedRegistry({FIRST: answer}), source)
 
     assert (page.items, page.cursor) == (expected, None)
 
 
-def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(
-    source: Source, registry: Registry
-) -> None:
+def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source: Source) -> None:
     old, new = (
-        items(harvest(registry({FIRST: listed(record("a", stamp))}), source))[0]
+        items(harvest(ScriptedRegistry({FIRST: listed(record("a", stamp))}), source))[0]
         for stamp in ("2026-01-01", "2026-02-02")
     )
 
@@ -122,22 +119,20 @@ def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(
     [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")],
 )
 def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(
-    granularity: str, start: str, source: Source, registry: Registry
+    granularity: str, start: str, source: Source
 ) -> None:
-    server = registry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})  # fmt: skip
+    server = ScriptedRegistry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})  # fmt: skip
 
     assert keys(harvest(server, source, SINCE)) == ["a"]
 
 
-def test_an_unknown_granularity_is_reported(source: Source, registry: Registry) -> None:
+def test_an_unknown_granularity_is_reported(source: Source) -> None:
     with pytest.raises(ParseError, match="granularity 'hours'"):
-        harvest(registry({"verb=Identify": identify("hours")}), source, SINCE)
+        harvest(ScriptedRegistry({"verb=Identify": identify("hours")}), source, SINCE)
 
 
-def test_an_expired_token_is_followed_from_the_newest_datestamp(
-    source: Source, registry: Registry
-) -> None:
-    server = registry({
+def test_an_expired_token_is_followed_from_the_newest_datestamp(source: Source) -> None:
+    server = ScriptedRegistry({
         FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"), NEXT: error("badResumptionToken"),
         "verb=Identify": identify("YYYY-MM-DD"), "verb=ListIdentifiers&metadataPrefix=oai_dc&until=2026-01-04": named("a"),
         f"{FIRST}&from=2026-01-05": listed(record("b", "2026-01-05"), record("c", "2026-01-06")),
@@ -146,9 +141,7 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(
     assert keys(harvest(server, source)) == ["a", "b", "b", "c"]
 
 
-def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(
-    source: Source, registry: Registry
-) -> None:
+def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(source: Source) -> None:
     unordered = listed(record("a", "2026-01-09"), record("b", "2026-01-05"), token="t1")
     left = [unordered, listed(record("a"), record("b"), record("c"))]
 
@@ -156,7 +149,7 @@ def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(
         first = request.url.query.decode() == FIRST and left
         return httpx.Response(200, content=left.pop(0) if first else error("badResumptionToken"))
 
-    assert keys(harvest(registry(answer), source)) == ["a", "b", "a", "b", "c"]
+    assert keys(harvest(ScriptedRegistry(answer), source)) == ["a", "b", "a", "b", "c"]
 
 
 EXPIRING = listed(record("a", "2026-01-01"), token="t1").replace(
@@ -172,17 +165,15 @@ EXPIRING = listed(record("a", "2026-01-01"), token="t1").replace(
      ({FIRST: listed(record("a"), token="t1"), NEXT: listed(record("a"), token="t2")}, "repeats the records")],
 )  # fmt: skip
 def test_a_list_without_progress_is_reported(
-    answers: dict[str, bytes], message: str, source: Source, registry: Registry
+    answers: dict[str, bytes], message: str, source: Source
 ) -> None:
     with pytest.raises(ParseError, match=message):
-        harvest(registry(answers), source)
+        harvest(ScriptedRegistry(answers), source)
 
 
-def test_a_record_of_several_sets_comes_once(
-    define_source: DefineSource, registry: Registry
-) -> None:
+def test_a_record_of_several_sets_comes_once() -> None:
     source = define_source("oai-pmh", "oai_dc", options={"set": ["x", "y"]})
-    server = registry({
+    server = ScriptedRegistry({
         f"{FIRST}&set=x": listed(record("a", sets=["x:1"]), record("b", sets=["x", "y"])),
         f"{FIRST}&set=y": listed(record("b", sets=["x", "y"]), record("c", sets=["y"])),
     })  # fmt: skip
@@ -193,12 +184,12 @@ def test_a_record_of_several_sets_comes_once(
     assert keys(harvest(server, source, cursor=pages[0].cursor)) == ["c"]
 
 
-def test_a_busy_repository_is_asked_again(source: Source, registry: Registry, quick: None) -> None:
+def test_a_busy_repository_is_asked_again(source: Source, quick: None) -> None:
     answers = [
         httpx.Response(503, headers={"Retry-After": "0"}),
         httpx.Response(200, content=listed(record("a"))),
     ]
-    server = registry(lambda request: answers.pop(0))
+    server = ScriptedRegistry(lambda request: answers.pop(0))
 
     with server.open_client() as fetch:
         pages = list(collect(source, fetch, None))

@@ -18,8 +18,16 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 
-from .conftest import Handler
-from .simulated import Oai, SimulatedRecord, broken, crashed, open_client, records, truncated
+from .simulated import (
+    Handler,
+    Oai,
+    SimulatedRecord,
+    broken,
+    crashed,
+    open_client,
+    records,
+    truncated,
+)
 
 
 def source(**options: Any) -> Source:

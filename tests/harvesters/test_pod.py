@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from rdf_terms import value
+from replay import crosswalks
 from rows import each
 
 from harvesters.errors import ParseError
@@ -15,30 +15,24 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
 from harvesters.protocols.paged_document import MAX_RECORDS
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import Contact, Text
 
-from .conftest import DefineSource, ScriptedRegistry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 
 def at_path(record: Record[Any], path: str) -> list[str]:
     return [value(term) for term in compile_path(path)(record.payload)]
 
 
-@pytest.fixture
-def read(define_source: DefineSource) -> Callable[..., list[Any]]:
-    """Return a function that reads *document*, else an inventory of *rows*, by a definition."""
-
-    def read(*rows: object, document: Any = None, **options: Any) -> list[Any]:
-        source = define_source("pod", fields={"title": "dct:title"}, options=options)
-        server = ScriptedRegistry({"": {"dataset": rows} if document is None else document})
-        return items(harvest(server, source))
-
-    return read
+def read(*rows: object, document: Any = None, **options: Any) -> list[Any]:
+    """Return what is read of *document*, else of an inventory of *rows*."""
+    server = ScriptedRegistry({"": {"dataset": rows} if document is None else document})
+    return items(
+        harvest(server, define_source("pod", fields={"title": "dct:title"}, options=options))
+    )
 
 
-def test_a_dataset_is_a_graph_of_dcat(read: Callable[..., list[Any]]) -> None:
+def test_a_dataset_is_a_graph_of_dcat() -> None:
     row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "keyword": ["water"], "modified": "2026-01-31",
            "publisher": {"@type": "org:Organization", "name": "Water"}, "landingPage": "https://registry.example/w",
            "distribution": [{"@type": "dcat:Distribution", "downloadURL": "https://registry.example/w.csv"}]}  # fmt: skip
@@ -65,22 +59,16 @@ def test_a_dataset_is_a_graph_of_dcat(read: Callable[..., list[Any]]) -> None:
      ({"@type": "vcard:Organization", "hasEmail": "mailto:office@water.example"}, [])],
 )  # fmt: skip
 def test_the_contact_of_an_organization_is_published(
-    contact: dict[str, str],
-    published: list[Contact],
-    define_source: DefineSource,
-    words: Crosswalks,
-    read: Callable[..., list[Any]],
+    contact: dict[str, str], published: list[Contact]
 ) -> None:
     row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "contactPoint": contact,
            "publisher": {"@type": "org:Organization", "name": "Water"}}  # fmt: skip
-    mapper = build_mapper(define_source("pod", mapping="dcat", language="en"), words)
+    mapper = build_mapper(define_source("pod", mapping="dcat", language="en"), crosswalks())
 
     assert list(mapper(*read(row)).contacts) == published
 
 
-def test_dcat_us_3_brings_series_services_and_catalogues_within(
-    read: Callable[..., list[Any]],
-) -> None:
+def test_dcat_us_3_brings_series_services_and_catalogues_within() -> None:
     document = {
         "@type": "Catalog",
         "dataset": [{"@type": "Dataset", "identifier": "d", "title": "D", "theme": [{"@type": "Concept", "prefLabel": "Water"}],
@@ -101,15 +89,11 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within(
 
 
 @each("document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}])
-def test_a_bare_list_and_a_single_dataset_are_read_too(
-    document: Any, read: Callable[..., list[Any]]
-) -> None:
+def test_a_bare_list_and_a_single_dataset_are_read_too(document: Any) -> None:
     assert [record.key for record in read(document=document)] == ["a"]
 
 
-def test_what_stands_for_an_address_and_is_none_stays_a_text(
-    read: Callable[..., list[Any]],
-) -> None:
+def test_what_stands_for_an_address_and_is_none_stays_a_text() -> None:
     (record,) = read({"identifier": "a", "title": "A", "license": "Public domain", "@id": "not an iri",
     "landingPage": "http://a b"})  # fmt: skip
 
@@ -125,18 +109,14 @@ B = {"identifier": "b", "title": "B"}
     [("text", None, "not an object"), ({"title": "A"}, None, "without an identifier, titled 'A'"),
      ({"identifier": "a", "title": "\ud800"}, "a", "surrogate")],
 )  # fmt: skip
-def test_a_broken_dataset_spoils_no_other(
-    row: Any, key: str | None, why: str, read: Callable[..., list[Any]]
-) -> None:
+def test_a_broken_dataset_spoils_no_other(row: Any, key: str | None, why: str) -> None:
     broken, good = read(row, B)
 
     assert (type(broken), broken.key, type(good)) == (InvalidRecord, key, Record)
     assert why in broken.reason
 
 
-def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(
-    read: Callable[..., list[Any]],
-) -> None:
+def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed() -> None:
     broken, good = read({"identifier": "a", "@type": 7}, B)
 
     with pytest.raises(ParseError, match="a dataset that holds"):
@@ -145,7 +125,7 @@ def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(
 
 
 def test_a_dataset_is_parsed_only_when_its_payload_is_needed(
-    read: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pod, "parse_quads", None)
 
@@ -154,9 +134,7 @@ def test_a_dataset_is_parsed_only_when_its_payload_is_needed(
     assert (record.key, record.raw) == ("b", b'{"identifier":"b","title":"B"}')
 
 
-def test_the_context_that_a_file_names_is_never_asked_for(
-    define_source: DefineSource,
-) -> None:
+def test_the_context_that_a_file_names_is_never_asked_for() -> None:
     context = {"@context": "https://elsewhere.example/evil.jsonld"}
     server = ScriptedRegistry({"": {"dataset": [B], **context}})
 
@@ -164,7 +142,7 @@ def test_the_context_that_a_file_names_is_never_asked_for(
     assert len(server.request_log) == 1
 
 
-def test_a_long_inventory_is_cut_into_pages_that_go_on(define_source: DefineSource) -> None:
+def test_a_long_inventory_is_cut_into_pages_that_go_on() -> None:
     rows = [{"identifier": f"{n:04}", "title": "T"} for n in range(MAX_RECORDS + 1)]
     server = ScriptedRegistry({"": rows})
     source = define_source("pod", fields={"title": "dct:title"})

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
+from replay import crosswalks
 from rows import each
 
 from harvesters.compatibility import check_compatible
@@ -17,10 +18,8 @@ from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf.harvest import collect
-from vocab.crosswalks import Crosswalks
 
-from .conftest import DefineSource, Registry, ScriptedRegistry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/api"
 HEAD = """
@@ -81,9 +80,7 @@ def written(name: str) -> bytes:
 
 @each("message", ["by its media type", "by its name", "by its look", "wrongly"])
 @each("name", SYNTAXES)
-def test_a_document_says_the_same_in_any_syntax(
-    name: str, message: str, define_source: DefineSource
-) -> None:
+def test_a_document_says_the_same_in_any_syntax(name: str, message: str) -> None:
     types = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}
     server = document(written(name), types.get(message, "application/octet-stream"))
     url = f"https://registry.example/all.{SYNTAXES[name][2]}" if message == "by its name" else URL
@@ -119,12 +116,12 @@ CONTEXT = {
       "application/rdf+xml")],
 )  # fmt: skip
 def test_an_empty_address_is_no_value_and_the_address_of_the_document_is_one(
-    content: str, media_type: str, define_source: DefineSource, words: Crosswalks
+    content: str, media_type: str
 ) -> None:
     source = define_source("rdf", "dcat")
 
     (record,) = items(harvest(document(content, media_type), source))
-    dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
+    dataset = check_compatible(source)[1].prepare(source, crosswalks())(record.parsed())
 
     assert record.key == "https://registry.example/d"
     assert (dataset.licences, dataset.related, dataset.pages) == ((), (), (URL,))
@@ -136,18 +133,18 @@ def test_an_empty_address_is_no_value_and_the_address_of_the_document_is_one(
      "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
      "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection"],
 )  # fmt: skip
-def test_pages_of_a_hydra_collection_are_followed(
-    following: str, define_source: DefineSource, registry: Registry
-) -> None:
+def test_pages_of_a_hydra_collection_are_followed(following: str) -> None:
     first = catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}")
 
-    pages = harvest(registry({"": first, "page=2": catalogue("c", "d3")}), define_source("rdf"))
+    pages = harvest(
+        ScriptedRegistry({"": first, "page=2": catalogue("c", "d3")}), define_source("rdf")
+    )
 
     assert ends(pages) == ["d1", "d2", "d3"]
     assert pages[0].reported_total == 3
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(define_source: DefineSource) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     server = site({
         "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
         "/api?page=2": catalogue("c", "d3"), "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
@@ -164,7 +161,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(define_source: DefineSource)
     assert whole[-1].cursor is None
 
 
-def test_a_large_document_is_cut_into_pages(define_source: DefineSource) -> None:
+def test_a_large_document_is_cut_into_pages() -> None:
     line = "<https://registry.example/{:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n"
     server = document("".join(map(line.format, range(2 * MAX_RECORDS + 1))))
 
@@ -190,11 +187,7 @@ ELSEWHERE = "; dcat:catalog <https://elsewhere.example/a>"
      ({"/api": catalogue("c")}, {}, [], "None")],
 )  # fmt: skip
 def test_catalogues_within_are_read_once_and_a_broken_one_is_reported(
-    answers: dict[str, Any],
-    options: dict[str, Any],
-    expected: list[str | None],
-    incomplete: str,
-    define_source: DefineSource,
+    answers: dict[str, Any], options: dict[str, Any], expected: list[str | None], incomplete: str
 ) -> None:
     server = site(answers)
 
@@ -205,9 +198,7 @@ def test_catalogues_within_are_read_once_and_a_broken_one_is_reported(
     assert server.request_log == [*answers]
 
 
-def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(
-    define_source: DefineSource,
-) -> None:
+def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key() -> None:
     server = site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
                   "/m3": b"<https://registry.example/m3> <urn:p> 2 ."})  # fmt: skip
 
@@ -223,16 +214,12 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(
     [(catalogue("c", "d2", more="; hydra:nextPage :api"), ParseError, "repeats the next page"), (404, NotFoundError, "404")],
 )  # fmt: skip
 def test_next_pages_that_lead_back_or_are_missing_end_the_harvest(
-    second: Any,
-    error: type[Exception],
-    message: str,
-    define_source: DefineSource,
-    registry: Registry,
+    second: Any, error: type[Exception], message: str
 ) -> None:
     first = catalogue("c", "d1", more="; hydra:nextPage <?page=2>")
 
     with pytest.raises(error, match=message):
-        harvest(registry({"": first, "page=2": second}), define_source("rdf"))
+        harvest(ScriptedRegistry({"": first, "page=2": second}), define_source("rdf"))
 
 
 @each(
@@ -242,17 +229,13 @@ def test_next_pages_that_lead_back_or_are_missing_end_the_harvest(
      ("[] a dcat:Dataset ; dct:title 'only' .", [(Record, URL)]),
      ("[] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .", [(InvalidRecord, None)] * 2)],
 )  # fmt: skip
-def test_a_node_without_an_iri_is_known_by_what_it_says(
-    nodes: str, expected: list[Any], define_source: DefineSource
-) -> None:
+def test_a_node_without_an_iri_is_known_by_what_it_says(nodes: str, expected: list[Any]) -> None:
     result = items(harvest(document(HEAD + nodes), define_source("rdf")))
 
     assert [(type(item), item.key) for item in result] == expected
 
 
-def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(
-    define_source: DefineSource,
-) -> None:
+def test_the_digest_does_not_depend_on_how_blank_nodes_are_called() -> None:
     statements = (
         ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
         "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
@@ -264,7 +247,7 @@ def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(
     assert len({record.raw for record in records}) == 1
 
 
-def test_an_iri_that_is_none_spoils_only_its_record(define_source: DefineSource) -> None:
+def test_an_iri_that_is_none_spoils_only_its_record() -> None:
     line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> .\n"
     server = document(line.format(0, "") + line.format(1, " "))
 
@@ -279,7 +262,7 @@ def test_an_iri_that_is_none_spoils_only_its_record(define_source: DefineSource)
     [(' rdf:resource="&lt;p&gt;CC BY&lt;/p&gt;"/>', ()), (">&lt;p&gt;CC BY, jane@a.example&lt;/p&gt;</dct:license>", ("CC BY, […]",))],
 )  # fmt: skip
 def test_html_in_a_licence_does_not_cost_the_record(
-    licence: str, licences: tuple[str, ...], define_source: DefineSource, words: Crosswalks
+    licence: str, licences: tuple[str, ...]
 ) -> None:
     content = f"{XML_HEAD}<dct:license{licence}</dcat:Dataset></rdf:RDF>"
     source = define_source("rdf", "dcat")
@@ -287,13 +270,11 @@ def test_html_in_a_licence_does_not_cost_the_record(
     (record,) = items(harvest(document(content), source))
 
     assert isinstance(record, Record)
-    dataset = check_compatible(source)[1].prepare(source, words)(record.parsed())
+    dataset = check_compatible(source)[1].prepare(source, crosswalks())(record.parsed())
     assert (dataset.titles[0].value, dataset.licences) == ("Wells", licences)
 
 
-def test_contexts_come_from_us_or_from_where_the_definition_says(
-    define_source: DefineSource,
-) -> None:
+def test_contexts_come_from_us_or_from_where_the_definition_says() -> None:
     context = "https://terms.example/c"
     record = {"@context": context, "@id": "https://registry.example/d", "@type": "Dataset", "name": "Wells"}  # fmt: skip
     terms = {"Dataset": "http://www.w3.org/ns/dcat#Dataset", "name": "http://purl.org/dc/terms/title"}  # fmt: skip
@@ -314,9 +295,7 @@ def test_contexts_come_from_us_or_from_where_the_definition_says(
     "more, expected",
     [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)],
 )
-def test_only_a_document_that_holds_all_is_asked_for_changes(
-    more: str, expected: bool, define_source: DefineSource
-) -> None:
+def test_only_a_document_that_holds_all_is_asked_for_changes(more: str, expected: bool) -> None:
     server = site({
         "/api": catalogue("c", "d1", more=more), "/api?page=2": catalogue("c", "d2"), "/m": b"<https://registry.example/m> <urn:p> 1 .",
     })  # fmt: skip
@@ -326,7 +305,7 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(
         assert (URL in fetch.seen) is expected
 
 
-def test_a_document_without_known_records_names_its_classes(define_source: DefineSource) -> None:
+def test_a_document_without_known_records_names_its_classes() -> None:
     server = document(HEAD + ":a a <https://terms.example/Well> .")
     known = define_source("rdf", options={"types": "https://terms.example/Well"})
 

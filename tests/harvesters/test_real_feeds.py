@@ -28,8 +28,7 @@ from vocab.normalization import fold
 from vocab.schemes import concepts, graph_triples
 from vocab.statements.describe import describe
 
-from .conftest import DefineSource
-from .simulated import harvest
+from .simulated import define_source, harvest
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
@@ -183,9 +182,7 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize() -> None:
     assert unknown == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
-def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(
-    define_source: DefineSource,
-) -> None:
+def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest() -> None:
     # its four pages hold the same two records
     source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")
 
@@ -200,9 +197,7 @@ def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(
     "file",
     ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"],
 )  # fmt: skip
-def test_each_error_of_a_repository_is_reported_with_its_code(
-    file: str, define_source: DefineSource
-) -> None:
+def test_each_error_of_a_repository_is_reported_with_its_code(file: str) -> None:
     response = httpx.Response(200, content=(replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes())  # fmt: skip
 
     with pytest.raises(ParseError, match=f"says {file}"):

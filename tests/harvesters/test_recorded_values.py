@@ -4,11 +4,10 @@ responses.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import replay
 from pyoxigraph import NamedNode, RdfFormat, Store
+from replay import crosswalks
 
 from harvesters.mappings.ckan_package import build_mapper
 from harvesters.mappings.dcat import build_mapper as build_dcat_mapper
@@ -16,6 +15,7 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Checksum, Document, Period, Role, Text
 
+from .simulated import define_source
 from .test_real_feeds import harvested
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
@@ -85,9 +85,9 @@ def test_the_contact_of_a_person_is_not_kept() -> None:
     assert [item.contacts for item in inventory] == [()] * 6  # LaShann Freeman
 
 
-def test_a_checksum_without_its_algorithm_is_not_published(words: Any, define_source: Any) -> None:
+def test_a_checksum_without_its_algorithm_is_not_published() -> None:
     resource = {"url": "https://k.example/a", "hash": "c157a79031e1c40f85931829bc5fc552"}
-    read = build_mapper(define_source("ckan", "ckan_package"), words)
+    read = build_mapper(define_source("ckan", "ckan_package"), crosswalks())
 
     assert read(Record("a", {"title": "A", "resources": [resource]}, b"")).files[0].checksum is None
     named = (
@@ -99,10 +99,8 @@ def test_a_checksum_without_its_algorithm_is_not_published(words: Any, define_so
     assert named.algorithm == "http://spdx.org/rdf/terms#checksumAlgorithm_md5"
 
 
-def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record(
-    words: Any, define_source: Any
-) -> None:
-    read = build_mapper(define_source("ckan", "ckan_package"), words)
+def test_the_date_of_issue_of_a_package_is_its_own_before_that_of_the_record() -> None:
+    read = build_mapper(define_source("ckan", "ckan_package"), crosswalks())
     dates = '[{"type": "publication", "value": "1982"}, {"type": "revision", "value": "1983"}]'
     package = {
         "title": "A",
@@ -139,7 +137,7 @@ def test_a_catalogue_keeps_checksums_of_files() -> None:
     assert {len(digest.value) for digest in digests} == {64}
 
 
-def test_the_agent_of_a_qualified_attribution_is_a_partner(define_source: Any, words: Any) -> None:
+def test_the_agent_of_a_qualified_attribution_is_a_partner() -> None:
     turtle = """
         @prefix dct: <http://purl.org/dc/terms/> . @prefix dcat: <http://www.w3.org/ns/dcat#> .
         @prefix foaf: <http://xmlns.com/foaf/0.1/> . @prefix prov: <http://www.w3.org/ns/prov#> .
@@ -151,7 +149,7 @@ def test_the_agent_of_a_qualified_attribution_is_a_partner(define_source: Any, w
     store.load(turtle.encode(), format=RdfFormat.TURTLE)
     graph = bounded_description(store, NamedNode("https://k.example/d"), 3)
 
-    item = build_dcat_mapper(define_source("rdf", "dcat"), words)(Record("d", graph, b""))
+    item = build_dcat_mapper(define_source("rdf", "dcat"), crosswalks())(Record("d", graph, b""))
 
     assert [(party.role, party.name.value) for party in item.parties] == [
         (Role.PARTNER, "Water Board")

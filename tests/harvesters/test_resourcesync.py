@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +20,7 @@ from harvesters.page_model import Page, Payload
 from harvesters.protocols.resourcesync.harvest import collect
 from harvesters.source import Source
 
-from .conftest import DefineSource
-from .simulated import Site, harvest, items
+from .simulated import Site, define_source, harvest, items
 
 HOST = "https://registry.example"
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)
@@ -39,9 +38,8 @@ def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
     return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{content}/></{part}>"
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda url="desc", **options: define_source(
+def source(url: str = "desc", **options: Any) -> Source:
+    return define_source(
         "resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options
     )
 
@@ -70,7 +68,7 @@ def site(**more: object) -> Site:
     })  # fmt: skip
 
 
-def test_all_resources_come_by_their_lists(source: Callable[..., Source]) -> None:
+def test_all_resources_come_by_their_lists() -> None:
     pages = harvest(site(), source())
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
@@ -79,15 +77,11 @@ def test_all_resources_come_by_their_lists(source: Callable[..., Source]) -> Non
 
 
 @each("url", ["cap", "all", "one"])
-def test_the_definition_may_name_any_document_on_the_way(
-    url: str, source: Callable[..., Source]
-) -> None:
+def test_the_definition_may_name_any_document_on_the_way(url: str) -> None:
     assert summary(harvest(site(), source(url)))[:2] == [("a", "Record"), ("b", "Record")]
 
 
-def test_changes_are_taken_from_the_change_list_the_newest_of_each(
-    source: Callable[..., Source],
-) -> None:
+def test_changes_are_taken_from_the_change_list_the_newest_of_each() -> None:
     registry = site()
 
     pages = harvest(registry, source(), SINCE)
@@ -96,23 +90,21 @@ def test_changes_are_taken_from_the_change_list_the_newest_of_each(
     assert not {"all", "b", "c", "d"} & set(registry.request_log)
 
 
-def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(
-    source: Callable[..., Source],
-) -> None:
+def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read() -> None:
     deleted = entry("d", change="deleted", datetime="2026-02-05T00:00:00Z")
     late = document("changelist", deleted, begin="2026-02-04T00:00:00Z")
 
     assert summary(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     whole = harvest(site(), source())
 
     for number, page in enumerate(whole[:-1], 1):
         assert summary(harvest(site(), source(), cursor=page.cursor)) == summary(whole[number:])
 
 
-def test_a_harvest_whose_list_is_gone_begins_anew(source: Callable[..., Source]) -> None:
+def test_a_harvest_whose_list_is_gone_begins_anew() -> None:
     cursor = '{"v":2,"list":"https://registry.example/old","last":"https://registry.example/x"}'
 
     pages = harvest(site(), source(), cursor=cursor)
@@ -125,23 +117,21 @@ def test_a_harvest_whose_list_is_gone_begins_anew(source: Callable[..., Source])
     [(404, "DeletedRecord"), (410, "DeletedRecord"), (403, "InvalidRecord"), (500, "InvalidRecord"), (b"{", "InvalidRecord"),
      ([1], "InvalidRecord")],
 )  # fmt: skip
-def test_a_resource_that_cannot_be_read_stops_nothing(
-    broken: Any, kind: str, source: Callable[..., Source]
-) -> None:
+def test_a_resource_that_cannot_be_read_stops_nothing(broken: Any, kind: str) -> None:
     pages = harvest(site(a=broken), source())
 
     assert summary(pages) == [("a", kind), ("b", "Record"), ("c", "Record")]
     assert pages[-1].incomplete_reason is None
 
 
-def test_a_source_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_source_that_goes_down_ends_the_harvest() -> None:
     registry = site()
 
     with pytest.raises(UnavailableError):
         harvest(lambda request: registry(request) if len(registry.request_log) < 5 else httpx.Response(503), source())  # fmt: skip
 
 
-def test_only_resources_that_the_definition_names_are_read(source: Callable[..., Source]) -> None:
+def test_only_resources_that_the_definition_names_are_read() -> None:
     assert summary(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
 
 
@@ -150,7 +140,7 @@ def test_only_resources_that_the_definition_names_are_read(source: Callable[...,
     [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
 )  # fmt: skip
 def test_resources_are_what_the_definition_says(
-    kind: str, content: bytes, payload: Payload, define_source: DefineSource
+    kind: str, content: bytes, payload: Payload
 ) -> None:
     source = define_source(
         "resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind}
@@ -165,9 +155,7 @@ def test_resources_are_what_the_definition_says(
     [({"cap": document("capabilitylist")}, "leads to neither a resource list"),
      ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document")],
 )  # fmt: skip
-def test_what_leads_to_no_list_is_reported(
-    pages: dict[str, bytes], why: str, source: Callable[..., Source]
-) -> None:
+def test_what_leads_to_no_list_is_reported(pages: dict[str, bytes], why: str) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(site(**pages), source())
 
@@ -198,9 +186,7 @@ HELD = document(
 )
 
 
-def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packages(
-    source: Callable[..., Source],
-) -> None:
+def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packages() -> None:
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
     pages = harvest(registry, source())
@@ -213,9 +199,7 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
     assert summary(harvest(registry, source(), cursor=pages[0].cursor)) == whole[1:]
 
 
-def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(
-    source: Callable[..., Source],
-) -> None:
+def test_a_resource_that_swells_is_not_unpacked_and_the_others_come() -> None:
     registry = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
     policy = RetryPolicy(max_attempts=1, max_bytes=1_000_000)
 
@@ -230,8 +214,6 @@ def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(
     [(b"PK\x03\x04 but no more", "not a readable ZIP file"), (package(b""), "without a manifest.xml"),
      (package(document("resourcelist")), "not that of a dump manifest")],
 )  # fmt: skip
-def test_what_is_no_package_ends_the_run(
-    content: bytes, why: str, source: Callable[..., Source]
-) -> None:
+def test_what_is_no_package_ends_the_run(content: bytes, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(dump(content), source())

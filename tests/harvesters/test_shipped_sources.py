@@ -15,6 +15,7 @@ import httpx
 import pytest
 import replay
 from pyoxigraph import RdfFormat, Store, parse
+from replay import crosswalks
 from rows import each
 
 from harvesters.compatibility import check_compatible
@@ -180,10 +181,10 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
 }  # fmt: skip
 
 
-def harvested(definition: Path, words: Any) -> list[Resource]:
+def harvested(definition: Path) -> list[Resource]:
     source = load(definition)
     protocol, reader = check_compatible(source)
-    read = reader.prepare(source, words)
+    read = reader.prepare(source, crosswalks())
 
     def respond(request: httpx.Request) -> httpx.Response:
         result = PLAYED[definition.stem][0](request)
@@ -197,20 +198,18 @@ def harvested(definition: Path, words: Any) -> list[Resource]:
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
-def test_each_shipped_definition_reads_what_its_registry_answers(
-    definition: Path, words: Any
-) -> None:
+def test_each_shipped_definition_reads_what_its_registry_answers(definition: Path) -> None:
     _, count, title = PLAYED[definition.stem]
 
-    result = harvested(definition, words)
+    result = harvested(definition)
 
     assert (len(result), result[0].titles[0].value) == (count, title)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("definition", CARDS, ids=lambda definition: definition.stem)
-def test_each_shipped_definition_finds_more_than_titles(definition: Path, words: Any) -> None:
-    result = harvested(definition, words)
+def test_each_shipped_definition_finds_more_than_titles(definition: Path) -> None:
+    result = harvested(definition)
 
     filled = {
         name
@@ -232,7 +231,7 @@ def test_no_shipped_definition_runs_by_itself_and_each_names_its_owner(definitio
     ) == (False, True, True)
 
 
-def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: Any) -> None:
+def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     _, mapping = check_compatible(source)
     row = {
@@ -241,7 +240,7 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
         "p2a_updated_date": "2024-09-13 00:00:00.0",
     }  # fmt: skip
     without = {name: value for name, value in row.items() if name[:4] not in ("loan", "proj")}
-    map_record = mapping.prepare(source, words)
+    map_record = mapping.prepare(source, crosswalks())
     records = [Record("P1", element | {"project_name": "Roads"}, b"") for element in (row, without)]
 
     projects = [cast(Initiative, map_record(record)) for record in records]
@@ -257,7 +256,7 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
     [("Active", "2024-07-29"), ("Pipeline", "2023-01-10"), ("Dropped", "2023-01-10")],
 )
 def test_a_board_that_did_not_approve_a_world_bank_project_did_not_issue_it(
-    status: str, issued: str, words: Any
+    status: str, issued: str
 ) -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     row = {
@@ -265,7 +264,7 @@ def test_a_board_that_did_not_approve_a_world_bank_project_did_not_issue_it(
         "impagency": "State Roads Agency", "borrower": "Ministry of Finance",
     }  # fmt: skip
 
-    project = check_compatible(source)[1].prepare(source, words)(Record("P1", row, b""))
+    project = check_compatible(source)[1].prepare(source, crosswalks())(Record("P1", row, b""))
 
     assert project.issued == issued
     assert [(party.name.value, party.role) for party in project.parties] == [
@@ -275,9 +274,9 @@ def test_a_board_that_did_not_approve_a_world_bank_project_did_not_issue_it(
     ]
 
 
-def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any) -> None:
+def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
-    map_record = check_compatible(source)[1].prepare(source, words)
+    map_record = check_compatible(source)[1].prepare(source, crosswalks())
     row = {
         "id": "P1",
         "project_name": "Roads",
@@ -292,9 +291,9 @@ def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any)
     assert [text.value for text in project.subjects] == ["Social Protection", "Oil and Gas"]
 
 
-def test_themes_of_the_world_bank_are_crosswalked_in_all_levels(words: Any) -> None:
+def test_themes_of_the_world_bank_are_crosswalked_in_all_levels() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
-    map_record = check_compatible(source)[1].prepare(source, words)
+    map_record = check_compatible(source)[1].prepare(source, crosswalks())
     themes = [
         {
             "name": "Finance",
@@ -317,7 +316,7 @@ def test_themes_of_the_world_bank_are_crosswalked_in_all_levels(words: Any) -> N
         map_record(Record(str(record["id"]), record, b"")) for record in (row, older)
     )
 
-    theme = f"{words.iris.base}scheme/world-bank-theme"
+    theme = f"{crosswalks().iris.base}scheme/world-bank-theme"
     assert [
         (claim.concept, claim.word, claim.crosswalk) for claim in (*present.goals, *present.targets)
     ] == [
@@ -348,18 +347,18 @@ def test_the_readme_lists_every_shipped_definition() -> None:
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_the_nominations_of_2015_name_their_edition_and_day(words: Any) -> None:
-    result = harvested(ROOT / "sources" / "wsis-prizes-2015.toml", words)
+def test_the_nominations_of_2015_name_their_edition_and_day() -> None:
+    result = harvested(ROOT / "sources" / "wsis-prizes-2015.toml")
 
     prizes = [prize for item in result if isinstance(item, Initiative) for prize in item.prizes]
-    edition = words.iris.thing("event", "prizes", "2015")
+    edition = crosswalks().iris.thing("event", "prizes", "2015")
     assert len(prizes) == 302
     assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {
         (2015, "2015-03-13", edition)
     }
 
 
-def test_copies_of_the_bulk_data_service_are_read_whole_and_by_publisher(words: Any) -> None:
+def test_copies_of_the_bulk_data_service_are_read_whole_and_by_publisher() -> None:
     source = load(ROOT / "sources" / "iati.toml")
     collect = check_compatible(source)[0].collect
 
@@ -383,8 +382,8 @@ def test_what_is_no_index_of_the_bulk_data_service_is_reported() -> None:
         list(check_compatible(source)[0].collect(source, fetch, None))
 
 
-def test_projects_of_openaire_keep_funder_dates_and_amount(words: Any) -> None:
-    project = cast(Initiative, harvested(ROOT / "sources" / "openaire.toml", words)[0])
+def test_projects_of_openaire_keep_funder_dates_and_amount() -> None:
+    project = cast(Initiative, harvested(ROOT / "sources" / "openaire.toml")[0])
 
     assert (project.key, project.identifiers) == (
         "corda__h2020::70ea22400fd890c5033cb31642c4ae68",

@@ -70,11 +70,7 @@ def test_all_faults_of_a_definition_are_reported_at_once(tmp_path: Path) -> None
 
     assert [
         fault.text.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults
-    ] == [
-        "unknown key 'titel'",
-        "every 'daily' is no cron line",
-        "'title' is missing",
-    ]
+    ] == ["unknown key 'titel'", "every 'daily' is no cron line", "'title' is missing"]
     assert source.url == "https://registry.example/api"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,17 +15,12 @@ from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
 
-from harvesters.errors import (
-    ParseError,
-    UnavailableError,
-    UnexpectedStatusError,
-)
+from harvesters.errors import ParseError, UnavailableError, UnexpectedStatusError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
 
-from .conftest import DefineSource, Registry
-from .simulated import harvest, items, keys
+from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>
@@ -108,14 +103,13 @@ def unreadable(result: Iterable[Any]) -> list[str]:
     return [str(item.key)[-4:] for item in result if isinstance(item, InvalidRecord)]
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda **options: define_source(
+def source(**options: Any) -> Source:
+    return define_source(
         "sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options}
     )
 
 
-def test_every_subject_comes_with_what_it_points_to(source: Callable[..., Source]) -> None:
+def test_every_subject_comes_with_what_it_points_to() -> None:
     pages = harvest(SourceEndpoint(projects(45)), source())
 
     publishers = [compile_path("dct:publisher/foaf:name")(item.payload) for item in items(pages)]
@@ -124,7 +118,7 @@ def test_every_subject_comes_with_what_it_points_to(source: Callable[..., Source
     assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)
 
 
-def test_a_graph_pattern_selects_the_records_too(define_source: DefineSource) -> None:
+def test_a_graph_pattern_selects_the_records_too() -> None:
     server = SourceEndpoint(projects(3) + ":x dct:title 'none' .")
     pattern = "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"
     source = define_source("sparql", fields={"title": "dct:title"}, options={"pattern": pattern})
@@ -133,9 +127,7 @@ def test_a_graph_pattern_selects_the_records_too(define_source: DefineSource) ->
 
 
 @each("rows", [1, 7, 44])
-def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(
-    rows: int, source: Callable[..., Source]
-) -> None:
+def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows: int) -> None:
     pages = harvest(SourceEndpoint(projects(45), rows=rows), source())
 
     assert names(pages) == [f"p{n:03}" for n in range(45)]
@@ -143,18 +135,14 @@ def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(
 
 
 @each("triples", [5, 17, 60])
-def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(
-    triples: int, source: Callable[..., Source]
-) -> None:
+def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples: int) -> None:
     result = items(harvest(SourceEndpoint(projects(20), triples=triples), source()))
 
     assert [type(item) for item in result] == [Record] * 20
     assert {len(item.raw.splitlines()) for item in result} == {4}
 
 
-def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(
-    source: Callable[..., Source],
-) -> None:
+def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count() -> None:
     hub = ":hub " + " ; ".join(f"dct:relation {n}" for n in range(1500)) + " ."
     server = SourceEndpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
 
@@ -173,41 +161,33 @@ LARGE = projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(5
     [(SourceEndpoint(LARGE, triples=20), 9, ["p004"]), (SourceEndpoint(projects(50), poison=["p013"]), 50, ["p013"])],
 )  # fmt: skip
 def test_a_record_that_the_endpoint_cannot_give_is_unreadable_alone(
-    server: SourceEndpoint, count: int, lost: list[str], source: Callable[..., Source]
+    server: SourceEndpoint, count: int, lost: list[str]
 ) -> None:
     result = items(harvest(server, source()))
 
     assert (unreadable(result), len(result)) == (lost, count)
 
 
-def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(
-    source: Callable[..., Source],
-) -> None:
+def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error() -> None:
     with pytest.raises(UnavailableError):
         harvest(SourceEndpoint(projects(5), mute=["SELECT"]), source())
 
 
-def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(
-    source: Callable[..., Source],
-) -> None:
+def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so() -> None:
     result = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
     assert len(unreadable(result)) == len(result) == 3
     assert ["answered 503" in item.reason for item in result] == [True] * 3
 
 
-def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(
-    source: Callable[..., Source],
-) -> None:
+def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages() -> None:
     server = SourceEndpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
 
     assert len(items(harvest(server, source()))) == 45
     assert sum("LIMIT 15" in query for query in server.request_log) == 4
 
 
-def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(
-    source: Callable[..., Source],
-) -> None:
+def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete() -> None:
     endpoint = SourceEndpoint(projects(45))
 
     def short(request: httpx.Request) -> httpx.Response:
@@ -221,24 +201,20 @@ def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(
     assert str(pages[-1].incomplete_reason) == "the endpoint listed 30 of 45 records"
 
 
-def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete(
-    source: Callable[..., Source],
-) -> None:
+def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete() -> None:
     pages = harvest(SourceEndpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
 
     assert len(items(pages)) == 5
     assert str(pages[-1].incomplete_reason).startswith("the endpoint does not count its records")
 
 
-def test_an_answer_that_says_to_be_a_part_is_none(source: Callable[..., Source]) -> None:
+def test_an_answer_that_says_to_be_a_part_is_none() -> None:
     with pytest.raises(ParseError, match="returned a partial result"):
         harvest(SourceEndpoint(projects(5), part=True), source())
 
 
 @each("more, count", [("", 3), (":q a foaf:Project .", 29)])
-def test_only_what_changed_is_asked_for_unless_one_has_no_date(
-    more: str, count: int, source: Callable[..., Source]
-) -> None:
+def test_only_what_changed_is_asked_for_unless_one_has_no_date(more: str, count: int) -> None:
     server = SourceEndpoint(projects(28) + more)
 
     pages = harvest(server, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
@@ -247,7 +223,7 @@ def test_only_what_changed_is_asked_for_unless_one_has_no_date(
     assert more or names(pages) == ["p025", "p026", "p027"]
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     server = SourceEndpoint(projects(45))
     whole = harvest(server, source(size=10))
 
@@ -255,9 +231,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source
         assert keys(harvest(server, source(size=10), cursor=page.cursor)) == keys(whole[number:])
 
 
-def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(
-    source: Callable[..., Source],
-) -> None:
+def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query() -> None:
     server = SourceEndpoint(projects(3))
 
     def loose(request: httpx.Request) -> httpx.Response:
@@ -272,7 +246,7 @@ def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(
     assert [query for query in server.request_log if "registry.example/p001> }" in query] == []
 
 
-def test_addresses_stay_short(source: Callable[..., Source]) -> None:
+def test_addresses_stay_short() -> None:
     server = SourceEndpoint(
         "".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12))
     )
@@ -281,10 +255,10 @@ def test_addresses_stay_short(source: Callable[..., Source]) -> None:
     assert max(len(query) for query in server.request_log) < 9000
 
 
-def test_a_graph_is_asked_for_by_the_protocol(
-    source: Callable[..., Source], registry: Registry
-) -> None:
-    server = registry(lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url)))
+def test_a_graph_is_asked_for_by_the_protocol() -> None:
+    server = ScriptedRegistry(
+        lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url))
+    )
 
     harvest(server, source(graph="https://registry.example/g"))
 
@@ -292,7 +266,7 @@ def test_a_graph_is_asked_for_by_the_protocol(
     assert [query for query in server.request_log if graph not in query] == []
 
 
-def test_no_query_has_a_word_of_the_registrys_own(source: Callable[..., Source]) -> None:
+def test_no_query_has_a_word_of_the_registrys_own() -> None:
     server = SourceEndpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
 
     harvest(server, source())
@@ -300,7 +274,7 @@ def test_no_query_has_a_word_of_the_registrys_own(source: Callable[..., Source])
     assert [query for query in server.request_log if re.search("DROP", query)] == []
 
 
-def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source: Callable[..., Source]) -> None:
+def test_an_endpoint_that_takes_forms_only_is_asked_by_post() -> None:
     server = SourceEndpoint(projects(30), forms=True)
 
     result = items(harvest(server, source(method="post")))

@@ -15,7 +15,7 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.reasons import Reason
 
 from . import simulated
-from .conftest import DefineSource, ScriptedRegistry
+from .simulated import ScriptedRegistry, define_source
 
 ROWS = [
     ["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"],
@@ -47,10 +47,7 @@ def packed(files: dict[str, str]) -> bytes:
 
 
 def xlsx(
-    rows: list[list[str]],
-    merged: str = "",
-    more: str = "",
-    first: Sequence[list[str]] = (),
+    rows: list[list[str]], merged: str = "", more: str = "", first: Sequence[list[str]] = ()
 ) -> bytes:
     """Write a workbook with *first* in its first sheet, and *rows* and *more* in the second one."""
 
@@ -97,17 +94,15 @@ def ods(rows: list[list[str]], more: str = "") -> bytes:
     return packed({"mimetype": kind, "META-INF/manifest.xml": _MANIFEST, "content.xml": content})
 
 
-def harvest(content: bytes, define_source: Any, **options: Any) -> list[Any]:
+def harvest(content: bytes, **options: Any) -> list[Any]:
     source = define_source("spreadsheet", options={"sheet": 2, **options})
     return simulated.items(simulated.harvest(ScriptedRegistry({"": content}), source))
 
 
 @each("write", [xlsx, ods])
 @each("sheet", [2, "List"])
-def test_the_rows_below_the_header_are_records(
-    write: Callable[..., Any], sheet: int | str, define_source: DefineSource
-) -> None:
-    items = harvest(write(ROWS), define_source, sheet=sheet)
+def test_the_rows_below_the_header_are_records(write: Callable[..., Any], sheet: int | str) -> None:
+    items = harvest(write(ROWS), sheet=sheet)
 
     assert [item.payload for item in items[:2]] == [
         {"id": "1", "name": "A", "town": "x"},
@@ -123,13 +118,9 @@ def test_the_rows_below_the_header_are_records(
      (xlsx([["id", "name"], ["Chad"], ["1", "A"], ["2", "B"]], merged="A2:B2"), {"carry": "country"}, "country", ["Chad", "Chad"])],
 )  # fmt: skip
 def test_merged_cells_and_rows_of_one_key_are_read_as_they_are_meant(
-    content: bytes,
-    options: dict[str, Any],
-    column: str,
-    expected: list[Any],
-    define_source: DefineSource,
+    content: bytes, options: dict[str, Any], column: str, expected: list[Any]
 ) -> None:
-    items = harvest(content, define_source, **options)
+    items = harvest(content, **options)
 
     assert [item.payload[column] for item in items] == expected
 
@@ -142,38 +133,34 @@ def test_merged_cells_and_rows_of_one_key_are_read_as_they_are_meant(
      (ods(ROWS, more='<table:table-row table:number-rows-repeated="1048570"><table:table-cell'
           ' table:number-columns-repeated="16384"/></table:table-row>'), [])],
 )  # fmt: skip
-def test_a_sheet_is_read_however_wide_it_says_it_is(
-    content: bytes, further: list[str], define_source: DefineSource
-) -> None:
-    items = harvest(content, define_source)
+def test_a_sheet_is_read_however_wide_it_says_it_is(content: bytes, further: list[str]) -> None:
+    items = harvest(content)
 
     assert items[0].payload == {"id": "1", "name": "A", "town": "x"}
     assert [item.payload.get("column 16384") for item in items[3:]] == further
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(define_source: DefineSource) -> None:
+def test_a_legacy_workbook_is_read_with_its_numbers_and_dates() -> None:
     content = (replay.FEEDS / "tabular" / "book.xls").read_bytes()
 
-    (record,) = harvest(content, define_source, sheet="basic", key="numeric")
+    (record,) = harvest(content, sheet="basic", key="numeric")
 
     assert record.key == "1"
     assert record.payload == {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"}
 
 
-def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(
-    define_source: DefineSource,
-) -> None:
-    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), define_source)
+def test_a_row_without_a_key_is_unreadable_and_known_by_its_number() -> None:
+    items = harvest(xlsx([*ROWS, ["", "C", "x"]]))
 
     assert items[-1] == InvalidRecord(None, Reason("row_without_key", {"line": 6}))
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 
-def test_rows_of_another_sheet_are_joined_by_their_key(define_source: DefineSource) -> None:
+def test_rows_of_another_sheet_are_joined_by_their_key() -> None:
     partners = [["project", "partner"], ["1", "UNICEF"], ["1", "WHO"], ["7", "ITU"]]
 
-    items = harvest(xlsx(ROWS[:4], first=partners), define_source, join={"Notes": "project"})
+    items = harvest(xlsx(ROWS[:4], first=partners), join={"Notes": "project"})
 
     joined = [[row["partner"] for row in item.payload["Notes"]] for item in items[:2]]
     assert joined == [["UNICEF", "WHO"], []]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,13 @@ from harvesters.source import Source, load
 from harvesters.stored_response import Validator
 from vocab.terms import DCT
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 Seen = dict[str, Validator]
 
 
-@pytest.fixture
-def source(define_source: Callable[..., Source]) -> Callable[..., Source]:
-    return lambda **options: define_source(
-        "stocktake", "stocktake_record", url=URL, options=options
-    )
+def source(**options: Any) -> Source:
+    return define_source("stocktake", "stocktake_record", url=URL, options=options)
 
 
 @pytest.fixture
@@ -65,18 +61,14 @@ def titles(pages: list[Page[Any]]) -> dict[str, str]:
     }
 
 
-def test_the_first_run_brings_all_records_by_registry_and_key(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_the_first_run_brings_all_records_by_registry_and_key(server: Peer) -> None:
     pages, _ = harvest(server, source())
 
     assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
     assert server.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
 
 
-def test_a_journal_without_news_is_not_read_again(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_a_journal_without_news_is_not_read_again(server: Peer) -> None:
     _, seen = harvest(server, source())
     server.requested.clear()
 
@@ -86,9 +78,7 @@ def test_a_journal_without_news_is_not_read_again(
     assert server.requested == ["/journal/head"]
 
 
-def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server: Peer) -> None:
     _, seen = harvest(server, source())
     server.commit(
         "kenya",
@@ -110,9 +100,7 @@ def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(
     ]  # fmt: skip
 
 
-def test_a_change_is_the_same_record_as_a_full_harvest_brings(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_a_change_is_the_same_record_as_a_full_harvest_brings(server: Peer) -> None:
     _, seen = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
 
@@ -123,9 +111,7 @@ def test_a_change_is_the_same_record_as_a_full_harvest_brings(
     assert changed.raw == next(item.raw for item in items(swept) if item.key == "kenya/1")
 
 
-def test_how_the_other_keeps_a_record_is_no_part_of_it(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_how_the_other_keeps_a_record_is_no_part_of_it(server: Peer) -> None:
     before, _ = harvest(server, source())
     server.commit("kenya", initiative("1"), run="r.9")
 
@@ -136,7 +122,7 @@ def test_how_the_other_keeps_a_record_is_no_part_of_it(
 
 @pytest.mark.parametrize("trouble", ["late", "other words", "many"])
 def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(
-    trouble: str, server: Peer, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+    trouble: str, server: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, seen = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
@@ -155,9 +141,7 @@ def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(
     assert server.requested[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
 
 
-def test_a_journal_that_was_set_back_is_read_whole(
-    server: Peer, source: Callable[..., Source], tmp_path: Path
-) -> None:
+def test_a_journal_that_was_set_back_is_read_whole(server: Peer, tmp_path: Path) -> None:
     _, seen = harvest(server, source())
     anew = peer(tmp_path / "anew")
     anew.commit("kenya", initiative("1", "Other wells"))
@@ -168,7 +152,7 @@ def test_a_journal_that_was_set_back_is_read_whole(
 
 
 def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(
-    server: Peer, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+    server: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
     pages, seen = harvest(server, source())
@@ -185,9 +169,7 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
     assert f"{URL}journal/head" in seen.keys() - resumed.keys()
 
 
-def test_an_entry_that_is_not_what_its_id_says_ends_the_run(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server: Peer) -> None:
     server.overrides["/journal/2.gz"] = lambda _: httpx.Response(
         200, content=server.journal.entry(3).path.read_bytes()
     )
@@ -196,7 +178,7 @@ def test_an_entry_that_is_not_what_its_id_says_ends_the_run(
         harvest(server, source())
 
 
-def test_a_gap_in_the_journal_ends_the_run(server: Peer, source: Callable[..., Source]) -> None:
+def test_a_gap_in_the_journal_ends_the_run(server: Peer) -> None:
     server.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
 
     with pytest.raises(ParseError, match="its journal has a gap"):
@@ -209,7 +191,7 @@ def test_a_gap_in_the_journal_ends_the_run(server: Peer, source: Callable[..., S
      (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do")],
 )  # fmt: skip
 def test_what_is_no_other_stocktake_is_refused(
-    answer: httpx.Response, message: str, server: Peer, source: Callable[..., Source]
+    answer: httpx.Response, message: str, server: Peer
 ) -> None:
     server.overrides["/journal/head"] = lambda _: answer
 
@@ -217,9 +199,7 @@ def test_what_is_no_other_stocktake_is_refused(
         harvest(server, source())
 
 
-def test_only_the_registries_that_the_definition_names_are_taken(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_only_the_registries_that_the_definition_names_are_taken(server: Peer) -> None:
     pages, _ = harvest(server, source(sources=["peru"]))
 
     assert list(titles(pages)) == ["peru/1"]
@@ -232,11 +212,7 @@ def test_only_the_registries_that_the_definition_names_are_taken(
     ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
 )  # fmt: skip
 def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
-    relayed: bool,
-    lineage: tuple[str, ...],
-    expected: bool,
-    server: Peer,
-    source: Callable[..., Source],
+    relayed: bool, lineage: tuple[str, ...], expected: bool, server: Peer
 ) -> None:
     server.commit("fed", initiative("9", "Relayed", lineage=lineage))
 
@@ -245,22 +221,17 @@ def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
     assert ("fed/9" in titles(pages)) is expected
 
 
-def test_what_the_registry_is_called_comes_with_its_records(
-    server: Peer, source: Callable[..., Source]
-) -> None:
+def test_what_the_registry_is_called_comes_with_its_records(server: Peer) -> None:
     pages, _ = harvest(server, source())
 
     (record,) = (item for item in items(pages) if item.key == "kenya/1")
     registry = NamedNode(f"{BASE}source/kenya")
     assert [
         term.value for term in record.payload.all(registry, f"{DCT}title", f"{DCT}license")
-    ] == [
-        "Kenya ICT projects",
-        "https://k.example/licence",
-    ]
+    ] == ["Kenya ICT projects", "https://k.example/licence"]
 
 
-def test_a_mapping_that_reads_no_graphs_is_refused(define_source: DefineSource) -> None:
+def test_a_mapping_that_reads_no_graphs_is_refused() -> None:
     with pytest.raises(
         SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"
     ):

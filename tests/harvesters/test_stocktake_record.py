@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from peer_server import BASE, KENYA, WHEN
+from replay import crosswalks
 from rows import each
 
 from harvesters.errors import ParseError
@@ -15,7 +15,6 @@ from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.peer.record import parse_name, parse_record, parse_statements
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
     Amount,
     Basis,
@@ -42,7 +41,7 @@ from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_source
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 FILE = File(
@@ -116,15 +115,13 @@ def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> 
     return record
 
 
-@pytest.fixture
-def read(define_source: DefineSource, words: Crosswalks) -> Callable[..., Any]:
-    return build_mapper(define_source("stocktake", "stocktake_record"), replace(words, iris=OURS))
+def read(record: Record[Graph]) -> Any:
+    source = define_source("stocktake", "stocktake_record")
+    return build_mapper(source, replace(crosswalks(), iris=OURS))(record)
 
 
 @each("kind", ["initiative", "event", "document", "post"])
-def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(
-    kind: str, read: Callable[..., Any]
-) -> None:
+def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind: str) -> None:
     item, ours = things(THEIRS)[kind], things(OURS)[kind]
 
     result = describe(read(brought(item)), OURS, "from-other")
@@ -137,7 +134,7 @@ def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(
         assert word not in "\n".join(result)
 
 
-def test_a_contact_without_a_name_or_an_address_is_left_out(read: Callable[..., Any]) -> None:
+def test_a_contact_without_a_name_or_an_address_is_left_out() -> None:
     names = (Text("Office", "en"),)
     contacts = (Contact(names), Contact((), "office@k.example"), Contact(names, "no-address"),
     Contact(names, None, "javascript:alert(1)"))  # fmt: skip
@@ -145,15 +142,13 @@ def test_a_contact_without_a_name_or_an_address_is_left_out(read: Callable[..., 
     assert read(brought(Document(key="1", titles=names, contacts=contacts))).contacts == ()
 
 
-def test_a_record_without_a_licence_has_its_registrys(read: Callable[..., Any]) -> None:
+def test_a_record_without_a_licence_has_its_registrys() -> None:
     result = read(brought(replace(things(THEIRS)["document"], licences=())))
 
     assert result.licences == ("https://k.example/licence",)
 
 
-def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(
-    read: Callable[..., Any],
-) -> None:
+def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from() -> None:
     before = ("https://third.example/record/x/1", "https://fourth.example/record/third/x%2F1")
     item = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
 
@@ -163,9 +158,7 @@ def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_fr
     assert result.credit == "Registry X, Office of X"
 
 
-def test_organizations_that_two_registries_know_by_the_same_key_stay_two(
-    read: Callable[..., Any],
-) -> None:
+def test_organizations_that_two_registries_know_by_the_same_key_stay_two() -> None:
     parties = (Party(Role.LEAD, Text("Fund", "en"), "17"),)
     item = replace(things(THEIRS)["initiative"], parties=parties)
 
@@ -174,7 +167,7 @@ def test_organizations_that_two_registries_know_by_the_same_key_stay_two(
     assert [result.parties[0].key for result in results] == ["kenya/17", "peru/17"]
 
 
-def test_a_graph_that_no_stocktake_wrote_is_unreadable(read: Callable[..., Any]) -> None:
+def test_a_graph_that_no_stocktake_wrote_is_unreadable() -> None:
     item = brought(things(THEIRS)["post"])
     strange = replace(item, content=Graph(item.payload.subject, {}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from replay import crosswalks
 from rows import each
 
 from harvesters.mappings.mapping import normalize_resource
@@ -18,10 +19,9 @@ from harvesters.payloads.value_parsing import (
     strip_contacts,
     unique_non_contact,
 )
-from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Document, File, Text
 
-from .conftest import DefineSource
+from .simulated import define_source
 
 
 @each(
@@ -84,8 +84,8 @@ def test_a_language_is_named_by_its_shortest_tag(word: str, tag: str | None) -> 
     assert parse_language(word) == tag
 
 
-def test_free_words_declare_only_what_they_name(words: Crosswalks) -> None:
-    subjects = CrosswalkLookup(words).parse_subjects(
+def test_free_words_declare_only_what_they_name() -> None:
+    subjects = CrosswalkLookup(crosswalks()).parse_subjects(
         ["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""]
     )
 
@@ -102,43 +102,41 @@ def test_free_words_declare_only_what_they_name(words: Crosswalks) -> None:
      ("SDG target 4.4", "targets", "/4.4")],
 )  # fmt: skip
 def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(
-    words: Crosswalks, word: str, place: str, end: str
+    word: str, place: str, end: str
 ) -> None:
-    (claim,) = getattr(CrosswalkLookup(words).parse_subjects([word]), place)
+    (claim,) = getattr(CrosswalkLookup(crosswalks()).parse_subjects([word]), place)
 
-    scheme = words.iris.scheme("action-line" if place == "lines" else "sdg")
+    scheme = crosswalks().iris.scheme("action-line" if place == "lines" else "sdg")
     assert claim.concept.endswith(end)
     assert (claim.basis, claim.word, claim.crosswalk) == (Basis.CROSSWALKED, word, scheme)
 
 
-def test_a_keyword_that_is_the_iri_of_a_goal_declares_it(words: Crosswalks) -> None:
-    (claim,) = CrosswalkLookup(words).parse_subjects(["http://metadata.un.org/sdg/9"]).goals
+def test_a_keyword_that_is_the_iri_of_a_goal_declares_it() -> None:
+    (claim,) = CrosswalkLookup(crosswalks()).parse_subjects(["http://metadata.un.org/sdg/9"]).goals
 
     assert claim.basis is Basis.DECLARED
 
 
 @each("word", ["C2", "\u0421 4", "4", "4.4", "4.b", "2030", "c05"])
-def test_a_bare_code_among_keywords_stays_a_word(words: Crosswalks, word: str) -> None:
-    assert CrosswalkLookup(words).parse_subjects([word]) == ((), (), (), (word,))
+def test_a_bare_code_among_keywords_stays_a_word(word: str) -> None:
+    assert CrosswalkLookup(crosswalks()).parse_subjects([word]) == ((), (), (), (word,))
 
 
-def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_name(
-    words: Crosswalks,
-) -> None:
-    lookup = CrosswalkLookup(words)
+def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_name() -> None:
+    lookup = CrosswalkLookup(crosswalks())
 
-    assert lookup.status("Completed") == words.iris.concept("status", "completed")
+    assert lookup.status("Completed") == crosswalks().iris.concept("status", "completed")
     assert lookup.status("closed") == Claim(
-        words.iris.concept("status", "completed"),
+        crosswalks().iris.concept("status", "completed"),
         Basis.CROSSWALKED,
         "closed",
-        crosswalk=words.iris.scheme("status"),
+        crosswalk=crosswalks().iris.scheme("status"),
     )
     assert lookup.status("unheard of") == "unheard of"
 
 
-def test_a_bare_number_is_a_goal_where_goals_are_declared(words: Crosswalks) -> None:
-    declared = CrosswalkLookup(words).parse_declared(
+def test_a_bare_number_is_a_goal_where_goals_are_declared() -> None:
+    declared = CrosswalkLookup(crosswalks()).parse_declared(
         ["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"]
     )
 
@@ -187,11 +185,11 @@ def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -
      ("Micronesia (Federated States of)", "583"), ("Congo (Congo-Kinshasa)", None), ("Kenya (Nairobi)", None)],
 )  # fmt: skip
 def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
-    word: str, area: str | None, words: Crosswalks
+    word: str, area: str | None
 ) -> None:
     iri = f"http://metadata.un.org/sdg/codes/geoArea/{area}" if area else None
 
-    assert words.country(word) == iri
+    assert crosswalks().country(word) == iri
 
 
 @each(
@@ -201,10 +199,8 @@ def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
         {"solr_additions": '{"countries": ["Kenya"]}', "groups": [{"title": "Water"}]},
     ],
 )
-def test_countries_of_hdx_are_its_groups_and_additions(
-    places: dict[str, Any], define_source: DefineSource, words: Crosswalks
-) -> None:
-    read = MAPPINGS["ckan_package"].prepare(define_source(mapping="ckan_package"), words)
+def test_countries_of_hdx_are_its_groups_and_additions(places: dict[str, Any]) -> None:
+    read = MAPPINGS["ckan_package"].prepare(define_source(mapping="ckan_package"), crosswalks())
 
     resource = read(Record("1", {"title": "Wells", **places}, b""))
 
@@ -218,22 +214,18 @@ def test_countries_of_hdx_are_its_groups_and_additions(
      ("dpg_nominee", {"license": [{"spdx": "MPL-2.0", "licenseURL": "https://a.example/"}]}), ("fields", {"licence": "MPL-2.0"}),
      ("ckan_package", {"license_id": "MPL-2.0"})],
 )  # fmt: skip
-def test_a_licence_of_spdx_is_its_address(
-    mapping: str, record: dict[str, Any], define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_a_licence_of_spdx_is_its_address(mapping: str, record: dict[str, Any]) -> None:
     more = {"fields": {"title": "name", "licence": "licence"}} if mapping == "fields" else {}
-    read = MAPPINGS[mapping].prepare(define_source(mapping=mapping, **more), words)
+    read = MAPPINGS[mapping].prepare(define_source(mapping=mapping, **more), crosswalks())
 
     resource = read(Record("1", {"name": "Wells", **record}, b""))
 
     assert resource.licences == ("https://spdx.org/licenses/MPL-2.0",)
 
 
-def test_a_partner_with_a_bar_is_two_and_an_owner_is_one(
-    define_source: DefineSource, words: Crosswalks
-) -> None:
+def test_a_partner_with_a_bar_is_two_and_an_owner_is_one() -> None:
     fields = {"title": "name", "lead": "lead", "partners": "partners"}
-    read = MAPPINGS["fields"].prepare(define_source(fields=fields), words)
+    read = MAPPINGS["fields"].prepare(define_source(fields=fields), crosswalks())
 
     resource = read(Record("1", {"name": "Wells", "lead": "A | B", "partners": "C | D|"}, b""))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +17,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
 
-from .conftest import DefineSource
-from .simulated import Site, harvest, items, keys
+from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 JSON_LD = '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
@@ -46,11 +45,8 @@ def single(page: object) -> Website:
     return Website({"/sitemap.xml": sitemap("/p"), "/p": page})
 
 
-@pytest.fixture
-def source(define_source: DefineSource) -> Callable[..., Source]:
-    return lambda url="/sitemap.xml", **options: define_source(
-        "web", url=HOST + url, fields={"title": "schema:name"}, options=options
-    )
+def source(url: str = "/sitemap.xml", **options: Any) -> Source:
+    return define_source("web", url=HOST + url, fields={"title": "schema:name"}, options=options)
 
 
 def paths(pages: Iterable[Page[Any]]) -> list[str]:
@@ -71,14 +67,14 @@ def event(name: str) -> str:
 )  # fmt: skip
 @each("url", ["/sitemap.xml", "/p"])
 def test_a_page_is_read_whatever_its_markup_with_or_without_a_sitemap(
-    url: str, page: str, key: str, title: str, source: Callable[..., Source]
+    url: str, page: str, key: str, title: str
 ) -> None:
     pages = harvest(single(page), source(url))
 
     assert (paths(pages), names(pages)) == ([key], [title])
 
 
-def test_parts_of_an_event_are_its_parts(source: Callable[..., Source]) -> None:
+def test_parts_of_an_event_are_its_parts() -> None:
     (record,) = items(harvest(single(MICRODATA), source()))
 
     (venue,) = compile_path("schema:location/schema:name")(record.payload)
@@ -114,7 +110,6 @@ def test_sitemaps_lead_to_the_pages_that_are_asked_for(
     options: dict[str, str],
     since: bool,
     asked: list[str],
-    source: Callable[..., Source],
 ) -> None:
     registry = Website({**EVENTS, **maps})
     last = datetime(2026, 1, 31, tzinfo=UTC) if since else None
@@ -132,7 +127,7 @@ BROKEN = '<html><script type="application/ld+json">{"a":</script>'
 
 @each("fault, kind", [(410, DeletedRecord), (500, InvalidRecord), (403, InvalidRecord), (BROKEN, InvalidRecord)])  # fmt: skip
 def test_a_page_that_cannot_be_read_stops_nothing_and_is_gone_or_incomplete(
-    fault: Any, kind: type, source: Callable[..., Source]
+    fault: Any, kind: type
 ) -> None:
     registry = Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")})
 
@@ -143,11 +138,11 @@ def test_a_page_that_cannot_be_read_stops_nothing_and_is_gone_or_incomplete(
     assert (f"{HOST}/1" in str(pages[-1].incomplete_reason)) == (kind is InvalidRecord)
 
 
-def test_a_broken_script_spoils_no_other(source: Callable[..., Source]) -> None:
+def test_a_broken_script_spoils_no_other() -> None:
     assert names(harvest(single(BROKEN + event("E")), source())) == ["E"]
 
 
-def test_a_site_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_site_that_goes_down_ends_the_harvest() -> None:
     registry = Website({"/sitemap.xml": sitemap("/1", "/2", "/3"), **EVENTS})
 
     def failing(request: httpx.Request) -> httpx.Response:
@@ -157,7 +152,7 @@ def test_a_site_that_goes_down_ends_the_harvest(source: Callable[..., Source]) -
         harvest(failing, source())
 
 
-def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source]) -> None:
+def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     registry = Website({
         "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap"), "/a.xml": sitemap("/1", "/2"), "/b.xml": sitemap("/3", "/0"), **EVENTS,
     })  # fmt: skip
@@ -169,7 +164,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source: Callable[..., Source
     assert whole[-1].cursor is None
 
 
-def test_a_harvest_whose_sitemap_is_gone_begins_anew(source: Callable[..., Source]) -> None:
+def test_a_harvest_whose_sitemap_is_gone_begins_anew() -> None:
     registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), **EVENTS})  # fmt: skip
     cursor = '{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}'
 
@@ -178,14 +173,14 @@ def test_a_harvest_whose_sitemap_is_gone_begins_anew(source: Callable[..., Sourc
     assert (paths(pages), pages[0].again) == (["/1"], True)
 
 
-def test_sitemaps_that_hold_each_other_end(source: Callable[..., Source]) -> None:
+def test_sitemaps_that_hold_each_other_end() -> None:
     maps = {"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")}  # fmt: skip
 
     with pytest.raises(ParseError, match="its sitemaps do not end"):
         harvest(Website(maps), source())
 
 
-def test_a_denied_sitemap_ends_the_harvest(source: Callable[..., Source]) -> None:
+def test_a_denied_sitemap_ends_the_harvest() -> None:
     with pytest.raises(ForbiddenError):
         harvest(Website({"/sitemap.xml": 403}), source())
 
@@ -194,15 +189,13 @@ def test_a_denied_sitemap_ends_the_harvest(source: Callable[..., Source]) -> Non
     "head, charset",
     [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")],
 )
-def test_a_page_is_decoded_as_browsers_do(
-    head: str, charset: str, source: Callable[..., Source]
-) -> None:
+def test_a_page_is_decoded_as_browsers_do(head: str, charset: str) -> None:
     name = {"koi8-r": "Колодцы", "cp1252": "Été"}.get(charset, "Été Колодцы")
 
     assert names(harvest(single((head + event(name)).encode(charset)), source())) == [name]
 
 
-def test_an_address_that_is_none_stays_a_text(source: Callable[..., Source]) -> None:
+def test_an_address_that_is_none_stays_a_text() -> None:
     page = event("E").replace('"name"', '"url":"not an address","name"')
 
     (record,) = items(harvest(single(page), source()))

@@ -114,8 +114,7 @@ def test_the_model_suggests_a_goal_with_the_sentence_that_speaks_for_it() -> Non
 
 def test_the_model_says_nothing_of_a_text_without_a_topic() -> None:
     claims, reason = classify(
-        "The committee met on Tuesday and read the minutes of its last meeting.",
-        "en",
+        "The committee met on Tuesday and read the minutes of its last meeting.", "en"
     )
 
     assert claims == []
