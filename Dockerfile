@@ -20,6 +20,7 @@ COPY vocab vocab
 COPY shapes shapes
 COPY journal journal
 COPY languages languages
+COPY web web
 COPY harvesters harvesters
 COPY publisher publisher
 COPY demo demo

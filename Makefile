@@ -33,7 +33,7 @@ PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py p
 	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
-PROGRAM := vocab shapes journal languages harvesters publisher demo command_line stocktake.py
+PROGRAM := vocab shapes journal languages web harvesters publisher demo command_line stocktake.py
 
 # Sources of the query page's scripts.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)

@@ -17,8 +17,8 @@ from command_line.lazy_group import is_help_wanted, lazy_group
 from command_line.settings import option
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
-from publisher.http.pages.branding import NO_CONTACT
 from vocab.iris import BASE
+from web.branding import NO_CONTACT
 
 _HARVESTERS, _SCHEDULE = "command_line.harvesting.harvest", "command_line.harvesting.schedule"
 _GROUPS = "command_line.harvesting.groups"

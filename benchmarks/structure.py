@@ -22,6 +22,7 @@ CODE = (
     "journal",
     "demo",
     "languages",
+    "web",
     "command_line",
     "stocktake.py",
 )

@@ -28,7 +28,7 @@ from demo.source_definitions import open_submissions, write_sources
 from harvesters.mirror import LARGEST, follow, sync
 from journal import mirror_origin
 from journal.stop_signal import exit_on_sigterm
-from publisher.http.pages.branding import DEMO_NAME, NAME
+from web.branding import DEMO_NAME, NAME
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import typer
 from typer.models import OptionInfo
 
-from publisher.http.pages.branding import NAME
+from web.branding import NAME
 
 if TYPE_CHECKING:  # it loads an HTTP client, which few commands need
     from publisher.store.external.client import StoreURLs

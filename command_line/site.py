@@ -47,9 +47,6 @@ from journal.fork_server import preload
 from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher
 from publisher.app import SiteOptions, create_app
-from publisher.http.pages.branding import NO_CONTACT, Branding
-from publisher.http.request_id import RequestIdMiddleware
-from publisher.http.server import create_config, run
 from publisher.limits import read
 from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.following import SubscriptionStore
@@ -61,6 +58,9 @@ from publisher.portal.source_wizard import fill_in
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.branding import NO_CONTACT, Branding
+from web.request_id import RequestIdMiddleware
+from web.server import create_config, run
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
 _REMAP_SECONDS = 60.0  # that a person waits for a source to be mapped again

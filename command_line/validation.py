@@ -28,13 +28,13 @@ from journal import store as shared
 from journal.data_format import check_formats
 from journal.errors import JournalError
 from journal.tracing import configure_tracing
-from publisher.http.pages.branding import DEMO_NAME, NAME, check_logo
 from publisher.limits import read as read_limits
 from publisher.logs import LOG_FORMATS, configure_logging
 from publisher.releases.schedule import trigger
 from publisher.store.external.client import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent
 from vocab.iris import is_web
+from web.branding import DEMO_NAME, NAME, check_logo
 
 _MIN_SECRET = 16  # characters of the secret that signs webhooks
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it

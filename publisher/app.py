@@ -8,27 +8,22 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from journal.errors import JournalError
+from journal.tracing import open_span
 from languages.request_locale import LocaleMiddleware
 from publisher.background import in_background
-from publisher.errors import PublisherError
+from publisher.error_handlers import DamageMiddleware, ErrorHandlers
+from publisher.errors import COST, PublisherError
 from publisher.feeds.websub import WebSubNotifier
-from publisher.http.conditional import ETagMiddleware
-from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
-from publisher.http.outbound_client import create_client
-from publisher.http.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
-from publisher.http.page_cache import PageCacheMiddleware
-from publisher.http.pages.branding import PLAIN, Branding
-from publisher.http.pages.error_handlers import DamageMiddleware, ErrorHandlers
-from publisher.http.pages.static_files import STATIC_FOLDER, HashedStaticFiles
-from publisher.http.pages.templating import DOCUMENTATION, Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
-from publisher.http.security_headers import SecurityMiddleware
+from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
+from publisher.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
+from publisher.pages import DOCUMENTATION, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.following import SubscriptionStore, sending_changes
 from publisher.portal.paged_listing import published_kinds
@@ -44,7 +39,17 @@ from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import data_version
+from publisher.store.workers.rate_limit import client_key
+from web.branding import PLAIN, Branding
+from web.conditional import ETagMiddleware
+from web.outbound_client import create_client
+from web.page_cache import PageCacheMiddleware
+from web.problems import HTTPProblem
+from web.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from web.security_headers import SecurityMiddleware
+from web.static_files import STATIC_FOLDER, HashedStaticFiles
 
+_QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 # Response headers that scripts of other sites may read.
 EXPOSED_HEADERS = [
     *("Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"),
@@ -174,6 +179,15 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         # the navigation links to submissions while they are open
         return f"{service.snapshot.version} {app.state.submissions_open()}"
 
+    def add_budget(scope: Scope, headers: MutableHeaders) -> None:
+        """Add what a query cost, and what is left of the client's budget."""
+        if not scope["path"].startswith(_QUERY_PATHS):
+            return
+        if status := service.rate_limiter.status(client_key(scope)):
+            headers.update(status.headers())
+        if "trailer" not in headers:
+            headers.setdefault(COST, "0.000")
+
     app.state.request_metrics = metrics = RequestMetrics()
     app.add_middleware(ETagMiddleware)
     respond = handlers.handle_publisher_error
@@ -198,9 +212,11 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         ],
     )
     # It adds headers to the responses of all others.
-    app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)
+    app.add_middleware(SecurityMiddleware, add_headers=add_budget, url=url)
     # Outermost, so that it measures all others.
-    app.add_middleware(RequestMetricsMiddleware, metrics=metrics, paths=_first_parts())
+    app.add_middleware(
+        RequestMetricsMiddleware, metrics=metrics, paths=_first_parts(), open_span=open_span
+    )
 
 
 def _first_parts() -> set[str]:

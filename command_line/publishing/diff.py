@@ -24,13 +24,13 @@ from publisher.history.comparison import (
     list_records,
     parse_within,
 )
-from publisher.http.problems import HTTPProblem
 from publisher.limits import Limits
 from publisher.portal.moments import records_url
 from publisher.portal.routes.compare import find_moments, record_fields
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
 from vocab.iris import Iris
+from web.problems import HTTPProblem
 
 FORMATS = ("text", "json", "csv")
 

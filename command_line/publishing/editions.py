@@ -17,8 +17,8 @@ from languages.request_locale import LANGUAGES
 from publisher.editions.addresses import check_languages
 from publisher.editions.release_data import find_release
 from publisher.errors import PublisherError
-from publisher.http.pages.branding import NO_CONTACT, Branding
 from vocab.iris import Iris
+from web.branding import NO_CONTACT, Branding
 
 if TYPE_CHECKING:
     from publisher.editions.site import Edition, ExportResult

@@ -16,7 +16,6 @@ from rich.console import Console
 from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
-from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits, read
 from publisher.releases import object_store, retention, schedule
 from publisher.releases.builder import build_release, to_json
@@ -27,6 +26,7 @@ from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
 from publisher.store.workers.query_request import QueryRequest, uses_service
 from vocab.iris import Iris
+from web.formats import GRAPHS, TABLES
 
 log = structlog.get_logger(component="search")
 

@@ -19,7 +19,6 @@ from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import current_locale
-from languages.templating import create_environment
 from languages.translations import (
     format_bytes,
     format_number,
@@ -29,6 +28,7 @@ from languages.translations import (
 from languages.unsafe_text import finalize_invisible
 from shapes.rules import translated_message
 from vocab.iris import encode, is_web
+from web.templating import create_environment
 
 PACKAGE_DIR = Path(__file__).parent
 BASE_PATH = "/admin"

@@ -33,13 +33,13 @@ from publisher.editions.query_data import query_examples, write_query_data
 from publisher.editions.release_data import link_release_data
 from publisher.editions.rewriting import rewrite
 from publisher.editions.search_index import read_facets, read_table, write_index
-from publisher.http.pages.branding import Branding
-from publisher.http.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
 from publisher.limits import Limits
+from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 from vocab.terms import SCHEMA
+from web.branding import Branding
 
 FORMAT = 1  # of the log of an unfinished edition
 FINISHED = "edition.json"  # in the folder of an edition: what it is

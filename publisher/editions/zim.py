@@ -19,7 +19,7 @@ from libzim.writer import Creator, FileProvider, Hint, Item
 from languages.request_locale import use_language
 from languages.translations import gettext as _
 from publisher.editions.site import Edition
-from publisher.http.pages.templating import PACKAGE_FOLDER
+from publisher.pages import PACKAGE_FOLDER
 
 # Media types by suffix; those of a system differ.
 _MEDIA = {

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.feeds.sets import set_concept
 from publisher.feeds.xml_writing import element, empty, instant
-from publisher.formats import GRAPHS, HTML
 from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState, preferred_text
-from publisher.http.pages.branding import NAME
 from vocab.iris import Iris
 from vocab.terms import DCT
+from web.branding import NAME
+from web.formats import GRAPHS, HTML
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from publisher.http.links import Link, typed_link
 from vocab.iris import Iris
 from vocab.schemes import label
+from web.links import Link, typed_link
 
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
 FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import NamedTuple
 
 from publisher.history.change_reader import GraphChange
-from publisher.http.links import Link
+from web.links import Link
 
 MEDIA = "application/link-format"
 _STAMP = "%Y%m%d%H%M%S"

@@ -12,20 +12,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from publisher.formats import FORMATS, GRAPHS, HTML, JSON, Format
 from publisher.history.versions import read_history
-from publisher.http.endpoints import Documentation, WebAddress
-from publisher.http.links import Link
-from publisher.http.representation import (
+from publisher.linked_data.jsonld import plain_json
+from publisher.store.descriptions import Description, serialize_description
+from publisher.store.query_service import QueryService
+from web.endpoints import Documentation, WebAddress
+from web.formats import FORMATS, GRAPHS, HTML, JSON, Format
+from web.links import Link
+from web.representation import (
     Representation,
     ResourceURLs,
     build_response,
     is_negotiated,
     negotiate_format,
 )
-from publisher.linked_data.jsonld import plain_json
-from publisher.store.descriptions import Description, serialize_description
-from publisher.store.query_service import QueryService
 
 DescriptionJson = TypedDict(
     "DescriptionJson",

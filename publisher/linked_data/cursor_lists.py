@@ -19,8 +19,6 @@ import orjson
 from fastapi import Depends, Query
 
 from languages.translations import TranslatableText
-from publisher.http.links import Link
-from publisher.http.problems import HTTPProblem
 from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import LAST, open_facet_index
@@ -29,6 +27,8 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import KINDS
+from web.links import Link
+from web.problems import HTTPProblem
 
 PAGE_SIZE = 50  # things on a page
 

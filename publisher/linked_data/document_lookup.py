@@ -9,11 +9,11 @@ from typing import NamedTuple
 from starlette.requests import Request
 
 from languages.translations import TranslatableText
-from publisher.http.paths import path_segments, split_suffix
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import ResourceURLs
 from publisher.store.descriptions import Description
 from publisher.store.query_service import QueryService
+from web.paths import path_segments, split_suffix
+from web.problems import HTTPProblem
+from web.representation import ResourceURLs
 
 
 class Document(NamedTuple):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
-from publisher.http.endpoints import Count as Number
-from publisher.http.endpoints import Instant, WebAddress
 from publisher.store.descriptions import Description
 from vocab.statements.run_statistics import METRICS
+from web.endpoints import Count as Number
+from web.endpoints import Instant, WebAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from publisher.formats import DATA_FORMATS, HTML
-from publisher.http.links import LINKSET_JSON, LINKSET_TEXT, Link, typed_link
-from publisher.http.representation import ResourceURLs
 from publisher.store.descriptions import Description
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
+from web.formats import DATA_FORMATS, HTML
+from web.links import LINKSET_JSON, LINKSET_TEXT, Link, typed_link
+from web.representation import ResourceURLs
 
 # The schema.org type of each kind.
 SCHEMA_TYPES = {

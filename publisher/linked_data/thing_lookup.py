@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from languages.translations import TranslatableText
-from publisher.http.paths import parse_thing_path, split_suffix
-from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from web.paths import parse_thing_path, split_suffix
+from web.problems import HTTPProblem
 
 
 @dataclass(frozen=True, slots=True)

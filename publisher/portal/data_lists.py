@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.portal.data_table import Column, DataTable
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListedThing, ListItem, Prize
 from publisher.releases.tables.record_rows import area_cells

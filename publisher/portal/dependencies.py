@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 
 from languages.translations import TranslatableText
+from publisher.dependencies import ServiceDep
 from publisher.errors import NotReady
-from publisher.http.pages.dependencies import ServiceDep
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.queries import FacetIndex, open_facet_index

@@ -12,16 +12,13 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.http.pages.charts.data_table import (
+from publisher.portal.data_table import (
     TABLE_FORMATS,
     VALUE,
     Column,
     DataTable,
     count_table,
 )
-from publisher.http.pages.charts.map import point_map
-from publisher.http.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
-from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges, shade
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
 from publisher.portal.map import country_map
@@ -35,6 +32,9 @@ from publisher.projections.facets.thing_count import NONE, ThingCount
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
+from web.charts.map import point_map
+from web.charts.network import MAX_ORGANIZATIONS, network_diagram
+from web.charts.svg import quantile_bounds, quantile_ranges, shade
 
 FIGURES = (
     "line",

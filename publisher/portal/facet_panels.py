@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from languages.translations import format_number, isolate
 from languages.translations import gettext as _
-from publisher.http.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
+from publisher.portal.data_table import DataTable, count_table
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
 from publisher.projections.facets import filter_query

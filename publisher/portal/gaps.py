@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from languages.translations import format_number
 from languages.translations import gettext as _
-from publisher.http.pages.charts.data_table import Column, DataTable
 from publisher.portal.coverage import Coverage, coverage
+from publisher.portal.data_table import Column, DataTable
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url, sort_key
 from publisher.portal.matrix import Matrix, leaf_codes

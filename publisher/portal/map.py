@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.http.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
 from publisher.projections.facets.facets import FACETS, areas_within
 from publisher.projections.facets.filter_query import Filter
@@ -15,6 +14,7 @@ from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
 from vocab.iris import Iris
 from vocab.schemes import concepts
+from web.charts import map
 
 
 def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:

@@ -12,9 +12,7 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.http.pages.charts.data_table import Column, DataTable
-from publisher.http.pages.charts.heatmap import HeatmapLabel, heatmap
-from publisher.http.pages.charts.svg import shade, shade_ranges
+from publisher.portal.data_table import Column, DataTable
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
 from publisher.projections.facets import filter_query
@@ -26,6 +24,8 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.schemes import concepts
+from web.charts.heatmap import HeatmapLabel, heatmap
+from web.charts.svg import shade, shade_ranges
 
 Links = Mapping[tuple[str, str], str]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from languages.translations import gettext as _
 from publisher.history.comparison import CHANGES, FACETS, Comparison, Moment, Numbers
-from publisher.http.pages.charts.data_table import Cell, Column, DataTable
+from publisher.portal.data_table import Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import sort_key
 

@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from publisher.errors import LimitError
-from publisher.http.pages.charts.svg import element, linked, svg
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from web.charts.svg import element, linked, svg
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _GROUPS = (

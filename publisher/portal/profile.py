@@ -10,7 +10,6 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.http.pages.charts.bars import sparkline
 from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
@@ -19,6 +18,7 @@ from publisher.portal.matrix import leaf_codes
 from publisher.portal.trends import EARLIEST, LATEST
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
+from web.charts.bars import sparkline
 
 FIGURES = 4
 # the facets whose codes are counted; the first non-empty ones are used

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from publisher.http.pages.charts.data_table import Column, DataTable
-from publisher.http.pages.charts.svg import element, svg
+from publisher.portal.data_table import Column, DataTable
 from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases
 from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
+from web.charts.svg import element, svg
 
 _PREFIXES = {
     "adms": ADMS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher.http.pages.charts.data_table import Column, DataTable
+from publisher.portal.data_table import Column, DataTable
 from publisher.projections.facets.filter_query import coverage_by_source, make_filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount

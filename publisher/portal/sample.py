@@ -14,12 +14,12 @@ from urllib.robotparser import RobotFileParser
 import httpx
 from starlette.requests import Request
 
-from publisher.http.host import check_origin
-from publisher.http.outbound_client import PrivateAddressError, create_client
-from publisher.http.problems import HTTPProblem
 from publisher.portal.field_suggestions import MAX_SAMPLE
 from publisher.sparql.protocol import FORM, parse_form, read_body
 from vocab.iris import is_web
+from web.host import check_origin
+from web.outbound_client import PrivateAddressError, create_client
+from web.problems import HTTPProblem
 
 MULTIPART = "multipart/form-data"
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read

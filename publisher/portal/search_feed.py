@@ -15,12 +15,12 @@ import orjson
 
 from publisher.feeds.atom import MEDIA
 from publisher.feeds.xml_writing import element, empty, instant
-from publisher.formats import Format
 from publisher.history import change_reader
 from publisher.history.change_reader import Change, History
 from publisher.portal.search_results import SearchResult
 from publisher.projections.facets.filter_query import Filter
 from vocab.iris import Iris
+from web.formats import Format
 
 FEED_FORMATS: Mapping[str, Format] = {
     "atom": Format("atom", "Atom", MEDIA),

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import orjson
 from typing_extensions import TypedDict
 
-from publisher.formats import GRAPHS, Format, GraphFormat
-from publisher.http.endpoints import Count, Instant, WebAddress
 from publisher.projections.facets.queries import DifferentCounts
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.projections.search.index import SearchEntry
@@ -18,6 +16,8 @@ from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+from web.endpoints import Count, Instant, WebAddress
+from web.formats import GRAPHS, Format, GraphFormat
 
 RESULT_FORMATS: dict[str, Format] = {
     "json": Format("json", "JSON", "application/json"),

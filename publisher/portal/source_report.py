@@ -21,7 +21,6 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, seriali
 from languages.translations import load_translations
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.feeds.xml_writing import element, empty
-from publisher.http.pages.branding import NAME
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.rdf.results import Row, iri
 from publisher.store.queries import query
@@ -32,6 +31,7 @@ from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from vocab.product.check import LANGUAGES
 from vocab.terms import RDF, SH
+from web.branding import NAME
 
 _EXAMPLES = 3
 _CONSTRAINTS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from languages.request_locale import current_locale
 from languages.term_titles import kind_name
-from publisher.http.pages.templating import Pages
+from publisher.pages import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
 from publisher.projections.facets.queries import FacetIndex

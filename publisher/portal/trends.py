@@ -9,15 +9,15 @@ from markupsafe import Markup
 
 from languages.translations import format_number, isolate
 from languages.translations import gettext as _
-from publisher.http.pages.charts.bars import SERIES, column_chart
-from publisher.http.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, coverage
+from publisher.portal.data_table import DataTable, count_table
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, trend_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
+from web.charts.bars import SERIES, column_chart
 
 # years in the chart; other years are errors of registries, which stay in the data
 EARLIEST, LATEST = 1990, 2040

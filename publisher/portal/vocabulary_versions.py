@@ -11,12 +11,12 @@ from typing import NamedTuple
 from languages.translations import TranslatableText
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
-from publisher.http.paths import split_suffix
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import ResourceURLs
 from publisher.linked_data.document_lookup import Document
 from publisher.store.descriptions import Description, describe_graph
 from publisher.store.query_service import QueryService
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.representation import ResourceURLs
 
 _VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 

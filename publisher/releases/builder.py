@@ -22,7 +22,6 @@ from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.formats import GRAPHS
 from publisher.releases import citation
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads
@@ -50,6 +49,7 @@ from publisher.store.releases.manifest import (
     write_manifest,
 )
 from vocab.iris import Iris
+from web.formats import GRAPHS
 
 SUMS = "SHA256SUMS"
 

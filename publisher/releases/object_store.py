@@ -20,12 +20,12 @@ from journal.errors import ChainError, JournalError
 from journal.store import Store, read
 from publisher.background import in_background
 from publisher.errors import ReleaseError
-from publisher.http.outbound_client import create_client
 from publisher.releases import mirror_sync
 from publisher.releases.builder import build_lock
 from publisher.releases.signature import PUBLIC
 from publisher.store.releases.manifest import MANIFEST, newest_release
 from publisher.store.releases.manifest import read_manifest as manifest
+from web.outbound_client import create_client
 
 _PREFIX = "releases"  # folder of the releases in a store
 _CLAIM = "claim"

@@ -13,10 +13,10 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
 from journal.row_counts import count_rows
-from publisher.http.conditional import RangeNotSatisfiable, matches_etag, parse_range
-from publisher.http.negotiation import accepts_gzip
-from publisher.http.problems import HTTPProblem
 from publisher.releases.gzip_member import as_single_member
+from web.conditional import RangeNotSatisfiable, matches_etag, parse_range
+from web.negotiation import accepts_gzip
+from web.problems import HTTPProblem
 
 MEDIA = "application/rdf-patch"
 FOREVER = "public, max-age=31536000, immutable"

@@ -23,13 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from publisher.dependencies import ServiceDep, get_pages, get_service
 from publisher.errors import LimitError
-from publisher.formats import GRAPHS, TABLES, GraphFormat
-from publisher.http.endpoints import contents, format_parameter, get, other_contents, problems
-from publisher.http.freshness_headers import RELEASE_HEADER
-from publisher.http.negotiation import wants_html
-from publisher.http.pages.dependencies import ServiceDep, get_pages, get_service
-from publisher.http.problems import HTTPProblem
+from publisher.freshness_headers import RELEASE_HEADER
 from publisher.limits import Limits
 from publisher.rdf.results import iri
 from publisher.sparql.protocol import (
@@ -57,6 +53,10 @@ from publisher.store.cache import digest
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
+from web.endpoints import contents, format_parameter, get, other_contents, problems
+from web.formats import GRAPHS, TABLES, GraphFormat
+from web.negotiation import wants_html
+from web.problems import HTTPProblem
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {

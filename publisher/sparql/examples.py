@@ -22,17 +22,17 @@ from starlette.responses import Response
 
 from journal.atomic_file import replace_file
 from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import PublisherError
-from publisher.formats import GRAPHS
-from publisher.http.endpoints import contents, format_parameter, get, problems
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import negotiate_data_format
 from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
+from web.endpoints import contents, format_parameter, get, problems
+from web.formats import GRAPHS
+from web.problems import HTTPProblem
+from web.representation import negotiate_data_format
 
 FOLDER = Path(__file__).parent / "examples"
 DURATIONS = "examples.json"  # in the data folder

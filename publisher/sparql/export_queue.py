@@ -28,13 +28,13 @@ from typing_extensions import TypedDict
 from journal.atomic_file import replace_file
 from journal.file_lock import AlreadyLockedError, FileLock
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
-from publisher.http.endpoints import Count, Instant
 from publisher.limits import Limits
 from publisher.sparql.responses import media_type
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Answer, Worker
+from web.endpoints import Count, Instant
 
 log = structlog.get_logger(component="exporter")
 

@@ -11,15 +11,15 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
-from publisher.formats import GRAPHS, TABLES
-from publisher.http.endpoints import Count, get, other_contents, problems
-from publisher.http.host import check_origin
-from publisher.http.negotiation import wants_html
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.sparql.export_queue import Export, Exporter, ExportJson, ExportQueue, is_open
 from publisher.sparql.protocol import parse_request, read_body, read_parameters
 from publisher.store.workers.rate_limit import client_key
+from web.endpoints import Count, get, other_contents, problems
+from web.formats import GRAPHS, TABLES
+from web.host import check_origin
+from web.negotiation import wants_html
+from web.problems import HTTPProblem
 
 _NO_STORE = {"Cache-Control": "no-store", "Vary": "Accept"}
 _JSON = (TABLES["json"],)  # the default format

@@ -11,11 +11,11 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 
 from publisher.errors import FederationRefused
-from publisher.formats import GRAPHS, TABLES, Format, media_types
-from publisher.http.negotiation import FormatT, best_match
-from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import is_iri
 from publisher.store.workers.query_request import QueryRequest, uses_service
+from web.formats import GRAPHS, TABLES, Format, media_types
+from web.negotiation import FormatT, best_match
+from web.problems import HTTPProblem
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
 FORM = "application/x-www-form-urlencoded"

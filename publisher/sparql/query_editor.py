@@ -10,12 +10,12 @@ import structlog
 
 from languages.request_locale import LANGUAGES
 from languages.translations import gettext
-from publisher.http.pages.templating import BUNDLE_FOLDER
-from publisher.http.problems import HTTPProblem
+from publisher.pages import BUNDLE_FOLDER
 from publisher.sparql.examples import Example, example, examples
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from web.problems import HTTPProblem
 
 log = structlog.get_logger(component="editor")
 

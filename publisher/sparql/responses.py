@@ -19,10 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.errors import PublisherError
-from publisher.formats import GRAPHS, TABLES
-from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
-from publisher.http.problems import COST, EXPORTS, HTTPProblem
+from publisher.errors import COST, EXPORTS, PublisherError
 from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
@@ -30,6 +27,9 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.results import CHUNK_SIZE, FIELD
 from publisher.store.workers.worker import Answer, DiskQuota, ResponseBuffer
+from web.conditional import entity_tag, evaluate_conditions, last_modified
+from web.formats import GRAPHS, TABLES
+from web.problems import HTTPProblem
 
 log = structlog.get_logger(component="responses")
 

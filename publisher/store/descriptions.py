@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
 
-from publisher.formats import GraphFormat
 from publisher.rdf.results import Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -35,6 +34,7 @@ from vocab.terms import (
     VIVO,
     WGS,
 )
+from web.formats import GraphFormat
 
 
 class Statement(NamedTuple):

@@ -11,7 +11,7 @@ from rows import each
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests",
 )  # fmt: skip
 
 

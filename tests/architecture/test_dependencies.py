@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake", "benchmarks",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "demo", "command_line", "stocktake", "benchmarks",
 }  # fmt: skip
 # Packages that another one installs and documents as a part of itself.
 BUNDLED = {

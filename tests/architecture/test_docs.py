@@ -22,10 +22,10 @@ from harvesters.mappings.field_definitions import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from publisher.app import create_app
-from publisher.formats import GRAPHS, TABLES
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.formats import GRAPHS, TABLES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 import pytest
 from codebase import Codebase
 
-ALL = {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo"}
+ALL = {"vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "demo"}
 ALLOWED: Mapping[str, set[str]] = {
     "vocab": set(),
     "shapes": {"vocab"},
     "journal": {"vocab"},
     "languages": {"vocab"},
-    "harvesters": {"vocab", "shapes", "journal", "languages"},
-    "publisher": {"vocab", "shapes", "journal", "languages"},
+    "web": {"vocab", "languages"},
+    "harvesters": {"vocab", "shapes", "journal", "languages", "web"},
+    "publisher": {"vocab", "shapes", "journal", "languages", "web"},
     "command_line": ALL,
     "stocktake": {*ALL, "command_line"},
     # it writes OAI-PMH by the specification, not with the code that it tests
@@ -47,6 +48,11 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"data_format", "entry", "mirror_origin", "store"},
         {"row_counts", "verification"}, {"journal"}, {"integrity"},
     ),
+    "web": (
+        {"branding", "formats", "links", "outbound_client", "request_id", "request_metrics", "templating", "uvicorn_protocol"},
+        {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "host", "paths"},
+        {"page_cache", "representation", "security_headers", "server"},
+    ),
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"}, {"definition_faults"}, {"errors", "quiet_hours", "stored_response"},
         {"source", "optional_dependency", "parsing"}, {"option_schema", "lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
@@ -54,8 +60,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
     ),
     "publisher": (
-        {"background", "errors", "formats", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
-        {"projections.facets"}, {"store"}, {"http"}, {"http.pages", "history", "releases"}, {"damaged_files"}, {"follower"},
+        {"background", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
+        {"projections.facets"}, {"store"}, {"freshness_headers", "navigation", "page_budget"}, {"pages"},
+        {"dependencies", "error_handlers", "history", "releases"}, {"damaged_files"}, {"follower"},
         {"sparql", "linked_data", "feeds"}, {"portal", "apis.reconcile"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip

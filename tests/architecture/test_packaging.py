@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake.py",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "demo", "command_line", "stocktake.py",
 )  # fmt: skip
 
 

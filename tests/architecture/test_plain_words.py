@@ -13,7 +13,7 @@ from codebase import parse_file
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "command_line", "demo", "benchmarks", "tests",
 )  # fmt: skip
 # Words with another meaning here than everywhere else, and pronouns. In identifiers they are parts
 # between underscores or capitals.
@@ -144,7 +144,7 @@ def _files() -> Iterator[Path]:
 
 
 PROGRAM = (
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "command_line", "demo",
 )  # fmt: skip
 RETIRED_NAMES = {
     kind: {name for line in lines if line.startswith(f"{kind} ") for name in line.split()[1:]}

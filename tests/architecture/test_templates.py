@@ -61,7 +61,7 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def defined() -> set[str]:
-    packages = ("publisher", "harvesters", "languages", "vocab", "shapes", "journal")
+    packages = ("publisher", "harvesters", "languages", "web", "vocab", "shapes", "journal")
     files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
     return {name for file in files for name in _defined(parse_file(file))} | BUILT_IN
 

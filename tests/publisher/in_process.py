@@ -18,12 +18,12 @@ from waiting import WITHIN, wait_until
 from command_line.settings import Settings
 from command_line.site import create_site
 from publisher.app import SiteOptions, create_app
-from publisher.http.host import HostCheck
-from publisher.http.pages.branding import NAME, Branding
-from publisher.http.server import create_config
 from publisher.limits import read
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.branding import NAME, Branding
+from web.host import HostCheck
+from web.server import create_config
 
 SITE = "http://stocktake.test"
 LIMITS = "budget=0, each=0, seconds=240, wait=240"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from browser import browsing
 
-from publisher.http.pages.templating import BUNDLE_FOLDER
+from publisher.pages import BUNDLE_FOLDER
 
 SHOWN = """new Promise((resolve, reject) => {
   const violations = [];

@@ -8,9 +8,9 @@ from pathlib import Path
 from pyoxigraph import Store
 from rows import each
 
-from publisher.http.conditional import evaluate_conditions, last_modified
 from publisher.store.cache import Cache, Entry, digest
 from publisher.store.snapshots import Snapshot, create_snapshot
+from web.conditional import evaluate_conditions, last_modified
 
 SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"

@@ -16,7 +16,6 @@ from app_client import served
 from event_loops import session_loop
 
 from journal.journal import Journal
-from publisher.formats import GRAPHS
 from publisher.releases.deletions import COLUMNS
 from publisher.releases.dump import write_dumps
 from vocab.initiative import Initiative, Text
@@ -25,6 +24,7 @@ from vocab.statements.describe import describe, quads
 from vocab.statements.provenance import Provenance, describe_record
 from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
 from vocab.terms import XSD
+from web.formats import GRAPHS
 
 IRIS = Iris()
 SEEN, MISSED, GONE = (datetime(2026, 3, day, 8, tzinfo=UTC) for day in (1, 5, 9))

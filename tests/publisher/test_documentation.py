@@ -13,7 +13,7 @@ import pytest
 from rows import each
 
 import publisher
-from publisher.http.pages.templating import DOCUMENTATION
+from publisher.pages import DOCUMENTATION
 
 TEMPLATES = Path(publisher.__file__).parent / "templates"
 

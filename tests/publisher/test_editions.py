@@ -44,9 +44,7 @@ from publisher.editions.release_data import find_release, link_release_data
 from publisher.editions.rewriting import rewrite
 from publisher.editions.site import ENGINE, Edition, export_site
 from publisher.errors import ReleaseError, ReleaseNotFound
-from publisher.http.pages.branding import Branding
-from publisher.http.pages.static_files import static_url
-from publisher.http.pages.templating import BUNDLE_FOLDER
+from publisher.pages import BUNDLE_FOLDER
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.gaps import _all_codes as all_codes
 from publisher.releases.builder import build_release
@@ -54,6 +52,8 @@ from publisher.sparql.examples import example
 from publisher.store.releases.manifest import write_manifest
 from publisher.store.verification import build_local
 from vocab.initiative import Initiative, Text
+from web.branding import Branding
+from web.static_files import static_url
 
 ADDRESSES = Addresses(1, ("en", "ar"), "https://stocktaking.example", frozenset({"2025-05"}))
 NOW = datetime(2026, 3, 3, tzinfo=UTC)

@@ -19,11 +19,11 @@ from rows import each
 
 from languages.request_locale import LANGUAGES
 from publisher.app import SiteOptions, create_app
-from publisher.http.pages.branding import Branding
-from publisher.http.pages.static_files import static_url
 from publisher.portal.embeds import BY_FACET, KINDS
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
+from web.branding import Branding
+from web.static_files import static_url
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}

@@ -21,7 +21,6 @@ from event_loops import session_loop
 
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
-from publisher.http.pages.branding import Branding
 from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
 from publisher.projections.search.updater import SearchUpdater
@@ -29,6 +28,7 @@ from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.writer_lock import writer_lock
 from vocab.iris import Iris
+from web.branding import Branding
 
 HTML = {"Accept": "text/html"}
 STEPS = ("server", "harvest", "store", "search", "release")

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from event_loops import session_loop
 
-from publisher.http.pages.static_files import static_url
 from publisher.portal.routes import home
+from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}
 

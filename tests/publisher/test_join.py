@@ -23,7 +23,7 @@ from command_line.settings import Settings
 from command_line.site import preview_runner
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
-from publisher.http.pages.templating import DOCUMENTATION
+from publisher.pages import DOCUMENTATION
 from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.sample import SampleError, fetch_sample
 from publisher.portal.source_preview import (

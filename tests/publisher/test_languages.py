@@ -33,7 +33,6 @@ from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
-from publisher.http.endpoints import PARAMETER_ERRORS
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.projections.facets.thing_count import ThingCount
@@ -45,6 +44,7 @@ from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, schemes
 from vocab.terms import RDFS, SKOS
+from web.endpoints import PARAMETER_ERRORS
 
 ROOT = Path(__file__).parents[2]
 PARTICIPATION = ROOT / "harvesters" / "participation"

@@ -19,7 +19,6 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from publisher.http.request_id import RequestIdMiddleware
 from publisher.logs import (
     LibraryHandler,
     Renderer,
@@ -27,6 +26,7 @@ from publisher.logs import (
     configure_logging,
     render_exception,
 )
+from web.request_id import RequestIdMiddleware
 
 ROOT = Path(__file__).parents[2]
 

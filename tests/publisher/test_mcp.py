@@ -23,11 +23,11 @@ from publish_fixture import copy_data
 from rows import each
 
 from publisher.apis.mcp.ontology_check import UnknownTerm, check_terms, used_terms
-from publisher.http.security_headers import MAX_BODY
 from publisher.releases.builder import build_release
 from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.security_headers import MAX_BODY
 
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)

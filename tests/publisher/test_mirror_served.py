@@ -36,9 +36,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
-from publisher.http.pages.branding import PLAIN
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.branding import PLAIN
 
 ROOT = Path(__file__).parents[2]
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"

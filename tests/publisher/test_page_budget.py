@@ -20,16 +20,16 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from waiting import wait_until_async
 
-from publisher.errors import PublisherError
-from publisher.http import page_budget
-from publisher.http.page_budget import (
+from publisher import page_budget
+from publisher.errors import PublisherError, describe_error
+from publisher.limits import Limits
+from publisher.page_budget import (
     ALL_DATA_LINK,
     REST,
     DeepPagesMiddleware,
     PageBudgetMiddleware,
 )
-from publisher.http.problems import describe_error, problem_response
-from publisher.limits import Limits
+from web.problems import problem_response
 
 CRAWLER, PERSON, BOT = "203.0.113.7", "198.51.100.9", "192.0.2.33"
 BOT_MINUTES = 5

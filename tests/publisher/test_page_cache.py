@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from languages.request_locale import LocaleMiddleware
-from publisher.http.page_cache import PageCacheMiddleware, keep_for
-from publisher.http.request_metrics import RequestMetrics
+from web.page_cache import PageCacheMiddleware, keep_for
+from web.request_metrics import RequestMetrics
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 

@@ -12,7 +12,6 @@ from pyoxigraph import RdfFormat, parse
 from rows import each
 
 from publisher.data.properties import published_properties
-from publisher.formats import GRAPHS
 from publisher.linked_data.jsonld import (
     CLASSES,
     FRAMES,
@@ -24,6 +23,7 @@ from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF, SCHEMA, XSD
+from web.formats import GRAPHS
 
 IRIS = Iris()
 THING = IRIS.thing("initiative", "demo", "a/1")

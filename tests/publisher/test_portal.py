@@ -20,12 +20,12 @@ from rows import each
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.http.pages.charts.map import load_outlines
-from publisher.http.pages.navigation import sections
+from publisher.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
 from publisher.releases.tables.schema import LISTED, TABLES
 from vocab.iris import Iris
+from web.charts.map import load_outlines
 
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 HTML = {"Accept": "text/html"}

@@ -15,8 +15,8 @@ import pytest
 from browser import Browser, browsing
 from waiting import wait_until
 
-from publisher.http.pages.charts.map import load_outlines
-from publisher.http.pages.static_files import font_sheets
+from web.charts.map import load_outlines
+from web.static_files import font_sheets
 
 PAGES = {
     "home": "/", "search": "/search?q=network&goal=4", "nothing found": "/search?q=zzz&goal=4",

@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from publisher.formats import GRAPHS, TABLES
-from publisher.http.pages.static_files import static_url
-from publisher.http.pages.templating import Pages
 from publisher.limits import Limits
+from publisher.pages import Pages
 from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
 from vocab.iris import Iris
+from web.formats import GRAPHS, TABLES
+from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}
 

@@ -15,10 +15,10 @@ from live_server import served
 from publish_fixture import copy_data
 from waiting import wait_until
 
-from publisher.http.pages.charts.map import load_outlines
 from publisher.portal.report.builder import build_report
 from publisher.releases import builder
 from vocab.iris import Iris
+from web.charts.map import load_outlines
 
 IRIS = Iris()
 NAMES = ["release-1.en", "release-1.goal-3.ar"]

@@ -15,11 +15,11 @@ from rows import each
 from starlette.datastructures import QueryParams
 
 from languages.request_locale import RequestLocale, use_language
-from publisher.http.pages.static_files import static_url
 from publisher.portal.facet_filters import filter_groups, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.projections.facets.thing_count import NONE
 from vocab.iris import Iris
+from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}
 # the only ones that the page has

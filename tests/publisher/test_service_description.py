@@ -13,12 +13,12 @@ from rows import each
 from w3c_suite import MF, SUITE, Facts, local
 
 from publisher.app import create_app
-from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
 from publisher.sparql.endpoint import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
+from web.formats import GRAPHS, TABLES
 
 SD = "http://www.w3.org/ns/sparql-service-description#"
 VOID = "http://rdfs.org/ns/void#"

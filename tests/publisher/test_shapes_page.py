@@ -6,7 +6,7 @@ import httpx
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from rows import each
 
-from publisher.http.pages.templating import Pages
+from publisher.pages import Pages
 from shapes.rules import rules
 from vocab.iris import BASE, Iris
 

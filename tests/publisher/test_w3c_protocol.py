@@ -17,10 +17,10 @@ from pyoxigraph import NamedNode, QueryResultsFormat, RdfFormat, Store, parse_qu
 from w3c_suite import SUITE
 
 from publisher.app import create_app
-from publisher.formats import GRAPHS, TABLES, media_types
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.formats import GRAPHS, TABLES, media_types
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"
 # older sets describe the requests in comments

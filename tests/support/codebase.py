@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake",
+    "vocab", "shapes", "journal", "languages", "web", "harvesters", "publisher", "demo", "command_line", "stocktake",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = ("vocab", "journal", "languages", "publisher", "requirements.lock")
+CODE = ("vocab", "journal", "languages", "web", "publisher", "requirements.lock")
 SUMS = "prebuilt.sha256"  # a release has a file of the usual name
 Make = Callable[[Path], None]
 

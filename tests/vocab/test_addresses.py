@@ -11,8 +11,8 @@ from rows import each
 
 from harvesters.errors import RefusedError
 from harvesters.network.ssrf_guard import safe_transport
-from publisher.http.outbound_client import PrivateAddressError, create_client
 from vocab.addresses import is_public
+from web.outbound_client import PrivateAddressError, create_client
 
 ADDRESSES = """
 127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 198.18.0.1 0.0.0.0 224.0.0.1 240.0.0.1 255.255.255.255

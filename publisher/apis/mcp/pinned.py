@@ -11,8 +11,6 @@ from urllib.parse import urlencode
 from typing_extensions import TypedDict
 
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
-from publisher.http.endpoints import Count, Instant
-from publisher.http.security_headers import MAX_QUERY_STRING
 from publisher.projections.facets import filter_query
 from publisher.sparql.protocol import parse_request
 from publisher.sparql.responses import media_type
@@ -22,6 +20,8 @@ from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot
 from publisher.store.source_status import data_version, source_statuses
 from publisher.store.workers.query_request import QueryRequest
+from web.endpoints import Count, Instant
+from web.security_headers import MAX_QUERY_STRING
 
 MAX_BYTES = 256 << 10  # of one result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded

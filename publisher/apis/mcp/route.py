@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.http.endpoints import contents, get
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep
-from publisher.http.problems import problem_response
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep
+from web.endpoints import contents, get
+from web.links import origin
+from web.problems import problem_response
+from web.representation import Representation, build_response
 
 MCP_SERVER = "publisher.apis.mcp.server"  # imported late, with the SDK
 

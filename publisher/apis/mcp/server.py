@@ -27,15 +27,15 @@ from languages.request_locale import use_language
 from publisher.apis.mcp.pinned import PinnedAnswer
 from publisher.apis.mcp.tools import MAX_RESULTS, Tools
 from publisher.errors import PublisherError, QuerySyntaxError
-from publisher.formats import GRAPHS, TABLES
-from publisher.http.links import origin
-from publisher.http.problems import HTTPProblem
 from publisher.portal.facet_labels import facet_title
 from publisher.projections.facets.facets import FACETS
 from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import completions
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
+from web.formats import GRAPHS, TABLES
+from web.links import origin
+from web.problems import HTTPProblem
 
 NAME = "stocktake"
 INSTRUCTIONS = (

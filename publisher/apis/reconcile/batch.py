@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from publisher.apis.reconcile.model import PROPERTIES, TYPES
-from publisher.http.problems import HTTPProblem
+from web.problems import HTTPProblem
 
 BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
 MAX_CANDIDATES = 50

@@ -20,7 +20,7 @@ from publisher.apis.reconcile.model import (
     property_title,
     type_title,
 )
-from publisher.http.pages.dataset_response import require_facet_index
+from publisher.dependencies import require_facet_index
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex

@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 from publisher.apis.reconcile.batch import BATCH_SIZE
 from publisher.apis.reconcile.model import TYPES, type_title
-from publisher.http.pages.branding import Branding
 from vocab.iris import Iris
+from web.branding import Branding
 
 PREVIEW_WIDTH, PREVIEW_HEIGHT = 400, 200  # pixels of the frame in which a client shows a preview
 

@@ -22,10 +22,10 @@ from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
 from publisher.history.record_states import RecordState, read_states
-from publisher.http.pages.branding import NAME
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from web.branding import NAME
 
 RECORDS_PER_PAGE = 100  # records on a page, some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000  # a page

@@ -19,17 +19,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from publisher.dependencies import ServiceDep
 from publisher.feeds.record_metadata import read_metadata
 from publisher.feeds.xml_writing import instant
 from publisher.history import change_reader
 from publisher.history.record_states import RecordState, read_states
-from publisher.http.endpoints import Count, Instant, WebAddress, get, problems, whole_number
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.endpoints import Count, Instant, WebAddress, get, problems, whole_number
+from web.links import origin
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"

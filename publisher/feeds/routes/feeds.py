@@ -17,20 +17,20 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds import atom, calendar
 from publisher.feeds.sets import BASIS_TITLES, FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
 from publisher.history.change_reader import ChangeType, open_history, read_watermark
 from publisher.history.record_states import BATCH, read_states
-from publisher.http.conditional import matches_etag
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.links import Link, origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.pages import Pages
 from publisher.store.query_service import QueryService
 from vocab.iris import encode
+from web.conditional import matches_etag
+from web.endpoints import contents, get, problems
+from web.links import Link, origin
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"

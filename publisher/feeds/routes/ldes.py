@@ -17,22 +17,22 @@ from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import ServiceDep
 from publisher.errors import NotReady
 from publisher.feeds.ldes.fragments import PAGE_SIZE, Day, days, month, months
 from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
-from publisher.formats import GraphFormat
 from publisher.history import change_reader
 from publisher.history.record_states import read_states
-from publisher.http.endpoints import contents, format_parameter, get, problems
-from publisher.http.links import origin
-from publisher.http.negotiation import best_match
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.paths import path_segments
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
 from publisher.store.query_service import QueryService
 from publisher.store.workers.results import PREFIXES
 from vocab.terms import SH
+from web.endpoints import contents, format_parameter, get, problems
+from web.formats import GraphFormat
+from web.links import origin
+from web.negotiation import best_match
+from web.paths import path_segments
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 # Members are named graphs, so only formats with graph names fit.
 _FORMATS = {

@@ -16,16 +16,16 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds.oai import tokens
 from publisher.feeds.oai.arguments import VERBS, parse_arguments
 from publisher.feeds.oai.errors import OaiError
 from publisher.feeds.oai.formats import FORMATS
 from publisher.feeds.oai.provider import Provider, admin_email
 from publisher.feeds.xml_writing import element, instant
-from publisher.http.conditional import SAFE_METHODS, matches_etag
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from web.conditional import SAFE_METHODS, matches_etag
+from web.endpoints import contents, get, problems
+from web.links import origin
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'

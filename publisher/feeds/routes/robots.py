@@ -16,14 +16,14 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds.xml_writing import element, instant
 from publisher.history.change_reader import open_history, read_watermark
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
 from publisher.store.query_service import QueryService
+from web.endpoints import contents, get, problems
+from web.links import origin
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -40,7 +40,7 @@ _DISALLOWED = (
     "/admin",
     "/problem?",  # the form, with the path of the page that leads to it
     # several facets or pages of a list: without end, and each costs more
-    # (publisher.http.page_budget)
+    # (publisher.page_budget)
     "/*?*&",
 )
 _EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year

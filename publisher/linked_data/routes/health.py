@@ -21,12 +21,12 @@ from typing_extensions import TypedDict
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
+from publisher.dependencies import ServiceDep
 from publisher.errors import DamagedRelease
-from publisher.http.endpoints import Count
-from publisher.http.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases
 from publisher.store.snapshots import Snapshot
+from web.endpoints import Count
 
 log = structlog.get_logger(component="health")
 

@@ -12,17 +12,17 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import Format
-from publisher.http.endpoints import Documentation, contents, get, problems
-from publisher.http.links import LINKSET_JSON, LINKSET_TEXT, linkset_json, linkset_text, origin
-from publisher.http.negotiation import best_match
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.paths import parse_thing_path, path_segments
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import ServiceDep
 from publisher.linked_data.signposting import SignpostedThing, linkset
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing
 from publisher.store.query_service import QueryService
+from web.endpoints import Documentation, contents, get, problems
+from web.formats import Format
+from web.links import LINKSET_JSON, LINKSET_TEXT, linkset_json, linkset_text, origin
+from web.negotiation import best_match
+from web.paths import parse_thing_path, path_segments
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 _FORMATS = {
     "json": Format("json", "JSON", LINKSET_JSON, ("application/json",)),

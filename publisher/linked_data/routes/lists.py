@@ -20,8 +20,17 @@ from typing_extensions import TypedDict
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.formats import HTML, JSON, Format
-from publisher.http.endpoints import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
+from publisher.linked_data.organization_details import (
+    OrganizationDetails,
+    load_organization_details,
+)
+from publisher.pages import Pages
+from publisher.rdf.results import Row
+from vocab.iris import is_web
+from vocab.schemes import label
+from web.endpoints import (
     EndpointT,
     Instant,
     WebAddress,
@@ -29,21 +38,12 @@ from publisher.http.endpoints import (
     known_parameters,
     problems,
 )
-from publisher.http.links import origin
-from publisher.http.negotiation import best_match, wants_html
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import split_suffix
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
-from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
-from publisher.linked_data.organization_details import (
-    OrganizationDetails,
-    load_organization_details,
-)
-from publisher.rdf.results import Row
-from vocab.iris import is_web
-from vocab.schemes import label
+from web.formats import HTML, JSON, Format
+from web.links import origin
+from web.negotiation import best_match, wants_html
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 _Source = Annotated[
     str | None,

@@ -17,11 +17,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.formats import DATA_FORMATS, FORMATS, HTML
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.change_reader import GraphChange, open_history
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
 from publisher.history.versions import read_history, read_version
-from publisher.http.endpoints import (
+from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
+from publisher.pages import Pages
+from publisher.store.descriptions import Description
+from publisher.store.query_service import QueryService
+from web.endpoints import (
     contents,
     format_parameter,
     get,
@@ -29,21 +33,17 @@ from publisher.http.endpoints import (
     problems,
     redirects,
 )
-from publisher.http.links import link_header, linkset_text, origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import path_segments, split_suffix
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import (
+from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.links import link_header, linkset_text, origin
+from web.paths import path_segments, split_suffix
+from web.problems import HTTPProblem
+from web.representation import (
     Representation,
     ResourceURLs,
     build_response,
     is_negotiated,
     negotiate_format,
 )
-from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
-from publisher.store.descriptions import Description
-from publisher.store.query_service import QueryService
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 MementoPath = Annotated[

@@ -19,13 +19,13 @@ from prometheus_client import (
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from publisher.http.endpoints import get
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.request_metrics import RequestMetrics
+from publisher.dependencies import ServiceDep
 from publisher.linked_data.routes.health import Faults, find_faults
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
+from web.endpoints import get
+from web.request_metrics import RequestMetrics
 
 router = APIRouter()
 _FRESH = {"Cache-Control": "no-store"}

@@ -8,19 +8,19 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import DATA_FORMATS, HTML
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.versions import GraphChangeView, read_history, recent_changes
-from publisher.http.endpoints import KeyPath, SourcePath, get, problems
-from publisher.http.links import Link, origin, typed_link
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
 from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.signposting import memento_links
 from publisher.linked_data.thing_lookup import licence_of
+from publisher.pages import Pages
 from publisher.store.descriptions import Description, describe_graph, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import last_confirmed, source_statuses
+from web.endpoints import KeyPath, SourcePath, get, problems
+from web.formats import DATA_FORMATS, HTML
+from web.links import Link, origin, typed_link
 
 
 async def record_parameters(source: SourcePath, key: KeyPath) -> None:

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import DATA_FORMATS
-from publisher.http.endpoints import get, problems
-from publisher.http.links import Link
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.run_statistics import RunJson, read_statistics, statistics_json
+from publisher.pages import Pages
 from publisher.store.descriptions import Description, describe_graph
 from publisher.store.query_service import QueryService
+from web.endpoints import get, problems
+from web.formats import DATA_FORMATS
+from web.links import Link
 
 
 async def run_parameters(

@@ -16,10 +16,7 @@ from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.mirror_origin import Origin
-from publisher.formats import GRAPHS, Format, GraphFormat
-from publisher.http.endpoints import Count, Instant, WebAddress, get, problems
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.representation import negotiate_data_format
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import iri
 from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query
@@ -31,6 +28,9 @@ from publisher.store.source_status import (
     data_version,
     source_statuses,
 )
+from web.endpoints import Count, Instant, WebAddress, get, problems
+from web.formats import GRAPHS, Format, GraphFormat
+from web.representation import negotiate_data_format
 
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}

@@ -14,11 +14,9 @@ from pathlib import Path
 import orjson
 
 from languages.request_locale import LANGUAGES, current_locale, use_language
-from languages.templating import create_environment
 from languages.translations import format_date
 from languages.translations import gettext as _
 from languages.unsafe_text import finalize
-from publisher.http.pages.charts.svg import stylesheet
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import Grid, Section, citation, methods, sections
 from publisher.portal.report.pdf import PrintFrame, render_pdf
@@ -27,6 +25,8 @@ from publisher.portal.report.scope import Scope, parse_scope
 from publisher.releases.citation import NAME
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
+from web.charts.svg import stylesheet
+from web.templating import create_environment
 
 REPORT, PRINT, STYLE, NUMBERS = "report.html", "report.pdf", "report.css", "report.json"
 _HERE = Path(__file__).parent

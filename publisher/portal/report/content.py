@@ -13,8 +13,6 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
-from publisher.http.pages.charts.bars import Bar, bar_chart
-from publisher.http.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
@@ -30,6 +28,8 @@ from publisher.projections.facets.queries import ListItem
 from publisher.projections.facets.thing_count import NONE
 from publisher.releases.citation import NAME
 from vocab.initiative import Basis
+from web.charts.bars import Bar, bar_chart
+from web.charts.heatmap import HeatmapLabel
 
 _ROWS = 25  # rows of a table in print; the release's files have all
 _BARS = 20  # of a drawing

@@ -11,9 +11,9 @@ import structlog
 import typst
 
 from publisher.errors import ReleaseError, ReportError
-from publisher.http.pages.charts.svg import standalone_svg, stylesheet
 from publisher.portal.report.content import Section
 from publisher.releases.typesetting import typeset
+from web.charts.svg import standalone_svg, stylesheet
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
 _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")

@@ -10,13 +10,13 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.http.endpoints import get
-from publisher.http.pages.branding import LOGO, LOGO_TYPES
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.store.queries import query
 from vocab.schemes import label
+from web.branding import LOGO, LOGO_TYPES
+from web.endpoints import get
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 router = APIRouter()
 

@@ -11,27 +11,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.formats import DATA_FORMATS, FORMATS, HTML
-from publisher.http.endpoints import get, other_contents, problems
-from publisher.http.links import Link
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.catalog.dataset import Catalog
+from publisher.linked_data.catalog.datasets import load_catalog
+from publisher.linked_data.catalog.dcat import catalog_statements
+from publisher.linked_data.catalog.services import Service, available_services
+from publisher.linked_data.content_response import DescriptionJson, other_formats, serialize
+from publisher.pages import Pages
+from publisher.store.descriptions import Description, namespaces
+from publisher.store.query_service import QueryService
+from vocab.iris import Iris
+from web.endpoints import get, other_contents, problems
+from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.links import Link
+from web.problems import HTTPProblem
+from web.representation import (
     Representation,
     ResourceURLs,
     build_response,
     is_negotiated,
     negotiate_format,
 )
-from publisher.linked_data.catalog.dataset import Catalog
-from publisher.linked_data.catalog.datasets import load_catalog
-from publisher.linked_data.catalog.dcat import catalog_statements
-from publisher.linked_data.catalog.services import Service, available_services
-from publisher.linked_data.content_response import DescriptionJson, other_formats, serialize
-from publisher.store.descriptions import Description, namespaces
-from publisher.store.query_service import QueryService
-from vocab.iris import Iris
 
 _PLACE = ResourceURLs("/catalog")
 

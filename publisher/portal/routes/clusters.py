@@ -11,16 +11,11 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.formats import DATA_FORMATS
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.versions import read_history, recent_changes
-from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
-from publisher.http.links import Link
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import parse_thing_path, path_segments, split_suffix
-from publisher.http.problems import HTTPProblem
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
+from publisher.pages import Pages
 from publisher.portal.clusters import (
     SHOWN,
     cluster_of,
@@ -34,6 +29,11 @@ from publisher.store.query_service import QueryService
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.statements.clusters import cluster_iri, named_member
+from web.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
+from web.formats import DATA_FORMATS
+from web.links import Link
+from web.paths import parse_thing_path, path_segments, split_suffix
+from web.problems import HTTPProblem
 
 
 async def cluster_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:

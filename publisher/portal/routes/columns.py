@@ -14,13 +14,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.endpoints import get
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.releases.tables import codebook
 from publisher.releases.tables.schema import TABLES
 from publisher.store.releases.manifest import release_numbers
+from web.endpoints import get
+from web.links import origin
+from web.representation import Representation, build_response
 
 SAMPLES = 3  # rows of a table
 MAX_CELL = 80  # characters of a cell that are shown

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
-from publisher.formats import HTML
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
@@ -28,24 +28,9 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
-from publisher.http.endpoints import (
-    blank_as,
-    contents,
-    get,
-    known_parameters,
-    problems,
-    whole_number,
-)
-from publisher.http.pages.charts.data_table import DataTable
-from publisher.http.pages.dataset_response import (
-    dataset_response,
-    register_dataset,
-    require_facet_index,
-)
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.pages import Pages
+from publisher.portal.data_table import DataTable
+from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.entity_statistics import COMPARED, PARTY
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import MAX_BARS, FacetBar, FacetPanel, facet_panels, sort_key
@@ -58,6 +43,17 @@ from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
+from web.endpoints import (
+    blank_as,
+    contents,
+    get,
+    known_parameters,
+    problems,
+    whole_number,
+)
+from web.formats import HTML
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
 PER = 100_000  # records of a list, at most

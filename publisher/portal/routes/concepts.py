@@ -16,19 +16,13 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA_FORMATS, FORMATS
-from publisher.http.endpoints import format_parameter, get, other_contents, problems
-from publisher.http.links import Link, origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import path_segments
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
+from publisher.pages import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
@@ -48,6 +42,12 @@ from vocab.iris import Iris, is_web, slug
 from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
+from web.endpoints import format_parameter, get, other_contents, problems
+from web.formats import DATA_FORMATS, FORMATS
+from web.links import Link, origin
+from web.paths import path_segments
+from web.problems import HTTPProblem
+from web.representation import Representation, ResourceURLs, build_response
 
 _TSV = "text/tab-separated-values; charset=utf-8"
 _ORDERED_BY = ("notation", "broader")

@@ -12,14 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from languages.translations import TranslatableText
-from publisher.http.endpoints import get, known_parameters, other_contents, problems, redirects
-from publisher.http.negotiation import wants_html
-from publisher.http.pages.charts.data_table import TABLE_FORMATS, FiguresJson
-from publisher.http.pages.dataset_response import dataset_response, require_facet_index
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.paths import path_segments
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import ServiceDep, require_facet_index
 from publisher.portal.data_lists import write_listed
+from publisher.portal.data_table import TABLE_FORMATS, FiguresJson
+from publisher.portal.dataset_response import dataset_response
 from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_tables
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
@@ -27,6 +23,10 @@ from publisher.portal.sources import source_titles
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.store.query_service import QueryService
+from web.endpoints import get, known_parameters, other_contents, problems, redirects
+from web.negotiation import wants_html
+from web.paths import path_segments
+from web.problems import HTTPProblem
 
 EntityPath = Annotated[
     str,

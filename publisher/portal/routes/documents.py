@@ -13,16 +13,10 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.http.pages.dataset_response import (
-    dataset_response,
-    format_links,
-    register_dataset,
-    require_facet_index,
-)
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
+from publisher.pages import Pages
 from publisher.portal.data_lists import list_table
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, query_page_url
@@ -30,6 +24,7 @@ from publisher.portal.paged_listing import PAGE_SIZE, listing_page
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import listing
 from publisher.store.query_service import QueryService
+from web.problems import HTTPProblem
 
 DATA = 1_000  # things in the tables of a page
 _PANELS = {

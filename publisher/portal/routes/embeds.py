@@ -17,16 +17,10 @@ from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.formats import Format
-from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
-from publisher.http.links import origin, typed_link
-from publisher.http.pages.charts.data_table import TABLE_FORMATS, count_table, serialize_tables
-from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges, standalone_svg
-from publisher.http.pages.dataset_response import SVG, require_facet_index
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.portal.coverage import coverage
+from publisher.portal.data_table import TABLE_FORMATS, count_table, serialize_tables
+from publisher.portal.dataset_response import SVG
 from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_embed
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
@@ -40,6 +34,12 @@ from publisher.projections.facets import filter_query
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.store.query_service import QueryService
+from web.charts.svg import quantile_bounds, quantile_ranges, standalone_svg
+from web.endpoints import blank_as, contents, get, problems, whole_number
+from web.formats import Format
+from web.links import origin, typed_link
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 OEMBED = "application/json+oembed"
 _PARAMETERS = [

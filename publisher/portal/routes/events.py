@@ -11,20 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText, month_names
-from publisher.http.page_cache import MINUTE, keep_for
-from publisher.http.pages.dataset_response import (
-    dataset_response,
-    format_links,
-    register_dataset,
-    require_facet_index,
-)
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.portal.calendar import Month, parse_month, with_events
 from publisher.portal.data_lists import list_table
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url
 from publisher.projections.facets.filter_query import listing
+from web.page_cache import MINUTE, keep_for
+from web.problems import HTTPProblem
 
 COMING = 20  # events that are listed next to the month
 

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.formats import GRAPHS, HTML, JSON
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.negotiation import choose_format
-from publisher.http.pages.dependencies import PagesDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep
 from publisher.portal.source_preview import PreviewRunner
 from publisher.store.workers.rate_limit import client_key
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS, HTML, JSON
+from web.negotiation import choose_format
+from web.problems import HTTPProblem
 
 _TURTLE = GRAPHS["ttl"]
 _FORMATS = (JSON, _TURTLE)

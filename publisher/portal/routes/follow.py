@@ -15,11 +15,8 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.http.endpoints import get
-from publisher.http.pages.dataset_response import require_facet_index
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
+from publisher.pages import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.following import (
     FREQUENCIES,
@@ -34,6 +31,8 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.sources import source_titles
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
+from web.endpoints import get
+from web.problems import HTTPProblem
 
 _MAX_FORM = 64 * 1024  # bytes
 

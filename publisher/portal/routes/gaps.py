@@ -8,13 +8,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.pages.charts.data_table import Column, DataTable
-from publisher.http.pages.dataset_response import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.data_table import Column, DataTable
+from publisher.portal.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
 )
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url

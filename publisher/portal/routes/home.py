@@ -11,12 +11,11 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.page_cache import MINUTE, keep_for
-from publisher.http.pages.charts.data_table import Column, DataTable
-from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.coverage import ChartHint, Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
+from publisher.portal.data_table import Column, DataTable
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import SPARSE, FacetPanel, facet_panels, most_complete
 from publisher.portal.findings import count_note, matrix_finding, matrix_title, overview
@@ -29,6 +28,7 @@ from publisher.projections.facets.thing_count import ThingCount
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.source_status import count_by_state, source_statuses
+from web.page_cache import MINUTE, keep_for
 
 NEWEST = 8  # things on the front page
 FACETS = ("kind", "line", "goal", "region", "country")

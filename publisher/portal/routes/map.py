@@ -8,14 +8,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.pages.charts.svg import quantile_bounds, quantile_ranges
-from publisher.http.pages.dataset_response import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
 )
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
@@ -25,6 +24,7 @@ from publisher.portal.findings import count_note, map_title
 from publisher.portal.map import country_map, unmapped_areas
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
+from web.charts.svg import quantile_bounds, quantile_ranges
 
 # the default without a country
 INSTEAD = (

@@ -10,12 +10,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.http.pages.dataset_response import (
-    dataset_response,
-    register_dataset,
-    require_facet_index,
-)
-from publisher.http.pages.dependencies import ServiceDep
+from publisher.dependencies import ServiceDep, require_facet_index
+from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.matrix import count_matrix, official_links

@@ -8,15 +8,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.pages.charts.data_table import DataTable, count_table
-from publisher.http.pages.dataset_response import (
-    dataset_response,
-    format_links,
-    register_dataset,
-    require_facet_index,
-)
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.portal.data_lists import prize_table
+from publisher.portal.data_table import DataTable, count_table
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url

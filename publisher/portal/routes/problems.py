@@ -17,12 +17,8 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.formats import GRAPHS, HTML, JSON, Format, GraphFormat
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.negotiation import choose_format
-from publisher.http.pages.dependencies import PagesDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep
+from publisher.pages import Pages
 from publisher.portal.problems import (
     CATEGORIES,
     MOST_CHARACTERS,
@@ -36,6 +32,10 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.store.descriptions import Description, namespaces, serialize_description
 from publisher.store.workers.rate_limit import client_key
 from vocab.addresses import is_mail_address
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.negotiation import choose_format
+from web.problems import HTTPProblem
 
 _MOST = 64 * 1024  # bytes of a form
 _MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)

@@ -13,11 +13,8 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.http.endpoints import SourcePath
-from publisher.http.links import origin
-from publisher.http.pages.dataset_response import dataset_response, format_links, register_dataset
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.quality import (
     badge,
@@ -32,6 +29,9 @@ from publisher.portal.quality import (
     with_points,
 )
 from publisher.portal.sources import source_titles
+from web.endpoints import SourcePath
+from web.links import origin
+from web.problems import HTTPProblem
 
 _NEXT_STEPS = 5  # indicators that a page names first
 _RECORD = {

@@ -18,35 +18,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
-from publisher.formats import DATA_FORMATS, FORMATS, HTML
-from publisher.http.conditional import send_file
-from publisher.http.endpoints import (
-    Count,
-    Instant,
-    WebAddress,
-    contents,
-    get,
-    other_contents,
-    problems,
-)
-from publisher.http.links import Link, origin, typed_link
-from publisher.http.negotiation import quality
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import split_suffix
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import (
-    Representation,
-    ResourceURLs,
-    build_response,
-    is_negotiated,
-    negotiate_format,
-)
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.linked_data.catalog.dcat import dataset_statements
 from publisher.linked_data.catalog.release_datasets import release_dataset
 from publisher.linked_data.catalog.schema_org import dataset_markup
 from publisher.linked_data.content_response import DescriptionJson, serialize
 from publisher.linked_data.schema_org import jsonld_block
+from publisher.pages import Pages
 from publisher.portal.facet_panels import sort_key
 from publisher.rdf.results import Term
 from publisher.releases import citation
@@ -57,6 +35,28 @@ from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import MANIFEST, Release, get_release, list_releases
 from vocab.iris import Iris
 from vocab.terms import PROV, SCHEMA, XSD
+from web.conditional import send_file
+from web.endpoints import (
+    Count,
+    Instant,
+    WebAddress,
+    contents,
+    get,
+    other_contents,
+    problems,
+)
+from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.links import Link, origin, typed_link
+from web.negotiation import quality
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.representation import (
+    Representation,
+    ResourceURLs,
+    build_response,
+    is_negotiated,
+    negotiate_format,
+)
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 # files that a manifest does not list

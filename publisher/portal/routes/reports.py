@@ -13,13 +13,13 @@ from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
 from languages.translations import TranslatableText
-from publisher.http.conditional import send_file
-from publisher.http.endpoints import Count, contents, get, problems
-from publisher.http.negotiation import quality
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService
+from web.conditional import send_file
+from web.endpoints import Count, contents, get, problems
+from web.negotiation import quality
+from web.problems import HTTPProblem
 
 _MEDIA = {
     REPORT: "text/html; charset=utf-8",

@@ -17,21 +17,9 @@ from starlette.responses import Response, StreamingResponse
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.errors import NotReady
-from publisher.http.endpoints import (
-    blank_as,
-    format_parameter,
-    get,
-    known_parameters,
-    other_contents,
-    problems,
-    whole_number,
-)
-from publisher.http.pages.dataset_response import require_facet_index
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import negotiate_data_format
+from publisher.pages import Pages
 from publisher.portal.data_lists import write_listed
 from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
@@ -64,6 +52,17 @@ from publisher.projections.search.searcher import (
 )
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
+from web.endpoints import (
+    blank_as,
+    format_parameter,
+    get,
+    known_parameters,
+    other_contents,
+    problems,
+    whole_number,
+)
+from web.problems import HTTPProblem
+from web.representation import negotiate_data_format
 
 PER = 20  # default number of results per page
 MAX_RESULTS = 1_000  # results of a page, at most

@@ -14,13 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.feeds.xml_writing import clean
 from publisher.history.change_reader import open_history, read_watermark
-from publisher.http.endpoints import get, known_parameters, other_contents, problems
-from publisher.http.links import Link, origin
-from publisher.http.pages.dataset_response import require_facet_index
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.representation import Representation, build_response
 from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.following import parse_followed
@@ -39,6 +35,9 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
+from web.endpoints import get, known_parameters, other_contents, problems
+from web.links import Link, origin
+from web.representation import Representation, build_response
 
 _SOON = "public, max-age=60"
 

@@ -13,22 +13,22 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.formats import DATA_FORMATS, GRAPHS, HTML, Format
-from publisher.http.endpoints import get
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.content_response import other_formats
+from publisher.pages import Pages
+from shapes.rules import message, published_turtle, remedy, rule_groups, version
+from vocab.product.check import LANGUAGES
+from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
+from web.endpoints import get
+from web.formats import DATA_FORMATS, GRAPHS, HTML, Format
+from web.problems import HTTPProblem
+from web.representation import (
     Representation,
     ResourceURLs,
     build_response,
     is_negotiated,
     negotiate_format,
 )
-from publisher.linked_data.content_response import other_formats
-from shapes.rules import message, published_turtle, remedy, rule_groups, version
-from vocab.product.check import LANGUAGES
-from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 
 URLS = ResourceURLs("/shapes")
 _PREFIXES = {

@@ -12,14 +12,8 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.formats import GRAPHS, HTML, JSON, Format
-from publisher.http.endpoints import SourcePath, contents, get, problems
-from publisher.http.links import origin, typed_link
-from publisher.http.negotiation import choose_format
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.pages import Pages
 from publisher.portal.search_feed import FEED_FORMATS
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import (
@@ -36,6 +30,12 @@ from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
 from publisher.store.workers.rate_limit import client_key
 from shapes.rules import message
+from web.endpoints import SourcePath, contents, get, problems
+from web.formats import GRAPHS, HTML, JSON, Format
+from web.links import origin, typed_link
+from web.negotiation import choose_format
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 _DATA: dict[str, Format] = {
     "json": JSON,

@@ -9,9 +9,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.endpoints import get
-from publisher.http.pages.dependencies import PagesDep
-from publisher.http.pages.templating import Pages
+from publisher.dependencies import PagesDep
+from publisher.pages import Pages
 from publisher.portal.field_suggestions import MAX_SAMPLE, FieldSuggestions, suggest_fields
 from publisher.portal.sample import SampleError, fetch_sample, read_form
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
@@ -23,6 +22,7 @@ from publisher.portal.source_wizard import (
     wizard_values,
 )
 from publisher.store.workers.rate_limit import client_key
+from web.endpoints import get
 
 _MAX_FORM = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
 

@@ -10,21 +10,17 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA_FORMATS, HTML
-from publisher.http.endpoints import SourcePath, get, problems
-from publisher.http.links import Link, origin
-from publisher.http.pages.charts.data_table import TABLE_FORMATS
-from publisher.http.pages.dataset_response import dataset_response, register_dataset
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.representation import Representation, build_response
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.routes.lists import negotiate_list, register_list, respond_list
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
+from publisher.pages import Pages
+from publisher.portal.data_table import TABLE_FORMATS
+from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url
@@ -38,6 +34,10 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
 from vocab.terms import SCHEMA
+from web.endpoints import SourcePath, get, problems
+from web.formats import DATA_FORMATS, HTML
+from web.links import Link, origin
+from web.representation import Representation, build_response
 
 
 async def source_parameters(source: SourcePath) -> None:

@@ -18,22 +18,21 @@ from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
 from publisher.errors import NotReady, QuotaExceeded
-from publisher.formats import HTML, JSON
-from publisher.http.endpoints import format_parameter, get, other_contents, problems, whole_number
-from publisher.http.negotiation import choose_format
-from publisher.http.pages.dataset_response import require_facet_index
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
 from publisher.limits import Limits
+from publisher.pages import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import RateLimiter, client_key
+from web.endpoints import format_parameter, get, other_contents, problems, whole_number
+from web.formats import HTML, JSON
+from web.negotiation import choose_format
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 LONGEST = 100  # characters of a query
 DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions

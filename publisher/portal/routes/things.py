@@ -19,23 +19,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import gettext
-from publisher.formats import DATA_FORMATS, HTML
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.versions import GraphChangeView, read_history, recent_changes
-from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
-from publisher.http.links import Link, origin
-from publisher.http.negotiation import quality
-from publisher.http.page_cache import MINUTE, keep_for
-from publisher.http.pages.charts.map import point_map
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.paths import path_segments
-from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
 from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListParameters, load_page
 from publisher.linked_data.schema_org import jsonld_block, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, data_links, page_links
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
 from publisher.linked_data.view_models import ThingView, build_view
+from publisher.pages import Pages
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
@@ -48,6 +40,14 @@ from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, last_confirmed, source_statuses
 from vocab.iris import Iris
+from web.charts.map import point_map
+from web.endpoints import KeyPath, KindPath, SourcePath, get, problems, redirects
+from web.formats import DATA_FORMATS, HTML
+from web.links import Link, origin
+from web.negotiation import quality
+from web.page_cache import MINUTE, keep_for
+from web.paths import path_segments
+from web.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
 
 RELATED = 6  # things
 FAMILY = 100  # parts of an initiative

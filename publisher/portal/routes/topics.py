@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.http.pages.dataset_response import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
 )
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_panels import facet_panels
 from publisher.portal.findings import count_note

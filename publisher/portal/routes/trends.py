@@ -12,20 +12,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.http.pages.dataset_response import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.coverage import empty_chart_hint
+from publisher.portal.dataset_response import (
     dataset_response,
     format_links,
     register_dataset,
 )
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.portal.coverage import empty_chart_hint
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.findings import count_note
 from publisher.portal.trends import count_trend
+from web.problems import HTTPProblem
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
 MAX_FIGURES = 3  # figures, of those with data

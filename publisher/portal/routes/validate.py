@@ -12,13 +12,8 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.formats import HTML, JSON, Format
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.host import check_origin
-from publisher.http.negotiation import choose_format
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.pages import Pages
 from publisher.portal.format_detection import FORMATS
 from publisher.portal.sample import MULTIPART, read_form
 from publisher.portal.source_preview import PreviewRunner
@@ -28,6 +23,11 @@ from publisher.sparql.protocol import FORM, read_body
 from publisher.store.workers.rate_limit import client_key
 from shapes.rules import message
 from vocab.iris import is_web
+from web.endpoints import contents, get, problems
+from web.formats import HTML, JSON, Format
+from web.host import check_origin
+from web.negotiation import choose_format
+from web.problems import HTTPProblem
 
 MAX_FEED = 16 << 20  # bytes of an upload
 _MAX_FIELDS = 64 * 1024  # bytes of the fields of the form

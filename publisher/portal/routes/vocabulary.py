@@ -14,16 +14,11 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.formats import DATA_FORMATS
-from publisher.http.endpoints import get
-from publisher.http.links import Link
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, ResourceURLs, build_response
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
+from publisher.pages import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters
@@ -45,6 +40,11 @@ from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import ONTOLOGIES
+from web.endpoints import get
+from web.formats import DATA_FORMATS
+from web.links import Link
+from web.problems import HTTPProblem
+from web.representation import Representation, ResourceURLs, build_response
 
 _LD = "application/ld+json"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'

@@ -19,9 +19,9 @@ from typing import NamedTuple
 from pyoxigraph import QueryBoolean, QuerySolutions, QueryTriples, Triple, serialize
 
 from publisher.errors import NoFormat, PublisherError
-from publisher.formats import GRAPHS, TABLES
 from publisher.rdf.results import replace_invalid_characters
 from publisher.store.workers.query_request import QueryRequest
+from web.formats import GRAPHS, TABLES
 
 Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
 STORE = "store"  # engine name of the RDF store

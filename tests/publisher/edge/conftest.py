@@ -18,11 +18,11 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.http.server import create_config
-from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from web.server import create_config
+from web.uvicorn_protocol import LimitedConnection
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 # what looks like the end of a row in some format and is none

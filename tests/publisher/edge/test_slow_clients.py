@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from waiting import wait_until_async
 
-from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
 from publisher.store.workers.worker import BUFFER_MEMORY, DiskQuota, ResponseBuffer
+from web.uvicorn_protocol import LimitedConnection
 
 from .conftest import Serve
 

@@ -16,7 +16,7 @@ from rows import each
 
 from publisher.feeds.xml_writing import element
 from publisher.history.change_reader import SLICE
-from publisher.http.pages.branding import NO_CONTACT, Branding
+from web.branding import NO_CONTACT, Branding
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 HISTORY = "{http://purl.org/syndication/history/1.0}"

@@ -18,9 +18,9 @@ from waiting import wait_until_async
 from publisher.app import SiteOptions, create_app
 from publisher.feeds.websub import FILE_NAME, WebSubNotifier
 from publisher.history.change_reader import read_watermark
-from publisher.http.outbound_client import PrivateAddressError, create_client
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
+from web.outbound_client import PrivateAddressError, create_client
 
 HUB = "https://hub.example/publish"
 

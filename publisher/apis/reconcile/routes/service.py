@@ -23,20 +23,20 @@ from publisher.apis.reconcile.extension import extend
 from publisher.apis.reconcile.manifest import manifest
 from publisher.apis.reconcile.matcher import Candidate, Matcher
 from publisher.apis.reconcile.model import PROPERTIES, TYPES, property_title, type_title
-from publisher.errors import NotReady
-from publisher.formats import JSON
-from publisher.http.endpoints import get, problems, redirects, whole_number
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep, ServiceDep, get_pages, get_service
-from publisher.http.pages.templating import DOCUMENTATION
-from publisher.http.problems import COST, HTTPProblem
-from publisher.http.representation import Representation, build_response, see_other
-from publisher.http.security_headers import CONTENT_SECURITY_POLICY, MAX_BODY
+from publisher.dependencies import PagesDep, ServiceDep, get_pages, get_service
+from publisher.errors import COST, NotReady
+from publisher.pages import DOCUMENTATION
 from publisher.projections.search.searcher import open_searcher
 from publisher.sparql.protocol import read_body, read_parameters, single_value
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
 from vocab.normalization import fold
+from web.endpoints import get, problems, redirects, whole_number
+from web.formats import JSON
+from web.links import origin
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response, see_other
+from web.security_headers import CONTENT_SECURITY_POLICY, MAX_BODY
 
 SUGGESTIONS = 10  # of one response
 _PART = 50  # queries of a batch that are matched before other requests have their turn

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from publisher.http.endpoints import WebAddress, get, problems
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import ServiceDep
 from publisher.linked_data.catalog.ckan import ROWS, Json, PackageSearch, packages, search_packages
 from publisher.linked_data.catalog.data_json import data_json
 from publisher.linked_data.catalog.datasets import load_catalog
+from web.endpoints import WebAddress, get, problems
+from web.representation import Representation, build_response
 
 _ACTIONS = ("package_list", "package_search", "package_show", "status_show")
 

@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.conditional import send_file
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.releases.dump_index import NAME, list_dumps
+from web.conditional import send_file
+from web.endpoints import contents, get, problems
+from web.problems import HTTPProblem
 
 router = APIRouter()
 

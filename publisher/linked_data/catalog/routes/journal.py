@@ -19,9 +19,16 @@ from typing_extensions import TypedDict
 from journal import mirror_origin
 from journal.entry import Entry
 from journal.row_counts import RowCounts, count_rows
-from publisher.formats import GRAPHS, Format, GraphFormat
-from publisher.http.conditional import matches_etag
-from publisher.http.endpoints import (
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.rdf.results import Term
+from publisher.releases.patches import MEDIA as PATCH_MEDIA
+from publisher.releases.patches import send
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.query_service import QueryService
+from vocab.iris import Iris
+from vocab.terms import DCAT, DCT, PROV, RDF, XSD
+from web.conditional import matches_etag
+from web.endpoints import (
     Count,
     Instant,
     WebAddress,
@@ -32,16 +39,9 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
-from publisher.http.pages.dependencies import PagesDep, ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import negotiate_data_format
-from publisher.rdf.results import Term
-from publisher.releases.patches import MEDIA as PATCH_MEDIA
-from publisher.releases.patches import send
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
-from publisher.store.query_service import QueryService
-from vocab.iris import Iris
-from vocab.terms import DCAT, DCT, PROV, RDF, XSD
+from web.formats import GRAPHS, Format, GraphFormat
+from web.problems import HTTPProblem
+from web.representation import negotiate_data_format
 
 PAGE_SIZE = 50  # default number of entries on a page
 MAX_PAGE_SIZE = 1_000  # largest number of entries on a page

@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.http.endpoints import Problem, get
-from publisher.http.links import origin
-from publisher.http.pages.dependencies import PagesDep
-from publisher.http.pages.templating import BUNDLE_FOLDER
-from publisher.http.representation import Representation, build_response
+from publisher.dependencies import PagesDep
+from publisher.pages import BUNDLE_FOLDER
+from web.endpoints import Problem, get
+from web.links import origin
+from web.representation import Representation, build_response
 
 MEDIA = "application/json"
 _SUMMARY = (

@@ -13,13 +13,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import ServiceDep
 from publisher.errors import LimitError
-from publisher.formats import GRAPHS
-from publisher.http.endpoints import contents, get, problems
-from publisher.http.negotiation import best_match
-from publisher.http.pages.dependencies import ServiceDep
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
 from publisher.rdf.results import Term
 from publisher.releases.dump_index import list_dumps
 from publisher.releases.void import TARGETS, VOID, VoidCounts, parse_statements, void_statements
@@ -29,6 +24,11 @@ from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release
 from publisher.store.releases.manifest import list_releases as releases
 from vocab.terms import DCT, FOAF
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS
+from web.negotiation import best_match
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 NAME = "void.ttl"  # of the release's file
 _FORMATS = "http://www.w3.org/ns/formats/"

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from languages.translations import TranslatableText
-from publisher.formats import FORMATS
-from publisher.http.problems import HTTPProblem
 from vocab.iris import KINDS, encode
+from web.formats import FORMATS
+from web.problems import HTTPProblem
 
 
 def path_segments(request: Request) -> list[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from publisher.http.pages.charts.svg import element, linked, svg
+from web.charts.svg import element, linked, svg
 
 SERIES = 7  # colours; all further series are drawn as one
 

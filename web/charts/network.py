@@ -9,7 +9,7 @@ from math import cos, pi, sin
 
 from markupsafe import Markup
 
-from publisher.http.pages.charts.svg import element, linked, svg
+from web.charts.svg import element, linked, svg
 
 MAX_ORGANIZATIONS = 24  # organizations that are drawn
 _NAME = 26  # characters of a name

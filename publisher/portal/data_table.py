@@ -16,14 +16,14 @@ from typing import NamedTuple
 import orjson
 from typing_extensions import TypedDict
 
-from publisher.formats import GRAPHS, Format, GraphFormat
-from publisher.http.endpoints import WebAddress
 from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import DCT, RDF, RDFS, XSD
+from web.endpoints import WebAddress
+from web.formats import GRAPHS, Format, GraphFormat
 
 QB = "http://purl.org/linked-data/cube#"
 VALUE = "http://purl.org/linked-data/sdmx/2009/measure#obsValue"

@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from languages.translations import TranslatableText
 from publisher.errors import PublisherError, QuotaExceeded, StoreBusy
-from publisher.http.page_cache import CACHED_ROUTES
 from publisher.limits import Limits
 from publisher.projections.facets.facets import FACETS
 from publisher.store.workers.rate_limit import RateLimiter, client_key
+from web.page_cache import CACHED_ROUTES
 
 DEEP = 3  # with at least this number of facet values, renderings of a page are limited
 # After such a page none is begun for this many times as long as it took: those that wait for one

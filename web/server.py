@@ -8,8 +8,8 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from publisher.http.host import HostCheck
-from publisher.http.uvicorn_protocol import LimitedConnection
+from web.host import HostCheck
+from web.uvicorn_protocol import LimitedConnection
 
 # concurrent; each takes one of the 1,024 file handles that a process has by default
 MAX_CONNECTIONS = 1000

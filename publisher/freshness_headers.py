@@ -8,7 +8,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.errors import PublisherError
-from publisher.http.representation import REVALIDATED
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import (
     SourceStatus,
@@ -17,6 +16,7 @@ from publisher.store.source_status import (
     next_status_change,
     source_statuses,
 )
+from web.representation import REVALIDATED
 
 # the entry that is being applied: a response may show part of it
 APPLYING_HEADER = "Stocktake-Applying-Entry"

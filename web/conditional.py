@@ -14,6 +14,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
+from typing import Protocol
 
 import pyoxigraph
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,14 +22,23 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from publisher.store.snapshots import Snapshot
-
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
 SAFE_METHODS = ("GET", "HEAD")
 
 
-def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
+class DataVersion(Protocol):
+    """A version of the data: the number of the last journal entry in it, and when it changed."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def modified(self) -> int: ...
+
+
+def entity_tag(snapshot: DataVersion, request_key: bytes) -> str:
     """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format
     and dataset.
 
@@ -38,7 +48,7 @@ def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
     return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
 
 
-def last_modified(snapshot: Snapshot) -> str | None:
+def last_modified(snapshot: DataVersion) -> str | None:
     """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that
     second is not over.
     """
@@ -74,7 +84,7 @@ def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | N
 
 
 def evaluate_conditions(
-    method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot
+    method: str, headers: Mapping[str, str], etag: str, snapshot: DataVersion
 ) -> HTTPStatus | None:
     """Return 304, or 412 to a POST, if *headers* show that the client has the current response;
     None to send it in full.

@@ -14,23 +14,23 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import current_locale
-from languages.templating import create_environment
 from languages.translations import (
     format_seconds,
 )
 from languages.unsafe_text import ascii_host, finalize
-from publisher.http.pages.branding import PLAIN, Branding
-from publisher.http.pages.navigation import filter_query, sections
-from publisher.http.pages.static_files import font_sheets, static_url
+from publisher.navigation import filter_query, sections
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark
+from web.branding import PLAIN, Branding
+from web.static_files import font_sheets, static_url
+from web.templating import create_environment
 
 # Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and
 # code list have none.
 _UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
-PACKAGE_FOLDER = Path(__file__).parents[2]
+PACKAGE_FOLDER = Path(__file__).parent
 # scripts that hatch_build.py builds; pages work without them
 BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"
 # built by `make docs`; without it there is no link to it

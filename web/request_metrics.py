@@ -6,14 +6,14 @@ Source: https://prometheus.io/docs/practices/naming/
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from http import HTTPStatus
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from journal.tracing import open_span
 
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 
@@ -48,11 +48,18 @@ class RequestMetrics:
 
 class RequestMetricsMiddleware:
     """Measure the requests of *app*. *paths* are the first parts of its paths; all others are
-    counted together as "other".
+    counted together as "other". *open_span* is called as ``journal.tracing.open_span``.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, paths: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: RequestMetrics,
+        paths: Collection[str],
+        open_span: Callable[..., AbstractContextManager[Any]],
+    ) -> None:
         self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
+        self._open_span = open_span
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count it when its response has ended."""
@@ -74,7 +81,9 @@ class RequestMetricsMiddleware:
             "http.route": path,
         }
         try:
-            with open_span(f"{scope['method']} {path}", attributes, Headers(scope=scope)) as span:
+            with self._open_span(
+                f"{scope['method']} {path}", attributes, Headers(scope=scope)
+            ) as span:
                 await self._app(scope, receive, sending)
                 span.set({"http.response.status_code": status})
                 if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.formats import DATA_FORMATS, FORMATS, Format
-from publisher.http.conditional import is_not_modified
-from publisher.http.links import Link, link_header, typed_link
-from publisher.http.negotiation import FormatT, best_match, choose_format, wants_html
-from publisher.http.problems import HTTPProblem
+from web.conditional import is_not_modified
+from web.formats import DATA_FORMATS, FORMATS, Format
+from web.links import Link, link_header, typed_link
+from web.negotiation import FormatT, best_match, choose_format, wants_html
+from web.problems import HTTPProblem
 
 REVALIDATED = "public, no-cache"  # kept by caches, which ask each time whether it is current
 

@@ -15,10 +15,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.translations import TranslatableText
-from publisher.errors import DamagedFiles, MemoryLimit, NotReady, PublisherError, QuerySyntaxError
-from publisher.http.endpoints import allowed_methods, describe_validation_error
-from publisher.http.pages.templating import Pages
-from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
+from publisher.errors import (
+    DamagedFiles,
+    MemoryLimit,
+    NotReady,
+    PublisherError,
+    QuerySyntaxError,
+    describe_error,
+)
+from publisher.pages import Pages
+from web.endpoints import allowed_methods, describe_validation_error
+from web.problems import HTTPProblem, problem_response, wants_page
 
 log = structlog.get_logger(component="problems")
 

@@ -24,11 +24,11 @@ from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
-from publisher.formats import JSON, Format
-from publisher.http.negotiation import wants_html
-from publisher.http.problems import MEDIA as PROBLEM_MEDIA
-from publisher.http.problems import HTTPProblem
 from vocab.iris import KINDS
+from web.formats import JSON, Format
+from web.negotiation import wants_html
+from web.problems import MEDIA as PROBLEM_MEDIA
+from web.problems import HTTPProblem
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Documentation = dict[int | str, dict[str, Any]]

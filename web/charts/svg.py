@@ -9,11 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from languages.unsafe_text import escape_unsafe_text
+from web.static_files import STATIC_FOLDER
 
 Value = str | int | float | None
 STEPS = 6  # shades of a heat map, besides that of 0
@@ -77,7 +77,7 @@ def svg(
 @cache
 def stylesheet() -> str:
     """Return the style sheet of all drawings."""
-    return (Path(__file__).parents[3] / "static" / "figures.css").read_text()
+    return (STATIC_FOLDER / "figures.css").read_text()
 
 
 def standalone_svg(drawing: Markup) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from publisher.formats import HTML, Format, media_types
+from web.formats import HTML, Format, media_types
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'

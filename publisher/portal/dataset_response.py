@@ -14,9 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.errors import NotReady
-from publisher.formats import HTML, Format
-from publisher.http.endpoints import (
+from publisher.portal.data_table import (
+    TABLE_FORMATS,
+    DataTable,
+    FiguresJson,
+    serialize_tables,
+)
+from publisher.store.query_service import QueryService
+from web.charts.svg import standalone_svg
+from web.endpoints import (
     EndpointT,
     declared_parameters,
     get,
@@ -24,32 +30,14 @@ from publisher.http.endpoints import (
     other_contents,
     problems,
 )
-from publisher.http.links import origin, typed_link
-from publisher.http.negotiation import best_match, wants_html
-from publisher.http.pages.charts.data_table import (
-    TABLE_FORMATS,
-    DataTable,
-    FiguresJson,
-    serialize_tables,
-)
-from publisher.http.pages.charts.svg import standalone_svg
-from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
-from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.store.query_service import QueryService
+from web.formats import HTML, Format
+from web.links import origin, typed_link
+from web.negotiation import best_match, wants_html
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 HOME = "/home"  # path of the front page's data
 SVG = Format("svg", "SVG", "image/svg+xml")
-
-
-def require_facet_index(service: QueryService) -> FacetIndex:
-    """Return the facet index of the snapshot; raises NotReady while it is built."""
-    index = open_facet_index(service.current.path)
-    if index is None:
-        raise NotReady(
-            TranslatableText("the charts and lists are being prepared; try again in a minute")
-        )
-    return index
 
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:

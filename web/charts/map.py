@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from publisher.http.pages.charts.svg import (
+from web.charts.svg import (
     Box,
     element,
     linked,
@@ -24,8 +24,9 @@ from publisher.http.pages.charts.svg import (
     quantile_shade,
     svg,
 )
+from web.static_files import STATIC_FOLDER
 
-FILE = Path(__file__).parents[3] / "static" / "query" / "world.json"
+FILE = STATIC_FOLDER / "query" / "world.json"
 DOT = 9  # of the drawing's 2000 units: visible on a telephone without covering the neighbours
 MARGIN = 160  # units around the centres of the countries that a drawing is cropped to
 

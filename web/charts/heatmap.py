@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from publisher.http.pages.charts.svg import element, linked, shade, svg
+from web.charts.svg import element, linked, shade, svg
 
 SIDE = 38  # units of a cell
 _LIGHT = 3  # from this shade on, numbers are white

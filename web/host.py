@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from publisher.http.problems import HTTPProblem, problem_response
+from web.problems import HTTPProblem, problem_response
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 # who may send a form; browsers state it (https://www.w3.org/TR/fetch-metadata/)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -10,9 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from publisher.http.host import own_path, with_public_host
-from publisher.http.problems import COST, problem_response
-from publisher.store.workers.rate_limit import RateLimiter, client_key
+from web.host import own_path, with_public_host
+from web.problems import problem_response
 
 # Load nothing from other hosts, run no inline scripts, and forbid framing.
 CONTENT_SECURITY_POLICY = (
@@ -37,7 +37,6 @@ MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is pe
 BODY_TIMEOUT = 30.0  # for the complete body
 # bytes and seconds in which the rest of a too large body is read and discarded
 DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
-_QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 
 
 class _RequestRejected(Exception):
@@ -47,14 +46,16 @@ class _RequestRejected(Exception):
 
 
 class SecurityMiddleware:
-    """The outermost middleware. *budget* tracks the evaluation seconds of clients.
+    """The outermost middleware. *add_headers* adds more headers to each response.
 
     *url* is the public URL with which absolute links begin; "": taken from the request, for callers
     in this process.
     """
 
-    def __init__(self, app: ASGIApp, budget: RateLimiter, url: str = "") -> None:
-        self._app, self._rate_limiter, self._url = app, budget, url
+    def __init__(
+        self, app: ASGIApp, add_headers: Callable[[Scope, MutableHeaders], None], url: str = ""
+    ) -> None:
+        self._app, self._add_headers, self._url = app, add_headers, url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the app, or reject it."""
@@ -104,13 +105,7 @@ class SecurityMiddleware:
             headers["Location"] = location
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", _HSTS)
-        if scope["path"].startswith(_QUERY_PATHS):
-            client = client_key(scope)
-            rate_limit = self._rate_limiter.status(client)
-            for name, value in (rate_limit.headers() if rate_limit else {}).items():
-                headers[name] = value
-            if "trailer" not in headers:
-                headers.setdefault(COST, "0.000")
+        self._add_headers(scope, headers)
 
 
 def _check_size(scope: Scope) -> None:

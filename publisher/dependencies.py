@@ -7,7 +7,10 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request
 
-from publisher.http.pages.templating import Pages
+from languages.translations import TranslatableText
+from publisher.errors import NotReady
+from publisher.pages import Pages
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.query_service import QueryService
 
 
@@ -23,3 +26,13 @@ async def get_pages(request: Request) -> Pages:
 
 ServiceDep = Annotated[QueryService, Depends(get_service)]
 PagesDep = Annotated[Pages, Depends(get_pages)]
+
+
+def require_facet_index(service: QueryService) -> FacetIndex:
+    """Return the facet index of the snapshot; raises NotReady while it is built."""
+    index = open_facet_index(service.current.path)
+    if index is None:
+        raise NotReady(
+            TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
+    return index
