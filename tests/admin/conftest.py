@@ -54,7 +54,6 @@ key = "id"
 def store_record(
     connection: sa.Connection, number: int, record: Initiative, source: str = "projects"
 ) -> None:
-    """Store a published record of the source, with its description."""
     row = {"source": source, "key": record.key, "state": "published", "run": "r", "seq": number}
     seen = datetime(2026, 1, 1)
     connection.execute(
@@ -66,8 +65,6 @@ def store_record(
 
 @dataclass
 class World:
-    """The admin application with its clock, a valid key of each scope, the ledger, and a browser."""
-
     context: AdminContext
     clock: ManualClock
     ledger: Ledger
@@ -76,12 +73,10 @@ class World:
     keys: dict[str, Key] = field(default_factory=dict)
 
     async def sign_in(self, who: str, path: str = "/admin/") -> httpx.Response:
-        """Sign in with the key of a scope, or with any other text."""
         key = self.tokens.get(who, who)
         return await self.client.post("/admin/sign-in", data={"key": key, "path": path})
 
     async def csrf(self) -> str:
-        """Return the token of the session's forms."""
         match = re.search(r'name="csrf" value="([^"]+)"', await self.page("/admin/"))
         assert match
         return match[1]
@@ -94,18 +89,15 @@ class World:
     async def api(
         self, path: str, who: str = "operate", method: str = "GET", **body: Any
     ) -> httpx.Response:
-        """Ask the API with the key of a scope; *body* is sent as JSON."""
         headers = bearer(self.tokens[who])
         return await self.client.request(
             method, f"/admin{path}", json=body or None, headers=headers
         )
 
     async def send(self, path: str, form: Mapping[str, Any] | None = None) -> httpx.Response:
-        """Send a form with the token of the session."""
         return await self.client.post(path, data={"csrf": await self.csrf(), **(form or {})})
 
     def create_run(self, **changes: Any) -> Run:
-        """Return a run of the source with these *changes*."""
         run = self.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
         self.ledger.save(run := replace(run, **changes))
         return run
@@ -116,7 +108,6 @@ class World:
         source: str = "projects",
         reason: Reason | str = "too few came",
     ) -> Run:
-        """Return a run whose plan waits, with these staged records."""
         why = reason if isinstance(reason, Reason) else other(reason)
         run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
         self.ledger.stage(run, staged_records, 0)
@@ -140,7 +131,6 @@ def staged(
     title: str = "A project",
     reason: str | Reason | None = None,
 ) -> StagedRecord:
-    """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
     statements = (
         f'{subject} <http://purl.org/dc/terms/title> "{title}"'
@@ -193,13 +183,10 @@ def client(world: World) -> httpx.AsyncClient:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header that shows a key."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def registry(status: int = 200, **content: Any) -> NetworkSettings:
-    """Return the network of a registry that answers everything with *status* and *content*."""
-
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)

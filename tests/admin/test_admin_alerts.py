@@ -1,5 +1,3 @@
-"""The page of alerts: open alerts, rules, silences and messages, and its forms."""
-
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,5 +1,3 @@
-"""The admin API executes actions once, writes them to the audit log, and reports impossible ones."""
-
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,3 @@
-"""Authentication: every admin route needs a key with the scope of its action."""
-
 from __future__ import annotations
 
 import asyncio
@@ -27,8 +25,6 @@ WRONG_KEY = "stk_00000000_" + "A" * 43
 
 @dataclass(frozen=True)
 class Call:
-    """A request, the least scope that it wants, and how it is answered with that."""
-
     method: str
     path: str
     scope: str
@@ -73,7 +69,6 @@ async def ask(client: httpx.AsyncClient, token: str | None, route: Call) -> http
 
 
 async def status(world: Any, token: str) -> int:
-    """Return how the list of sources is answered."""
     return (await ask(world.client, token, ROUTES[0])).status_code
 
 

@@ -1,7 +1,3 @@
-"""The admin page of words without a concept: nearest concepts, a form to choose one, and the table
-that it writes; without scripts.
-"""
-
 from __future__ import annotations
 
 import re
@@ -23,7 +19,6 @@ FORM = {"source": "projects", "word": "e-healt"}
 
 @pytest.fixture
 def harvested(world: Any) -> Any:
-    """Return the world with three records whose subjects nothing translates."""
     with world.ledger.transaction() as connection:
         for number, words in enumerate((("e-healt",), ("e-healt", HOSTILE), ("x" * 500,))):
             titles, subjects = (Text("A project", "en"),), tuple(map(Text, words))

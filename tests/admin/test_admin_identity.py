@@ -1,7 +1,3 @@
-"""The admin pages of pairs that may be one thing: side by side, explained, decided, taken back,
-published; all without scripts.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -38,7 +34,6 @@ ID = pair_id(PAIR)
 
 @pytest.fixture
 def matched(world: Any) -> Any:
-    """Return the world with two records that may be one initiative, which were matched."""
     with world.ledger.transaction() as connection:
         for number, (source, key, title, start) in enumerate(RECORDS):
             names = (Text(title, "en"),)

@@ -1,5 +1,3 @@
-"""Key commands: a secret is shown once, lists have no secrets, revoked keys stay revoked."""
-
 from __future__ import annotations
 
 import json

@@ -1,5 +1,3 @@
-"""The admin pages in the six languages of the portal."""
-
 from __future__ import annotations
 
 import re

@@ -1,7 +1,3 @@
-"""The metrics of the harvests are read with a key, by the library that Prometheus publishes, and
-agree with the ledger.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Sessions, CSRF tokens, and escaped text of registries."""
-
 from __future__ import annotations
 
 import re
@@ -38,8 +36,6 @@ FORMS = {
 
 
 class Outline(HTMLParser):
-    """What a page holds: its elements by name, and all attributes."""
-
     def __init__(self) -> None:
         super().__init__()
         self.elements: list[str] = []
@@ -51,7 +47,6 @@ class Outline(HTMLParser):
 
 
 def harmless(text: str) -> Outline:
-    """Return the outline of a page, in which nothing acts and no direction is turned."""
     created = Outline()
     created.feed(text)
     assert {"script", "style", "iframe"} & set(created.elements) == set()

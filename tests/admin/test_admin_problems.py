@@ -1,5 +1,3 @@
-"""The admin page of reported problems: shown escaped, answered by operators, and in the inbox."""
-
 from __future__ import annotations
 
 from typing import Any

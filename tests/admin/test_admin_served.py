@@ -1,7 +1,3 @@
-"""One server for the public and the admin pages, a held plan, and the examples of
-docs/reference/admin.md.
-"""
-
 from __future__ import annotations
 
 import os
@@ -32,15 +28,12 @@ COUNT = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#I
 
 @dataclass(frozen=True)
 class AdminServer:
-    """A server on loopback over a ledger with a plan that waits."""
-
     base: str
     key: str
     plan: str
     home: Path
 
     def command(self, *words: str) -> Result:
-        """Run a command over its data and its definitions."""
         return run(self.home, *words)
 
     def ask(self, path: str, **how: Any) -> httpx.Response:
@@ -64,7 +57,6 @@ def run(home: Path, *words: str) -> Result:
 
 
 def harvest_too_little(home: Path, name: str) -> None:
-    """Harvest a source of the demo, whose plan is held since it expects more records."""
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, home / "sources")
         with (home / "sources" / f"{name}.toml").open("a", encoding="utf-8") as definition:
@@ -92,14 +84,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdminServer]:
 
 
 def examples() -> list[str]:
-    """Return the lines of curl in docs/reference/admin.md, in their order."""
     text = (ROOT / "docs" / "reference" / "admin.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.startswith("curl ")]
 
 
 def curl(line: str, served: AdminServer) -> httpx.Response:
-    """Do what a line of curl says: -H, --json, -X, -i and an address."""
     variables = {
         "KEY": served.key,
         "ADMIN": f"{served.base}/admin",

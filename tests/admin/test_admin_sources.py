@@ -1,5 +1,3 @@
-"""Pages of sources: their runs, dry runs, and definitions that are checked, saved and compared."""
-
 from __future__ import annotations
 
 import re
@@ -39,7 +37,6 @@ TWO_PEOPLE = f"second_approver = true\n{DEFINITION}"
 
 
 async def saving(world: World, **form: str) -> httpx.Response:
-    """Send the form of a definition as an administrator."""
     await world.sign_in("admin")
     good = {"name": "projects", "text": DEFINITION, "do": "save", "note": "the owner moved"}
     return await world.send(DEFINE, {**good, **form})
@@ -47,7 +44,6 @@ async def saving(world: World, **form: str) -> httpx.Response:
 
 @contextmanager
 def locked(world: Any, name: str = "projects.lock") -> Iterator[None]:
-    """Hold the lock of a run of `projects`, or another one, as its process does."""
     path = world.context.data / "locks" / name
     path.parent.mkdir(exist_ok=True)
     with FileLock(path):
@@ -55,7 +51,6 @@ def locked(world: Any, name: str = "projects.lock") -> Iterator[None]:
 
 
 def file_of(world: Any, text: str = "") -> Path:
-    """Return the file of the definition, with *text* if it is to change."""
     file: Path = world.context.source_dir / "projects.toml"
     if text:
         file.write_text(text, encoding="utf-8")
@@ -193,7 +188,6 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(world: 
 
 
 def text_field(page: str) -> str:
-    """Return the definition in the form of a page."""
     field = page.partition('<textarea id="text"')[2].partition("</textarea>")[0]
     return unescape(field.partition(">")[2])
 
@@ -533,7 +527,6 @@ async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(world
 
 
 async def suggesting(world: Any, text: str) -> httpx.Response:
-    """Ask for the fields that the definition *text* of a new source lacks."""
     world.context.suggest_fields = suggest_fields
     await world.sign_in("admin")
     form = {"name": "registry", "before": "", "text": text, "do": "suggest"}

@@ -1,7 +1,3 @@
-"""The admin page of suggested topics: undecided ones, the surest first, a form to confirm or refuse
-one; without scripts.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -20,7 +16,6 @@ FORM = {"source": "projects", "record": "p1", "concept": "sdg:5", "decision": "r
 
 @pytest.fixture
 def suggested(world: Any) -> Any:
-    """Return the world with two records for which goals are suggested."""
     with world.ledger.transaction() as connection:
         for number, (goal, confidence, words) in enumerate(((4, 0.8, HOSTILE), (5, 0.99, "SDG 5"))):
             claim = Claim(

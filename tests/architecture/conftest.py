@@ -8,5 +8,4 @@ from codebase import Codebase, read_codebase
 
 @pytest.fixture(scope="session")
 def codebase() -> Codebase:
-    """Return the program's modules and their imports."""
     return read_codebase()

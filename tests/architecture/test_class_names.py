@@ -1,5 +1,3 @@
-"""A class name has one meaning in each top-level package."""
-
 from __future__ import annotations
 
 import ast
@@ -16,7 +14,6 @@ PACKAGES = (
 
 
 def repeated_classes(package: str) -> set[str]:
-    """Return the class names that are defined more than once in a package."""
     count = Counter(
         node.name
         for file in (ROOT / package).rglob("*.py")

@@ -1,7 +1,3 @@
-"""Every imported package is a declared dependency, and the program imports each dependency that is
-declared for it.
-"""
-
 from __future__ import annotations
 
 import ast
@@ -67,7 +63,6 @@ def _distributions(modules: set[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def imported(codebase: Codebase) -> set[str]:
-    """Return the packages that the program imports."""
     return _distributions(_imported(codebase.trees.values()) - OURS)
 
 

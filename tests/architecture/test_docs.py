@@ -1,7 +1,3 @@
-"""The documentation names all that a person can type, configure, request or read in a report; what
-is generated cannot be forgotten.
-"""
-
 from __future__ import annotations
 
 import re
@@ -39,13 +35,11 @@ def _text(name: str) -> str:
 
 
 def _rows(name: str) -> set[str]:
-    """Return what is in backticks in the first cells of a page's tables."""
     first_cells = re.findall(r"^\|([^|]*)\|", _text(name), re.MULTILINE)
     return {word for cell in first_cells for word in re.findall(r"`([^`]+)`", cell)}
 
 
 def _paths(routes: Iterable[Any]) -> Iterator[str]:
-    """Yield the routes' paths without their converters, also those of included routers."""
     for route in routes:
         included = getattr(route, "original_router", None)
         if included is not None:

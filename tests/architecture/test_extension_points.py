@@ -1,5 +1,3 @@
-"""What a contributor can add (a protocol, a mapping, a source definition) comes with its tests."""
-
 from __future__ import annotations
 
 import re

@@ -76,7 +76,6 @@ def _package(module: str) -> str:
 
 
 def _unit(module: str) -> str | None:
-    """Return the longest listed name that *module* belongs to, or None if no layer lists it."""
     names = set().union(*LAYERS.get(_package(module), ()))
     parts = module.split(".")[1:]
     return next(
@@ -181,7 +180,6 @@ def test_every_module_has_a_docstring(codebase: Codebase) -> None:
 
 
 def _catches_everything(node: ast.ExceptHandler) -> bool:
-    """Return whether *node* handles all exceptions and has no bare ``raise``."""
     broad = node.type is None or (
         isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}
     )

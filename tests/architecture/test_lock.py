@@ -1,5 +1,3 @@
-"""The lock files pin every dependency by version and hash, and name no package index."""
-
 from __future__ import annotations
 
 import re
@@ -30,7 +28,6 @@ _PIN = re.compile(
 
 
 def _rows(lock: str) -> list[str]:
-    """Join the lines of *lock* that a backslash continues, without its comments."""
     text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
     rows = (re.sub(r"\s+", " ", row).strip() for row in text.splitlines())
     return [row for row in rows if row and not row.startswith("#")]

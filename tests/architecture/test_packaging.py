@@ -1,5 +1,3 @@
-"""The wheel contains every module and data file of the program, and nothing else."""
-
 from __future__ import annotations
 
 import subprocess

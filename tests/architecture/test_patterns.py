@@ -1,7 +1,3 @@
-"""No regular expression of the program takes more than linear time, whatever a registry or a
-visitor sends.
-"""
-
 from __future__ import annotations
 
 import json

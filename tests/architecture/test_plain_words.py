@@ -1,7 +1,3 @@
-"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users
-read.
-"""
-
 from __future__ import annotations
 
 import ast
@@ -164,7 +160,6 @@ def test_no_file_has_a_retired_word() -> None:
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the name, without underscores before it, of each definition."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield "class", node.name.lstrip("_")

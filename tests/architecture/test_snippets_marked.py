@@ -1,7 +1,3 @@
-"""Each fenced block of README and documentation names its language, and each block that no test
-runs has its reason.
-"""
-
 from __future__ import annotations
 
 from snippets import LANGUAGES, MARKS, PAGES, RUN, read_snippets

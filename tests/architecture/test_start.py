@@ -1,7 +1,3 @@
-"""A command loads only the libraries that it needs: the rest would cost every start most of a
-second.
-"""
-
 from __future__ import annotations
 
 import subprocess

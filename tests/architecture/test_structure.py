@@ -15,7 +15,6 @@ FILE = 800  # lines; readers are served by 400
 
 @pytest.fixture(scope="module")
 def modules() -> dict[str, Module]:
-    """Return the modules as the benchmark reads them."""
     with without_gc():
         return read_modules(Path(__file__).parents[2])
 

@@ -1,7 +1,3 @@
-"""Attributes that templates read exist: each is defined in Python, or is a method of a built-in
-type.
-"""
-
 from __future__ import annotations
 
 import ast

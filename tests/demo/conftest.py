@@ -18,15 +18,11 @@ RECORD_FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DEL
 
 
 class DemoRegistry:
-    """A demo's app that answers one request at a time."""
-
     def __init__(self, faults: frozenset[Fault], version: int) -> None:
         self.playground = DemoState(registries(SIZE, SEED), ScenarioState(version, faults), PAGE)
         self._app = create_app(self.playground)
 
     def ask(self, path: str, method: str = "GET", **how: Any) -> httpx.Response:
-        """Send a request to the app, as httpx would."""
-
         async def sent() -> httpx.Response:
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(self._app), base_url="http://demo.test"
@@ -41,7 +37,6 @@ Open = Callable[..., DemoRegistry]
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Open a demo with the faults and at the version that a test names."""
     registries: list[DemoRegistry] = []
 
     def start(faults: frozenset[Fault] = RECORD_FAULTS, version: int = 1) -> DemoRegistry:
@@ -55,6 +50,5 @@ def opened() -> Iterator[Open]:
 
 @pytest.fixture(scope="session")
 def demo() -> Iterator[Demo]:
-    """Run a demo; tests that move it start their own."""
     with Demo(SIZE, SEED, RECORD_FAULTS, page=PAGE) as running:
         yield running

@@ -1,5 +1,3 @@
-"""Versions, faults and the truth about them."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

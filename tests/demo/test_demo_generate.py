@@ -1,5 +1,3 @@
-"""The generator: plausible, always the same, all numbers alone."""
-
 from __future__ import annotations
 
 from demo.generate import generate_record

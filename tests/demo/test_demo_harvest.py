@@ -1,7 +1,3 @@
-"""Our own protocols, with the demo's source definitions, find at each registry what is really
-there.
-"""
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,7 +1,3 @@
-"""CKAN, JSON and CSV: each way of paging brings each record once; validators spare what is known
-already.
-"""
-
 from __future__ import annotations
 
 import csv

@@ -53,7 +53,6 @@ def walked(registry: Any, verb: str = "ListRecords", **parameters: str) -> Itera
 
 
 def listed(registry: Any, path: str, verb: str = "ListRecords", **parameters: str) -> list[str]:
-    """Return the texts of *path* in the headers of a whole list."""
     pages = walked(registry, verb, **parameters)
     return [text for page in pages for text in texts(page, f"//o:header/{path}")]
 

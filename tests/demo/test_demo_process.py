@@ -1,7 +1,3 @@
-"""The demo as a process: it starts, moves, counts, and ends with its handle; its source definitions
-fit it.
-"""
-
 from __future__ import annotations
 
 import tomllib

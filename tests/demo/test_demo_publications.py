@@ -1,7 +1,3 @@
-"""The demo's small registries: events, posts, documents and prizes are read and mapped whole by our
-own protocols.
-"""
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""The demo takes submissions: its definition, and what a visitor has reported."""
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""What the demo writes is what the vocabulary can read, but for its faults."""
-
 from __future__ import annotations
 
 from demo.generate import generate_record

@@ -72,8 +72,6 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 @dataclass(frozen=True)
 class Target:
-    """A source with real answers."""
-
     name: str
     source: Source
     answer: Handler
@@ -81,8 +79,6 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: *fault* is empty where all went as it should; *records* were mapped."""
-
     target: str
     seed: int
     seconds: float
@@ -122,13 +118,11 @@ def targets() -> tuple[Target, ...]:
 
 @cache
 def readers(name: str) -> Any:
-    """Return the mapping of a target."""
     source = next(target.source for target in targets() if target.name == name)
     return check_compatible(source)[1].prepare(source, replay.crosswalks())
 
 
 def cases(count: int, seed: int) -> list[tuple[str, int]]:
-    """Return *count* cases for each protocol, spread evenly over its targets."""
     groups: dict[str, list[str]] = {}
     for target in targets():
         groups.setdefault(target.source.protocol, []).append(target.name)
@@ -140,7 +134,6 @@ def cases(count: int, seed: int) -> list[tuple[str, int]]:
 
 
 def run_case(name: str, seed: int) -> Outcome:
-    """Harvest a target with mutated answers, and map what comes."""
     target = next(element for element in targets() if element.name == name)
     read, rng = readers(name), random.Random(f"{name} {seed}")
     share = rng.choice((1.0, 1.0, 0.5, 0.2))  # of the answers that are mutated
@@ -203,7 +196,6 @@ def _reset_peak() -> None:
 
 
 def _peak() -> int:
-    """Return the most memory since the last reset, in KiB."""
     return next(
         int(line.split()[1])
         for line in Path("/proc/self/status").read_text().splitlines()
@@ -364,7 +356,6 @@ def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) ->
 def _finished(
     share: list[tuple[str, int]], process: subprocess.Popen[str], patience: float
 ) -> list[Outcome]:
-    """Return the outcomes of a process that ends, and take its cases out of *share*."""
     out, err = process.communicate(timeout=patience)
     results = [Outcome(**json.loads(line)) for line in out.splitlines()]
     del share[: len(results)]
@@ -412,7 +403,6 @@ def main() -> None:
 
 
 def print_figures(outcomes: Sequence[Outcome]) -> None:
-    """Print a line for each protocol, then each fault once."""
     protocols = {target.name: target.source.protocol for target in targets()}
     for protocol in dict.fromkeys(protocols.values()):
         these = [item for item in outcomes if protocols[item.target] == protocol]

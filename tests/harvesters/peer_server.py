@@ -63,7 +63,6 @@ class Peer:
     def commit(
         self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1"
     ) -> None:
-        """Commit the new state of a registry's resources, and tombstones for those that are *gone*."""
         rows = [
             row
             for thing in things
@@ -81,7 +80,6 @@ class Peer:
         self.journal.append(rows, run=run, time=WHEN)
 
     def describe(self, registry: Registry = KENYA) -> None:
-        """Commit the description of a registry."""
         graph = self.iris.source(registry.name)
         self.journal.append(
             [f"A {quad}" for quad in quads(describe_source(registry, self.iris), graph)],

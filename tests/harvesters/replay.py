@@ -39,7 +39,6 @@ def crosswalks() -> Crosswalks:
 
 
 def transport() -> httpx.MockTransport:
-    """Return the simulated host."""
     return httpx.MockTransport(_answer)
 
 
@@ -69,7 +68,6 @@ def _named(files: Mapping[str, Path], name: str) -> httpx.Response:
 
 
 def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
-    """Answer a query by the SPARQL 1.1 Protocol."""
     results = store.query(request.url.params["query"])
     if isinstance(results, QueryTriples):
         content, type_ = results.serialize(format=RdfFormat.N_TRIPLES), "application/n-triples"
@@ -81,7 +79,6 @@ def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
 
 @lru_cache
 def _catalogues() -> Store:
-    """Return all real DCAT documents that can be read as one store."""
     store = Store()
     for file in sorted((FEEDS / "dcat").iterdir()):
         with suppress(SyntaxError):
@@ -123,7 +120,6 @@ def _file(folder: Path, name: str) -> bytes | None:
 
 @lru_cache
 def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
-    """Return MIT's recorded answers by what was asked, as each of them repeats it in its <request>."""
     results = {}
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         request = etree.fromstring(file.read_bytes()).find(f"{_OAI}request")
@@ -163,7 +159,6 @@ def _repeated(parameters: Mapping[str, str]) -> bytes | None:
 
 
 def _singles(parameters: Mapping[str, str]) -> bytes:
-    """Return the records that were recorded one by one as a list, in pages."""
     if repeated := _repeated(parameters):
         return repeated
     records = [
@@ -188,7 +183,6 @@ def _sickle(parameters: Mapping[str, str]) -> bytes | None:
 
 
 def _ckan(parameters: Mapping[str, str]) -> bytes:
-    """Return the sample packages as a portal's search does."""
     packages = []
     for file in sorted((FEEDS / "ckan").glob("*.json")):
         document = json.loads(file.read_bytes())
@@ -215,7 +209,6 @@ def _bank(parameters: Mapping[str, str]) -> bytes:
 
 
 def _git_tree(parameters: Mapping[str, str]) -> bytes:
-    """Return the nominees as a code host tells a tree of git."""
     rows = [
         {"path": f"nominees/{file.name}", "type": "blob"}
         for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))
@@ -256,7 +249,6 @@ def _nominees() -> list[str]:
 
 
 def _activities(parameters: Mapping[str, str]) -> bytes:
-    """Return some nominees as a collection of changes, each listed twice."""
     rows = [
         {
             "type": kind,
@@ -270,14 +262,12 @@ def _activities(parameters: Mapping[str, str]) -> bytes:
 
 
 def _resources(parameters: Mapping[str, str]) -> bytes:
-    """Return some nominees as a resource list."""
     names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
     text = "".join(f"<url><loc>{address}</loc></url>" for address in _nominees())
     return f'<urlset {names}><rs:md capability="resourcelist"/>{text}</urlset>'.encode()
 
 
 def _stream(parameters: Mapping[str, str]) -> bytes:
-    """Return the real versions of mobility hindrances as one page of a stream."""
     files = [
         FEEDS / "ldes" / name
         for name in (
@@ -299,7 +289,6 @@ def _stream(parameters: Mapping[str, str]) -> bytes:
 
 
 def _sitemap(parameters: Mapping[str, str]) -> bytes:
-    """Return a sitemap of the real pages."""
     pages = "".join(
         f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>"
         for file in sorted((FEEDS / "html").iterdir())

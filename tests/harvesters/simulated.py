@@ -29,7 +29,6 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarc
 
 
 def define_source(protocol: Any = "json", mapping: Any = "fields", **more: Any) -> Source:
-    """Return the source definition that a test needs."""
     fields = {"title": "name"} if mapping == "fields" else {}
     definition = {"url": URL, "licence": "https://example.org/l", "fields": fields, **more}
     return Source(name="a", title="A", protocol=protocol, mapping=mapping, **definition)
@@ -110,8 +109,6 @@ def keys(pages: Iterable[Page[Any]]) -> list[Any]:
 
 @dataclass(frozen=True)
 class SimulatedRecord:
-    """A record of the repository."""
-
     key: str
     stamp: datetime
     deleted: bool = False

@@ -1,5 +1,3 @@
-"""ActivityStreams 2: change collections, read backwards from the newest page."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -42,7 +40,6 @@ COLLECTION = {
 
 
 def site(*activities: object, **pages: object) -> Site:
-    """Return a collection whose newest page has *activities*."""
     return Site({"c": COLLECTION, "p2": page(*activities), **pages})
 
 
@@ -53,7 +50,6 @@ def source(**options: Any) -> Source:
 
 
 def summary(pages: Iterable[Page[Any]]) -> list[tuple[str, Any]]:
-    """Return what came: the object and its name, or that it is gone."""
     return [
         (str(item.key).removeprefix(f"{HOST}/"), item.payload["name"] if isinstance(item, Record) else type(item).__name__)
         for item in items(pages)

@@ -1,5 +1,3 @@
-"""The archive stores every response unchanged, and only up to the checkpoint."""
-
 from __future__ import annotations
 
 import os

@@ -1,5 +1,3 @@
-"""Bad input of any kind ends the harvest with a message, soon and in little memory."""
-
 from __future__ import annotations
 
 import re

@@ -1,7 +1,3 @@
-"""Bot protection is distinguished from outages, denials and maintenance pages, with instructions to
-allow us.
-"""
-
 from __future__ import annotations
 
 from typing import Any

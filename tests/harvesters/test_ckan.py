@@ -1,5 +1,3 @@
-"""Packages in pages, since a time, or in one document."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,7 +1,3 @@
-"""CKAN faults: unreadable pages, refused offsets, changing counts; one bad package costs one
-package.
-"""
-
 from __future__ import annotations
 
 import json

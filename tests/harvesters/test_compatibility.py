@@ -1,5 +1,3 @@
-"""A source definition that cannot work is refused when it is loaded, with the key and the action."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""One record per row, in any dialect."""
-
 from __future__ import annotations
 
 from typing import Any

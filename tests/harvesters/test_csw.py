@@ -1,5 +1,3 @@
-"""CSW 2.0.2: records by GetRecords, page by page."""
-
 from __future__ import annotations
 
 from collections.abc import Collection
@@ -27,7 +25,6 @@ RESULTS = (
 
 
 def always(count: int, body: str, after: str = "") -> ScriptedRegistry:
-    """Return a service that answers all requests by *body*."""
     return ScriptedRegistry(lambda _: httpx.Response(200, text=RESULTS.format(count, after, body)))
 
 
@@ -67,7 +64,6 @@ class Service:
 
 
 def _parameters(request: httpx.Request) -> dict[str, str]:
-    """Read a request in XML as the parameters that it stands for."""
     assert request.headers["content-type"] == "application/xml"
     root = etree.fromstring(request.content)
     query = root.find("{*}Query")

@@ -1,5 +1,3 @@
-"""Due times and lateness of regular and irregular cron lines."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

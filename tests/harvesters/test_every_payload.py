@@ -114,12 +114,10 @@ KINDS = (
 
 
 def whose(reason: str) -> str:
-    """Return whose fault it is that a payload was not published."""
     return next((result for words, result in WHOSE.items() if words in reason), "OURS")
 
 
 def counted(kind: Kind) -> tuple[tuple[int, int, int, int], Counter[str]]:
-    """Count what becomes of all files of a kind, and why the rest does not."""
     definition = {
         "protocol": kind.protocol,
         "mapping": kind.mapping,
@@ -156,7 +154,6 @@ def counted(kind: Kind) -> tuple[tuple[int, int, int, int], Counter[str]]:
 
 
 def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response]:
-    """Return what answers requests of *source* by a recorded *file*."""
     content = _body(file)
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -198,7 +195,6 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
 
 
 def _body(file: Path) -> bytes:
-    """Return what was recorded: of a recorded answer with its headers, its body."""
     head, _, body = (
         file.read_text(encoding="utf-8").partition("\nbody: |-\n")
         if file.suffix == ".yaml"
@@ -208,7 +204,6 @@ def _body(file: Path) -> bytes:
 
 
 def _repository(content: bytes) -> bytes:
-    """Make the records of a recorded answer a list of their own."""
     try:
         records = b"".join(
             etree.tostring(element) for element in etree.fromstring(content).iter(f"{OAI}record")
@@ -228,7 +223,6 @@ def _repository(content: bytes) -> bytes:
 
 
 def _stream(file: Path, content: bytes) -> bytes:
-    """Make what a file of RDF describes the members of a stream; one that is none stays as it is."""
     try:
         quads = list(triples(content, RdfFormat.TRIG, base_iri=str(DEFINITION["url"])))
     except SyntaxError:
@@ -254,7 +248,6 @@ def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind) -
 
 
 def main() -> None:
-    """Print a line for each kind with the reasons, then the sum for each protocol and mapping."""
     sums: dict[tuple[str, str], list[int]] = {}
     for element in KINDS:
         result, why = counted(element)

@@ -1,7 +1,3 @@
-"""What holds for every protocol: wrong options are refused, what is no response of it is reported,
-and what its server calls unchanged is not read again.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Atom and RSS feeds: pages, archives, tombstones, and broken feeds."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,7 +1,3 @@
-"""The HTTP client: polite, limited in time and memory, with retries, and never to private
-addresses.
-"""
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any

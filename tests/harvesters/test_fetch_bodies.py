@@ -1,7 +1,3 @@
-"""Response bodies and connections: limited in memory and time, complete or refused, to checked
-addresses only.
-"""
-
 from __future__ import annotations
 
 import gzip
@@ -126,8 +122,6 @@ def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
 
 
 class PartialNetwork(httpcore.NetworkBackend):
-    """A network that refuses some addresses, and answers on the others from memory."""
-
     def __init__(self, *dead: str) -> None:
         self.dead = dead
         self.dialled: list[str] = []

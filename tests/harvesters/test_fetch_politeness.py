@@ -1,5 +1,3 @@
-"""robots.txt, one request rate per host, quiet hours, and counts of outcomes."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -36,8 +34,6 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 @dataclass
 class Host:
-    """A registry with a robots.txt; *request_log* has the paths in their order."""
-
     robots: str | int | Handler = 404
     answer: Handler = lambda _: httpx.Response(200, content=b"[]")
     request_log: list[str] = field(default_factory=list)

@@ -1,5 +1,3 @@
-"""Which field of a record gives which statement, found out by leaving fields out."""
-
 from __future__ import annotations
 
 from typing import Any

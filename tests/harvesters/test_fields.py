@@ -1,5 +1,3 @@
-"""What the [fields] table of a source definition makes of the values of a row."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping

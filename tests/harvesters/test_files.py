@@ -1,5 +1,3 @@
-"""File lists of web servers and code hosts."""
-
 from __future__ import annotations
 
 import base64

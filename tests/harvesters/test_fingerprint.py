@@ -1,5 +1,3 @@
-"""Content fingerprints ignore the key, the source and the scheme of addresses."""
-
 from typing import Any
 
 from rows import each

@@ -1,7 +1,3 @@
-"""Mutated payloads through every protocol and mapping raise only our own errors, soon and in little
-memory.
-"""
-
 from __future__ import annotations
 
 import os

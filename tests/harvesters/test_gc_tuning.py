@@ -1,5 +1,3 @@
-"""Memory that is freed goes back to the system."""
-
 from __future__ import annotations
 
 import ctypes

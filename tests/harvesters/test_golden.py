@@ -1,5 +1,3 @@
-"""Golden files: the statements that each mapping makes of a response."""
-
 from __future__ import annotations
 
 from pathlib import Path

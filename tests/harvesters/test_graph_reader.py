@@ -1,5 +1,3 @@
-"""Values of a node in a graph, in all the forms that registries use."""
-
 from __future__ import annotations
 
 from typing import Any

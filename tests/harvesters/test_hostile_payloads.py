@@ -1,7 +1,3 @@
-"""Small payloads that would exhaust memory, time or the stack are refused before a library reads
-them.
-"""
-
 from __future__ import annotations
 
 import io
@@ -246,7 +242,6 @@ def cell(address: str) -> str:
 
 
 def workbook(rows: str, names: int = 0) -> bytes:
-    """Return a workbook with one sheet, S, and as many defined names."""
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     defined = "".join(f'<definedName name="n{name}">S!$A$1</definedName>' for name in range(names))
     book = (

@@ -1,5 +1,3 @@
-"""HTML lists: entries by XPath, detail pages, and next pages."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,3 @@
-"""The registry's list, each publisher's file, and its activities."""
-
 from __future__ import annotations
 
 import json
@@ -30,8 +28,6 @@ def file(*activities: str) -> bytes:
 
 
 class IatiPortal:
-    """A registry that lists *files* by their publishers' names, and the publishers' own servers."""
-
     def __init__(self, files: dict[str, bytes], **extras: str) -> None:
         self.files = files
         self.extras = extras
@@ -65,7 +61,6 @@ def pages(
 
 
 def file_pages(content: bytes) -> list[Page[Any]]:
-    """Return what is read from one file."""
     answer = httpx.Response(200, content=content)
     return pages(lambda request: answer, url=f"{ROOT}/a.xml")
 

@@ -1,5 +1,3 @@
-"""iCalendar: single events, recurrences, time zones, and broken calendars."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

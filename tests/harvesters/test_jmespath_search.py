@@ -1,5 +1,3 @@
-"""JMESPath of a source definition that is wrong, or does not fit a record, is an error of ours."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,3 @@
-"""JSON APIs: five kinds of paging, and their faults."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,7 +1,3 @@
-"""Paged JSON faults: unreadable pages, refused cursors, changing totals; one bad record costs one
-record.
-"""
-
 from __future__ import annotations
 
 import json

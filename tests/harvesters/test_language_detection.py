@@ -1,5 +1,3 @@
-"""Declared languages are used; missing ones are detected if clear, and marked."""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Replicate the latest version of each entity, then follow."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -41,8 +39,6 @@ def link(page: str, target: str, below: int = 0, kind: str = "LessThanRelation")
 
 
 class StreamSite(Site):
-    """A host of *pages*; those in Turtle have the prefixes of HEAD."""
-
     def __init__(self, **pages: str | int) -> None:
         super().__init__({
             name: page if isinstance(page, int) or page.startswith("<") else HEAD + page for name, page in pages.items()
@@ -62,7 +58,6 @@ def summary(pages: Iterable[Page[Any]]) -> dict[str, str]:
 
 
 def by_time() -> StreamSite:
-    """A stream in three pages, each with the versions of its days."""
     return StreamSite(
         s=STREAM + ":s tree:view :root .",
         root=STREAM + link("root", "a", 10) + link("root", "b", 20) + link("root", "c"),

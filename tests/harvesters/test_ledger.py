@@ -1,5 +1,3 @@
-"""Runs, staged records and published records; a page and its checkpoint are stored together."""
-
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -99,7 +97,6 @@ def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_
 
 
 def tables_since(revision: str) -> list[str]:
-    """Return the tables that the revisions after *revision* create."""
     scripts = [
         script.read_text("utf-8") for script in VERSIONS.glob("*.py") if script.name[:4] > revision
     ]

@@ -1,7 +1,3 @@
-"""The page of each mapping names every field that its records have and that changes their
-description.
-"""
-
 from __future__ import annotations
 
 import re
@@ -46,7 +42,6 @@ def records(folder: Path) -> list[tuple[Record[Any], Source]]:
 
 @lru_cache(maxsize=32)
 def read_fields(mapping: str) -> frozenset[str]:
-    """Return the fields of the recorded reply without which a description changes."""
     words, read = Crosswalks(Iris()), set[str]()
     for folder in FOLDERS:
         if load(folder / "source.toml").mapping == mapping:
@@ -59,7 +54,6 @@ def read_fields(mapping: str) -> frozenset[str]:
 
 
 def tables(mapping: str) -> tuple[str, str]:
-    """Return what the page says before and after the heading of what is dropped, in lower case."""
     text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").lower().replace("-", "_")
     mapped, _, dropped = text.partition("## what is dropped")
     return mapped, dropped

@@ -1,7 +1,3 @@
-"""Records of one thing in several registries are found, with the reason; people decide the rest,
-and can take it back.
-"""
-
 from __future__ import annotations
 
 import tracemalloc
@@ -56,7 +52,6 @@ def organization(source: str, name: str, key: str = "x", **fields: Any) -> Entit
 
 
 def background(count: int = 200) -> list[Entity]:
-    """Return other organizations, so that words have a frequency."""
     name = "Ministry of Subject{0} and Topic{0}".format
     return [organization("others", name(number), f"o{number}") for number in range(count)]
 
@@ -79,7 +74,6 @@ def candidates(entities: Iterable[Entity], changed: Iterable[str] | None = None)
 
 
 def described(*resources: tuple[str, Any]) -> dict[str, Entity]:
-    """Return the entities of resources, by their sources."""
     entities: dict[str, Entity] = {}
     reader = EntityReader(IRIS, entities)
     for source, resource in resources:

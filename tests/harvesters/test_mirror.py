@@ -1,5 +1,3 @@
-"""The mirror copies another journal entry by entry and accepts only verified entries."""
-
 from __future__ import annotations
 
 import gzip
@@ -317,7 +315,6 @@ def test_entry_in_canonical_form_is_accepted(tmp_path: Path, origin: Origin) -> 
 
 @pytest.fixture
 def refusing(item: Mirror, origin: Origin) -> Mirror:
-    """Return a mirror that has refused the second entry."""
     origin.instead["/journal/2.gz"] = lambda request: origin.file(request, UNREADABLE[0], "forged")
     fails(item, ChainError)
     return item

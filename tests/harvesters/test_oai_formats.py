@@ -1,5 +1,3 @@
-"""OAI-PMH beyond Dublin Core: other metadata prefixes, RDF, sets by pattern, single records."""
-
 from __future__ import annotations
 
 from functools import partial
@@ -135,8 +133,6 @@ def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_
 
 
 class Sets(Oai):
-    """A repository that lists its sets, two at a time."""
-
     def __call__(self, request: httpx.Request) -> httpx.Response:
         parameters = dict(request.url.params)
         if parameters["verb"] != "ListSets":

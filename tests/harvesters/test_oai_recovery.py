@@ -1,5 +1,3 @@
-"""OAI-PMH faults: unreadable pages, expired tokens, endless lists; one bad record costs one record."""
-
 from __future__ import annotations
 
 import random

@@ -1,5 +1,3 @@
-"""Repeated failures are logged once; the end of an outage logs their number and duration."""
-
 from __future__ import annotations
 
 from structlog.testing import capture_logs

@@ -1,5 +1,3 @@
-"""Errors of parsing libraries become ParseError, and no other code calls the libraries."""
-
 from __future__ import annotations
 
 import ast
@@ -34,7 +32,6 @@ PanicException.__module__ = "pyo3_runtime"
 
 
 def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
-    """Return the calls of parsing libraries outside of ``with parser_errors(...)``."""
     for node in ast.iter_child_nodes(tree):
         within = inside
         if isinstance(node, ast.With):

@@ -1,5 +1,3 @@
-"""Each mapping reads the identifiers of organizations in other registries, with their schemes."""
-
 from __future__ import annotations
 
 from typing import Any

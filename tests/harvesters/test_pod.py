@@ -1,5 +1,3 @@
-"""data.json: Project Open Data 1.1 and DCAT-US 3."""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Property paths of a source definition select values in RDF."""
-
 from __future__ import annotations
 
 import pytest

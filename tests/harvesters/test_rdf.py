@@ -1,5 +1,3 @@
-"""RDF documents: all syntaxes, next pages, nested catalogues."""
-
 from __future__ import annotations
 
 import json

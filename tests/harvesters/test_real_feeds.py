@@ -1,7 +1,3 @@
-"""Recorded responses through their own source definition: each record is mapped, or withheld with
-its reason.
-"""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -59,7 +55,6 @@ TRUTH: dict[str, tuple[dict[str, int], int, int | None]] = {
 
 @cache
 def harvested(name: str) -> tuple[list[Any], list[Any], list[str], int | None]:
-    """Return what came, what was mapped, and why the rest was not."""
     source = load(Path(__file__).parent / "source_definitions" / f"{name}.toml")
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, Crosswalks(Iris()))
@@ -218,7 +213,6 @@ SECTORS = {
 
 
 def texts(value: Any, path: tuple[str, ...]) -> set[str]:
-    """Return the texts at a path of names in rows, through all lists."""
     if isinstance(value, list):
         return {text for item in value for text in texts(item, path)}
     if path:

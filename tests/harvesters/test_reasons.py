@@ -1,7 +1,3 @@
-"""Every code has a text whose values the code supplies, and errors of requests have reasons in
-every language.
-"""
-
 from __future__ import annotations
 
 import ast

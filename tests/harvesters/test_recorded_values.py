@@ -1,7 +1,3 @@
-"""What portals and catalogues wrote stays what it was: lists, dates, rights and files of recorded
-responses.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,3 @@
-"""Resource lists, then change lists."""
-
 from __future__ import annotations
 
 import io
@@ -169,7 +167,6 @@ def package(manifest: bytes, **files: bytes) -> bytes:
 
 
 def dump(content: bytes) -> Site:
-    """A source that has a dump and no lists."""
     return Site({
         "desc": document("description", entry("cap", capability="capabilitylist")),
         "cap": document("capabilitylist", entry("dump", capability="resourcedump")),

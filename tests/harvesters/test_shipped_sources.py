@@ -1,5 +1,3 @@
-"""Each shipped source definition reads its registry's recorded response, and is disabled."""
-
 from __future__ import annotations
 
 import csv
@@ -49,7 +47,6 @@ def _sample(*parts: str) -> Any:
 
 
 def _bank(request: httpx.Request) -> bytes:
-    """Return the sample of version 3, then that of version 2, as pages of one list."""
     three = _sample("worldbank", "projects_v3_sample.json")
     two = _sample("worldbank", "projects_v2_sample.json")
     rows = {**three["projects"], two["id"]: two}
@@ -58,7 +55,6 @@ def _bank(request: httpx.Request) -> bytes:
 
 
 def _dial(request: httpx.Request) -> bytes:
-    """Return two pages in the envelope and by the schema that the Exchange publishes."""
     number = int(request.url.params.get("page", "1"))
     project = {"name": f"Project {number}", "slug": f"p{number}", "description": "D", "countries": ["Kenya"], "SDGs": [{"SDGNumber": 4}],
                "startDate": "2020-01-01", "organizations": [{"name": "Org"}], "tags": ["health"]}  # fmt: skip
@@ -79,7 +75,6 @@ def _atlas(_: httpx.Request) -> bytes:
 
 
 def _bulk(request: httpx.Request) -> bytes:
-    """Return an index of the bulk data service, by its source code, and the copies that it names."""
     names = {"a-activities": "a", "a-organisation": "a", "b-activities": "b"}
     if request.url.path == "/datasets-minimal":
         root = "https://bulk-data.iatistandard.org"

@@ -1,5 +1,3 @@
-"""Source definitions are read strictly; errors name the file, the key and the action."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""SPARQL endpoints: subjects listed, then described, with truncated, refused and failing queries."""
-
 from __future__ import annotations
 
 import re

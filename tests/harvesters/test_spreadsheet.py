@@ -1,5 +1,3 @@
-"""Three file formats, the sheet of the definition, and the rows below its header."""
-
 from __future__ import annotations
 
 import io

@@ -1,5 +1,3 @@
-"""A peer as a source: its journal is verified and followed, and no record loops between two peers."""
-
 from __future__ import annotations
 
 from datetime import datetime
@@ -31,7 +29,6 @@ def source(**options: Any) -> Source:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Peer:
-    """Three records in two registries, and the description of one."""
     element = peer(tmp_path)
     element.describe()
     element.commit("kenya", initiative("1"), initiative("p/2", "Schools"))

@@ -1,5 +1,3 @@
-"""Records of a peer are read back completely, with our own concepts and their origin."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -59,7 +57,6 @@ CREDIT = "Kenya ICT projects, ICT Authority"
 
 
 def things(iris: Iris) -> dict[str, Resource]:
-    """Return one of each kind, with all that is said of it."""
     claims = {
         "action_lines": (Claim(iris.concept("action-line", "C7-ehea")),
                          Claim(iris.concept("action-line", "C2"), Basis.CROSSWALKED, "Infrastructure")),

@@ -1,5 +1,3 @@
-"""The list of accepted submissions, as the ledger answers it."""
-
 from __future__ import annotations
 
 import json

@@ -1,5 +1,3 @@
-"""Lists fit on a line of 80 columns, say that they are empty, and show each remark once."""
-
 from __future__ import annotations
 
 import io

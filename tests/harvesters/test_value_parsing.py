@@ -1,5 +1,3 @@
-"""Dates, numbers and contacts are parsed without guessing."""
-
 from __future__ import annotations
 
 from typing import Any

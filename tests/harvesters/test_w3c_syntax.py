@@ -34,7 +34,6 @@ def read(file: Path, base: str) -> Dataset:
 
 
 def rows(manifest: Path) -> list[tuple[str, Path, Path | None]]:
-    """Return the kind, the file and the result of each test."""
     quads = Dataset(parse(path=str(manifest), base_iri=manifest.as_uri()))
 
     def file(node: Quad, name: str) -> Path | None:

@@ -1,5 +1,3 @@
-"""Structured data in web pages, found by sitemaps."""
-
 from __future__ import annotations
 
 import gzip

@@ -1,5 +1,3 @@
-"""Each XML mapping accepts its schema and reports other ones."""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Locks of files and directories between processes."""
-
 from __future__ import annotations
 
 import os

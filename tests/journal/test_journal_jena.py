@@ -1,5 +1,3 @@
-"""Apache Jena reads our entries, if its jars are installed."""
-
 import gzip
 import shutil
 import subprocess
@@ -19,7 +17,6 @@ WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _xerces_messages(folder: Path) -> Path:
-    """Lay Xerces' message files where Debian's build, which renames its package, looks for them."""
     target = folder / "messages"
     with zipfile.ZipFile(JARS / "jena-core.jar") as jar:
         for name in jar.namelist():
@@ -40,7 +37,6 @@ def _jars(folder: Path) -> str:
 
 
 def _compiles() -> bool:
-    """Return whether there is a java that runs a source file: one with its compiler."""
     if shutil.which("java") is None:
         return False
     return (

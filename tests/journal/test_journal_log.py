@@ -1,5 +1,3 @@
-"""The journal: numbered, hash-chained, complete entries."""
-
 import gzip
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,7 +1,3 @@
-"""Waiting for a signal to stop: whenever the signal comes, and to whichever thread, the process
-goes on.
-"""
-
 from __future__ import annotations
 
 import signal

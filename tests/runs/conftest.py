@@ -45,7 +45,6 @@ def source() -> Source:
 
 @pytest.fixture
 def define_table() -> Callable[[bytes], tuple[Source, NetworkSettings]]:
-    """Return a source of a CSV table with the columns id and name, and the network that has it."""
     changed = {"protocol": "csv", "options": {"key": "id"}, "fields": {"title": "name"}}
     source = parse("table", {**DEFINITION, **changed}, "test")
 
@@ -61,7 +60,6 @@ def define_table() -> Callable[[bytes], tuple[Source, NetworkSettings]]:
 
 @pytest.fixture
 def context(tmp_path: Path, registry: ProjectRegistry) -> Iterator[HarvestContext]:
-    """A harvest context whose clock advances a minute at each call."""
     with harvest_context(tmp_path, registry) as opened:
         yield opened
 
@@ -73,6 +71,5 @@ def harvester(source: Source, context: HarvestContext, registry: ProjectRegistry
 
 @pytest.fixture
 def filled(harvester: Harvester) -> Harvester:
-    """A harvester whose source was harvested once."""
     harvester.harvest()
     return harvester

@@ -77,7 +77,6 @@ def _rows(file: sqlite3.Connection, table: str, own: set[str]) -> list[str]:
 
 
 def archived(home: Path) -> list[str]:
-    """Return a digest of the archived response of each record listed in the ledger."""
     path = home / "ledger.sqlite"
     if not path.exists():
         return []
@@ -117,7 +116,6 @@ def store(home: Path) -> dict[str, Any]:
 
 
 def columns(path: Path) -> dict[str, Any]:
-    """Return the number and a digest of the rows of each table of the columns."""
     contents = {
         "terms": "id, kind, lexical, datatype, language, whole, written",
         "quads": "g, s, p, o",
@@ -135,6 +133,5 @@ def columns(path: Path) -> dict[str, Any]:
 
 
 def names(home: Path) -> list[str]:
-    """Return the names of our own files, so that leftovers of a crash are seen."""
     matches = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
     return sorted(str(path) for path in matches if not _ENGINE_FOLDERS & set(path.parts[1:]))

@@ -69,8 +69,6 @@ def _act(content: bytes, kind: str) -> None:
 
 @dataclass(frozen=True)
 class _Client:
-    """A network client whose responses may be hostile."""
-
     real: Any
 
     def __getattr__(self, name: str) -> Any:
@@ -89,7 +87,6 @@ class _Client:
 
 
 def _register() -> None:
-    """Replace a protocol and a mapping of this process by hostile ones."""
     protocols, mappings = cast(Any, PROTOCOLS)._entries, cast(Any, MAPPINGS)._entries
     protocols["json"] = replace(_JSON, collect=_collect(_JSON.collect))
     mappings["fields"] = replace(_FIELDS, build=lambda *arguments: _read(_FIELDS.build(*arguments)))

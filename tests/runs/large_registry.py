@@ -53,8 +53,6 @@ def project(number: int, name: str = "Project") -> dict[str, Any]:
 
 
 class Projects:
-    """The registry's server; *before* is called with the number of each page before it is sent."""
-
     def __init__(
         self, name: str = "Project", before: Callable[[int], None] = lambda _: None
     ) -> None:
@@ -103,7 +101,6 @@ def open_harvest(
 
 
 def journal_digests(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of the journal."""
     return {
         file.name: sha256(file.read_bytes()).hexdigest()
         for file in sorted((folder / "journal").iterdir())

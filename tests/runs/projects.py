@@ -85,7 +85,6 @@ def empty_ledger() -> bytes:
 
 @contextmanager
 def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[HarvestContext]:
-    """Open a harvest context in *folder* that asks *registry*; its clock advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     if not (ledger := folder / "ledger.sqlite").exists():
         ledger.write_bytes(empty_ledger())
@@ -105,13 +104,11 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
 def asking(
     context: HarvestContext, answer: Callable[[httpx.Request], httpx.Response], **network: Any
 ) -> HarvestContext:
-    """Return *context* with *answer* as the web."""
     transport = httpx.MockTransport(answer)
     return replace(context, network=replace(context.network, transport=transport, **network))
 
 
 def serving(context: HarvestContext, content: Any) -> HarvestContext:
-    """Return *context* with a registry that answers *content* as JSON."""
     return asking(
         context,
         lambda request: (
@@ -124,8 +121,6 @@ def serving(context: HarvestContext, content: Any) -> HarvestContext:
 
 @dataclass(frozen=True)
 class Harvester:
-    """A source, its registry, and the harvest context that its runs and decisions take."""
-
     source: Source
     context: HarvestContext
     registry: ProjectRegistry
@@ -134,7 +129,6 @@ class Harvester:
         return harvest(self.source, self.context, **how)
 
     def having(self, **changes: Any) -> Harvester:
-        """Return a harvester whose source has these *changes*."""
         return replace(self, source=replace(self.source, **changes))
 
     def without_total(self) -> Harvester:

@@ -108,7 +108,6 @@ def _begin(work: Callable[[], None], at: int | None, errors: Path) -> TraceResul
 
 
 def refusal() -> str | None:
-    """Return why processes cannot be traced here, or None if they can."""
     if platform.machine() not in CALLS:
         return f"no numbers of kernel calls for {platform.machine()}"
     try:
@@ -154,7 +153,6 @@ def _continue(task: int, status: int) -> None:
 
 
 def _describe_call(task: int, names: dict[int, str]) -> str:
-    """Return the call at which a task is stopped, with the new file name if the call gives one."""
     buffer = ctypes.create_string_buffer(88)
     _libc.ptrace(_SYSCALL_INFO, task, 88, ctypes.addressof(buffer))
     number, *arguments = struct.unpack_from("7Q", buffer, 24)
@@ -192,7 +190,6 @@ def _run_traced(work: Callable[[], None], errors: Path) -> None:
 
 
 def _filter(numbers: list[int]) -> None:
-    """Install a seccomp filter that stops at calls with these numbers."""
     count = len(numbers)
     program = [
         (_LOAD, 0, 0, 0),

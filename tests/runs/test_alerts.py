@@ -1,5 +1,3 @@
-"""Rules as data, what they find, silence, and the messages that they queue."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -52,7 +50,6 @@ def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
 
 @pytest.fixture
 def context(context: HarvestContext, tmp_path: Path, source: Source) -> HarvestContext:
-    """A context whose source has a definition, so that it is not retired."""
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "projects.toml").write_text(tomlkit.dumps(DEFINITION), encoding="utf-8")
     return replace(context, source_dir=tmp_path / "sources")

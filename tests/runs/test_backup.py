@@ -1,5 +1,3 @@
-"""A backup that is restored answers equal bytes, and harvests go on from it."""
-
 from __future__ import annotations
 
 import gzip
@@ -44,7 +42,6 @@ def run(data: Path, *words: str, sources: Path | None = None) -> Result:
 
 @pytest.fixture
 def data(context: HarvestContext, source: Source, tmp_path: Path) -> Path:
-    """Return the data directory after one harvest; its ledger is where ``run`` expects it."""
     (tmp_path / "data.sqlite").symlink_to(tmp_path / "ledger.sqlite")
     harvest(source, context)
     (context.data / "sources").mkdir()
@@ -57,7 +54,6 @@ def dump(data: Path, folder: Path) -> bytes:
 
 
 def harvest_again(harvester: Harvester, data: Path) -> Run:
-    """Harvest into the directory of a restored backup."""
     ledger, network = f"sqlite:///{data}/ledger.sqlite", NetworkSettings("admin@example.org")
     with open_context(data, ledger, BASE, network) as opened:
         context = asking(replace(opened, now=harvester.context.now), harvester.registry)
@@ -173,7 +169,6 @@ def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(
 
 @pytest.fixture
 def identity(tmp_path: Path) -> tuple[Path, str]:
-    """Return the file of a private key, as age-keygen writes it, and its public key."""
     key = pyrage.x25519.Identity.generate()
     path = tmp_path / "key.txt"
     path.write_text(f"# created: 2026-03-01\n# public key: {key.to_public()}\n{key}\n")
@@ -182,7 +177,6 @@ def identity(tmp_path: Path) -> tuple[Path, str]:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the URL of a folder in an S3 server on loopback."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

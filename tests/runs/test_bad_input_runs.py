@@ -1,7 +1,3 @@
-"""Bad responses in a whole run: the run fails with a message or is held, and the published data
-stays.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,7 +1,3 @@
-"""Broken pages in a whole run: one unreadable record costs one record, and an incomplete harvest
-deletes nothing.
-"""
-
 from __future__ import annotations
 
 import importlib.util
@@ -24,7 +20,6 @@ from harvesters.source import Source, parse
 
 @pytest.fixture(scope="module")
 def simulated() -> ModuleType:
-    """The simulated repository of the protocols' tests."""
     path = Path(__file__).parents[1] / "harvesters" / "simulated.py"
     spec = importlib.util.spec_from_file_location("simulated_walk", path)
     assert spec

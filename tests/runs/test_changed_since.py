@@ -1,5 +1,3 @@
-"""Conditional requests: "unchanged" (304) counts only after a complete run, and for a week."""
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace

@@ -1,5 +1,3 @@
-"""Processes that a command starts end with it, also where it is killed."""
-
 from __future__ import annotations
 
 import os
@@ -58,7 +56,6 @@ def registry() -> Iterator[str]:
 
 
 def start(folder: Path, *words: str) -> Process:
-    """Start a command in a session of its own."""
     (folder / "sources").mkdir(parents=True, exist_ok=True)
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")
@@ -83,7 +80,6 @@ def start(folder: Path, *words: str) -> Process:
 
 
 def modules(pids: set[int]) -> set[str]:
-    """Return the commands of processes."""
     results = set()
     for pid in pids:
         try:

@@ -1,5 +1,3 @@
-"""Exit codes, JSON output, and settings checked before a command runs."""
-
 from __future__ import annotations
 
 import json
@@ -65,7 +63,6 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture
 def ckan(demo: Demo, sources: Path) -> Path:
-    """Return the definition of a registry of forty records."""
     return write_sources(demo.url, sources, ("ckan",))[0]
 
 
@@ -218,7 +215,6 @@ def test_check_prints_an_invalid_definition_and_harvest_refuses_it(
 
 @pytest.fixture
 def one_of_three(ckan: Path) -> None:
-    """Write three definitions, of which one is valid."""
     ckan.rename(ckan.with_name("good.toml"))
     ckan.with_name("bad.toml").write_text(WRONG)
     ckan.with_name("worse.toml").write_text('titel = "A"\n')

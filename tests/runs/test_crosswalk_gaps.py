@@ -1,7 +1,3 @@
-"""The words that no crosswalk translates are counted in published records, with the concepts whose
-names are nearest.
-"""
-
 from __future__ import annotations
 
 import json
@@ -43,7 +39,6 @@ ITEMS = [
 
 @pytest.fixture
 def harvested(context: HarvestContext) -> Source:
-    """Harvest five projects with topics, two of which are near our concepts."""
     source = parse("projects", tomllib.loads(words_json()), "projects.toml")
     harvest(source, serving(context, {"items": ITEMS}))
     return source

@@ -1,7 +1,3 @@
-"""A curator's choice for a registry's word is a line of a table; remap applies it with its plan,
-and a wrong line is refused.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Callable

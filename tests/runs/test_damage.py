@@ -1,5 +1,3 @@
-"""Damaged files of a data directory are found, and rebuilt from the journal where that is possible."""
-
 from __future__ import annotations
 
 import json
@@ -88,7 +86,6 @@ def filled(
     registry: Any,
     project: Callable[..., dict[str, Any]],
 ) -> Path:
-    """Return a data directory with all kinds of files, and three journal entries."""
     if not (template / "data").exists():
         shutil.copytree(_fill(context, source, registry, project), template / "data")
     return Path(shutil.copytree(template / "data", tmp_path / "filled"))
@@ -201,7 +198,6 @@ def _rounds(files: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _by_day(rounds: list[dict[str, str]], *numbers: int) -> list[ParameterSet]:
-    """Return the rounds as parameters: those of *numbers* for each run, the others for every night."""
     return [
         pytest.param(
             damaged,

@@ -1,7 +1,3 @@
-"""Delivery of messages: mail over a real SMTP server and signed webhooks over a real HTTP server,
-both on loopback.
-"""
-
 from __future__ import annotations
 
 import json
@@ -36,8 +32,6 @@ SECRET = "a long secret"
 
 
 class Inbox:
-    """A mail server's handler that keeps what it takes, or answers *refusal*."""
-
     def __init__(self) -> None:
         self.received: list[Any] = []
         self.senders: list[str | None] = []
@@ -264,8 +258,6 @@ def test_without_a_mail_server_a_message_says_which_setting_is_missing(ledger: L
 
 
 class Receiver:
-    """A web server that keeps what is posted, and answers *status*."""
-
     def __init__(self) -> None:
         self.status = 204
         self.posts: list[tuple[dict[str, str], bytes]] = []

@@ -1,5 +1,3 @@
-"""Pages, endpoint and dump; Ctrl-C ends all processes."""
-
 from __future__ import annotations
 
 import re

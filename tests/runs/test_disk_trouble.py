@@ -1,7 +1,3 @@
-"""Disk errors: the run fails with a clear message, nothing incomplete is visible, and the next run
-continues.
-"""
-
 from __future__ import annotations
 
 import os
@@ -42,8 +38,6 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class FullDiskJournal(Journal):
-    """A journal on a disk that is full."""
-
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         def filling() -> Iterable[str]:
             yield next(iter(blocks))
@@ -53,7 +47,6 @@ class FullDiskJournal(Journal):
 
 
 def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
-    """Harvest as the command does; return the errors that it logs."""
     with capture_logs() as logs:
         harvest_all([source], context, full=True, dry_run=False, quiet=True)
     return [dict(log) for log in logs if log["log_level"] == "error"]
@@ -83,8 +76,6 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
 
 
 class FullOnceLedger(Ledger):
-    """A ledger that is full once, just after the journal has taken the entry."""
-
     full = True
 
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
@@ -342,8 +333,6 @@ def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: Harve
 
 
 class FaultyPool(WorkerPool):
-    """A pool with a fault that no one foresaw."""
-
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         raise RuntimeError("dictionary changed size during iteration")
 
@@ -362,8 +351,6 @@ def test_a_bug_ends_the_run_as_failed(harvester: Harvester) -> None:
 
 
 class Deadly(ProcessExecutor):
-    """Processes of which each is killed as soon as it has work."""
-
     def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
         died: Future[list[StagedRecord]] = Future()
         died.set_exception(BrokenProcessPool("a process was terminated abruptly"))

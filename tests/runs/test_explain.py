@@ -1,7 +1,3 @@
-"""Each published statement is traced to archived bytes whose mapping yields it again, or is
-explained as ours.
-"""
-
 from __future__ import annotations
 
 import hashlib
@@ -62,7 +58,6 @@ def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
 
 
 def explained(source: Source, context: HarvestContext, name: str = "") -> list[Explanation]:
-    """Explain all records of a source."""
     with context.ledger.transaction() as connection:
         query = sa.select(t.record.c.key).where(t.record.c.source == source.name)
         keys = list(connection.scalars(query))

@@ -1,7 +1,3 @@
-"""Faults of the network, each through a whole run against a real registry on loopback: how the run
-ends, what is counted, and that what was published before stays.
-"""
-
 from __future__ import annotations
 
 import json
@@ -55,8 +51,6 @@ def demo() -> Iterator[Demo]:
 
 @dataclass
 class SleepClock:
-    """Time that passes only while we wait."""
-
     slept: list[float] = field(default_factory=list)
     passed: float = 0.0
 
@@ -259,8 +253,6 @@ def test_a_run_stops_in_quiet_hours_and_resumes_after_them(registry: FaultRegist
 
 
 class DemoNetwork(httpcore.SyncBackend):
-    """Leads every address to the demo, and writes down which it was."""
-
     def __init__(self, port: int) -> None:
         self.port = port
         self.dialled: list[str] = []

@@ -1,5 +1,3 @@
-"""Which plans need approval, and what is published before and after."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,7 +30,6 @@ COMMITTED, HELD, INCOMPLETE = State.COMMITTED, State.HELD, State.INCOMPLETE
 
 @pytest.fixture
 def source(source: Source) -> Source:
-    """A source whose records have a web page each."""
     return replace(source, fields={**source.fields, "pages": "page"})
 
 
@@ -42,13 +39,10 @@ def paged(*numbers: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def registry() -> ProjectRegistry:
-    """A registry of forty, in few pages: each costs a hundredth of a second."""
     return ProjectRegistry(paged(*range(1, 41)), size=10)
 
 
 def first(count: int, total: int | None = None) -> Spoil:
-    """Return what leaves the first *count* projects, and reports *total*."""
-
     def spoil(registry: ProjectRegistry) -> None:
         registry.projects, registry.total = registry.projects[:count], total
 
@@ -568,7 +562,6 @@ def test_many_dates_of_recurring_events_are_held_and_many_records_are_not(
 
 @pytest.fixture
 def careful(filled: Harvester) -> Harvester:
-    """A harvester whose source needs a second approver and returns nothing."""
     first(0)(filled.registry)
     return filled.having(second_approver=True)
 

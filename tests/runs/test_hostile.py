@@ -1,7 +1,3 @@
-"""Hostile records harvested into everything that is published: no injection, no hidden text, no
-broken format.
-"""
-
 from __future__ import annotations
 
 import csv
@@ -77,8 +73,6 @@ _SUSPECT = re.compile(
 
 
 class Page(HTMLParser):
-    """What a browser would act on, or be misled by."""
-
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.active: list[str] = []
@@ -121,7 +115,6 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Harvest the corpus, and return the data folder."""
     rounds = zip(range(ROUNDS), cycle(TITLES), cycle(ADDRESSES), strict=False)
     projects = [{"id": f"h{n}{title[:9]}", "name": title, "url": address, "sdgs": "SDG 4"} for n, title, address in rounds]  # fmt: skip
     with harvest_context(tmp_path_factory.mktemp("hostile"), ProjectRegistry(projects)) as context:
@@ -144,7 +137,6 @@ async def serving(data: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve what became of it."""
     async with serving(data) as client:
         yield client
 
@@ -263,7 +255,6 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(
 
 
 async def queried(site: httpx.AsyncClient, query: str, *forms: str) -> dict[str, bytes]:
-    """Return the results of a query in each format."""
     answers = {form: await site.get("/sparql", params={"query": query, "format": form}) for form in forms}  # fmt: skip
     assert {answer.status_code for answer in answers.values()} == {200}
     return {form: answer.content for form, answer in answers.items()}

@@ -1,7 +1,3 @@
-"""The commands `identity`: match, queue, show, decide, undo, export and import, over a ledger with
-two registries.
-"""
-
 from __future__ import annotations
 
 import json
@@ -47,7 +43,6 @@ RECORDS = [
 def add_records(
     data: Path, first: int, *records: tuple[str, Initiative], state: str = "published"
 ) -> None:
-    """Add records or new versions of them, as a run that is committed does."""
     with (
         closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger,
         ledger.transaction() as connection,
@@ -63,7 +58,6 @@ def add_records(
 
 @pytest.fixture
 def stocktake(tmp_path: Path) -> Stocktake:
-    """Return the command line over a data directory whose ledger has RECORDS."""
     data = tmp_path / "data"
     data.mkdir()
     add_records(data, 0, *RECORDS)
@@ -81,7 +75,6 @@ def counted(stocktake: Stocktake) -> dict[object, dict[str, object]]:
 
 
 def matched(stocktake: Stocktake) -> dict[str, dict[str, object]]:
-    """Match, and return all pairs by the titles of their sides."""
     rows(stocktake("match", "--json"))
     return {
         f"{row['first']} | {row['second']}": row

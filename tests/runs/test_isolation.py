@@ -1,5 +1,3 @@
-"""A response or record that crashes or stalls its process costs only itself."""
-
 from __future__ import annotations
 
 import os
@@ -80,7 +78,6 @@ def registry() -> PagedRegistry:
 
 @pytest.fixture
 def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> HarvestContext:
-    """Return a context with hostile collectors that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
     return replace(context, collectors=hostile.collectors(kind))
 
@@ -333,8 +330,6 @@ def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(
 
 
 class Bomb:
-    """A payload whose unpickling acts on the process that does it."""
-
     def __init__(self, action: str) -> None:
         self.action = action
 
@@ -367,8 +362,6 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with a triple term in a triple term, 60,000 deep, and with ten good projects."""
-
     def do_GET(self) -> None:
         nested = b"<<( <urn:s> <urn:p> " * 60_000 + b"<urn:o>" + b" )>>" * 60_000
         projects = [{"id": f"p{n}", "name": f"Project {n}", "sdgs": "SDG 4"} for n in range(10)]

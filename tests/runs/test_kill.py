@@ -1,7 +1,3 @@
-"""After kill -9 at any moment and a restart, the journal has the same bytes as after an undisturbed
-run.
-"""
-
 from __future__ import annotations
 
 import multiprocessing
@@ -45,8 +41,6 @@ def die() -> None:
 
 
 class JournalKilledByRun(Journal):
-    """A journal that dies when it has written a run's entry."""
-
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         entry = super().append(blocks, run=run, time=time, **more)
         if not run.startswith(VOCABULARY):
@@ -55,7 +49,6 @@ class JournalKilledByRun(Journal):
 
 
 def work(folder: str, definition: str, stage: str = "") -> None:
-    """Harvest with a clock that stands still; die at *stage*."""
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)

@@ -43,8 +43,6 @@ TRIES = 5  # the store uses threads, so the number of calls varies
 
 @dataclass
 class Driver:
-    """A process that executes actions in forks."""
-
     errors: Path
     process: Process = field(init=False)
 
@@ -83,15 +81,12 @@ class Driver:
 
 @dataclass(frozen=True)
 class Point:
-    """The call before which an action is killed, and the one before which its recovery is killed."""
-
     action: str
     at: int
     again: int | None = None
 
 
 def is_engine_file(name: str) -> bool:
-    """Return whether *name* is a file of an engine; in a snapshot, also the files below ``store``."""
     parts = Path(name).parts
     if "snapshots" in parts:
         return bool(ENGINES & set(parts[parts.index("snapshots") + 1 :]))
@@ -182,7 +177,6 @@ def killed(
 
 
 def differences(point: Point, driver: Driver, undisturbed: Undisturbed, home: Path) -> list[str]:
-    """Kill and restart; return the differences from the undisturbed run."""
     ended = killed(point, driver, undisturbed, home)
     if point.again:
         driver.do(point.action, home, point.again)
@@ -212,7 +206,6 @@ def differing(actual: Any, wanted: Any) -> str:
 def all_differences(
     points: Sequence[Point], drivers: list[Driver], undisturbed: Undisturbed, folder: Path
 ) -> list[str]:
-    """Kill at all points, with all drivers in parallel; return all differences."""
     left, folders = iter(points), count()
 
     def work(driver: Driver) -> list[str]:

@@ -1,7 +1,3 @@
-"""After kill -9 during a commit, also of an approved plan, the journal has the bytes of an
-undisturbed run.
-"""
-
 from __future__ import annotations
 
 import multiprocessing
@@ -49,8 +45,6 @@ def die(at: str, stage: str) -> None:
 
 
 class KilledLedger(Ledger):
-    """A ledger whose process dies at a stage."""
-
     dies_at = ""
 
     def save_plan(
@@ -77,8 +71,6 @@ class KilledLedger(Ledger):
 
 
 class JournalKilledByEntry(Journal):
-    """A journal that dies when it has written an entry."""
-
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         entry = super().append(blocks, run=run, time=time, **more)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,5 +1,3 @@
-"""After kill -9 while the ledger's tables are created, the next start creates them."""
-
 from __future__ import annotations
 
 from collections.abc import Callable

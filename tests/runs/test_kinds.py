@@ -1,5 +1,3 @@
-"""Initiatives, events, documents and posts are harvested the same way and linked to each other."""
-
 from __future__ import annotations
 
 import gzip

@@ -1,7 +1,3 @@
-"""Links of records: one polite request for each check, states with history, gone only after
-failures on several days, published as data.
-"""
-
 from __future__ import annotations
 
 import itertools
@@ -303,7 +299,6 @@ HOSTS = ("a.example", "b.example", "c.example")
 
 @pytest.fixture
 def many(source: Source, context: HarvestContext, web: Web) -> Source:
-    """A source of 30 records with pages on three hosts, harvested."""
     web.projects = [
         {**project(number), "page": f"https://{HOSTS[number % 3]}/{number}"} for number in range(30)
     ]

@@ -93,7 +93,6 @@ def test_each_command_with_machine_output_is_tried() -> None:
 
 
 def rows(text: str, delimiter: str = ",") -> None:
-    """Raise where the rows of a table differ in length."""
     lengths = {len(row) for row in csv.reader(StringIO(text), delimiter=delimiter)}
     assert len(lengths) == 1, text[:200]
 
@@ -126,8 +125,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 @dataclass
 class Outputs:
-    """What each command wrote to standard output, by format, and what child processes wrote there."""
-
     by_form: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     of_children: bytes = b""
 
@@ -151,8 +148,6 @@ def children_output(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def feed(contents: Mapping[str, bytes]) -> Iterator[str]:
-    """Serve *contents* by path; yield the address of their folder."""
-
     class FeedHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             content = contents.get(self.path)
@@ -175,7 +170,6 @@ def feed(contents: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def table(extra: str) -> bytes:
-    """Return a list of initiatives whose charset has to be guessed."""
     lines = (
         f"{n};Ação social de lugar{n} para educação em tópico{n}{extra};Formação em saúde;https://example.org/{extra}{n};Brasilx"
         for n in range(1, 40)
@@ -185,7 +179,6 @@ def table(extra: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    """Run all lines over sources whose charset is guessed, beside a definition that is broken."""
     folder, result, before = tmp_path_factory.mktemp("machine"), Outputs(), Path.cwd()
     lists = {"/warned.csv": table(""), "/other.csv": table(" extra")}
     files = {

@@ -1,5 +1,3 @@
-"""A running service matches new and changed records, publishes their clusters, and rests between."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -42,7 +40,6 @@ def add_record(context: HarvestContext, source: str, seq: int, state: str = "pub
 
 @pytest.fixture
 def ready(context: HarvestContext) -> HarvestContext:
-    """Return a context with the record of one registry."""
     add_record(context, "north", 1)
     return replace(context, iris=IRIS)
 

@@ -1,5 +1,3 @@
-"""A mirror killed at any request resumes and ends with the same bytes."""
-
 from __future__ import annotations
 
 import multiprocessing

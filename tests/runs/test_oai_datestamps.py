@@ -1,5 +1,3 @@
-"""The datestamp of a record at its OAI-PMH repository is published with it, and does not change it."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -34,8 +32,6 @@ def answer(verb: str, datestamp: str, title: str) -> str:
 
 
 def dates(context: HarvestContext, datestamp: str, title: str) -> list[str]:
-    """Harvest the record, and return the dates (dct:date) that it is published with."""
-
     def respond(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)

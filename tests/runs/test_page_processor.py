@@ -1,5 +1,3 @@
-"""Pages of records: an unexpected record costs only itself."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -146,8 +144,6 @@ def test_markup_is_removed_with_a_remark_that_ends_when_the_source_sends_plain_t
 
 
 class BusyResults:
-    """Results that are not ready before they are waited for."""
-
     is_ready = False
 
     def __init__(self, inputs: Sequence[RecordInput]) -> None:

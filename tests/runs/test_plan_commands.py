@@ -1,5 +1,3 @@
-"""The commands `plans` and `runs`: list, show, approve, reject, and list the records of a run."""
-
 from __future__ import annotations
 
 import json
@@ -26,7 +24,6 @@ def registry() -> Iterator[Demo]:
 
 
 def _run_in(folder: Path) -> Stocktake:
-    """Return the command line with the data and source definitions in *folder*."""
     environment = {
         "STOCKTAKE_DATA": str(folder / "data"),
         "STOCKTAKE_SOURCES": str(folder / "sources"),
@@ -54,7 +51,6 @@ def harvested(tmp_path_factory: pytest.TempPathFactory, registry: Demo) -> Path:
 
 @pytest.fixture
 def stocktake(tmp_path: Path, harvested: Path) -> Stocktake:
-    """Return the command line over a copy of the folder with the held plan."""
     return _run_in(Path(shutil.copytree(harvested, tmp_path / "copy")))
 
 

@@ -1,7 +1,3 @@
-"""A feed is checked before it is published: what is understood, what is wrong and where, and what
-would change.
-"""
-
 from __future__ import annotations
 
 import csv
@@ -184,7 +180,6 @@ def test_goals_of_one_text_are_split_and_url_is_read(tmp_path: Path) -> None:
 
 
 def run_preflight(file: Path, content: bytes) -> dict[str, Any]:
-    """Return what the command writes for a feed without a definition."""
     file.write_bytes(content)
     arguments = ["--data", str(file.parent), "preflight", str(file), "--format", "json"]
     result: dict[str, Any] = json.loads(CliRunner().invoke(app, arguments).stdout)
@@ -263,8 +258,6 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def report_of(run: Callable[..., Any]) -> Callable[[str, bytes], dict[str, Any]]:
-    """Return a function that gives what the command writes for an input of this name."""
-
     def read(name: str, content: bytes) -> dict[str, Any]:
         completed = run("-", "--name", name, "--format", "json", input=content)
         report: dict[str, Any] = json.loads(completed.stdout)

@@ -1,7 +1,3 @@
-"""Clusters are written to the journal; a decision that is taken back gives the bytes of before; a
-kill loses and doubles nothing.
-"""
-
 from __future__ import annotations
 
 import multiprocessing
@@ -46,7 +42,6 @@ SEEN = {"north": 2, "south": 1, "west": 3, "east": 4}  # day on which each was f
 
 
 def add_record(ledger: Ledger, thing: str, number: int, day: int = 0, **more: Any) -> None:
-    """Add a published record whose title is the subject of *number*."""
     source, key = thing.split("/")[-2:]
     title = Text(f"Subject{number} of place{number}", "en")
     resource = Initiative(key=key, titles=(title,), countries=(KENYA,), **more)
@@ -60,7 +55,6 @@ def add_record(ledger: Ledger, thing: str, number: int, day: int = 0, **more: An
 
 @pytest.fixture
 def ready(context: HarvestContext) -> HarvestContext:
-    """Return a context whose ledger has A, B, C and D, of which no two are alike."""
     for number, thing in enumerate((A, B, C, D)):
         add_record(context.ledger, thing, number)
     return replace(context, iris=IRIS)
@@ -216,8 +210,6 @@ def test_publishing_the_vocabulary_keeps_the_clusters(ready: HarvestContext) -> 
 
 
 class KilledJournal(Journal):
-    """A journal whose process dies before or after it writes an entry."""
-
     stage = ""
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:

@@ -1,5 +1,3 @@
-"""The vocabulary is written to the journal if it changed."""
-
 from __future__ import annotations
 
 from dataclasses import replace

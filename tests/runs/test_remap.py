@@ -1,5 +1,3 @@
-"""Re-mapping: archived responses are mapped with today's code, without requests."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -36,8 +34,6 @@ def last_lines(context: HarvestContext) -> list[str]:
 
 @pytest.fixture
 def silent(context: HarvestContext) -> HarvestContext:
-    """The same context after a harvest, with a registry that must not be asked any more."""
-
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
@@ -46,7 +42,6 @@ def silent(context: HarvestContext) -> HarvestContext:
 
 
 def described(harvester: Harvester) -> Source:
-    """Return the source with one more field in its definition."""
     fields = {**harvester.source.fields, "description@en": "owner"}
     result: Source = replace(harvester.source, fields=fields)
     return result

@@ -1,5 +1,3 @@
-"""Re-mapping of registries with other protocols from their archive."""
-
 from __future__ import annotations
 
 from dataclasses import replace

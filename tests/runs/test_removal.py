@@ -1,7 +1,3 @@
-"""Removing a source's records, one record, and retiring a source: each as a plan that a person
-approves.
-"""
-
 from __future__ import annotations
 
 import json
@@ -23,7 +19,6 @@ from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
 
 def statements(harvester: Harvester, graph: str) -> set[str]:
-    """Return the statements of a graph after all entries of the journal."""
     quads: set[str] = harvester.graphs().get(graph, set())
     return quads
 
@@ -130,7 +125,6 @@ def test_a_forgotten_record_has_a_bare_tombstone_and_is_never_published_again(
 
 
 def release(harvester: Harvester, number: int, position: int) -> None:
-    """Write the manifest of a release with files, as the publisher does."""
     folder = harvester.context.data / "releases" / str(number)
     folder.mkdir(parents=True)
     manifest = {"number": number, "position": position, "withdrawn": None}
@@ -187,7 +181,6 @@ def test_the_ledger_has_no_text_of_an_erased_record(filled: Harvester) -> None:
 
 
 def renamed(harvester: Harvester, names: str, count: int) -> list[Run]:
-    """Harvest once for each of *names*, by which the first *count* projects are renamed."""
     runs = []
     for name in names:
         for project in harvester.registry.projects[:count]:

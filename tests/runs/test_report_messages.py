@@ -1,7 +1,3 @@
-"""Reports of runs to registries: always, on errors, or on change; a change without meaning sends
-nothing.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -25,8 +21,6 @@ CHANNELS = Channels(name="Stocktake", public_url="https://stocktake.example")
 
 
 class Mailing:
-    """A source with *reports* set, and what is queued after each run."""
-
     def __init__(self, source: Source, context: HarvestContext, reports: str) -> None:
         self.source = replace(
             source, notify=Notify(mail=("registry@example.org",), reports=reports)

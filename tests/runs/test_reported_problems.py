@@ -1,7 +1,3 @@
-"""Problems that readers report: sent to the registry, answered, or closed by the harvest that
-changes what they are about.
-"""
-
 from __future__ import annotations
 
 import json

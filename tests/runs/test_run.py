@@ -1,5 +1,3 @@
-"""A run writes one journal entry, or changes nothing and stores the reason."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -208,8 +206,6 @@ def test_an_interrupted_run_resumes_after_its_last_page(harvester: Harvester, pa
 
 @pytest.fixture
 def torn(harvester: Harvester) -> Harvester:
-    """A harvester whose journal dies after it has written an entry."""
-
     class CrashingJournal(type(harvester.context.journal)):  # type: ignore[misc]
         def append(self, *args: object, **named: object) -> None:
             super().append(*args, **named)
@@ -260,8 +256,6 @@ def test_an_old_run_no_longer_lists_its_records(
 
 
 class InterruptedLedger(Ledger):
-    """A ledger whose process ends before a checkpoint."""
-
     def stage(
         self, run: Run, staged_records: Sequence[StagedRecord], first: int, *, is_checkpoint: bool = True
     ) -> None:  # fmt: skip

@@ -1,5 +1,3 @@
-"""The log of a run is kept in the ledger, with the sizes and times of its responses."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""Log lines of a run: retried requests, and where an interrupted run resumes."""
-
 from __future__ import annotations
 
 import logging

@@ -1,5 +1,3 @@
-"""Run requests are claimed once, and their results are stored."""
-
 from __future__ import annotations
 
 import httpx

@@ -1,5 +1,3 @@
-"""The scheduler: one job per source at its due times, never two at once."""
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +33,6 @@ key = "id"
 
 @pytest.fixture
 def definitions(tmp_path: Path) -> CurrentSources:
-    """The definition `projects`, as a schedule reads it when it starts."""
     (tmp_path / "projects.toml").write_text(DEFINITION, encoding="utf-8")
     return CurrentSources(tmp_path, load_all(tmp_path), file_states(tmp_path))
 
@@ -199,7 +196,6 @@ def test_requests_are_claimed_with_the_definitions_as_they_are_now(source: Sourc
 
 
 def _last_jobs(scheduler: Any) -> dict[str, Any]:
-    """Return the jobs of a scheduler that has not started by their ids, of two the one added last."""
     return {job.id: job for job in scheduler.get_jobs()}
 
 

@@ -1,5 +1,3 @@
-"""Source previews validate a few records and store nothing."""
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,7 +1,3 @@
-"""What a registry can fix: withheld records by rule with its own field names, and what was fixed
-since the run before.
-"""
-
 from __future__ import annotations
 
 import json

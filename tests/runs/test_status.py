@@ -1,5 +1,3 @@
-"""The status file: the status of each source after each kind of run."""
-
 from __future__ import annotations
 
 import shutil
@@ -40,7 +38,6 @@ Status = dict[str, str]
 
 @pytest.fixture
 def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
-    """Means that know a folder with the source's card."""
     folder = tmp_path / "sources"
     folder.mkdir()
     (folder / "projects.toml").write_text(DEFINITION)

@@ -1,7 +1,3 @@
-"""Those who follow a search: stored in the ledger until they end it, with messages over real mail
-and signed webhooks.
-"""
-
 from __future__ import annotations
 
 import json
@@ -55,7 +51,6 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[LedgerSubscriptions]:
 
 
 def secret_of(store: LedgerSubscriptions) -> str:
-    """Return the secret of the newest link that was queued."""
     message = store.admin.ledger.outbox.messages(1)[0].message
     text = message.text + json.dumps(dict(message.data))
     return text.partition("/follow/confirm/")[2].partition("\n")[0].partition('"')[0]

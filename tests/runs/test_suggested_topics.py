@@ -1,7 +1,3 @@
-"""Topics that a definition asks for are suggested by remap with its plan, and the commands say what
-and why.
-"""
-
 from __future__ import annotations
 
 import sys

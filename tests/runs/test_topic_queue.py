@@ -1,7 +1,3 @@
-"""A curator's decisions about suggestions: the table, what they change, and who and when in the
-published statement.
-"""
-
 from __future__ import annotations
 
 import tomllib

@@ -1,5 +1,3 @@
-"""Traces: spans of runs, pages, requests and queries, where the standard variables ask for them."""
-
 from __future__ import annotations
 
 import threading

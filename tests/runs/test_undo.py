@@ -1,5 +1,3 @@
-"""Undoing an approval: what was published before is published again, as a new entry of the journal."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -15,7 +13,6 @@ from journal.errors import JournalError
 
 
 def records(harvester: Harvester) -> dict[str, set[str]]:
-    """Return the statements of each record's graph after all entries of the journal."""
     prefix, graphs = harvester.context.iris.record("projects", ""), harvester.graphs()
     return {
         graph.removeprefix(prefix): lines
@@ -30,7 +27,6 @@ def undone(harvester: Harvester, run: str, reason: str = "") -> Run:
 
 @pytest.fixture
 def approved(filled: Harvester) -> str:
-    """Approve a plan that changes a record, adds one, and misses half; return its id."""
     projects = filled.registry.projects
     projects[0]["name"] = "Renamed"
     projects.append({**projects[1], "id": "added", "name": "Another one"})

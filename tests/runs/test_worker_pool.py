@@ -1,5 +1,3 @@
-"""Worker processes write the same journal as one process; a lost process costs only time."""
-
 from __future__ import annotations
 
 import multiprocessing

@@ -161,7 +161,6 @@ def request_run(home: Path, action: str) -> None:
 
 
 def execute_requests(home: Path, action: str) -> None:
-    """Start as the scheduler does, with a run request waiting."""
     with open_harvest(home, action) as context:
         publish_vocabularies.publish(context, VOCABULARY)
         run_requests.recover_requests(context)

@@ -1,7 +1,3 @@
-"""`make audit` tells vulnerabilities, packages that the database does not know, and a database that
-does not answer apart.
-"""
-
 from __future__ import annotations
 
 import json

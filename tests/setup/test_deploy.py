@@ -1,5 +1,3 @@
-"""The examples of `deploy/` are valid for the programs that read them."""
-
 from __future__ import annotations
 
 import re

@@ -29,7 +29,6 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 def _run(*command: str, environment: dict[str, str] | None = None, within: float = 1200) -> str:
-    """Run *command* in the project's folder and return its output; a failure shows that output."""
     process = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=within
     )
@@ -116,7 +115,6 @@ def _get(path: str) -> bytes:
 
 
 def _records() -> int:
-    """Return how many records are published, 0 while nothing answers."""
     query = (
         "/sparql?query=SELECT(COUNT(DISTINCT%20?g)%20AS%20?n){GRAPH%20?g{?s%20a%20?c}}&format=json"
     )

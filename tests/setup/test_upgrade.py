@@ -1,5 +1,3 @@
-"""A data directory of the oldest format is upgraded; one of a newer format is refused."""
-
 from __future__ import annotations
 
 import json
@@ -39,7 +37,6 @@ Ledger(sys.argv[1], on_migration=kill)
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a data directory as the oldest supported version wrote it."""
     with tarfile.open(OLDEST) as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path / "data"

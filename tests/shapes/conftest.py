@@ -167,7 +167,6 @@ def _own(random: Random, kind: type[Resource]) -> dict[str, Any]:
 
 
 def resource(random: Random, key: str) -> Resource:
-    """Make a resource of any kind; every value may be good, odd or missing."""
     kind = random.choice((Initiative, Initiative, Initiative, Event, Document, Post))
     return kind(
         key=key,
@@ -216,8 +215,6 @@ def record(random: Random, key: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def records() -> Callable[[int, int], list[list[str]]]:
-    """Return a maker of records: from a seed and a count, the same for the same seed."""
-
     def make(seed: int, count: int) -> list[list[str]]:
         random = Random(seed)
         return [record(random, f"k{number}") for number in range(count)]

@@ -1,5 +1,3 @@
-"""The fast engine gives the reference's results, on generated records good and bad."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -30,7 +28,6 @@ DATES = [
 def pairs(
     records: Records, request: pytest.FixtureRequest
 ) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
-    """Return each generated record's results by the fast engine and by the reference."""
     created = records(20250701, request.param)
     return list(
         zip(

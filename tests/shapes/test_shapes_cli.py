@@ -1,5 +1,3 @@
-"""``stocktake shapes`` says what is wrong, and by its exit code how grave it is."""
-
 from __future__ import annotations
 
 import json

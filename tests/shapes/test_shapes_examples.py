@@ -1,5 +1,3 @@
-"""Each shape passes its good example, fails its bad one in both engines, and is documented."""
-
 from __future__ import annotations
 
 import re
@@ -25,7 +23,6 @@ EVERY = list(examples())
 
 @pytest.fixture(scope="module", params=get_args(EngineName))
 def validated(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
-    """Return each example with what an engine says of it."""
     results = validate_many([one.statements for one in EVERY], name=request.param, size=100)
     return list(zip(EVERY, results, strict=True))
 
@@ -155,7 +152,6 @@ TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
 
 
 def findings(name: EngineName, lines: list[str]) -> list[tuple[str, Severity]]:
-    """Return the shapes that an engine finds broken, with their severities."""
     (results,) = validate_many([lines], name=name)
     return [(result.shape.removeprefix(f"{BASE}shapes#"), result.severity) for result in results]
 

@@ -1,5 +1,3 @@
-"""Each description gets its own results, whatever else is in the batch."""
-
 from __future__ import annotations
 
 from collections.abc import Callable

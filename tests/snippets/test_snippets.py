@@ -46,7 +46,6 @@ class Terminal:
     background: list[Process]
 
     def text(self, snippet: Snippet) -> str:
-        """Return the block with the addresses of this run."""
         text = snippet.text.replace("127.0.0.1:8000", self.demo.host).replace(
             "/mnt/backup", str(self.folder / "backup")
         )
@@ -99,7 +98,6 @@ def run_sh(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def run_python(snippet: Snippet, terminal: Terminal) -> None:
-    """Run a block as a program."""
     process = subprocess.run(
         [sys.executable, "-c", terminal.text(snippet)],
         cwd=terminal.folder,
@@ -129,7 +127,6 @@ def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def run_sql(snippet: Snippet, terminal: Terminal) -> None:
-    """Run a query of DuckDB in the folder of the demo's first release."""
     with duckdb.connect() as database:
         database.execute(f"SET file_search_path = '{terminal.demo.data / 'releases' / '1'}'")
         assert database.execute(snippet.text).fetchall(), f"{snippet}: no result"
@@ -160,17 +157,14 @@ def check_toml(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_json(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse JSON."""
     json.loads(snippet.text)
 
 
 def check_turtle(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse Turtle, whose relative IRIs begin with our base."""
     assert [*parse(snippet.text, format=RdfFormat.TURTLE, base_iri=BASE)], f"{snippet}: no triple"
 
 
 def check_ini(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse a file of settings."""
     parser = configparser.ConfigParser()
     parser.read_string(snippet.text)
     assert parser.sections(), f"{snippet}: no section"
@@ -215,7 +209,6 @@ def terminal(running_demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
 
 
 def write_file(snippet: Snippet, terminal: Terminal) -> None:
-    """Write a block to the file that its mark names."""
     file = terminal.folder / snippet.marks["file"]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(terminal.text(snippet), encoding="utf-8")

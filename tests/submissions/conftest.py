@@ -58,8 +58,6 @@ INITIATIVE: dict[str, Any] = {
 
 @dataclass
 class SubmissionWorld:
-    """The submissions app with its clock, an organization's token, and the ledger."""
-
     context: SubmissionContext
     clock: ManualClock
     folder: Path
@@ -71,29 +69,24 @@ class SubmissionWorld:
         return self.context.admin.ledger
 
     def mails(self) -> list[tuple[str, str]]:
-        """Return the address and the text of each message, the oldest first."""
         return [
             (item.message.address, item.message.text)
             for item in reversed(self.ledger.outbox.messages(50))
         ]
 
     def link(self, kind: str = "confirm") -> str:
-        """Return the path of the link of this kind in the last message."""
         match = re.search(rf"/submit/{kind}/\S+", self.mails()[-1][1])
         assert match
         return match[0]
 
     def last_secret(self) -> str:
-        """Return the secret of the link in the last message."""
         return self.link().rpartition("/")[2]
 
     def accept(self, id: str) -> Submission:
-        """Accept a submission as Grace."""
         admin = self.context.admin
         return moderation.accept(admin, self.keys["Grace"], moderation.find(admin, id), "")
 
     def published_statements(self) -> list[str]:
-        """Return the statements of each record of the source, as they are published."""
         request = httpx.Request("GET", SITE)
         body = orjson.loads(SubmissionTransport(self.ledger).handle_request(request).content)
         mapper = MAPPINGS["submission"].prepare(self.context.source(), load_crosswalks(BASE))
@@ -107,7 +100,6 @@ class SubmissionWorld:
         return moderation.find(self.context.admin, id)
 
     def read_key(self) -> tuple[Key, str]:
-        """Return a key that may read alone, and its token."""
         return key_store.create(self.ledger, "Reader", Scope.READ, NOON)
 
     def _run(self) -> AbstractContextManager[HarvestContext]:
@@ -128,7 +120,6 @@ class SubmissionWorld:
             return harvest(self.context.admin.source(source), still, full=True)
 
     def entries(self) -> str:
-        """Return all that the journal has ever published."""
         with self._run() as context:
             return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
 
@@ -137,7 +128,6 @@ class SubmissionWorld:
 
 
 def definition() -> str:
-    """Return the shipped definition, enabled."""
     return (
         (ROOT / "sources" / "submissions.toml")
         .read_text(encoding="utf-8")
@@ -199,7 +189,6 @@ async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 async def visiting(
     world: SubmissionWorld, *routes: Any, **options: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client of the application with these routes."""
     transport = httpx.ASGITransport(create_submissions(world.context, routes))
     async with httpx.AsyncClient(transport=transport, base_url=SITE, **options) as opened:
         yield opened
@@ -207,7 +196,6 @@ async def visiting(
 
 @asynccontextmanager
 async def administering(world: SubmissionWorld, pages: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client of the admin pages with those of *pages*."""
     app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, pages))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as opened:
         yield opened
@@ -219,7 +207,6 @@ async def submitted(
     headers: dict[str, str] | None = None,
     **changed: Any,
 ) -> dict[str, Any]:
-    """Submit a record, by default INITIATIVE, with these changes; return the answer."""
     body = {**(content or INITIATIVE), **changed}
     answer = await client.post("/submissions", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
@@ -232,7 +219,6 @@ async def change(
     content: dict[str, Any] | None,
     headers: dict[str, str] | None = None,
 ) -> httpx.Response:
-    """Send the next version of a submission, or withdraw it without *content*."""
     path = f"/submissions/{id}"
     etag = (await client.get(path, headers=headers)).headers["ETag"]
     method = "PUT" if content else "DELETE"
@@ -241,7 +227,6 @@ async def change(
 
 
 def hidden(page: httpx.Response, name: str = "csrf") -> str:
-    """Return the value of a hidden field."""
     match = re.search(rf'name="{name}" value="([^"]*)"', page.text)
     assert match, page.text
     return match[1]
@@ -252,7 +237,6 @@ def codes(*answers: httpx.Response) -> list[int]:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header that shows a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -262,7 +246,6 @@ async def person(
     mail: str = "jane@example.org",
     language: str = "",
 ) -> dict[str, str]:
-    """Return the header of a person who confirmed an address."""
     headers = {"Accept-Language": language} if language else {}
     await client.post("/submissions/confirmations", json={"mail": mail}, headers=headers)
     path = f"/submissions/confirmations/{world.last_secret()}"

@@ -1,7 +1,3 @@
-"""Comments on posts: off unless switched on, confirmed by mail, decided by moderators, shown as
-text, deleted with their author.
-"""
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -56,7 +52,6 @@ async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
-    """The path of a post that is in the register."""
     id = (await submitted(people, POST, bearer(world.tokens["Ministry"])))["id"]
     world.accept(id)
     world.harvest()
@@ -64,7 +59,6 @@ async def post(world: SubmissionWorld, people: httpx.AsyncClient) -> str:
 
 
 async def comment(people: httpx.AsyncClient, post: str, text: str, **fields: str) -> httpx.Response:
-    """Send the form; with *mail* by a person without a session."""
     form = {"about": post, "text": text, **({"send": "yes"} if fields else {}), **fields}
     return await people.post("/submit/comments", data=form)
 

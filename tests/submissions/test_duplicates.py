@@ -1,5 +1,3 @@
-"""Records that a submission may repeat, by the matcher's score."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -25,7 +23,6 @@ KENYA, GHANA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in (
 
 
 def publish(world: SubmissionWorld, key: str, title: str, **values: Any) -> str:
-    """Store a published record of another registry; return the IRI of its initiative."""
     item = Initiative(key=key, titles=(Text(title, "en"),), **values)
     with world.ledger.transaction() as connection:
         number = connection.execute(sa.select(sa.func.count()).select_from(t.record)).scalar_one()
@@ -40,7 +37,6 @@ def publish(world: SubmissionWorld, key: str, title: str, **values: Any) -> str:
 
 
 def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: Any) -> Check:
-    """Check a submission; *candidates* are the titles of what the search of titles finds, by IRI."""
     known = [Duplicate(iri, text, "title") for iri, text in candidates.items()]
     content = normalize({**INITIATIVE, **changes}, BASE, None)
     finder = DuplicateFinder(lambda _: known)

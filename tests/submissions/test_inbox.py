@@ -1,7 +1,3 @@
-"""Notifications between two installations: an offer becomes a submission, its answers come back,
-and what is wrong is refused.
-"""
-
 from __future__ import annotations
 
 import json
@@ -43,8 +39,6 @@ CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 
 
 class InboxPeer:
-    """One of two installations, with its world, a client, and what it posts to the other."""
-
     def __init__(self, folder: Path, empty: Path, url: str, other: str) -> None:
         (folder / "sources").mkdir(parents=True)
         copy(empty, folder / "ledger.sqlite")
@@ -83,7 +77,6 @@ class InboxPeer:
         return answer.output.strip()
 
     async def deliver_to(self, other: InboxPeer) -> list[int]:
-        """Deliver what is queued; return the statuses of the other installation."""
         deliver(self.world.ledger, self.world.context.admin.channels, lambda: LATER)
         requests, self.posted = self.posted, []
         assert [f"{request.url}" for request in requests] == [other.inbox] * len(requests)
@@ -102,7 +95,6 @@ class InboxPeer:
         return submissions.in_states(self.world.ledger, (SubmissionState.SUBMITTED,), 10)
 
     async def accepted(self) -> str:
-        """Return the id of an accepted submission."""
         id = (await submitted(self.client, headers=bearer(self.token)))["id"]
         item = moderation.find(self.world.context.admin, id)
         return moderation.accept(self.world.context.admin, self.key, item, "").id
@@ -120,7 +112,6 @@ async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, In
 
 
 async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
-    """Offer a submission of the first installation to the second; return what it became there."""
     one.command("offer", await one.accepted(), two.inbox)
     assert await one.deliver_to(two) == [201]
     (submission,) = two.waiting()
@@ -184,7 +175,6 @@ async def test_an_announcement_is_kept_and_listed(pair: tuple[InboxPeer, InboxPe
 
 
 def notification(one: InboxPeer, two: InboxPeer, **changes: Any) -> dict[str, Any]:
-    """Return an offer of the first installation to the second."""
     content = json.dumps(INITIATIVE)
     sent = {
         "@context": CONTEXT, "id": "urn:uuid:6b6bcd5d-0f3c-4b0c-9f43-6c6f6b7c0001", "type": ["Offer", "coar-notify:IngestAction"],

@@ -1,7 +1,3 @@
-"""The round trip of notifications between two installations that run: each a server of its own,
-over sockets.
-"""
-
 from __future__ import annotations
 
 import json
@@ -55,11 +51,9 @@ class RunningSite:
         return answer.stdout.strip()
 
     def deliver(self) -> int:
-        """Send what is queued over the network, as the process of the schedule does."""
         return deliver(self.admin.ledger, self.admin.channels, lambda: datetime.now(UTC))
 
     def submitted(self, token: str, title: str) -> Submission:
-        """Submit a record by HTTP and return it."""
         content = {
             **INITIATIVE,
             "title": {"en": title},
@@ -75,14 +69,12 @@ class RunningSite:
         return submissions.in_states(self.admin.ledger, [SubmissionState.SUBMITTED], 10)
 
     def moderator(self) -> Key:
-        """Return the key of the installation's moderator."""
         return next(
             key for key in key_store.list_keys(self.admin.ledger) if key.scope is Scope.OPERATE
         )
 
 
 def prepared(home: Path, port: int, other: int) -> RunningSite:
-    """Write the definition and the settings of an installation."""
     (home / "sources").mkdir(parents=True)
     inboxes = f'\n[options]\ninboxes = ["http://127.0.0.1:{other}/inbox"]\n'
     (home / "sources" / "submissions.toml").write_text(definition() + inboxes, encoding="utf-8")
@@ -150,7 +142,6 @@ def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple
 
 
 def answer_of(site: RunningSite, offer: str) -> str | None:
-    """Return the last answer to an offer that a site made."""
     notification = notifications.find_notification(site.admin.ledger, id=offer, sent=True)
     assert notification
     return notification.answer

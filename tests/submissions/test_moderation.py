@@ -1,7 +1,3 @@
-"""Moderation on the admin pages, and what becomes of an accepted submission: plan, journal,
-tombstone.
-"""
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

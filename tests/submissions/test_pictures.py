@@ -1,7 +1,3 @@
-"""Pictures of submissions: re-encoded, stored by digest, public with the record alone, and deleted
-with it.
-"""
-
 from __future__ import annotations
 
 import io
@@ -57,7 +53,6 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """Return a small file that says it is a large picture."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -76,7 +71,6 @@ HOSTILE = {
 
 
 def named(id: str, caption: str = "Computers") -> dict[str, Any]:
-    """Return a record with the picture *id*."""
     return {**INITIATIVE, "picture": {"id": id, "caption": {"en": caption}}}
 
 

@@ -1,5 +1,3 @@
-"""A contest for prizes, from a nomination to the winner, by HTTP; and the rules that refuse."""
-
 from __future__ import annotations
 
 import csv
@@ -65,7 +63,6 @@ label = { en = "Youth prize" }
 
 
 def edition_text(first: date) -> str:
-    """Return an edition whose nominations open on a day."""
     text = EDITION
     for number in (0, 10, 20, 30, 40):
         text = text.replace(f"{{day[{number}]}}", f"{first + timedelta(days=number)}")
@@ -86,7 +83,6 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 async def published_initiative(
     world: SubmissionWorld, people: httpx.AsyncClient, title: str = "Village telecentres"
 ) -> str:
-    """Return the address of an initiative that is in the register."""
     page = f"https://{title.lower().replace(' ', '-')}.example/"
     ministry = bearer(world.tokens["Ministry"])
     id = (await submitted(people, headers=ministry, title={"en": title}, page=[page]))["id"]
@@ -107,7 +103,6 @@ async def nominated(
 
 
 async def nomination(world: SubmissionWorld, people: httpx.AsyncClient, **how: str) -> str:
-    """Return the number of the Ministry's nomination of a published initiative."""
     initiative = await published_initiative(world, people, **how)
     created = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
     assert created.status_code == 201, created.text
@@ -121,7 +116,6 @@ def edition_of(world: SubmissionWorld) -> Edition:
 
 
 def announced(world: SubmissionWorld, name: str, days: int) -> None:
-    """Store an edition whose nominations open so many days from now."""
     file = world.folder / f"{name}.toml"
     first = world.clock.now().date() + timedelta(days=days)
     file.write_text(edition_text(first), encoding="utf-8")
@@ -129,7 +123,6 @@ def announced(world: SubmissionWorld, name: str, days: int) -> None:
 
 
 def to_day(world: SubmissionWorld, name: str) -> None:
-    """Advance to noon of a day of the edition."""
     day = edition_of(world).days()[name]
     world.clock.advance(datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - world.clock.now())
 
@@ -443,7 +436,6 @@ async def test_commands_add_an_edition_name_experts_and_decide(
 
 
 async def sign_in(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> None:
-    """Begin a session of the pages."""
     people.headers["Origin"] = SITE
     await people.post("/submissions/confirmations", json={"mail": mail})
     assert (await people.post(world.link())).status_code == 303

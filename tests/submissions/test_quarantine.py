@@ -1,7 +1,3 @@
-"""What a person sends is scored; what looks unwanted waits apart from the queue, and is deleted in
-the end.
-"""
-
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,7 +1,3 @@
-"""Once a year: is it still true? The link of the mail confirms once, and the published record has
-the day.
-"""
-
 from __future__ import annotations
 
 from datetime import timedelta
@@ -21,7 +17,6 @@ YEAR = timedelta(days=366)
 
 
 async def accepted(world: SubmissionWorld, browser: httpx.AsyncClient) -> Submission:
-    """Return a published submission of a person."""
     return world.accept((await sent(world, browser)).url.path.rpartition("/")[2])
 
 
@@ -30,7 +25,6 @@ def remind(world: SubmissionWorld) -> int:
 
 
 def published_day(world: SubmissionWorld) -> list[str]:
-    """Return the day that each record of the source has, as it is published."""
     statements = world.published_statements()
     return [line.rpartition(" ")[2] for line in statements if "schema.org/lastReviewed" in line]
 

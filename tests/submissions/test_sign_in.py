@@ -1,5 +1,3 @@
-"""Signing in with a provider of OpenID Connect: a real one on loopback, and one that lies."""
-
 from __future__ import annotations
 
 import json
@@ -32,7 +30,6 @@ OTHER_KEY = RSAKey.generate_key(2048, {"kid": "1"})
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    """A real provider in a process of its own; its address."""
     port = free_port()
     with started(
         [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
@@ -43,7 +40,6 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture
 async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser at a site that knows the real provider."""
     world.context.provider = parse_provider(
         provider.replace("http://", "http://stocktake:s%40fe@"), frozenset({"127.0.0.1"})
     )

@@ -1,5 +1,3 @@
-"""Submissions by HTTP: who may send what, what is answered, and what two people do at once."""
-
 from __future__ import annotations
 
 from datetime import timedelta
@@ -343,7 +341,6 @@ async def test_without_a_mail_server_an_address_cannot_be_confirmed(
 
 
 def stored(world: SubmissionWorld, word: str) -> list[str]:
-    """Return the tables of the ledger in which a row has *word*."""
     with world.ledger.transaction() as connection:
         names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
         tables = {name: connection.execute(text(f'SELECT * FROM "{name}"')).all() for (name,) in names.all()}  # fmt: skip

@@ -1,7 +1,3 @@
-"""From the form to a published initiative, corrected and withdrawn, in a real browser without
-scripts; all pages by axe, 320 px wide.
-"""
-
 from __future__ import annotations
 
 import json
@@ -53,8 +49,6 @@ NUMBERS = count(1)  # of the network addresses of tests
 
 @dataclass
 class Mailbox:
-    """A mail server that keeps the receiver and the text of each message."""
-
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
@@ -81,15 +75,12 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class SubmissionSite:
-    """An installation on loopback: its address, its mailbox, and the key of a moderator."""
-
     base: str
     mailbox: Mailbox
     key: str
     settings: dict[str, str]
 
     def command(self, *words: str) -> str:
-        """Run a command of the operators."""
         answer = RUN.invoke(app, [*words], env=self.settings)
         assert answer.exit_code == 0, answer.output
         return answer.stdout
@@ -98,24 +89,20 @@ class SubmissionSite:
         return httpx.get(self.base + path, headers={"Accept": accept}, timeout=60)
 
     def rows(self, query: str) -> list[str]:
-        """Return the rows that SPARQL has, of one column."""
         params = {"query": query, "format": "csv"}
         answer = httpx.get(f"{self.base}/sparql", params=params, timeout=60)
         return answer.text.split("\r\n")[1:-1] if answer.status_code == 200 else []
 
     def titles(self) -> list[str]:
-        """Return the titles of all initiatives."""
         title = "<http://purl.org/dc/terms/title>"
         return self.rows(f"SELECT ?title {{ ?it a <{BASE}ns#Initiative> ; {title} ?title }}")
 
     def wait_for_title(self, title: str, *, there: bool = True) -> None:
-        """Wait until an initiative of this title is published, or is not."""
         wait_until(
             lambda: (title in self.titles()) == there, f"{title} in SPARQL", SECONDS, pause=1
         )
 
     def person(self, mail: str) -> httpx.Client:
-        """Return a client of the API for a person who confirmed an address."""
         path, sent = f"{self.base}/submissions/confirmations", len(self.mailbox.texts)
         httpx.post(path, json={"mail": mail}, timeout=60).raise_for_status()
         secret = self.mailbox.link(sent, mail).rpartition("/")[2]
@@ -187,7 +174,6 @@ class Visit:
     faults: list[str] = field(default_factory=list)
 
     def look(self) -> None:
-        """Check the page that is open."""
         name = str(self.browser.run("location.pathname"))
         if self.checked:
             disable_scripts(self.browser, value=False)
@@ -197,7 +183,6 @@ class Visit:
         self.faults += [f"{name} is {width} px wide"] if width > 320 else []
 
     def fill(self, values: dict[str, object]) -> None:
-        """Fill in fields; a list has the options to choose."""
         for name, value in values.items():
             fields = f"[...document.getElementsByName({json.dumps(name)})]"
             if isinstance(value, list):
@@ -208,7 +193,6 @@ class Visit:
                 self.browser.run(f"{fields}[0].value = {json.dumps(value)}; 0")
 
     def click(self, selector: str) -> None:
-        """Click something that leads to another page, and check that page."""
         result = self.browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
         assert result, (
             f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
@@ -232,7 +216,6 @@ class Visit:
 
 
 def accept(visit: Visit, site: SubmissionSite, title: str = "telecentres") -> None:
-    """Accept the submission that waits, as a moderator."""
     visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     if visit.browser.run("document.querySelectorAll('#key').length"):
         visit.browser.leave(
@@ -254,7 +237,6 @@ ARABIC = {
 
 
 def attach(browser: Browser, file: Path) -> None:
-    """Choose a file in the field of the page."""
     root = browser.send_command("DOM.getDocument")["root"]["nodeId"]
     field = browser.send_command("DOM.querySelector", nodeId=root, selector="input[type=file]")
     browser.send_command("DOM.setFileInputFiles", nodeId=field["nodeId"], files=[str(file)])
@@ -277,7 +259,6 @@ def send_form(
     picture: Path,
     mail: str,
 ) -> str:
-    """Fill in the form, send it and confirm the address; return the path of the submission."""
     visit.look()
     visit.click("main form button")
     for name, values in answers.items():
@@ -393,7 +374,6 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
 
 
 def decide_by_http(site: SubmissionSite, id: str, decision: str) -> None:
-    """Decide about a submission as a moderator, without a browser."""
     path, headers = f"/admin/page/submissions/{id}", {"Origin": site.base}
     with httpx.Client(
         base_url=site.base, headers=headers, follow_redirects=True, timeout=60
@@ -465,14 +445,12 @@ def test_messages_of_the_rules_appear_while_a_person_types(
 
 
 def set_days(site: SubmissionSite, folder: Path, opened: int) -> None:
-    """Store an edition whose nominations opened some days ago."""
     file, first = folder / "2027.toml", datetime.now(UTC).date() - timedelta(days=opened)
     file.write_text(edition_text(first), encoding="utf-8")
     site.command("prizes", "add", str(file))
 
 
 def publish_initiative(visit: Visit, site: SubmissionSite) -> str:
-    """Submit and accept an initiative; return the path of its page when the register has it."""
     with site.person("ada@example.org") as client:
         answer = client.post("/submissions", json=INITIATIVE)
     accept(visit, site)
@@ -481,7 +459,6 @@ def publish_initiative(visit: Visit, site: SubmissionSite) -> str:
 
 
 def stages(site: SubmissionSite) -> list[str]:
-    """Return the stages of the prizes of the edition that are published."""
     whole = f"<http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/2027>"
     rows = site.rows(f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; {whole} }}")
     return [row.rpartition("/")[2] for row in rows]

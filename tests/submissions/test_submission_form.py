@@ -1,7 +1,3 @@
-"""The form: one question a page, without scripts, to a submission whose address is confirmed,
-changed and withdrawn.
-"""
-
 from __future__ import annotations
 
 import re
@@ -37,7 +33,6 @@ ANSWERS: dict[str, dict[str, object]] = {
 async def fill(
     browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS
 ) -> httpx.Response:
-    """Answer the questions as they come; return the summary."""
     page = await browser.post("/submit", data={"website": ""})
     questions = []
     while (name := page.url.path.rpartition("/")[2]) != "summary":
@@ -53,12 +48,10 @@ async def fill(
 async def reply(
     page: httpx.Response, browser: httpx.AsyncClient, fields: dict[str, str]
 ) -> httpx.Response:
-    """Send the form of a question with these answers."""
     return await browser.post(page.url.path, data={"was": hidden(page, "was"), **fields})
 
 
 async def begin(browser: httpx.AsyncClient, kind: str = "Initiative") -> httpx.Response:
-    """Begin a draft; return the question for its title."""
     page = await browser.post("/submit", data={"website": ""})
     return await reply(page, browser, {"type": kind})
 
@@ -74,7 +67,6 @@ def checked(page: httpx.Response) -> list[str]:
 
 
 async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Response:
-    """Fill in the form, send it and confirm the address; return the page of the submission."""
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
     await send(browser, summary.url.path)

@@ -1,7 +1,3 @@
-"""Tables of submissions: the template, the result of each row, and files that are broken, hostile
-or too large.
-"""
-
 from __future__ import annotations
 
 import io
@@ -56,7 +52,6 @@ def workbook(*rows: Sequence[object]) -> bytes:
 
 
 def with_sheet(content: bytes, old: str, new: str) -> bytes:
-    """Return a workbook with a text of its first sheet replaced."""
     source = zipfile.ZipFile(io.BytesIO(content))
     with zipfile.ZipFile(output := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as package:
         for name in source.namelist():
@@ -144,7 +139,6 @@ async def test_a_filled_template_is_valid(
 
 
 def cells_of(content: bytes, row: int) -> list[str]:
-    """Return the texts of a row of the first sheet."""
     package = zipfile.ZipFile(io.BytesIO(content))
     strings = re.findall(
         r"<si><t[^>]*>([^<]*)</t></si>", package.read("xl/sharedStrings.xml").decode()
@@ -295,7 +289,6 @@ async def test_no_more_than_the_limit_of_a_submitter_is_stored(
 
 @pytest.fixture
 async def person(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.AsyncClient:
-    """A browser with the session of a person."""
     await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
     await browser.post(world.link())
     return browser

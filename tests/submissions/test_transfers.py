@@ -1,7 +1,3 @@
-"""A submission is handed over to a person or an organization, and found again by a moderator for
-who lost an address.
-"""
-
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,5 +1,3 @@
-"""The rule by which an IP address is of the public internet, and that both clients keep to it."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -56,8 +54,6 @@ async def test_publisher_tries_the_next_address_of_a_host() -> None:
     tried = list[str]()
 
     class SilentNetwork(httpcore.AsyncNetworkBackend):
-        """A network on which nobody answers."""
-
         async def connect_tcp(self, host: str, *_: object, **__: object) -> Any:
             tried.append(host)
             raise httpcore.ConnectError("nobody answers")

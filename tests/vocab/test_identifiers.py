@@ -1,7 +1,3 @@
-"""Identifiers of other registries: recognized by address or scheme, checked by their digits, and
-stated as what they are.
-"""
-
 from __future__ import annotations
 
 from rows import each

@@ -243,7 +243,6 @@ def test_both_ontologies_have_the_version_of_the_release() -> None:
 
 
 def reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
-    """Return what *start* leads to in one step or more."""
     results, waiting = set[str](), list(edges.get(start, ()))
     while waiting:
         node = waiting.pop()

@@ -1,5 +1,3 @@
-"""The summary of the vocabulary counts what its files say."""
-
 from __future__ import annotations
 
 import json

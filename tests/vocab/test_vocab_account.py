@@ -1,7 +1,3 @@
-"""Accounts: every number of a run is given twice, as an integer and as a measurement, and the count
-of statements is known beforehand.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace

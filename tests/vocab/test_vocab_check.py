@@ -1,5 +1,3 @@
-"""``stocktake vocabulary check``: errors of files, with file, line and remedy."""
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,3 @@
-"""Crosswalks: each free form resolves to the one concept that it names, and what names none or two
-resolves to None.
-"""
-
 from __future__ import annotations
 
 from pyoxigraph import NamedNode

@@ -1,7 +1,3 @@
-"""Describe: a store gives back what was written, whatever the texts, and every term of ours is
-declared.
-"""
-
 from __future__ import annotations
 
 import re
@@ -127,7 +123,6 @@ resources: st.SearchStrategy[Resource] = st.one_of(
 
 
 def dumped(lines: list[str]) -> list[str]:
-    """Load lines into a store and return its dump, sorted."""
     store = pyoxigraph.Store()
     store.load("\n".join(lines).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
     content = store.dump(format=pyoxigraph.RdfFormat.N_QUADS)
@@ -189,7 +184,6 @@ def full() -> Initiative:
 
 
 def written() -> list[str]:
-    """Return an example of all that is ever written."""
     note = ValidationNote("c", "Warning", "m", None)
     record = describe_record("1", IRIS, Provenance("s", "r", "m", "00", NOON, NOON, (note,)))
     deletion = Deletion("r", NOON, "deleted", IRIS.record("s", "2"))

@@ -1,5 +1,3 @@
-"""Every scheme has its heading and every term its row in the documentation."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""Facts: the vocabulary says what the files of facts say, no more and no less."""
-
 from __future__ import annotations
 
 import csv
@@ -24,7 +22,6 @@ LANGUAGES = {"en": "en", "ar": "ar", "zh": "zh-Hans", "fr": "fr", "ru": "ru", "e
 
 @pytest.fixture(scope="module")
 def store() -> Store:
-    """Hold the vocabulary, each graph by its name."""
     filled = Store()
     for graph, lines in statements():
         filled.load(

@@ -1,5 +1,3 @@
-"""Freshness: the state of a source at every side of every boundary, by clocks that are handed in."""
-
 from __future__ import annotations
 
 from dataclasses import replace

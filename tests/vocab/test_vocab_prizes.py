@@ -1,5 +1,3 @@
-"""The nominated projects of 2015: real words that the crosswalks must know."""
-
 from __future__ import annotations
 
 import csv

@@ -1,5 +1,3 @@
-"""A release of the vocabulary: its files, its change log, and the deprecation policy."""
-
 from __future__ import annotations
 
 import csv

@@ -1,7 +1,3 @@
-"""Schemes: what the vocabulary holds, in which languages, and that a store gives it back as it was
-handed in.
-"""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -21,7 +17,6 @@ IRIS = Iris("https://example.org/")
 
 
 def preferred() -> dict[str, Counter[str]]:
-    """Count each concept's preferred labels by language."""
     results: dict[str, Counter[str]] = {}
     for _, lines in statements():
         for line in lines:

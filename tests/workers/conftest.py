@@ -119,8 +119,6 @@ def registry() -> Iterator[GatedRegistry]:
 
 @dataclass
 class House:
-    """A data folder, cards and a ledger that several processes of ours share."""
-
     folder: Path
     ledger: str
     registry: GatedRegistry
@@ -170,7 +168,6 @@ class House:
     def wait_until(
         self, condition: Callable[[], bool], what: str, pause: float = waiting.PAUSE
     ) -> None:
-        """Wait for a condition; the error shows what all processes wrote."""
         waiting.wait_until(
             condition,
             what,

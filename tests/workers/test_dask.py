@@ -1,7 +1,3 @@
-"""A Dask cluster on loopback writes the same bytes, also after losing workers; other code is
-refused.
-"""
-
 from __future__ import annotations
 
 import os
@@ -37,8 +33,6 @@ QUIET = {
 
 @dataclass
 class Dask:
-    """A scheduler's address, and its processes: the scheduler, then the workers."""
-
     address: str
     home: Path
     processes: list[Process] = field(default_factory=list)

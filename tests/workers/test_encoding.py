@@ -1,5 +1,3 @@
-"""A database that is not UTF-8 is refused before anything is written."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,3 @@
-"""A source that kills the processes that read its responses fails alone, also on a worker."""
-
 from __future__ import annotations
 
 import os

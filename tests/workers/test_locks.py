@@ -1,5 +1,3 @@
-"""Advisory locks and rate limits in a shared ledger."""
-
 from __future__ import annotations
 
 import threading

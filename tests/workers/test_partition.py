@@ -1,5 +1,3 @@
-"""A worker disconnected from the database writes nothing more, and another resumes its run."""
-
 from __future__ import annotations
 
 import os

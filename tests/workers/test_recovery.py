@@ -1,5 +1,3 @@
-"""Recovery from killed workers, a stopped database and missed due times."""
-
 from __future__ import annotations
 
 import re

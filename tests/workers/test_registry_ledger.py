@@ -1,7 +1,3 @@
-"""What registries get back, on PostgreSQL: checked links, reported problems, messages, followers,
-and removals.
-"""
-
 from __future__ import annotations
 
 import threading
@@ -49,8 +45,6 @@ NOTIFY = Notify(webhook=("https://registry.example/hook",))
 
 @dataclass
 class ProjectsWithPages:
-    """A registry of projects, the web site of their pages, and what takes webhooks."""
-
     projects: list[dict[str, Any]]
     statuses: dict[str, int] = field(default_factory=dict)
     hooks: list[httpx.Request] = field(default_factory=list)

@@ -1,5 +1,3 @@
-"""With a shared ledger, a schedule and the runs in progress are known on every machine."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,7 +1,3 @@
-"""A shared object store: an S3 server on loopback, and a directory for stores without conditional
-put.
-"""
-
 from __future__ import annotations
 
 import json
@@ -123,7 +119,6 @@ def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(
         _put(url, path.name, path.read_bytes())
 
     def asked(action: Callable[[], object]) -> list[str]:
-        """Return the methods of the requests that the server received during *action*."""
         caplog.clear()
         action()
         lines = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]

@@ -1,7 +1,3 @@
-"""Submissions on PostgreSQL: sent, as a table too, accepted, confirmed, withdrawn; two changes at
-once; what is old is deleted.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

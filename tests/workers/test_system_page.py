@@ -1,5 +1,3 @@
-"""The system page lists the workers that share a ledger, and the jobs of their queue."""
-
 from __future__ import annotations
 
 from pathlib import Path

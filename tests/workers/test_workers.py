@@ -1,5 +1,3 @@
-"""Workers on one queue execute each due run once, even if workers die."""
-
 from __future__ import annotations
 
 import random

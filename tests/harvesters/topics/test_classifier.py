@@ -1,7 +1,3 @@
-"""The classifier of goals: silent below its threshold, and measured on texts that it was not
-trained on.
-"""
-
 from __future__ import annotations
 
 import io

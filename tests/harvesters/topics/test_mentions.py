@@ -1,5 +1,3 @@
-"""Goals, targets and action lines are found where a text names them by number, and nowhere else."""
-
 from __future__ import annotations
 
 from rows import each

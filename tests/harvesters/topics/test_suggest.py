@@ -1,5 +1,3 @@
-"""Suggestions are claims of their own basis, and never repeat what the source says."""
-
 from __future__ import annotations
 
 import sys
