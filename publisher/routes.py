@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from publisher.apis.mcp import route as mcp
 from publisher.apis.reconcile.routes import service as reconcile
+from publisher.catalog import journal, openapi, portals, void
 from publisher.feeds.routes import activities, feeds, ldes, oai, robots
-from publisher.linked_data.catalog.routes import ckan_api, dumps, journal, openapi, void
 from publisher.linked_data.routes import (
     health,
     linksets,
@@ -98,11 +98,11 @@ ROUTERS: dict[str, APIRouter] = {
     "lists": lists.router,
     "releases": releases.router,
     "reports": reports.router,
-    "dumps": dumps.router,
+    "dumps": journal.dumps,
     "exports": exports.router,
     "journal": journal.router,
     "catalog": catalog.router,
-    "portals": ckan_api.router,
+    "portals": portals.router,
     "ldes": ldes.router,
     "oai": oai.router,
     "feeds": feeds.router,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
 
@@ -68,6 +68,29 @@ NAMESPACES = {
     "void": "http://rdfs.org/ns/void#",
     "wgs": WGS,
 }
+
+
+# A resource: its IRI ("@id") and the values of its properties by prefixed name or IRI. A text is an
+# IRI, and a node a part that is described with it; None and empty values are left out.
+Node = Mapping[str, Any]
+
+
+def node_statements(node: Node) -> Iterator[Statement]:
+    """Yield the statements of a node, in the order of its properties."""
+    subject = str(node["@id"])
+    for name, values in node.items():
+        prefix, _, local = name.partition(":")
+        predicate = NAMESPACES[prefix] + local if prefix in NAMESPACES else name
+        if name == "@id" or not values:
+            continue
+        for value in values if isinstance(values, list | tuple) else (values,):
+            if isinstance(value, Mapping):
+                yield Statement(subject, predicate, Term(str(value["@id"])))
+                yield from node_statements(value)
+            else:
+                yield Statement(
+                    subject, predicate, value if isinstance(value, Term) else Term(str(value))
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rows import each
 
-from publisher.linked_data.catalog.ckan import PackageSearch, search_packages
+from publisher.catalog.portals import search_packages
 
 
 @each(
     "package_search, names",
-    [(PackageSearch(q="*:*", rows=1), ["b"]), (PackageSearch(q="*:*", rows=1, start=1), ["c"]),
-     (PackageSearch(sort="name asc"), ["a", "b", "c"]), (PackageSearch(sort="title desc, name asc"), ["b", "a", "c"]),
-     (PackageSearch(q="health"), ["a"]), (PackageSearch(q='"HEALTH" network'), []),
-     (PackageSearch(fq="metadata_modified:[2026-02-01T00:00:00Z TO *]"), ["b", "c"]),
-     (PackageSearch(q="metadata_modified:[* TO 2026-01-31T00:00:00Z]"), ["a"])],
+    [({"q": "*:*", "rows": 1}, ["b"]), ({"q": "*:*", "rows": 1, "start": 1}, ["c"]),
+     ({"sort": "name asc"}, ["a", "b", "c"]), ({"sort": "title desc, name asc"}, ["b", "a", "c"]),
+     ({"q": "health"}, ["a"]), ({"q": '"HEALTH" network'}, []),
+     ({"fq": "metadata_modified:[2026-02-01T00:00:00Z TO *]"}, ["b", "c"]),
+     ({"q": "metadata_modified:[* TO 2026-01-31T00:00:00Z]"}, ["a"])],
 )  # fmt: skip
 def test_packages_are_searched_as_ckan_does(
-    package_search: PackageSearch, names: list[str]
+    package_search: dict[str, Any], names: list[str]
 ) -> None:
     results: list[dict[str, object]] = [
         {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
@@ -24,6 +26,6 @@ def test_packages_are_searched_as_ckan_does(
         {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
     ]  # fmt: skip
 
-    answer = search_packages(results, package_search)
+    answer = search_packages(results, **package_search)
 
     assert [item["name"] for item in answer["results"]] == names  # type: ignore[attr-defined]

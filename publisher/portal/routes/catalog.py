@@ -11,11 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
+from publisher.catalog.datasets import Catalog, Service, available_services, load_catalog
+from publisher.catalog.dcat import catalog_statements
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.catalog.dataset import Catalog
-from publisher.linked_data.catalog.datasets import load_catalog
-from publisher.linked_data.catalog.dcat import catalog_statements
-from publisher.linked_data.catalog.services import Service, available_services
 from publisher.linked_data.content_response import DescriptionJson, other_formats, serialize
 from publisher.pages import Pages
 from publisher.store.descriptions import Description, namespaces

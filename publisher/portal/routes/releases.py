@@ -18,10 +18,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
+from publisher.catalog.datasets import release_dataset
+from publisher.catalog.dcat import dataset_statements
+from publisher.catalog.portals import dataset_markup
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.catalog.dcat import dataset_statements
-from publisher.linked_data.catalog.release_datasets import release_dataset
-from publisher.linked_data.catalog.schema_org import dataset_markup
 from publisher.linked_data.content_response import DescriptionJson, serialize
 from publisher.linked_data.schema_org import jsonld_block
 from publisher.pages import Pages

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from waiting import WITHIN
 
 from publisher.app import create_app
-from publisher.linked_data.catalog.routes.openapi import openapi_description
+from publisher.catalog.openapi import openapi_description
 from publisher.portal.routes.suggest import LONGEST
 from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService

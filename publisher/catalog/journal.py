@@ -1,13 +1,10 @@
 """``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any
-state.
+state; ``/dumps/``: the files written by ``stocktake dump``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
@@ -18,16 +15,23 @@ from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.entry import Entry
-from journal.row_counts import RowCounts, count_rows
+from journal.row_counts import count_rows
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import Term
+from publisher.releases.dump_index import NAME as DUMP_NAME
+from publisher.releases.dump_index import list_dumps
 from publisher.releases.patches import MEDIA as PATCH_MEDIA
 from publisher.releases.patches import send
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.descriptions import (
+    Description,
+    namespaces,
+    node_statements,
+    serialize_description,
+)
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from vocab.terms import DCAT, DCT, PROV, RDF, XSD
-from web.conditional import matches_etag
+from vocab.terms import PROV, XSD
+from web.conditional import matches_etag, send_file
 from web.endpoints import (
     Count,
     Instant,
@@ -46,7 +50,7 @@ from web.representation import negotiate_data_format
 PAGE_SIZE = 50  # default number of entries on a page
 MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
-_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
+_ENTRY_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
 
@@ -114,55 +118,7 @@ class JournalPage(TypedDict):
     previous: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EntrySummary:
-    """An entry as it is listed: *bytes* are those of its gzip file."""
-
-    entry: Entry
-    bytes: int
-    tally: RowCounts
-
-    def to_json(self) -> EntryJson:
-        """Return the summary for JSON."""
-        entry, count = self.entry, self.tally
-        return {
-            **_head(entry),
-            "bytes": self.bytes,
-            "plain_bytes": count.size,
-            "added": count.added,
-            "removed": count.removed,
-            "patch": f"/journal/{entry.number}",
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class EntryPage:
-    """A page of the list, the newest entry first: those numbered below *before*, *per* at most, of
-    *total*.
-    """
-
-    lines: tuple[EntrySummary, ...]
-    before: int
-    per: int
-    total: int
-
-    @property
-    def next(self) -> str | None:
-        """Return the number for *before* on the next page, None at the end."""
-        last = self.lines[-1].entry.number if self.lines else 1
-        return f"/journal/?before={last}&per={self.per}" if last > 1 else None
-
-    @property
-    def previous(self) -> str | None:
-        """Return the number for *before* on the page of newer entries, None on the first page."""
-        return (
-            f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}"
-            if self.before <= self.total
-            else None
-        )
-
-
-router = APIRouter()
+router, dumps = APIRouter(), APIRouter()
 
 
 @get(
@@ -175,7 +131,7 @@ router = APIRouter()
     response_description="A page of entries",
     responses=other_contents(GRAPHS.values()) | problems(400, 406, 503),
 )
-async def listing(
+def listing(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
@@ -185,26 +141,20 @@ async def listing(
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
     chosen_format = negotiate_data_format(request, _FORMATS, format)
-    entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
-    mirror = mirror_origin.read(service.journal.folder)
-    links = [
-        f'<{address}>; rel="{name}"'
-        for name, address in (("next", entry_page.next), ("prev", entry_page.previous))
-        if address
-    ]
+    page = _read_page(service, before, min(per, MAX_PAGE_SIZE))
+    addresses = {"next": page["next"], "prev": page["previous"]}
+    links = [f'<{address}>; rel="{name}"' for name, address in addresses.items() if address]
     headers = {
         "Vary": "Accept",
         "Cache-Control": "no-cache",
         **({"Link": ", ".join(links)} if links else {}),
     }
     if isinstance(chosen_format, GraphFormat):
-        body = serialize_description(_describe_page(entry_page, service.iris), chosen_format)
+        body = serialize_description(_describe_page(page, service.iris), chosen_format)
         return Response(body, headers={"Content-Type": chosen_format.media, **headers})
     if chosen_format is not None:
-        return JSONResponse(_json(entry_page, service.iris.base, mirror), headers=headers)
-    response = pages.page(
-        "journal.html", sheet=entry_page, origin=mirror, formats=_FORMATS.values()
-    )
+        return JSONResponse(page, headers=headers)
+    response = pages.page("journal.html", journal=page, formats=_FORMATS.values())
     response.headers.update(headers)
     return response
 
@@ -220,25 +170,16 @@ async def listing(
     response_description="The newest entry",
     responses=problems(503),
 )
-async def head(request: Request, service: ServiceDep) -> Response:
+def head(request: Request, service: ServiceDep) -> Response:
     """Return the newest entry of the journal."""
-    newest = await asyncio.to_thread(lambda: service.journal.head)
+    newest = service.journal.head
     etag = f'"{newest.id}-head"' if newest else '"empty"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if matches_etag(request.headers, etag):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-    base = service.iris.base
-    document: JournalHead = {
-        "base": base,
-        "number": 0,
-        "id": None,
-        "previous": None,
-        "run": None,
-        "time": None,
-    }
-    if newest:
-        document = {"base": base, **_head(newest)}
-    return JSONResponse(document, headers=headers)
+    empty = {"number": 0, "id": None, "previous": None, "run": None, "time": None}
+    document = _head(newest) if newest else empty
+    return JSONResponse({"base": service.iris.base, **document}, headers=headers)
 
 
 @get(
@@ -251,29 +192,32 @@ async def head(request: Request, service: ServiceDep) -> Response:
     response_description="The entry as an RDF Patch, or its gzip file",
     responses=contents(PATCH_MEDIA, "application/gzip") | problems(404, 503),
 )
-async def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
+def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
     """Range requests are supported. An entry never changes."""
-    match = _NAME.match(name)
-    stored_entry = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
+    match = _ENTRY_NAME.match(name)
+    stored_entry = service.journal.entry(int(match[1])) if match else None
     if match is None or stored_entry is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-    return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
+    return send(request, stored_entry, as_file=match[2] is not None)
 
 
-def _entry_page(service: QueryService, before: int, per: int) -> EntryPage:
-    newest = service.journal.head
+def _read_page(service: QueryService, before: int, per: int) -> JournalPage:
+    """Return at most *per* entries numbered below *before*, the newest first."""
+    newest, mirror = service.journal.head, mirror_origin.read(service.journal.folder)
     total = newest.number if newest else 0
     before = min(before, total + 1)
     numbers = range(before - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := service.journal.entry(number))]
-    return EntryPage(
-        tuple(
-            EntrySummary(entry, entry.path.stat().st_size, count_rows(entry)) for entry in entries
-        ),
-        before,
-        per,
-        total,
-    )
+    last = entries[-1].number if entries else 1
+    newer = min(before + per, total + 1)
+    return {
+        "base": service.iris.base,
+        "mirror_of": mirror.url if mirror else None,
+        "total": total,
+        "entries": [_summary(entry) for entry in entries],
+        "next": f"/journal/?before={last}&per={per}" if last > 1 else None,
+        "previous": f"/journal/?before={newer}&per={per}" if before <= total else None,
+    }
 
 
 def _head(entry: Entry) -> EntryHead:
@@ -286,47 +230,69 @@ def _head(entry: Entry) -> EntryHead:
     }
 
 
-def _json(entry_page: EntryPage, base: str, mirror: mirror_origin.Origin | None) -> JournalPage:
+def _summary(entry: Entry) -> EntryJson:
+    counts = count_rows(entry)
     return {
-        "base": base,
-        "mirror_of": mirror.url if mirror else None,
-        "total": entry_page.total,
-        "entries": [line.to_json() for line in entry_page.lines],
-        "next": entry_page.next,
-        "previous": entry_page.previous,
+        **_head(entry),
+        "bytes": entry.path.stat().st_size,
+        "plain_bytes": counts.size,
+        "added": counts.added,
+        "removed": counts.removed,
+        "patch": f"/journal/{entry.number}",
     }
 
 
-def _describe_page(entry_page: EntryPage, iris: Iris) -> Description:
-    about = f"{iris.base}journal/"
-    return Description(
-        about,
-        tuple(
-            statement for line in entry_page.lines for statement in _statements(line, about, iris)
-        ),
-        {},
-        namespaces(iris),
-    )
+def _describe_page(page: JournalPage, iris: Iris) -> Description:
+    journal = f"{iris.base}journal/"
+    node = {
+        "@id": journal,
+        "dct:hasPart": [_entry_node(item, journal, iris) for item in page["entries"]],
+    }
+    return Description(journal, tuple(node_statements(node)), {}, namespaces(iris))
 
 
-def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statement]:
-    entry, count = line.entry, line.tally
-    entry_iri, time = f"{about}{entry.number}", f"{entry.time:%Y-%m-%dT%H:%M:%SZ}"
-    yield Statement(about, f"{DCT}hasPart", Term(entry_iri))
-    yield Statement(entry_iri, f"{RDF}type", Term(f"{PROV}Entity"))
-    yield Statement(entry_iri, f"{DCT}identifier", Term(entry.id, "literal"))
-    yield Statement(entry_iri, f"{DCT}issued", Term(time, "literal", None, f"{XSD}dateTime"))
-    yield Statement(entry_iri, f"{PROV}wasGeneratedBy", Term(iris.run(entry.run)))
-    if entry.previous:
-        yield Statement(entry_iri, f"{PROV}wasDerivedFrom", Term(f"{about}{entry.number - 1}"))
-    yield Statement(
-        entry_iri,
-        f"{DCAT}mediaType",
-        Term("https://www.iana.org/assignments/media-types/application/rdf-patch"),
-    )
-    for name, value in (
-        (f"{DCAT}byteSize", line.bytes),
-        (f"{iris.operations}quadsAdded", count.added),
-        (f"{iris.operations}quadsRemoved", count.removed),
-    ):
-        yield Statement(entry_iri, name, Term(str(value), "literal", None, f"{XSD}integer"))
+def _entry_node(item: EntryJson, journal: str, iris: Iris) -> dict[str, str | Term | None]:
+    def integer(value: int) -> Term:
+        return Term(str(value), "literal", None, f"{XSD}integer")
+
+    return {
+        "@id": f"{journal}{item['number']}",
+        "rdf:type": f"{PROV}Entity",
+        "dct:identifier": Term(item["id"], "literal"),
+        "dct:issued": Term(item["time"], "literal", None, f"{XSD}dateTime"),
+        "prov:wasGeneratedBy": iris.run(item["run"]),
+        "prov:wasDerivedFrom": f"{journal}{item['number'] - 1}" if item["previous"] else None,
+        "dcat:mediaType": "https://www.iana.org/assignments/media-types/application/rdf-patch",
+        "dcat:byteSize": integer(item["bytes"]),
+        f"{iris.operations}quadsAdded": integer(item["added"]),
+        f"{iris.operations}quadsRemoved": integer(item["removed"]),
+    }
+
+
+@get(dumps, "/dumps/", include_in_schema=False)
+def list_of_dumps(service: ServiceDep, pages: PagesDep) -> Response:
+    """List the files that ``stocktake dump`` wrote."""
+    return pages.page("dumps.html", files=list_dumps(service.data / "dumps"))
+
+
+@get(
+    dumps,
+    "/dumps/{name}",
+    operation_id="dump",
+    summary="Return a dump of all data at a journal entry, or its checksum",
+    tags=["have"],
+    response_class=Response,
+    response_description="The file",
+    responses=contents("application/gzip", "text/plain") | problems(404),
+)
+def dump(
+    request: Request,
+    service: ServiceDep,
+    name: Annotated[str, Path(description="The name of the file; `/dumps/` lists them")],
+) -> Response:
+    """Range requests are supported."""
+    match, path = DUMP_NAME.match(name), service.data / "dumps" / name
+    if match is None or not path.is_file():
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
+    media = "text/plain; charset=utf-8" if match[2] else "application/gzip"
+    return send_file(request, path, media)

@@ -1,0 +1,133 @@
+"""``/.well-known/void``: the VoID description of the dataset (https://www.w3.org/TR/void/), with
+the numbers of the newest release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.catalog.datasets import TITLE
+from publisher.dependencies import ServiceDep
+from publisher.errors import LimitError
+from publisher.rdf.results import Term
+from publisher.releases.dump_index import list_dumps
+from publisher.releases.void import TARGETS, VoidCounts, parse_statements, void_statements
+from publisher.store.descriptions import (
+    Description,
+    namespaces,
+    node_statements,
+    serialize_description,
+)
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import Release, list_releases
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS
+from web.negotiation import best_match
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
+
+NAME = "void.ttl"  # of the release's file
+_FORMATS = "http://www.w3.org/ns/formats/"
+
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/.well-known/void",
+    operation_id="void",
+    summary="Describe the dataset: its size, vocabularies, links and dumps",
+    tags=["have"],
+    response_class=Response,
+    response_description="A VoID description",
+    responses=contents(*(graph_format.media for graph_format in GRAPHS.values())) | problems(503),
+)
+async def void(request: Request, service: ServiceDep) -> Response:
+    """The numbers are those of the newest release, if there is one."""
+    chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+    if not service.snapshot:
+        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
+    triples = await describe(service)
+    return build_response(
+        request,
+        Representation(
+            serialize_description(triples, chosen_format), chosen_format.media, negotiated=True
+        ),
+    )
+
+
+async def describe(service: QueryService) -> Description:
+    """Describe the dataset, with the counts of the newest release that has them, else those of the
+    current snapshot.
+    """
+    dataset, spaces = f"{service.iris.base}.well-known/void#dataset", namespaces(service.iris)
+    available = await asyncio.to_thread(list_releases, service.data / "releases")
+    release = next((item for item in available if not item.withdrawn and item.file(NAME)), None)
+    statements = list(node_statements(_dataset(service, dataset, release)))
+    if release:
+        file = service.data / "releases" / str(release.number) / NAME
+        statements += parse_statements(file.read_bytes())
+    else:
+        statements += void_statements(await _count(service), service.iris, spaces)
+    ordered = sorted(dict.fromkeys(statements), key=lambda item: item.subject != dataset)
+    return Description(dataset, tuple(ordered), {}, spaces)
+
+
+async def _count(service: QueryService) -> VoidCounts:
+    """Count the current snapshot; links are left out if counting them exceeds the time limit of a
+    query.
+    """
+    properties, classes, kinds = await asyncio.gather(
+        *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
+    )
+    counts = VoidCounts(
+        triples=sum(int(row["triples"].value) for row in properties),
+        entities=sum(int(row["things"].value) for row in kinds),
+        properties=Counter(
+            {row["property"].value: int(row["triples"].value) for row in properties}
+        ),
+        classes=Counter({row["class"].value: int(row["entities"].value) for row in classes}),
+    )
+    spaces = " ".join(f'"{space}"' for space in TARGETS)
+    try:
+        links = await service.rows(query("void-links").replace("SPACES", spaces))
+    except LimitError:
+        return counts
+    totals = Counter(
+        {(row["property"].value, row["space"].value): int(row["triples"].value) for row in links}
+    )
+    # Each link counts for its longest prefix: the IRIs of areas begin with that of the goals.
+    for (name, space), count in list(totals.items()):
+        for wider in TARGETS:
+            if wider != space and space.startswith(wider):
+                totals[name, wider] -= count
+    counts.links = +totals
+    return counts
+
+
+def _dataset(service: QueryService, dataset: str, release: Release | None) -> dict[str, Any]:
+    base, files = service.iris.base, list_dumps(service.data / "dumps")
+    dumps = [f"dumps/{file.name}" for file in files if ".gone." not in file.name]
+    if release:
+        names = [file.name for file in release.files if file.name.startswith("stocktake-")]
+        dumps = [*(f"releases/{release.number}/{name}" for name in names), *dumps]
+    return {
+        "@id": dataset,
+        "dct:title": Term(TITLE, "literal", "en"),
+        "foaf:homepage": base,
+        "void:sparqlEndpoint": f"{base}sparql",
+        "void:uriSpace": Term(base, "literal"),
+        "void:vocabulary": [service.iris.ns, service.iris.operations],
+        "void:feature": [_FORMATS + name for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML")],
+        "dct:hasVersion": release.iri if release else None,
+        "void:dataDump": [base + path for path in dumps],
+    }

@@ -1,1 +1,0 @@
-"""The catalog of what can be downloaded or queried: DCAT-AP, CKAN, data.json."""

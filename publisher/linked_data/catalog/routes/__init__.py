@@ -1,1 +1,0 @@
-"""Routes of the catalog and of the files that it lists."""
