@@ -5,14 +5,60 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from vocab.terms import GEO, XSD
+from vocab.iris import Iris
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    DQV,
+    FOAF,
+    GEO,
+    ORG,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SIOC,
+    SKOS,
+    SPDX,
+    SSSOM,
+    VCARD,
+    VIVO,
+    WGS,
+    XSD,
+)  # fmt: skip
+
+NAMESPACES = {
+    "adms": ADMS,
+    "dcat": DCAT,
+    "dct": DCT,
+    "dqv": DQV,
+    "foaf": FOAF,
+    "geo": GEO,
+    "org": ORG,
+    "owl": "http://www.w3.org/2002/07/owl#",
+    "prov": PROV,
+    "rdf": RDF,
+    "rdfs": RDFS,
+    "schema": SCHEMA,
+    "sh": SH,
+    "sioc": SIOC,
+    "skos": SKOS,
+    "spdx": SPDX,
+    "sssom": SSSOM,
+    "vcard": VCARD,
+    "vivo": VIVO,
+    "void": "http://rdfs.org/ns/void#",
+    "wgs": WGS,
+}
 
 DATATYPES = {
     "date": f"{XSD}date",
@@ -24,6 +70,11 @@ DATATYPES = {
     "wkt": f"{GEO}wktLiteral",
     "hexadecimal": f"{XSD}hexBinary",
 }
+
+
+def namespaces(iris: Iris) -> dict[str, str]:
+    """Return the namespaces that pages use by prefix, our own first."""
+    return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
 class PropertyRow(BaseModel):
@@ -40,8 +91,17 @@ class PropertyRow(BaseModel):
     many: bool = False
     nested: bool = False
     inverse: bool = False
+    concept: Literal["", "action-line", "goal", "target"] = ""
+    basis: Literal["", "declared", "crosswalked", "suggested"] = ""
+    metadata: str = ""
+    search: tuple[Literal["title", "text", "link", "party", "place"], ...] = ()
     schema_org: str | dict[str, str] = ""
     schema_org_type: str = ""
+
+    def expand(self, spaces: Mapping[str, str]) -> str:
+        """Return its IRI; *spaces* are the namespaces by prefix."""
+        prefix, _, local = self.iri.partition(":")
+        return spaces[prefix] + local
 
     def schema_org_name(self, kind: str) -> str:
         """Return the name that it has in schema.org for a *kind* of thing, "" if none."""
@@ -49,7 +109,7 @@ class PropertyRow(BaseModel):
         return named if isinstance(named, str) else named.get(kind, "")
 
 
-class Properties:
+class PropertyTable:
     """All properties, in the order of the JSON."""
 
     def __init__(self, toml: str) -> None:
@@ -62,7 +122,7 @@ class Properties:
 
 
 @cache
-def published_properties() -> Properties:
+def published_properties() -> PropertyTable:
     """Return the properties of ``properties.toml``."""
     file = Path(__file__).with_name("properties.toml")
-    return Properties(file.read_text(encoding="utf-8"))
+    return PropertyTable(file.read_text(encoding="utf-8"))

@@ -4,25 +4,21 @@ its graph.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
+from publisher.data.properties import PropertyTable, published_properties
 from publisher.history.change_reader import Change
 from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
+from publisher.store.descriptions import namespaces
 from vocab.iris import Iris
 from vocab.schemes import label
-from vocab.terms import DCAT, DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
+from vocab.terms import DCT, RDFS, SCHEMA, SKOS, WGS
 
-# Suggestions of classifiers (suggestedGoal) are left out.
-_CLAIMED = (
-    "actionLine",
-    "crosswalkedActionLine",
-    "goal",
-    "crosswalkedGoal",
-    "target",
-    "crosswalkedTarget",
-)
+_OF_DELETED = ("titles", "pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,51 +78,68 @@ class RecordMetadata:
         return title.value if title else self.topic
 
 
-def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetadata:
+def read_metadata(
+    change: Change, state: RecordState, iris: Iris, properties: PropertyTable | None = None
+) -> RecordMetadata:
     """Read the metadata of a record after *change*; that of a deleted record has only titles and
     pages.
     """
     gone = state.graph if not state.all(f"{DCT}title") else None
-    ns = iris.ns
+    values = defaultdict[str, list[Term]](list)
+    for name, predicate in _lists(iris, properties or published_properties()):
+        values[name] += state.all(predicate, gone if name in _OF_DELETED else None)
     return RecordMetadata(
         record=state.graph,
         topic=state.topic,
         kind=change.kind,
         source=change.name.partition("/")[0],
-        titles=tuple(state.all(f"{DCT}title", gone)),
-        descriptions=tuple(state.all(f"{DCT}description") or state.all(f"{SIOC}content")),
-        leads=_names(state, f"{DCT}publisher", f"{DCT}creator"),
-        partners=_names(state, f"{ns}partner"),
-        funders=_names(state, f"{SCHEMA}funder"),
-        concepts=_concepts((term for name in _CLAIMED for term in state.all(ns + name)), iris),
-        countries=_concepts(state.all(f"{DCT}spatial"), iris),
-        subjects=tuple(state.all(f"{DCAT}keyword")),
-        pages=tuple(term.value for term in state.all(f"{FOAF}page", gone) if term.is_iri),
-        identifiers=tuple(term.value for term in state.all(f"{DCT}identifier")),
-        languages=tuple(term.value for term in state.all(f"{DCT}language")),
-        licence=_text(state.one(f"{DCT}license")),
-        issued=_text(state.one(f"{DCT}issued")),
-        modified=_text(state.one(f"{DCT}modified")),
-        start=state.one(f"{SCHEMA}startDate"),
-        end=state.one(f"{SCHEMA}endDate"),
-        venue=preferred_text(state.all(f"{ns}venue")),
-        registration=next(
-            (term.value for term in state.all(f"{ns}registration") if term.is_iri), None
-        ),
-        cancelled=any(
-            term.value == f"{SCHEMA}EventCancelled" for term in state.all(f"{SCHEMA}eventStatus")
-        ),
-        places=tuple(_points(state)),
+        titles=tuple(values["titles"]),
+        descriptions=tuple(values["descriptions"] or values["contents"]),
+        leads=_names(state, values["leads"]),
+        partners=_names(state, values["partners"]),
+        funders=_names(state, values["funders"]),
+        concepts=_concepts(values["concepts"], iris),
+        countries=_concepts(values["countries"], iris),
+        subjects=tuple(values["subjects"]),
+        pages=_addresses(values["pages"]),
+        identifiers=tuple(term.value for term in values["identifiers"]),
+        languages=tuple(term.value for term in values["languages"]),
+        licence=_text(_first(values["licences"])),
+        issued=_text(_first(values["issued"])),
+        modified=_text(_first(values["modified"])),
+        start=_first(values["start"]),
+        end=_first(values["end"]),
+        venue=preferred_text(values["venues"]),
+        registration=next(iter(_addresses(values["registrations"])), None),
+        cancelled=Term(f"{SCHEMA}EventCancelled") in values["event_statuses"],
+        places=tuple(_points(state, values["places"])),
     )
+
+
+@lru_cache(maxsize=8)
+def _lists(iris: Iris, properties: PropertyTable) -> list[tuple[str, str]]:
+    """Return the names of the lists, each with the IRI of a property whose values it has: those
+    that a registry declares before those from crosswalks.
+    """
+    spaces = namespaces(iris)
+    rows = sorted((row for row in properties if row.metadata), key=lambda row: row.concept)
+    return [(row.metadata, row.expand(spaces)) for row in rows]
+
+
+def _first(terms: list[Term]) -> Term | None:
+    return next(iter(terms), None)
+
+
+def _addresses(terms: list[Term]) -> tuple[str, ...]:
+    return tuple(term.value for term in terms if term.is_iri)
 
 
 def _text(term: Term | None) -> str | None:
     return term.value if term else None
 
 
-def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
+def _names(state: RecordState, terms: list[Term]) -> tuple[Term, ...]:
     """Return the names of organizations, or the texts that replace them."""
-    terms = (term for name in properties for term in state.all(name))
     named = (
         preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term
         for term in terms
@@ -134,7 +147,7 @@ def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
     return tuple(term for term in named if term)
 
 
-def _concepts(terms: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
+def _concepts(terms: list[Term], iris: Iris) -> tuple[NamedConcept, ...]:
     return tuple(
         dict.fromkeys(
             NamedConcept(term.value, label(term.value, "en", iris.base) or term.value)
@@ -144,8 +157,8 @@ def _concepts(terms: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
     )
 
 
-def _points(state: RecordState) -> Iterable[GeoPoint]:
-    for term in state.all(f"{SCHEMA}location"):
+def _points(state: RecordState, places: list[Term]) -> Iterable[GeoPoint]:
+    for term in places:
         latitude = state.one(f"{WGS}lat", term.value)
         longitude = state.one(f"{WGS}long", term.value)
         if latitude and longitude:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import orjson
 
-from publisher.data.properties import DATATYPES, Properties, PropertyRow, published_properties
+from publisher.data.properties import DATATYPES, PropertyRow, PropertyTable, published_properties
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
@@ -92,7 +92,7 @@ FRAMES: dict[str, Frame] = {
 }
 
 
-def jsonld_context(iris: Iris, properties: Properties | None = None) -> dict[str, object]:
+def jsonld_context(iris: Iris, properties: PropertyTable | None = None) -> dict[str, object]:
     """Return the value of ``@context``. It has no prefixes, so that properties without a term keep
     their full IRI.
     """
@@ -105,7 +105,7 @@ def jsonld_context(iris: Iris, properties: Properties | None = None) -> dict[str
     }
     definitions |= {name: _expand(class_, spaces) for name, class_ in CLASSES.items()}
     for item in properties or published_properties():
-        definition = {"@reverse" if item.inverse else "@id": _expand(item.iri, spaces)}
+        definition = {"@reverse" if item.inverse else "@id": item.expand(spaces)}
         if datatype := "@id" if item.type == "link" else DATATYPES.get(item.type):
             definition["@type"] = datatype
         if container := "@language" if item.type == "text" else "@set" if item.many else "":
@@ -130,7 +130,7 @@ def _with_addresses(frame: Frame, spaces: Mapping[str, str]) -> Frame:
     result: Frame = {}
     for name, value in frame.items():
         is_text = name in known and known[name].type == "text"
-        key = _expand(known[name].iri, spaces) if is_text else name
+        key = known[name].expand(spaces) if is_text else name
         result[key] = _with_addresses(value, spaces) if isinstance(value, dict) else value
     return result
 
@@ -140,7 +140,9 @@ def _expand(name: str, spaces: Mapping[str, str]) -> str:
     return spaces[prefix] + local
 
 
-def plain_json(description: Description, iris: Iris, properties: Properties | None = None) -> bytes:
+def plain_json(
+    description: Description, iris: Iris, properties: PropertyTable | None = None
+) -> bytes:
     """Serialize *description* as JSON: the thing outermost, its parts nested, everything else under
     ``included``.
     """
@@ -152,23 +154,23 @@ def plain_json(description: Description, iris: Iris, properties: Properties | No
 
 @lru_cache(maxsize=8)
 def _by_iri(
-    iris: Iris, properties: Properties
+    iris: Iris, properties: PropertyTable
 ) -> tuple[dict[str, list[PropertyRow]], dict[str, str], dict[str, str]]:
     """Return the properties by IRI, the IRIs of the inverse ones by name, and the classes by IRI."""
     spaces = namespaces(iris)
     by_iri, inverse = defaultdict[str, list[PropertyRow]](list), dict[str, str]()
     for item in properties:
         if item.inverse:
-            inverse[item.name] = _expand(item.iri, spaces)
+            inverse[item.name] = item.expand(spaces)
         else:
-            by_iri[_expand(item.iri, spaces)].append(item)
+            by_iri[item.expand(spaces)].append(item)
     return by_iri, inverse, {_expand(class_, spaces): name for name, class_ in CLASSES.items()}
 
 
 class _Tree:
     """A description that is being serialized, with the statements that are written so far."""
 
-    def __init__(self, description: Description, iris: Iris, properties: Properties) -> None:
+    def __init__(self, description: Description, iris: Iris, properties: PropertyTable) -> None:
         self._root, self._properties = description.iri, properties
         self._by_iri, self._inverse, self._classes = _by_iri(iris, properties)
         self._by_subject = defaultdict[str, list[Statement]](list)

@@ -11,7 +11,7 @@ import json
 
 from markupsafe import Markup
 
-from publisher.data.properties import Properties, PropertyRow, published_properties
+from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from publisher.linked_data.signposting import SCHEMA_TYPES
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
@@ -33,7 +33,10 @@ def jsonld_block(markup: Json) -> Markup:
 
 
 def thing_markup(
-    description: Description, kind: str, licence: str | None, properties: Properties | None = None
+    description: Description,
+    kind: str,
+    licence: str | None,
+    properties: PropertyTable | None = None,
 ) -> Json:
     """Describe an initiative, event, document, post or organization; *licence* is that of its
     registry.

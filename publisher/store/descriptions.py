@@ -8,32 +8,12 @@ from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
 
+from publisher.data.properties import NAMESPACES
+from publisher.data.properties import namespaces as namespaces
 from publisher.rdf.results import Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.results import PREFIXES
-from vocab.iris import Iris
-from vocab.terms import (
-    ADMS,
-    DCAT,
-    DCT,
-    DQV,
-    FOAF,
-    GEO,
-    ORG,
-    PROV,
-    RDF,
-    RDFS,
-    SCHEMA,
-    SH,
-    SIOC,
-    SKOS,
-    SPDX,
-    SSSOM,
-    VCARD,
-    VIVO,
-    WGS,
-)
 from web.formats import GraphFormat
 
 
@@ -43,31 +23,6 @@ class Statement(NamedTuple):
     subject: str
     predicate: str
     object: Term
-
-
-NAMESPACES = {
-    "adms": ADMS,
-    "dcat": DCAT,
-    "dct": DCT,
-    "dqv": DQV,
-    "foaf": FOAF,
-    "geo": GEO,
-    "org": ORG,
-    "owl": "http://www.w3.org/2002/07/owl#",
-    "prov": PROV,
-    "rdf": RDF,
-    "rdfs": RDFS,
-    "schema": SCHEMA,
-    "sh": SH,
-    "sioc": SIOC,
-    "skos": SKOS,
-    "spdx": SPDX,
-    "sssom": SSSOM,
-    "vcard": VCARD,
-    "vivo": VIVO,
-    "void": "http://rdfs.org/ns/void#",
-    "wgs": WGS,
-}
 
 
 # A resource: its IRI ("@id") and the values of its properties by prefixed name or IRI. A text is an
@@ -146,11 +101,6 @@ class Description:
             if text.startswith(space) and "/" not in text[len(space) :]:
                 return f"{prefix}:{text[len(space) :]}"
         return text
-
-
-def namespaces(iris: Iris) -> dict[str, str]:
-    """Return the namespaces that pages use by prefix, our own first."""
-    return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
 async def describe_graph(

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from publisher.data import properties as module
-from publisher.data.properties import Properties
+from publisher.data.properties import PropertyTable
+from publisher.feeds.oai import datacite, dublin_core
+from publisher.feeds.record_metadata import read_metadata
+from publisher.history.change_reader import Change, ChangeType
+from publisher.history.record_states import RecordState
 from publisher.linked_data.jsonld import jsonld_context, plain_json
 from publisher.linked_data.schema_org import thing_markup
+from publisher.projections.search.updater import EntryReader
+from publisher.projections.statement_source import Subjects
+from publisher.rdf.ntriples_terms import Value
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
+from vocab.terms import FOAF, RDF
 
 IRIS = Iris()
 THING = IRIS.thing("initiative", "demo", "a")
@@ -23,13 +32,15 @@ ADDED = """
 audience.iri = "wsis:audience"
 audience.type = "text"
 audience.schema_org = "audience"
+audience.metadata = "subjects"
+audience.search = ["text"]
 """
 
 
 @pytest.fixture
-def properties() -> Properties:
+def properties() -> PropertyTable:
     published = Path(module.__file__).with_name("properties.toml").read_text(encoding="utf-8")
-    return Properties(published + ADDED)
+    return PropertyTable(published + ADDED)
 
 
 def described() -> Description:
@@ -37,7 +48,7 @@ def described() -> Description:
     return Description(THING, (statement,), {}, namespaces(IRIS))
 
 
-def test_an_added_property_is_in_the_json_and_its_context(properties: Properties) -> None:
+def test_an_added_property_is_in_the_json_and_its_context(properties: PropertyTable) -> None:
     body = json.loads(plain_json(described(), IRIS, properties))
 
     assert body["audience"] == {"en": "Farmers"}
@@ -47,12 +58,53 @@ def test_an_added_property_is_in_the_json_and_its_context(properties: Properties
     }
 
 
-def test_an_added_property_is_in_the_markup_of_the_page(properties: Properties) -> None:
+def test_an_added_property_is_in_the_markup_of_the_page(properties: PropertyTable) -> None:
     markup = thing_markup(described(), "initiative", None, properties)
 
     assert markup["audience"] == {"@value": "Farmers", "@language": "en"}
 
 
+def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTable) -> None:
+    change = Change(1, 1, 0, "demo/a", 1, ChangeType.NEW, "initiative", (), 0, 0)
+    record = f"{IRIS.base}record/demo/a"
+    topic = (record, f"{FOAF}primaryTopic", Term(THING))
+    state = RecordState(record, (topic, (THING, AUDIENCE, Term("Farmers", "literal", "en"))))
+
+    metadata = read_metadata(change, state, IRIS, properties)
+
+    assert '<dc:subject xml:lang="en">Farmers</dc:subject>' in dublin_core.write(metadata)
+    assert '<subject xml:lang="en">Farmers</subject>' in datacite.write(metadata)
+
+
+class OneThing:
+    """The statements of one initiative."""
+
+    def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
+        stated = {
+            f"{RDF}type": [Value(f"{IRIS.ns}Initiative", True)],
+            AUDIENCE: [Value("Farmers", False, "en")],
+        }
+        return {name: {one: stated[one] for one in predicates if one in stated} for name in names}
+
+    def subjects_with(
+        self, predicates: Collection[str], objects: Collection[str] = ()
+    ) -> Iterator[str]:
+        return iter([THING])
+
+    def graphs(self, names: Collection[str], predicates: Collection[str]) -> dict[str, Subjects]:
+        return {}
+
+    def graph_names(self, prefix: str) -> Iterator[str]:
+        return iter(())
+
+
+def test_an_added_property_is_searched(properties: PropertyTable) -> None:
+    entry = EntryReader(OneThing(), IRIS.base, properties).entries([THING])[THING]
+
+    assert entry is not None
+    assert entry.texts == (("Farmers", "en"),)
+
+
 def test_a_row_that_is_wrong_is_named() -> None:
     with pytest.raises(ValidationError, match=r"audience\.kind"):
-        Properties('audience = { iri = "wsis:audience", type = "text", kind = "x" }')
+        PropertyTable('audience = { iri = "wsis:audience", type = "text", kind = "x" }')

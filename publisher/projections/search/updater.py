@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from journal.atomic_file import replace_file
+from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.projections import position as position_file
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.index import (
@@ -34,12 +35,12 @@ from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
 from publisher.projections.statement_source import Properties, StatementSource, Subjects
 from publisher.rdf.ntriples_terms import Value
-from vocab.terms import DCT, ORG, RDF, RDFS, SCHEMA, SIOC, SKOS
+from vocab.iris import Iris
+from vocab.terms import ORG, RDF, RDFS, SCHEMA, SKOS
 
 BATCH = 5_000  # things read between two checks of the time: about 1.5 s
 _NAME, _CLASS, _LABEL = f"{SKOS}prefLabel", f"{ORG}classification", f"{RDFS}label"
-_TITLES, _TEXTS = (f"{DCT}title", _NAME), (f"{DCT}description", f"{SIOC}content")
-_TYPE, _SPATIAL, _LOCATION = f"{RDF}type", f"{DCT}spatial", f"{SCHEMA}location"
+_TYPE, _LOCATION = f"{RDF}type", f"{SCHEMA}location"
 
 log = structlog.get_logger(component="text")
 
@@ -64,13 +65,15 @@ def read_index_checkpoint(path: Path) -> IndexCheckpoint:
 class EntryReader:
     """Reads the index entries of things from *source*, whose IRIs begin with *base*."""
 
-    def __init__(self, source: StatementSource, base: str) -> None:
-        self._source, self._base = source, base
-        self._parties = (f"{DCT}publisher", f"{base}ns#partner", f"{SCHEMA}funder")
-        self._places = (_LOCATION, f"{base}ns#venue", _SPATIAL)
-        # action lines, goals and targets as registries declare them
-        own = ("actionLine", "goal", "target", "activityType")
-        self._links = (_SPATIAL, _CLASS, *(f"{base}ns#{name}" for name in own))
+    def __init__(
+        self, source: StatementSource, base: str, properties: PropertyTable | None = None
+    ) -> None:
+        self._source, self._base, spaces = source, base, namespaces(Iris(base))
+        rows = [(row, row.expand(spaces)) for row in properties or published_properties()]
+        self._titles, self._texts, self._links, self._parties, self._places = (
+            tuple(iri for row, iri in rows if field in row.search)
+            for field in ("title", "text", "link", "party", "place")
+        )
 
     def things(self) -> Iterator[str]:
         """Yield the IRIs of all things of the indexed kinds."""
@@ -88,7 +91,10 @@ class EntryReader:
         """Return the index entries of *things*; None of one that has no type, as of a deleted
         record.
         """
-        own = (_TYPE, *_TITLES, *_TEXTS, *self._links, *self._parties, *self._places)
+        own = (
+            *(_TYPE, *self._titles, *self._texts),
+            *(*self._links, *self._parties, *self._places),
+        )
         read = self._source.subjects(things, own)
         named = {
             value.text
@@ -115,8 +121,8 @@ class EntryReader:
             thing,
             kind,
             source,
-            ordered_texts(_values(properties, _TITLES)),
-            ordered_texts(_values(properties, _TEXTS)),
+            ordered_texts(_values(properties, self._titles)),
+            ordered_texts(_values(properties, self._texts)),
             tuple(sorted({v.text for v in (*_values(properties, self._links), *classes) if v.iri})),
             ordered_texts({value for party in parties for value in _values(party, [_NAME])}),
             ordered_texts(places),
