@@ -16,7 +16,7 @@ from publisher.store.source_status import (
     next_status_change,
     source_statuses,
 )
-from web.representation import REVALIDATED
+from web.respond import REVALIDATED
 
 # the entry that is being applied: a response may show part of it
 APPLYING_HEADER = "Stocktake-Applying-Entry"

@@ -30,7 +30,6 @@ from publisher.limits import Limits
 from publisher.rdf.results import iri
 from publisher.sparql.protocol import (
     MAX_QUERY_BYTES,
-    best_format,
     graph_parameters,
     parse_form,
     parse_release,
@@ -57,6 +56,7 @@ from web.endpoints import contents, format_parameter, get, other_contents, probl
 from web.formats import GRAPHS, TABLES, GraphFormat
 from web.negotiation import wants_html
 from web.problems import HTTPProblem
+from web.respond import choose_format
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {
@@ -217,7 +217,7 @@ async def _introduction(
             tables=TABLES.values(),
             graphs=GRAPHS.values(),
         )
-    graph_format = best_format(request, GRAPHS)
+    graph_format = choose_format(request, GRAPHS)
     current = service.current
     body = await service_description(service, graph_format)
     # limits are fixed when the server starts
@@ -331,7 +331,7 @@ async def graph_store(request: Request, service: ServiceDep) -> Response:
     named = graph_parameters(params, "graph")
     if ("default" in params) is (named is not None):
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Specify one graph: ?default or ?graph=IRI")
-    suffix = best_format(request, GRAPHS, single_value(params, "format")).suffix
+    suffix = choose_format(request, GRAPHS, single_value(params, "format")).suffix
     if name and not await service.rows(_ANY_TRIPLE, {"graph": iri(name)}):
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Graph {name} not found")
     rows = service.limits.rows

@@ -30,9 +30,9 @@ from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
 from web.endpoints import contents, format_parameter, get, problems
-from web.formats import GRAPHS
+from web.formats import GRAPHS, HTML, Format, GraphFormat
 from web.problems import HTTPProblem
-from web.representation import negotiate_data_format
+from web.respond import choose_format, respond
 
 FOLDER = Path(__file__).parent / "examples"
 DURATIONS = "examples.json"  # in the data folder
@@ -248,17 +248,19 @@ async def one_example(
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, TranslatableText("Example not found; see /examples")
         )
-    graph_format = negotiate_data_format(request, GRAPHS, format)
-    if graph_format is None:
-        return pages.page(
+    formats: dict[str, Format] = {**GRAPHS, HTML.suffix: HTML}
+    form = choose_format(request, formats, format)
+    if not isinstance(form, GraphFormat):
+        page = pages.page(
             "examples.html",
             examples=chosen,
             only=name,
             times=read_durations(service.data),
             graphs=GRAPHS.values(),
         )
+        return respond(request, page, form)
     triples = [
         triple for item in chosen for triple in _triples(FOLDER / f"{item.name}.ttl", service.iris)
     ]
-    body = serialize(triples, format=graph_format.writer, prefixes=_PREFIXES) or b""
-    return Response(body, headers={"Content-Type": graph_format.media, "Vary": "Accept"})
+    body = serialize(triples, format=form.writer, prefixes=_PREFIXES) or b""
+    return respond(request, body, form)

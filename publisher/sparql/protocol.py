@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -14,8 +14,9 @@ from publisher.errors import FederationRefused
 from publisher.rdf.results import is_iri
 from publisher.store.workers.query_request import QueryRequest, uses_service
 from web.formats import GRAPHS, TABLES, Format, media_types
-from web.negotiation import FormatT, best_match
+from web.negotiation import best_match
 from web.problems import HTTPProblem
+from web.respond import not_acceptable
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
 FORM = "application/x-www-form-urlencoded"
@@ -140,33 +141,6 @@ def single_value(parameters: Parameters, name: str) -> str | None:
     return values[0] if values else None
 
 
-def best_format(
-    request: Request, formats: Mapping[str, FormatT], suffix: str | None = None
-) -> FormatT:
-    """Return the one of *formats* with *suffix*, or else the one that Accept prefers. Raises
-    HTTPProblem.
-    """
-    if suffix and suffix not in formats:
-        raise _unknown_format(suffix, formats)
-    accept = request.headers.get("accept")
-    best = formats[suffix] if suffix else best_match(accept, formats.values())
-    if best is None:
-        raise _not_acceptable(formats.values())
-    return best
-
-
-def _unknown_format(name: str, formats: Iterable[str]) -> HTTPProblem:
-    return _invalid(f"Unknown format {name!r}; available: {', '.join(formats)}")
-
-
-def _not_acceptable(formats: Iterable[Format]) -> HTTPProblem:
-    return HTTPProblem(
-        HTTPStatus.NOT_ACCEPTABLE,
-        "No available format matches your Accept header. Available: "
-        + ", ".join(candidate.media for candidate in formats),
-    )
-
-
 def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | None]:
     """Return the table and graph formats, by the parameter ``format`` or else by Accept.
 
@@ -176,12 +150,13 @@ def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | No
     if named := [name.strip().lower() for name in named if name.strip()]:
         table, graph = _first_known(named, TABLES), _first_known(named, GRAPHS)
         if table is None and graph is None:
-            raise _unknown_format(named[0], [*TABLES, *GRAPHS])
+            available = ", ".join([*TABLES, *GRAPHS])
+            raise _invalid(f"Unknown format {named[0]!r}; available: {available}")
         return table or "json", graph or "ttl"
     tables, graphs = TABLES.values(), GRAPHS.values()
     best_table, best_graph = best_match(accept, tables), best_match(accept, graphs)
     if best_table is None and best_graph is None:
-        raise _not_acceptable((*tables, *graphs))
+        raise not_acceptable((*tables, *graphs))
     return best_table.suffix if best_table else None, best_graph.suffix if best_graph else None
 
 

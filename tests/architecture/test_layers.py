@@ -51,7 +51,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "web": (
         {"branding", "formats", "links", "outbound_client", "request_id", "request_metrics", "templating", "uvicorn_protocol"},
         {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "host", "paths"},
-        {"page_cache", "representation", "security_headers", "server"},
+        {"page_cache", "respond", "security_headers", "server"}, {"representation"},
     ),
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"}, {"definition_faults"}, {"errors", "quiet_hours", "stored_response"},

@@ -1,0 +1,157 @@
+"""The way out of every route: choose the format, compare validators, write headers and content.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.7 (Content-Location), 8.8 (validators), 12
+(negotiation), 13 (conditions) and 15.5.7 (406).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from hashlib import blake2b
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from languages.translations import TranslatableText
+from web.conditional import is_not_modified, send_file
+from web.formats import FORMATS, HTML, Format
+from web.links import Link, link_header, typed_link
+from web.negotiation import FormatT, best_match, wants_html
+from web.problems import HTTPProblem
+
+REVALIDATED = "public, no-cache"  # caches keep it, and ask each time whether it is current
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceURLs:
+    """The URLs of a resource's representations: *stem* is the path before the suffix, *page* the
+    path of the page if it differs.
+
+    *query*, such as ``?iri=...``, follows the path; then the format is a parameter of the query and
+    not a suffix.
+    """
+
+    stem: str
+    page: str = ""
+    query: str = ""
+
+    def form(self, data_format: Format) -> str:
+        """Return the URL of the representation in *data_format*."""
+        if data_format.suffix == "html" and self.page:
+            return self.page
+        return (
+            f"{self.stem}{self.query}&format={data_format.suffix}"
+            if self.query
+            else f"{self.stem}.{data_format.suffix}"
+        )
+
+    def alternates(
+        self, rel: str = "alternate", rows: Iterable[Format] = FORMATS.values()
+    ) -> list[Link]:
+        """Return links to all representations."""
+        return [typed_link(rel, self.form(data_format), data_format.media) for data_format in rows]
+
+
+def choose_format(
+    request: Request,
+    formats: Mapping[str, FormatT],
+    suffix: str | None = None,
+    urls: ResourceURLs | None = None,
+) -> FormatT:
+    """Return one of *formats* (by suffix): that of *suffix*, else of ``?format=``, else the one that
+    Accept prefers; then the response varies by Accept.
+
+    Raises HTTPProblem (406) that names the formats, and their addresses if *urls* are given.
+    """
+    asked, accept = suffix or request.query_params.get("format"), request.headers.get("accept")
+    data = [row for row in formats.values() if row.suffix != HTML.suffix]
+    request.state.is_negotiated = not asked
+    chosen = (
+        formats.get(asked)
+        if asked
+        else formats["html"]
+        if "html" in formats and wants_html(accept, data)
+        else best_match(accept, data)
+    )
+    if chosen is None:
+        raise not_acceptable(formats.values(), urls)
+    return chosen
+
+
+def not_acceptable(rows: Collection[Format], urls: ResourceURLs | None = None) -> HTTPProblem:
+    """Return the error 406 with the formats that there are."""
+    available = [
+        f"{urls.form(row)} ({row.media.partition(';')[0]})" if urls else row.media for row in rows
+    ]
+    links = link_header(urls.alternates(rows=rows)) if urls else ""
+    return HTTPProblem(
+        HTTPStatus.NOT_ACCEPTABLE,
+        TranslatableText(
+            "No available format matches your request. Available: {formats}",
+            formats=", ".join(available),
+        ),
+        {"Vary": "Accept"} | ({"Link": links} if links else {}),
+    )
+
+
+def respond(
+    request: Request,
+    content: bytes | str | Response | Path,
+    form: Format | str,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    modified: int | None = None,
+    links: Iterable[Link] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return *content* in the format, or of the media type, *form*; 304 if the client has it.
+
+    *content* may be a rendered page, or a file, of which the requested ranges are sent. *modified*:
+    seconds since 1970, None if unknown. The digest of the content is its entity tag, unless
+    *headers* have one. HEAD gets the same headers.
+    """
+    media = form if isinstance(form, str) else form.media
+    headers = {**(headers or {}), "Vary": _vary(request, (headers or {}).get("Vary"))}
+    headers["Link"] = link_header(links) or headers.get("Link", "")
+    if modified is not None:
+        headers["Last-Modified"] = formatdate(modified, usegmt=True)
+    headers = {name: text for name, text in headers.items() if text}
+    if isinstance(content, Path):
+        return send_file(request, content, media, headers)
+    body = bytes(content.body) if isinstance(content, Response) else content
+    body = body.encode() if isinstance(body, str) else body
+    headers.setdefault("ETag", f'"{blake2b(body, digest_size=12).hexdigest()}"')
+    headers.setdefault("Cache-Control", REVALIDATED)
+    if status is HTTPStatus.OK and (response := unchanged(request, headers, modified)):
+        return response
+    headers |= {"Content-Type": media, "Content-Length": str(len(body))}
+    return Response(b"" if request.method == "HEAD" else body, status, headers)
+
+
+def unchanged(
+    request: Request, headers: Mapping[str, str], modified: float | None = None
+) -> Response | None:
+    """Return 304 if the client has the response with the ETag of *headers*, changed at *modified*;
+    None otherwise. For routes that know the tag before they make the content.
+    """
+    if not is_not_modified(request.headers, headers["ETag"], modified=modified):
+        return None
+    return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+
+
+def see_other(request: Request, path: str, links: Iterable[Link] = ()) -> Response:
+    """Return 303: the resource is described at *path* of this host."""
+    headers = {"Link": link_header(links), "Vary": _vary(request)}
+    root = request.scope.get("root_path", "")
+    return RedirectResponse(
+        root + path, HTTPStatus.SEE_OTHER, {name: text for name, text in headers.items() if text}
+    )
+
+
+def _vary(request: Request, more: str | None = None) -> str:
+    accept = "Accept" if getattr(request.state, "is_negotiated", False) else ""
+    return ", ".join(dict.fromkeys(filter(None, (accept, more))))
