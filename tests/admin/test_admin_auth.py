@@ -14,10 +14,10 @@ from fastapi.routing import APIRoute
 
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
-from harvesters.admin.access.security_middleware import MAX_BODY_BYTES, MAX_CONCURRENT_REQUESTS
 from harvesters.admin.access.throttle import MAX_FAILURES, WINDOW_SECONDS
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_PRIVATE_BODY
 
 SCOPES = ("read", "operate", "admin")
 WRONG_KEY = "stk_00000000_" + "A" * 43
@@ -270,7 +270,7 @@ async def test_every_answer_keeps_to_itself(world: Any) -> None:
 async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(
     client: httpx.AsyncClient,
 ) -> None:
-    answer = await client.post("/admin/keys", content=b"x" * (MAX_BODY_BYTES + 1))
+    answer = await client.post("/admin/keys", content=b"x" * (MAX_PRIVATE_BODY + 1))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
     assert answer.headers["Cache-Control"] == "no-store"
