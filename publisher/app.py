@@ -32,7 +32,7 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.warm_up import warming_up
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
-from publisher.sparql.export_queue import Exporter, ExportQueue
+from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
@@ -106,7 +106,7 @@ def create_app(
             sending_changes(service, site.subscription_store),
             warming_up(service, app.state),
             follow_releases(service.data, site.allow),
-            in_background(app.state.exporter.run()),
+            in_background(app.state.exports.run(service)),
         ):
             yield
 
@@ -149,7 +149,7 @@ def _set_state(
     app.state.contact, app.state.demo = site.branding.contact, site.branding.demo
     app.state.hub = site.hub
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
-    app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
+    app.state.exports = ExportQueue(service.data / "exports", service.limits)
 
 
 def _add_error_handlers(
