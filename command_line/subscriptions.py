@@ -16,7 +16,7 @@ from harvesters.notifications.delivery import MAIL, WEBHOOK
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.notifications.webhook import derive_secret
 from publisher.errors import StoreBusy
-from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription
+from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription
 from vocab.addresses import is_mail_address
 from vocab.iris import is_web
 
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class LedgerSubscriptions:
     """Subscriptions in the ledger of *admin*; implements
-    ``publisher.portal.following.SubscriptionStore``.
+    ``publisher.portal.follow.SubscriptionStore``.
     """
 
     admin: AdminContext

@@ -14,10 +14,10 @@ from command_line.settings import Settings
 from publisher.limits import read
 from publisher.sparql.examples import (
     Example,
-    Outcome,
+    ExampleOutcome,
     examples,
     run_examples,
-    write_outcomes,
+    write_durations,
 )
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -35,7 +35,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         {
             "name": item.name,
             "kind": item.kind,
-            "title": item.titles["en"],
+            "title": item.title,
             "keywords": ", ".join(item.keywords),
         }
         for item in all_examples
@@ -61,9 +61,8 @@ def run(
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(settings, chosen, quiet=as_json))
     if as_json:
-        documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
-        print(json.dumps(documents, indent=2, ensure_ascii=False))
-    bad = [name for name, outcome in outcomes.items() if not outcome.passed]
+        print(json.dumps([_outcome(item) for item in outcomes], indent=2, ensure_ascii=False))
+    bad = [item.example.name for item in outcomes if not item.passed]
     if bad:
         Console(stderr=True).print(
             f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}",
@@ -73,8 +72,8 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dict[str, Outcome]:
-    outcomes = {}
+async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
+    outcomes = []
     async with QueryService(
         settings.data,
         Iris(settings.base),
@@ -82,15 +81,15 @@ async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dic
         readers=1,
         elsewhere=settings.elsewhere,
     ) as service:
-        async for item, outcome in run_examples(service, chosen):
-            outcomes[item.name] = outcome
+        async for item in run_examples(service, chosen):
+            outcomes.append(item)
             if not quiet:
-                mark = "ok  " if outcome.passed else "FAIL"
+                mark = "ok  " if item.passed else "FAIL"
                 print(
-                    f"{mark} {outcome.rows:>7} rows {outcome.seconds:>8.3f} s  {item.name}  {outcome.error}".rstrip(),
+                    f"{mark} {item.rows:>7} rows {item.seconds:>8.3f} s  {item.example.name}  {item.error}".rstrip(),
                     flush=True,
                 )
-    write_outcomes(settings.data, outcomes)
+        write_durations(settings.data, outcomes, service.current.position)
     return outcomes
 
 
@@ -99,18 +98,17 @@ def _describe(item: Example) -> dict[str, object]:
         "name": item.name,
         "iri": item.iri,
         "kind": item.kind,
-        "title": item.titles["en"],
-        "comment": item.comments["en"],
+        "title": item.title,
+        "comment": item.comment_in("en"),
         "keywords": list(item.keywords),
     }
 
 
-def _outcome(item: Example, outcome: Outcome) -> dict[str, object]:
+def _outcome(outcome: ExampleOutcome) -> dict[str, object]:
     document = {
-        "name": item.name,
-        "kind": item.kind,
+        "name": outcome.example.name,
+        "kind": outcome.example.kind,
         "rows": outcome.rows,
-        "seconds": outcome.seconds,
-        "ok": outcome.passed,
+        "seconds": round(outcome.seconds, 4),
     }
-    return {**document, **({"error": outcome.error} if outcome.error else {})}
+    return {**document, "ok": outcome.passed, **({"error": outcome.error} if outcome.error else {})}

@@ -1,5 +1,5 @@
-"""Problems with records and pages that readers report: what a page takes, and what is public of
-them.
+"""The pages `/problem` and `/problem/{number}`: report a problem with a record or a page, and see
+what became of it.
 
 The publisher stores none: ``ProblemStore`` is what the command line joins it with, as it joins the
 pages with the operators' keys.
@@ -7,30 +7,52 @@ pages with the operators' keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+import re
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Annotated, Protocol
+from urllib.parse import unquote
 
+import orjson
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep
+from publisher.pages import Pages
+from publisher.portal.forms import FieldsDep, uncached
 from publisher.rdf.results import Term
-from publisher.store.descriptions import Statement
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.workers.rate_limit import client_key
+from vocab.addresses import is_mail_address
 from vocab.iris import Iris
-from vocab.terms import DCT, RDF, SCHEMA, XSD
+from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.problems import HTTPProblem
+from web.respond import choose_format, respond
 
 OA = "http://www.w3.org/ns/oa#"
 CATEGORIES = (
-    "title",
-    "description",
-    "dates",
-    "place",
-    "classification",
-    "organization",
-    "page",
-    "duplicate",
-    "personal",
-    "other",
+    *("title", "description", "dates", "place", "classification"),
+    *("organization", "page", "duplicate", "personal", "other"),
 )
 MOST_CHARACTERS = 4000  # of a text
-STATES = ("open", "sent", "answered", "fixed")
+_MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)
+_FORMATS: dict[str, Format] = {
+    "html": HTML,
+    "json": JSON,
+    "ttl": GRAPHS["ttl"],
+    "jsonld": GRAPHS["jsonld"],
+}
+_PATH = re.compile(r"/(?!/)[^\s\x00-\x1f\x7f]*")
+# or the page of what it is about
+_RECORD = re.compile(r"/(?:record|page/[a-z]+|id/[a-z]+)/(?P<source>[^/]+)/(?P<key>[^/]+)")
+_SOURCE = re.compile(r"/source/(?P<source>[^/.]+)")
+
+router = APIRouter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +60,8 @@ class PublicProblem:
     """What everybody sees of a problem: no text and no address, since either may name a person.
     Times are ISO 8601 in UTC.
 
-    *state* is one of STATES, *record* the IRI of the record, the source or the page. *run* is the
-    id of the run that changed the record, "" if it is not fixed.
+    *state* is open, sent, answered or fixed, *record* the IRI of the record, the source or the
+    page. *run* is the id of the run that changed the record, "" if it is not fixed.
     """
 
     number: int
@@ -52,7 +74,7 @@ class PublicProblem:
 
 
 class ProblemStore(Protocol):
-    """Where problems are kept. Its methods block."""
+    """Where problems are stored. Its methods block."""
 
     def file(
         self, source: str, key: str, category: str, text: str, address: str, language: str
@@ -70,36 +92,150 @@ class ProblemStore(Protocol):
         """
 
 
-def annotation(problem: PublicProblem, iris: Iris) -> tuple[Statement, ...]:
-    """Return a problem as a Web Annotation (https://www.w3.org/TR/annotation-model/): its target is
-    the record or page, its body the category.
-    """
-    return tuple(_statements(problem, iris))
-
-
-def _statements(problem: PublicProblem, iris: Iris) -> Iterator[Statement]:
-    subject = problem_iri(problem.number, iris)
-    body = f"{subject}#body"
-    yield Statement(subject, f"{RDF}type", Term(f"{OA}Annotation"))
-    yield Statement(subject, f"{OA}hasTarget", Term(problem.record))
-    yield Statement(subject, f"{OA}hasBody", Term(body))
-    yield Statement(subject, f"{OA}motivatedBy", Term(f"{OA}editing"))
-    yield Statement(
-        subject, f"{DCT}created", Term(problem.created, "literal", None, f"{XSD}dateTime")
-    )
-    yield Statement(
-        subject, f"{DCT}modified", Term(problem.changed, "literal", None, f"{XSD}dateTime")
-    )
-    yield Statement(subject, f"{SCHEMA}creativeWorkStatus", Term(problem.state, "literal"))
-    yield Statement(body, f"{RDF}type", Term(f"{OA}TextualBody"))
-    yield Statement(body, f"{RDF}value", Term(problem.category, "literal"))
-    yield Statement(body, f"{OA}hasPurpose", Term(f"{OA}tagging"))
-    if problem.run:
-        yield Statement(
-            subject, "http://www.w3.org/ns/prov#wasInfluencedBy", Term(iris.run(problem.run))
+def get_store(request: Request) -> ProblemStore:
+    """Return the store of the installation; raises HTTPProblem (404) if it takes no problems."""
+    store: ProblemStore | None = request.app.state.problem_store
+    if store is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This server takes no problems, as a mirror; report them where the data are harvested"
+            ),
         )
+    return store
 
 
-def problem_iri(number: int, iris: Iris) -> str:
-    """Return the IRI of a problem, at which its page is."""
-    return f"{iris.base}problem/{number}"
+StoreDep = Annotated[ProblemStore, Depends(get_store)]
+
+
+@get(router, "/problem", include_in_schema=False)
+def problem_form(
+    request: Request,
+    pages: PagesDep,
+    record: Annotated[
+        str, Query(max_length=2000, description="Path or IRI of the record or page")
+    ] = "",
+) -> Response:
+    """Return the form for a problem with a record or a page."""
+    return _form(request, pages, {"record": record})
+
+
+@router.post("/problem", include_in_schema=False)
+def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: FieldsDep) -> Response:
+    """Store a problem, and redirect to its page."""
+    target = _target(fields.get("record", ""), pages.iris.base)
+    error = _fault(fields)
+    if error or target is None:
+        return _form(request, pages, fields, error or "record")
+    request.app.state.problem_quota.admit(client_key(request.scope))
+    number = store.file(
+        *target,
+        fields["category"],
+        fields["text"],
+        fields.get("address", ""),
+        current_locale().language,
+    )
+    if number is None:
+        return _form(request, pages, fields, "record")
+    return uncached(RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER))
+
+
+@get(
+    router,
+    "/problem/{number}",
+    operation_id="problem",
+    summary="What became of a reported problem, without personal data",
+    tags=["read"],
+    responses={
+        **contents(*(row.media for row in _FORMATS.values())),
+        **problems(400, 404, 406, 503),
+    },
+)
+def problem_state(
+    request: Request,
+    pages: PagesDep,
+    store: StoreDep,
+    number: Annotated[int, Path(ge=1, le=1 << 31)],
+) -> Response:
+    """A page, JSON, or a Web Annotation in Turtle or JSON-LD."""
+    data_format = choose_format(request, _FORMATS)
+    problem = store.find(number)
+    if problem is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no such problem; each page leads to the form for one"),
+        )
+    iri = f"{pages.iris.base}problem/{number}"
+    content = (
+        pages.page("problem_state.html", problem=problem, iri=iri)
+        if data_format is HTML
+        else _data(problem, iri, data_format, pages.iris)
+    )
+    return respond(request, content, data_format, headers={"Cache-Control": "no-cache"})
+
+
+def _data(problem: PublicProblem, iri: str, data_format: Format, iris: Iris) -> bytes:
+    """Write a problem as JSON, or as a Web Annotation (https://www.w3.org/TR/annotation-model/):
+    its target is the record or page, its body the category.
+    """
+    run = iris.run(problem.run) if problem.run else None
+    if not isinstance(data_format, GraphFormat):
+        values = {"iri": iri, **asdict(problem), "run": run}
+        del values["number"]
+        return orjson.dumps(values)
+    body, time = f"{iri}#body", f"{XSD}dateTime"
+    statements = (
+        Statement(iri, f"{RDF}type", Term(f"{OA}Annotation")),
+        Statement(iri, f"{OA}hasTarget", Term(problem.record)),
+        Statement(iri, f"{OA}hasBody", Term(body)),
+        Statement(iri, f"{OA}motivatedBy", Term(f"{OA}editing")),
+        Statement(iri, f"{DCT}created", Term(problem.created, "literal", None, time)),
+        Statement(iri, f"{DCT}modified", Term(problem.changed, "literal", None, time)),
+        Statement(iri, f"{SCHEMA}creativeWorkStatus", Term(problem.state, "literal")),
+        Statement(body, f"{RDF}type", Term(f"{OA}TextualBody")),
+        Statement(body, f"{RDF}value", Term(problem.category, "literal")),
+        Statement(body, f"{OA}hasPurpose", Term(f"{OA}tagging")),
+        *([Statement(iri, f"{PROV}wasInfluencedBy", Term(run))] if run else []),
+    )
+    return serialize_description(Description(iri, statements, {}, namespaces(iris)), data_format)
+
+
+def _target(text: str, base: str) -> tuple[str, str] | None:
+    """Return source and key of what an IRI or a path of ours is about, None if it is neither.
+
+    A source has no key. Another page has no source, and its path as key.
+    """
+    path = f"/{text.removeprefix(base)}" if text.startswith(base) else text
+    if not _PATH.fullmatch(path):
+        return None
+    if match := _RECORD.fullmatch(path):
+        return match["source"], unquote(match["key"])
+    match = _SOURCE.match(path)
+    return (match["source"], "") if match else ("", path)
+
+
+def _fault(fields: dict[str, str]) -> str:
+    """Return the name of the first field that is not valid, "" if all are."""
+    address = fields.get("address", "")
+    is_mail = len(address) <= _MOST_ADDRESS and is_mail_address(address)
+    valid = {
+        "robot": not fields.get("website"),
+        "category": fields.get("category") in CATEGORIES,
+        "text": 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS,
+        "address": not address or is_mail,
+    }
+    return next((name for name, is_valid in valid.items() if not is_valid), "")
+
+
+def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "") -> Response:
+    return uncached(
+        pages.page(
+            "problem_form.html",
+            HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
+            fields=dict.fromkeys(("record", "category", "text", "address"), "") | fields,
+            error=error,
+            categories=CATEGORIES,
+            most=MOST_CHARACTERS,
+            can_report=request.app.state.problem_store is not None,
+        )
+    )

@@ -1,27 +1,17 @@
-"""Read the sample of a registry that a visitor pastes, uploads, or names by its address. Nothing is
-stored.
-"""
+"""Fetch the sample of a registry that a visitor names by its address. Nothing is stored."""
 
 from __future__ import annotations
 
 import asyncio
-from email.parser import BytesParser
-from email.policy import HTTP
-from http import HTTPStatus
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
 
 import httpx
-from starlette.requests import Request
 
 from publisher.portal.field_suggestions import MAX_SAMPLE
-from publisher.sparql.protocol import FORM, parse_form, read_body
 from vocab.iris import is_web
-from web.host import check_origin
 from web.outbound_client import PrivateAddressError, create_client
-from web.problems import HTTPProblem
 
-MULTIPART = "multipart/form-data"
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
 _SECONDS = 20  # for robots.txt and the sample
 _NOT_FOUND = 404
@@ -36,44 +26,6 @@ class SampleError(Exception):
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
         self.kind = kind
-
-
-def parse_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
-    """Return the fields of a form in multipart/form-data (RFC 7578), files too; {} if it is
-    invalid.
-
-    >>> body = b'--x\\r\\nContent-Disposition: form-data; name="a"\\r\\n\\r\\n1\\r\\n--x--\\r\\n'
-    >>> parse_multipart("multipart/form-data; boundary=x", body)
-    {'a': b'1'}
-    """
-    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
-    fields: dict[str, bytes] = {}
-    for part in message.iter_parts() if message.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        payload = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes) and (payload or name not in fields):
-            fields[name] = payload
-    return fields
-
-
-async def read_form(request: Request, most: int, most_fields: int) -> dict[str, bytes]:
-    """Return the fields of a form, files too; raises HTTPProblem if another site sends it, or if it
-    is no form or too large.
-
-    *most* is the number of bytes of a form with a file, *most_fields* of one without.
-    """
-    check_origin(request)
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == MULTIPART:
-        return parse_multipart(content_type, await read_body(request, most))
-    if kind != FORM:
-        raise HTTPProblem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
-        )
-    fields = parse_form(await read_body(request, most_fields))
-    return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}
 
 
 async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> bytes:

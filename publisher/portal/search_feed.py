@@ -1,4 +1,5 @@
-"""A search as a feed: its newest results, and the records that are no longer among them.
+"""``/feeds/search.atom`` and ``/feeds/search.json``: a search as a feed, by the parameters of its
+address. It has the newest results, and the records that are no longer among them.
 
 Whoever applies each feed to a list of results has the results of the search. Sources:
 https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc6721 (deleted
@@ -7,27 +8,43 @@ entries) and https://www.jsonfeed.org/version/1.1/.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import orjson
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
 
-from publisher.feeds.atom import MEDIA
-from publisher.feeds.xml_writing import element, empty, instant
+from languages.request_locale import current_locale, use_language
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.feeds.xml_writing import clean, element, empty, instant
 from publisher.history import change_reader
-from publisher.history.change_reader import Change, History
-from publisher.portal.search_results import SearchResult
+from publisher.history.change_reader import Change, History, open_history, read_watermark
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_filters import facet_parameters
+from publisher.portal.follow import parse_followed
+from publisher.portal.search import (
+    FEED_FORMATS,
+    PRESENTATION,
+    REACH,
+    ResultJson,
+    SearchParameters,
+    Words,
+    find_page,
+    require_searcher,
+    with_parameters,
+)
 from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.search.query import SearchRequest
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.formats import Format
+from web.endpoints import get, known_parameters, other_contents, problems
+from web.links import Link, origin
+from web.respond import respond
 
-FEED_FORMATS: Mapping[str, Format] = {
-    "atom": Format("atom", "Atom", MEDIA),
-    "json": Format("json", "JSON Feed", "application/feed+json"),
-}
-# parameters of a search that do not change what is found
-LEFT_OUT = ("page", "per", "sort", "format", "view", "lang")
 ENTRIES = 100  # results of a feed, the newest
 # newest changes of all records; records that left the results are looked for among these
 WINDOW = 1_000
@@ -35,22 +52,42 @@ WINDOW = 1_000
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
 _NEWEST = (1 << 31) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
+_DELETED = ' xmlns:at="http://purl.org/atompub/tombstones/1.0"'
+# A feed takes the address of any search.
+_OF_SEARCH: list[dict[str, object]] = [
+    {
+        "name": name,
+        "in": "query",
+        "description": "A parameter of /search; a feed ignores it",
+        "schema": {"type": "string"},
+    }
+    for name in ("sort", "page", "per", "view")
+]
+Thing = Annotated[
+    str,
+    Query(
+        max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`"
+    ),
+]
+Suffix = Annotated[
+    str,
+    Path(
+        description="The format",
+        json_schema_extra={"enum": list(FEED_FORMATS)},
+        pattern="^(atom|json)$",
+    ),
+]
 
-
-@dataclass(frozen=True, slots=True)
-class RemovedResult:
-    """A thing (IRI) that is not among the results, and may have been before its change at *stamp*,
-    in seconds since 1970.
-    """
-
-    thing: str
-    stamp: int
+router = APIRouter()
 
 
 @dataclass(frozen=True, slots=True)
 class SearchFeed:
-    """The feed of a search: *url* is its address, *page* that of the results. *updated* is in
-    seconds since 1970.
+    """The feed of a search: *url* is its address, *page* that of the results, *pages* the beginning
+    of those of things.
+
+    *removed* are the things (IRI) that are not among the results, and may have been before their
+    change at a time in seconds since 1970, as *updated* is.
     """
 
     title: str
@@ -58,8 +95,81 @@ class SearchFeed:
     page: str
     author: str
     updated: int
-    results: Sequence[SearchResult]
-    removed: Sequence[RemovedResult]
+    results: Sequence[ResultJson]
+    removed: Sequence[tuple[str, int]]
+
+
+@get(
+    router,
+    "/feeds/search.{suffix}",
+    operation_id="feedOfSearch",
+    dependencies=[Depends(known_parameters)],
+    summary="Follow a search: its newest results, and what is no longer among them",
+    tags=["watch"],
+    response_class=Response,
+    response_description="A feed",
+    responses=other_contents(FEED_FORMATS.values()) | problems(400, 404, 503),
+    openapi_extra={"parameters": [*facet_parameters(), *_OF_SEARCH]},
+)
+def search_feed(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: TablesDep,
+    names: NamesDep,
+    suffix: Suffix,
+    q: Words = "",
+    thing: Thing = "",
+) -> Response:
+    """The parameters are those of `/search`, or `thing`: an organization stands for what it takes
+    part in.
+    """
+    watermark, host = read_watermark(service), origin(request)
+    followed = parse_followed(request.query_params, service.iris)
+    parameters = SearchParameters(q, followed.filters, per=ENTRIES)
+    with use_language("en", current_locale()):
+        results = find_page(request, service, tables, parameters, names)
+    query = with_parameters(request, *PRESENTATION)
+    sent = request.query_params.multi_items()
+    words = clean(q) or " ".join(
+        value for name, value in sent if value and name not in PRESENTATION
+    )
+    address = f"?{query}" if query else ""
+    feed = SearchFeed(
+        title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
+        url=f"{host}/feeds/search.{suffix}{address}",
+        page=f"{host}{followed.page if followed.thing else f'/search{address}'}",
+        author=pages.branding.name,
+        updated=watermark.stamp,
+        results=results.results,
+        removed=_removed(service, tables, followed.filters, q),
+    )
+    write = {"atom": _write_atom, "json": _write_json}[suffix]
+    return respond(
+        request,
+        write(feed, host, service.iris),
+        FEED_FORMATS[suffix],
+        links=[Link("self", feed.url)],
+        headers={"Cache-Control": "public, max-age=60"},
+    )
+
+
+def _removed(
+    service: QueryService, tables: FacetIndex, filters: Filter, words: str
+) -> list[tuple[str, int]]:
+    """Return what changed lately and is not among the results, the newest first."""
+    left = possibly_left(open_history(service), filters, service.iris)
+    if filters.among is not None:  # one thing is followed
+        left = {iri: stamp for iri, stamp in left.items() if iri in filters.among}
+    among = set(left)
+    if words:
+        filters = replace(filters, words=words)
+        among &= set(require_searcher(service).matches(SearchRequest(words), REACH).scores)
+    filters = replace(filters, among=tuple(sorted(among)))
+    listed = tables.list_things(filters, "newest", len(among)) if among else []
+    there = {item.iri for item in listed}
+    newest_first = sorted(left.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [pair for pair in newest_first if pair[0] not in there]
 
 
 def possibly_left(history: History, filters: Filter, iris: Iris) -> dict[str, int]:
@@ -75,97 +185,104 @@ def possibly_left(history: History, filters: Filter, iris: Iris) -> dict[str, in
     earlier = history.changes_before(changes)
     for change in changes:
         before = earlier.get(change.previous)
-        thing = f"{iris.base}id/{(before or change).thing}"
         if before is not None and _may_match(before, filters):
+            thing = f"{iris.base}id/{before.thing}"
             stamps[thing] = max(change.stamp, stamps.get(thing, 0))
     return stamps
 
 
 def _may_match(change: Change, filters: Filter) -> bool:
-    if change.change_type is change_reader.ChangeType.DELETED:
-        return False
-    sets = change.sets
-    return all(
-        not (codes := filters.codes(facet)) or any(_has(sets, facet, code) for code in codes)
+    chosen = [
+        [f"{facet}:{code}" for code in codes]
         for facet in _KNOWN_FACETS
+        if (codes := filters.codes(facet))
+    ]
+    return change.change_type is not change_reader.ChangeType.DELETED and all(
+        any(
+            item == name or item.startswith((f"{name}:", f"{name}-"))
+            for name in names
+            for item in change.sets
+        )
+        for names in chosen
     )
 
 
-def _has(sets: Iterable[str], facet: str, code: str) -> bool:
-    name = f"{facet}:{code}"
-    return any(item == name or item.startswith((f"{name}:", f"{name}-")) for item in sets)
+def atom_feed(
+    iri: str,
+    title: str,
+    updated: str,
+    author: str,
+    url: str,
+    page: str,
+    parts: Iterable[str],
+    more: str = "",
+) -> bytes:
+    """Write an Atom feed at *url* with entries and the like, about the page at *page*; *more* are
+    attributes of its element.
+    """
+    head = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom"{more}>',
+        element("id", iri),
+        element("title", title),
+        element("updated", updated),
+        f"<author>{element('name', author)}</author>",
+        empty("link", rel="self", type=FEED_FORMATS["atom"].media, href=url),
+        empty("link", rel="alternate", type="text/html", href=page),
+    )
+    return "\n".join((*head, *parts, "</feed>\n")).encode()
 
 
-def write_search_feed(feed: SearchFeed, suffix: str, host: str, iris: Iris) -> bytes:
-    """Write a feed as ``atom`` or ``json``; links begin with *host*."""
-    return _atom(feed, host, iris) if suffix == "atom" else _json(feed, host, iris)
-
-
-def _atom(feed: SearchFeed, host: str, iris: Iris) -> bytes:
-    head = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:at="http://purl.org/atompub/tombstones/1.0">',
-        element("id", feed.url),
-        element("title", feed.title),
-        element("updated", instant(feed.updated)),
-        f"<author>{element('name', feed.author)}</author>",
-        empty("link", rel="self", type=MEDIA, href=feed.url),
-        empty("link", rel="alternate", type="text/html", href=feed.page),
-    ]
+def _write_atom(feed: SearchFeed, host: str, iris: Iris) -> bytes:
+    updated = instant(feed.updated)
     removed = (
-        f'<at:deleted-entry ref="{iris_text(item.thing)}" when="{instant(item.stamp)}"/>'
-        for item in feed.removed
+        empty("at:deleted-entry", ref=thing, when=instant(stamp)) for thing, stamp in feed.removed
     )
     entries = (
-        f"<entry>{''.join(_entry(result, feed, host, iris))}</entry>" for result in feed.results
+        "".join((
+            "<entry>",
+            element("id", result.thing),
+            element("title", title, xml_lang=language),
+            element("updated", result.modified or updated),
+            f"<author>{element('name', result.source or feed.author)}</author>",
+            empty("link", rel="alternate", type="text/html", href=_page(result, host, iris)),
+            element("summary", result.passage, xml_lang=result.language) if result.passage else "",
+            "</entry>",
+        ))
+        for result in feed.results
+        for title, language in [result.title or (result.thing, None)]
+    )  # fmt: skip
+    parts = (*removed, *entries)
+    return atom_feed(
+        feed.url, feed.title, updated, feed.author, feed.url, feed.page, parts, _DELETED
     )
-    return "\n".join((*head, *removed, *entries, "</feed>\n")).encode()
 
 
-def iris_text(iri: str) -> str:
-    """Return an IRI as the value of an XML attribute."""
-    return iri.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-
-
-def _entry(result: SearchResult, feed: SearchFeed, host: str, iris: Iris) -> Iterator[str]:
-    text, language = result.title or (result.entry.thing, None)
-    yield element("id", result.entry.thing)
-    yield element("title", text, xml_lang=language)
-    yield element("updated", result.modified or instant(feed.updated))
-    yield f"<author>{element('name', result.entry.source or feed.author)}</author>"
-    yield empty("link", rel="alternate", type="text/html", href=_page(result, host, iris))
-    if passage := "".join(piece.text for piece in result.passage):
-        yield element("summary", passage, xml_lang=result.language)
-
-
-def _page(result: SearchResult, host: str, iris: Iris) -> str:
-    return f"{host}/page/{result.entry.thing.removeprefix(f'{iris.base}id/')}"
-
-
-def _json(feed: SearchFeed, host: str, iris: Iris) -> bytes:
-    document: dict[str, Any] = {
+def _write_json(feed: SearchFeed, host: str, iris: Iris) -> bytes:
+    items = []
+    for result in feed.results:
+        title, language = result.title or (result.thing, None)
+        item = {
+            "id": result.thing,
+            "url": _page(result, host, iris),
+            "title": title,
+            "content_text": result.passage or title,
+            "date_modified": result.modified,
+            "language": language,
+        }
+        items.append({name: value for name, value in item.items() if value})
+    return orjson.dumps({
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
         "home_page_url": feed.page,
         "feed_url": feed.url,
         "authors": [{"name": feed.author}],
-        "items": [_item(result, host, iris) for result in feed.results],
+        "items": items,
         _EXTENSION: {
             "about": f"{host}/docs/reference/feeds.html#searches",
-            "removed": [{"id": item.thing, "date": instant(item.stamp)} for item in feed.removed],
+            "removed": [{"id": thing, "date": instant(stamp)} for thing, stamp in feed.removed],
         },
-    }
-    return orjson.dumps(document)
+    })  # fmt: skip
 
 
-def _item(result: SearchResult, host: str, iris: Iris) -> dict[str, Any]:
-    text, language = result.title or (result.entry.thing, None)
-    passage = "".join(piece.text for piece in result.passage)
-    item = {
-        "id": result.entry.thing,
-        "url": _page(result, host, iris),
-        "title": text,
-        "content_text": passage or text,
-    }
-    item |= {"date_modified": result.modified} if result.modified else {}
-    return item | ({"language": language} if language else {})
+def _page(result: ResultJson, host: str, iris: Iris) -> str:
+    return f"{host}/page/{result.thing.removeprefix(f'{iris.base}id/')}"

@@ -5,12 +5,12 @@ of initiatives.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.search_results import TopicCard
 from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import DifferentCounts, FacetIndex
@@ -26,6 +26,24 @@ _ORGANIZATION = "organization"
 # Weights by facet: people look for action lines and goals more than for targets, whose labels have
 # many words.
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCard:
+    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many
+    have it, *page* is its page's path.
+
+    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and
+    *code* its IRI.
+    """
+
+    facet: str
+    code: str
+    iri: str
+    name: str
+    label: str
+    initiatives: int
+    page: str
 
 
 def topic_cards(

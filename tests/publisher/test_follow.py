@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import pytest
 from app_client import asking
 from event_loops import session_loop
 from rows import each
 
 from publisher.app import SiteOptions, create_app
-from publisher.portal import following
-from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription, compare
+from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription, compare
 from publisher.projections.facets.queries import ListItem
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -207,12 +205,11 @@ def item(key: str, changed: str) -> ListItem:
     )
 
 
-def test_of_a_large_search_only_what_changed_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "COMPARED", 2)
+def test_of_a_large_search_only_what_changed_later_counts() -> None:
     before = {item("a", "").iri: "2026-01-02", item("b", "").iri: "2026-01-03"}
 
-    later = compare(before, [item("c", "2026-01-04"), item("b", "2026-01-03")], 2, IRIS)
-    older = compare(before, [item("b", "2026-01-03"), item("z", "2026-01-01")], 2, IRIS)
+    later = compare(before, [item("c", "2026-01-04"), item("b", "2026-01-03")], 2, IRIS, most=2)
+    older = compare(before, [item("b", "2026-01-03"), item("z", "2026-01-01")], 2, IRIS, most=2)
 
     assert [row.title for row in later.changes["new"]] == ["c"]
     assert later.changes["removed"] == []

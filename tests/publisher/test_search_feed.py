@@ -19,7 +19,7 @@ from waiting import wait_until_async
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.portal.following import ComparedResults, DueSubscription, settle_due
+from publisher.portal.follow import ComparedResults, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris

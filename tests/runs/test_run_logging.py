@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 import structlog
-from projects import ProjectRegistry, project
+from projects import ProjectRegistry
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
@@ -35,6 +36,7 @@ def test_a_retried_request_names_its_source(
     source: Source,
     context: HarvestContext,
     registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     registry.projects = [project(1)]
@@ -49,7 +51,10 @@ def test_a_retried_request_names_its_source(
 
 
 def test_a_resumed_run_logs_its_page(
-    source: Source, context: HarvestContext, registry: ProjectRegistry
+    source: Source,
+    context: HarvestContext,
+    registry: ProjectRegistry,
+    project: Callable[..., dict[str, Any]],
 ) -> None:
     registry.projects = [project(number) for number in range(9)]
 

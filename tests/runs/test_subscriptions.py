@@ -18,7 +18,7 @@ from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, delive
 from harvesters.notifications.webhook import verify
 from journal.outage import Outage
 from publisher.errors import StoreBusy
-from publisher.portal.following import ChangedThing, ComparedResults
+from publisher.portal.follow import ChangedThing, ComparedResults
 
 from .test_delivery import Inbox, channels, mail_server
 

@@ -27,7 +27,8 @@ def source(suggest: str) -> Source:
 
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    return serving(context, {"items": ITEMS})
+    opened: HarvestContext = serving(context, {"items": ITEMS})
+    return opened
 
 
 def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(

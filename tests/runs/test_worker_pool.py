@@ -8,7 +8,6 @@ from typing import Any
 import large_registry
 import pytest
 from lxml import etree, html
-from projects import NOON
 from rows import each
 from structlog.testing import capture_logs
 
@@ -28,7 +27,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 
-RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, NOON, "rules")
+RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
 XML = {
     "title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l",
 }  # fmt: skip
@@ -44,7 +43,8 @@ def harvested(folder: Path, workers: int, **more: Any) -> dict[str, str]:
         Outcome.WITHHELD,
         Outcome.DUPLICATE,
     }
-    return large_registry.journal_digests(folder)
+    digests: dict[str, str] = large_registry.journal_digests(folder)
+    return digests
 
 
 def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:

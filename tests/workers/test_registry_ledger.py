@@ -35,7 +35,7 @@ from harvesters.runs.plans import plan_decisions, removal
 from harvesters.runs.reported_problems import FiledProblem, file_problem
 from harvesters.runs.schedule.link_checks import LinkProgress, check_source
 from harvesters.source import Notify, Source, load
-from publisher.portal.following import ChangedThing, ComparedResults
+from publisher.portal.follow import ChangedThing, ComparedResults
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

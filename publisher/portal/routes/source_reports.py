@@ -14,7 +14,7 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.pages import Pages
-from publisher.portal.search_feed import FEED_FORMATS
+from publisher.portal.search import FEED_FORMATS
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import (
     ReportOnSource,

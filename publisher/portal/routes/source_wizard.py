@@ -12,7 +12,8 @@ from starlette.responses import Response
 from publisher.dependencies import PagesDep
 from publisher.pages import Pages
 from publisher.portal.field_suggestions import MAX_SAMPLE, FieldSuggestions, suggest_fields
-from publisher.portal.sample import SampleError, fetch_sample, read_form
+from publisher.portal.forms import read_form
+from publisher.portal.sample import SampleError, fetch_sample
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
 from publisher.portal.source_wizard import (
     LAST_STEP,
@@ -23,9 +24,6 @@ from publisher.portal.source_wizard import (
 )
 from publisher.store.workers.rate_limit import client_key
 from web.endpoints import get
-
-_MAX_FORM = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
-
 
 router = APIRouter()
 
@@ -50,7 +48,7 @@ async def preview(request: Request, pages: PagesDep) -> Response:
     """Return the form with a preview of the records that the definition would harvest, or with
     fields suggested from a sample.
     """
-    fields = await read_form(request, MAX_SAMPLE + _MAX_FORM, _MAX_FORM)
+    fields = await read_form(request, MAX_SAMPLE)
     state = from_query({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     runner: PreviewRunner | None = request.app.state.preview_runner
     client = client_key(request.scope)

@@ -15,7 +15,7 @@ from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.pages import Pages
 from publisher.portal.format_detection import FORMATS
-from publisher.portal.sample import MULTIPART, read_form
+from publisher.portal.forms import MULTIPART, read_form
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.source_report import translated_remedy
 from publisher.portal.sources import source_titles
@@ -30,7 +30,6 @@ from web.negotiation import choose_format
 from web.problems import HTTPProblem
 
 MAX_FEED = 16 << 20  # bytes of an upload
-_MAX_FIELDS = 64 * 1024  # bytes of the fields of the form
 _MAX_FINDINGS = 200  # findings on the page
 _RESULTS = (
     JSON,
@@ -104,7 +103,7 @@ async def _read(request: Request) -> tuple[bytes, dict[str, str]]:
     if kind not in (MULTIPART, FORM):
         check_origin(request)
         return await read_body(request, MAX_FEED), fields
-    sent = await read_form(request, MAX_FEED + _MAX_FIELDS, _MAX_FIELDS)
+    sent = await read_form(request, MAX_FEED)
     feed = sent.pop("file", b"")
     return feed, {
         **fields,

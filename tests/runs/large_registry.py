@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import orjson
 import projects
-from projects import NOON, asking
+from projects import NOON
 
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
@@ -37,15 +37,19 @@ def project(number: int, name: str = "Project") -> dict[str, Any]:
     """Return a project: valid, without a title (withheld), ending before its start (a warning), or
     with the key of another.
     """
-    more = {"sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
+    valid = {
+        "id": f"p{number}",
+        "name": f"{name} {number}",
+        "sdgs": f"SDG {number % 17 + 1}",
+        "owner": f"Ministry {number % 7}",
+    }
     kinds: Mapping[int, dict[str, Any]] = {
         3: {"name": ""},
         5: {"from": "2024-05-01", "to": "2023-01-01"},
         7: {"from": {"year": 2024}},
         9: {"id": f"p{number - 1}"},  # on the same page
     }
-    valid: dict[str, Any] = projects.project(number, f"{name} {number}")
-    return {**valid, **more, **kinds.get(number % 10, {})}
+    return {**valid, **kinds.get(number % 10, {})}
 
 
 class Projects:
@@ -59,8 +63,12 @@ class Projects:
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
         self._before(page)
-        results = self.all[page * PAGE - PAGE : page * PAGE]
-        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": results}))
+        return httpx.Response(
+            200,
+            content=orjson.dumps(
+                {"total": SIZE, "results": self.all[page * PAGE - PAGE : page * PAGE]}
+            ),
+        )
 
 
 @contextmanager
@@ -74,11 +82,22 @@ def open_harvest(
     each call.
     """
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    how: dict[str, Any] = {"engine": "rust", "source_dir": None, "workers": workers, "dask": dask}
-    ledger = f"sqlite:///{folder}/ledger.sqlite"
-    with open_context(folder, ledger, BASE, NetworkSettings(""), **how) as context:
+    with open_context(
+        folder,
+        f"sqlite:///{folder}/ledger.sqlite",
+        BASE,
+        NetworkSettings(""),
+        engine="rust",
+        source_dir=None,
+        workers=workers,
+        dask=dask,
+    ) as context:
         context.pool.record_count = 10_000 if workers or dask else 0
-        yield asking(replace(context, now=lambda: next(ticks)), registry)
+        yield replace(
+            context,
+            network=replace(context.network, transport=httpx.MockTransport(registry)),
+            now=lambda: next(ticks),
+        )
 
 
 def journal_digests(folder: Path) -> dict[str, str]:

@@ -1,0 +1,398 @@
+"""The pages below `/follow`: follow a search, or one thing, by feed, mail or webhook, confirm it,
+and end it; and what has changed in its results since they were last compared.
+
+The publisher stores nothing of those who follow: ``SubscriptionStore`` is what the command line
+joins it with, as it does problems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Annotated, Protocol
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Depends, Path
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale, use_language
+from languages.translations import TranslatableText
+from languages.translations import gettext as _
+from publisher.background import in_background
+from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
+from publisher.errors import PublisherError, QueryError
+from publisher.pages import Pages
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.forms import FieldsDep, uncached
+from publisher.portal.search import REACH, feed_links, parse_search, require_searcher
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex, ListItem
+from publisher.projections.search.query import MAX_LENGTH, SearchRequest
+from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import client_key
+from vocab.iris import KINDS, Iris
+from web.endpoints import get
+from web.problems import HTTPProblem
+
+FREQUENCIES = ("change", "day", "week")
+COMPARED = 5_000  # results that are compared one by one; of a larger search, the newest
+POLL_SECONDS = 20.0  # between looks for a new journal entry and for what is due
+_MAX_ADDRESS = 2_000  # characters of a search
+
+log = structlog.get_logger(component="following")
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What is followed: the parameters *search* of its address, parsed, and the path of its *page*;
+    *thing* is the IRI of one thing, "" for none.
+    """
+
+    search: str
+    page: str
+    words: str
+    filters: Filter
+    thing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedThing:
+    """A thing that is new, changed or gone: IRI, title, path of its page."""
+
+    iri: str
+    title: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedResults:
+    """The results at a journal entry: the time of the last change by IRI, and what is different
+    from those of before.
+    """
+
+    position: int
+    results: Mapping[str, str]
+    changes: Mapping[str, Sequence[ChangedThing]]
+
+
+@dataclass(frozen=True, slots=True)
+class DueSubscription:
+    """A subscription to compare. *results* are those of the last comparison, None before the first;
+    *key* is for its store.
+    """
+
+    key: object
+    search: str
+    language: str
+    results: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSubscription:
+    """What a person with its link sees of a subscription. *signing_secret* verifies its webhooks,
+    "" for mail.
+    """
+
+    title: str
+    search: str
+    channel: str
+    frequency: str
+    is_confirmed: bool
+    signing_secret: str = ""
+
+
+class SubscriptionStore(Protocol):
+    """Where subscriptions are stored. Its methods block, and raise StoreBusy if they are not
+    available.
+    """
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that can be used, of ``mail`` and ``webhook``."""
+
+    def is_address(self, channel: str, address: str) -> bool:
+        """Return whether messages can be sent to an address."""
+
+    def request(
+        self, channel: str, address: str, search: str, title: str, language: str, frequency: str
+    ) -> str:
+        """Store a subscription, and send the link that confirms it; return the link in a demo, else
+        "".
+        """
+
+    def find(self, secret: str) -> PublicSubscription | None:
+        """Return the subscription whose links have a secret, None if there is none."""
+
+    def confirm(self, secret: str) -> PublicSubscription | None:
+        """Confirm a subscription and return it, None if there is none."""
+
+    def end(self, secret: str) -> bool:
+        """Delete a subscription and all that is stored about its receiver; return whether there was
+        one.
+        """
+
+    def due(self, position: int) -> Sequence[DueSubscription]:
+        """Claim subscriptions to compare, which were not compared at a journal entry."""
+
+    def settle(self, key: object, comparison: ComparedResults) -> None:
+        """Store the results of a comparison and queue the message about its changes."""
+
+    def skip(self, key: object, position: int) -> None:
+        """Keep the results of before, since there are none at this journal entry."""
+
+
+def get_store(request: Request) -> SubscriptionStore:
+    """Return the store of the installation; raises HTTPProblem (404) if it sends no messages."""
+    store: SubscriptionStore | None = request.app.state.subscription_store
+    if store is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This server sends no messages; take the feeds, or follow where the data are harvested"
+            ),
+        )
+    return store
+
+
+StoreDep = Annotated[SubscriptionStore, Depends(get_store)]
+Secret = Annotated[str, Path(max_length=100, pattern="^[A-Za-z0-9_-]+$")]
+
+
+@get(router, "/follow", include_in_schema=False)
+def follow_form(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
+    """Return the page that offers the ways to follow a search or a thing; the parameters are those
+    of `/search`, and `thing`.
+    """
+    followed = parse_followed(request.query_params, service.iris)
+    return _form(request, pages, followed, title_of(followed, tables, names), {})
+
+
+@router.post("/follow", include_in_schema=False)
+def request_subscription(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: TablesDep,
+    names: NamesDep,
+    store: StoreDep,
+    fields: FieldsDep,
+) -> Response:
+    """Store a subscription that its receiver has to confirm."""
+    followed = parse_followed(QueryParams(fields.get("search", "")), service.iris)
+    title = title_of(followed, tables, names)
+    channel, address = fields.get("channel", ""), fields.get("address", "")
+    valid = {
+        "robot": not fields.get("website"),
+        "channel": channel in store.channels,
+        "frequency": fields.get("frequency") in FREQUENCIES,
+        "address": store.is_address(channel, address),
+    }
+    error = next((name for name, is_valid in valid.items() if not is_valid), "")
+    if error:
+        return _form(request, pages, followed, title, fields, error)
+    request.app.state.problem_quota.admit(client_key(request.scope))
+    language, frequency = current_locale().language, fields["frequency"]
+    link = store.request(channel, address, followed.search, title, language, frequency)
+    return _state(pages, "sent", title=title, link=link, channel=channel)
+
+
+@get(router, "/follow/confirm/{secret}", include_in_schema=False)
+def confirmation(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+    """Return what the link confirms; the button does it, so that a program that follows links does
+    not.
+    """
+    result = store.find(secret)
+    state = "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown"
+    return _state(pages, state, subscription=result, secret=secret)
+
+
+@router.post("/follow/confirm/{secret}", include_in_schema=False)
+def confirm(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+    """Confirm a subscription."""
+    result = store.confirm(secret)
+    return _state(pages, "confirmed" if result else "unknown", subscription=result, secret=secret)
+
+
+@get(router, "/follow/stop/{secret}", include_in_schema=False)
+def end(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+    """Return what the link ends; the button does it."""
+    result = store.find(secret)
+    return _state(pages, "stop" if result else "unknown", subscription=result, secret=secret)
+
+
+@router.post("/follow/stop/{secret}", include_in_schema=False)
+def stop(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+    """End a subscription and delete what is stored about its receiver: by the button, or by a mail
+    program (RFC 8058).
+    """
+    return _state(pages, "stopped" if store.end(secret) else "unknown")
+
+
+def _form(
+    request: Request,
+    pages: Pages,
+    followed: Followed,
+    title: str,
+    fields: dict[str, str],
+    error: str = "",
+) -> Response:
+    store: SubscriptionStore | None = request.app.state.subscription_store
+    return uncached(
+        pages.page(
+            "follow.html",
+            HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
+            title=title,
+            search=followed.search,
+            results=followed.page,
+            feeds=feed_links(followed.search),
+            channels=store.channels if store else (),
+            frequencies=FREQUENCIES,
+            fields={"channel": "", "address": "", "frequency": "day"} | fields,
+            error=error,
+        )
+    )
+
+
+def _state(pages: Pages, state: str, **values: object) -> Response:
+    code = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK
+    return uncached(pages.page("follow_state.html", code, state=state, **values))
+
+
+def parse_followed(params: QueryParams, iris: Iris) -> Followed:
+    """Parse the parameters of a search, and ``thing``, the path of one thing such as
+    ``initiative/demo/7``.
+
+    An organization stands for what it takes part in. Raises QueryError and HTTPProblem.
+    """
+    sent = {
+        (name, value.strip())
+        for name, value in params.multi_items()
+        if name in ("q", "thing", *FACETS) and value.strip()
+    }
+    search, words = urlencode(sorted(sent)), params.get("q", "").strip()
+    path = params.get("thing", "").strip().lstrip("/")
+    filters, kind = parse_search(params), path.partition("/")[0]
+    if len(search) > _MAX_ADDRESS or len(words) > MAX_LENGTH:
+        raise QueryError(f"A search that is followed has at most {_MAX_ADDRESS} characters")
+    if not path:
+        return Followed(search, f"/search?{search}" if search else "/search", words, filters)
+    if words or kind not in KINDS or path.count("/") != 2:
+        raise QueryError(
+            "The parameter thing is the path of one thing, such as initiative/demo/7, without words"
+        )
+    thing = f"{iris.base}id/{path}"
+    narrowed = (
+        replace(filters, party=thing)
+        if kind == "organization"
+        else replace(filters, among=(thing,))
+    )
+    return Followed(search, f"/page/{path}", "", narrowed, thing)
+
+
+def title_of(followed: Followed, tables: FacetIndex, labels: FacetLabels) -> str:
+    """Return the title of what is followed in the language of the request: the name of the thing,
+    or the words and labels.
+    """
+    key = followed.thing.rpartition("/")[2]
+    if followed.filters.party:
+        return tables.organization_names((followed.thing,)).get(followed.thing) or key
+    if followed.thing:
+        items = tables.list_things(followed.filters, "newest", 1)
+        return (items[0].title if items else None) or key
+    parts = [f"“{followed.words}”"] if followed.words else []
+    parts += [
+        labels.short(facet, code)
+        for facet, codes in followed.filters.chosen
+        for code in codes
+        if facet != "basis"
+    ]
+    return " · ".join(parts) or _("All records")
+
+
+def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
+    """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index
+    is being made.
+    """
+    tables, index = require_facet_index(service), require_searcher(service)
+    filters = followed.filters
+    if followed.words:
+        result = index.matches(SearchRequest(followed.words), REACH)
+        filters = replace(filters, words=followed.words, among=tuple(result.scores))
+    return tables.list_things(filters, "newest", COMPARED)
+
+
+def compare(
+    before: Mapping[str, str],
+    items: Sequence[ListItem],
+    position: int,
+    iris: Iris,
+    most: int = COMPARED,
+) -> ComparedResults:
+    """Compare results, item by item, with the times of those of *before* by IRI.
+
+    If either are as many as are compared, *most*, older results may have taken the place of newer
+    ones: then only what changed later than the oldest of *before* counts, and nothing is counted as
+    removed.
+    """
+    now = {item.iri: item.changed or "" for item in items}
+    is_part = len(now) >= most or len(before) >= most
+    since = min(before.values(), default="") if is_part else ""
+    changes: dict[str, list[ChangedThing]] = {"new": [], "changed": [], "removed": []}
+    gone = [(iri, None) for iri in before if iri not in now and not is_part]
+    for iri, title in [*((item.iri, item.title) for item in items), *gone]:
+        kind = "removed" if iri not in now else "changed" if iri in before else "new"
+        if kind == "removed" or (before.get(iri) != now[iri] and now[iri] >= since):
+            path = iri.removeprefix(f"{iris.base}id/")
+            changes[kind].append(ChangedThing(iri, title or path, f"/page/{path}"))
+    return ComparedResults(position, now, changes)
+
+
+def settle_due(service: QueryService, store: SubscriptionStore) -> int:
+    """Compare the subscriptions that are due with the newest journal entry that all indexes show;
+    return how many. It blocks.
+    """
+    snapshot = service.snapshot
+    if snapshot is None or snapshot.applying or not snapshot.is_indexed:
+        return 0
+    due = store.due(snapshot.position)
+    for item in due:
+        try:
+            followed = parse_followed(QueryParams(item.search), service.iris)
+            with use_language(item.language):
+                rows = list_results(service, followed)
+        except (PublisherError, HTTPProblem) as error:
+            log.warning("search not compared", search=item.search, error=str(error))
+            store.skip(item.key, snapshot.position)
+            continue
+        comparison = compare(item.results or {}, rows, snapshot.position, service.iris)
+        if item.results is None:
+            comparison = replace(comparison, changes={})
+        store.settle(item.key, comparison)
+    return len(due)
+
+
+def sending_changes(
+    service: QueryService, store: SubscriptionStore | None
+) -> AbstractAsyncContextManager[None]:
+    """Compare what is due every POLL_SECONDS within the context, if there is a store."""
+    return in_background(_settle_forever(service, store) if store else None)
+
+
+async def _settle_forever(service: QueryService, store: SubscriptionStore) -> None:
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            await asyncio.to_thread(settle_due, service, store)
+        except PublisherError as error:
+            log.warning("searches not compared; retrying", error=str(error))

@@ -1,0 +1,634 @@
+"""Serve ``/search``: full text in any language and facets; each search has its own URL. And
+``/search/suggest``: what a person who types may mean.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
+from typing import Annotated, Literal, cast
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field, StringConstraints, TypeAdapter
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from typing_extensions import TypedDict
+
+from languages.request_locale import LANGUAGES, current_locale, use_language
+from languages.term_titles import kind_name
+from languages.translations import TranslatableText
+from languages.translations import gettext as _
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.errors import NotReady, QuotaExceeded
+from publisher.feeds.atom import MEDIA as ATOM
+from publisher.limits import Limits
+from publisher.pages import Pages
+from publisher.portal.data_lists import write_listed
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_filters import (
+    active_filters,
+    facet_parameters,
+    filter_groups,
+    parse_filters,
+)
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import query_page_url
+from publisher.portal.findings import count_note
+from publisher.portal.topic_cards import TopicCard, common_topics, topic_cards
+from publisher.projections.facets.facets import FACETS, facet_of_concept
+from publisher.projections.facets.filter_query import Filter, listing
+from publisher.projections.facets.queries import DifferentCounts, FacetIndex
+from publisher.projections.facets.thing_count import ThingCount
+from publisher.projections.search.index import SearchEntry, Texts, tokens
+from publisher.projections.search.query import MAX_LENGTH, SearchRequest
+from publisher.projections.search.searcher import (
+    Marker,
+    Matches,
+    Piece,
+    Searcher,
+    best_text,
+    open_searcher,
+    suggest_spelling,
+)
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import RateLimiter, client_key
+from vocab.iris import KINDS, Iris
+from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+from web.endpoints import (
+    Count,
+    Instant,
+    WebAddress,
+    blank_as,
+    format_parameter,
+    get,
+    known_parameters,
+    other_contents,
+    problems,
+    whole_number,
+)
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.problems import HTTPProblem
+from web.respond import choose_format, respond
+
+PER = 20  # default number of results per page
+MAX_RESULTS = 1_000  # results of a page, at most
+# results of a text search that can be paged through, and over which its facets are counted
+REACH = 10_000
+LINKED = 3  # concepts of a result that are shown if the words match them
+LONGEST = 100  # characters of a text that is completed
+DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
+# largest number of topics among the suggestions; letters from which titles are searched: shorter
+# texts begin too many words
+_TOPICS, _LETTERS = 5, 3
+# suggestions of a client, and seconds: five a second, more than anybody types
+REQUESTS, WINDOW = 300, 60
+# parameters of a search that do not change its results
+PRESENTATION = ("page", "per", "sort", "format", "view", "lang")
+FEED_FORMATS: dict[str, Format] = {
+    "atom": Format("atom", "Atom", ATOM),
+    "json": Format("json", "JSON Feed", "application/feed+json"),
+}
+RESULT_FORMATS: dict[str, Format] = {
+    "json": JSON,
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
+}
+_CLASS = {
+    "event": f"{SCHEMA}Event",
+    "document": f"{FOAF}Document",
+    "post": f"{SIOC}Post",
+    "organization": f"{ORG}Organization",
+}
+_SELECTS = ("kind", "language", "source")  # facets in the form
+_FEED_FACETS = ("line", "goal", "country", "source")  # whose changes have feeds
+
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    Query(max_length=MAX_LENGTH, description="The words; without them, everything"),
+]
+Sort = Annotated[
+    Literal["relevance", "newest", "title", "begins"],
+    Query(description="The order"),
+    blank_as("relevance"),
+]
+PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
+PerPage = Annotated[
+    int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PER)
+]
+FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
+_PAGE_ONLY = Field(exclude=True)  # not in the JSON
+Pieces = Sequence[tuple[str, bool]]  # Piece, as far as the schema of the JSON knows it
+
+
+class TitleJson(TypedDict):
+    """A title and its language tag, null if unknown."""
+
+    text: str
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultJson:
+    """A result."""
+
+    thing: WebAddress
+    kind: str
+    source: str
+    modified: Instant | None
+    score: float
+    titles: list[TitleJson]
+    passage: str
+    languages: Sequence[str]
+    links: Sequence[WebAddress]
+    organizations: list[str]
+    places: list[str]
+    texts: Annotated[Texts, _PAGE_ONLY]
+    # the title that fits the visit best, and the language of the passage
+    title: Annotated[tuple[str, str | None] | None, _PAGE_ONLY]
+    language: Annotated[str | None, _PAGE_ONLY]
+    # marked where they match: the names are those of organizations and places, with their languages
+    title_pieces: Annotated[Pieces, _PAGE_ONLY]
+    passage_pieces: Annotated[Pieces, _PAGE_ONLY]
+    names: Annotated[Sequence[tuple[Pieces, str | None]], _PAGE_ONLY]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResultsJson:
+    """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet
+    and code, which count each initiative once, as *total* does; pages have *records*.
+    """
+
+    query: str
+    total: Count
+    records: Count
+    page: Count
+    pages: Count
+    per: Count
+    similar: bool
+    suggestion: str | None
+    topics: list[TopicCard]
+    previous: str | None
+    next: str | None
+    sparql: str | None
+    facets: Mapping[str, Mapping[str, Count]]
+    results: list[ResultJson]
+    # the facets are over so many records that fit best if those that have the words are too many
+    counted: Annotated[int, _PAGE_ONLY]
+    # a sentence on the number of initiatives if records of several registries describe one
+    note: Annotated[str, _PAGE_ONLY]
+    has_parts: Annotated[bool, _PAGE_ONLY]  # whether initiatives count with their wholes
+
+
+_RESULTS = TypeAdapter(SearchResultsJson)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParameters:
+    """The parsed parameters of a search; of equal results those in the language *first* come first."""
+
+    words: str
+    filters: Filter
+    sort: str = "newest"
+    page: int = 1
+    per: int = PER
+    first: str | None = None
+
+    @property
+    def order(self) -> str:
+        """Return the order of the results: without words, none is more relevant."""
+        return "newest" if self.sort == "relevance" and not self.words else self.sort
+
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/search",
+    operation_id="search",
+    dependencies=[Depends(known_parameters)],
+    summary="Search the words of titles, descriptions and labels, in any language",
+    tags=["find"],
+    response_model=SearchResultsJson,
+    response_description="A page of results",
+    responses=other_contents(RESULT_FORMATS.values()) | problems(400, 406, 503),
+    openapi_extra={"parameters": facet_parameters()},
+)
+def search(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: TablesDep,
+    names: NamesDep,
+    q: Words = "",
+    sort: Sort = "relevance",
+    page: PageNumber = 1,
+    per: PerPage = PER,
+    format: FormatName = None,
+) -> Response:
+    """Return a page of results, as a page or in the format of the request."""
+    if page * per > REACH + per:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The first {most} results can be paged through; narrow the search, or ask by SPARQL",
+                most=REACH,
+            ),
+        )
+    parameters = SearchParameters(q, parse_search(request.query_params), sort, page, per)
+    data_format = choose_format(request, {**RESULT_FORMATS, "html": HTML}, format)
+    if data_format.suffix == "csv":
+        filters, _matches = _matching(service, parameters)
+        paged = not {"page", "per"}.isdisjoint(request.query_params)
+        part = (per, (page - 1) * per) if paged else ()
+        lines = write_listed(tables, filters, parameters.order, service.iris, *part)
+        return StreamingResponse(lines, media_type=data_format.media, headers={"Vary": "Accept"})
+    snapshot, locale = service.current, current_locale()
+    is_current = snapshot.text == snapshot.position
+    headers = {} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}
+    content: bytes | Response
+    if data_format is HTML:
+        parameters = replace(parameters, first=locale.language)
+        results = find_page(request, service, tables, parameters, names)
+        content = _page(request, pages, parameters, results, names)
+    else:
+        with use_language("en", locale):  # data are the same in all languages
+            results = find_page(request, service, tables, parameters, names)
+        content = (
+            serialize_description(_describe(results.results, service.iris), data_format)
+            if isinstance(data_format, GraphFormat)
+            else _RESULTS.dump_json(results, indent=2)
+        )
+    return respond(request, content, data_format, headers=headers)
+
+
+def _page(
+    request: Request,
+    pages: Pages,
+    parameters: SearchParameters,
+    results: SearchResultsJson,
+    names: FacetLabels,
+) -> Response:
+    filters, sent = parameters.filters, request.query_params
+    groups = filter_groups(
+        filters, cast(DifferentCounts, results.facets), names, has_parts=results.has_parts
+    )
+    feeds = [
+        (facet, f"/feeds/{facet}/{code}.atom")
+        for facet in _FEED_FACETS
+        for code in filters.codes(facet)
+    ]
+    followed = with_parameters(request, *PRESENTATION)
+    most = str(MAX_RESULTS)
+    return pages.page(
+        "search.html",
+        search_parameters=parameters,
+        results=results,
+        active=active_filters(names),
+        view="table" if sent.get("view") == "table" else "",
+        groups=groups,
+        lists={
+            group.facet: (*group.first, *group.rest) for group in groups if group.facet in _SELECTS
+        },
+        others=[
+            (name, value)
+            for name, value in sent.multi_items()
+            if name in FACETS and name not in _SELECTS
+        ],
+        sorts=sorts(bool(parameters.words)),
+        feeds=feeds or [("", "/feeds/all.atom")],
+        search_feeds=feed_links(followed),
+        follow=f"/follow?{followed}" if followed else "/follow",
+        meant=f"/search?{with_parameters(request, 'page', 'format', q=results.suggestion)}",
+        linked=lambda links: _linked(links, names),
+        query=query_page_url(results.sparql or ""),
+        formats=[
+            (row.label, f"/search?{_with_page(request, parameters.page, format=row.suffix)}")
+            for row in RESULT_FORMATS.values()
+        ],
+        exports={
+            "json": f"/search?{with_parameters(request, 'page', per=most, format='json')}",
+            "csv": f"/search?{with_parameters(request, 'page', 'per', format='csv')}",
+        },
+    )
+
+
+def sorts(words: bool) -> dict[str, str]:
+    """Return the sort orders of a list and their labels; by relevance only with *words*."""
+    labels = {"relevance": _("Most relevant")} if words else {}
+    return labels | {
+        "newest": _("Newest first"),
+        "title": _("By title"),
+        "begins": _("By start date"),
+    }
+
+
+def with_parameters(request: Request, *dropped: str, **changes: str | None) -> str:
+    """Return the query of the request's URL without the parameters *dropped*, with *changes* at its
+    end; those without a value are left out.
+    """
+    sent = request.query_params.multi_items()
+    others = [pair for pair in sent if pair[1] and pair[0] not in (*dropped, *changes)]
+    return urlencode([*others, *((name, value) for name, value in changes.items() if value)])
+
+
+def _with_page(request: Request, number: int, **changes: str) -> str:
+    return with_parameters(request, page=str(number) if number > 1 else "", **changes)
+
+
+def feed_links(query: str) -> list[tuple[str, str]]:
+    """Return the feeds of the search with the parameters *query*: label and address."""
+    return [
+        (row.label, f"/feeds/search.{row.suffix}{f'?{query}' if query else ''}")
+        for row in FEED_FORMATS.values()
+    ]
+
+
+def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
+    """Return the labels of concepts and the URLs of their pages, targets last."""
+    facets = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
+    ranked = sorted(facets, key=lambda item: item[0] == "target")[:LINKED]
+    return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
+
+
+def parse_search(parameters: QueryParams) -> Filter:
+    """Return the facets of a search; raises HTTPProblem (400) for an unknown kind."""
+    filters = parse_filters(parameters)
+    if wrong := [kind for kind in filters.codes("kind") if kind not in KINDS]:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter kind is one of {kinds}, not {value}",
+                kinds=", ".join(KINDS),
+                value=wrong[0][:40],
+            ),
+        )
+    return filters
+
+
+def require_searcher(service: QueryService) -> Searcher:
+    """Return the search index of the snapshot; raises NotReady while it is built."""
+    index = open_searcher(service.current.path)
+    if index is None:
+        raise NotReady(
+            TranslatableText("the search index is being prepared; try again in a minute")
+        )
+    return index
+
+
+def _matching(service: QueryService, parameters: SearchParameters) -> tuple[Filter, Matches]:
+    """Return the filter with the results of the words, and these with their scores."""
+    index, words = require_searcher(service), parameters.words
+    if not words:
+        return parameters.filters, Matches(0, {}, False)
+    matches = index.matches(SearchRequest(words, first=parameters.first), REACH)
+    return replace(parameters.filters, words=words, among=tuple(matches.scores)), matches
+
+
+def find_page(
+    request: Request,
+    service: QueryService,
+    tables: FacetIndex,
+    parameters: SearchParameters,
+    names: FacetLabels,
+) -> SearchResultsJson:
+    """Return a page of results; raises NotReady while the search index is built."""
+    index, words, number = require_searcher(service), parameters.words, parameters.page
+    filters, matches = _matching(service, parameters)
+    different = tables.count_different(filters)
+    records = matches.total if words and not filters.chosen else different.records
+    last = max(1, -(-min(records, REACH) // parameters.per))
+    is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
+    initiatives = filters.with_codes("kind", "initiative")
+    return SearchResultsJson(
+        query=words,
+        total=ThingCount(records - different.records + different, records),
+        records=records,
+        page=number,
+        pages=last,
+        per=parameters.per,
+        similar=matches.is_fuzzy,
+        suggestion=suggest_spelling(words, index) if is_unsure else None,
+        topics=topic_cards(index, tables, names, words, loose=matches.is_fuzzy)
+        if number == 1
+        else [],
+        previous=f"/search?{_with_page(request, number - 1)}" if 1 < number <= last + 1 else None,
+        next=f"/search?{_with_page(request, number + 1)}" if number < last else None,
+        sparql=listing(replace(filters, among=None), service.iris),
+        facets=tables.counts_once(filters),
+        results=list(_results(tables, index, parameters, filters, matches)),
+        counted=len(matches.scores) if words else records,
+        note=count_note(tables.count_different(initiatives))
+        if filters.codes("kind") in ((), ("initiative",))
+        else "",
+        has_parts=tables.has_parts,
+    )
+
+
+def _results(
+    tables: FacetIndex,
+    index: Searcher,
+    parameters: SearchParameters,
+    filters: Filter,
+    matches: Matches,
+) -> Iterator[ResultJson]:
+    """Yield the results of a page, with titles in the chosen language, else in that of the request."""
+    per, codes, now = parameters.per, filters.codes("language"), current_locale().language
+    language = codes[0] if len(codes) == 1 else now if now != "en" else None
+    marker = Marker(parameters.words, similar=matches.is_fuzzy)
+    named = index.named_links(parameters.words, fuzzy=matches.is_fuzzy)
+    items = tables.list_things(filters, parameters.order, per, (parameters.page - 1) * per)
+    for item, indexed in zip(items, index.entries(item.iri for item in items), strict=True):
+        # a thing that is in the facet index may not be in the search index yet
+        titles = ((item.title, item.language),) if item.title else ()
+        entry = indexed or SearchEntry(item.iri, item.kind, item.source, titles, ())
+        title = best_text(entry.titles, marker, language)
+        text = best_text(entry.texts, marker, language)
+        passage = marker.passage(*text) if text else []
+        parties, places = _marked(marker, entry.parties), _marked(marker, entry.places)
+        yield ResultJson(
+            thing=entry.thing,
+            kind=entry.kind,
+            source=entry.source,
+            modified=item.changed,
+            score=round(matches.scores.get(item.iri, 0.0), 4),
+            titles=[{"text": text, "language": tag} for text, tag in entry.titles],
+            passage=_joined(passage),
+            languages=entry.languages,
+            links=[link for link in entry.links if link in named],
+            organizations=[_joined(pieces) for pieces, _tag in parties],
+            places=[_joined(pieces) for pieces, _tag in places],
+            texts=entry.texts,
+            title=title,
+            language=text[1] if text else None,
+            title_pieces=marker.pieces(*title) if title else [],
+            passage_pieces=passage,
+            names=[*parties[:2], *places[:2]],
+        )
+
+
+def _marked(marker: Marker, names: Texts) -> list[tuple[list[Piece], str | None]]:
+    """Return the names that have some of the words, marked."""
+    marked = [(marker.pieces(name, tag), tag) for name, tag in names]
+    return [item for item in marked if any(piece.is_match for piece in item[0])]
+
+
+def _joined(pieces: Iterable[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def _describe(results: Iterable[ResultJson], iris: Iris) -> Description:
+    statements = []
+    for result in results:
+        thing, kind = result.thing, result.kind
+        title = f"{SKOS}prefLabel" if kind == "organization" else f"{DCT}title"
+        text = f"{SIOC}content" if kind == "post" else f"{DCT}description"
+        titles = [(title["text"], title["language"]) for title in result.titles]
+        statements += [
+            Statement(thing, f"{RDF}type", Term(_CLASS.get(kind, f"{iris.ns}Initiative"))),
+            *(Statement(thing, title, Term(value, "literal", tag)) for value, tag in titles),
+            *(Statement(thing, text, Term(value, "literal", tag)) for value, tag in result.texts),
+        ]
+    return Description(iris.base, tuple(statements), {}, namespaces(iris))
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A topic or a thing: *kind* is the facet or the kind of thing, *label* its name; *initiatives*
+    is how many a topic has.
+    """
+
+    text: str
+    language: str | None
+    kind: str
+    label: str
+    initiatives: int | None
+    page: str
+
+
+class SuggestionsJson(TypedDict):
+    """Suggestions for *query*: topics first, then titles."""
+
+    query: str
+    suggestions: list[Suggestion]
+
+
+_SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
+suggestion_router = APIRouter()
+
+
+def build_rate_limiter(limits: Limits) -> RateLimiter:
+    """Return the rate limiter of suggestions, without limit if queries have none."""
+    return RateLimiter(
+        replace(limits, budget=REQUESTS if limits.budget else 0, window=WINDOW), time.monotonic
+    )
+
+
+async def limit_suggestions(request: Request) -> None:
+    """Count the request; raises QuotaExceeded if its client has sent too many."""
+    limiter: RateLimiter = request.app.state.suggestion_limiter
+    client = client_key(request.scope)
+    try:
+        limiter.admit(client)
+    except QuotaExceeded as spent:
+        raise QuotaExceeded(
+            TranslatableText(
+                "this address has asked for {count} suggestions within {seconds} seconds; wait, or search without them",
+                count=REQUESTS,
+                seconds=WINDOW,
+            ),
+            spent.wait,
+        ) from spent
+    limiter.charge(client, 1)
+
+
+@get(
+    suggestion_router,
+    "/search/suggest",
+    operation_id="suggest",
+    dependencies=[Depends(limit_suggestions)],
+    summary="Complete the text of a search: topics that it names, then titles that begin with it",
+    tags=["find"],
+    response_model=SuggestionsJson,
+    response_description="The suggestions",
+    responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+)
+def suggest(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: TablesDep,
+    names: NamesDep,
+    q: Annotated[
+        str,
+        Query(
+            max_length=LONGEST,
+            description="What was typed so far; without it, the most common topics",
+        ),
+    ] = "",
+    limit: Annotated[
+        int,
+        Query(ge=1, le=MAX_SUGGESTIONS, description="The largest number of suggestions"),
+        whole_number(DEFAULT),
+    ] = DEFAULT,
+    format: Annotated[str | None, format_parameter(_SUGGESTION_FORMATS)] = None,
+    lang: Annotated[
+        str | None,
+        Query(
+            description="The language of names; without it, Accept-Language",
+            json_schema_extra={"enum": list(LANGUAGES)},
+        ),
+    ] = None,
+) -> Response:
+    """The script of the pages reads this while a person types."""
+    data_format = choose_format(request, _SUGGESTION_FORMATS, format)
+    typed = q.lstrip()
+    matches = suggestions(require_searcher(service), tables, pages, names, typed, limit)
+    if data_format is HTML:
+        return pages.page("suggest.html", typed=typed, suggestions=matches)
+    document = {"query": typed, "suggestions": [asdict(item) for item in matches]}
+    # labels are in the language of the request
+    headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
+    return respond(request, orjson.dumps(document), data_format, headers=headers)
+
+
+def suggestions(
+    search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int
+) -> list[Suggestion]:
+    """Return at most *most* suggestions for the text *typed* so far; without a text, the most
+    common topics.
+    """
+    words = tokens(typed)
+    begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
+    cards = (
+        topic_cards(search, tables, names, begun, most=min(_TOPICS, most))
+        if words
+        else common_topics(search, tables, names, most)
+    )
+    topics = [
+        Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page)
+        for card in cards
+    ]
+    if not words or not (words[-1][1] or len(words[-1][0]) >= _LETTERS) or len(topics) >= most:
+        return topics
+    marker, known = Marker(begun), {card.iri for card in cards}
+    entries = search.find_entries(SearchRequest(begun, "title"), most, similar=False)
+    titled = [
+        (entry, title)
+        for entry in entries
+        if entry.thing not in known
+        and (title := best_text(entry.titles, marker, current_locale().language))
+    ]
+    things = [
+        Suggestion(*title, entry.kind, kind_name(entry.kind), None, pages.path(entry.thing))
+        for entry, title in titled
+    ]
+    return [*topics, *things][:most]
