@@ -23,7 +23,6 @@ import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -59,7 +58,6 @@ from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.branding import NO_CONTACT, Branding
-from web.request_id import RequestIdMiddleware
 from web.server import create_config, run
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
@@ -383,4 +381,4 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
         ),
         Mount("", InboxLink(public, partial(takes_notifications, submissions))),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestIdMiddleware)])
+    return Starlette(routes=routes, lifespan=lifespan)

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -33,7 +32,7 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.warm_up import warming_up
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
-from publisher.sparql.export_queue import Exporter, ExportQueue
+from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
@@ -42,11 +41,10 @@ from publisher.store.source_status import data_version
 from publisher.store.workers.rate_limit import client_key
 from web.branding import PLAIN, Branding
 from web.conditional import ETagMiddleware
+from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.outbound_client import create_client
 from web.page_cache import PageCacheMiddleware
 from web.problems import HTTPProblem
-from web.request_metrics import RequestMetrics, RequestMetricsMiddleware
-from web.security_headers import SecurityMiddleware
 from web.static_files import STATIC_FOLDER, HashedStaticFiles
 
 _QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
@@ -108,7 +106,7 @@ def create_app(
             sending_changes(service, site.subscription_store),
             warming_up(service, app.state),
             follow_releases(service.data, site.allow),
-            in_background(app.state.exporter.run()),
+            in_background(app.state.exports.run(service)),
         ):
             yield
 
@@ -151,7 +149,7 @@ def _set_state(
     app.state.contact, app.state.demo = site.branding.contact, site.branding.demo
     app.state.hub = site.hub
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
-    app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
+    app.state.exports = ExportQueue(service.data / "exports", service.limits)
 
 
 def _add_error_handlers(
@@ -188,7 +186,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         if "trailer" not in headers:
             headers.setdefault(COST, "0.000")
 
-    app.state.request_metrics = metrics = RequestMetrics()
+    app.state.request_metrics = metrics = RequestMetrics(open_span, _first_parts())
     app.add_middleware(ETagMiddleware)
     respond = handlers.handle_publisher_error
     app.add_middleware(DeepPagesMiddleware, limits=service.limits, respond=respond)
@@ -198,25 +196,11 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
     app.add_middleware(FreshnessMiddleware, service=service)
     app.add_middleware(DamageMiddleware, respond=handlers.handle_damage)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=["*"],
-        allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=[
-            *EXPOSED_HEADERS,
-            *HEADER_NAMES,
-            RELEASE_HEADER,
-            TEXT_HEADER,
-            ENGINE_HEADER,
-        ],
-    )
+    exposed = (*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER)
     # It adds headers to the responses of all others.
-    app.add_middleware(SecurityMiddleware, add_headers=add_budget, url=url)
+    app.add_middleware(SecurityMiddleware, url=url, exposed=exposed, add_headers=add_budget)
     # Outermost, so that it measures all others.
-    app.add_middleware(
-        RequestMetricsMiddleware, metrics=metrics, paths=_first_parts(), open_span=open_span
-    )
+    app.add_middleware(RequestMiddleware, metrics=metrics)
 
 
 def _first_parts() -> set[str]:

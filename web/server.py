@@ -1,19 +1,188 @@
-"""Configure and run uvicorn."""
+"""Run uvicorn, with limits on request heads and on read and write times, and trailer fields.
+
+uvicorn limits neither a request's head nor the time that a client takes to send or read, and sends
+no trailer fields (RFC 9110, section 6.5). This module adds both to its httptools protocol.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from web.host import HostCheck
-from web.uvicorn_protocol import LimitedConnection
+log = structlog.get_logger(component="connection")
 
 # concurrent; each takes one of the 1,024 file handles that a process has by default
 MAX_CONNECTIONS = 1000
 SHUTDOWN_SECONDS = 3  # for running responses to finish at shutdown
+MAX_URL = 65_535  # bytes: the parser's limit
+MAX_HEAD = 128 << 10  # bytes of address and headers
+HEAD_TIMEOUT = 10.0  # seconds
+BODY_TIMEOUT = 30.0  # seconds: enough for a query of 256 KiB over a very slow line
+READ_TIMEOUT = 30.0  # seconds in which a client must read the last chunk, at most 64 KiB
+_URI_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class LimitedConnection(HttpToolsProtocol):
+    """A connection with limits. The timeouts are class attributes, so that tests can shorten them
+    in a subclass.
+    """
+
+    head_timeout, body_timeout, read_timeout = HEAD_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT
+    _timer: asyncio.TimerHandle | None = None
+    _length = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the timeout of the first head."""
+        super().connection_made(transport)
+        self._set_timer(self.head_timeout, self._on_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the timeout."""
+        self._set_timer(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes; reject a head that is too long."""
+        super().data_received(data)
+        if self._too_long and not self.transport.is_closing():
+            self._close_with(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Start the timeout of a head."""
+        super().on_message_begin()
+        self._length = 0
+        self._set_timer(self.head_timeout, self._on_timeout)
+
+    def on_url(self, url: bytes) -> None:
+        """Count the bytes of the URL."""
+        super().on_url(url)
+        self._length += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the bytes of a header."""
+        super().on_header(name, value)
+        self._length += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        """Start the timeout of the body."""
+        if not self._too_long:
+            super().on_headers_complete()
+        self._set_timer(self.body_timeout, self._on_timeout)
+
+    def on_message_complete(self) -> None:
+        """Cancel the timeout: the request is complete."""
+        self._set_timer(None)
+        if not self._too_long:
+            super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; abort it later if the client never reads its last bytes."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self.read_timeout, self.transport.abort)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, _TrailerApp(cycle, app, self.read_timeout))
+
+    @property
+    def _too_long(self) -> bool:
+        return self._length > MAX_HEAD or (self._length > 0 and len(self.url) > MAX_URL)
+
+    def _set_timer(self, seconds: float | None, callback: Callable[[], None] | None = None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = (
+            self.loop.call_later(seconds, callback) if seconds is not None and callback else None
+        )
+
+    def _on_timeout(self) -> None:
+        log.warning(
+            "closing connection: request read timed out",
+            client=self.client[0] if self.client else "",
+        )
+        self._close_with(_REQUEST_TIMEOUT)
+
+    def _close_with(self, response: bytes) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(response)
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+
+class _TrailerApp:
+    """The app of one request. It sends trailer fields, waits a limited time for a slow client, and may
+    be cancelled once the client has disconnected.
+    """
+
+    def __init__(
+        self, cycle: RequestResponseCycle, app: ASGI3Application, read_timeout: float
+    ) -> None:
+        self._cycle, self._app, self._read_timeout = cycle, app, read_timeout
+        self._trailers = False
+
+    async def __call__(
+        self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        scope.setdefault("extensions", {})["http.response.trailers"] = {}
+
+        async def sending(message: ASGISendEvent) -> None:
+            await self._send(message, send)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            # the app stops its work when the client leaves; uvicorn would log that as an error
+            if not self._cycle.disconnected:
+                raise
+
+    async def _send(self, message: ASGISendEvent, send: ASGISendCallable) -> None:
+        if self._cycle.flow.write_paused and not self._cycle.disconnected:
+            try:
+                async with asyncio.timeout(self._read_timeout):
+                    await self._cycle.flow.drain()
+            except TimeoutError:
+                log.warning(
+                    "closing connection: client read too slowly",
+                    client=(self._cycle.scope["client"] or [""])[0],
+                )
+                self._cycle.disconnected = True
+                self._cycle.message_event.set()  # wakes tasks that wait for a disconnect
+                self._cycle.transport.abort()
+        if message["type"] == "http.response.start":
+            self._trailers = message.get("trailers", False)
+        if message["type"] == "http.response.trailers":
+            return self._end(message["headers"])
+        if (
+            message["type"] == "http.response.body"
+            and self._trailers
+            and not message.get("more_body", False)
+        ):
+            message = {**message, "more_body": True}  # the trailers end the body
+        await send(message)
+
+    def _end(self, fields: Any) -> None:
+        """End a chunked body with its trailer section (RFC 9112, section 7.1.2)."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return
+        lines = b"".join(b"%b: %b\r\n" % (name, value) for name, value in fields)
+        cycle.transport.write(b"0\r\n" + lines + b"\r\n")
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
 def create_config(
@@ -27,7 +196,7 @@ def create_config(
     trusted; "" trusts none.
     """
     return uvicorn.Config(
-        HostCheck(app),
+        app,
         host=host,
         port=port,
         http=connection,

@@ -14,10 +14,10 @@ from command_line.settings import Settings
 from publisher.limits import read
 from publisher.sparql.examples import (
     Example,
-    ExampleOutcome,
+    Outcome,
     examples,
     run_examples,
-    write_durations,
+    write_outcomes,
 )
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -35,7 +35,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         {
             "name": item.name,
             "kind": item.kind,
-            "title": item.title,
+            "title": item.titles["en"],
             "keywords": ", ".join(item.keywords),
         }
         for item in all_examples
@@ -61,8 +61,9 @@ def run(
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(settings, chosen, quiet=as_json))
     if as_json:
-        print(json.dumps([_outcome(item) for item in outcomes], indent=2, ensure_ascii=False))
-    bad = [item.example.name for item in outcomes if not item.passed]
+        documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
+        print(json.dumps(documents, indent=2, ensure_ascii=False))
+    bad = [name for name, outcome in outcomes.items() if not outcome.passed]
     if bad:
         Console(stderr=True).print(
             f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}",
@@ -72,8 +73,8 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
-    outcomes = []
+async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dict[str, Outcome]:
+    outcomes = {}
     async with QueryService(
         settings.data,
         Iris(settings.base),
@@ -81,15 +82,15 @@ async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> lis
         readers=1,
         elsewhere=settings.elsewhere,
     ) as service:
-        async for item in run_examples(service, chosen):
-            outcomes.append(item)
+        async for item, outcome in run_examples(service, chosen):
+            outcomes[item.name] = outcome
             if not quiet:
-                mark = "ok  " if item.passed else "FAIL"
+                mark = "ok  " if outcome.passed else "FAIL"
                 print(
-                    f"{mark} {item.rows:>7} rows {item.seconds:>8.3f} s  {item.example.name}  {item.error}".rstrip(),
+                    f"{mark} {outcome.rows:>7} rows {outcome.seconds:>8.3f} s  {item.name}  {outcome.error}".rstrip(),
                     flush=True,
                 )
-        write_durations(settings.data, outcomes, service.current.position)
+    write_outcomes(settings.data, outcomes)
     return outcomes
 
 
@@ -98,17 +99,18 @@ def _describe(item: Example) -> dict[str, object]:
         "name": item.name,
         "iri": item.iri,
         "kind": item.kind,
-        "title": item.title,
-        "comment": item.comment_in("en"),
+        "title": item.titles["en"],
+        "comment": item.comments["en"],
         "keywords": list(item.keywords),
     }
 
 
-def _outcome(outcome: ExampleOutcome) -> dict[str, object]:
+def _outcome(item: Example, outcome: Outcome) -> dict[str, object]:
     document = {
-        "name": outcome.example.name,
-        "kind": outcome.example.kind,
+        "name": item.name,
+        "kind": item.kind,
         "rows": outcome.rows,
-        "seconds": round(outcome.seconds, 4),
+        "seconds": outcome.seconds,
+        "ok": outcome.passed,
     }
-    return {**document, "ok": outcome.passed, **({"error": outcome.error} if outcome.error else {})}
+    return {**document, **({"error": outcome.error} if outcome.error else {})}

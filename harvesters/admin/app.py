@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse
 
-from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
-from harvesters.admin.pages import PACKAGE_DIR, Pages
+from harvesters.admin.pages import PACKAGE_DIR, POLICY, Pages
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.routes import alerts as alert_routes
 from harvesters.admin.routes import forms as form_routes
@@ -22,6 +21,7 @@ from harvesters.admin.routes import problems as problem_routes
 from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
 from languages.request_locale import LocaleMiddleware
+from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 
 _PARTS = (
     sources,
@@ -58,7 +58,8 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(SecurityMiddleware)
+    app.add_middleware(SecurityMiddleware, policy=POLICY, max_body=MAX_PRIVATE_BODY, private=True)
+    app.add_middleware(RequestMiddleware)
     return app
 
 

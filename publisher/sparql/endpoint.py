@@ -42,7 +42,6 @@ from publisher.sparql.protocol import (
 from publisher.sparql.query_editor import (
     completions,
     editor_state,
-    initial_view,
     is_built,
     script_texts,
 )
@@ -212,7 +211,6 @@ async def _introduction(
             editor=editor_state(service, example, text),
             scripts=is_built(),
             texts=script_texts(),
-            view=initial_view,
             limits=service.limits,
             tables=TABLES.values(),
             graphs=GRAPHS.values(),

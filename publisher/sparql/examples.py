@@ -5,18 +5,18 @@ long each took is stored.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import fastapi
-from pyoxigraph import Literal, RdfFormat, Triple, parse, serialize
+from pydantic import BaseModel, Field, TypeAdapter
+from pyoxigraph import RdfFormat, Triple, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,47 +41,29 @@ KINDS = ("select", "ask", "construct")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example query; *kind* is one of KINDS, *position* its position in the list, *titles* and
-    *comments* are pairs of language and text.
+    """An example query; *kind* is one of KINDS, *position* its position in the list; *titles* and
+    *comments* are by the six languages of the pages.
     """
 
     name: str
     iri: str
     kind: str
-    titles: tuple[tuple[str, str], ...]
-    comments: tuple[tuple[str, str], ...]
-    keywords: tuple[str, ...]
+    titles: Mapping[str, str]
+    comments: Mapping[str, str]
+    keywords: Sequence[str]
     text: str
-    position: int
-
-    @property
-    def title(self) -> str:
-        """Return the English title."""
-        return self.title_in("en")
-
-    def title_in(self, language: str) -> str:
-        """Return the title in one of the six languages of the pages."""
-        return dict(self.titles)[language]
-
-    def comment_in(self, language: str) -> str:
-        """Return the description in one of the six languages of the pages."""
-        return dict(self.comments)[language]
-
-    def query_request(self, base: str, rows: int | None = None) -> QueryRequest:
-        """Return the query with countable formats: JSON for tables, N-Triples for graphs."""
-        return QueryRequest(self.text, "json", "nt", base, rows=rows)
+    position: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleOutcome:
-    """The outcome of an example: *rows* (triples of a graph; 1 or 0 for ASK), *seconds* to the last
-    byte, *error* if any.
+class Outcome(BaseModel):
+    """The run of an example: *seconds* to the last byte, *rows* (triples of a graph; 1 or 0 for
+    ASK), *error* if any, and the journal entry *position* that was published.
     """
 
-    example: Example
-    rows: int
     seconds: float
-    error: str = ""
+    rows: int = 0
+    position: int = 0
+    error: str = Field(default="", exclude=True)
 
     @property
     def passed(self) -> bool:
@@ -89,15 +71,7 @@ class ExampleOutcome:
         return not self.error and self.rows > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """The last run of an example: *seconds* to the last byte of *rows* rows, at journal entry
-    *position*.
-    """
-
-    seconds: float
-    rows: int
-    position: int
+_STORED = TypeAdapter(dict[str, Outcome])
 
 
 @lru_cache(maxsize=4)  # bases in one process
@@ -120,83 +94,63 @@ def _triples(path: Path, iris: Iris) -> list[Triple]:
 
 
 def _read(path: Path, iris: Iris) -> Example:
-    values: dict[str, list[str]] = {}
-    texts: dict[str, dict[str, str]] = {f"{RDFS}label": {}, f"{RDFS}comment": {}}
+    literals: dict[str, list[Any]] = {}
     for triple in _triples(path, iris):
-        if triple.predicate.value in texts and isinstance(triple.object, Literal):
-            texts[triple.predicate.value][triple.object.language or ""] = triple.object.value
-        value = str(getattr(triple.object, "value", ""))
-        values.setdefault(triple.predicate.value, []).append(value)
-    ((kind, text),) = ((kind, text) for kind in KINDS for text in values.get(SH + kind, []))
-    (position,), (titles, comments) = values[f"{SCHEMA}position"], texts.values()
+        literals.setdefault(triple.predicate.value, []).append(triple.object)
+    kind = next(kind for kind in KINDS if SH + kind in literals)
+    (text,), (position,) = literals[SH + kind], literals[f"{SCHEMA}position"]
+    titles, comments = (
+        {literal.language: literal.value for literal in literals[RDFS + name]}
+        for name in ("label", "comment")
+    )
     return Example(
         path.stem,
         f"{iris.base}examples/{path.stem}",
         kind,
-        tuple(titles.items()),
-        tuple(comments.items()),
-        keywords=tuple(values[f"{SCHEMA}keywords"]),
-        text=text.strip() + "\n",
-        position=int(position),
+        titles,
+        comments,
+        keywords=[literal.value for literal in literals[f"{SCHEMA}keywords"]],
+        text=text.value.strip() + "\n",
+        position=int(position.value),
     )
 
 
 async def run_examples(
     service: QueryService, chosen: Sequence[Example]
-) -> AsyncIterator[ExampleOutcome]:
+) -> AsyncIterator[tuple[Example, Outcome]]:
     """Run the examples in turn, once the store is up to date with the journal."""
     for example in chosen:
-        await await_indexes(service, example.query_request(service.iris.base))
+        # formats whose rows are counted
+        base, rows = service.iris.base, service.limits.rows
+        query = QueryRequest(example.text, "json", "nt", base, rows=rows)
+        await await_indexes(service, query)
+        outcome = Outcome(seconds=0, position=service.current.position)
         started = time.perf_counter()
         try:
-            data = await _evaluate(service, example)
+            with closing(await service.query(await rewrite(service, query))) as answer:
+                data = b"".join([chunk async for chunk in answer.chunks()])
+            outcome.rows = data.count(b"true") if example.kind == "ask" else answer.rows or 0
         except PublisherError as error:
-            yield ExampleOutcome(example, 0, time.perf_counter() - started, str(error))
-        else:
-            yield ExampleOutcome(example, _rows(example, data), time.perf_counter() - started)
+            outcome.error = str(error)
+        outcome.seconds = round(time.perf_counter() - started, 4)
+        yield example, outcome
 
 
-async def _evaluate(service: QueryService, example: Example) -> bytes:
-    answer = await service.query(
-        await rewrite(service, example.query_request(service.iris.base, service.limits.rows))
-    )
-    with closing(answer):
-        return b"".join([chunk async for chunk in answer.chunks()])
-
-
-def _rows(example: Example, data: bytes) -> int:
-    if example.kind == "construct":
-        return data.count(b"\n")
-    document = json.loads(data)
-    return (
-        int(document["boolean"]) if example.kind == "ask" else len(document["results"]["bindings"])
-    )
-
-
-def read_durations(data: Path) -> dict[str, Duration]:
-    """Read the durations in the data folder by example name; empty if there are none or the file is
+def read_outcomes(data: Path) -> dict[str, Outcome]:
+    """Read the last runs in the data folder by example name; empty if there are none or the file is
     invalid.
     """
     try:
-        stored = json.loads((data / DURATIONS).read_bytes())
-        return {name: Duration(**entry) for name, entry in stored.items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return _STORED.validate_json((data / DURATIONS).read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
 
 
-def write_durations(data: Path, outcomes: Iterable[ExampleOutcome], position: int) -> None:
-    """Store the durations of *outcomes* at journal entry *position*; a failed example loses its
-    earlier one.
-    """
-    known = read_durations(data)
-    for entry in outcomes:
-        known.pop(entry.example.name, None)
-        if entry.passed:
-            known[entry.example.name] = Duration(round(entry.seconds, 4), entry.rows, position)
-    replace_file(
-        data / DURATIONS,
-        json.dumps({name: asdict(entry) for name, entry in sorted(known.items())}, indent=1),
-    )
+def write_outcomes(data: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """Store the outcomes by example name; a failed example loses its earlier one."""
+    known = {**read_outcomes(data), **outcomes}
+    passed = {name: outcome for name, outcome in sorted(known.items()) if outcome.passed}
+    replace_file(data / DURATIONS, _STORED.dump_json(passed, indent=1).decode())
 
 
 router = fastapi.APIRouter()
@@ -255,7 +209,7 @@ async def one_example(
             "examples.html",
             examples=chosen,
             only=name,
-            times=read_durations(service.data),
+            times=read_outcomes(service.data),
             graphs=GRAPHS.values(),
         )
         return respond(request, page, form)

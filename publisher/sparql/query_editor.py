@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -99,21 +99,6 @@ EDITOR_TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EditorState:
-    """The example in the form, whether it was requested, all examples, and the releases' numbers,
-    newest first.
-
-    *run_on_open*: the page runs the query when it opens, which it does for our own examples only.
-    """
-
-    example: Example
-    requested: bool
-    run_on_open: bool
-    examples: tuple[Example, ...]
-    releases: tuple[int, ...]
-
-
 def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
     """Return whether the scripts are built; if not, log how to build them."""
     built = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
@@ -145,32 +130,36 @@ async def completions(service: QueryService) -> dict[str, object]:
 
 def script_texts() -> dict[str, str]:
     """Return the texts of the page's scripts in the request's language, by their English text."""
-    own = {text: gettext(text) for text in SCRIPT_TEXTS}
-    editor = {text: gettext(label) for text, label in EDITOR_TEXTS.items()}
-    spaced = {text: f"{label} " for text, label in editor.items() if text.endswith(" ")}
-    return own | editor | spaced
+    texts = dict(zip(SCRIPT_TEXTS, SCRIPT_TEXTS, strict=True)) | EDITOR_TEXTS
+    return {text: gettext(label) + " " * text.endswith(" ") for text, label in texts.items()}
 
 
-def initial_view(example: Example) -> str:
-    """Return the view that shows an example's results first, "" for the page's default."""
-    return "map" if "map" in example.keywords else ""
-
-
-def editor_state(service: QueryService, name: str | None, text: str | None) -> EditorState:
+def editor_state(service: QueryService, name: str | None, text: str | None) -> dict[str, Any]:
     """Return the state of the page for the query *text* of another page's link, which the reader
     runs, not the page; else for the example *name*, None for the default. Raises HTTPProblem (404).
+
+    *run_on_open*: the page runs the query when it opens, which it does for our own examples only.
+    *releases* are the releases' numbers, newest first.
     """
     chosen = _linked_query(text) if text else example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Example {name} not found; see /examples")
     folders = (path.parent.name for path in service.data.glob("releases/*/release.json"))
-    releases = tuple(sorted((int(name) for name in folders if name.isdecimal()), reverse=True))
-    runs = name is not None and not text
-    return EditorState(chosen, runs or bool(text), runs, examples(service.iris), releases)
+    return {
+        "example": chosen,
+        "requested": bool(name is not None or text),
+        "run_on_open": name is not None and not text,
+        "examples": examples(service.iris),
+        "releases": sorted((int(name) for name in folders if name.isdecimal()), reverse=True),
+    }
 
 
 def _linked_query(text: str) -> Example:
-    title = gettext("Query behind the numbers")
-    comment = gettext("The query of the page that you came from. Run it, or change it first.")
-    titles, comments = (tuple((tag, words) for tag in LANGUAGES) for words in (title, comment))
-    return Example("shown", "", "select", titles, comments, (), text, 0)
+    titles, comments = (
+        dict.fromkeys(LANGUAGES, words)
+        for words in (
+            gettext("Query behind the numbers"),
+            gettext("The query of the page that you came from. Run it, or change it first."),
+        )
+    )
+    return Example("shown", "", "select", titles, comments, (), text)

@@ -55,10 +55,8 @@ def store_record(
     connection: sa.Connection, number: int, record: Initiative, source: str = "projects"
 ) -> None:
     row = {"source": source, "key": record.key, "state": "published", "run": "r", "seq": number}
-    seen = datetime(2026, 1, 1)
-    connection.execute(
-        sa.insert(t.record).values(**row, first_seen=seen, digest="", content="", misses=0)
-    )
+    more = {"first_seen": datetime(2026, 1, 1), "digest": "", "content": "", "misses": 0}
+    connection.execute(sa.insert(t.record).values(**row, **more))
     text = compress("\n".join(describe(record, Iris(), source)))
     connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
 
@@ -89,10 +87,8 @@ class World:
     async def api(
         self, path: str, who: str = "operate", method: str = "GET", **body: Any
     ) -> httpx.Response:
-        headers = bearer(self.tokens[who])
-        return await self.client.request(
-            method, f"/admin{path}", json=body or None, headers=headers
-        )
+        headers, path = bearer(self.tokens[who]), f"/admin{path}"
+        return await self.client.request(method, path, json=body or None, headers=headers)
 
     async def send(self, path: str, form: Mapping[str, Any] | None = None) -> httpx.Response:
         return await self.client.post(path, data={"csrf": await self.csrf(), **(form or {})})
@@ -103,43 +99,26 @@ class World:
         return run
 
     def add_held_plan(
-        self,
-        staged_records: tuple[StagedRecord, ...] = (),
-        source: str = "projects",
-        reason: Reason | str = "too few came",
-    ) -> Run:
-        why = reason if isinstance(reason, Reason) else other(reason)
-        run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
+        self, staged_records: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
+    ) -> Run:  # fmt: skip
+        why, at = reason if isinstance(reason, Reason) else other(reason), self.clock.now()
+        run = self.ledger.create_run(source, at, "rules", is_full=True, since=None)
         self.ledger.stage(run, staged_records, 0)
-        outcomes = [item.outcome for item in staged_records]
-        counts = {
-            "fetched": len(staged_records),
-            **{outcome.value: outcomes.count(outcome) for outcome in Outcome},
-        }
-        at = self.clock.now()
-        run = replace(
-            run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records)
-        )
-        run = replace(run, reasons=(why, Reason(REVIEW, {"run": run.id})))
+        outcomes, fetched = [item.outcome for item in staged_records], len(staged_records)
+        counts = {"fetched": fetched, **{item.value: outcomes.count(item) for item in Outcome}}
+        ended = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=fetched)
+        run = replace(ended, reasons=(why, Reason(REVIEW, {"run": run.id})))
         self.ledger.save(run)
         return run
 
 
 def staged(
-    key: str,
-    outcome: Outcome = Outcome.NEW,
-    title: str = "A project",
-    reason: str | Reason | None = None,
-) -> StagedRecord:
-    subject = f"<{BASE}id/initiative/projects/{key}>"
-    statements = (
-        f'{subject} <http://purl.org/dc/terms/title> "{title}"'
-        if outcome in (Outcome.NEW, Outcome.CHANGED)
-        else ""
-    )
-    return StagedRecord(
-        key, outcome, "aa", "bb", NOON, statements, (as_reason(reason),) if reason else ()
-    )
+    key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | Reason | None = None
+) -> StagedRecord:  # fmt: skip
+    has_statements = outcome in (Outcome.NEW, Outcome.CHANGED)
+    text = f'<{BASE}id/initiative/projects/{key}> <http://purl.org/dc/terms/title> "{title}"'
+    reasons = (as_reason(reason),) if reason else ()
+    return StagedRecord(key, outcome, "aa", "bb", NOON, text if has_statements else "", reasons)
 
 
 @pytest.fixture(scope="session")
@@ -156,15 +135,8 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     (tmp_path / "sources" / "projects.toml").write_text(DEFINITION, encoding="utf-8")
     copy(empty, tmp_path / "ledger.sqlite")
     clock = ManualClock()
-    context = AdminContext(
-        tmp_path,
-        tmp_path / "sources",
-        f"sqlite:///{tmp_path}/ledger.sqlite",
-        BASE,
-        clock.now,
-        clock.seconds,
-        lock_timeout=1,
-    )
+    url, folder = f"sqlite:///{tmp_path}/ledger.sqlite", tmp_path / "sources"
+    context = AdminContext(tmp_path, folder, url, BASE, clock.now, clock.seconds, lock_timeout=1)
     ledger = context.ledger
     app = Starlette(routes=[Mount("/admin", create_admin(context))])
     browser = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example")
@@ -175,6 +147,24 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
         )
     yield world
     context.close()
+
+
+@pytest.fixture
+async def reader(world: World) -> World:
+    await world.sign_in("read")
+    return world
+
+
+@pytest.fixture
+async def operator(world: World) -> World:
+    await world.sign_in("operate")
+    return world
+
+
+@pytest.fixture
+async def admin(world: World) -> World:
+    await world.sign_in("admin")
+    return world
 
 
 @pytest.fixture

@@ -20,33 +20,30 @@ async def post(world: World, path: str, **form: str) -> httpx.Response:
     return await world.send(f"{PAGE}/{path}", {**form})
 
 
-async def test_rules_are_saved_by_an_administrator_and_checked_first(world: Any) -> None:
-    await world.sign_in("admin")
-
-    wrong = await post(world, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
-    saved = await post(world, "rules", text=EXAMPLE)
-    page = await world.page(PAGE)
-    world.client.headers["Accept-Language"] = "es"
-    spanish = await post(world, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
+async def test_rules_are_saved_by_an_administrator_and_checked_first(admin: Any) -> None:
+    wrong = await post(admin, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
+    saved = await post(admin, "rules", text=EXAMPLE)
+    page = await admin.page(PAGE)
+    admin.client.headers["Accept-Language"] = "es"
+    spanish = await post(admin, "rules", text='[[rule]]\nname = "x"\nwhen = "late"\nlimit = -1\n')
 
     assert (wrong.status_code, saved.status_code, spanish.status_code) == (422, 303, 422)
     for fault in ("use one of plan_waits", "name who is notified"):
         assert fault in wrong.text
     for fault in ("regla 'x': limit vale -1; escriba un número a partir de 0", "diga a quién se"):
         assert fault in unescape(spanish.text)
-    assert [rule.name for rule in load_rules(world.context.data)] == ["waiting", "failing"]
+    assert [rule.name for rule in load_rules(admin.context.data)] == ["waiting", "failing"]
     assert "3 or more runs failed one after the other" in page
-    assert "guardó las reglas" in await world.page("/admin/page/audit-log")
+    assert "guardó las reglas" in await admin.page("/admin/page/audit-log")
 
 
-async def test_rules_that_another_person_changed_are_not_overwritten(world: Any) -> None:
-    await world.sign_in("admin")
-    (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
+async def test_rules_that_another_person_changed_are_not_overwritten(admin: Any) -> None:
+    (admin.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
-    answer = await post(world, "rules", text="", before="")
+    answer = await post(admin, "rules", text="", before="")
 
     assert answer.status_code == 409
-    assert (world.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
+    assert (admin.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
 
 
 async def test_a_form_of_alerts_wants_its_scope(world: Any) -> None:
@@ -56,54 +53,49 @@ async def test_a_form_of_alerts_wants_its_scope(world: Any) -> None:
         assert (await post(world, path)).status_code == 403, (scope, path)
 
 
-async def test_an_open_alert_is_silenced_and_the_silence_ended(world: Any) -> None:
+async def test_an_open_alert_is_silenced_and_the_silence_ended(operator: Any) -> None:
     late = Reason("alert_late", {"source": "projects"})
-    world.ledger.outbox.open_alert("waiting", "projects", NOON, late)
-    await world.sign_in("operate")
+    operator.ledger.outbox.open_alert("waiting", "projects", NOON, late)
     form = {"rule": "waiting", "source": "projects", "hours": "5", "reason": "maintenance"}
 
-    before = await world.page(PAGE)
-    created = await post(world, "silences", **form)
-    (silence,) = world.ledger.outbox.silences(NOON)
-    ended = await post(world, f"silences/{silence.id}/end")
-    again = await post(world, f"silences/{silence.id}/end")
+    before = await operator.page(PAGE)
+    created = await post(operator, "silences", **form)
+    (silence,) = operator.ledger.outbox.silences(NOON)
+    ended = await post(operator, f"silences/{silence.id}/end")
+    again = await post(operator, f"silences/{silence.id}/end")
 
     assert "no successful run since the last one was due" in before
     assert silence.until == NOON + timedelta(hours=5)
     assert (created.status_code, ended.status_code, again.status_code) == (303, 303, 404)
-    assert world.ledger.outbox.silences(NOON) == []
+    assert operator.ledger.outbox.silences(NOON) == []
 
 
-async def test_a_silence_of_no_hours_or_too_many_is_refused(world: Any) -> None:
-    await world.sign_in("operate")
-
+async def test_a_silence_of_no_hours_or_too_many_is_refused(operator: Any) -> None:
     for hours in ("0", "", "745", "-1", "1e3", "9" * 40):
-        assert (await post(world, "silences", hours=hours)).status_code == 422, hours
+        assert (await post(operator, "silences", hours=hours)).status_code == 422, hours
 
 
-async def test_a_test_message_goes_to_every_address_of_its_rule(world: Any) -> None:
-    (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
-    await world.sign_in("operate")
+async def test_a_test_message_goes_to_every_address_of_its_rule(operator: Any) -> None:
+    (operator.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
-    sent = await post(world, "test", rule="waiting")
-    unknown = await post(world, "test", rule="none")
+    sent = await post(operator, "test", rule="waiting")
+    unknown = await post(operator, "test", rule="none")
 
-    (queued,) = world.ledger.outbox.messages()
+    (queued,) = operator.ledger.outbox.messages()
     assert (sent.status_code, unknown.status_code) == (303, 404)
     assert queued.message.address == "operators@example.org"
     assert "a test message, sent by a person who may operate" in queued.message.text
 
 
-async def test_an_undelivered_message_is_sent_again_and_its_error_shown(world: Any) -> None:
-    outbox = world.ledger.outbox
+async def test_an_undelivered_message_is_sent_again_and_its_error_shown(operator: Any) -> None:
+    outbox = operator.ledger.outbox
     outbox.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
     outbox.claim_messages(NOON, NOON, 1)
     outbox.settle_message(1, error=HOSTILE)
-    await world.sign_in("operate")
 
-    page = await world.page(PAGE)
-    again = await post(world, "messages/1/retry")
-    unknown = await post(world, "messages/7/retry")
+    page = await operator.page(PAGE)
+    again = await post(operator, "messages/1/retry")
+    unknown = await post(operator, "messages/7/retry")
 
     assert (again.status_code, unknown.status_code) == (303, 404)
     assert outbox.messages()[0].due == NOON
@@ -111,11 +103,10 @@ async def test_an_undelivered_message_is_sent_again_and_its_error_shown(world: A
     assert "\u202e" not in page
 
 
-async def test_rules_with_faults_are_shown_as_they_are(world: Any) -> None:
-    (world.context.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
-    await world.sign_in("admin")
+async def test_rules_with_faults_are_shown_as_they_are(admin: Any) -> None:
+    (admin.context.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
 
-    page = await world.client.get(PAGE)
+    page = await admin.client.get(PAGE)
 
     assert page.status_code == 200
     assert f"{FILE}: " in page.text

@@ -18,18 +18,16 @@ FORM = {"source": "projects", "word": "e-healt"}
 
 
 @pytest.fixture
-def harvested(world: Any) -> Any:
-    with world.ledger.transaction() as connection:
+def harvested(operator: Any) -> Any:
+    with operator.ledger.transaction() as connection:
         for number, words in enumerate((("e-healt",), ("e-healt", HOSTILE), ("x" * 500,))):
             titles, subjects = (Text("A project", "en"),), tuple(map(Text, words))
             record = Initiative(key=f"p{number}", titles=titles, subjects=subjects)
             store_record(connection, number, record)
-    return world
+    return operator
 
 
 async def test_words_are_listed_with_the_nearest_concepts_and_escaped(harvested: Any) -> None:
-    await harvested.sign_in("operate")
-
     page = await harvested.page(PAGE)
 
     assert 'value="action-line:C7-ehea"' in page
@@ -38,8 +36,6 @@ async def test_words_are_listed_with_the_nearest_concepts_and_escaped(harvested:
 
 
 async def test_a_choice_is_written_with_its_author_and_leaves_the_list(harvested: Any) -> None:
-    await harvested.sign_in("operate")
-
     stored = await harvested.send(
         PAGE, {**FORM, "concept": "action-line:C7-ehea", "comment": "a slip"}
     )
@@ -67,8 +63,6 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(harvested
 async def test_a_missing_choice_keeps_the_list_and_what_was_entered(
     harvested: Any, other: str, message: str
 ) -> None:
-    await harvested.sign_in("operate")
-
     answer = await harvested.send(PAGE, {**FORM, "comment": "I am not sure", "other": other})
 
     entered = answer.text.partition('<li id="entered">')[2].partition("</li>")[0]
@@ -81,8 +75,6 @@ async def test_a_missing_choice_keeps_the_list_and_what_was_entered(
 async def test_a_word_that_no_concept_fits_leaves_the_list_and_changes_no_rules(
     harvested: Any,
 ) -> None:
-    await harvested.sign_in("operate")
-
     await harvested.send(PAGE, {**FORM, "concept": NO_CONCEPT})
 
     page, folder = await harvested.page(PAGE), harvested.context.source_dir
@@ -119,7 +111,6 @@ async def test_faults_of_the_table_are_in_the_language_of_the_page(harvested: An
     file = word_table(harvested.context.source_dir, "projects")
     file.parent.mkdir(exist_ok=True)
     file.write_text("subject_label\tobject_id\tmapping_date\nx\tsdg:99\t\ny\tsdg:4\tyesterday\n")
-    await harvested.sign_in("operate")
 
     page = re.sub("<[^>]+>", "", await harvested.page(PAGE, "fr"))
 

@@ -33,20 +33,17 @@ ID = pair_id(PAIR)
 
 
 @pytest.fixture
-def matched(world: Any) -> Any:
-    with world.ledger.transaction() as connection:
+def matched(operator: Any) -> Any:
+    with operator.ledger.transaction() as connection:
         for number, (source, key, title, start) in enumerate(RECORDS):
-            names = (Text(title, "en"),)
-            record = Initiative(
-                key=key, titles=names, countries=(KENYA,), parties=LEAD, start=start
-            )
+            more: dict[str, Any] = {"countries": (KENYA,), "parties": LEAD, "start": start}
+            record = Initiative(key=key, titles=(Text(title, "en"),), **more)
             store_record(connection, number, record, source)
-    score = Score(
-        (Feature("name", 7.4, "telemedicine | telemedicine <i>"), Feature("country", 2.0, "1 of 1"))
-    )
-    with read_entities(world.ledger, IRIS) as entities:
-        store_pairs(world.ledger, [(PAIR, score)], entities)
-    return world
+    name = Feature("name", 7.4, "telemedicine | telemedicine <i>")
+    score = Score((name, Feature("country", 2.0, "1 of 1")))
+    with read_entities(operator.ledger, IRIS) as entities:
+        store_pairs(operator.ledger, [(PAIR, score)], entities)
+    return operator
 
 
 async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(matched: Any) -> None:
@@ -69,7 +66,6 @@ async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(matched: Any) -
 
 
 async def test_a_decision_is_stored_with_its_author_and_taken_back(matched: Any) -> None:
-    await matched.sign_in("operate")
     path, reason = f"{PAGE}/pairs/{ID}", f"one {HOSTILE}"
 
     decided = await matched.send(path, {"judgement": "positive", "reason": reason})
@@ -109,7 +105,6 @@ async def test_what_is_no_decision_of_an_operator_is_refused(
 
 
 async def test_clusters_are_previewed_and_published(matched: Any) -> None:
-    await matched.sign_in("operate")
     await matched.send(f"{PAGE}/pairs/{ID}", {"judgement": "positive"})
     journal = Journal(matched.context.data / "journal")
 
@@ -128,7 +123,6 @@ async def test_clusters_are_previewed_and_published(matched: Any) -> None:
 
 
 async def test_statuses_can_be_listed(matched: Any) -> None:
-    await matched.sign_in("operate")
     await matched.send(f"{PAGE}/pairs/{ID}", {"judgement": "negative"})
 
     decided = await matched.page(f"{PAGE}?status=decided")
@@ -140,7 +134,6 @@ async def test_statuses_can_be_listed(matched: Any) -> None:
 
 
 async def test_a_rule_is_previewed_and_decides_the_pairs_shown(matched: Any) -> None:
-    await matched.sign_in("operate")
     query = "kind=initiative&agree=country&most=13"
     form = {"rule": query, "count": "1", "judgement": "negative", "reason": "two clinics"}
 
@@ -158,7 +151,6 @@ async def test_a_rule_is_previewed_and_decides_the_pairs_shown(matched: Any) -> 
 
 @pytest.mark.parametrize("query", ["kind=initiative", "agree=colour", "least=many"])
 async def test_a_rule_without_a_condition_is_refused(matched: Any, query: str) -> None:
-    await matched.sign_in("operate")
     form = {"rule": query, "count": "1", "judgement": "positive", "reason": "all"}
 
     assert (await matched.client.get(f"{PAGE}/rule?{query}")).status_code == 422

@@ -35,14 +35,12 @@ def test_a_key_is_made_shown_once_listed_and_ended(
     with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger:
         acts = [(act.what, act.note) for act in ledger.operators.audit_entries()]
     known = [row[name] for name in ("name", "scope", "state", "last_used")]
+    name = f"Ada ({row['id']})"
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created)
     assert created.strip()[-43:] not in listed + ended
     assert known == ["Ada", "operate", "good", None]
     assert json.loads(ended)["state"] == "revoked"
-    assert acts == [
-        ("key revoked", f"Ada ({row['id']})"),
-        ("key created", f"Ada ({row['id']}), operate"),
-    ]
+    assert acts == [("key revoked", name), ("key created", f"{name}, operate")]
 
 
 @pytest.mark.parametrize(

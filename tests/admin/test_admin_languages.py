@@ -28,32 +28,27 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[sr]")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_each_page_is_in_the_language_of_the_browser(world: Any, language: str) -> None:
-    world.add_held_plan((staged("a", Outcome.NEW),))
-    await world.sign_in("admin")
+async def test_each_page_is_in_the_language_of_the_browser(admin: Any, language: str) -> None:
+    admin.add_held_plan((staged("a", Outcome.NEW),))
     direction = "rtl" if language == "ar" else "ltr"
 
     for path in PAGES:
-        answer = await world.client.get(path, headers={"Accept-Language": language})
+        answer = await admin.client.get(path, headers={"Accept-Language": language})
         assert answer.headers["content-language"] == language, path
         assert f'<html lang="{language}" dir="{direction}">' in answer.text, path
-    assert f"<h1>{HEADINGS[language]}</h1>" in await world.page("/admin/", language)
+    assert f"<h1>{HEADINGS[language]}</h1>" in await admin.page("/admin/", language)
 
 
-async def test_a_chosen_language_is_kept_by_the_cookie_of_the_portal(world: Any) -> None:
-    await world.sign_in("read")
-
-    chosen = await world.client.get("/admin/?lang=es")
+async def test_a_chosen_language_is_kept_by_the_cookie_of_the_portal(reader: Any) -> None:
+    chosen = await reader.client.get("/admin/?lang=es")
 
     assert "language=es; Path=/;" in chosen.headers["set-cookie"]
-    assert "<h1>Ejecuciones</h1>" in await world.page("/admin/page/runs")
+    assert "<h1>Ejecuciones</h1>" in await reader.page("/admin/page/runs")
 
 
-async def test_a_page_links_to_itself_in_all_languages(world: Any) -> None:
-    await world.sign_in("admin")
-
-    page = await world.page("/admin/page/runs?source=projects")
-    answer = await world.send("/admin/page/keys", {"name": "Ada", "scope": "read"})
+async def test_a_page_links_to_itself_in_all_languages(admin: Any) -> None:
+    page = await admin.page("/admin/page/runs?source=projects")
+    answer = await admin.send("/admin/page/keys", {"name": "Ada", "scope": "read"})
 
     for tag in LANGUAGES:
         assert f'href="/admin/page/runs?source=projects&amp;lang={tag}"' in page
@@ -80,7 +75,7 @@ async def test_a_refused_form_says_why_in_the_language_of_the_request(world: Any
     assert f"{run.id} : n’attend pas d’approbation (état : rejected)" in refused.text
 
 
-async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(world: Any) -> None:
+async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(admin: Any) -> None:
     values: dict[str, int | str | Reason] = {
         "count": 4000, "total": 5000, "share": "80%", "limit": "10%",
     }  # fmt: skip
@@ -90,16 +85,15 @@ async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(wo
         staged("a", Outcome.WITHHELD, reason=rule),
         staged("b", Outcome.UNREADABLE, reason=unreadable),
     )
-    run = world.add_held_plan(records, reason=Reason("missing", values))
+    run = admin.add_held_plan(records, reason=Reason("missing", values))
     ended = Reason("list_ended_early", {"fetched": 1200, "total": 3000})
-    world.create_run(state=State.INCOMPLETE, reasons=(ended, Reason("no_deletions")))
-    await world.sign_in("admin")
+    admin.create_run(state=State.INCOMPLETE, reasons=(ended, Reason("no_deletions")))
     path = f"/admin/page/runs/{run.id}"
 
-    withheld = await world.page(f"{path}?outcome=withheld", "fr")
-    unread = await world.page(f"{path}?outcome=unreadable", "fr")
-    incomplete = await world.page("/admin/page/runs", "zh")
-    plans = [await world.page(page, "es") for page in ("/admin/", path)]
+    withheld = await admin.page(f"{path}?outcome=withheld", "fr")
+    unread = await admin.page(f"{path}?outcome=unreadable", "fr")
+    incomplete = await admin.page("/admin/page/runs", "zh")
+    plans = [await admin.page(page, "es") for page in ("/admin/", path)]
 
     assert "Il n&#39;y a pas de titre. (title)" in withheld
     assert "la notice à la position 7 de la liste : une notice sans métadonnées" in unread
@@ -109,12 +103,13 @@ async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(wo
         assert "stocktake plans show" not in page
 
 
-async def test_names_in_an_arabic_reason_are_isolated_and_escaped(world: Any) -> None:
+async def test_names_in_an_arabic_reason_are_isolated_and_escaped(reader: Any) -> None:
     values = {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"}
-    run = world.add_held_plan((staged("a", Outcome.NEW),), reason=Reason("on_hold_because", values))
-    await world.sign_in("read")
+    run = reader.add_held_plan(
+        (staged("a", Outcome.NEW),), reason=Reason("on_hold_because", values)
+    )
 
-    page = await world.page(f"/admin/page/runs/{run.id}", "ar")
+    page = await reader.page(f"/admin/page/runs/{run.id}", "ar")
 
     name, time = (f'<bdi dir="ltr">{text}</bdi>' for text in ("Ada &lt;b&gt;", "2026-11-27 06:32"))
     assert f'علّق {name} المصدر منذ {time} UTC: <bdi dir="auto">انتظر</bdi>' in page

@@ -101,16 +101,15 @@ async def test_a_wrong_key_begins_no_session_and_is_counted(world: Any) -> None:
 
 
 @pytest.mark.parametrize("passing", [IDLE_TIMEOUT, MAX_AGE])
-async def test_a_session_ends_by_itself(world: Any, passing: timedelta) -> None:
-    await world.sign_in("read")
+async def test_a_session_ends_by_itself(reader: Any, passing: timedelta) -> None:
     step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
     for _ in range(int(passing / step) - 1):
-        world.clock.advance(step)
-        assert (await world.client.get("/admin/")).status_code == 200
+        reader.clock.advance(step)
+        assert (await reader.client.get("/admin/")).status_code == 200
 
-    world.clock.advance(step)
+    reader.clock.advance(step)
 
-    assert (await world.client.get("/admin/")).status_code == 401
+    assert (await reader.client.get("/admin/")).status_code == 401
 
 
 async def test_a_session_ends_with_its_key_and_with_another_sign_in(world: Any) -> None:
@@ -127,32 +126,30 @@ async def test_a_session_ends_with_its_key_and_with_another_sign_in(world: Any) 
     assert world.context.sessions.find(first) is None
 
 
-async def test_signing_out_ends_the_session_at_the_server(world: Any) -> None:
-    await world.sign_in("read")
-    cookies = dict(world.client.cookies)
+async def test_signing_out_ends_the_session_at_the_server(reader: Any) -> None:
+    cookies = dict(reader.client.cookies)
 
-    await world.send("/admin/sign-out")
-    world.client.cookies.update(cookies)
+    await reader.send("/admin/sign-out")
+    reader.client.cookies.update(cookies)
 
-    assert (await world.client.get("/admin/")).status_code == 401
+    assert (await reader.client.get("/admin/")).status_code == 401
 
 
 async def test_a_form_without_its_sessions_token_or_of_another_site_does_nothing(
-    world: Any,
+    admin: Any,
 ) -> None:
-    world.add_held_plan((staged("a"),))
-    await world.sign_in("admin")
-    good = {"csrf": await world.csrf()}
+    admin.add_held_plan((staged("a"),))
+    good = {"csrf": await admin.csrf()}
     foreign = ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"})
     requests: list[tuple[dict[str, str], dict[str, str]]] = [
         ({"note": "x"}, {}), ({"csrf": "é" * 43}, {}), *((good, headers) for headers in foreign),
     ]  # fmt: skip
 
     for path, (form, headers) in product(FORMS, requests):
-        answer = await world.client.post(path, data=form, headers=headers)
+        answer = await admin.client.post(path, data=form, headers=headers)
         assert answer.status_code == 403, (path, form, headers)
-    assert world.ledger.operators.audit_entries() == []
-    assert world.ledger.run("projects.1").state is State.HELD
+    assert admin.ledger.operators.audit_entries() == []
+    assert admin.ledger.run("projects.1").state is State.HELD
 
 
 async def test_a_form_wants_the_scope_of_its_action(world: Any) -> None:
@@ -167,106 +164,96 @@ async def test_a_form_wants_the_scope_of_its_action(world: Any) -> None:
 
 
 async def test_another_site_cannot_sign_a_person_in(world: Any) -> None:
-    answer = await world.client.post(
-        "/admin/sign-in",
-        data={"key": world.tokens["read"]},
-        headers={"Origin": "https://evil.example"},
-    )
+    key, evil = {"key": world.tokens["read"]}, {"Origin": "https://evil.example"}
+
+    answer = await world.client.post("/admin/sign-in", data=key, headers=evil)
 
     assert answer.status_code == 403
     assert not world.client.cookies
 
 
-async def test_what_is_no_form_is_refused(world: Any) -> None:
-    await world.sign_in("admin")
-
+async def test_what_is_no_form_is_refused(admin: Any) -> None:
     many = b"&".join(b"a%d=1" % number for number in range(199))
     for body in (b"csrf=" + b"x" * 20_000, b"\xff\xfe", many, b"no form"):
-        answer = await world.client.post("/admin/page/keys", content=body)
+        answer = await admin.client.post("/admin/page/keys", content=body)
         assert answer.status_code == 422, body[:9]
 
 
-async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(world: Any) -> None:
-    await world.sign_in("operate")
+async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(operator: Any) -> None:
+    await operator.send(f"{SOURCE}/hold", {"reason": "its owner asked"})
+    page = await operator.page(SOURCE)
+    await operator.send(f"{SOURCE}/release")
+    await operator.send(f"{SOURCE}/runs", {"full": "yes"})
 
-    await world.send(f"{SOURCE}/hold", {"reason": "its owner asked"})
-    page = await world.page(SOURCE)
-    await world.send(f"{SOURCE}/release")
-    await world.send(f"{SOURCE}/runs", {"full": "yes"})
-
-    operators = world.ledger.operators
+    operators = operator.ledger.operators
     [request] = operators.waiting_requests()
     acts = [act.what for act in operators.audit_entries()]
     assert "its owner asked" in page
     assert (request.source, request.full) == ("projects", True)
-    assert request.by == world.keys["operate"].display_name
+    assert request.by == operator.keys["operate"].display_name
     assert acts == ["requested a run", "released", "held"]
 
 
-async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(world: Any) -> None:
-    run = world.add_held_plan((staged("a"),))
-    await world.sign_in("operate")
+async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
+    operator: Any,
+) -> None:
+    run = operator.add_held_plan((staged("a"),))
 
-    page = await world.page(SOURCE)
-    unconfirmed = await world.send(f"{SOURCE}/runs")
-    confirmed = await world.send(f"{SOURCE}/runs", {"supersede": run.id})
+    page = await operator.page(SOURCE)
+    unconfirmed = await operator.send(f"{SOURCE}/runs")
+    confirmed = await operator.send(f"{SOURCE}/runs", {"supersede": run.id})
 
     assert f'name="supersede" value="{run.id}" required' in page
     assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
     assert run.id in unconfirmed.text
-    assert len(world.ledger.operators.waiting_requests()) == 1
+    assert len(operator.ledger.operators.waiting_requests()) == 1
 
 
-async def test_a_form_rejects_a_plan_and_leads_to_its_run(world: Any) -> None:
-    run = world.add_held_plan((staged("a"),))
-    await world.sign_in("operate")
+async def test_a_form_rejects_a_plan_and_leads_to_its_run(operator: Any) -> None:
+    run = operator.add_held_plan((staged("a"),))
 
-    answer = await world.send(f"/admin/page/plans/{run.id}/reject", {"note": "half is missing"})
+    answer = await operator.send(f"/admin/page/plans/{run.id}/reject", {"note": "half is missing"})
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
-    assert world.ledger.run(run.id).state is State.REJECTED
-    assert "half is missing" in await world.page("/admin/page/audit-log")
+    assert operator.ledger.run(run.id).state is State.REJECTED
+    assert "half is missing" in await operator.page("/admin/page/audit-log")
 
 
-async def test_a_key_that_was_made_is_shown_once(world: Any) -> None:
-    await world.sign_in("admin")
+async def test_a_key_that_was_made_is_shown_once(admin: Any) -> None:
     form = {"name": "Ada", "scope": "operate", "days": "30"}
 
-    created = await world.send("/admin/page/keys", form)
-    again = await world.page("/admin/page/keys")
+    created = await admin.send("/admin/page/keys", form)
+    again = await admin.page("/admin/page/keys")
 
     token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", created.text)
     assert token
-    key = key_store.check(world.ledger, token[0], world.clock.now())
+    key = key_store.check(admin.ledger, token[0], admin.clock.now())
     assert key is not None
     assert key.name == "Ada"
     assert token[0] not in again
     assert "Ada" in again
 
 
-async def test_a_key_that_cannot_be_is_refused(world: Any) -> None:
-    await world.sign_in("admin")
-
+async def test_a_key_that_cannot_be_is_refused(admin: Any) -> None:
     for form in (
         {"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101},
     ):  # fmt: skip
-        answer = await world.send("/admin/page/keys", {"name": "Ada", "scope": "read", **form})
+        answer = await admin.send("/admin/page/keys", {"name": "Ada", "scope": "read", **form})
         assert answer.status_code == 422, form
-    assert len(key_store.list_keys(world.ledger)) == 3
+    assert len(key_store.list_keys(admin.ledger)) == 3
 
 
-async def test_nothing_of_a_registry_acts_in_a_page(world: Any) -> None:
+async def test_nothing_of_a_registry_acts_in_a_page(operator: Any) -> None:
     staged_records = (
         staged(HOSTILE, title=HOSTILE),
         staged("b", Outcome.WITHHELD, reason=HOSTILE),
         StagedRecord(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
     )
-    run = world.add_held_plan(staged_records, reason=HOSTILE)
-    await world.sign_in("operate")
+    run = operator.add_held_plan(staged_records, reason=HOSTILE)
     paths = [f"/admin/page/runs/{run.id}?outcome={name}" for name in ("new", "withheld", "reidentified")]  # fmt: skip
 
     for path in ("/admin/", "/admin/page/runs", *paths):
-        text = await world.page(path)
+        text = await operator.page(path)
         harmless(text)
         assert "&lt;script&gt;" in text, path
         assert "⟨U+202E⟩" in text, path
@@ -276,16 +263,13 @@ async def test_nothing_of_a_registry_acts_in_a_page(world: Any) -> None:
 async def test_a_hostile_value_is_text_in_the_difference_of_a_record(
     world: Any, value: str
 ) -> None:
-    literal = (
-        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    )
+    literal = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    literal = literal.replace("\t", r"\t")
     first = world.add_held_plan((staged("a", title=literal), staged("b", title="plain")))
     await world.api(f"/plans/{first.id}/approve", method="POST")
     world.clock.advance(timedelta(days=1))
-    records = (
-        staged("a", Outcome.CHANGED, title="plain"),
-        staged("b", Outcome.CHANGED, title=literal),
-    )
+    titles = (("a", "plain"), ("b", literal))
+    records = tuple(staged(key, Outcome.CHANGED, title=title) for key, title in titles)
     run = world.add_held_plan(records, reason=value)
     await world.sign_in("operate")
 
@@ -298,21 +282,16 @@ async def test_a_hostile_value_is_text_in_the_difference_of_a_record(
     assert len(reply.text) < 200_000
 
 
-async def test_a_plans_page_states_why_it_waits_and_what_would_change(world: Any) -> None:
-    records = (
-        staged("a", title="Clinics"),
-        staged("b", Outcome.WITHHELD, reason="it has no title"),
-    )
-    run = world.add_held_plan(records, reason="9 of 10 vanished")
-    await world.sign_in("operate")
+async def test_a_plans_page_states_why_it_waits_and_what_would_change(operator: Any) -> None:
+    withheld = staged("b", Outcome.WITHHELD, reason="it has no title")
+    run = operator.add_held_plan((staged("a", title="Clinics"), withheld), reason="9 of 10 vanished")  # fmt: skip
 
-    page = await world.page(f"/admin/page/runs/{run.id}")
-    withheld = await world.page(f"/admin/page/runs/{run.id}?outcome=withheld")
+    page = await operator.page(f"/admin/page/runs/{run.id}")
 
-    assert "9 of 10 vanished" in page
-    assert "Clinics" in page
-    assert "it has no title" in withheld
-    assert f'action="/admin/page/plans/{run.id}/approve"' in page
+    for text in ("9 of 10 vanished", "Clinics", f'action="/admin/page/plans/{run.id}/approve"'):
+        assert text in page
+    path = f"/admin/page/runs/{run.id}?outcome=withheld"
+    assert "it has no title" in await operator.page(path)
 
 
 @pytest.mark.parametrize(("language", "sheets"), [("ar", ["fonts"]), ("zh", ["fonts", "fonts-zh"])])
@@ -326,22 +305,20 @@ async def test_pages_name_the_fonts_of_this_host_and_may_load_them(
     assert "script-src" not in page.headers["content-security-policy"]
 
 
-async def test_who_may_only_look_sees_no_buttons_of_actions(world: Any) -> None:
-    run = world.add_held_plan((staged("a"),))
-    await world.sign_in("read")
+async def test_who_may_only_look_sees_no_buttons_of_actions(reader: Any) -> None:
+    run = reader.add_held_plan((staged("a"),))
 
     for path in ("/admin/", "/admin/page/sources", SOURCE, f"/admin/page/runs/{run.id}"):
-        text = await world.page(path)
+        text = await reader.page(path)
         assert set(re.findall(r'action="([^"]+)"', text)) == {"/admin/sign-out"}, path
 
 
-async def test_an_invalid_source_definition_hides_no_other(world: Any) -> None:
-    (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
-    await world.sign_in("read")
+async def test_an_invalid_source_definition_hides_no_other(reader: Any) -> None:
+    (reader.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
 
-    page = await world.client.get("/admin/")
+    page = await reader.client.get("/admin/")
 
     assert page.status_code == 200
     assert "wrong.toml" in page.text
     assert "They are not harvested until their definition is corrected." in page.text
-    assert "Projects" in await world.page("/admin/page/sources")
+    assert "Projects" in await reader.page("/admin/page/sources")

@@ -19,11 +19,10 @@ def add(world: Any, address: str | None = "reader@example.org") -> int:
     return number
 
 
-async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(world: Any) -> None:
-    add(world)
-    await world.sign_in("read")
+async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(reader: Any) -> None:
+    add(reader)
 
-    inbox, page = await world.page("/admin/"), await world.page(PAGE)
+    inbox, page = await reader.page("/admin/"), await reader.page(PAGE)
 
     assert (
         '<a href="/admin/page/problems" class="waiting">Reported problems <bdi>1</bdi></a>' in inbox
@@ -33,41 +32,38 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(world: Any) -> 
     assert "Answer and close" not in page
 
 
-async def test_a_problem_with_a_page_leads_to_it(world: Any) -> None:
-    world.ledger.problems.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
-    world.ledger.problems.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
-    await world.sign_in("read")
+async def test_a_problem_with_a_page_leads_to_it(reader: Any) -> None:
+    reader.ledger.problems.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
+    reader.ledger.problems.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
 
-    page = await world.page(PAGE)
+    page = await reader.page(PAGE)
 
     assert f'<a href="{BASE}map">' in page
     assert f'<a href="{BASE}source/projects">' in page
     assert page.count("not sent to the registry yet") == 1
 
 
-async def test_an_answer_closes_the_problem_and_is_mailed(world: Any) -> None:
-    number = add(world)
-    await world.sign_in("operate")
+async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None:
+    number = add(operator)
 
-    empty = await world.send(f"{PAGE}/{number}", {"answer": " "})
-    answered = await world.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
-    again = await world.send(f"{PAGE}/{number}", {"answer": "Twice"})
+    empty = await operator.send(f"{PAGE}/{number}", {"answer": " "})
+    answered = await operator.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
+    again = await operator.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
-    problem = world.ledger.problems.reported_problem(number)
-    [queued] = world.ledger.outbox.messages()
+    problem = operator.ledger.problems.reported_problem(number)
+    [queued] = operator.ledger.outbox.messages()
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
     assert queued.message.address == "reader@example.org"
     assert "We asked the registry." in queued.message.text
     assert "Respuesta" in queued.message.text
-    assert "answered a reported problem" in await world.page("/admin/page/audit-log")
+    assert "answered a reported problem" in await operator.page("/admin/page/audit-log")
 
 
-async def test_an_answer_wants_an_operator(world: Any) -> None:
-    number = add(world)
-    await world.sign_in("read")
+async def test_an_answer_wants_an_operator(reader: Any) -> None:
+    number = add(reader)
 
-    answer = await world.send(f"{PAGE}/{number}", {"answer": "no"})
+    answer = await reader.send(f"{PAGE}/{number}", {"answer": "no"})
 
     assert answer.status_code == 403
-    assert world.ledger.problems.reported_problem(number).state is ProblemState.OPEN
+    assert reader.ledger.problems.reported_problem(number).state is ProblemState.OPEN

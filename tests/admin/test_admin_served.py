@@ -90,12 +90,8 @@ def examples() -> list[str]:
 
 
 def curl(line: str, served: AdminServer) -> httpx.Response:
-    variables = {
-        "KEY": served.key,
-        "ADMIN": f"{served.base}/admin",
-        "PLAN": served.plan,
-        "SOURCE": "demo-projects",
-    }
+    admin = f"{served.base}/admin"
+    variables = {"KEY": served.key, "ADMIN": admin, "PLAN": served.plan, "SOURCE": "demo-projects"}
     words = iter(shlex.split(Template(line).substitute(variables)))
     assert next(words) == "curl"
     method, headers, body, url = "GET", {"Accept": "*/*"}, None, ""
@@ -113,9 +109,8 @@ def curl(line: str, served: AdminServer) -> httpx.Response:
                 pass
             case _:
                 url = word
-    return httpx.request(
-        method, url, headers=headers, content=body, trust_env=False, verify=False, timeout=120
-    )
+    how: dict[str, Any] = {"trust_env": False, "verify": False, "timeout": 120}
+    return httpx.request(method, url, headers=headers, content=body, **how)
 
 
 def test_admin_pages_need_a_key_and_public_pages_do_not_and_only_these_are_read_by_other_sites(
@@ -202,12 +197,7 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(
 
 @pytest.mark.parametrize(
     ("language", "width", "dark"),
-    [
-        ("en", 390, True),
-        ("ar", 1280, True),
-        ("en", 1280, False),
-        ("ar", 390, False),
-    ],
+    [("en", 390, True), ("ar", 1280, True), ("en", 1280, False), ("ar", 390, False)],
 )
 def test_pages_of_administrators_have_no_fault_that_axe_finds(
     served: AdminServer, tmp_path: Path, packages: Path, language: str, width: int, dark: bool

@@ -15,25 +15,17 @@ FORM = {"source": "projects", "record": "p1", "concept": "sdg:5", "decision": "r
 
 
 @pytest.fixture
-def suggested(world: Any) -> Any:
-    with world.ledger.transaction() as connection:
+def suggested(operator: Any) -> Any:
+    how: dict[str, Any] = {"method": "mention", "method_version": "1"}
+    with operator.ledger.transaction() as connection:
         for number, (goal, confidence, words) in enumerate(((4, 0.8, HOSTILE), (5, 0.99, "SDG 5"))):
-            claim = Claim(
-                f"{SDG}{goal}",
-                Basis.SUGGESTED,
-                words,
-                confidence,
-                method="mention",
-                method_version="1",
-            )
+            claim = Claim(f"{SDG}{goal}", Basis.SUGGESTED, words, confidence, **how)
             record = Initiative(key=f"p{number}", titles=(Text("A project", "en"),), goals=(claim,))
             store_record(connection, number, record)
-    return world
+    return operator
 
 
 async def test_suggestions_are_listed_the_surest_first_and_escaped(suggested: Any) -> None:
-    await suggested.sign_in("operate")
-
     definition = suggested.context.source_dir / "projects.toml"
     definition.write_text('suggest = "mentions"\n' + definition.read_text())
 
@@ -48,8 +40,6 @@ async def test_suggestions_are_listed_the_surest_first_and_escaped(suggested: An
 async def test_a_decision_is_written_with_its_author_and_leaves_the_queue(
     suggested: Any, decision: str
 ) -> None:
-    await suggested.sign_in("operate")
-
     stored = await suggested.send(PAGE, {**FORM, "decision": decision, "comment": "read"})
     page = await suggested.page(f"{PAGE}?source=projects")
     (item,), faults = read_decision_table(decision_table(suggested.context.source_dir, "projects"))

@@ -49,9 +49,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"row_counts", "verification"}, {"journal"}, {"integrity"},
     ),
     "web": (
-        {"branding", "formats", "links", "outbound_client", "request_id", "request_metrics", "templating", "uvicorn_protocol"},
+        {"branding", "formats", "links", "outbound_client", "server", "templating"},
         {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "host", "paths"},
-        {"page_cache", "respond", "security_headers", "server"}, {"representation"},
+        {"middleware", "page_cache", "respond"}, {"representation"},
     ),
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"}, {"definition_faults"}, {"errors", "quiet_hours", "stored_response"},

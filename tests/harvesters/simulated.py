@@ -99,6 +99,25 @@ def harvest(
         return list(PROTOCOLS[source.protocol].collect(source, fetch, since, cursor))
 
 
+def harvest_page_by_page(make: Callable[[], Handler], source: Source) -> list[Page[Any]]:
+    """Return the pages of runs of which each asks a registry that *make* returns, and is killed
+    behind its first page.
+    """
+    pages: list[Page[Any]] = []
+    while not pages or pages[-1].cursor is not None:
+        assert len(pages) < 1000
+        cursor = pages[-1].cursor if pages else None
+        with open_client(make()) as fetch:
+            pages.append(
+                next(iter(PROTOCOLS[source.protocol].collect(source, fetch, None, cursor)))
+            )
+    return pages
+
+
+def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
+    return {item.key: type(item) for item in items(pages)}
+
+
 def items(pages: Iterable[Page[Any]]) -> list[Any]:
     return [item for page in pages for item in page.items]
 

@@ -46,12 +46,6 @@ def test_a_search_is_followed_to_its_count() -> None:
     assert keys(harvest(server, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
 
 
-def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end() -> None:
-    server = ScriptedRegistry(lambda request: httpx.Response(200, json=search_result(3, package(request.url.params["start"]))))  # fmt: skip
-
-    assert keys(harvest(server, portal())) == ["0", "1", "2"]
-
-
 def test_since_is_a_filter_with_a_second_of_overlap() -> None:
     server = always(search_result(0))
 

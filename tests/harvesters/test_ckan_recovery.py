@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import httpx
@@ -10,11 +10,18 @@ import pytest
 from rows import each
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.protocols.ckan.harvest import collect
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.source import Source
 
-from .simulated import Handler, crashed, open_client
+from .simulated import (
+    ScriptedRegistry,
+    crashed,
+    define_source,
+    harvest,
+    harvest_page_by_page,
+    keys,
+    kinds,
+)
 
 
 def broken(body: bytes) -> httpx.Response:
@@ -27,20 +34,11 @@ class CkanPortal:
     """
 
     def __init__(
-        self,
-        count: int,
-        poison: Collection[int] = (),
-        spoil: Callable[[bytes], httpx.Response] = broken,
-        deepest: int = 10**9,
-        most: int = 1000,
-        names: bool = True,
-    ) -> None:
+        self, count: int, poison: Collection[int] = (), spoil: Any = broken, deepest: int = 10**9, most: int = 1000, names: bool = True
+    ) -> None:  # fmt: skip
         self.keys = [f"k{number:04}" for number in range(count)]
         self.poison = {f"k{number:04}" for number in poison}
-        self.spoil = spoil
-        self.deepest = deepest
-        self.most = most
-        self.names = names
+        self.spoil, self.deepest, self.most, self.names = spoil, deepest, most, names
         self.request_log: list[dict[str, str]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -52,45 +50,22 @@ class CkanPortal:
         if start > self.deepest:
             return httpx.Response(400)
         result = keys[start : start + rows]
-        packages = [
-            {"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"}
-            for key in result
-        ]
-        body = json.dumps(
-            {"success": True, "result": {"count": len(keys), "results": packages}}
-        ).encode()
-        harmless = parameters.get("fl") == "id" and self.names
-        return (
-            httpx.Response(200, content=body)
-            if harmless or self.poison.isdisjoint(result)
-            else self.spoil(body)
-        )
+        packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in result]  # fmt: skip
+        body = json.dumps({"success": True, "result": {"count": len(keys), "results": packages}})
+        if (parameters.get("fl") == "id" and self.names) or self.poison.isdisjoint(result):
+            return httpx.Response(200, text=body)
+        answer: httpx.Response = self.spoil(body.encode())
+        return answer
 
-    def truth(self) -> dict[str, type]:
-        return {
-            key: InvalidRecord
-            if key in self.poison
-            else DeletedRecord
-            if key.endswith("3")
-            else Record
-            for key in self.keys
+    def truth(self) -> dict[str | None, type]:
+        kinds: dict[str | None, type] = {
+            key: DeletedRecord if key.endswith("3") else Record for key in self.keys
         }
+        return {**kinds, **dict.fromkeys(self.poison, InvalidRecord)}
 
 
-def definition(rows: int) -> Source:
-    return Source(
-        name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l",
-        url="https://registry.example", options={"rows": rows},
-    )  # fmt: skip
-
-
-def harvest(registry: Handler, rows: int = 10, cursor: str | None = None) -> list[Page[Any]]:
-    with open_client(registry) as fetch:
-        return list(collect(definition(rows), fetch, None, cursor))
-
-
-def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
-    return {item.key: type(item) for page in pages for item in page.items}
+def source(rows: int = 10) -> Source:
+    return define_source("ckan", "ckan_package", options={"rows": rows})
 
 
 @each(
@@ -104,22 +79,19 @@ def test_one_poison_package_costs_one_package(
 ) -> None:
     registry = CkanPortal(count, poison, spoil)
 
-    pages = harvest(registry, rows)
+    pages = harvest(registry, source(rows))
 
+    last = pages[-1]
     assert kinds(pages) == registry.truth()
-    assert [item.key for page in pages for item in page.items] == registry.keys
-    assert (pages[-1].cursor, pages[-1].reported_total, pages[-1].incomplete_reason) == (
-        None,
-        count,
-        None,
-    )
+    assert keys(pages) == registry.keys
+    assert (last.cursor, last.reported_total, last.incomplete_reason) == (None, count, None)
 
 
 def test_it_costs_requests_by_the_logarithm_of_the_page() -> None:
     sound, registry = CkanPortal(300), CkanPortal(300, [137])
-    harvest(sound, 100)
 
-    harvest(registry, 100)
+    for portal in (sound, registry):
+        harvest(portal, source(100))
 
     assert len(registry.request_log) - len(sound.request_log) <= 3 * 7 + 4
 
@@ -127,51 +99,40 @@ def test_it_costs_requests_by_the_logarithm_of_the_page() -> None:
 def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same() -> None:
     registry = CkanPortal(50, [17], most=8)
 
-    assert kinds(harvest(registry, 40)) == registry.truth()
+    assert kinds(harvest(registry, source(40))) == registry.truth()
 
 
 def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete() -> None:
     registry = CkanPortal(20, [17], names=False)
 
-    pages = harvest(registry)
+    pages = harvest(registry, source())
 
     others = {key: kind for key, kind in registry.truth().items() if key != "k0017"}
     assert kinds(pages) == others | {None: InvalidRecord}
-    assert (
-        str(pages[-1].incomplete_reason)
-        == "the package at 17 of the search cannot be read, and its id is unknown"
-    )
+    reason = "the package at 17 of the search cannot be read, and its id is unknown"
+    assert str(pages[-1].incomplete_reason) == reason
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces() -> None:
-    requests: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return httpx.Response(200, content=b"oops")
+    server = ScriptedRegistry(lambda _: httpx.Response(200, content=b"oops"))
 
     with pytest.raises(ParseError, match="not JSON"):
-        harvest(answer)
+        harvest(server, source())
 
-    assert len(requests) == 2
+    assert len(server.requests) == 2
 
 
-def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last() -> None:
+def test_an_offset_that_is_refused_is_followed_by_ids_unless_the_portal_has_no_order() -> None:
     registry = CkanPortal(95, deepest=30)
 
-    pages = harvest(registry)
+    pages = harvest(registry, source())
 
     assert kinds(pages) == registry.truth()
     assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (95, None)
     assert [page.again for page in pages][:5] == [False, False, False, False, True]
-
-
-def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run() -> None:
-    registry = CkanPortal(95, deepest=30)
     registry.keys.reverse()
-
     with pytest.raises(HarvestError, match="400"):
-        harvest(registry)
+        harvest(registry, source())
 
 
 @each("poison", [[], [3, 17, 18]])
@@ -180,34 +141,26 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(
     poison: list[int], deepest: int
 ) -> None:
     registry = CkanPortal(33, poison, deepest=deepest)
-    undisturbed = harvest(registry, 4)
 
-    killed: list[Page[Any]] = []
-    cursor = None
-    while not killed or cursor is not None:
-        with open_client(registry) as fetch:
-            killed.append(next(iter(collect(definition(4), fetch, None, cursor))))
-        cursor = killed[-1].cursor
+    killed = harvest_page_by_page(lambda: registry, source(4))
 
-    assert [page.items for page in killed] == [page.items for page in undisturbed]
+    assert [page.items for page in killed] == [page.items for page in harvest(registry, source(4))]
 
 
-@pytest.mark.parametrize(
-    ("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")]
-)
+@each("later, message", [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
 def test_a_count_that_changes_is_doubted(later: int, message: str) -> None:
     registry = CkanPortal(20)
 
-    def shrinking(request: httpx.Request) -> httpx.Response:
+    def changing(request: httpx.Request) -> httpx.Response:
         if len(registry.request_log) == 1:
-            registry.keys = [f"k{number:04}" for number in range(later)]
+            registry.keys = CkanPortal(later).keys
         return registry(request)
 
-    assert message in str(harvest(shrinking)[-1].incomplete_reason)
+    assert message in str(harvest(changing, source())[-1].incomplete_reason)
 
 
 def test_an_offset_of_before_begins_the_search_anew() -> None:
-    pages = harvest(CkanPortal(15), cursor="10")
+    pages = harvest(CkanPortal(15), source(), cursor="10")
 
     assert len(kinds(pages)) == 15
     assert all(page.again for page in pages)

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -20,7 +19,7 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.reply import Reply
-from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
+from harvesters.network.retry import RetryPolicy, install_retry_logging
 from harvesters.network.settings import NetworkSettings
 from harvesters.stored_response import Validator
 
@@ -155,18 +154,6 @@ def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(
     assert str(caught.value) == message
 
 
-def test_requests_to_a_host_are_a_pause_apart() -> None:
-    handler, _ = answers(httpx.Response(200))
-    slept: list[float] = []
-    fetch = open_client(handler, pause=5, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0))
-
-    with fetch:
-        for _ in range(3):
-            fetch.get(URL)
-
-    assert [round(seconds) for seconds in slept] == [5, 10]
-
-
 def test_what_is_known_is_asked_for_conditionally() -> None:
     handler, requests = answers(httpx.Response(304))
     known = {URL: Validator('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")}
@@ -184,14 +171,6 @@ def test_validators_are_gathered_for_the_next_run() -> None:
         fetch.get(URL)
 
     assert fetch.seen == {URL: Validator('"v2"', None)}
-
-
-@each(
-    "value, seconds",
-    [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)],
-)
-def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, None, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
 
 
 def test_a_new_try_is_reported_with_its_reason() -> None:

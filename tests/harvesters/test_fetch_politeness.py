@@ -28,6 +28,9 @@ from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.source import parse
 
 URL = "https://registry.example/api/records"
+
+
+AT_0, AT_30 = "Thu, 01 Jan 2015 00:00:00 GMT", "Thu, 01 Jan 2015 00:00:30 GMT"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -248,13 +251,15 @@ def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     assert len(host.request_log) == 1
 
 
-def test_a_date_is_counted_from_the_registrys_own_clock() -> None:
-    later, date = "Thu, 01 Jan 2015 00:00:30 GMT", "Thu, 01 Jan 2015 00:00:00 GMT"
-
-    assert retry_after(later, date, NOON) == 30.0
-    assert retry_after(later, None, NOON) == 0.0
-    assert retry_after(date, later, NOON) == 0.0
-    assert retry_after("²", None, NOON) is None
+@each(
+    "value, date, seconds",
+    [("soon", None, None), ("", None, None), (None, None, None), ("²", None, None), ("7", None, 7.0), (AT_0, None, 0.0), (AT_30, None, 0.0),
+     (AT_30, AT_0, 30.0), (AT_0, AT_30, 0.0), ("Sun, 01 Mar 2026 12:01:00 GMT", None, 60.0)],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date_counted_from_the_registrys_own_clock(
+    value: str | None, date: str | None, seconds: float | None
+) -> None:
+    assert retry_after(value, date, NOON) == seconds
 
 
 # ---- quiet hours

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import httpx
@@ -9,12 +10,21 @@ import pytest
 from rows import each
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
-from harvesters.page_model import InvalidRecord, Page, Record
-from harvesters.protocols.json_api.harvest import collect
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
-from .simulated import Handler, crashed, open_client
+from .simulated import (
+    URL,
+    Handler,
+    ScriptedRegistry,
+    crashed,
+    define_source,
+    harvest,
+    harvest_page_by_page,
+    items,
+    keys,
+)
 
 WAYS: dict[str, dict[str, Any]] = {
     "page": {"page": "page"},
@@ -33,24 +43,15 @@ class Lister:
     """
 
     def __init__(
-        self,
-        count: int,
-        poison: Collection[int] = (),
-        spoil: Callable[[bytes], httpx.Response] = broken,
-        first: int = 1,
-        total: bool = True,
-        size: int = 10,
-        refused: Callable[[int], bool] = lambda requested_row: False,
-    ) -> None:
+        self, count: int, poison: Collection[int] = (), spoil: Callable[[bytes], httpx.Response] = broken, first: int = 1,
+        total: bool = True, size: int = 10, refused: Callable[[int], bool] = lambda requested_row: False,
+    ) -> None:  # fmt: skip
         self.rows = [
             {"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"}
             for number in range(count)
         ]
         self.poison = {f"k{number:04}" for number in poison}
-        self.spoil = spoil
-        self.first = first
-        self.total = total
-        self.size, self.refused = size, refused
+        self.spoil, self.first, self.total, self.size, self.refused = spoil, first, total, size, refused  # fmt: skip
         self.request_log: list[dict[str, str]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -58,45 +59,21 @@ class Lister:
         self.request_log.append(parameters)
         size = int(parameters.get("limit", self.size))
         rows = [row for row in self.rows if row["changed"] >= parameters.get("since", "")]
-        start = (
-            int(parameters["offset"]) if "offset" in parameters else int(parameters.get("after", 0))
-        )
+        start = int(parameters.get("offset", parameters.get("after", 0)))
         start = (int(parameters["page"]) - self.first) * size if "page" in parameters else start
         if "after" in parameters and self.refused(start):
             return httpx.Response(410)
         result = rows[start : start + size]
         after = str(start + size) if start + size < len(rows) else None
-        body = json.dumps(
-            {"rows": result, "next": after, **({"total": len(rows)} if self.total else {})}
-        ).encode()
-        return (
-            self.spoil(body)
-            if any(row["id"] in self.poison for row in result)
-            else httpx.Response(200, content=body)
-        )
+        total = {"total": len(rows)} if self.total else {}
+        body = json.dumps({"rows": result, "next": after, **total}).encode()
+        spoilt = any(row["id"] in self.poison for row in result)
+        return self.spoil(body) if spoilt else httpx.Response(200, content=body)
 
 
 def definition(size: int = 10, total: bool = True, **options: Any) -> Source:
-    results = {
-        "records": "rows",
-        "limit": "limit",
-        "size": size,
-        **({"total": "total"} if total else {}),
-        **options,
-    }
-    return Source(
-        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api",
-        options={name: option for name, option in results.items() if option is not None}, fields={"title": "id"},
-    )  # fmt: skip
-
-
-def harvest(registry: Handler, source: Source, cursor: str | None = None) -> list[Page[Any]]:
-    with open_client(registry) as fetch:
-        return list(collect(source, fetch, None, cursor))
-
-
-def keys(pages: Iterable[Page[Any]]) -> list[Any]:
-    return [item.key for page in pages for item in page.items]
+    results = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}  # fmt: skip
+    return define_source(options={name: option for name, option in results.items() if option is not None})  # fmt: skip
 
 
 def truth(registry: Lister) -> list[str | None]:
@@ -128,16 +105,15 @@ def test_a_server_that_crashes_at_one_record_is_read_around_it() -> None:
     pages = harvest(registry, definition(page="page"))
 
     assert keys(pages) == truth(registry)
-    assert "answered 500" in next(
-        item.reason for page in pages for item in page.items if isinstance(item, InvalidRecord)
-    )
+    (reason,) = [item.reason for item in items(pages) if isinstance(item, InvalidRecord)]
+    assert "answered 500" in reason
 
 
 def test_it_costs_requests_by_the_divisors_of_the_page() -> None:
     sound, registry = Lister(300), Lister(300, [137])
-    harvest(sound, definition(100, page="page"))
 
-    harvest(registry, definition(100, page="page"))
+    for lister in (sound, registry):
+        harvest(lister, definition(100, page="page"))
 
     assert len(registry.request_log) - len(sound.request_log) <= 2 * (2 + 2 + 5 + 5)
 
@@ -147,128 +123,93 @@ def test_a_registry_that_is_down_is_not_read_in_pieces() -> None:
         harvest(lambda request: httpx.Response(500), definition(page="page"))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"page": "page", "limit": None}, "set the option 'limit'"),
-        ({"cursor": "after", "next": "next"}, "only the page itself links to the next one"),
-        ({"page": "page", "size": 12}, "do not have the requested size"),
-    ],
-)
-def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(
-    options: dict[str, Any], message: str
+def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
+    """Return a registry to which another number of rows is sent than was asked for."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        changed = limit(request.url.params.get("limit", ""))
+        return registry(httpx.Request("GET", request.url.copy_set_param("limit", changed)))
+
+    return answer
+
+
+@each(
+    "options, limit, message",
+    [({"page": "page", "limit": None}, lambda _: "10", "set the option 'limit'"),
+     ({"cursor": "after", "next": "next"}, lambda _: "10", "only the page itself links to the next one"),
+     ({"page": "page", "size": 12}, lambda _: "10", "do not have the requested size"),
+     ({"page": "page"}, lambda limit: "4" if limit == "5" else limit, "gave 4 records instead of 5")],
+)  # fmt: skip
+def test_where_no_smaller_page_can_be_had_the_run_ends_and_says_so(
+    options: dict[str, Any], limit: Callable[[str], str], message: str
 ) -> None:
-    registry = Lister(30, [17])
-
-    def capped(request: httpx.Request) -> httpx.Response:
-        return registry(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
-
     with pytest.raises(ParseError, match=message):
-        harvest(capped, definition(**options))
+        harvest(limited(Lister(40, [17]), limit), definition(**options))
 
 
-def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run() -> None:
-    registry = Lister(40, [17])
-
-    def stubborn(request: httpx.Request) -> httpx.Response:
-        limit = int(request.url.params["limit"])
-        return registry(
-            httpx.Request(
-                "GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))
-            )
-        )
-
-    with pytest.raises(ParseError, match="gave 4 records instead of 5"):
-        harvest(stubborn, definition(page="page"))
+CURSOR: dict[str, Any] = {"cursor": "after", "next": "next"}
+SINCE: dict[str, Any] = {**CURSOR, "since": "since", "modified": "changed"}
 
 
 @each("place", range(10, 60, 10))
-def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(
-    place: int,
-) -> None:
-    registry = Lister(
-        60, refused=lambda start: start == place and len(registry.request_log) == place // 10 + 1
-    )
+def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last(place: int) -> None:
+    asked = place // 10 + 1
+    registry = Lister(60, refused=lambda start: start == place and len(registry.request_log) == asked)  # fmt: skip
 
-    pages = harvest(
-        registry, definition(cursor="after", next="next", since="since", modified="changed")
-    )
+    pages = harvest(registry, definition(**SINCE))
 
-    assert {item.key for page in pages for item in page.items} == {
-        row["id"] for row in registry.rows
-    }
-    assert registry.request_log[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
-    assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (
-        60,
-        None,
-        True,
-    )
+    assert {*keys(pages)} == {row["id"] for row in registry.rows}
+    assert registry.request_log[asked]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
+    last = pages[-1]
+    assert (last.reported_total, last.incomplete_reason, last.again) == (60, None, True)
 
 
 def test_without_a_total_that_is_incomplete() -> None:
     registry = Lister(60, total=False, refused=lambda start: len(registry.request_log) == 3)
 
-    pages = harvest(
-        registry,
-        definition(total=False, cursor="after", next="next", since="since", modified="changed"),
-    )
+    pages = harvest(registry, definition(total=False, **SINCE))
 
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
 
 
-@pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
+@each("options", [CURSOR, SINCE])
 def test_a_list_without_order_is_begun_anew(options: dict[str, Any]) -> None:
     registry = Lister(60, refused=lambda start: len(registry.request_log) == 3)
     registry.rows.reverse()
 
-    pages = harvest(registry, definition(cursor="after", next="next", **options))
+    pages = harvest(registry, definition(**options))
 
-    assert keys(pages) == [row["id"] for row in registry.rows[:20]] + [
-        row["id"] for row in registry.rows
-    ]
-    assert pages[-1].incomplete_reason is None
+    rows = [row["id"] for row in registry.rows]
+    assert (keys(pages), pages[-1].incomplete_reason) == ([*rows[:20], *rows], None)
 
 
 def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run() -> None:
     registry = Lister(60, refused=lambda start: start == 30)
 
     with pytest.raises(HarvestError, match="its list cannot be read to the end"):
-        harvest(registry, definition(cursor="after", next="next"))
+        harvest(registry, definition(**CURSOR))
 
 
-@each("way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}])
+@each("way", [{"page": "page"}, {"offset": "offset"}, CURSOR])
 @each("poison", [[], [3, 17, 18]])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
     way: dict[str, Any], poison: list[int]
 ) -> None:
-    registry = Lister(33, [] if "cursor" in way else poison)
-    source = definition(4, **way)
-    undisturbed = harvest(registry, source)
+    registry, source = Lister(33, [] if "cursor" in way else poison), definition(4, **way)
 
-    killed: list[Page[Any]] = []
-    cursor = None
-    while not killed or cursor is not None:
-        with open_client(registry) as fetch:
-            killed.append(next(iter(collect(source, fetch, None, cursor))))
-        cursor = killed[-1].cursor
+    undisturbed, killed = harvest(registry, source), harvest_page_by_page(lambda: registry, source)
 
-    assert [page.items for page in killed] == [page.items for page in undisturbed]
-    assert all(
-        page.incomplete_reason == other.incomplete_reason
-        for page, other in zip(killed, undisturbed, strict=True)
-    )
+    assert [(page.items, page.incomplete_reason) for page in killed] == [
+        (page.items, page.incomplete_reason) for page in undisturbed
+    ]
 
 
 def test_empty_pages_with_ever_new_cursors_end() -> None:
-    numbers = iter(range(10_000))
+    numbers = itertools.count(1)
+    server = ScriptedRegistry(lambda _: httpx.Response(200, json={"rows": [], "next": next(numbers)}))  # fmt: skip
 
     with pytest.raises(ParseError, match="page 101 in a row without a record"):
-        harvest(
-            lambda request: httpx.Response(
-                200, content=json.dumps({"rows": [], "next": next(numbers) + 1})
-            ),
-            definition(total=False, cursor="after", next="next"),
-        )
+        harvest(server, definition(total=False, **CURSOR))
 
 
 def test_pages_without_keys_are_distinguished_by_what_they_hold() -> None:
@@ -279,9 +220,7 @@ def test_pages_without_keys_are_distinguished_by_what_they_hold() -> None:
     assert keys(pages) == [None] * 20
 
 
-@pytest.mark.parametrize(
-    ("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")]
-)
+@each("later, message", [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
 def test_a_total_that_changes_is_doubted(later: int, message: str) -> None:
     registry = Lister(30)
 
@@ -293,63 +232,37 @@ def test_a_total_that_changes_is_doubted(later: int, message: str) -> None:
     assert message in str(harvest(changing, definition(page="page"))[-1].incomplete_reason)
 
 
-@pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
+@each("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
-    pages = harvest(Lister(15), definition(page="page"), cursor)
+    pages = harvest(Lister(15), definition(page="page"), cursor=cursor)
 
-    assert len(keys(pages)) == 15
-    assert all(page.again for page in pages)
+    assert (len(keys(pages)), all(page.again for page in pages)) == (15, True)
 
 
 def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before() -> None:
     rows = Lister(MAX_RECORDS + 5).rows
-    first = harvest(lambda request: httpx.Response(200, content=json.dumps(rows)), _whole())[0]
+    first = harvest(ScriptedRegistry({"": rows}), define_source())[0]
 
-    anew = harvest(
-        lambda request: httpx.Response(200, content=json.dumps(rows[1:])), _whole(), first.cursor
-    )
+    anew = harvest(ScriptedRegistry({"": rows[1:]}), define_source(), cursor=first.cursor)
 
     assert (first.again, [page.again for page in anew]) == (False, [True, True])
 
 
-def _whole() -> Source:
-    return Source(
-        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l",
-        url="https://registry.example/api", fields={"title": "id"},
-    )  # fmt: skip
-
-
-def folder(request: httpx.Request) -> httpx.Response:
-    if request.url.path == "/api/":
-        return httpx.Response(200, content=b'["a.json", "b.json", "c.json"]')
-    return (
-        httpx.Response(500)
-        if request.url.path == "/api/b.json"
-        else httpx.Response(200, content=b'{"id": "x"}')
-    )
-
-
-@pytest.mark.parametrize(("key", "doubted"), [(None, False), ("id", True)])
-def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name_is_not_its_key(
-    key: str | None, doubted: bool
+@each("options, doubted", [({}, False), ({"key": "id"}, True)])
+def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_unless_its_name_is_its_key(
+    options: dict[str, str], doubted: bool
 ) -> None:
-    source = Source(
-        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api/",
-        options={"files": "@", **({"key": key} if key else {})}, fields={"title": "id"},
-    )  # fmt: skip
+    files = {"/api/a.json": {"id": "x"}, "/api/b.json": 500, "/api/c.json": {"id": "x"}}
+    source = define_source(url=f"{URL}/", options={"files": "@", **options})
 
-    pages = harvest(folder, source)
+    pages = harvest(ScriptedRegistry({**files, "/api/": ["a.json", "b.json", "c.json"]}), source)
 
-    assert [type(item) for page in pages for item in page.items] == [Record, InvalidRecord, Record]
+    assert [type(item) for item in items(pages)] == [Record, InvalidRecord, Record]
     assert (pages[-1].incomplete_reason is not None) == doubted
 
 
-def out_of_service(_: bytes) -> httpx.Response:
-    return httpx.Response(500, text="out of service")
-
-
 def test_a_list_is_left_after_three_failures_of_the_server_for_neighbours() -> None:
-    lister = Lister(100, poison=range(20, 100), spoil=out_of_service, size=10)
+    lister = Lister(100, range(20, 100), lambda _: httpx.Response(500, text="out of service"))
 
     with pytest.raises(ParseError, match="3 responses in a row cannot be read") as error:
         harvest(lister, definition(page="page"))

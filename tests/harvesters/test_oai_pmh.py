@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from rows import each
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord
-from harvesters.protocols.oai.harvest import collect
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -47,14 +45,6 @@ def listed(*records: str, token: str | None = None, size: int | str | None = Non
 def answer(body: str) -> bytes:
     head = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
     return f"{head}<responseDate>2026-01-01T00:00:00Z</responseDate>{body}</OAI-PMH>".encode()
-
-
-def named(*names: str) -> bytes:
-    headers = "".join(
-        f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>"
-        for key in names
-    )
-    return answer(f"<ListIdentifiers>{headers}</ListIdentifiers>")
 
 
 def error(code: str, text: str = "") -> bytes:
@@ -131,27 +121,6 @@ def test_an_unknown_granularity_is_reported(source: Source) -> None:
         harvest(ScriptedRegistry({"verb=Identify": identify("hours")}), source, SINCE)
 
 
-def test_an_expired_token_is_followed_from_the_newest_datestamp(source: Source) -> None:
-    server = ScriptedRegistry({
-        FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"), NEXT: error("badResumptionToken"),
-        "verb=Identify": identify("YYYY-MM-DD"), "verb=ListIdentifiers&metadataPrefix=oai_dc&until=2026-01-04": named("a"),
-        f"{FIRST}&from=2026-01-05": listed(record("b", "2026-01-05"), record("c", "2026-01-06")),
-    })  # fmt: skip
-
-    assert keys(harvest(server, source)) == ["a", "b", "b", "c"]
-
-
-def test_an_expired_token_of_an_unordered_list_begins_the_list_anew(source: Source) -> None:
-    unordered = listed(record("a", "2026-01-09"), record("b", "2026-01-05"), token="t1")
-    left = [unordered, listed(record("a"), record("b"), record("c"))]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        first = request.url.query.decode() == FIRST and left
-        return httpx.Response(200, content=left.pop(0) if first else error("badResumptionToken"))
-
-    assert keys(harvest(ScriptedRegistry(answer), source)) == ["a", "b", "a", "b", "c"]
-
-
 EXPIRING = listed(record("a", "2026-01-01"), token="t1").replace(
     b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"'
 )
@@ -182,16 +151,3 @@ def test_a_record_of_several_sets_comes_once() -> None:
 
     assert keys(pages) == ["a", "b", "c"]
     assert keys(harvest(server, source, cursor=pages[0].cursor)) == ["c"]
-
-
-def test_a_busy_repository_is_asked_again(source: Source, quick: None) -> None:
-    answers = [
-        httpx.Response(503, headers={"Retry-After": "0"}),
-        httpx.Response(200, content=listed(record("a"))),
-    ]
-    server = ScriptedRegistry(lambda request: answers.pop(0))
-
-    with server.open_client() as fetch:
-        pages = list(collect(source, fetch, None))
-
-    assert keys(pages) == ["a"]

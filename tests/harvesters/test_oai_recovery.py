@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,33 +13,31 @@ from rows import each
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 
+from . import simulated
 from .simulated import (
     Handler,
     Oai,
+    ScriptedRegistry,
     SimulatedRecord,
     broken,
     crashed,
-    open_client,
+    define_source,
+    harvest_page_by_page,
+    items,
+    keys,
     records,
     truncated,
 )
 
 
 def source(**options: Any) -> Source:
-    return Source(
-        name="a", title="A", protocol="oai-pmh", mapping="oai_dc", licence="https://example.org/l",
-        url="https://registry.example/oai", options=options,
-    )  # fmt: skip
+    return define_source("oai-pmh", "oai_dc", options=options)
 
 
-def harvest(
-    respond: Handler, cursor: str | None = None, since: datetime | None = None, **options: Any
-) -> list[Page[Any]]:
-    with open_client(respond) as fetch:
-        return list(collect(source(**options), fetch, since, cursor))
+def harvest(respond: Handler, cursor: str | None = None, **options: Any) -> list[Page[Any]]:
+    return simulated.harvest(respond, source(**options), cursor=cursor)
 
 
 def read_keys(pages: Iterable[Page[Any]]) -> dict[str | None, Any]:
@@ -62,14 +60,10 @@ def kinds(pages: Iterable[Page[Any]]) -> dict[str | None, type]:
 
 
 def expected(respond: Oai) -> dict[str | None, type]:
-    return {
-        element.key: DeletedRecord
-        if element.deleted
-        else InvalidRecord
-        if element.key in respond.poison
-        else Record
-        for element in respond.stored
+    kinds: dict[str | None, type] = {
+        item.key: DeletedRecord if item.deleted else Record for item in respond.stored
     }
+    return {**kinds, **{key: InvalidRecord for key in respond.poison if kinds.get(key) is Record}}
 
 
 def shuffled(items: Sequence[SimulatedRecord], seed: int = 1) -> list[SimulatedRecord]:
@@ -91,15 +85,14 @@ def test_one_poison_record_costs_one_record(count: int, page: int, places: Any, 
         assert pages[-1].cursor is None
 
 
-@pytest.mark.parametrize("spoil", [broken, truncated, crashed])
+@each("spoil", [broken, truncated, crashed])
 def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil: Any) -> None:
     respond = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
 
-    result = read_keys(harvest(respond))
+    pages = harvest(respond)
 
-    assert kinds(harvest(respond)) == expected(respond)
-    assert isinstance(result["k0012"], InvalidRecord)
-    assert "registry.example" in result["k0012"].reason
+    assert kinds(pages) == expected(respond)
+    assert "registry.example" in read_keys(pages)["k0012"].reason
 
 
 @each("granularity", ["day", "second"])
@@ -115,21 +108,19 @@ def test_windows_are_cut_in_the_repositorys_granularity(granularity: str, apart:
 
 
 def test_the_order_in_which_records_come_is_the_same_each_time() -> None:
-    first, second = (
-        harvest(Oai(shuffled(records(60)), poison={"k0030", "k0031"})) for _ in range(2)
-    )
+    poisoned = Oai(shuffled(records(60)), poison={"k0030", "k0031"})
 
-    assert [([item.key for item in page.items], page.cursor) for page in first] == [
-        ([item.key for item in page.items], page.cursor) for page in second
-    ]
+    first, second = ([(keys([page]), page.cursor) for page in harvest(poisoned)] for _ in range(2))
+
+    assert first == second
 
 
 @each("place", [0, 50, 99, 137])
 def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place: int) -> None:
     sound, respond = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
-    harvest(sound)
 
-    harvest(respond)
+    for repository in (sound, respond):
+        harvest(repository)
 
     assert len(respond.request_log) - len(sound.request_log) <= 4 * 7 + 8 + 4
 
@@ -151,25 +142,27 @@ def test_a_repository_that_is_down_is_not_cut_in_parts() -> None:
     assert [element["verb"] for element in respond.request_log] == ["ListRecords", "Identify"]
 
 
-@pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
+@each("status, error", [(429, LimitedError), (500, UnavailableError)])
 def test_a_failure_of_the_health_check_keeps_its_own_error(
     status: int, error: type[Exception]
 ) -> None:
     respond = Oai(records(30), poison={"k0004"}, spoil=crashed)
 
     def limiting(request: httpx.Request) -> httpx.Response:
-        return (
-            httpx.Response(status) if request.url.params["verb"] == "Identify" else respond(request)
-        )
+        is_check = request.url.params["verb"] == "Identify"
+        return httpx.Response(status) if is_check else respond(request)
 
     with pytest.raises(error):
         harvest(limiting)
 
 
-def test_the_total_is_reported_where_the_first_page_is_the_broken_one() -> None:
-    pages = harvest(Oai(records(30), poison={"k0004"}))
+@each("order", [list, shuffled])
+def test_a_cut_list_has_its_total_and_is_complete_since_its_windows_leave_no_moment_out(
+    order: Any,
+) -> None:
+    pages = harvest(Oai(order(records(50)), poison={"k0004"}))
 
-    assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (30, None)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (50, None)
 
 
 def test_a_repository_whose_every_record_is_broken_ends_the_run() -> None:
@@ -179,24 +172,15 @@ def test_a_repository_whose_every_record_is_broken_ends_the_run() -> None:
         harvest(respond)
 
 
-def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_harvest_is_incomplete() -> (
-    None
-):
+def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost() -> None:
     respond = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
 
     pages = harvest(respond)
 
-    lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
-    assert set(read_keys(pages)) - {None} == {element.key for element in respond.stored} - {"k0017"}
+    lost = [item.key for item in items(pages) if isinstance(item, InvalidRecord)]
+    assert {*read_keys(pages)} - {None} == {element.key for element in respond.stored} - {"k0017"}
     assert lost == [None]
     assert "can be neither read nor listed" in str(pages[-1].incomplete_reason)
-
-
-def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out() -> None:
-    pages = harvest(Oai(shuffled(records(50)), poison={"k0020"}))
-
-    assert pages[-1].incomplete_reason is None
-    assert pages[-1].reported_total == 50
 
 
 @each("offset", range(10, 60, 10))
@@ -218,9 +202,7 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp() -> None:
 
     harvest(respond)
 
-    assert [element["from"] for element in respond.request_log if "from" in element] == [
-        "2025-01-09"
-    ]
+    assert [row["from"] for row in respond.request_log if "from" in row] == ["2025-01-09"]
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew() -> None:
@@ -235,18 +217,14 @@ def test_a_list_that_was_in_order_by_chance_is_begun_anew() -> None:
     assert pages[-1].incomplete_reason is None
 
 
-@pytest.mark.parametrize(("page", "anew"), [(3, True), (10, False)])
+@each("page, anew", [(3, True), (10, False)])
 def test_without_a_count_a_few_datestamps_in_order_are_no_order(page: int, anew: bool) -> None:
     respond = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
 
     harvest(respond)
 
-    assert (
-        any(
-            "from" in element for element in respond.request_log if element["verb"] == "ListRecords"
-        )
-        != anew
-    )
+    lists = [row for row in respond.request_log if row["verb"] == "ListRecords"]
+    assert any("from" in row for row in lists) != anew
 
 
 def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete() -> None:
@@ -258,13 +236,11 @@ def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete() ->
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
 
 
-@pytest.mark.parametrize("order", [list, shuffled])
+@each("order", [list, shuffled])
 def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order: Any) -> None:
     respond = Oai(order(records(60)), expired=lambda times, place: True)
 
-    pages = harvest(respond)
-
-    assert kinds(pages) == expected(respond)
+    assert kinds(harvest(respond)) == expected(respond)
 
 
 def test_a_step_whose_tokens_never_hold_ends_the_run() -> None:
@@ -274,34 +250,27 @@ def test_a_step_whose_tokens_never_hold_ends_the_run() -> None:
         harvest(respond)
 
 
-@pytest.mark.parametrize("status", [400, 404, 410])
+@each("status", [400, 404, 410])
 def test_a_token_refused_by_a_status_has_expired(status: int) -> None:
     plain = Oai(records(60))
-    refused: list[httpx.Request] = []
+    refusals = [httpx.Response(status)]
 
     def respond(request: httpx.Request) -> httpx.Response:
-        token = "resumptionToken" in request.url.params
-        if token and len(plain.request_log) == 3 and not refused:
-            refused.append(request)
-            return httpx.Response(status)
-        return plain(request)
+        refused = "resumptionToken" in request.url.params and len(plain.request_log) == 3
+        return refusals.pop() if refused and refusals else plain(request)
 
     assert kinds(harvest(respond)) == expected(plain)
-    assert len(refused) == 1
+    assert refusals == []
 
 
 def test_an_error_of_the_protocol_is_no_broken_page() -> None:
     answer = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
-    requests: list[httpx.Request] = []
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return httpx.Response(200, content=answer)
+    server = ScriptedRegistry(lambda _: httpx.Response(200, content=answer))
 
     with pytest.raises(ParseError, match="noSetHierarchy: no"):
-        harvest(respond)
+        harvest(server)
 
-    assert len(requests) == 1
+    assert len(server.requests) == 1
 
 
 def part(
@@ -347,42 +316,28 @@ def test_a_page_that_repeats_in_another_order_is_reported() -> None:
         harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
 
 
-@pytest.mark.parametrize(
-    ("sizes", "message"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")]
-)
-def test_a_total_that_changes_is_doubted(sizes: tuple[int, int], message: str) -> None:
-    pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
+@each(
+    "first, second, reason",
+    [((("1", "a", "b"), {"size": 4}), (("", "c", "d"), {"size": 3}), "shrank from 4 to 3"),
+     ((("1", "a", "b"), {"size": 4}), (("", "c", "d"), {"size": 5}), "grew from 4 to 5"),
+     ((("1", "a", "b"), {"offset": 0}), (("", "c", "d"), {"offset": 5}), "continues at its record 5 instead of 2"),
+     # other ways to count the cursor are no jump
+     *(((("1", "a", "b"), {"offset": one}), (("", "c", "d"), {"offset": two}), "None") for one, two in ((0, 0), (1, 2), (2, 4)))],
+)  # fmt: skip
+def test_a_total_that_changes_or_a_list_that_jumps_is_doubted(
+    first: Any, second: Any, reason: str
+) -> None:
+    pages = harvest(in_turn(*(part(*names, **places) for names, places in (first, second))))
 
-    assert message in str(pages[-1].incomplete_reason)
+    assert reason in str(pages[-1].incomplete_reason)
 
 
 def test_a_list_of_a_set_that_ends_before_its_size_is_doubted() -> None:
-    pages = harvest(
-        in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"]
-    )
+    parts = (part("1", "a", size=3), part("", "b", size=3), part("", "c"))
+
+    pages = harvest(in_turn(*parts), set=["x", "y"])
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
-
-
-def test_a_list_that_jumps_is_doubted() -> None:
-    pages = harvest(in_turn(part("1", "a", "b", offset=0), part("", "c", "d", offset=5)))
-
-    assert "continues at its record 5 instead of 2" in str(pages[-1].incomplete_reason)
-
-
-@pytest.mark.parametrize("places", [(0, 0, 0), (1, 2, 3), (2, 4, 6)])
-def test_other_ways_to_count_the_cursor_are_no_jump(places: tuple[int, int, int]) -> None:
-    first, second, third = places
-
-    pages = harvest(
-        in_turn(
-            part("1", "a", "b", offset=first),
-            part("2", "c", "d", offset=second),
-            part("", "e", "f", offset=third),
-        )
-    )
-
-    assert pages[-1].incomplete_reason is None
 
 
 @each("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}'])
@@ -412,49 +367,21 @@ def test_sets_are_kept_while_windows_are_cut() -> None:
 @given(
     seed=st.integers(0, 10_000), count=st.integers(1, 35), size=st.integers(1, 20), poison=st.sets(st.integers(0, 34), max_size=3),
     apart=st.sampled_from([timedelta(0), timedelta(seconds=1), timedelta(hours=9)]), granularity=st.sampled_from(["day", "second"]),
-    ordered=st.booleans(), expires=st.sampled_from([0, 0, 3, 5]),
-    sized=st.booleans(),
+    ordered=st.booleans(), expires=st.sampled_from([0, 0, 3, 5]), sized=st.booleans(),
 )  # fmt: skip
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
-    seed: int,
-    count: int,
-    size: int,
-    poison: set[int],
-    apart: timedelta,
-    granularity: str,
-    ordered: bool,
-    expires: int,
-    sized: bool,
-) -> None:
-    items = records(count, apart=apart, deleted={2, 11})
-    items = items if ordered else shuffled(items, seed)
+    seed: int, count: int, size: int, poison: set[int], apart: timedelta, granularity: str, ordered: bool, expires: int, sized: bool
+) -> None:  # fmt: skip
+    stored = records(count, apart=apart, deleted={2, 11})
+    stored = stored if ordered else shuffled(stored, seed)
     keys = {f"k{number:04}" for number in poison}
 
-    def respond() -> Oai:
-        return Oai(
-            items,
-            size,
-            granularity,
-            keys,
-            expired=lambda times, place: bool(expires) and times == expires,
-            sized=sized,
-        )
+    def repository() -> Oai:
+        return Oai(stored, size, granularity, keys, expired=lambda times, _: times == expires > 0, sized=sized)  # fmt: skip
 
-    undisturbed = harvest(respond())
-    killed, cursor = [], None
-    while True:
-        first = _first(respond(), cursor)
-        killed.append(first)
-        cursor = first.cursor
-        if cursor is None:
-            break
-        assert len(killed) < 1000
-        assert len(cursor) < 4000
+    undisturbed = harvest(repository())
+    killed = harvest_page_by_page(repository, source())
 
-    assert kinds(undisturbed) == expected(respond())
+    assert all(len(page.cursor or "") < 4000 for page in killed)
+    assert kinds(undisturbed) == expected(repository())
     assert kinds(killed) == kinds(undisturbed)
-
-
-def _first(respond: Handler, cursor: str | None) -> Page[Any]:
-    with open_client(respond) as fetch:
-        return next(iter(collect(source(), fetch, None, cursor)))

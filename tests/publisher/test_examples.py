@@ -6,6 +6,7 @@ import asyncio
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ from typer.testing import CliRunner
 from languages.request_locale import LANGUAGES
 from publisher.sparql.examples import (
     DURATIONS,
-    Duration,
-    ExampleOutcome,
+    Outcome,
     example,
     examples,
-    read_durations,
+    read_outcomes,
     run_examples,
-    write_durations,
+    write_outcomes,
 )
 from publisher.store.query_service import QueryService
 from stocktake import app as commands
@@ -41,7 +41,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own(tmp_path: Path
     unknown = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
 
     assert len(THEM) >= 25
-    assert len({item.title for item in THEM}) == len(THEM)
+    assert len({item.titles["en"] for item in THEM}) == len(THEM)
     assert [item.position for item in THEM] == list(range(1, len(THEM) + 1))
     assert [item["name"] for item in json.loads(output.stdout)] == [item.name for item in THEM]
     message = re.sub(r"\s*│?\s+│?\s*", " ", unknown.output)
@@ -51,7 +51,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own(tmp_path: Path
 @session_loop
 @each("item", THEM)
 async def test_an_example_answers_something(item: Any, service: QueryService) -> None:
-    (outcome,) = [outcome async for outcome in run_examples(service, [item])]
+    ((_, outcome),) = [pair async for pair in run_examples(service, [item])]
 
     assert outcome.error == ""
     assert outcome.rows > 0
@@ -66,12 +66,12 @@ def test_an_example_says_what_it_does_in_each_language_and_declares_what_it_uses
     # how a claim came to be is never mixed unasked
     named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 
-    assert item.comment_in("en").endswith(".")
+    assert item.comments["en"].endswith(".")
     assert item.keywords
     assert declared == used
     for texts in (item.titles, item.comments):
-        assert sorted(language for language, _ in texts) == sorted(LANGUAGES)
-        assert len({text for _, text in texts}) == len(LANGUAGES)
+        assert texts.keys() == set(LANGUAGES)
+        assert len(set(texts.values())) == len(LANGUAGES)
     assert named in (set(), {"crosswalked", "suggested"})
     assert bool(named) == ("claims" in item.keywords)
 
@@ -89,20 +89,13 @@ def test_an_example_asks_of_the_base_that_is_set() -> None:
 
 @session_loop
 async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService) -> None:
-    wrong, empty = (
-        THEM[0].__class__(**{**_fields(THEM[0]), "text": text})
-        for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }")
-    )
+    chosen = [replace(THEM[0], text=text) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }")]
 
-    outcomes = [outcome async for outcome in run_examples(service, [wrong, empty])]
+    outcomes = [outcome async for _, outcome in run_examples(service, chosen)]
 
     assert [item.passed for item in outcomes] == [False, False]
     assert outcomes[0].error
-    assert ExampleOutcome(THEM[0], 1, 0.1).passed
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}
+    assert Outcome(seconds=0.1, rows=1).passed
 
 
 async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient) -> None:
@@ -159,18 +152,19 @@ async def test_the_page_shows_the_time_that_the_command_took(
 def test_an_unreadable_file_of_times_is_ignored(tmp_path: Path, left: str) -> None:
     (tmp_path / DURATIONS).write_text(left)
 
-    assert read_durations(tmp_path) == {}
+    assert read_outcomes(tmp_path) == {}
 
 
 def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path: Path) -> None:
-    write_durations(tmp_path, [ExampleOutcome(THEM[0], 1, 0.1), ExampleOutcome(THEM[1], 2, 0.2)], 3)
-    write_durations(tmp_path, [ExampleOutcome(THEM[0], 0, 0.1)], 4)
+    first, second = (Outcome(seconds=number / 10, rows=number, position=3) for number in (1, 2))
+    write_outcomes(tmp_path, {"prizes": first, "full-text": second})
+    write_outcomes(tmp_path, {"prizes": Outcome(seconds=0.1, position=4)})
 
-    assert read_durations(tmp_path) == {THEM[1].name: Duration(0.2, 2, 3)}
+    assert read_outcomes(tmp_path) == {"full-text": second}
 
 
 @pytest.mark.parametrize("path", ["/examples", "/sparql"])
 async def test_titles_are_in_the_language_of_the_page(client: httpx.AsyncClient, path: str) -> None:
     page = (await client.get(path, headers=HTML, params={"lang": "zh"})).text
 
-    assert [item.name for item in THEM if f">{html.escape(item.title_in('zh'))}<" not in page] == []
+    assert [item.name for item in THEM if f">{html.escape(item.titles['zh'])}<" not in page] == []

@@ -26,7 +26,7 @@ from publisher.logs import (
     configure_logging,
     render_exception,
 )
-from web.request_id import RequestIdMiddleware
+from web.middleware import RequestMiddleware
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,10 +129,10 @@ def test_a_request_is_named_in_the_log_as_its_proxy_names_it(
         "type": "http",
         "method": "GET",
         "path": "/",
-        "headers": [(b"x-request-id", sent.encode())],
+        "headers": [(b"host", b"a.example"), (b"x-request-id", sent.encode())],
     }
     nothing: Any = None
-    asyncio.run(RequestIdMiddleware(handle)(scope, nothing, nothing))
+    asyncio.run(RequestMiddleware(handle)(scope, nothing, nothing))
 
     (request,) = re.findall(r"request=(\S+)", capsys.readouterr().err)
     assert request == sent if named else re.fullmatch("[0-9a-f]{32}", request)

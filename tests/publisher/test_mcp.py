@@ -27,7 +27,7 @@ from publisher.releases.builder import build_release
 from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.security_headers import MAX_BODY
+from web.middleware import MAX_BODY
 
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)

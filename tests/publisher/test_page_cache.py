@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from journal.tracing import open_span
 from languages.request_locale import LocaleMiddleware
+from web.middleware import RequestMetrics
 from web.page_cache import PageCacheMiddleware, keep_for
-from web.request_metrics import RequestMetrics
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -58,7 +59,10 @@ def site() -> CountingApp:
 async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
     app = LocaleMiddleware(
         PageCacheMiddleware(
-            site, lambda: site.version, RequestMetrics().cached_pages, lambda: site.time
+            site,
+            lambda: site.version,
+            RequestMetrics(open_span, ()).cached_pages,
+            lambda: site.time,
         )
     )
     async with asking(app, headers=BROWSER) as client:

@@ -12,7 +12,7 @@ import pytest
 from publisher.limits import Limits
 from publisher.pages import Pages
 from publisher.sparql.examples import examples
-from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
+from publisher.sparql.query_editor import is_built, script_texts
 from vocab.iris import Iris
 from web.formats import GRAPHS, TABLES
 from web.static_files import static_url
@@ -22,13 +22,18 @@ HTML = {"Accept": "text/html"}
 
 def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     them = examples(Iris())
-    result = EditorState(them[0], False, False, them, releases)
+    editor = {
+        "example": them[0],
+        "requested": False,
+        "run_on_open": False,
+        "examples": them,
+        "releases": releases,
+    }
     answer = Pages(Iris()).page(
         "sparql.html",
-        editor=result,
+        editor=editor,
         scripts=scripts,
         texts=script_texts(),
-        view=initial_view,
         limits=Limits(),
         tables=TABLES.values(),
         graphs=GRAPHS.values(),

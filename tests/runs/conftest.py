@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import stamina
 
-from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, parse
 
@@ -19,12 +16,6 @@ from harvesters.source import Source, parse
 sys.path.insert(0, str(Path(__file__).parent))
 
 from projects import DEFINITION, Harvester, ProjectRegistry, harvest_context, project
-
-
-@pytest.fixture(name="project")
-def _project() -> Callable[..., dict[str, Any]]:
-    result: Callable[..., dict[str, Any]] = project
-    return result
 
 
 @pytest.fixture(autouse=True)
@@ -41,21 +32,6 @@ def registry() -> ProjectRegistry:
 @pytest.fixture
 def source() -> Source:
     return parse("projects", DEFINITION, "test")
-
-
-@pytest.fixture
-def define_table() -> Callable[[bytes], tuple[Source, NetworkSettings]]:
-    changed = {"protocol": "csv", "options": {"key": "id"}, "fields": {"title": "name"}}
-    source = parse("table", {**DEFINITION, **changed}, "test")
-
-    def define(content: bytes) -> tuple[Source, NetworkSettings]:
-        def answer(request: httpx.Request) -> httpx.Response:
-            is_robots = "robots" in request.url.path
-            return httpx.Response(404) if is_robots else httpx.Response(200, content=content)
-
-        return source, NetworkSettings("us@example.org", transport=httpx.MockTransport(answer))
-
-    return define
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pyrage
 import pytest
 import typer
 from moto.server import ThreadedMotoServer
-from projects import Harvester, asking
+from projects import Harvester, asking, project
 from typer.testing import CliRunner, Result
 
 from command_line import backup
@@ -61,7 +61,7 @@ def harvest_again(harvester: Harvester, data: Path) -> Run:
 
 
 def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
-    harvester: Harvester, data: Path, project: Project, tmp_path: Path
+    harvester: Harvester, data: Path, tmp_path: Path
 ) -> None:
     write_status(harvester.context)
     saved = run(data, "backup", str(tmp_path / "saved"))
@@ -79,7 +79,7 @@ def test_a_restored_backup_answers_equal_bytes_and_goes_on_harvesting(
 
 
 def test_a_second_backup_copies_only_what_is_new(
-    harvester: Harvester, data: Path, project: Project, tmp_path: Path
+    harvester: Harvester, data: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "saved" / "journal"
     run(data, "backup", str(tmp_path / "saved"))
@@ -189,7 +189,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
-    harvester: Harvester, data: Path, project: Project, tmp_path: Path, bucket: str, identity: Any
+    harvester: Harvester, data: Path, tmp_path: Path, bucket: str, identity: Any
 ) -> None:
     (key, public), other = identity, tmp_path / "other"
     answers = [run(data, "backup", bucket, "--encrypt-for", public)]

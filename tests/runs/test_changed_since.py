@@ -118,7 +118,7 @@ def test_the_source_is_read_in_full_after_a_plan_was_approved(
     back = filled.harvest()
 
     assert back.run.counts["returned"] == 10
-    assert filled.context.ledger.count_missing(filled.source.name) == 0
+    assert filled.ledger.count_missing(filled.source.name) == 0
 
 
 def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
@@ -134,7 +134,7 @@ def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
         State.COMMITTED,
         State.UNCHANGED,
     ]
-    assert filled.context.ledger.count_published(filled.source.name) == 19
+    assert filled.ledger.count_published(filled.source.name) == 19
 
 
 def test_an_unchanged_source_is_read_in_full_after_a_week(filled: Harvester, whole: Whole) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -16,7 +15,7 @@ import httpx
 import pytest
 import zstandard
 from _pytest.mark import ParameterSet
-from projects import NOON
+from projects import NOON, project
 from typer.testing import CliRunner, Result
 
 from benchmarks.damage import damage_each, largest_files
@@ -79,21 +78,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def filled(
-    template: Path,
-    tmp_path: Path,
-    context: HarvestContext,
-    source: Source,
-    registry: Any,
-    project: Callable[..., dict[str, Any]],
+    template: Path, tmp_path: Path, context: HarvestContext, source: Source, registry: Any
 ) -> Path:
     if not (template / "data").exists():
-        shutil.copytree(_fill(context, source, registry, project), template / "data")
+        shutil.copytree(_fill(context, source, registry), template / "data")
     return Path(shutil.copytree(template / "data", tmp_path / "filled"))
 
 
-def _fill(
-    context: HarvestContext, source: Source, registry: Any, project: Callable[..., dict[str, Any]]
-) -> Path:
+def _fill(context: HarvestContext, source: Source, registry: Any) -> Path:
     publish_vocabularies.publish(context, VOCABULARY)
     harvest(source, context)
     registry.projects.append(project(11))

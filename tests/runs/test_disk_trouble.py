@@ -56,10 +56,10 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
     harvester: Harvester,
 ) -> None:
     harvest_all([], harvester.context, full=True, dry_run=False, quiet=True)  # the words
-    full = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
+    full = replace(harvester.context, journal=FullDiskJournal(harvester.journal.folder))
 
     (error,) = logged_errors(harvester.source, full)
-    seen = [entry.run for entry in harvester.context.journal.entries()]
+    seen = [entry.run for entry in harvester.journal.entries()]
     plan = harvester.harvest(full=True)
 
     assert error["event"] == "run failed"
@@ -68,7 +68,7 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(
         in error["reason"]
     )
     assert seen == ["vocabulary.1"]
-    assert [entry.run for entry in harvester.context.journal.entries()] == [
+    assert [entry.run for entry in harvester.journal.entries()] == [
         "vocabulary.1",
         "projects.1",
     ]
@@ -88,14 +88,14 @@ class FullOnceLedger(Ledger):
 
 
 def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvester) -> None:
-    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
+    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(harvester.source, refusing)
     for _ in range(2):  # logged_errors as long as it lasts, and once
         with pytest.raises(JournalWriteError):
             harvest(harvester.source, refusing)
 
-    (run,) = harvester.context.ledger.runs()
+    (run,) = harvester.ledger.runs()
     waiting = status_file.source_statuses(harvester.context, harvester.context.now())[0]
     row = run_report.run_row(run)
     harvester.harvest()
@@ -108,7 +108,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
         f"run projects.1 could not be written: No space left on device; {action}"
     )
     # the machine's folders are nobody's business
-    public = str(row["reason"]).replace(f"{harvester.context.data}/", "")
+    public = str(row["reason"]).replace(f"{harvester.data}/", "")
     assert public.startswith("journal journal: run projects.1")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
@@ -124,7 +124,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
 
 def test_a_command_names_the_run_whose_commit_was_deferred(harvester: Harvester) -> None:
     harvest_all([], harvester.context, full=True, dry_run=False, quiet=True)  # the words
-    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder))
+    refusing = replace(harvester.context, journal=FullDiskJournal(harvester.journal.folder))
 
     with capture_logs():
         (failed,) = harvest_all(
@@ -142,7 +142,7 @@ def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(harvester: H
     with pytest.raises(JournalWriteError):
         harvest(
             harvester.source,
-            replace(harvester.context, journal=FullDiskJournal(harvester.context.journal.folder)),
+            replace(harvester.context, journal=FullDiskJournal(harvester.journal.folder)),
         )
 
     plan = harvester.harvest()
@@ -161,7 +161,7 @@ def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
     assert filled.harvest().hold_reason
     with pytest.raises(JournalWriteError):
         plan_decisions.approve(
-            replace(filled.context, journal=FullDiskJournal(filled.context.journal.folder)),
+            replace(filled.context, journal=FullDiskJournal(filled.journal.folder)),
             filled.source,
             "projects.2",
             by="ann",
@@ -186,7 +186,7 @@ def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
     plan = harvester.harvest()
 
     assert (result.run, result.outcome) == ("projects.1", "committing")
-    assert [entry.run for entry in harvester.context.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in harvester.journal.entries()] == ["projects.1"]
     assert (plan.run.state, harvester.published) == (State.COMMITTED, 10)
 
 
@@ -224,13 +224,13 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     filled: Harvester, tmp_path: Path
 ) -> None:
     filled.registry.projects[0]["name"] = "Another name"
-    (filled.context.data / "journal" / "lock").unlink()
-    (filled.context.data / "journal" / "lock").mkdir()
+    (filled.data / "journal" / "lock").unlink()
+    (filled.data / "journal" / "lock").mkdir()
 
     with (
         capture_logs() as logs,
         open_context(
-            filled.context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("")
+            filled.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, NetworkSettings("")
         ) as looking,
     ):
         runs = [run.id for run in looking.ledger.runs()]
@@ -245,7 +245,7 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
 
 
 def test_an_unwritable_status_file_does_not_fail_a_run(harvester: Harvester) -> None:
-    (harvester.context.data / "status.nq.new").mkdir()
+    (harvester.data / "status.nq.new").mkdir()
 
     errors = logged_errors(harvester.source, harvester.context)
 
@@ -254,19 +254,19 @@ def test_an_unwritable_status_file_does_not_fail_a_run(harvester: Harvester) -> 
         "status.nq: Is a directory; free disk space or fix the directory" in error["reason"]
         for error in errors
     )
-    assert harvester.context.ledger.runs("projects")[0].state is State.COMMITTED
+    assert harvester.ledger.runs("projects")[0].state is State.COMMITTED
 
 
 def test_a_half_written_status_file_is_replaced_without_leftovers(filled: Harvester) -> None:
-    (filled.context.data / "status.nq.new").write_text("half")
+    (filled.data / "status.nq.new").write_text("half")
 
     status_file.write_status(filled.context)
 
-    assert sorted(path.name for path in filled.context.data.glob("status*")) == ["status.nq"]
+    assert sorted(path.name for path in filled.data.glob("status*")) == ["status.nq"]
 
 
 def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(harvester: Harvester) -> None:
-    (harvester.context.data / "locks").write_text("a file where the folder should be")
+    (harvester.data / "locks").write_text("a file where the folder should be")
 
     with pytest.raises(
         DataDirectoryError,
@@ -310,7 +310,7 @@ def test_a_ledger_of_another_journal_writes_nothing(filled: Harvester, tmp_path:
             operation()
     other.ledger.close()
 
-    assert [entry.run for entry in filled.context.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in filled.journal.entries()] == ["projects.1"]
 
 
 def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: HarvestContext) -> None:
@@ -340,7 +340,7 @@ class FaultyPool(WorkerPool):
 def test_a_bug_ends_the_run_as_failed(harvester: Harvester) -> None:
     (error,) = logged_errors(harvester.source, replace(harvester.context, pool=FaultyPool(BASE)))
 
-    (run,) = harvester.context.ledger.runs("projects")
+    (run,) = harvester.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert (
@@ -368,7 +368,7 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(harvester:
     ):
         harvest(harvester.source, replace(harvester.context, pool=pool))
 
-    assert harvester.context.ledger.runs("projects")[0].state is State.FAILED
+    assert harvester.ledger.runs("projects")[0].state is State.FAILED
 
 
 @pytest.mark.smoke

@@ -53,8 +53,7 @@ def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
             return httpx.Response(404)
         return httpx.Response(200, content=left.pop(0))
 
-    result: HarvestContext = asking(context, answer)
-    return result
+    return asking(context, answer)
 
 
 def explained(source: Source, context: HarvestContext, name: str = "") -> list[Explanation]:
@@ -139,7 +138,7 @@ def test_record_that_was_mapped_again_is_traced_to_the_first_run(filled: Harvest
 
 
 def test_mirror_without_the_archive_says_so(filled: Harvester) -> None:
-    for file in (filled.context.data / "archive").rglob("*.gz"):
+    for file in (filled.data / "archive").rglob("*.gz"):
         file.unlink()
 
     result = explained(filled.source, filled.context)[0]
@@ -257,7 +256,7 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
     (tmp_path / "projects.toml").write_text(
         "\n".join([*definition, "[options]", *options, "[fields]", *fields])
     )
-    environment = {"STOCKTAKE_DATA": str(filled.context.data), "STOCKTAKE_SOURCES": str(tmp_path),
+    environment = {"STOCKTAKE_DATA": str(filled.data), "STOCKTAKE_SOURCES": str(tmp_path),
                    "STOCKTAKE_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite"}  # fmt: skip
 
     result = CliRunner().invoke(
@@ -308,7 +307,7 @@ def test_tombstone_is_ours(filled: Harvester) -> None:
 
 
 def test_unknown_property_is_refused_with_those_of_the_record(filled: Harvester) -> None:
-    described = read_record(filled.context.ledger, "projects", "p4")
+    described = read_record(filled.ledger, "projects", "p4")
 
     check_property(described, "title")
     with pytest.raises(ExplainError, match=r"no property that ends with 'nothing'; it has .*title"):

@@ -105,7 +105,7 @@ def test_a_missing_record_is_marked_and_still_served(filled: Harvester) -> None:
 
     filled.harvest()
 
-    iris, lines = filled.context.iris, filled.record("p40")
+    iris, lines = filled.iris, filled.record("p40")
     status = f"<{iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
     assert {line for line in lines if line.startswith(status)} == {f"{status}<{iris.operations}vanished>"}  # fmt: skip
     assert sum("vanishedSince" in line for line in lines) == 1
@@ -118,7 +118,7 @@ def test_a_held_plan_is_committed_when_it_is_approved(filled: Harvester) -> None
     decided = filled.approve(filled.harvest().run.id)
 
     assert (decided.state, len(filled.entries), filled.missing) == (COMMITTED, 2, 20)
-    actions = filled.context.ledger.operators.audit_entries()
+    actions = filled.ledger.operators.audit_entries()
     assert [(act.who, act.what, act.run) for act in actions] == [("ann", "approved", "projects.2")]
 
 
@@ -165,7 +165,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(filled: 
 
     filled.approve(filled.harvest().run.id)
 
-    old, new = (filled.context.iris.record("projects", key) for key in ("p7", "new-p7"))
+    old, new = (filled.iris.record("projects", key) for key in ("p7", "new-p7"))
     assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in filled.record("p7")
     assert filled.published == 40
 
@@ -226,7 +226,7 @@ def test_a_newer_held_plan_supersedes_the_first(filled: Harvester) -> None:
 
     decided = filled.approve(newer)
 
-    superseded = filled.context.ledger.run(older)
+    superseded = filled.ledger.run(older)
     assert superseded is not None
     assert (superseded.state, decided.state) == (State.SUPERSEDED, COMMITTED)
     with pytest.raises(PlanError, match="superseded"):
@@ -245,7 +245,7 @@ def test_a_held_plan_outlives_a_run_that_fails(filled: Harvester) -> None:
 
 def test_a_plan_is_not_approved_after_another_commit(filled: Harvester) -> None:
     first(20)(filled.registry)
-    run, ledger = filled.harvest().run.id, filled.context.ledger
+    run, ledger = filled.harvest().run.id, filled.ledger
     later = ledger.create_run("projects", filled.context.now(), "rules", is_full=True, since=None)
     ledger.save(replace(later, state=COMMITTED))
 
@@ -265,13 +265,13 @@ def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
         first(left)(filled.registry)
         states.append(filled.harvest().run.state)
 
-    (used,) = filled.context.ledger.operators.overrides("projects")
+    (used,) = filled.ledger.operators.overrides("projects")
     assert (states, used.used) == ([COMMITTED, COMMITTED, HELD], "projects.4")
 
 
 def test_an_expired_override_has_no_effect(filled: Harvester) -> None:
     now = filled.context.now()
-    filled.context.ledger.operators.grant("projects", Override("vanished", 0.6, now), "ann", now)
+    filled.ledger.operators.grant("projects", Override("vanished", 0.6, now), "ann", now)
     first(30)(filled.registry)
 
     assert filled.harvest().run.state is HELD
@@ -292,7 +292,7 @@ def test_an_invalid_override_is_refused(
     with pytest.raises(PlanError, match=message):
         filled.approve(run, override=override)
 
-    assert filled.context.ledger.awaiting_review() != []
+    assert filled.ledger.awaiting_review() != []
 
 
 def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(harvester: Harvester) -> None:
@@ -307,7 +307,7 @@ def test_repeated_keys_hold_a_plan_unless_the_records_are_the_same(harvester: Ha
     assert tried.hold_reason == plan.hold_reason
     assert "20 of 60 records could not be published" in (plan.hold_reason or "")
     assert "of these, 20: its key occurred before" in (plan.hold_reason or "")
-    ledger = harvester.context.ledger
+    ledger = harvester.ledger
     assert failure_reasons(tried, ledger) == ledger.failure_reasons(plan.run)
 
 
@@ -428,7 +428,7 @@ def test_a_round_number_of_records_without_a_total_is_remarked(
 
     plan = harvester.harvest()
 
-    ledger = harvester.context.ledger
+    ledger = harvester.ledger
     texts = [notice.text for notice in ledger.notices(plan.run)]
     remark = "a round number of records, 100, and the source reports no total"
     assert [remark in text for text in texts] == [True] * remarks
@@ -454,17 +454,17 @@ def test_the_statistics_add_up_and_match_the_store(filled: Harvester) -> None:
     assert run.state is COMMITTED
     assert (run.added, run.removed) == (changes.count("A"), changes.count("D"))
     assert run.after == statements
-    iri = filled.context.iris.run(run.id)
-    after = f'<{iri}> <{filled.context.iris.operations}quadsAfter> "{statements}"'
+    iri = filled.iris.run(run.id)
+    after = f'<{iri}> <{filled.iris.operations}quadsAfter> "{statements}"'
     assert after in "\n".join(filled.graphs()[iri])
 
 
 def test_inconsistent_statistics_are_never_a_success(harvester: Harvester) -> None:
-    class MiscountingLedger(type(harvester.context.ledger)):  # type: ignore[misc]
+    class MiscountingLedger(type(harvester.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
 
-    harvester.context.ledger.__class__ = MiscountingLedger
+    harvester.ledger.__class__ = MiscountingLedger
 
     run = harvester.harvest().run
 
@@ -480,7 +480,7 @@ def test_a_backward_clock_is_reported_and_the_later_time_is_used(harvester: Harv
     run = replace(harvester, context=back).harvest().run
 
     assert (run.state, run.started) == (COMMITTED, before.ended)
-    assert "the clock shows" in str(run_details(run, harvester.context.ledger)["notices"])
+    assert "the clock shows" in str(run_details(run, harvester.ledger)["notices"])
 
 
 def test_duplicates_in_two_sources_are_reported_and_both_stay(filled: Harvester) -> None:
@@ -489,7 +489,7 @@ def test_duplicates_in_two_sources_are_reported_and_both_stay(filled: Harvester)
     plan = mirror.harvest()
 
     assert mirror.published == filled.published == 40
-    notices = filled.context.ledger.notices(plan.run)
+    notices = filled.ledger.notices(plan.run)
     assert len(notices) == 40
     assert notices[0].text == "p1 has the same content as p1 of projects"
 
@@ -516,7 +516,7 @@ def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(filled: H
     (log,) = [log for log in logs if log["event"] == "plan awaiting approval superseded"]
     assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
     assert plan.run.state is State.UNCHANGED
-    assert filled.context.ledger.awaiting_review() == []
+    assert filled.ledger.awaiting_review() == []
 
 
 @each("fetched, codes", [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])])
@@ -577,7 +577,7 @@ def test_a_source_with_a_second_approver_needs_two_people(careful: Harvester) ->
 
     assert (first_state, before) == (HELD, 1)
     assert (second.state, len(careful.entries)) == (COMMITTED, 2)
-    actions = careful.context.ledger.operators.audit_entries(2)
+    actions = careful.ledger.operators.audit_entries(2)
     assert [(act.who, act.what) for act in actions] == [("bob", "approved"), ("ann", "approved first")]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ import large_registry
 import orjson
 import pytest
 from processes import children
-from projects import DEFINITION, project
+from projects import DEFINITION, NOON, project
 from waiting import wait_until
 
 from command_line.harvesting.source_runs import harvest_all
@@ -247,8 +247,7 @@ def harvested(
         plan = harvest(large_registry.source(), replace(context, collectors=collectors))
 
     assert plan.run.state is State.COMMITTED
-    result: dict[str, str] = large_registry.journal_digests(folder)
-    return result
+    return large_registry.journal_digests(folder)
 
 
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
@@ -347,7 +346,7 @@ ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
 def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action: str) -> None:
     record: Record[Any] = Record("a", Bomb(action), b"{}")
     cases = [RecordInput(record, "d" * 32, None, None)]
-    run = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
+    run = Run("projects.1", "projects", 1, State.RUNNING, True, None, NOON, "rules")
     processor = create_processor(ProcessingTask(run, definition(), BASE, "rust", rules_unchanged=False))  # fmt: skip
     withheld = [StagedRecord("a", Outcome.UNREADABLE)]
     pool = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))

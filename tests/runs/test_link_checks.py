@@ -126,8 +126,8 @@ def test_links_are_checked_once_with_a_small_request_and_published(
     assert "admin@example.org" in web.requests[0].headers["User-Agent"]
     assert states(filled.context) == dict.fromkeys("123", LinkState.ALIVE)
     assert published(filled.context) == dict.fromkeys("123", "alive")
-    [run] = [run for run in [filled.context.ledger.last_run(LINKS, [State.COMMITTED])] if run]
-    assert run.entry == filled.context.journal.head.number
+    [run] = [run for run in [filled.ledger.last_run(LINKS, [State.COMMITTED])] if run]
+    assert run.entry == filled.entries[-1].number
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,7 @@ def test_an_answer_is_a_state(
 
     check(filled.context, filled.source)
 
-    (link,) = (
-        item for item in links(filled.context.ledger, "projects") if item.url == f"{PAGES}/1"
-    )
+    (link,) = (item for item in links(filled.ledger, "projects") if item.url == f"{PAGES}/1")
     assert (link.state, link.location) == (
         state,
         f"{PAGES}/new" if state is LinkState.MOVED else None,
@@ -193,7 +191,7 @@ def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, w
 
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
     assert published(filled.context)["1"] == "gone"
-    events = link_history(filled.context.ledger, "projects", f"{PAGES}/1")
+    events = link_history(filled.ledger, "projects", f"{PAGES}/1")
     assert [(event.state.value, event.answer) for event in events] == [
         ("alive", "200"),
         ("gone", "404"),
@@ -205,9 +203,7 @@ def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
 ) -> None:
     check(filled.context, filled.source)
     now = clock(filled.context)
-    [failed] = [
-        link for link in links(filled.context.ledger, "projects") if link.url == f"{PAGES}/1"
-    ]
+    [failed] = [link for link in links(filled.ledger, "projects") if link.url == f"{PAGES}/1"]
     for _ in range(9):
         failed = failed.after(LinkCheck(None, "404"), now())
     recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
@@ -240,7 +236,7 @@ def test_links_of_no_record_are_deleted_with_their_history(filled: Harvester, we
     check(filled.context, filled.source)
 
     assert sorted(states(filled.context)) == ["2", "3", "9"]
-    assert link_history(filled.context.ledger, "projects", f"{PAGES}/1") == []
+    assert link_history(filled.ledger, "projects", f"{PAGES}/1") == []
     assert sorted(published(filled.context)) == ["2", "3", "9"]
 
 
@@ -256,7 +252,7 @@ def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
         counts.append(len(web.requests))
 
     assert counts == [0, 0, 3]
-    assert due_links(filled.context.ledger, "projects", clock(filled.context)(), 9) == []
+    assert due_links(filled.ledger, "projects", clock(filled.context)(), 9) == []
 
 
 def test_the_vocabulary_leaves_the_states_of_links(filled: Harvester) -> None:
@@ -270,7 +266,7 @@ def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> Non
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
     check(filled.context, filled.source)
 
-    graph = filled.context.ledger.graphs.graph(filled.context.iris.links("projects"))
+    graph = filled.ledger.graphs.graph(filled.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
     assert published(filled.context)["1"] == "moved"
 
@@ -358,9 +354,9 @@ def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(
     filled: Harvester,
 ) -> None:
     check_source(filled.context, filled.source, LinkProgress(), lambda: False)
-    for link in due_links(filled.context.ledger, "projects", clock(filled.context)(), 9):
+    for link in due_links(filled.ledger, "projects", clock(filled.context)(), 9):
         save_link(
-            filled.context.ledger,
+            filled.ledger,
             link,
             link.after(LinkCheck(LinkState.ALIVE, "200"), clock(filled.context)()),
         )
@@ -376,7 +372,7 @@ def test_one_process_publishes_states_at_most_once_a_day(harvester: Harvester, w
     check_source(harvester.context, harvester.source, progress, lambda: True)
     del web.answers["/1"]
     for hours in (23.9, 0.2):
-        with harvester.context.ledger.transaction() as connection:
+        with harvester.ledger.transaction() as connection:
             connection.execute(sa.update(t.link).values(due=NOON.replace(tzinfo=None)))
         clock(harvester.context).now += timedelta(hours=hours)
         check_source(harvester.context, harvester.source, progress, lambda: True)

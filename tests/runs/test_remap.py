@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from projects import Harvester, asking
+from projects import Harvester, asking, project
 
 from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import ArchiveError, PlanError
@@ -37,8 +36,7 @@ def silent(context: HarvestContext) -> HarvestContext:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
-    result: HarvestContext = asking(context, refuse)
-    return result
+    return asking(context, refuse)
 
 
 def described(harvester: Harvester) -> Source:
@@ -48,12 +46,12 @@ def described(harvester: Harvester) -> Source:
 
 
 def test_an_unchanged_mapping_writes_nothing(filled: Harvester, silent: HarvestContext) -> None:
-    head = filled.context.journal.head
+    head = filled.journal.head
 
     plan = remap(filled.source, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.UNCHANGED: 10}, State.UNCHANGED)
-    assert filled.context.journal.head == head
+    assert filled.journal.head == head
 
 
 def test_a_changed_mapping_changes_records_without_requests_as_a_full_harvest_does(
@@ -70,11 +68,11 @@ def test_a_changed_mapping_changes_records_without_requests_as_a_full_harvest_do
     mapped = silent.ledger.current_descriptions("projects", keys)
     for is_full in (False, True):
         assert counted(harvest(definition, filled.context, full=is_full)) == {Outcome.UNCHANGED: 10}
-    assert filled.context.ledger.current_descriptions("projects", keys) == mapped
+    assert filled.ledger.current_descriptions("projects", keys) == mapped
 
 
 def test_the_newest_archived_version_of_a_record_counts(
-    filled: Harvester, silent: HarvestContext, project: Callable[..., dict[str, Any]]
+    filled: Harvester, silent: HarvestContext
 ) -> None:
     filled.registry.projects[2] = project(3, "Renamed")
     filled.harvest()
@@ -95,7 +93,7 @@ def test_records_missing_at_the_source_stay_unchanged(
 
 
 def test_a_withheld_record_is_published_after_the_mapping_is_fixed(
-    harvester: Harvester, silent: HarvestContext, project: Callable[..., dict[str, Any]]
+    harvester: Harvester, silent: HarvestContext
 ) -> None:
     harvester.registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
     harvester.harvest()
@@ -119,10 +117,10 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    before, runs = filled.context.journal.head, filled.context.ledger.runs("projects")
+    before, runs = filled.journal.head, filled.ledger.runs("projects")
 
     assert counted(remap(described(filled), silent, dry_run=True)) == {Outcome.CHANGED: 10}
-    assert (filled.context.journal.head, filled.context.ledger.runs("projects")) == (before, runs)
+    assert (filled.journal.head, filled.ledger.runs("projects")) == (before, runs)
 
 
 def test_a_remap_changes_neither_freshness_nor_the_next_request(
@@ -132,7 +130,7 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(
         status = status_file.source_statuses(filled.context, filled.context.now())[0]
         return status.success, status.attempt, status.change
 
-    before, first = freshness(), filled.context.ledger.runs("projects")[0]
+    before, first = freshness(), filled.ledger.runs("projects")[0]
 
     run = remap(described(filled), silent).run
 
@@ -163,12 +161,12 @@ def test_a_run_that_ended_behind_good_pages_is_remapped_as_far_as_it_came(
 def test_a_missing_archive_is_reported_and_changes_nothing(
     filled: Harvester, silent: HarvestContext
 ) -> None:
-    (filled.context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
+    (filled.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
 
     with pytest.raises(ArchiveError, match=r"archive .*projects\.1\.warc\.gz: No such file"):
         remap(filled.source, silent)
 
-    assert filled.context.ledger.runs("projects")[0].state is State.FAILED
+    assert filled.ledger.runs("projects")[0].state is State.FAILED
     assert filled.published == 10
 
 
@@ -185,7 +183,7 @@ def test_an_open_harvest_must_be_finished_before_a_remap(
     filled: Harvester, silent: HarvestContext
 ) -> None:
     now = filled.context.now()
-    filled.context.ledger.create_run("projects", now, "rules", is_full=True, since=None)
+    filled.ledger.create_run("projects", now, "rules", is_full=True, since=None)
 
     reason = r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`"
     with pytest.raises(PlanError, match=reason):
@@ -194,7 +192,7 @@ def test_an_open_harvest_must_be_finished_before_a_remap(
 
 @pytest.mark.parametrize("action", [remap, harvest])
 def test_an_interrupted_remap_is_restarted_by_the_next_run(filled: Harvester, action: Any) -> None:
-    ledger, now = filled.context.ledger, filled.context.now()
+    ledger, now = filled.ledger, filled.context.now()
     cut = ledger.create_run("projects", now, "rules", is_full=False, since=None)
     ledger.save(replace(cut, last_fetched=cut.started))
 

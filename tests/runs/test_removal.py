@@ -19,13 +19,11 @@ from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
 
 def statements(harvester: Harvester, graph: str) -> set[str]:
-    quads: set[str] = harvester.graphs().get(graph, set())
-    return quads
+    return harvester.graphs().get(graph, set())
 
 
 def approve(plan: Plan, harvester: Harvester) -> Run:
-    run: Run = harvester.approve(plan.run.id)
-    return run
+    return harvester.approve(plan.run.id)
 
 
 def forget(harvester: Harvester, key: str = "p1") -> Run:
@@ -54,7 +52,7 @@ def test_clearing_waits_for_approval_even_for_one_record(harvester: Harvester) -
 def test_an_approved_clearing_leaves_tombstones_and_the_next_harvest_publishes_again(
     filled: Harvester,
 ) -> None:
-    request_count, record = len(filled.registry.request_log), filled.context.iris.record("projects", "p1")  # fmt: skip
+    request_count, record = len(filled.registry.request_log), filled.iris.record("projects", "p1")  # fmt: skip
 
     run = approve(clear(filled), filled)
 
@@ -84,7 +82,7 @@ def test_no_removal_is_planned_while_a_plan_waits(filled: Harvester) -> None:
 def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     filled: Harvester,
 ) -> None:
-    iris, removals = filled.context.iris, filled.context.ledger.removals
+    iris, removals = filled.iris, filled.ledger.removals
     graph, status = iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
     plan = retire(filled)
     assert not removals.is_retired("projects")
@@ -103,7 +101,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
 def test_a_rejected_retirement_changes_nothing(filled: Harvester) -> None:
     filled.reject(retire(filled).run.id)
 
-    assert not filled.context.ledger.removals.is_retired("projects")
+    assert not filled.ledger.removals.is_retired("projects")
     assert filled.harvest().run.state is State.UNCHANGED
 
 
@@ -125,7 +123,7 @@ def test_a_forgotten_record_has_a_bare_tombstone_and_is_never_published_again(
 
 
 def release(harvester: Harvester, number: int, position: int) -> None:
-    folder = harvester.context.data / "releases" / str(number)
+    folder = harvester.data / "releases" / str(number)
     folder.mkdir(parents=True)
     manifest = {"number": number, "position": position, "withdrawn": None}
     (folder / "release.json").write_text(json.dumps(manifest))
@@ -136,7 +134,7 @@ def test_erasing_says_exactly_what_remains(harvester: Harvester) -> None:
     release(harvester, 1, first.entry or 0)
     run = forget(harvester)
     release(harvester, 2, run.entry or 0)
-    archive, file = harvester.context.data / "archive", f"projects/{first.id}.warc.gz"
+    archive, file = harvester.data / "archive", f"projects/{first.id}.warc.gz"
     before = [(item.url, item.position) for item in list_responses(archive, file)]
 
     remaining = removal.erase("projects", "p1", harvester.context)
@@ -169,7 +167,7 @@ def test_a_file_whose_responses_are_all_erased_does_not_remain(harvester: Harves
 
 def test_the_ledger_has_no_text_of_an_erased_record(filled: Harvester) -> None:
     forget(filled)
-    ledger = filled.context.ledger
+    ledger = filled.ledger
     removal.erase("projects", "p1", filled.context)
 
     staged = [StagedRecord(key, Outcome.CHANGED) for key in ("p1", "p2")]
@@ -201,7 +199,7 @@ def test_pruning_keeps_what_releases_cite_what_is_current_and_what_a_remap_reads
     # the first run published p5 to p10, the second is what release 1 has of p1 to p4, the fourth is
     # current; nothing needs the third
     assert [file.run for file in pruning.deleted] == [runs[2].id]
-    left = sorted((harvester.context.data / "archive").glob("*/*"))
+    left = sorted((harvester.data / "archive").glob("*/*"))
     assert [path.name for path in left] == [f"{runs[number].id}.warc.gz" for number in (0, 1, 3)]
     assert pruning.bytes_after == sum(path.stat().st_size for path in left)
 

@@ -90,8 +90,8 @@ def test_a_restart_sends_no_report_again_even_after_a_long_time(harvester: Harve
     mailing = Mailing(harvester.source, harvester.context, "change")
     break_titles(harvester.registry, 0)
     [queued] = mailing.run()
-    harvester.context.ledger.outbox.settle_message(queued.id, sent=harvester.context.now())
-    harvester.context.ledger.outbox.prune_messages(harvester.context.now() + timedelta(days=400))
+    harvester.ledger.outbox.settle_message(queued.id, sent=harvester.context.now())
+    harvester.ledger.outbox.prune_messages(harvester.context.now() + timedelta(days=400))
 
     mailing.checked.clear()
 

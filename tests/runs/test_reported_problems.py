@@ -103,9 +103,7 @@ def test_the_registry_reads_in_the_language_of_its_definition(
     )
 
     [mail] = [
-        item.message
-        for item in filled.context.ledger.outbox.messages()
-        if item.message.channel == "mail"
+        item.message for item in filled.ledger.outbox.messages() if item.message.channel == "mail"
     ]
     assert mail.subject == f"Stocktake: {title}"
     assert "A reader" not in mail.text
@@ -124,7 +122,7 @@ def test_a_later_harvest_closes_only_what_it_changed(filled: Harvester) -> None:
         ProblemState.OPEN,
         ProblemState.OPEN,
     ]
-    fixed = filled.context.ledger.problems.reported_problem(title or 0)
+    fixed = filled.ledger.problems.reported_problem(title or 0)
     assert fixed is not None
     assert fixed.run == run.id
 
@@ -137,15 +135,15 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
 
     harvest(filled.source, replace(filled.context, name="Registre national"))
 
-    problem = filled.context.ledger.problems.reported_problem(number or 0)
-    newest = filled.context.ledger.outbox.messages(1)[0].message
+    problem = filled.ledger.problems.reported_problem(number or 0)
+    newest = filled.ledger.outbox.messages(1)[0].message
     assert problem is not None
     assert problem.address is None
     assert (newest.address, newest.channel) == ("reader@example.org", "mail")
     assert newest.subject == "Registre national: Le problème que vous avez signalé"
     assert "La notice a été modifiée." in newest.text
     assert f"> {TEXT}" in newest.text
-    assert newest.text.endswith(f"{filled.context.iris.base}problem/{number}\n")
+    assert newest.text.endswith(f"{filled.iris.base}problem/{number}\n")
 
 
 def test_an_unchanged_harvest_closes_nothing(filled: Harvester) -> None:
@@ -167,12 +165,12 @@ def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
     ]
     filled.harvest(full=True)
 
-    messages = [item.message for item in filled.context.ledger.outbox.messages()]
+    messages = [item.message for item in filled.ledger.outbox.messages()]
     [mail] = [message for message in messages if message.channel == "mail"]
     assert {state(filled.context, number) for number in numbers} == {ProblemState.OPEN}
     assert len(messages) == 2
     assert mail.address == "registry@example.org"
-    assert filled.context.iris.source("projects") in mail.text
+    assert filled.iris.source("projects") in mail.text
     assert "with this page" in mail.text
     assert "later harvest" not in mail.text
 
@@ -204,10 +202,10 @@ def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: P
     folder = tmp_path / "sources"
     folder.mkdir()
     admin = AdminContext(
-        filled.context.data,
+        filled.data,
         folder,
         f"sqlite:///{tmp_path}/ledger.sqlite",
-        filled.context.iris.base,
+        filled.iris.base,
         now=lambda: datetime(2026, 3, 2, tzinfo=UTC),
     )
     problems = LedgerProblems(admin)
@@ -219,7 +217,7 @@ def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: P
     assert (public.state, public.category, public.record) == (
         "open",
         "title",
-        filled.context.iris.record("projects", "p1"),
+        filled.iris.record("projects", "p1"),
     )
     assert "reader" not in repr(public)
     assert TEXT not in repr(public)
@@ -233,7 +231,7 @@ def test_the_portal_names_the_page_and_refuses_an_unknown_source(
 ) -> None:
     ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
     admin = AdminContext(
-        tmp_path, tmp_path / "sources", ledger, filled.context.iris.base, filled.context.now
+        tmp_path, tmp_path / "sources", ledger, filled.iris.base, filled.context.now
     )
     portal = LedgerProblems(admin)
 
@@ -242,7 +240,7 @@ def test_the_portal_names_the_page_and_refuses_an_unknown_source(
 
     assert portal.file("nobody", "", "other", TEXT, "", "en") is None
     assert public is not None
-    assert public.record == f"{filled.context.iris.base}map"
+    assert public.record == f"{filled.iris.base}map"
     admin.close()
 
 

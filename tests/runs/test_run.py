@@ -32,7 +32,7 @@ def test_a_first_run_publishes_its_records(harvester: Harvester) -> None:
 def test_an_entry_describes_source_run_and_each_record_with_its_provenance(
     filled: Harvester,
 ) -> None:
-    iris, graphs = filled.context.iris, filled.graphs()
+    iris, graphs = filled.iris, filled.graphs()
     thing, record = (find("projects", "p1") for find in (lambda *key: iris.thing("initiative", *key), iris.record))  # fmt: skip
 
     assert f'<{thing}> <{DCT}title> "Project 1"@en' in graphs[record]
@@ -60,7 +60,7 @@ def test_a_changed_record_writes_only_its_difference(filled: Harvester) -> None:
 
     plan = filled.harvest()
 
-    record = f"<{filled.context.iris.record('projects', 'p1')}> ."
+    record = f"<{filled.iris.record('projects', 'p1')}> ."
     changed = [row for row in filled.entries[1].rows() if row.endswith(record)]
     assert plan.outcomes[Outcome.CHANGED] == 1
     assert sum('"Project 1"@en' in row and row[0] == "D" for row in changed) == 1
@@ -78,10 +78,10 @@ def test_a_record_without_a_title_is_withheld_and_keeps_its_last_good_data(
 
     second = harvester.harvest()
 
-    (trouble,) = harvester.context.ledger.failures(first.run)
+    (trouble,) = harvester.ledger.failures(first.run)
     assert (trouble.key, trouble.outcome) == ("p2", Outcome.WITHHELD)
     assert "title" in (trouble.reason or "")
-    assert harvester.context.iris.record("projects", "p2") not in before
+    assert harvester.iris.record("projects", "p2") not in before
     assert (second.outcomes[Outcome.WITHHELD], harvester.graphs()) == (2, before)
 
 
@@ -101,13 +101,13 @@ def test_a_dry_run_changes_nothing_also_when_it_fails(harvester: Harvester) -> N
         harvester.harvest(dry_run=True)
 
     assert plan.outcomes[Outcome.NEW] == 10
-    assert (harvester.context.journal.head, harvester.context.ledger.runs()) == (None, [])
+    assert (harvester.journal.head, harvester.ledger.runs()) == (None, [])
 
 
 def test_a_dry_run_does_not_touch_an_interrupted_run(harvester: Harvester, torn: Harvester) -> None:
     with pytest.raises(Crash):
         torn.harvest()
-    (before,) = harvester.context.ledger.runs()
+    (before,) = harvester.ledger.runs()
 
     with pytest.raises(
         PlanError,
@@ -115,7 +115,7 @@ def test_a_dry_run_does_not_touch_an_interrupted_run(harvester: Harvester, torn:
     ):
         harvester.harvest(dry_run=True)
 
-    assert harvester.context.ledger.runs() == [before]
+    assert harvester.ledger.runs() == [before]
 
 
 @pytest.mark.parametrize("record_count", [0, 5])
@@ -138,7 +138,7 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(filled: Harve
         assert filled.published == 10
         filled.harvest()
 
-    record, operations = filled.context.iris.record("projects", "p10"), filled.context.iris.operations  # fmt: skip
+    record, operations = filled.iris.record("projects", "p10"), filled.iris.operations  # fmt: skip
     result = filled.record("p10")
     assert filled.published == 9
     assert f"<{record}> <http://www.w3.org/ns/adms#status> <{operations}gone>" in result
@@ -151,11 +151,11 @@ def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
 ) -> None:
     if is_there:
         filled.having(name="atlas").harvest()
-    iris = filled.context.iris
+    iris = filled.iris
     one, other = (iris.thing("initiative", name, "p10") for name in ("projects", "atlas"))
     cluster = cluster_iri(one, iris)
     members = describe_cluster(cluster, (one, other), (), iris)
-    filled.context.ledger.graphs.set_graph(cluster, "\n".join(members))
+    filled.ledger.graphs.set_graph(cluster, "\n".join(members))
     del filled.registry.projects[9]
 
     for _ in range(3):
@@ -180,7 +180,7 @@ def test_a_bad_response_fails_the_run_and_keeps_the_last_good_data(
     with pytest.raises(HarvestError, match=r"registry\.example"):
         filled.harvest()
 
-    assert filled.context.ledger.runs("projects")[0].state is State.FAILED
+    assert filled.ledger.runs("projects")[0].state is State.FAILED
     assert filled.graphs() == before
 
 
@@ -206,12 +206,12 @@ def test_an_interrupted_run_resumes_after_its_last_page(harvester: Harvester, pa
 
 @pytest.fixture
 def torn(harvester: Harvester) -> Harvester:
-    class CrashingJournal(type(harvester.context.journal)):  # type: ignore[misc]
+    class CrashingJournal(type(harvester.journal)):  # type: ignore[misc]
         def append(self, *args: object, **named: object) -> None:
             super().append(*args, **named)
             raise Crash
 
-    journal = CrashingJournal(harvester.context.journal.folder)
+    journal = CrashingJournal(harvester.journal.folder)
     return replace(harvester, context=replace(harvester.context, journal=journal))
 
 

@@ -39,7 +39,7 @@ def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
 
     run = harvest_and_log(harvester.source, harvester.context).run
 
-    lines = harvester.context.ledger.run_logs.log_lines(run=run.id)[::-1]
+    lines = harvester.ledger.run_logs.log_lines(run=run.id)[::-1]
     assert [line.event for line in lines] == [
         "run started",
         "retrying request",
@@ -68,7 +68,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
     with pytest.raises(HarvestError):
         harvest_and_log(harvester.source, harvester.context)
 
-    (line,) = harvester.context.ledger.run_logs.log_lines(level="error")
+    (line,) = harvester.ledger.run_logs.log_lines(level="error")
     assert (line.run, line.event) == ("projects.1", "run failed")
     assert "404" in line.fields["reason"]
 
@@ -76,7 +76,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
 def test_a_dry_run_keeps_no_lines(harvester: Harvester) -> None:
     harvest_and_log(harvester.source, harvester.context, dry_run=True)
 
-    assert harvester.context.ledger.run_logs.log_lines() == []
+    assert harvester.ledger.run_logs.log_lines() == []
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
@@ -152,7 +152,7 @@ def test_the_log_of_an_old_run_is_deleted(harvester: Harvester) -> None:
 def test_sizes_and_times_of_responses_are_added_up(harvester: Harvester) -> None:
     run = harvest_and_log(harvester.source, harvester.context).run
 
-    stored = harvester.context.ledger.run(run.id)
+    stored = harvester.ledger.run(run.id)
     assert stored is not None
     assert stored.responses["count"] == run.network["sent"] == 5
     assert stored.responses["bytes"] > 500
@@ -166,7 +166,7 @@ def test_the_log_says_why_records_were_not_published(harvester: Harvester) -> No
 
     fields = [
         line.fields
-        for line in harvester.context.ledger.run_logs.log_lines(run=run.id)
+        for line in harvester.ledger.run_logs.log_lines(run=run.id)
         if line.event == "records not published"
     ]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10

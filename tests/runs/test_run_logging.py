@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 import structlog
-from projects import ProjectRegistry
+from projects import ProjectRegistry, project
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
@@ -36,7 +35,6 @@ def test_a_retried_request_names_its_source(
     source: Source,
     context: HarvestContext,
     registry: ProjectRegistry,
-    project: Callable[..., dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     registry.projects = [project(1)]
@@ -51,10 +49,7 @@ def test_a_retried_request_names_its_source(
 
 
 def test_a_resumed_run_logs_its_page(
-    source: Source,
-    context: HarvestContext,
-    registry: ProjectRegistry,
-    project: Callable[..., dict[str, Any]],
+    source: Source, context: HarvestContext, registry: ProjectRegistry
 ) -> None:
     registry.projects = [project(number) for number in range(9)]
 

@@ -32,9 +32,9 @@ def test_a_request_is_claimed_once_and_stores_its_run(harvester: Harvester) -> N
     execute_requests(harvester.context, harvester.source)
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.context.ledger.operators.run_request(number)
+    run_request = harvester.ledger.operators.run_request(number)
     assert run_request is not None
-    assert (run_request.run, [run.id for run in harvester.context.ledger.runs("projects")]) == (
+    assert (run_request.run, [run.id for run in harvester.ledger.runs("projects")]) == (
         "projects.1",
         ["projects.1"],
     )
@@ -46,7 +46,7 @@ def test_a_request_waits_while_its_source_is_locked(harvester: Harvester) -> Non
     with source_lock("projects", harvester.context):
         execute_requests(harvester.context, harvester.source)
 
-    (waiting,) = harvester.context.ledger.operators.waiting_requests()
+    (waiting,) = harvester.ledger.operators.waiting_requests()
     assert waiting.source == "projects"
 
 
@@ -55,7 +55,7 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(harvester: H
 
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.context.ledger.operators.run_request(number)
+    run_request = harvester.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "no source definition for 'nobody'"
 
@@ -66,7 +66,7 @@ def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
 
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.context.ledger.operators.run_request(number)
+    run_request = harvester.ledger.operators.run_request(number)
     assert run_request is not None
     assert run_request.run == "projects.1"
 
@@ -87,7 +87,7 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(harvester: Harvest
 
     run_requests.recover_requests(harvester.context)
 
-    assert (run_request := harvester.context.ledger.operators.run_request(number)) is not None
+    assert (run_request := harvester.ledger.operators.run_request(number)) is not None
     assert run_request.run == plan.run.id
     assert run_requests.claim_requests(harvester.context) == []
 

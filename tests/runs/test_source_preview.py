@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from projects import ProjectRegistry
+from projects import ProjectRegistry, define_table, project
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.network.settings import NetworkSettings
@@ -36,7 +36,7 @@ def test_a_preview_validates_the_given_number_of_records(
 
 
 def test_a_preview_lists_withheld_records_with_their_reason(
-    source: Source, registry: ProjectRegistry, project: Callable[..., dict[str, Any]]
+    source: Source, registry: ProjectRegistry
 ) -> None:
     registry.projects = [project(1, ""), project(2)]
 
@@ -65,7 +65,7 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(
     assert tried(source, registry).notes == ()
 
 
-def test_a_preview_names_the_charset_that_was_guessed(define_table: DefineTable) -> None:
+def test_a_preview_names_the_charset_that_was_guessed() -> None:
     content = "id;name\n" + "".join(f"{n};Ação social para educação\n" for n in range(9))
     source, network = define_table(content.encode("latin-1"))
 
@@ -78,7 +78,7 @@ def test_a_preview_names_the_charset_that_was_guessed(define_table: DefineTable)
 
 
 def test_a_preview_says_what_a_run_would_not_publish(
-    source: Source, registry: ProjectRegistry, project: Callable[..., dict[str, Any]]
+    source: Source, registry: ProjectRegistry
 ) -> None:
     registry.projects = [project(1), project(1, "Another"), project(2)]
     registry.total = 9
@@ -109,11 +109,7 @@ def test_a_preview_error_comes_with_the_records_before_it(
     ("language", "words"), [("en", "no title"), ("fr", "titre"), ("zh", "标题")]
 )
 def test_reasons_warnings_and_errors_are_in_the_language_in_use(
-    source: Source,
-    registry: ProjectRegistry,
-    project: Callable[..., dict[str, Any]],
-    language: str,
-    words: str,
+    source: Source, registry: ProjectRegistry, language: str, words: str
 ) -> None:
     registry.projects = [project(1, ""), *(project(number) for number in range(2, 11))]
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from projects import define_table, project
 from typer.testing import CliRunner
 
 from harvesters.errors import HarvestError
 from harvesters.inspection.source_report import SourceReport, WithheldRule, report_source
-from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
@@ -34,7 +34,7 @@ def by_rule(report: SourceReport) -> dict[str, WithheldRule]:
 
 
 def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
-    source: Source, context: HarvestContext, registry: Any, project: Project
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.projects[3:5] = [project(4, ""), project(5, "")]
 
@@ -52,7 +52,7 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
 
 
 def test_fixed_record_is_counted_with_the_run_that_fixed_it(
-    source: Source, context: HarvestContext, registry: Any, project: Project
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.projects[3:6] = [project(4, ""), project(5, ""), project(6, "")]
     harvest(source, context)
@@ -83,7 +83,7 @@ def test_fixed_record_is_counted_with_the_run_that_fixed_it(
 
 
 def test_remark_that_a_publisher_fixes_is_counted(
-    source: Source, context: HarvestContext, registry: Any, project: Project
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.projects[0] = {**project(1), "sdgs": ""}
     harvest(source, context)
@@ -95,9 +95,7 @@ def test_remark_that_a_publisher_fixes_is_counted(
     assert reported(source, context).fixed == {"InitiativeSubject": 1}
 
 
-def test_charset_that_was_guessed_is_named(
-    context: HarvestContext, define_table: Callable[[bytes], tuple[Source, NetworkSettings]]
-) -> None:
+def test_charset_that_was_guessed_is_named(context: HarvestContext) -> None:
     content = "id;name\n" + "".join(f"{n};Ação social para educação\n" for n in range(9))
     source, network = define_table(content.encode("latin-1"))
 
@@ -113,9 +111,7 @@ def test_source_without_a_run_has_no_report(source: Source, context: HarvestCont
     )
 
 
-def test_failed_run_is_passed_over(
-    source: Source, context: HarvestContext, registry: Any, project: Project
-) -> None:
+def test_failed_run_is_passed_over(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
     before = reported(source, context)
@@ -140,9 +136,7 @@ def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.sqlite"))
 
 
-def test_report_is_json(
-    source: Source, context: HarvestContext, registry: Any, project: Project
-) -> None:
+def test_report_is_json(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
 

@@ -112,16 +112,16 @@ def test_the_status_has_the_statistics_of_a_failed_run_but_not_of_a_committed_on
 ) -> None:
     fail(harvester)
     write_status(harvester.context)
-    failed = (harvester.context.data / "status.nq").read_text()
+    failed = (harvester.data / "status.nq").read_text()
     harvester.registry.answer = lambda _: None
     harvester.harvest()
     write_status(harvester.context)
 
-    iris = harvester.context.iris
+    iris = harvester.iris
     run = f"<{iris.run('projects.1')}>"
     assert f'{run} <{iris.operations}outcome> "failed" <{iris.status}>' in failed
     assert f"{run} <http://www.w3.org/ns/prov#used>" in failed
-    assert "prov#Activity" not in (harvester.context.data / "status.nq").read_text()
+    assert "prov#Activity" not in (harvester.data / "status.nq").read_text()
 
 
 def test_the_status_has_the_held_plan_and_its_reason(harvester: Harvester) -> None:
@@ -176,7 +176,7 @@ def test_the_vocabulary_is_not_listed_as_a_source(carded: HarvestContext) -> Non
 
 def test_a_source_on_hold_is_frozen_with_the_operators_reason(filled: Harvester) -> None:
     hold = SourceHold("projects", NOON, "amina", "they migrate")
-    filled.context.ledger.operators.hold(hold)
+    filled.ledger.operators.hold(hold)
 
     result = status_of(filled.context)
 
@@ -206,8 +206,8 @@ def test_what_never_ran_and_is_not_scheduled_is_not_public(
 
 def test_an_unchanged_status_is_not_written_again(filled: Harvester) -> None:
     write_status(filled.context)
-    before = (filled.context.data / "status.nq").stat().st_ino
+    before = (filled.data / "status.nq").stat().st_ino
 
     write_status(filled.context)
 
-    assert (filled.context.data / "status.nq").stat().st_ino == before
+    assert (filled.data / "status.nq").stat().st_ino == before

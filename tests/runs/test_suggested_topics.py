@@ -27,8 +27,7 @@ def source(suggest: str) -> Source:
 
 @pytest.fixture
 def served(context: HarvestContext) -> HarvestContext:
-    opened: HarvestContext = serving(context, {"items": ITEMS})
-    return opened
+    return serving(context, {"items": ITEMS})
 
 
 def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(

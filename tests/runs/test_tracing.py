@@ -19,7 +19,7 @@ from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source
 from journal import tracing
 from journal.errors import JournalError
-from web.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from web.middleware import RequestMetrics, RequestMiddleware
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -82,7 +82,7 @@ async def test_a_request_is_a_span_in_the_trace_of_its_client(
             await PlainTextResponse("", status)(scope, receive, send)
 
     transport = httpx.ASGITransport(
-        RequestMetricsMiddleware(app, RequestMetrics(), ["search"], tracing.open_span)
+        RequestMiddleware(app, RequestMetrics(tracing.open_span, ["search"]))
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://traced.example") as client:
         await client.get("/search?q=private", headers={"traceparent": PARENT})

@@ -13,7 +13,7 @@ from journal.errors import JournalError
 
 
 def records(harvester: Harvester) -> dict[str, set[str]]:
-    prefix, graphs = harvester.context.iris.record("projects", ""), harvester.graphs()
+    prefix, graphs = harvester.iris.record("projects", ""), harvester.graphs()
     return {
         graph.removeprefix(prefix): lines
         for graph, lines in graphs.items()
@@ -47,12 +47,12 @@ def test_undoing_restores_every_record_as_it_was(filled: Harvester) -> None:
 
     restoring = undone(filled, run, "their mistake")
 
-    result = filled.context.ledger.run(run)
+    result = filled.ledger.run(run)
     assert result is not None
     reason = f"undone by bob: their mistake; {restoring.id} restored what was published before"
     assert (restoring.state, result.state, result.reason) == (State.COMMITTED, State.UNDONE, reason)
     assert records(filled) == before
-    assert filled.context.ledger.operators.audit_entries(1)[0].what == "undone"
+    assert filled.ledger.operators.audit_entries(1)[0].what == "undone"
     assert filled.missing == 0
 
 
@@ -109,7 +109,7 @@ def test_a_mark_that_the_approval_removed_is_set_again(filled: Harvester) -> Non
 def test_an_approval_before_another_run_cannot_be_undone(
     filled: Harvester, approved: str, state: State
 ) -> None:
-    ledger, later = filled.context.ledger, filled.context.now() + timedelta(hours=1)
+    ledger, later = filled.ledger, filled.context.now() + timedelta(hours=1)
     run = ledger.create_run("projects", later, "", is_full=True, since=None)
     ledger.save(replace(run, state=state))
 
@@ -140,15 +140,15 @@ def test_an_undo_that_the_journal_refuses_is_finished_by_the_next_run(
         raise JournalError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(filled.context.journal), "append", refuse)
+        patched.setattr(type(filled.journal), "append", refuse)
         with pytest.raises(JournalError):
             undone(filled, approved)
     filled.registry.projects[0]["name"] = "Project 1"
     filled.harvest()
 
     assert len(filled.entries) >= entries + 1
-    restored = filled.context.ledger.run("projects.3")
+    restored = filled.ledger.run("projects.3")
     assert restored is not None
     assert (restored.state, restored.counts["deleted"]) == (State.COMMITTED, 1)
-    record = filled.context.ledger.stored_records("projects", ["added"])["added"]
+    record = filled.ledger.stored_records("projects", ["added"])["added"]
     assert record.state is RecordState.GONE

@@ -8,6 +8,7 @@ from typing import Any
 import large_registry
 import pytest
 from lxml import etree, html
+from projects import NOON
 from rows import each
 from structlog.testing import capture_logs
 
@@ -27,7 +28,7 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 
-RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
+RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, NOON, "rules")
 XML = {
     "title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l",
 }  # fmt: skip
@@ -43,8 +44,7 @@ def harvested(folder: Path, workers: int, **more: Any) -> dict[str, str]:
         Outcome.WITHHELD,
         Outcome.DUPLICATE,
     }
-    digests: dict[str, str] = large_registry.journal_digests(folder)
-    return digests
+    return large_registry.journal_digests(folder)
 
 
 def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:

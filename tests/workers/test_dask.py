@@ -11,18 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import large_registry
 import pytest
 from processes import Process
 from waiting import wait_until
 
-pytest.importorskip("distributed", reason="the extra dask is not installed")
-sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))  # where `crews` lies
-
-import large_registry
-
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import State
 from harvesters.runs.harvest import harvest
+
+pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 ROOT = Path(__file__).parents[2]
 QUIET = {
@@ -38,29 +36,15 @@ class Dask:
     processes: list[Process] = field(default_factory=list)
 
     def start(self, role: str, *words: str, code: Path = ROOT) -> Process:
-        command = [sys.executable, "-m", "distributed.cli.dask_" + role, *words]
-        environment = {
-            **os.environ,
-            **QUIET,
-            "PYTHONPATH": str(code),
-            "DASK_TEMPORARY_DIRECTORY": str(self.home),
-        }
-        process = Process(command, cwd=self.home, env=environment)
+        command = [sys.executable, "-m", "distributed.cli.dask_" + role, *words, "--no-dashboard"]
+        own = {"PYTHONPATH": str(code), "DASK_TEMPORARY_DIRECTORY": str(self.home)}
+        process = Process(command, cwd=self.home, env={**os.environ, **QUIET, **own})
         self.processes.append(process)
         return process
 
     def worker(self, code: Path = ROOT) -> Process:
-        return self.start(
-            "worker",
-            self.address,
-            "--no-nanny",
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--host",
-            "127.0.0.1",
-            code=code,
-        )
+        options = "--no-nanny --nthreads 1 --host 127.0.0.1"
+        return self.start("worker", self.address, *options.split(), code=code)
 
 
 @contextmanager
@@ -69,9 +53,7 @@ def cluster(home: Path, workers: int, code: Path = ROOT) -> Iterator[Dask]:
         port = free.getsockname()[1]
     dask = Dask(f"tcp://127.0.0.1:{port}", home)
     try:
-        scheduler = dask.start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
-        )
+        scheduler = dask.start("scheduler", "--host", "127.0.0.1", "--port", str(port))
         wait_until(lambda: _is_open(port), "the scheduler", output=scheduler.output)
         for _ in range(workers):
             dask.worker(code)
@@ -91,8 +73,7 @@ def harvested(folder: Path, dask: str, **more: Any) -> dict[str, str]:
         plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
-    digests: dict[str, str] = large_registry.journal_digests(folder)
-    return digests
+    return large_registry.journal_digests(folder)
 
 
 @pytest.mark.smoke

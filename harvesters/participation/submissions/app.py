@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI
 
-from harvesters.admin.access.security_middleware import SecurityMiddleware
 from harvesters.admin.problems import install_error_handlers
 from harvesters.participation.submissions.documents import parse_members
 from harvesters.participation.submissions.pages import POLICY, submission_pages
@@ -25,6 +24,7 @@ from harvesters.participation.submissions.submitters.identity import SubmissionC
 from harvesters.participation.submissions.tables import MAX_FILE, read_lines
 from harvesters.pipeline.bounded_call import preload
 from languages.request_locale import LocaleMiddleware
+from web.middleware import RequestMiddleware, SecurityMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
@@ -69,5 +69,8 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS, policy=POLICY)
+    app.add_middleware(
+        SecurityMiddleware, policy=POLICY, max_body=MAX_BODY, uploads=UPLOADS, private=True
+    )
+    app.add_middleware(RequestMiddleware)
     return app

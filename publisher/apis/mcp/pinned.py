@@ -21,7 +21,7 @@ from publisher.store.snapshots import Snapshot
 from publisher.store.source_status import data_version, source_statuses
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import Count, Instant
-from web.security_headers import MAX_QUERY_STRING
+from web.middleware import MAX_QUERY_STRING
 
 MAX_BYTES = 256 << 10  # of one result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded

@@ -274,8 +274,8 @@ def _add_examples(server: MCPServer[Any], service: QueryService) -> None:
         rows = [
             {
                 "name": item.name,
-                "title": item.title,
-                "description": item.comment_in("en"),
+                "title": item.titles["en"],
+                "description": item.comments["en"],
                 "query": item.text,
             }
             for item in examples(service.iris)
@@ -306,7 +306,7 @@ def _add_prompts(server: MCPServer[Any], service: QueryService) -> None:
     @server.prompt(title="Write a query with the vocabulary")
     def write_query(question: str) -> str:
         """Write a SPARQL query from the vocabulary and the examples, and run it."""
-        titles = "\n".join(f"- {item.name}: {item.title}" for item in examples(service.iris))
+        titles = "\n".join(f"- {item.name}: {item.titles['en']}" for item in examples(service.iris))
         return (
             f"Write a SPARQL query that answers: {question}\nRead stocktake://vocabulary for the classes and properties, and the nearest "
             f"example at stocktake://examples/NAME:\n{titles}\nRun it with the tool query, and state the result with its link."
@@ -318,4 +318,4 @@ def _add_prompts(server: MCPServer[Any], service: QueryService) -> None:
         texts = {item.name: item for item in examples(service.iris)}
         if name not in texts:
             raise ValueError(f"there is no example {name[:60]!r}; there are {', '.join(texts)}")
-        return f"Run this with the tool query and explain the result. {texts[name].comment_in('en')}\n\n{texts[name].text}"
+        return f"Run this with the tool query and explain the result. {texts[name].comments['en']}\n\n{texts[name].text}"

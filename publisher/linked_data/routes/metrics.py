@@ -25,7 +25,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 from web.endpoints import get
-from web.request_metrics import RequestMetrics
+from web.middleware import RequestMetrics
 
 router = APIRouter()
 _FRESH = {"Cache-Control": "no-store"}

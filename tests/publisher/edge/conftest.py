@@ -21,8 +21,7 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.server import create_config
-from web.uvicorn_protocol import LimitedConnection
+from web.server import LimitedConnection, create_config
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 # what looks like the end of a row in some format and is none

@@ -12,7 +12,7 @@ from waiting import wait_until_async
 
 from publisher.limits import Limits
 from publisher.store.workers.worker import BUFFER_MEMORY, DiskQuota, ResponseBuffer
-from web.uvicorn_protocol import LimitedConnection
+from web.server import LimitedConnection
 
 from .conftest import Serve
 

@@ -34,9 +34,9 @@ from vocab.normalization import fold
 from web.endpoints import get, problems, redirects, whole_number
 from web.formats import JSON
 from web.links import origin
+from web.middleware import CONTENT_SECURITY_POLICY, MAX_BODY
 from web.problems import HTTPProblem
 from web.representation import Representation, build_response, see_other
-from web.security_headers import CONTENT_SECURITY_POLICY, MAX_BODY
 
 SUGGESTIONS = 10  # of one response
 _PART = 50  # queries of a batch that are matched before other requests have their turn

@@ -21,9 +21,10 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.plan import Plan
-from harvesters.source import Source
+from harvesters.source import Source, parse
 from journal.entry import Entry
-from vocab.iris import BASE
+from journal.journal import Journal
+from vocab.iris import BASE, Iris
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEFINITION: dict[str, Any] = {
@@ -54,24 +55,13 @@ class ProjectRegistry:
         if response := self.answer(page):
             return response
         total = len(self.projects) if self.total is None else self.total
-        return httpx.Response(
-            200,
-            content=orjson.dumps(
-                {
-                    "total": total,
-                    "results": self.projects[(page - 1) * self.size : page * self.size],
-                }
-            ),
-        )
+        results = self.projects[(page - 1) * self.size : page * self.size]
+        return httpx.Response(200, content=orjson.dumps({"total": total, "results": results}))
 
 
 def project(number: int, name: str | None = None) -> dict[str, Any]:
-    return {
-        "id": f"p{number}",
-        "name": f"Project {number}" if name is None else name,
-        "sdgs": "SDG 4",
-        "owner": "Ministry",
-    }
+    title = f"Project {number}" if name is None else name
+    return {"id": f"p{number}", "name": title, "sdgs": "SDG 4", "owner": "Ministry"}
 
 
 @cache
@@ -88,17 +78,9 @@ def harvest_context(folder: Path, registry: ProjectRegistry) -> Iterator[Harvest
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     if not (ledger := folder / "ledger.sqlite").exists():
         ledger.write_bytes(empty_ledger())
-    with open_context(
-        folder / "data",
-        f"sqlite:///{folder}/ledger.sqlite",
-        BASE,
-        NetworkSettings("admin@example.org"),
-    ) as real:
-        yield replace(
-            real,
-            network=replace(real.network, transport=httpx.MockTransport(registry)),
-            now=lambda: next(ticks),
-        )
+    network = NetworkSettings("admin@example.org")
+    with open_context(folder / "data", f"sqlite:///{ledger}", BASE, network) as real:
+        yield asking(replace(real, now=lambda: next(ticks)), registry)
 
 
 def asking(
@@ -109,14 +91,23 @@ def asking(
 
 
 def serving(context: HarvestContext, content: Any) -> HarvestContext:
-    return asking(
-        context,
-        lambda request: (
-            httpx.Response(404)
-            if request.url.path == "/robots.txt"
-            else httpx.Response(200, json=content)
-        ),
-    )
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_robots = request.url.path == "/robots.txt"
+        return httpx.Response(404) if is_robots else httpx.Response(200, json=content)
+
+    return asking(context, answer)
+
+
+def define_table(content: bytes) -> tuple[Source, NetworkSettings]:
+    """Return a source of a CSV table with the columns id and name, and the network that has it."""
+    changed = {"protocol": "csv", "options": {"key": "id"}, "fields": {"title": "name"}}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_robots = "robots" in request.url.path
+        return httpx.Response(404) if is_robots else httpx.Response(200, content=content)
+
+    network = NetworkSettings("us@example.org", transport=httpx.MockTransport(answer))
+    return parse("table", {**DEFINITION, **changed}, "test"), network
 
 
 @dataclass(frozen=True)
@@ -145,16 +136,32 @@ class Harvester:
         plan_decisions.hold(self.context, self.source.name, by="ann", reason=reason)
 
     @property
+    def data(self) -> Path:
+        return self.context.data
+
+    @property
+    def iris(self) -> Iris:
+        return self.context.iris
+
+    @property
+    def journal(self) -> Journal:
+        return self.context.journal
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.context.ledger
+
+    @property
     def published(self) -> int:
-        return self.context.ledger.count_published(self.source.name)
+        return self.ledger.count_published(self.source.name)
 
     @property
     def missing(self) -> int:
-        return self.context.ledger.count_missing(self.source.name)
+        return self.ledger.count_missing(self.source.name)
 
     @property
     def entries(self) -> list[Entry]:
-        return list(self.context.journal.entries())
+        return list(self.journal.entries())
 
     def graphs(self) -> dict[str, set[str]]:
         """Play the journal: each graph's statements as they stand now."""
@@ -167,4 +174,4 @@ class Harvester:
         return {graph: lines for graph, lines in played.items() if lines}
 
     def record(self, key: str) -> set[str]:
-        return self.graphs()[self.context.iris.record(self.source.name, key)]
+        return self.graphs()[self.iris.record(self.source.name, key)]

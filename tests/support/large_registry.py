@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import orjson
 import projects
-from projects import NOON
+from projects import NOON, asking
 
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
@@ -37,19 +37,15 @@ def project(number: int, name: str = "Project") -> dict[str, Any]:
     """Return a project: valid, without a title (withheld), ending before its start (a warning), or
     with the key of another.
     """
-    valid = {
-        "id": f"p{number}",
-        "name": f"{name} {number}",
-        "sdgs": f"SDG {number % 17 + 1}",
-        "owner": f"Ministry {number % 7}",
-    }
+    more = {"sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
     kinds: Mapping[int, dict[str, Any]] = {
         3: {"name": ""},
         5: {"from": "2024-05-01", "to": "2023-01-01"},
         7: {"from": {"year": 2024}},
         9: {"id": f"p{number - 1}"},  # on the same page
     }
-    return {**valid, **kinds.get(number % 10, {})}
+    valid: dict[str, Any] = projects.project(number, f"{name} {number}")
+    return {**valid, **more, **kinds.get(number % 10, {})}
 
 
 class Projects:
@@ -63,12 +59,8 @@ class Projects:
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
         self._before(page)
-        return httpx.Response(
-            200,
-            content=orjson.dumps(
-                {"total": SIZE, "results": self.all[page * PAGE - PAGE : page * PAGE]}
-            ),
-        )
+        results = self.all[page * PAGE - PAGE : page * PAGE]
+        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": results}))
 
 
 @contextmanager
@@ -82,22 +74,11 @@ def open_harvest(
     each call.
     """
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with open_context(
-        folder,
-        f"sqlite:///{folder}/ledger.sqlite",
-        BASE,
-        NetworkSettings(""),
-        engine="rust",
-        source_dir=None,
-        workers=workers,
-        dask=dask,
-    ) as context:
+    how: dict[str, Any] = {"engine": "rust", "source_dir": None, "workers": workers, "dask": dask}
+    ledger = f"sqlite:///{folder}/ledger.sqlite"
+    with open_context(folder, ledger, BASE, NetworkSettings(""), **how) as context:
         context.pool.record_count = 10_000 if workers or dask else 0
-        yield replace(
-            context,
-            network=replace(context.network, transport=httpx.MockTransport(registry)),
-            now=lambda: next(ticks),
-        )
+        yield asking(replace(context, now=lambda: next(ticks)), registry)
 
 
 def journal_digests(folder: Path) -> dict[str, str]:

@@ -1,0 +1,362 @@
+"""What all requests pass first, of the portal and of the admin pages: their host, name, measure,
+size and time, and the security headers of their responses.
+
+Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
+https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form),
+https://prometheus.io/docs/practices/naming/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from web.problems import problem_response
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
+_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
+_NO_HOST = "A request names the host that it is for in one header Host (RFC 9112, section 3.2)"
+
+# Load nothing from other hosts, run no inline scripts, and forbid framing.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # The URL may contain a query; with no-referrer, browsers say "Origin: null" of our own forms.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "cross-origin",  # the data is for everyone
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+}
+_PRIVATE = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin"}
+FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
+_FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+_HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
+# bytes of a query string, well below the parser's limit; longer queries need POST
+MAX_QUERY_STRING = 48 << 10
+MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
+MAX_PRIVATE_BODY = 65_536  # bytes: the longest is a note of 2,000 characters
+BODY_TIMEOUT = 30.0  # seconds for the complete body
+# bytes and seconds in which the rest of a too large body is read and discarded
+DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
+# of private apps: their threads may wait for a locked ledger, and the portal needs threads too
+MAX_CONCURRENT_REQUESTS = 8
+
+
+class RequestMetrics:
+    """Counts, times and traces requests. The registry is its own, so that several apps in one
+    process do not share it.
+
+    *open_span* is called as ``journal.tracing.open_span``. *paths* are the first parts of the app's
+    paths; all others are counted together as "other".
+    """
+
+    def __init__(
+        self, open_span: Callable[..., AbstractContextManager[Any]], paths: Collection[str]
+    ) -> None:
+        self._open_span, self._paths = open_span, frozenset(paths)
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "stocktake_http_requests",
+            "Requests by the first part of the path and by status",
+            ["path", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "stocktake_http_request_seconds",
+            "Seconds from a request to the end of its response",
+            ["path"],
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self.cached_pages = Counter(
+            "stocktake_page_cache",
+            "Pages that came from the page cache (hit) or not (miss)",
+            ["result"],
+            registry=self.registry,
+        )
+
+    async def measure(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let *app* answer a request, and measure it until its response has ended."""
+        status, started = 500, time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        first = scope["path"].split("/", 2)[1].partition(".")[0]
+        path = f"/{first if first in self._paths else 'other'}"
+        attributes = {
+            "http.request.method": scope["method"],
+            "url.path": scope["path"],
+            "http.route": path,
+        }
+        name = f"{scope['method']} {path}"
+        try:
+            with self._open_span(name, attributes, Headers(scope=scope)) as span:
+                await app(scope, receive, sending)
+                span.set({"http.response.status_code": status})
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    span.fail(f"status {status}")
+        finally:
+            self.requests.labels(path, str(status)).inc()
+            self.seconds.labels(path).observe(time.perf_counter() - started)
+
+
+class RequestMiddleware:
+    """Answer 400 to a request with no Host, several, or an invalid one (HTTP/1.0 needs none), and
+    add the ``X-Request-ID`` of a reverse proxy, or a new one, as ``request`` to each log line.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics | None = None) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        sent = Headers(scope=scope).get("x-request-id", "")
+        name = sent if _REQUEST_ID.match(sent) else uuid4().hex
+        with structlog.contextvars.bound_contextvars(request=name):
+            if self._metrics:
+                await self._metrics.measure(self._answer, scope, receive, send)
+            else:
+                await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        is_named = len(hosts) == 1 and _HOST.match(hosts[0])
+        if is_named or (not hosts and scope["http_version"] == "1.0"):
+            return await self._app(scope, receive, send)
+        status, closing = HTTPStatus.BAD_REQUEST, {"Connection": "close"}
+        await problem_response(status, status.phrase, _NO_HOST, closing)(scope, receive, send)
+
+
+class _RequestRejected(Exception):
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class SecurityMiddleware:
+    """Add the security headers, and reject requests over the limits of size and time.
+
+    A body has at most *max_body* bytes; *uploads* has the limits of single paths. *url* is the
+    public URL with which absolute links begin; "": taken from the request. *exposed* are the
+    headers that scripts of other sites may read; without any, other sites may read nothing.
+    *add_headers* adds more headers to a response. *private*: nothing is stored by browsers, and a
+    few requests at once are answered.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        policy: str = CONTENT_SECURITY_POLICY,
+        max_body: int = MAX_BODY,
+        uploads: Mapping[str, int] | None = None,
+        url: str = "",
+        exposed: Collection[str] = (),
+        add_headers: Callable[[Scope, MutableHeaders], None] | None = None,
+        private: bool = False,
+    ) -> None:
+        self._app = app
+        if exposed:
+            methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+            self._app = CORSMiddleware(
+                app,
+                allow_origins=["*"],
+                allow_methods=methods,
+                allow_headers=["*"],
+                expose_headers=[*exposed],
+            )
+        self._headers = {**_HEADERS, **(_PRIVATE if private else {})}
+        self._headers["Content-Security-Policy"] = policy
+        self._max_body, self._uploads = max_body, uploads or {}
+        self._url, self._add_headers = url, add_headers
+        self._turns = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS) if private else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if self._url:
+            scope = with_public_host(scope, self._url)
+        started = False
+        body = _LimitedBody(receive, self._uploads.get(scope["path"], self._max_body))
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                self._set_headers(scope, headers, message["status"])
+            await send(message)
+
+        try:
+            body.check_length(scope)
+            if self._turns:
+                await self._answer_privately(self._turns, scope, body, sending)
+            else:
+                await self._app(scope, body, sending)
+        except _RequestRejected as rejection:
+            if rejection.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await body.drain()
+            if not started:
+                title, closing = rejection.status.phrase, {"Connection": "close"}
+                response = problem_response(rejection.status, title, str(rejection), closing)
+                await response(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # the client disconnected before its request was complete
+
+    async def _answer_privately(
+        self, turns: asyncio.Semaphore, scope: Scope, body: _LimitedBody, send: Send
+    ) -> None:
+        """Answer when it is the request's turn; its body is read before, however slow the client
+        is. HEAD is answered as GET, without the body.
+        """
+        is_head = scope["method"] == "HEAD"
+        whole: list[Message] = [{"type": "http.request", "body": await body.read()}]
+
+        async def receive() -> Message:
+            return whole.pop() if whole else await body()
+
+        async def sending(message: Message) -> None:
+            if is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        async with turns:
+            await self._app(
+                {**scope, "method": "GET" if is_head else scope["method"]}, receive, sending
+            )
+
+    def _set_headers(self, scope: Scope, headers: MutableHeaders, status: int) -> None:
+        if scope["path"].startswith(FRAMED) and status in (200, HTTPStatus.NOT_MODIFIED):
+            headers["Content-Security-Policy"] = _FRAMED_POLICY
+        is_framed = headers.get("Content-Security-Policy", "").endswith("frame-ancestors *")
+        for name, value in self._headers.items():
+            if not (is_framed and name == "X-Frame-Options"):
+                headers.setdefault(name, value)
+        location = headers.get("location", "")
+        if self._url and (path := own_path(location, self._url)):
+            headers["Location"] = path
+        elif self._turns and (parts := urlsplit(location)).netloc:  # independent of Host
+            headers["Location"] = parts._replace(scheme="", netloc="").geturl()
+        if scope["scheme"] == "https":
+            headers.setdefault("Strict-Transport-Security", _HSTS)
+        if self._add_headers:
+            self._add_headers(scope, headers)
+
+
+class _LimitedBody:
+    """Receive a request body of at most *longest* bytes within BODY_TIMEOUT. Later messages
+    (disconnect) pass unchanged.
+    """
+
+    def __init__(self, receive: Receive, longest: int) -> None:
+        self._receive, self._longest = receive, longest
+        self._size, self._ended = 0, False
+        self._deadline: float | None = None
+
+    def check_length(self, scope: Scope) -> None:
+        """Reject what is too long by its address or by the header Content-Length."""
+        if len(scope["query_string"]) > MAX_QUERY_STRING:
+            raise _RequestRejected(
+                HTTPStatus.REQUEST_URI_TOO_LONG,
+                f"The query string is longer than {MAX_QUERY_STRING} bytes; send it by POST as a form",
+            )
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal():
+            self._check_size(int(length))
+
+    async def __call__(self) -> Message:
+        if self._ended:
+            return await self._receive()
+        self._deadline = self._deadline or asyncio.get_running_loop().time() + BODY_TIMEOUT
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise _RequestRejected(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The request body was not received within {BODY_TIMEOUT:g} seconds",
+            ) from error
+        self._size += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        self._check_size(self._size)
+        return message
+
+    async def read(self) -> bytes:
+        """Return the complete body. Raises ClientDisconnect."""
+        parts = []
+        while not self._ended:
+            message = await self()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+        return b"".join(parts)
+
+    async def drain(self) -> None:
+        """Discard the rest of the body, within limits: a client loses the response if the
+        connection closes while it sends.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._ended and self._size < DRAIN_BYTES:
+                    message = await self._receive()
+                    self._size += len(message.get("body", b""))
+                    self._ended = not message.get("more_body", False)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._longest:
+            raise _RequestRejected(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The request body is larger than {self._longest:,} bytes",
+            )
+
+
+def with_public_host(scope: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Return the scope of a request as if it had been sent to *url*, scheme and authority, whatever
+    Host it named.
+
+    Links that a route builds from its request begin with *url*, so a client cannot inject another
+    host into cached pages.
+    """
+    parts = urlsplit(url)
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    return {
+        **scope,
+        "scheme": parts.scheme,
+        "headers": [(b"host", parts.netloc.encode("ascii")), *headers],
+    }
+
+
+def own_path(location: str, url: str) -> str | None:
+    """Return the path of a redirect to *url* itself, so that the client stays on the host that it
+    used; None for other targets.
+
+    >>> own_path("https://a.example/dumps/", "https://a.example"), own_path("https://a.example//b.example/", "https://a.example")
+    ('/dumps/', None)
+    """
+    path = location.removeprefix(url)
+    return path if location.startswith(f"{url}/") and not path.startswith("//") else None
