@@ -27,7 +27,7 @@ from benchmarks.result_table import Aim, Json, Line, err, show
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher.projections import position
+from publisher.projections.projection import read_position
 
 # the aims: records a second, MB, times cheaper, times more memory
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2
@@ -135,7 +135,7 @@ def settled(data: Path, client: httpx.Client) -> None:
     """Wait until the indexes have followed the store, and it shows them so."""
     journal = Journal(data / "journal")
     published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
-    until(lambda: min(map(position.read_position, published)) == latest(journal), _PATIENCE)
+    until(lambda: min(map(read_position, published)) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new snapshot
         now = client.get("/health").json().get("snapshot")

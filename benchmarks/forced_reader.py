@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multiprocessing.connection import Connection
 
-from publisher.store.columns.snapshot_columns import SnapshotColumns
+from publisher.store.columns.engine import SnapshotColumns
 from publisher.store.workers import column_reader
 from publisher.store.workers.column_reader import COLUMNS, OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest

@@ -17,24 +17,22 @@ from journal.integrity import Fault
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, NotReady
 from publisher.projections.journal_reader import JournalReader
-from publisher.projections.position import read_position
+from publisher.projections.projection import read_position
 from publisher.projections.search.index import TOPICS
 from publisher.projections.search.updater import IndexCheckpoint, read_index_checkpoint
-from publisher.store.checksums import (
-    REBUILD,
-    checksum_faults,
-    first_fault,
-    is_copy,
-    read_checksums,
-    unreadable_reason,
-)
 from publisher.store.columns.updater import WORK
 from publisher.store.follow import StoreCheckpoint, read_store_checkpoint
 from publisher.store.snapshots import (
+    REBUILD,
     ProjectionPaths,
     Snapshot,
+    checksum_faults,
+    first_fault,
+    is_copy,
     newest_snapshot,
     older_snapshots,
+    read_checksums,
+    unreadable_reason,
 )
 from publisher.store.source_freshness import recompute
 from publisher.store.verification import (

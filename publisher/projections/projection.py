@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
+
+from publisher.rdf.ntriples_terms import Value
+
+POSITION_FILE = "position"
+
+
+def read_position(folder: Path) -> int:
+    """Return the number of the journal entry that *folder* shows, -1 where it shows nothing."""
+    try:
+        return int((folder / POSITION_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return -1
+
+
+def write_position(folder: Path, entry: int) -> None:
+    """Record that *folder* shows the journal up to entry number *entry*."""
+    (folder / POSITION_FILE).write_text(str(entry))
+
 
 MAX_RETRY_DELAY = 60.0  # seconds
 
@@ -139,3 +158,34 @@ class SlicedProjection(Generic[ProjectionT]):
         """Stop the work and close the projection."""
         self._work = None
         self.projection.close()
+
+
+# by predicate, in no order
+Properties = dict[str, list[Value]]
+Subjects = dict[str, Properties]
+
+
+class StatementSource(Protocol):
+    """All statements up to a journal entry: in named graphs, and in the default graph, which is the
+    merge of these.
+    """
+
+    def graphs(self, names: Collection[str], predicates: Collection[str]) -> dict[str, Subjects]:
+        """Return the statements of each of the graphs *names* with one of *predicates*; a graph
+        without any is empty.
+        """
+
+    def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
+        """Return the statements of the default graph about each of *names* with one of
+        *predicates*; a subject without any is empty.
+        """
+
+    def graph_names(self, prefix: str) -> Iterator[str]:
+        """Yield the named graphs whose IRIs begin with *prefix*."""
+
+    def subjects_with(
+        self, predicates: Collection[str], objects: Collection[str] = ()
+    ) -> Iterator[str]:
+        """Yield each subject of the default graph with one of *predicates* once; with one of
+        *objects* if there are any, which are IRIs.
+        """

@@ -24,13 +24,11 @@ from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache, SharedResponses
-from publisher.store.checksums import first_fault
 from publisher.store.external.client import StoreURLs
 from publisher.store.external.health import StoreProbe
 from publisher.store.follower_process import FollowerProcess
-from publisher.store.releases.open_releases import OpenReleases
-from publisher.store.releases.release_stores import discard_damaged_stores
-from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.releases.release_stores import OpenReleases, discard_damaged_stores
+from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot
 from publisher.store.workers.pool import Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter

@@ -20,8 +20,7 @@ from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
 from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.projections.journal_reader import JournalReader, in_batches, rows_of
-from publisher.store.columns.statements import open_statements
-from publisher.store.columns.updater import FILE
+from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.follow import open_runner
 from publisher.store.snapshots import newest_snapshot, remove_all
 from publisher.store.writer_lock import require_unlocked

@@ -12,7 +12,7 @@ import duckdb
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QueryBoolean, QuerySolutions, Store
 from random_queries import SEPARATOR
 
-from publisher.projections.position import write_position
+from publisher.projections.projection import write_position
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id

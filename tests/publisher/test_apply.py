@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pyoxigraph import Literal, NamedNode, Quad, Store
 
-from publisher.store.apply import apply, replace_graph
+from publisher.store.follow import apply, replace_graph
 
 GRAPH = NamedNode("https://x.example/status")
 OLD, NEW, SHARED = (

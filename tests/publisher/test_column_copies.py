@@ -18,10 +18,9 @@ from structlog.testing import capture_logs
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.columns import database, snapshot_columns, staging
+from publisher.store.columns import database, engine
 from publisher.store.columns.database import ColumnDatabase, log_file
-from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
+from publisher.store.columns.engine import ColumnEngine, SnapshotColumns, open_columns
 from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
@@ -132,7 +131,7 @@ def test_texts_larger_than_the_memory_are_stored_and_sorted(
 def test_long_terms_that_are_repeated_are_stored_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "CACHED_LENGTH", 10)
+    monkeypatch.setattr(database, "CACHED_LENGTH", 10)
     monkeypatch.setattr(database, "BATCH_BYTES", 1_000)
     monkeypatch.setattr(database, "MAX_STAGED_TEXT", 1_000)
     texts = ["a long text", "a\\nlong text", "01", 'a "long" text']
@@ -371,7 +370,7 @@ def test_columns_of_another_version_are_not_used(
     runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest = step_to_the_end(runner)
-    monkeypatch.setattr(snapshot_columns, "BUILD_VERSION", "another")
+    monkeypatch.setattr(engine, "BUILD_VERSION", "another")
 
     with closing(OpenSnapshot(newest.path)) as opened:
         assert opened.columns is None
@@ -392,8 +391,8 @@ def test_a_closed_snapshot_has_no_open_files(
 ) -> None:
     newest = step_to_the_end(runner)
     # the query is parsed, and left to the RDF store
-    monkeypatch.setattr(snapshot_columns, "SMALL", 1)
-    monkeypatch.setattr(snapshot_columns, "SHARE", 1e-9)
+    monkeypatch.setattr(engine, "SMALL", 1)
+    monkeypatch.setattr(engine, "SHARE", 1e-9)
     opened = OpenSnapshot(newest.path)
     request = QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s <{BASE}p1> ?o }}", table="csv")
 

@@ -13,8 +13,7 @@ from column_store import write_columns
 from pyoxigraph import QuerySolutions
 from rows import each
 
-from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.snapshot_columns import SnapshotColumns
+from publisher.store.columns.engine import ColumnEngine, SnapshotColumns
 from publisher.store.workers import reader
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import dataset_graphs
@@ -125,7 +124,7 @@ def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: SnapshotColumns) 
 def test_a_pattern_with_a_backslash_does_not_read_everything(
     filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 2)
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
 
     names = ask(
         filled, r'SELECT ?g { GRAPH ?g { ?s <p> 3 FILTER(REGEX(STR(?s), "\\bs$")) } } ORDER BY ?g'
@@ -137,7 +136,7 @@ def test_a_pattern_with_a_backslash_does_not_read_everything(
 def test_a_filter_that_names_a_graph_reads_no_other(
     filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 2)
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
 
     assert ask(filled, "SELECT ?g { GRAPH ?g { ?s ?p ?o } FILTER(?g = <c> && ?o > 2) }") == ["c"]
 
@@ -145,7 +144,7 @@ def test_a_filter_that_names_a_graph_reads_no_other(
 def test_a_query_that_would_read_too_much_needs_too_much_memory(
     filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.columns.matching_quads.MAX_QUADS", 4)
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 4)
 
     with pytest.raises(MemoryError):
         filled.matching(QueryRequest("ASK { GRAPH ?g { ?s ?p ?o } }"))

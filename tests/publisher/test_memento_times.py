@@ -5,7 +5,7 @@ from __future__ import annotations
 from rows import each
 
 from publisher.history.change_reader import GraphChange
-from publisher.history.mementos import Memento, memento_at, mementos, parse_stamp
+from publisher.history.versions import Memento, memento_at, mementos, parse_stamp
 
 
 def touch(entry: int, time: int) -> GraphChange:

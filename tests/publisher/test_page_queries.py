@@ -33,11 +33,9 @@ from publisher.projections.facets.filter_query import (
     total,
 )
 from publisher.sparql.examples import examples
-from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.engine import ColumnEngine, open_columns
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.snapshot_columns import open_columns
-from publisher.store.columns.statements import open_statements
-from publisher.store.columns.updater import FILE
+from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.query_request import QueryRequest

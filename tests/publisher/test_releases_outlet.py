@@ -29,10 +29,10 @@ from publisher.portal.routes.releases import sort_by_code
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release
-from publisher.store.checksums import first_fault
-from publisher.store.columns.snapshot_columns import open_columns
+from publisher.store.columns.engine import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
+from publisher.store.snapshots import first_fault
 from publisher.store.workers.column_reader import may_compile
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris

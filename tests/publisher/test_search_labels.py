@@ -20,7 +20,7 @@ from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher, suggest_spelling
 from publisher.projections.search.topics import SYNONYMS, read_topics, write_topics
-from publisher.store.columns.statements import open_statements
+from publisher.store.columns.updater import open_statements
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
 from vocab.statements.describe import quads

@@ -24,9 +24,8 @@ from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
 from publisher.projections.journal_reader import JournalReader, rows_of
-from publisher.store.apply import Stated, apply
 from publisher.store.columns.database import ColumnDatabase
-from publisher.store.follow import EmbeddedStore, Runner
+from publisher.store.follow import EmbeddedStore, Runner, Stated, apply
 from publisher.store.process import command, environment
 from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
 from publisher.store.thread_priority import NICE, threads
@@ -137,8 +136,8 @@ def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> int:
     """Load 500 rows and more in bulk, 800 at once; return how many that are."""
-    monkeypatch.setattr("publisher.store.apply.LARGE", 500)
-    monkeypatch.setattr("publisher.store.apply.BULK", 800)
+    monkeypatch.setattr("publisher.store.follow.LARGE", 500)
+    monkeypatch.setattr("publisher.store.follow.BULK", 800)
     return 500
 
 

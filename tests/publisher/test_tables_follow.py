@@ -26,7 +26,7 @@ from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns import database, facet_tables
+from publisher.store.columns import database
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.snapshots import newest_snapshot
 from vocab.goals import SDG
@@ -170,7 +170,7 @@ def test_indexes_of_which_most_would_change_are_made_anew(
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     data: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facet_tables, "BATCH", 5)
+    monkeypatch.setattr(database, "READ_BATCH", 5)
     monkeypatch.setattr(database, "FLUSHED", 1)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
     entry = next(reader.entries(0)).id

@@ -26,8 +26,7 @@ from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.projections.position import NAME as POSITION
-from publisher.projections.position import write_position
+from publisher.projections.projection import POSITION_FILE, write_position
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
 from publisher.store.workers.pool import Pool
@@ -110,7 +109,7 @@ class SuiteEndpoint:
             write_columns_of_unmerged(self.store, paths.columns)
             self.columns[data] = paths
         folder = self.columns[data].columns
-        (folder / POSITION).unlink(missing_ok=True)  # older snapshots have links to it
+        (folder / POSITION_FILE).unlink(missing_ok=True)  # older snapshots have links to it
         write_position(folder, self.number)
         return self.columns[data]
 

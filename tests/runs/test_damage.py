@@ -38,9 +38,9 @@ from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.tables.release_tables import open_release_tables
 from publisher.releases.verification import release_faults
-from publisher.store.checksums import first_fault, unreadable_reason, write_checksums
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
+from publisher.store.snapshots import first_fault, unreadable_reason, write_checksums
 from publisher.store.verification import build_local
 from stocktake import app
 from vocab.iris import BASE, Iris

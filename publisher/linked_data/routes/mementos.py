@@ -19,8 +19,16 @@ from starlette.responses import RedirectResponse, Response
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.change_reader import GraphChange, open_history
-from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
-from publisher.history.versions import read_history, read_version
+from publisher.history.versions import (
+    MEDIA,
+    Memento,
+    links,
+    memento_at,
+    mementos,
+    parse_stamp,
+    read_history,
+    read_version,
+)
 from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
 from publisher.pages import Pages
 from publisher.store.descriptions import Description

@@ -22,6 +22,7 @@ import tantivy
 from journal.atomic_file import replace_file
 from languages.request_locale import LANGUAGES
 from languages.translations import load_translations
+from publisher.projections.projection import StatementSource
 from publisher.projections.search.index import (
     TOPICS,
     SearchEntry,
@@ -40,7 +41,6 @@ from publisher.projections.search.query import (
     wanted_clauses,
     word_query,
 )
-from publisher.projections.statement_source import StatementSource
 from publisher.rdf.ntriples_terms import Value
 from vocab.terms import RDF, SKOS
 

@@ -20,8 +20,14 @@ import structlog
 
 from journal.atomic_file import replace_file
 from publisher.data.properties import PropertyTable, namespaces, published_properties
-from publisher.projections import position as position_file
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import (
+    Properties,
+    StatementSource,
+    Subjects,
+    read_position,
+    write_position,
+)
 from publisher.projections.search.index import (
     BUILD_VERSION,
     SearchEntry,
@@ -33,7 +39,6 @@ from publisher.projections.search.index import (
 )
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
-from publisher.projections.statement_source import Properties, StatementSource, Subjects
 from publisher.rdf.ntriples_terms import Value
 from vocab.iris import Iris
 from vocab.terms import ORG, RDF, RDFS, SCHEMA, SKOS
@@ -165,7 +170,7 @@ class SearchUpdater:
         """Return the number of the last journal entry in the published index, -1 if none is
         published.
         """
-        return position_file.read_position(self.published)
+        return read_position(self.published)
 
     @property
     def is_current(self) -> bool:
@@ -239,7 +244,7 @@ class SearchUpdater:
         """Publish the committed index."""
         part = self._folder / "shown.part"
         link_index(self._index, part)
-        position_file.write_position(part, self.checkpoint)
+        write_position(part, self.checkpoint)
         shutil.rmtree(self.published, ignore_errors=True)
         part.rename(self.published)
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from publisher.projections.facets.facets import describe_area
-from publisher.projections.statement_source import Properties, Subjects
+from publisher.projections.projection import Properties, Subjects
 from publisher.rdf.ntriples_terms import Value, parse_term
 from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIVO, WGS

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from publisher.projections.facets.facets import FACETS
-from publisher.store.columns.statements import ColumnStatements, open_statements
-from publisher.store.columns.updater import FILE
+from publisher.store.columns.updater import FILE, ColumnStatements, open_statements
 from publisher.store.releases.manifest import Release
 from publisher.store.releases.release_stores import (
     COLUMNS,

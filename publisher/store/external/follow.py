@@ -22,11 +22,10 @@ from publisher.errors import NotReady
 from publisher.projections.journal_reader import DecodedEntry, JournalReader, in_batches
 from publisher.projections.projection import SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
-from publisher.store.apply import digest_of
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.external.client import STATE, State, StoreURLs, missing_data
 from publisher.store.external.load import LeasedStore
-from publisher.store.follow import Runner, StoreState
+from publisher.store.follow import Runner, StoreState, digest_of
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
 from publisher.store.status_watcher import StatusFile
 from publisher.store.verification import Difference

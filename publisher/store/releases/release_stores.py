@@ -1,4 +1,5 @@
-"""Build the stores of releases from their N-Quads.
+"""Build the stores of releases from their N-Quads, in a process and one at a time, and open them for
+queries.
 
 The engine returns triples in the order of their bytes, so a query has the same result, byte for
 byte, in every build.
@@ -8,6 +9,7 @@ The module runs as a process; a store appears complete, by a rename.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -24,26 +26,26 @@ import structlog
 from pyoxigraph import Store
 
 from journal.journal import Journal
-from publisher.errors import ReleaseError
+from languages.translations import TranslatableText
+from publisher.errors import NotReady, ReleaseError, ReleaseNotFound, StoreFailure, Withdrawn
 from publisher.projections.journal_reader import JournalReader
-from publisher.projections.position import write_position
-from publisher.projections.projection import SlicedProjection
+from publisher.projections.projection import SlicedProjection, write_position
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.apply import load
-from publisher.store.checksums import first_fault, write_checksums
+from publisher.store.cache import Cache
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
-from publisher.store.columns.statements import open_statements
-from publisher.store.columns.updater import FILE
-from publisher.store.process import exit_with_parent
-from publisher.store.releases.manifest import Release, read_manifest
-from publisher.store.snapshots import Snapshot, link_published
+from publisher.store.columns.updater import FILE, open_statements
+from publisher.store.follow import load
+from publisher.store.process import command, environment, exit_with_parent
+from publisher.store.releases.manifest import Release, get_release, read_manifest
+from publisher.store.snapshots import Snapshot, first_fault, link_published, write_checksums
 from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
 _ABOUT = "about.json"
-
+CACHE_BYTES = 32 << 20  # of cached responses of all releases
+_WAIT = 8.0  # seconds that a query waits for the store of its release
 
 log = structlog.get_logger(component="releases")
 
@@ -164,6 +166,85 @@ def discard_damaged_stores(data: Path) -> str:
 def _remove(folder: Path) -> None:
     old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
     shutil.rmtree(folder.rename(old), ignore_errors=True)
+
+
+class OpenReleases:
+    """The releases under *data*. Workers open one for a single query and then return to the current
+    snapshot.
+    """
+
+    def __init__(self, data: Path, base: str) -> None:
+        self.cache = Cache(CACHE_BYTES)
+        self._data, self._base = data, base
+        self._builds: dict[int, asyncio.Task[None]] = {}
+        self._build_lock = asyncio.Semaphore(1)
+
+    def release(self, number: int) -> Release:
+        """Return release *number*; raise ReleaseNotFound if there is none, Withdrawn if its files
+        were removed.
+        """
+        release = get_release(self._data / "releases", number)
+        if release is None:
+            raise ReleaseNotFound(
+                TranslatableText(
+                    "there is no release {number}; /releases/ lists them", number=number
+                )
+            )
+        if release.withdrawn:
+            day = release.withdrawn
+            raise Withdrawn(
+                TranslatableText(
+                    "release {number} was kept until {day}; /release/{number} has its numbers, /releases/ newer ones",
+                    number=number,
+                    day=day,
+                )
+            )
+        return release
+
+    async def open(self, number: int) -> Snapshot:
+        """Return the snapshot of release *number*.
+
+        Raises ReleaseNotFound, Withdrawn, and NotReady while its store is being built.
+        """
+        release = await asyncio.to_thread(self.release, number)
+        if snapshot := find_store(self._data, release):
+            return snapshot
+        build = self._builds.get(number)
+        if build is None:
+            build = self._builds[number] = asyncio.create_task(self._build(number))
+            build.add_done_callback(lambda _: self._builds.pop(number, None))
+        await asyncio.wait([build], timeout=_WAIT)
+        if snapshot := find_store(self._data, release):
+            return snapshot
+        if build.done():
+            raise StoreFailure(f"release {number} could not be loaded for queries; see the log")
+        raise NotReady(
+            TranslatableText(
+                "release {number} is being loaded for queries; try again in a moment", number=number
+            )
+        )
+
+    async def _build(self, number: int) -> None:
+        module = "publisher.store.releases.release_stores"
+        line = command(module, str(self._data), str(number), self._base, str(os.getpid()))
+        async with self._build_lock:
+            process = await asyncio.create_subprocess_exec(
+                *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
+            )
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+        if code:
+            log.error("release store could not be built", release=number, code=code)
+
+    async def close(self) -> None:
+        """Cancel the builds that are running."""
+        for task in list(self._builds.values()):
+            task.cancel()
+        await asyncio.gather(*self._builds.values(), return_exceptions=True)
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ from pyoxigraph import Store
 
 from journal.file_lock import SharedLock
 from publisher.errors import MemoryLimit, PublisherError, QueryError, StoreFailure
+from publisher.store.columns.engine import SMALL, open_columns
 from publisher.store.columns.query_parser import parse
-from publisher.store.columns.snapshot_columns import SMALL, open_columns
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import ask, count_rows, evaluate, uses_named_graphs
 from publisher.store.workers.results import (
