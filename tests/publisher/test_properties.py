@@ -17,8 +17,8 @@ from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState
 from publisher.linked_data.jsonld import jsonld_context, plain_json
 from publisher.linked_data.schema_org import thing_markup
+from publisher.projections.projection import Subjects
 from publisher.projections.search.updater import EntryReader
-from publisher.projections.statement_source import Subjects
 from publisher.rdf.ntriples_terms import Value
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces
