@@ -28,12 +28,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 def _tracked() -> set[str]:
     completed = subprocess.run(
-        ["git", "ls-files", "-z", "--", *PACKAGES],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+        ["git", "ls-files", "-z", "--", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
     return {name for name in completed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 

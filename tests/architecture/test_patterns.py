@@ -35,12 +35,8 @@ def test_every_pattern_of_the_program_is_linear_on_pumped_strings(
     lines = "".join(json.dumps(asdict(pattern)) + "\n" for pattern in matches)
 
     completed = subprocess.run(
-        [sys.executable, patterns.__file__],
-        input=lines,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+        [sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     answers = dict(json.loads(line) for line in completed.stdout.splitlines())
 
     assert completed.returncode == 0, completed.stderr
@@ -69,12 +65,9 @@ def test_backtracking_traps_are_caught() -> None:
     traps = [patterns.Pattern(text, text, False, 0, ("search",)) for text in TRAPS]
 
     completed = subprocess.run(
-        [sys.executable, patterns.__file__],
-        input="".join(json.dumps(asdict(trap)) + "\n" for trap in traps),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+        [sys.executable, patterns.__file__], input="".join(json.dumps(asdict(trap)) + "\n" for trap in traps),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
     answers = dict(json.loads(line) for line in completed.stdout.splitlines())
     assert {text for text in TRAPS if answers[text]} == {*TRAPS}

@@ -15,11 +15,8 @@ _LATE = {
 _HELP = {"apscheduler", "httpx", "lxml", "pyoxigraph", "sqlalchemy", "stamina", "structlog"}
 # Reading the ledger needs none of these.
 _RUNS = {
-    "httpx",
-    "harvesters.mappings.mapping",
-    "harvesters.network.fetch",
-    "harvesters.pipeline.worker_pool",
-}
+    "httpx", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.worker_pool",
+}  # fmt: skip
 _SCRIPT = """
 import sys
 sys.argv = ["stocktake", *sys.argv[1:]]

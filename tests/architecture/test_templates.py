@@ -13,11 +13,8 @@ from starlette.datastructures import QueryParams
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
-    "languages/templates",
-    "publisher/templates",
-    "harvesters/admin/templates",
-    "publisher/portal/report",
-)
+    "languages/templates", "publisher/templates", "harvesters/admin/templates", "publisher/portal/report",
+)  # fmt: skip
 TEMPLATES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.html"))
 LOOP = {"last", "first", "index", "index0", "length"}
 BUILT_IN = {

@@ -167,11 +167,8 @@ class Chaos:
             return Disturbance(kind, target, lambda: self.kill(target, named))
         if kind == "network":
             return Disturbance(
-                kind,
-                target,
-                lambda: self.world.links[target].cut() or "cut",
-                self.world.links[target].restore,
-            )
+                kind, target, lambda: self.world.links[target].cut() or "cut", self.world.links[target].restore,
+            )  # fmt: skip
         if kind == "clock":
             hours = self.dice.choice([-24 * 400, -3, 3, 24 * 400])
             return Disturbance(
@@ -340,12 +337,8 @@ class Chaos:
             return {run.rpartition(".")[0] for run in ended_runs(item) - before} == set(SOURCES)
 
         wait_until(
-            is_done,
-            "the workers",
-            SETTLE,
-            lambda: "\n".join(worker.output() for worker in item.workers),
-            pause=0.3,
-        )
+            is_done, "the workers", SETTLE, lambda: "\n".join(worker.output() for worker in item.workers), pause=0.3,
+        )  # fmt: skip
 
 
 def ended_runs(item: Installation) -> set[str]:

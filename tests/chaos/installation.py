@@ -88,11 +88,8 @@ class Installation:
         }
         ledger = self.ledger or f"sqlite:///{self.data}/ledger.sqlite"
         ours = {
-            "DATA": self.data,
-            "SOURCES": self.folder / "sources",
-            "LEDGER": ledger,
-            "ALLOW_HOSTS": "127.0.0.1",
-        }
+            "DATA": self.data, "SOURCES": self.folder / "sources", "LEDGER": ledger, "ALLOW_HOSTS": "127.0.0.1",
+        }  # fmt: skip
         results = {
             **remaining,
             **{f"STOCKTAKE_{name}": str(value) for name, value in ours.items()},
@@ -115,13 +112,8 @@ class Installation:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "stocktake", *words]
         return subprocess.run(
-            command,
-            env=self.environment(),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND,
-        )
+            command, env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=COMMAND,
+        )  # fmt: skip
 
     def serve(self) -> None:
         """Start the server unless it runs."""

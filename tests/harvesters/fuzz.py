@@ -371,13 +371,9 @@ def _finished(
 
 def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         encoding="utf-8",
-    )
+    )  # fmt: skip
     assert process.stdin is not None
     # The cases are fewer bytes than a pipe holds, or are read while they are written.
     process.stdin.write("".join(json.dumps(element) + "\n" for element in share))

@@ -28,15 +28,9 @@ BASE = "https://other.example/id/"
 OURS = "https://ours.example/"
 WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KENYA = Registry(
-    "kenya",
-    "Kenya ICT projects",
-    "ICT Authority",
-    "https://k.example/",
-    "https://k.example/licence",
-    "json",
-    "fields",
-    "1 * * * *",
-)
+    "kenya", "Kenya ICT projects", "ICT Authority", "https://k.example/", "https://k.example/licence", "json",
+    "fields", "1 * * * *",
+)  # fmt: skip
 
 
 def initiative(key: str, title: str = "Wells", **more: Any) -> Initiative:

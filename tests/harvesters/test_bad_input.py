@@ -63,11 +63,8 @@ NONSENSE = [
     b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 100_000, b'{"a":' * 100_000, b"<a>" * 100_000,
 ]  # fmt: skip
 SLOW = [
-    b" " * 100_000 + b"<a",
-    b"<!-- -->" * 20_000 + b"<a",
-    b"<?a?> " * 20_000 + b"<a",
-    b"\n<!--" * 20_000,
-]
+    b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000 + b"<a", b"\n<!--" * 20_000,
+]  # fmt: skip
 
 
 def read_file(content: bytes, protocol: str) -> tuple[list[str], int]:

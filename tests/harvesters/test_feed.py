@@ -33,12 +33,8 @@ def atom(
 
 
 def pages(
-    answers: Mapping[str, bytes],
-    *,
-    cursor: str | None = None,
-    since: datetime | None = None,
-    **options: Any,
-) -> list[Page[Any]]:
+    answers: Mapping[str, bytes], *, cursor: str | None = None, since: datetime | None = None, **options: Any
+) -> list[Page[Any]]:  # fmt: skip
     source = define_source("feed", "feed_entry", url=URL, options=options)
     return simulated.harvest(ScriptedRegistry(answers), source, since, cursor)
 

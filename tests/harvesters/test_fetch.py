@@ -35,11 +35,8 @@ def _no_waiting() -> object:
 
 def open_client(handler: Handler, **settings: Any) -> Fetch:
     given = {
-        "pause": 0,
-        "robots": False,
-        "rate_limiter": LocalRateLimiter(sleep=lambda _: None),
-        **settings,
-    }
+        "pause": 0, "robots": False, "rate_limiter": LocalRateLimiter(sleep=lambda _: None), **settings,
+    }  # fmt: skip
     return fetch_with(httpx.MockTransport(handler), **given)
 
 

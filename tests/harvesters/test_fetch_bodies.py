@@ -39,12 +39,9 @@ BODIES = {
 }
 MANY = b"\0" * 50_000_000
 BOMBS = {
-    "gzip": gzip.compress(MANY, 1),
-    "deflate": zlib.compress(MANY, 1),
-    "zstd": zstandard.compress(MANY),
-    "gzip, gzip": gzip.compress(gzip.compress(MANY, 1)),
-    "zstd, gzip": gzip.compress(zstandard.compress(MANY)),
-}
+    "gzip": gzip.compress(MANY, 1), "deflate": zlib.compress(MANY, 1), "zstd": zstandard.compress(MANY),
+    "gzip, gzip": gzip.compress(gzip.compress(MANY, 1)), "zstd, gzip": gzip.compress(zstandard.compress(MANY)),
+}  # fmt: skip
 
 
 def sent(content: bytes, encoding: str) -> httpx.MockTransport:

@@ -12,11 +12,8 @@ IRIS = Iris()
 
 def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: Any) -> int:
     initiative = Initiative(
-        key=key,
-        titles=(Text(title, "en"),),
-        parties=(Party(Role.LEAD, Text("Ministry", "en")),),
-        **more,
-    )
+        key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more,
+    )  # fmt: skip
     result = describe(initiative, IRIS, source)
     return content_fingerprint(
         result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key

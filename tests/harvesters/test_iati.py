@@ -49,13 +49,8 @@ class IatiPortal:
 
 
 def pages(
-    portal: Any,
-    *,
-    cursor: str | None = None,
-    since: datetime | None = None,
-    url: str = ROOT,
-    **options: Any,
-) -> list[Page[Any]]:
+    portal: Any, *, cursor: str | None = None, since: datetime | None = None, url: str = ROOT, **options: Any
+) -> list[Page[Any]]:  # fmt: skip
     source = define_source("iati", "iati_activity", url=url, options=options)
     return harvest(portal, source, since, cursor)
 

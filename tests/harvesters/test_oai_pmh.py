@@ -21,13 +21,8 @@ SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def record(
-    key: str,
-    stamp: str = "2026-01-01T00:00:00Z",
-    *,
-    status: str = "",
-    sets: Iterable[str] = (),
-    body: str | None = None,
-) -> str:
+    key: str, stamp: str = "2026-01-01T00:00:00Z", *, status: str = "", sets: Iterable[str] = (), body: str | None = None
+) -> str:  # fmt: skip
     attribute = f' status="{status}"' if status else ""
     specs = "".join(f"<setSpec>{name}</setSpec>" for name in sets)
     title = f'<dc xmlns="http://purl.org/dc/elements/1.1/"><title>{key}</title></dc>'

@@ -37,12 +37,8 @@ def server(tmp_path: Path) -> Peer:
 
 
 def harvest(
-    element: Peer,
-    source: Source,
-    since: datetime | None = None,
-    seen: Seen | None = None,
-    cursor: str | None = None,
-) -> Any:
+    element: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None
+) -> Any:  # fmt: skip
     with element.client(seen) as opened_client:
         return list(collect(source, opened_client, since, cursor)), opened_client.seen
 
@@ -78,11 +74,8 @@ def test_a_journal_without_news_is_not_read_again(server: Peer) -> None:
 def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server: Peer) -> None:
     _, seen = harvest(server, source())
     server.commit(
-        "kenya",
-        initiative("1", "Deep wells"),
-        initiative("3", "New"),
-        gone=[initiative("p/2", "Schools")],
-    )
+        "kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")],
+    )  # fmt: skip
     server.requested.clear()
 
     pages, _ = harvest(server, source(), WHEN, seen)

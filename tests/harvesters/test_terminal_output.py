@@ -26,17 +26,9 @@ from vocab.iris import BASE
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
 COUNTS = {"fetched": 1000, "unchanged": 900, "changed": 60, "new": 40, "published_after": 1040}
 RUN = Run(
-    "digital-health.12",
-    "digital-health",
-    12,
-    State.HELD,
-    True,
-    None,
-    NOW,
-    "",
-    reasons=(other("too short"),),
+    "digital-health.12", "digital-health", 12, State.HELD, True, None, NOW, "", reasons=(other("too short"),),
     counts=COUNTS,
-)
+)  # fmt: skip
 
 
 def printed(*lines: RenderableType) -> list[str]:

@@ -102,13 +102,8 @@ EVIL = b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>"
       {"only": "/projects/"}, False, ["/sitemap.xml", "/projects/1"])],
 )  # fmt: skip
 def test_sitemaps_lead_to_the_pages_that_are_asked_for(
-    claim: str,
-    url: str,
-    maps: dict[str, Any],
-    options: dict[str, str],
-    since: bool,
-    asked: list[str],
-) -> None:
+    claim: str, url: str, maps: dict[str, Any], options: dict[str, str], since: bool, asked: list[str]
+) -> None:  # fmt: skip
     registry = Website({**EVENTS, **maps})
     last = datetime(2026, 1, 31, tzinfo=UTC) if since else None
 

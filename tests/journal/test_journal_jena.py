@@ -114,9 +114,6 @@ def test_jena_patches_an_older_dump_to_the_newer_one(tmp_path: Path) -> None:
 
 def _rows(key: str, name: str, iris: Iris) -> list[str]:
     initiative = Initiative(
-        key=key,
-        titles=(Text(name, "en"),),
-        descriptions=(Text(f"What {name} is", "en"),),
-        start="2024-02-01",
-    )
+        key=key, titles=(Text(name, "en"),), descriptions=(Text(f"What {name} is", "en"),), start="2024-02-01",
+    )  # fmt: skip
     return list(quads(describe(initiative, iris, "s"), iris.record("s", key)))

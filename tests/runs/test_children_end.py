@@ -61,22 +61,16 @@ def start(folder: Path, *words: str) -> Process:
         name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")
     }
     settings = {
-        "DATA": folder / "data",
-        "SOURCES": folder / "sources",
-        "ALLOW_HOSTS": "127.0.0.1",
-        "WORKER_PROCESSES": 2,
-    }
+        "DATA": folder / "data", "SOURCES": folder / "sources", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2,
+    }  # fmt: skip
     environment = {
         **inherited,
         **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()},
         "PYTHONPATH": str(ROOT),
     }
     return Process(
-        [sys.executable, "-m", "stocktake", *words],
-        env=environment,
-        cwd=folder,
-        start_new_session=True,
-    )
+        [sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True,
+    )  # fmt: skip
 
 
 def modules(pids: set[int]) -> set[str]:
@@ -142,11 +136,8 @@ def test_an_interrupt_of_the_process_group_ends_all_without_an_error(
     process = start(tmp_path, command, "--port", str(free_port()))
     try:
         wait_until(
-            lambda: has_children(process, *READERS),
-            "the readers",
-            output=process.output,
-            pause=PAUSE,
-        )
+            lambda: has_children(process, *READERS), "the readers", output=process.output, pause=PAUSE,
+        )  # fmt: skip
         below = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)
 
@@ -194,13 +185,8 @@ def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
     try:
         wait_for_url(f"http://127.0.0.1:{port}/health", origin)
         mirror = start(
-            tmp_path / "mirror",
-            "mirror",
-            f"http://127.0.0.1:{port}/",
-            "--serve",
-            "--port",
-            str(free_port()),
-        )
+            tmp_path / "mirror", "mirror", f"http://127.0.0.1:{port}/", "--serve", "--port", str(free_port()),
+        )  # fmt: skip
 
         check_children_end(mirror, "mirror", "serve", *READERS)
     finally:

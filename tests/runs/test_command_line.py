@@ -386,11 +386,8 @@ def test_a_setting_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.mark.parametrize("more", [{"STOCKTAKE_LEDGER": "sqlite:///x"}, {}])
 def test_a_file_of_a_setting_that_is_missing_or_one_too_many_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: dict[str, str],
-) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: dict[str, str]
+) -> None:  # fmt: skip
     path = tmp_path / "ledger"
     if more:
         path.write_text("postgresql+psycopg://secret@host/ledger", encoding="utf-8")

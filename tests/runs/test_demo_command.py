@@ -21,13 +21,9 @@ from stocktake import app
 
 def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> httpx.Response:
     return httpx.get(
-        base + path,
-        params=parameters or None,
-        headers={"Accept": accept},
-        trust_env=False,
-        timeout=99,
+        base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=99,
         follow_redirects=True,
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.smoke
@@ -92,12 +88,8 @@ def test_the_command_that_lists_withheld_records_can_be_run_as_printed(
     assert command is not None
 
     completed = subprocess.run(
-        shlex.split(command[1]),
-        cwd=running_demo.home,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+        shlex.split(command[1]), cwd=running_demo.home, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
     assert completed.returncode == 0, completed.stderr
     assert "withheld" in completed.stdout
@@ -133,12 +125,9 @@ def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(
     data = str(running_demo.home)
 
     completed = subprocess.run(
-        [sys.executable, "-m", "stocktake", "--data", data, "demo"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+        [sys.executable, "-m", "stocktake", "--data", data, "demo"], cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
     assert completed.returncode == 2
     assert running_demo.base in completed.stderr.replace("\n", "").replace("│", "").replace(" ", "")

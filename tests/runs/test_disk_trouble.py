@@ -375,12 +375,9 @@ def test_records_that_crash_every_worker_fail_the_run_with_the_action(harvester:
 def test_output_to_a_full_disk_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "stocktake", "--version"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True,
             check=False,
-        )
+        )  # fmt: skip
 
     assert (process.returncode, process.stderr) == (
         1,

@@ -81,14 +81,8 @@ def grown(registry: ProjectRegistry) -> None:
      (each_of(80, name="New"), HELD, {"changed": 40}, 40, 0, "the source reported 80 records but returned 40")],
 )  # fmt: skip
 def test_a_plan_is_held_or_incomplete_by_what_it_would_change(
-    filled: Harvester,
-    spoil: Spoil,
-    state: State,
-    counts: dict[str, int],
-    published: int,
-    missing: int,
-    reason: str,
-) -> None:
+    filled: Harvester, spoil: Spoil, state: State, counts: dict[str, int], published: int, missing: int, reason: str
+) -> None:  # fmt: skip
     spoil(filled.registry)
 
     plan = filled.harvest()

@@ -236,11 +236,8 @@ def test_a_fork_server_that_was_killed_is_replaced(
 
 
 def harvested(
-    folder: Path,
-    collectors: Collectors | None,
-    workers: int = 0,
-    before: Callable[[int], None] | None = None,
-) -> dict[str, str]:
+    folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None
+) -> dict[str, str]:  # fmt: skip
     with large_registry.open_harvest(
         folder, large_registry.Projects(before=before or (lambda _: None)), workers
     ) as context:
@@ -276,11 +273,8 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
 
 
 def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
-    isolated: HarvestContext,
-    registry: PagedRegistry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    isolated: HarvestContext, registry: PagedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     harvest_in_thread(definition(), isolated)  # a fork server stays
     temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
     temporary.mkdir()

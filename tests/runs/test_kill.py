@@ -63,11 +63,8 @@ def work(folder: str, definition: str, stage: str = "") -> None:
         publish_vocabularies.publish(still, VOCABULARY_GRAPHS)
         source = replace(load(Path(definition)), pause=0.0)
         harvest(
-            source,
-            still,
-            full=True,
-            watch=lambda step: die() if stage == f"page {step.pages}" else None,
-        )
+            source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None,
+        )  # fmt: skip
         if stage == "settled":
             die()
 

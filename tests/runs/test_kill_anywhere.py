@@ -227,13 +227,8 @@ def all_differences(
 @pytest.mark.parametrize("part", range(RANDOM_PARTS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_kill_before_any_file_change_leaves_no_trace_after_restart(
-    drivers: list[Driver],
-    undisturbed: Undisturbed,
-    tmp_path: Path,
-    pytestconfig: pytest.Config,
-    seed: int,
-    part: int,
-) -> None:
+    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config, seed: int, part: int
+) -> None:  # fmt: skip
     seed += pytestconfig.getoption("--kill-seed")
     points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), seed))[part::RANDOM_PARTS]
 

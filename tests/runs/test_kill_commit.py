@@ -92,11 +92,8 @@ def step(context: HarvestContext, number: int) -> None:
         )
     else:
         plan_decisions.approve(
-            replace(context, now=lambda: NOON + timedelta(days=number)),
-            source,
-            f"a.{len(FEEDS)}",
-            by="ann",
-        )
+            replace(context, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann",
+        )  # fmt: skip
 
 
 def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:

@@ -106,21 +106,11 @@ def xml(text: str) -> object:
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
-    "json": json.loads,
-    "sarif": json.loads,
-    "junit": xml,
-    "xml": xml,
-    "csv": rows,
-    "tsv": lambda text: rows(text, "\t"),
-    "ttl": graph(RdfFormat.TURTLE),
-    "turtle": graph(RdfFormat.TURTLE),
-    "nt": graph(RdfFormat.N_TRIPLES),
-    "rdf": graph(RdfFormat.RDF_XML),
-    "jsonld": json.loads,
-    "markdown": str,
-    "text": str,
-    "html": str,
-}
+    "json": json.loads, "sarif": json.loads, "junit": xml, "xml": xml, "csv": rows,
+    "tsv": lambda text: rows(text, "\t"), "ttl": graph(RdfFormat.TURTLE), "turtle": graph(RdfFormat.TURTLE),
+    "nt": graph(RdfFormat.N_TRIPLES), "rdf": graph(RdfFormat.RDF_XML), "jsonld": json.loads, "markdown": str,
+    "text": str, "html": str,
+}  # fmt: skip
 
 
 @dataclass
@@ -182,14 +172,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     folder, result, before = tmp_path_factory.mktemp("machine"), Outputs(), Path.cwd()
     lists = {"/warned.csv": table(""), "/other.csv": table(" extra")}
     files = {
-        "warned.csv": lists["/warned.csv"],
-        "decisions.csv": "\n".join(map("\t".join, (COLUMNS, DECISION))).encode(),
-        "select.rq": b"SELECT ?s { ?s a ?t } LIMIT 3",
-        "construct.rq": b"CONSTRUCT { ?s a ?t } { ?s a ?t } LIMIT 3",
-        "shape.ttl": b"<urn:a> a <urn:b> .",
-        "2026.toml": EDITION.encode(),
-        "sources/broken.toml": b"nonsense = 1",
-    }
+        "warned.csv": lists["/warned.csv"], "decisions.csv": "\n".join(map("\t".join, (COLUMNS, DECISION))).encode(),
+        "select.rq": b"SELECT ?s { ?s a ?t } LIMIT 3", "construct.rq": b"CONSTRUCT { ?s a ?t } { ?s a ?t } LIMIT 3",
+        "shape.ttl": b"<urn:a> a <urn:b> .", "2026.toml": EDITION.encode(), "sources/broken.toml": b"nonsense = 1",
+    }  # fmt: skip
     with children_output(folder / "children") as children, feed(lists) as url:
         files |= {
             f"sources/{name}.toml": DEFINITION.format(f"{url}/{name}.csv").encode()

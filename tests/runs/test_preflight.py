@@ -353,11 +353,8 @@ def test_rdf_is_checked_as_what_its_namespaces_say(report_of: Callable[..., Any]
     ("form", "parse"), [("json", json.loads), ("sarif", json.loads), ("junit", etree.fromstring)]
 )
 def test_output_is_whole_where_the_charset_is_guessed(
-    form: str,
-    parse: Callable[[bytes], Any],
-    run: Callable[..., Any],
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+    form: str, parse: Callable[[bytes], Any], run: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
     rows = [f"{n};Ação social para educação;Formação de professores em saúde" for n in range(40)]
     content = "\n".join(["id;title;description", *rows]).encode("latin-1")
 

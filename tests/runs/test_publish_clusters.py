@@ -61,12 +61,8 @@ def ready(context: HarvestContext) -> HarvestContext:
 
 
 def decide(
-    context: HarvestContext,
-    one: str,
-    other: str,
-    judgement: Judgement | None = Judgement.POSITIVE,
-    reason: str = "",
-) -> None:
+    context: HarvestContext, one: str, other: str, judgement: Judgement | None = Judgement.POSITIVE, reason: str = ""
+) -> None:  # fmt: skip
     decision = Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)
     add_decisions(context.ledger, [decision])
 

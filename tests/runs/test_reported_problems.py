@@ -202,12 +202,9 @@ def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: P
     folder = tmp_path / "sources"
     folder.mkdir()
     admin = AdminContext(
-        filled.data,
-        folder,
-        f"sqlite:///{tmp_path}/ledger.sqlite",
-        filled.iris.base,
+        filled.data, folder, f"sqlite:///{tmp_path}/ledger.sqlite", filled.iris.base,
         now=lambda: datetime(2026, 3, 2, tzinfo=UTC),
-    )
+    )  # fmt: skip
     problems = LedgerProblems(admin)
 
     number = problems.file("projects", "p1", "title", TEXT, "reader@example.org", "en")

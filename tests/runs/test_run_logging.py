@@ -31,12 +31,8 @@ def log_to_stderr() -> Iterator[None]:
 
 
 def test_a_retried_request_names_its_source(
-    log_to_stderr: None,
-    source: Source,
-    context: HarvestContext,
-    registry: ProjectRegistry,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    log_to_stderr: None, source: Source, context: HarvestContext, registry: ProjectRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
     registry.projects = [project(1)]
     registry.answer = lambda _: httpx.Response(503) if len(registry.request_log) == 1 else None
 

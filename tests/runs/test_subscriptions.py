@@ -57,12 +57,8 @@ def secret_of(store: LedgerSubscriptions) -> str:
 
 
 def follow(
-    store: LedgerSubscriptions,
-    channel: str = "mail",
-    address: str = "reader@example.org",
-    language: str = "en",
-    frequency: str = "day",
-) -> str:
+    store: LedgerSubscriptions, channel: str = "mail", address: str = "reader@example.org", language: str = "en", frequency: str = "day"
+) -> str:  # fmt: skip
     store.request(channel, address, "goal=3", "3. Good health <b>", language, frequency)
     secret = secret_of(store)
     assert store.confirm(secret) is not None

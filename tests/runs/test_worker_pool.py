@@ -97,11 +97,8 @@ def test_an_xml_element_is_serialized_as_its_raw_bytes() -> None:
         '<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>'
     )
     case = RecordInput(
-        Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)),
-        "d",
-        None,
-        None,
-    )
+        Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None,
+    )  # fmt: skip
     item = task({"goals": "s/text()"})
 
     parcel = serialize(pickle.dumps(item), [case])

@@ -49,12 +49,7 @@ PAGE = 8
 VOCABULARY = ("scheme/action-line", "scheme/status")
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
 # p05 is withheld
-CHANGED = {
-    **dict(list(OLD.items())[:28]),
-    "p03": "Project 3, of wells",
-    "p05": "",
-    "new": "A new one",
-}
+CHANGED = {**dict(list(OLD.items())[:28]), "p03": "Project 3, of wells", "p05": "", "new": "A new one"}  # fmt: skip
 FEEDS = {
     "first": OLD,
     "second": CHANGED,
@@ -119,24 +114,18 @@ def approve(home: Path, action: str) -> None:
         waiting = [*context.ledger.awaiting_review(), *([open_run] if open_run else [])]
         if waiting:
             plan_decisions.approve(
-                context,
-                source(),
-                waiting[0].id,
-                by="ann",
+                context, source(), waiting[0].id, by="ann",
                 override=Override("vanished", 0.9, NOON + timedelta(days=40)),
-            )
+            )  # fmt: skip
         write_status(context)
 
 
 def follow(home: Path, action: str) -> None:
     at = NOON + timedelta(days=ORDER.index(action))
     follower = open_runner(
-        JournalReader(Journal(home / "journal"), BASE),
-        home / "store",
-        home / "status.nq",
-        BASE + "status",
+        JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status",
         lambda: at,
-    )
+    )  # fmt: skip
     while follower.step() is not None or not _is_current(newest_snapshot(follower.snapshots)):
         pass
     follower.close()
@@ -166,11 +155,8 @@ def execute_requests(home: Path, action: str) -> None:
         run_requests.recover_requests(context)
         for request in run_requests.claim_requests(context):
             run_requests.execute_request(
-                request,
-                [source()],
-                context,
-                lambda source, full: harvest(source, context, full=full),
-            )
+                request, [source()], context, lambda source, full: harvest(source, context, full=full),
+            )  # fmt: skip
 
 
 ACTIONS: dict[str, Callable[[Path, str], Any]] = {

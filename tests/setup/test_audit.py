@@ -31,11 +31,8 @@ def test_an_audit_has_one_exit_code_for_each_result(
 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     completed = subprocess.run(
-        [sys.executable, str(ROOT / ".ci" / "audit")],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+        [sys.executable, str(ROOT / ".ci" / "audit")], env=environment, capture_output=True, text=True,
+    )  # fmt: skip
 
     assert completed.returncode == code, completed.stderr
     assert text in completed.stdout + completed.stderr

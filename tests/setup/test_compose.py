@@ -183,12 +183,8 @@ def _context() -> list[str]:
         if line and line[0] != "#"
     ]
     tracked = subprocess.run(
-        ["git", "ls-files", "-z", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
     bundle = [str(file.relative_to(ROOT)) for file in BUNDLE.glob("*")]
     return [
         path
@@ -231,13 +227,8 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: 
         sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist",
     ]  # fmt: skip
     subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={"PATH": "/nonexistent"},
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
+        command, cwd=tmp_path, env={"PATH": "/nonexistent"}, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
 
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -20,12 +20,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.smoke
 def test_the_service_is_sandboxed() -> None:
     result = run(
-        "systemd-analyze",
-        "security",
-        "--offline=true",
-        "--no-pager",
-        str(DEPLOY / "systemd" / "stocktake.service"),
-    )
+        "systemd-analyze", "security", "--offline=true", "--no-pager", str(DEPLOY / "systemd" / "stocktake.service"),
+    )  # fmt: skip
 
     level = re.search(r"exposure level for stocktake\.service: ([\d.]+)", result.stdout)
 
@@ -35,13 +31,8 @@ def test_the_service_is_sandboxed() -> None:
 
 def test_the_caddyfile_is_valid() -> None:
     result = run(
-        "caddy",
-        "validate",
-        "--adapter",
-        "caddyfile",
-        "--config",
-        str(DEPLOY / "proxy" / "Caddyfile"),
-    )
+        "caddy", "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "proxy" / "Caddyfile"),
+    )  # fmt: skip
 
     assert "Valid configuration" in result.stdout + result.stderr
 

@@ -74,32 +74,21 @@ def demo(podman: None) -> Iterator[dict[str, str]]:
     compose = ["podman-compose", "--project-name", "stocktake-test", "--profile", "demo"]
     try:
         starting = subprocess.Popen(
-            [*compose, "up", "--detach", "--no-build"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-        )
+            [*compose, "up", "--detach", "--no-build"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
 
         def started() -> bool:
             _check_health()
             return starting.poll() is not None
 
-        wait_until(
-            started,
-            "the containers to start",
-            START,
-            pause=2,
-        )
+        wait_until(started, "the containers to start", START, pause=2)  # fmt: skip
         assert starting.returncode == 0, _run("podman", "ps", "--all")
         yield environment
     finally:
         subprocess.run(
-            [*compose, "down", "--volumes", "--timeout", "5"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
+            [*compose, "down", "--volumes", "--timeout", "5"], cwd=ROOT, env=environment, capture_output=True,
             timeout=300,
-        )
+        )  # fmt: skip
 
 
 def _check_health() -> None:

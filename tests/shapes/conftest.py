@@ -62,11 +62,8 @@ NAMES = (
     Text("long " * 70, "en"),
 )  # fmt: skip
 KINDS = (
-    IRIS.concept("stakeholder-type", "government"),
-    IRIS.concept("stakeholder-type", "parastatal"),
-    "NGO",
-    None,
-)
+    IRIS.concept("stakeholder-type", "government"), IRIS.concept("stakeholder-type", "parastatal"), "NGO", None,
+)  # fmt: skip
 
 
 X = TypeVar("X")
@@ -169,24 +166,14 @@ def _own(random: Random, kind: type[Resource]) -> dict[str, Any]:
 def resource(random: Random, key: str) -> Resource:
     kind = random.choice((Initiative, Initiative, Initiative, Event, Document, Post))
     return kind(
-        key=key,
-        titles=_some(random, TEXTS, 3),
-        descriptions=_some(random, TEXTS),
-        identifiers=_some(random, ("", "id-1", " ")),
-        pages=_some(random, ADDRESSES),
-        languages=_some(random, LANGUAGES),
-        licences=tuple(filter(None, (random.choice(LICENCES),))),
-        issued=_date(random),
-        modified=_date(random),
-        countries=_some(random, COUNTRIES),
-        parties=_parties(random, key),
-        action_lines=_claims(random, LINES),
-        goals=_claims(random, GOALS),
-        targets=_claims(random, TARGETS) if random.random() < 0.3 else (),
-        subjects=_some(random, TEXTS, 1),
-        related=_some(random, ADDRESSES, 1),
-        **_own(random, kind),
-    )
+        key=key, titles=_some(random, TEXTS, 3), descriptions=_some(random, TEXTS),
+        identifiers=_some(random, ("", "id-1", " ")), pages=_some(random, ADDRESSES),
+        languages=_some(random, LANGUAGES), licences=tuple(filter(None, (random.choice(LICENCES),))),
+        issued=_date(random), modified=_date(random), countries=_some(random, COUNTRIES),
+        parties=_parties(random, key), action_lines=_claims(random, LINES), goals=_claims(random, GOALS),
+        targets=_claims(random, TARGETS) if random.random() < 0.3 else (), subjects=_some(random, TEXTS, 1),
+        related=_some(random, ADDRESSES, 1), **_own(random, kind),
+    )  # fmt: skip
 
 
 def record(random: Random, key: str) -> list[str]:
@@ -195,13 +182,9 @@ def record(random: Random, key: str) -> list[str]:
     """
     seen = datetime(2024, 1, 1, tzinfo=UTC)
     about = Provenance(
-        "gen",
-        "r1",
-        "fields",
-        random.choice(("ab" * 32, "none")),
-        seen,
+        "gen", "r1", "fields", random.choice(("ab" * 32, "none")), seen,
         seen + timedelta(days=random.choice((-1, 0, 1))),
-    )
+    )  # fmt: skip
     statements = describe(resource(random, key), IRIS, "gen") + describe_record(key, IRIS, about)
     if random.random() < 0.3:
         statements.remove(random.choice(statements))

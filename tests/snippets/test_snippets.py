@@ -84,13 +84,9 @@ def run_sh(snippet: Snippet, terminal: Terminal) -> None:
         return
     lines.append(f'{{ export -p; printf "cd %q\\n" "$PWD"; }} > {state}')
     process = subprocess.run(
-        ["bash", "-c", "\n".join(lines)],
-        cwd=terminal.folder,
-        env=terminal.environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
+        ["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment(), capture_output=True,
+        text=True, timeout=TIMEOUT,
+    )  # fmt: skip
     expected = 1 if "exit code 1" in snippet.marks else 0
     assert process.returncode == expected, (
         f"{snippet}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
@@ -99,13 +95,9 @@ def run_sh(snippet: Snippet, terminal: Terminal) -> None:
 
 def run_python(snippet: Snippet, terminal: Terminal) -> None:
     process = subprocess.run(
-        [sys.executable, "-c", terminal.text(snippet)],
-        cwd=terminal.folder,
-        env=terminal.environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
+        [sys.executable, "-c", terminal.text(snippet)], cwd=terminal.folder, env=terminal.environment(),
+        capture_output=True, text=True, timeout=TIMEOUT,
+    )  # fmt: skip
     assert process.returncode == 0, (
         f"{snippet}: exit code {process.returncode}\n{process.stderr[-3000:]}"
     )
@@ -114,12 +106,9 @@ def run_python(snippet: Snippet, terminal: Terminal) -> None:
 def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
     """Send a query to the demo; it must have a result unless its mark says otherwise."""
     reply = httpx.post(
-        f"http://{terminal.demo.host}/sparql",
-        data={"query": snippet.text},
-        headers={"Accept": "application/sparql-results+json"},
-        trust_env=False,
-        timeout=60,
-    )
+        f"http://{terminal.demo.host}/sparql", data={"query": snippet.text},
+        headers={"Accept": "application/sparql-results+json"}, trust_env=False, timeout=60,
+    )  # fmt: skip
     assert reply.status_code == 200, f"{snippet}: {reply.status_code} {reply.text[:1000]}"
     assert reply.json()["results"]["bindings"] or "may be empty" in snippet.marks, (
         f"{snippet}: no result"
@@ -146,13 +135,9 @@ def check_toml(snippet: Snippet, terminal: Terminal) -> None:
     file = terminal.folder / f"definition-{snippet.line}.toml"
     file.write_text("\n".join([*missing, snippet.text]), encoding="utf-8")
     process = subprocess.run(
-        ["stocktake", "sources", "check", str(file)],
-        cwd=terminal.folder,
-        env=terminal.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+        ["stocktake", "sources", "check", str(file)], cwd=terminal.folder, env=terminal.environment(),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert process.returncode == 0, f"{snippet}: {process.stdout} {process.stderr}"
 
 

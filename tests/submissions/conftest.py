@@ -104,13 +104,9 @@ class SubmissionWorld:
 
     def _run(self) -> AbstractContextManager[HarvestContext]:
         return open_context(
-            self.folder,
-            f"sqlite:///{self.folder}/ledger.sqlite",
-            BASE,
-            NetworkSettings("admin@example.org"),
-            source_dir=self.folder / "sources",
-            workers=0,
-        )
+            self.folder, f"sqlite:///{self.folder}/ledger.sqlite", BASE, NetworkSettings("admin@example.org"),
+            source_dir=self.folder / "sources", workers=0,
+        )  # fmt: skip
 
     def harvest(self, source: str = "submissions") -> Plan:
         """Harvest a source a minute later."""
@@ -150,14 +146,9 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     clock = ManualClock()
     channels = Channels(parse_mail_server(MAIL), name="The register", public_url=SITE)
     admin = AdminContext(
-        tmp_path,
-        tmp_path / "sources",
-        f"sqlite:///{tmp_path}/ledger.sqlite",
-        BASE,
-        clock.now,
-        clock.seconds,
+        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds,
         channels=channels,
-    )
+    )  # fmt: skip
     submission_world = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
     submission_world.set_definition(definition())
     for name, scope in (
@@ -202,11 +193,8 @@ async def administering(world: SubmissionWorld, pages: Any) -> AsyncIterator[htt
 
 
 async def submitted(
-    client: httpx.AsyncClient,
-    content: dict[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
-    **changed: Any,
-) -> dict[str, Any]:
+    client: httpx.AsyncClient, content: dict[str, Any] | None = None, headers: dict[str, str] | None = None, **changed: Any
+) -> dict[str, Any]:  # fmt: skip
     body = {**(content or INITIATIVE), **changed}
     answer = await client.post("/submissions", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
@@ -214,11 +202,8 @@ async def submitted(
 
 
 async def change(
-    client: httpx.AsyncClient,
-    id: str,
-    content: dict[str, Any] | None,
-    headers: dict[str, str] | None = None,
-) -> httpx.Response:
+    client: httpx.AsyncClient, id: str, content: dict[str, Any] | None, headers: dict[str, str] | None = None
+) -> httpx.Response:  # fmt: skip
     path = f"/submissions/{id}"
     etag = (await client.get(path, headers=headers)).headers["ETag"]
     method = "PUT" if content else "DELETE"
@@ -241,11 +226,8 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def person(
-    world: SubmissionWorld,
-    client: httpx.AsyncClient,
-    mail: str = "jane@example.org",
-    language: str = "",
-) -> dict[str, str]:
+    world: SubmissionWorld, client: httpx.AsyncClient, mail: str = "jane@example.org", language: str = ""
+) -> dict[str, str]:  # fmt: skip
     headers = {"Accept-Language": language} if language else {}
     await client.post("/submissions/confirmations", json={"mail": mail}, headers=headers)
     path = f"/submissions/confirmations/{world.last_secret()}"

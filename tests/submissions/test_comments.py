@@ -64,12 +64,8 @@ async def comment(people: httpx.AsyncClient, post: str, text: str, **fields: str
 
 
 async def sent(
-    world: SubmissionWorld,
-    people: httpx.AsyncClient,
-    post: str,
-    text: str,
-    mail: str = "reader@example.org",
-) -> httpx.Response:
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str, mail: str = "reader@example.org"
+) -> httpx.Response:  # fmt: skip
     """Send a comment without a session, and open the link in the message; return the answer to
     that.
     """

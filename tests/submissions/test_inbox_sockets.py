@@ -87,13 +87,8 @@ def prepared(home: Path, port: int, other: int) -> RunningSite:
     }
     channels = Channels(public_url=url, network=NetworkSettings(allow=frozenset({"127.0.0.1"})))
     admin = AdminContext(
-        data,
-        home / "sources",
-        f"sqlite:///{data}/ledger.sqlite",
-        BASE,
-        channels=channels,
-        lock_timeout=60,
-    )
+        data, home / "sources", f"sqlite:///{data}/ledger.sqlite", BASE, channels=channels, lock_timeout=60,
+    )  # fmt: skip
     return RunningSite(url, settings, admin)
 
 

@@ -24,11 +24,8 @@ from .conftest import (
 )
 
 EVENT = {
-    "type": "Event",
-    "title": {"en": "Open day"},
-    "publisher": "Ministry of Information",
-    "start": "2026-05-01",
-}
+    "type": "Event", "title": {"en": "Open day"}, "publisher": "Ministry of Information", "start": "2026-05-01",
+}  # fmt: skip
 
 
 @pytest.fixture

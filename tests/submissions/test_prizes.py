@@ -92,12 +92,8 @@ async def published_initiative(
 
 
 async def nominated(
-    people: httpx.AsyncClient,
-    who: dict[str, str],
-    initiative: str,
-    category: str = "C4",
-    edition: str = "2027",
-) -> httpx.Response:
+    people: httpx.AsyncClient, who: dict[str, str], initiative: str, category: str = "C4", edition: str = "2027"
+) -> httpx.Response:  # fmt: skip
     form = {"initiative": initiative, "category": category, "reason": "Forty villages learn."}
     return await people.post(f"/submissions/prizes/{edition}/nominations", json=form, headers=who)
 

@@ -20,11 +20,8 @@ TURTLE = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <https://w3
 
 
 async def sent(
-    client: httpx.AsyncClient,
-    body: object,
-    media: str = "application/ld+json",
-    path: str = "/submissions",
-) -> httpx.Response:
+    client: httpx.AsyncClient, body: object, media: str = "application/ld+json", path: str = "/submissions"
+) -> httpx.Response:  # fmt: skip
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return await client.post(path, content=content, headers={"Content-Type": media})
 

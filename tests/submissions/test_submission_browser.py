@@ -253,12 +253,8 @@ def let_a_year_pass(site: SubmissionSite) -> None:
 
 
 def send_form(
-    visit: Visit,
-    site: SubmissionSite,
-    answers: dict[str, dict[str, object]],
-    picture: Path,
-    mail: str,
-) -> str:
+    visit: Visit, site: SubmissionSite, answers: dict[str, dict[str, object]], picture: Path, mail: str
+) -> str:  # fmt: skip
     visit.look()
     visit.click("main form button")
     for name, values in answers.items():
@@ -323,13 +319,8 @@ def test_from_the_form_to_a_published_initiative(
     [("ar", False), ("en", False), ("ar", True)],
 )
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
-    site: SubmissionSite,
-    browser: Browser,
-    packages: Path,
-    tmp_path: Path,
-    language: str,
-    scripts: bool,
-) -> None:
+    site: SubmissionSite, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
+) -> None:  # fmt: skip
     visit = Visit(browser, packages, scripts)
     mail = f"jane.{language}@example.org"
     title, mine = publish(visit, site, language, tmp_path, mail)

@@ -249,12 +249,9 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(
     client: httpx.AsyncClient, world: SubmissionWorld
 ) -> None:
     rows = [
-        ["Initiative", "<script>alert(1)</script>Safe", ""],
-        ["Initiative", "Turned \u202eround\x00", ""],
-        ["Initiative", "x" * 301, ""],
-        ["Robot", "A", ""],
-        ["Event", "A", "https://a.example/ javascript:alert(1)"],
-    ]
+        ["Initiative", "<script>alert(1)</script>Safe", ""], ["Initiative", "Turned \u202eround\x00", ""],
+        ["Initiative", "x" * 301, ""], ["Robot", "A", ""], ["Event", "A", "https://a.example/ javascript:alert(1)"],
+    ]  # fmt: skip
 
     body = (await post(client, table(["type", "title@en", "page"], *rows))).json()
 

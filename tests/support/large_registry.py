@@ -65,11 +65,8 @@ class Projects:
 
 @contextmanager
 def open_harvest(
-    folder: Path,
-    registry: Callable[[httpx.Request], httpx.Response],
-    workers: int = 0,
-    dask: str = "",
-) -> Iterator[HarvestContext]:
+    folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = ""
+) -> Iterator[HarvestContext]:  # fmt: skip
     """Open a context that gives all work to the workers, with a clock that advances a minute at
     each call.
     """

@@ -54,12 +54,7 @@ def test_what_imports_a_changed_file_is_reached() -> None:
     source, registry, test = (
         ROOT / name for name in ("vocab/a.py", "vocab/b.py", "tests/test_c.py")
     )
-    imports = {
-        source: set[Path](),
-        registry: {source},
-        test: {registry},
-        ROOT / "stocktake.py": {test},
-    }
+    imports = {source: set[Path](), registry: {source}, test: {registry}, ROOT / "stocktake.py": {test}}  # fmt: skip
 
     assert pytest_changed.reaching({source}, imports) == {*imports}
     assert pytest_changed.reaching({test}, imports) == {test, ROOT / "stocktake.py"}

@@ -104,12 +104,8 @@ def fetch(tmp_path: Path) -> Callable[[dict[str, bytes], str], subprocess.Comple
      ("../manifest.ttl", "", "would be extracted to")],
 )  # fmt: skip
 def test_a_suite_is_unpacked_only_if_it_is_what_the_lock_says(
-    member: str,
-    digest: str,
-    reason: str,
-    fetch: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path: Path,
-) -> None:
+    member: str, digest: str, reason: str, fetch: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:  # fmt: skip
     completed = fetch({member: b"<> a <x:Manifest> ."}, digest)
 
     unpacked = {path.name for path in (tmp_path / "home/.venv/data").rglob("*")}

@@ -19,12 +19,8 @@ T = TypeVar("T")
 
 
 def wait_until(
-    condition: Callable[[], T | None],
-    what: str,
-    within: float = WITHIN,
-    output: Callable[[], str] | None = None,
-    pause: float = PAUSE,
-) -> T:
+    condition: Callable[[], T | None], what: str, within: float = WITHIN, output: Callable[[], str] | None = None, pause: float = PAUSE
+) -> T:  # fmt: skip
     """Call *condition* until its result is true, and return that result.
 
     Raises AssertionError after *within* seconds: with *what* was waited for, the last result, and

@@ -16,26 +16,11 @@ from vocab.terms import DQV, PROV, RDF
 IRIS = Iris()
 RUN = IRIS.run("demo.7")
 ACCOUNT = RunStatistics(
-    run="demo.7",
-    source="demo",
-    started=datetime(2026, 3, 1, 3, 15, tzinfo=UTC),
-    ended=datetime(2026, 3, 1, 3, 20, tzinfo=UTC),
-    state="committed",
-    is_full=True,
-    reported=124,
-    fetched=124,
-    new=4,
-    unchanged=118,
-    withheld=2,
-    published_before=118,
-    published_after=122,
-    quads_added=400,
-    quads_removed=0,
-    quads_after=7_000,
-    network={"200": 3, "429 too many": 1},
-    reason='the source said "later"',
-    entry=17,
-)
+    run="demo.7", source="demo", started=datetime(2026, 3, 1, 3, 15, tzinfo=UTC),
+    ended=datetime(2026, 3, 1, 3, 20, tzinfo=UTC), state="committed", is_full=True, reported=124, fetched=124, new=4,
+    unchanged=118, withheld=2, published_before=118, published_after=122, quads_added=400, quads_removed=0,
+    quads_after=7_000, network={"200": 3, "429 too many": 1}, reason='the source said "later"', entry=17,
+)  # fmt: skip
 
 
 def stored(account: RunStatistics) -> pyoxigraph.Store:

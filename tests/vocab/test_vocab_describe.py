@@ -85,16 +85,8 @@ parties = many(
 checksums = maybe(st.builds(Checksum, st.binary(min_size=1, max_size=4).map(bytes.hex), webs))
 size = maybe(st.integers(0, 10**15))
 files = st.builds(
-    File,
-    maybe(webs),
-    maybe(webs),
-    many(texts),
-    maybe(webs),
-    maybe(webs),
-    many(texts),
-    size,
-    checksums,
-)
+    File, maybe(webs), maybe(webs), many(texts), maybe(webs), maybe(webs), many(texts), size, checksums,
+)  # fmt: skip
 amounts = st.builds(Amount, st.floats(-1e12, 1e12), maybe(words), maybe(texts), dates, dates)
 prizes = st.builds(Prize, webs, webs, maybe(st.integers(1, 9999)))
 COMMON = {

@@ -169,11 +169,8 @@ class House:
         self, condition: Callable[[], bool], what: str, pause: float = waiting.PAUSE
     ) -> None:
         waiting.wait_until(
-            condition,
-            what,
-            output=lambda: "\n".join(child.output() for child in self.children),
-            pause=pause,
-        )
+            condition, what, output=lambda: "\n".join(child.output() for child in self.children), pause=pause,
+        )  # fmt: skip
 
     def settle(self, *names: str) -> None:
         """Wait until each of these sources has been harvested and nothing is queued."""

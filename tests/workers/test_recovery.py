@@ -136,12 +136,8 @@ def test_processes_that_start_together_on_an_empty_database_all_open_it(
 
 
 def test_runs_resume_after_the_database_was_stopped(
-    house: House,
-    undisturbed: Callable[[str], list[bytes]],
-    cluster: Cluster,
-    ledger: str,
-    registry: GatedRegistry,
-) -> None:
+    house: House, undisturbed: Callable[[str], list[bytes]], cluster: Cluster, ledger: str, registry: GatedRegistry
+) -> None:  # fmt: skip
     house.define_source("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
@@ -374,12 +370,9 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
         admin.execute(f"CREATE DATABASE {database}_restored")
     url = cluster.url(f"{database}_restored")
     words = [
-        str(programs / "pg_restore"),
-        "--clean",
-        "--if-exists",
-        f"--dbname={url.replace('+psycopg', '')}",
+        str(programs / "pg_restore"), "--clean", "--if-exists", f"--dbname={url.replace('+psycopg', '')}",
         str(other / "ledger.pgdump"),
-    ]
+    ]  # fmt: skip
     subprocess.run(words, check=True, capture_output=True)
     again = house.start("--data", str(other), "harvest", "a", ledger=url)
 

@@ -238,14 +238,8 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
 def test_a_notification_is_stored_once(ledger: str) -> None:
     opened = Ledger(ledger)
     item = Notification(
-        "urn:uuid:1",
-        False,
-        "https://a.example/inbox",
-        "Offer",
-        "https://a.example/x",
-        {"é": [1]},
-        NOON,
-    )
+        "urn:uuid:1", False, "https://a.example/inbox", "Offer", "https://a.example/x", {"é": [1]}, NOON,
+    )  # fmt: skip
     barrier = threading.Barrier(2)
 
     def add(_: int) -> bool:

@@ -170,15 +170,9 @@ def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     votes: dict[str, Any] = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
     criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
     edition = Edition(
-        "2026",
-        {"en": "Prizes", "ar": "الجوائز"},
-        2026,
-        **DAYS,
-        categories=("C4",),
-        criteria=criteria,
-        special={},
+        "2026", {"en": "Prizes", "ar": "الجوائز"}, 2026, **DAYS, categories=("C4",), criteria=criteria, special={},
         **votes,
-    )
+    )  # fmt: skip
     prizes.put_edition(ledger, edition)
     content = {"title": {"en": "Telecentres"}}
     nomination = prizes.Nomination(
