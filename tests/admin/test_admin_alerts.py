@@ -40,9 +40,7 @@ async def test_rules_are_saved_by_an_administrator_and_checked_first(admin: Any)
 async def test_rules_that_another_person_changed_are_not_overwritten(admin: Any) -> None:
     (admin.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
-    answer = await post(admin, "rules", text="", before="")
-
-    assert answer.status_code == 409
+    assert (await post(admin, "rules", text="", before="")).status_code == 409
     assert (admin.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
 
 

@@ -99,12 +99,9 @@ async def test_what_is_wrong_is_refused(
 ) -> None:
     await harvested.sign_in(who)
 
-    answer = await harvested.send(PAGE, FORM | form)
-
-    assert answer.status_code == status
+    assert (await harvested.send(PAGE, FORM | form)).status_code == status
     assert not word_table(harvested.context.source_dir, "projects").exists()
-    main = (await harvested.page(PAGE)).partition("<main")[2]
-    assert ("<form" in main) == (who == "operate")
+    assert ("<form" in (await harvested.page(PAGE)).partition("<main")[2]) == (who == "operate")
 
 
 async def test_faults_of_the_table_are_in_the_language_of_the_page(harvested: Any) -> None:

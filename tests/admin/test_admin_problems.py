@@ -63,7 +63,5 @@ async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None
 async def test_an_answer_wants_an_operator(reader: Any) -> None:
     number = add(reader)
 
-    answer = await reader.send(f"{PAGE}/{number}", {"answer": "no"})
-
-    assert answer.status_code == 403
+    assert (await reader.send(f"{PAGE}/{number}", {"answer": "no"})).status_code == 403
     assert reader.ledger.problems.reported_problem(number).state is ProblemState.OPEN

@@ -66,8 +66,6 @@ async def test_what_is_wrong_is_refused(
 ) -> None:
     await suggested.sign_in(who)
 
-    answer = await suggested.send(PAGE, FORM | change)
-
-    assert answer.status_code == status
+    assert (await suggested.send(PAGE, FORM | change)).status_code == status
     assert not decision_table(suggested.context.source_dir, "projects").exists()
     assert ('<button name="decision"' in await suggested.page(PAGE)) == (who == "operate")

@@ -127,9 +127,7 @@ def test_imports_lead_to_lower_layers_only(codebase: Codebase) -> None:
 
 
 def test_no_import_cycle(codebase: Codebase) -> None:
-    cycles = [module for module in codebase.imports if module in codebase.reachable(module)]
-
-    assert cycles == []
+    assert [module for module in codebase.imports if module in codebase.reachable(module)] == []
 
 
 def test_no_import_inside_a_function(codebase: Codebase) -> None:
@@ -146,9 +144,7 @@ def test_no_import_inside_a_function(codebase: Codebase) -> None:
 
 
 def test_no_module_has_a_vague_name(codebase: Codebase) -> None:
-    vague = [module for module in codebase.imports if VAGUE & set(module.split("."))]
-
-    assert vague == []
+    assert [module for module in codebase.imports if VAGUE & set(module.split("."))] == []
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)

@@ -40,9 +40,7 @@ def _pins(lock: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("lock", REQUIRED)
 def test_every_row_is_one_version_with_its_hashes(lock: str) -> None:
-    unlocked = [row[:80] for row in _rows(lock) if not _PIN.fullmatch(row)]
-
-    assert unlocked == []
+    assert [row[:80] for row in _rows(lock) if not _PIN.fullmatch(row)] == []
 
 
 @pytest.mark.parametrize("lock", REQUIRED)
@@ -75,6 +73,4 @@ def test_every_dependency_is_locked_within_its_range(lock: str) -> None:
 def test_the_locks_agree(lock: str) -> None:
     all_pins, pins = _pins("requirements.lock"), _pins(lock)
 
-    differing = {name for name, version in pins.items() if all_pins.get(name) != version}
-
-    assert differing == set()
+    assert {name for name, version in pins.items() if all_pins.get(name) != version} == set()

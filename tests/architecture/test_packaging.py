@@ -35,17 +35,13 @@ def _tracked() -> set[str]:
 
 @pytest.mark.smoke
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
-    missing = _tracked() - set(wheel.namelist())
-
-    assert missing == set()
+    assert (_tracked() - set(wheel.namelist())) == set()
 
 
 @pytest.mark.smoke
 def test_nothing_else_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     prefixes = (*(f"{package}/" for package in PACKAGES), "stocktake.py", "stocktake-")
-    foreign = {name for name in wheel.namelist() if not name.startswith(prefixes)}
-
-    assert foreign == set()
+    assert {name for name in wheel.namelist() if not name.startswith(prefixes)} == set()
 
 
 @pytest.mark.smoke

@@ -25,17 +25,13 @@ def test_chaos_ends_with_the_dumps_of_an_undisturbed_run() -> None:
     command = [sys.executable, str(Path(__file__).with_name("chaos.py")), "--minutes", str(MINUTES)]
     process = Process(command, env={**os.environ, "PYTHONPATH": paths})
 
-    code = process.wait(3500)
-
-    assert code == 0, process.output()
+    assert process.wait(3500) == 0, process.output()
 
 
 def test_registries_change_a_few_records_each_day_and_depend_on_the_seed_alone() -> None:
     before, after = ({row["id"]: row["name"] for row in records(3, "one", day)} for day in (4, 5))
 
-    changed = [key for key in before if before[key] != after[key]]
-
-    assert len(changed) == CHANGED
+    assert len([key for key in before if before[key] != after[key]]) == CHANGED
     assert len(after) > len(before) > RECORDS
     assert records(3, "one", 5) == records(3, "one", 5) != records(4, "one", 5)
 

@@ -103,6 +103,5 @@ def test_without_faults_nothing_is_wrong_and_nothing_deleted() -> None:
 def test_a_fault_strikes_about_one_record_in_fifty(fault: Fault) -> None:
     counts = expected_counts(1000, 1, faults=[fault], only=["ckan"])["ckan"]
 
-    struck = counts.deleted + counts.untitled + counts.misdated + counts.misplaced
-    assert 8 < struck < 40
+    assert 8 < (counts.deleted + counts.untitled + counts.misdated + counts.misplaced) < 40
     assert counts.records + counts.deleted == 1000

@@ -61,9 +61,7 @@ def test_what_stands_for_no_value_is_none(text: str) -> None:
 def test_a_definition_may_add_what_stands_for_no_value() -> None:
     row = {"title": "A", "partners": "To be confirmed"}
 
-    resource = mapped(row, nothing=["to be confirmed"])
-
-    assert names(resource) == []
+    assert names(mapped(row, nothing=["to be confirmed"])) == []
 
 
 def test_namibia_is_no_missing_value() -> None:

@@ -208,9 +208,7 @@ def test_triple_terms_side_by_side_are_no_depth() -> None:
         f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * MAX_DEPTH)
     ).encode()
 
-    quads = list(parse_quads(from_text, RdfFormat.TRIG, "a.ttl"))
-
-    assert len(quads) == 3 * MAX_DEPTH
+    assert len(list(parse_quads(from_text, RdfFormat.TRIG, "a.ttl"))) == 3 * MAX_DEPTH
 
 
 def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text() -> None:

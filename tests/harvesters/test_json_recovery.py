@@ -215,9 +215,7 @@ def test_empty_pages_with_ever_new_cursors_end() -> None:
 def test_pages_without_keys_are_distinguished_by_what_they_hold() -> None:
     registry = Lister(20)
 
-    pages = harvest(registry, definition(page="page", key="nothing"))
-
-    assert keys(pages) == [None] * 20
+    assert keys(harvest(registry, definition(page="page", key="nothing"))) == [None] * 20
 
 
 @each("later, message", [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])

@@ -133,9 +133,7 @@ def test_namesakes_are_not_merged(fields: dict[str, Any], others: dict[str, Any]
 def test_one_identifier_joins_two_names() -> None:
     identifiers = {("ROR", "03yrm5c26")}
     first = organization("a", "California Digital Library", identifiers=identifiers)
-    second = organization("b", "CDL", identifiers=identifiers)
-
-    assert scored(first, second).bits >= AUTOMATIC
+    assert scored(first, organization("b", "CDL", identifiers=identifiers)).bits >= AUTOMATIC
 
 
 def test_an_acronym_is_a_candidate_for_the_whole_name() -> None:

@@ -102,9 +102,7 @@ def test_windows_are_cut_in_the_repositorys_granularity(granularity: str, apart:
         records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"}
     )
 
-    pages = harvest(respond)
-
-    assert kinds(pages) == expected(respond)
+    assert kinds(harvest(respond)) == expected(respond)
 
 
 def test_the_order_in_which_records_come_is_the_same_each_time() -> None:
@@ -128,9 +126,7 @@ def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place: int)
 def test_a_page_without_one_readable_record_costs_its_records() -> None:
     respond = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
 
-    pages = harvest(respond)
-
-    assert kinds(pages) == expected(respond)
+    assert kinds(harvest(respond)) == expected(respond)
 
 
 def test_a_repository_that_is_down_is_not_cut_in_parts() -> None:
@@ -358,9 +354,7 @@ def test_sets_are_kept_while_windows_are_cut() -> None:
     ]
     respond = Oai(items, poison={"k0021", "k0030"})
 
-    pages = harvest(respond, set=["x", "y"])
-
-    assert kinds(pages) == expected(respond)
+    assert kinds(harvest(respond, set=["x", "y"])) == expected(respond)
 
 
 @settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])

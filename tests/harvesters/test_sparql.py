@@ -275,8 +275,6 @@ def test_no_query_has_a_word_of_the_registrys_own() -> None:
 def test_an_endpoint_that_takes_forms_only_is_asked_by_post() -> None:
     server = SourceEndpoint(projects(30), forms=True)
 
-    result = items(harvest(server, source(method="post")))
-
-    assert len(result) == 30
+    assert len(items(harvest(server, source(method="post")))) == 30
     with pytest.raises(UnexpectedStatusError):
         harvest(server, source())

@@ -40,9 +40,7 @@ def test_an_entry_has_its_rows_and_the_id_of_the_previous_entry(journal: Journal
 
 
 def test_entries_are_read_from_a_position(journal: Journal) -> None:
-    numbers = [entry.number for entry in journal.entries(after=1)]
-
-    assert numbers == [2]
+    assert [entry.number for entry in journal.entries(after=1)] == [2]
 
 
 def test_a_run_that_lost_its_lock_appends_nothing(journal: Journal) -> None:
@@ -127,9 +125,7 @@ def test_a_truncated_last_entry_is_moved_aside(journal: Journal, bytes_lost: int
     assert last is not None
     last.path.write_bytes(last.path.read_bytes()[:-bytes_lost])
 
-    aside = journal.recover()
-
-    assert aside == journal.folder / "000000002.rdfp.gz.torn"
+    assert journal.recover() == journal.folder / "000000002.rdfp.gz.torn"
     assert [entry.number for entry in journal.entries()] == [1]
 
 

@@ -161,9 +161,7 @@ def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(
         return saved
 
     monkeypatch.setattr(backup, "_save_ledger", then_commit)
-    completed = run(data, "backup", str(tmp_path / "saved"))
-
-    assert "backup of journal entry 1" in completed.stdout
+    assert "backup of journal entry 1" in run(data, "backup", str(tmp_path / "saved")).stdout
     assert (later.exists(), (tmp_path / "saved" / "journal" / later.name).exists()) == (True, False)
 
 

@@ -61,9 +61,7 @@ def source(source: Source) -> Source:
 
 def test_an_unchanged_list_is_not_downloaded_again(filled: Harvester, whole: Whole) -> None:
 
-    again = filled.harvest()
-
-    assert again.run.state is State.UNCHANGED
+    assert filled.harvest().run.state is State.UNCHANGED
     assert whole.statuses == [200, 304]
 
 
@@ -88,9 +86,7 @@ def test_an_incomplete_run_is_not_a_success_although_nothing_changes_later(
 ) -> None:
     whole.names = NAMES[:15]
 
-    states = [filled.harvest().run.state for _ in range(3)]
-
-    assert states == [State.INCOMPLETE] * 3
+    assert [filled.harvest().run.state for _ in range(3)] == [State.INCOMPLETE] * 3
 
 
 def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
@@ -115,9 +111,7 @@ def test_the_source_is_read_in_full_after_a_plan_was_approved(
     plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
     whole.names, whole.total = list(NAMES), len(NAMES)
 
-    back = filled.harvest()
-
-    assert back.run.counts["returned"] == 10
+    assert filled.harvest().run.counts["returned"] == 10
     assert filled.ledger.count_missing(filled.source.name) == 0
 
 

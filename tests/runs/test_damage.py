@@ -391,9 +391,7 @@ def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -
 def test_a_missing_entry_is_named(filled: Path) -> None:
     next((filled / "journal").glob("000000001*")).unlink()
 
-    result = _run(filled)
-
-    assert "entry 1 is missing before it" in result.stdout
+    assert "entry 1 is missing before it" in _run(filled).stdout
 
 
 def test_a_missing_last_entry_is_known_by_the_ledger(filled: Path) -> None:

@@ -101,9 +101,7 @@ def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
 
 
 def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
-    rejected = stocktake("plans", "reject", "demo-ckan.1", "--reason", "not yet")
-
-    assert rejected.exit_code == 0
+    assert stocktake("plans", "reject", "demo-ckan.1", "--reason", "not yet").exit_code == 0
     assert json.loads(stocktake("plans", "list", "--json").stdout) == []
 
 

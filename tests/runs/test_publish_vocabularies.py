@@ -26,9 +26,7 @@ def rows(context: HarvestContext, run: Run) -> list[str]:
 def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
     first = published(context)
 
-    again = publish_vocabularies.publish(context)
-
-    assert again is None
+    assert publish_vocabularies.publish(context) is None
     assert len(rows(context, first)) == sum(
         len(lines) for _, lines in statements(context.iris.base)
     )
@@ -50,9 +48,7 @@ def test_other_vocabulary_files_with_equal_statements_write_no_entry(
 ) -> None:
     context.ledger.save(replace(published(context), rules="of other files"))
 
-    again = publish_vocabularies.publish(context)
-
-    assert again is None
+    assert publish_vocabularies.publish(context) is None
 
 
 def test_another_base_writes_another_vocabulary(context: HarvestContext) -> None:

@@ -196,9 +196,7 @@ def test_an_interrupted_remap_is_restarted_by_the_next_run(filled: Harvester, ac
     cut = ledger.create_run("projects", now, "rules", is_full=False, since=None)
     ledger.save(replace(cut, last_fetched=cut.started))
 
-    plan = action(filled.source, filled.context)
-
-    assert plan.run.id == "projects.3"
+    assert action(filled.source, filled.context).run.id == "projects.3"
     failed = ledger.run("projects.2")
     assert failed is not None
     assert failed.state is State.FAILED

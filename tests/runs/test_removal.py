@@ -87,9 +87,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     plan = retire(filled)
     assert not removals.is_retired("projects")
 
-    run = approve(plan, filled)
-
-    assert (run.state, filled.published) == (State.COMMITTED, 10)
+    assert (approve(plan, filled).state, filled.published) == (State.COMMITTED, 10)
     assert f"<{graph}> {status} <{iris.operations}retired>" in statements(filled, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
         filled.harvest()
@@ -116,8 +114,7 @@ def test_a_forgotten_record_has_a_bare_tombstone_and_is_never_published_again(
     with pytest.raises(PlanError, match="only the newest run"):
         undo(filled.context, filled.source, run.id, by="ann")
     filled.registry.projects[0]["name"] = "Project 1, renamed"
-    again = filled.harvest(full=True)
-    assert (again.run.counts["withheld"], filled.published) == (1, 9)
+    assert (filled.harvest(full=True).run.counts["withheld"], filled.published) == (1, 9)
     remap(filled.source, filled.context)
     assert filled.published == 9
 

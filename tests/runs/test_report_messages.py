@@ -50,9 +50,7 @@ def break_titles(registry: Any, *numbers: int) -> None:
 def test_always_sends_one_report_for_each_run(harvester: Harvester) -> None:
     mailing = Mailing(harvester.source, harvester.context, "always")
 
-    counts = [len(mailing.run()) for _ in range(3)]
-
-    assert counts == [1, 1, 1]
+    assert [len(mailing.run()) for _ in range(3)] == [1, 1, 1]
 
 
 def test_on_errors_is_silent_until_records_are_withheld(harvester: Harvester) -> None:

@@ -71,9 +71,7 @@ def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_e
 def test_records_of_one_source_share_a_batch(records: Records) -> None:
     created = [_initiative(str(number), Text("ITU", "en")) for number in range(120)]
 
-    sizes = [len(batch) for batch in batches(created, 50)]
-
-    assert sizes == [50, 50, 20]
+    assert [len(batch) for batch in batches(created, 50)] == [50, 50, 20]
 
 
 @pytest.mark.parametrize("name", ["rust", "reference"])

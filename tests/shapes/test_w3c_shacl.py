@@ -126,9 +126,7 @@ def test_w3c(case: ShaclCase, name: EngineName, request: pytest.FixtureRequest) 
     if known := KNOWN.get((name, case.name)):
         request.applymarker(pytest.mark.xfail(reason=known, strict=True))
 
-    actual = _run(case, name)
-
-    assert actual == case.wanted
+    assert _run(case, name) == case.wanted
 
 
 def _run(case: ShaclCase, name: EngineName) -> ResultCounts | None:

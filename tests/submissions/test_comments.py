@@ -263,9 +263,7 @@ async def test_nobody_deletes_the_comment_of_another(
     await sent(world, people, post, "Yours", "two@example.org")
     csrf = {"csrf": hidden(await people.get("/submit/mine"))}
 
-    answer = await people.post(f"/submit/comments/{id}/delete", data=csrf)
-
-    assert answer.status_code == 404
+    assert (await people.post(f"/submit/comments/{id}/delete", data=csrf)).status_code == 404
     assert waiting(world) == ["Mine", "Yours"]
 
 

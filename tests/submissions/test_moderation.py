@@ -139,9 +139,7 @@ async def test_two_people_accept_if_the_source_says_so(
     again = await decide(admin, id, "accept")
     waiting = world.stored(id)
     await signed_in(admin, world, "Ada")
-    second = await decide(admin, id, "accept")
-
-    assert codes(first, again, second) == [303, 409, 303]
+    assert codes(first, again, (await decide(admin, id, "accept"))) == [303, 409, 303]
     assert (waiting.state.value, waiting.published) == ("submitted", None)
     assert world.stored(id).state.value == "accepted"
 

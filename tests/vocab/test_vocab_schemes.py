@@ -239,9 +239,7 @@ def test_a_store_gives_back_the_vocabulary_as_it_was_handed_in(base: str) -> Non
 
     content = store.dump(format=pyoxigraph.RdfFormat.N_QUADS)
     assert content is not None
-    dumped = sorted(content.decode().removesuffix("\n").split("\n"))
-
-    assert dumped == written
+    assert sorted(content.decode().removesuffix("\n").split("\n")) == written
 
 
 def test_the_vocabulary_has_no_blank_nodes_and_follows_its_base() -> None:

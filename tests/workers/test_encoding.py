@@ -23,9 +23,7 @@ def test_database_that_is_not_utf8_is_refused(
         admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
     house.define_source("a")
 
-    child = house.start(*words, ledger=cluster.url(name))
-
-    assert child.wait(WITHIN) == 2, house.output_of(0)
+    assert house.start(*words, ledger=cluster.url(name)).wait(WITHIN) == 2, house.output_of(0)
     assert len(house.output_of(0).splitlines()) == 1
     assert f"the database '{name}' has the encoding {encoding}" in house.output_of(0)
     assert f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8'" in house.output_of(0)

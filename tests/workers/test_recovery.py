@@ -374,9 +374,7 @@ def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
         str(other / "ledger.pgdump"),
     ]  # fmt: skip
     subprocess.run(words, check=True, capture_output=True)
-    again = house.start("--data", str(other), "harvest", "a", ledger=url)
-
-    assert again.wait(WITHIN) == 0
+    assert house.start("--data", str(other), "harvest", "a", ledger=url).wait(WITHIN) == 0
     assert rows
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         assert (
