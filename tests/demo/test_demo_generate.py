@@ -24,7 +24,7 @@ def test_a_revision_keeps_the_id_and_changes_the_text() -> None:
 
 
 def test_keys_differ_within_a_registry() -> None:
-    assert len(set([generate_record(1, number)["id"] for number in range(2000)])) == 2000
+    assert len({generate_record(1, number)["id"] for number in range(2000)}) == 2000
 
 
 def test_all_languages_and_lines_occur() -> None:

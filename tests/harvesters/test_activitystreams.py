@@ -7,13 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
+from simulated import Site, define_source, harvest, items
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Page, Payload, Record
 from harvesters.source import Source
-
-from .simulated import Site, define_source, harvest, items
 
 HOST = "https://registry.example"
 

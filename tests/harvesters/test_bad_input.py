@@ -12,12 +12,11 @@ import replay
 from fetch_client import fetch_with
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
-
-from .simulated import define_source
 
 MOST = 50  # pages: an answer that never ends is one that is never read_file
 

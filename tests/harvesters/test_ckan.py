@@ -6,12 +6,11 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord
 from harvesters.source import Source
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 SEARCH = "https://registry.example/portal"
 

@@ -8,12 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-
-from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.source import Source
-
-from .simulated import (
+from simulated import (
     ScriptedRegistry,
     crashed,
     define_source,
@@ -22,6 +17,10 @@ from .simulated import (
     keys,
     kinds,
 )
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.source import Source
 
 
 def broken(body: bytes) -> httpx.Response:

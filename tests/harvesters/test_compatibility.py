@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 from rows import each
+from simulated import define_source
 
 from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
-
-from .simulated import define_source
 
 FIELDS = {"title": "name"}
 

@@ -3,14 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import simulated
 from rows import each
+from simulated import ScriptedRegistry, define_source
 
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-from . import simulated
-from .simulated import ScriptedRegistry, define_source
 
 
 def items(content: Any, **options: Any) -> list[Any]:

@@ -9,13 +9,12 @@ import httpx
 import pytest
 from lxml import etree
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import Source
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 RESULTS = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'

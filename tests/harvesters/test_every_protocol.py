@@ -5,12 +5,12 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
+from simulated import ScriptedRegistry, define_source, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.stored_response import Validator
 
-from .simulated import ScriptedRegistry, define_source, open_client
 from .test_spreadsheet import ROWS, xlsx
 
 HOST = "https://registry.example"

@@ -5,17 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import simulated
 from replay import crosswalks
 from rows import each
+from simulated import ScriptedRegistry, define_source
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page
 from harvesters.reasons import Reason
 from vocab.initiative import Document, Post
-
-from . import simulated
-from .simulated import ScriptedRegistry, define_source
 
 URL = "https://registry.example/feed"
 HISTORY = 'xmlns:fh="http://purl.org/syndication/history/1.0"'

@@ -7,12 +7,11 @@ import orjson
 import pytest
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.mappings.field_definitions import faults
 from harvesters.mappings.fields import build_mapper
 from harvesters.page_model import Record
-
-from .simulated import define_source
 
 FIELDS = {"title": "title", "partners": "partners", "subjects": "subjects", "start": "years"}
 

@@ -9,13 +9,12 @@ import httpx
 import pytest
 import replay
 from rows import each
+from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, SourceDefinitionError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.source import Source
-
-from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">

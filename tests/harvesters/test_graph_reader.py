@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from replay import crosswalks
+from simulated import define_source
 
 from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description, merge_graphs
 from vocab.initiative import Basis, Document, Event, Initiative, Period, Post, Role
-
-from .simulated import define_source
 
 IT = "https://registry.example/it"
 HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import simulated
 from pyoxigraph import RdfFormat
 from rows import each
+from simulated import define_source, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
@@ -24,9 +26,6 @@ from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.ical.event import time_zones
 from harvesters.protocols.tables.spreadsheet import read_sheet
-
-from . import simulated
-from .simulated import define_source, open_client
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.page_model import InvalidRecord, Page, Record
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/list"
 

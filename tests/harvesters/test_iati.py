@@ -7,11 +7,10 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
+from simulated import define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page
-
-from .simulated import define_source, harvest, items, keys
 
 ROOT = "https://registry.example"
 

@@ -7,12 +7,11 @@ import httpx
 import icalendar
 import pytest
 from rows import each
+from simulated import define_source, items, keys, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.protocols.ical.recurrence import CallBudget, RecurrenceLimitError, expand_series
-
-from .simulated import define_source, items, keys, open_client
 
 URL = "https://registry.example/calendar.ics"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

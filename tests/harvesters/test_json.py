@@ -6,12 +6,11 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols import paged_document
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/api"
 

@@ -8,13 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-
-from harvesters.errors import HarvestError, ParseError, UnavailableError
-from harvesters.page_model import InvalidRecord, Record
-from harvesters.protocols.paged_document import MAX_RECORDS
-from harvesters.source import Source
-
-from .simulated import (
+from simulated import (
     URL,
     Handler,
     ScriptedRegistry,
@@ -25,6 +19,11 @@ from .simulated import (
     items,
     keys,
 )
+
+from harvesters.errors import HarvestError, ParseError, UnavailableError
+from harvesters.page_model import InvalidRecord, Record
+from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.source import Source
 
 WAYS: dict[str, dict[str, Any]] = {
     "page": {"page": "page"},

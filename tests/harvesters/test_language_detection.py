@@ -6,6 +6,7 @@ import pytest
 from lxml import etree
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
@@ -13,8 +14,6 @@ from harvesters.payloads.language_detection import detect_languages
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
-
-from .simulated import define_source
 
 TEXTS = {
     "en": "Forty schools in the countryside are connected to the internet, and their teachers learn how to teach with it.",

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from rdf_terms import value
 from rows import each
+from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
-
-from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .

@@ -8,6 +8,7 @@ from typing import Any
 import replay
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from benchmarks.mapping_fields import claims, fields_of, without_each_field
 from harvesters.compatibility import check_compatible
@@ -19,8 +20,6 @@ from harvesters.page_model import Record
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
-
-from .simulated import define_source
 
 FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lxml import etree
 from rows import each
+from simulated import define_source
 
 from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
@@ -37,8 +38,6 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
-
-from .simulated import define_source
 
 IRIS = Iris()
 KENYA, UGANDA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "800"))

@@ -9,6 +9,7 @@ import replay
 from rdf_terms import value
 from replay import crosswalks
 from rows import each
+from simulated import START, Oai, SimulatedRecord, define_source, harvest, items, keys, records
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
@@ -17,8 +18,6 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai import rdf_metadata
 from harvesters.source import Source
-
-from .simulated import START, Oai, SimulatedRecord, define_source, harvest, items, keys, records
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
 RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">

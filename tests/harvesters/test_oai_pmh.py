@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

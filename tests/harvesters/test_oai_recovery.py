@@ -7,16 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+import simulated
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rows import each
-
-from harvesters.errors import LimitedError, ParseError, UnavailableError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.source import Source
-
-from . import simulated
-from .simulated import (
+from simulated import (
     Handler,
     Oai,
     ScriptedRegistry,
@@ -30,6 +25,10 @@ from .simulated import (
     records,
     truncated,
 )
+
+from harvesters.errors import LimitedError, ParseError, UnavailableError
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.source import Source
 
 
 def source(**options: Any) -> Source:

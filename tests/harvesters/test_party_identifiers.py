@@ -5,13 +5,12 @@ from typing import Any
 from lxml import etree
 from pyoxigraph import NamedNode, RdfFormat, Store
 from replay import crosswalks
+from simulated import define_source
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Party, Resource, Role
-
-from .simulated import define_source
 
 ROR = "https://ror.org/03yrm5c26"
 

@@ -6,6 +6,7 @@ import pytest
 from rdf_terms import value
 from replay import crosswalks
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.mappings.dcat import build_mapper
@@ -14,8 +15,6 @@ from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
 from harvesters.protocols.paged_document import MAX_RECORDS
 from vocab.initiative import Contact, Text
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 
 def at_path(record: Record[Any], path: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from replay import crosswalks
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
@@ -16,8 +17,6 @@ from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf.harvest import collect
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 URL = "https://registry.example/api"
 HEAD = """

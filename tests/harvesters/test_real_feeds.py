@@ -10,6 +10,7 @@ import pytest
 import replay
 from rdf_terms import value
 from rows import each
+from simulated import define_source, harvest
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
@@ -23,8 +24,6 @@ from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, graph_triples
 from vocab.statements.describe import describe
-
-from .simulated import define_source, harvest
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 

@@ -4,6 +4,7 @@ import pytest
 import replay
 from pyoxigraph import NamedNode, RdfFormat, Store
 from replay import crosswalks
+from simulated import define_source
 
 from harvesters.mappings.ckan_package import build_mapper
 from harvesters.mappings.dcat import build_mapper as build_dcat_mapper
@@ -11,7 +12,6 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Checksum, Document, Period, Role, Text
 
-from .simulated import define_source
 from .test_real_feeds import harvested
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fetch_client import fetch_with
 from rows import each
+from simulated import Site, define_source, harvest, items
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, UnavailableError
@@ -17,8 +18,6 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Page, Payload
 from harvesters.protocols.resourcesync.harvest import collect
 from harvesters.source import Source
-
-from .simulated import Site, define_source, harvest, items
 
 HOST = "https://registry.example"
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)

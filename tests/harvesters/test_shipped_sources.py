@@ -15,6 +15,7 @@ import replay
 from pyoxigraph import RdfFormat, Store, parse
 from replay import crosswalks
 from rows import each
+from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
@@ -22,8 +23,6 @@ from harvesters.mappings import field_definitions
 from harvesters.page_model import Record
 from harvesters.source import load
 from vocab.initiative import Basis, Initiative, Resource, Role
-
-from .simulated import open_client
 
 CARDS = sorted((Path(__file__).parents[2] / "sources").glob("*.toml"))
 PARTNERS = replay.SHARED / "facts" / "partners"

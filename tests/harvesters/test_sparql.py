@@ -12,13 +12,12 @@ import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError, UnavailableError, UnexpectedStatusError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
-
-from .simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>

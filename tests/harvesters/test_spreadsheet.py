@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import replay
+import simulated
 from rows import each
+from simulated import ScriptedRegistry, define_source
 
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.reasons import Reason
-
-from . import simulated
-from .simulated import ScriptedRegistry, define_source
 
 ROWS = [
     ["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"],

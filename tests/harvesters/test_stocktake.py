@@ -8,6 +8,7 @@ import httpx
 import pytest
 from peer_server import BASE, OURS, URL, WHEN, Peer, initiative, peer
 from pyoxigraph import NamedNode
+from simulated import define_source
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
@@ -17,8 +18,6 @@ from harvesters.protocols.peer.harvest import collect
 from harvesters.source import Source, load
 from harvesters.stored_response import Validator
 from vocab.terms import DCT
-
-from .simulated import define_source
 
 Seen = dict[str, Validator]
 

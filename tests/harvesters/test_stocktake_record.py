@@ -7,6 +7,7 @@ import pytest
 from peer_server import BASE, KENYA, WHEN
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.errors import ParseError
 from harvesters.mappings.stocktake_record import build_mapper
@@ -38,8 +39,6 @@ from vocab.initiative import (
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_source
-
-from .simulated import define_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 FILE = File(

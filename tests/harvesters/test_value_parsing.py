@@ -4,6 +4,7 @@ from typing import Any
 
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.mappings.mapping import normalize_resource
 from harvesters.mappings.registry import MAPPINGS
@@ -18,8 +19,6 @@ from harvesters.payloads.value_parsing import (
     unique_non_contact,
 )
 from vocab.initiative import Basis, Claim, Document, File, Text
-
-from .simulated import define_source
 
 
 @each(

@@ -9,13 +9,12 @@ import httpx
 import pytest
 from rdf_terms import value
 from rows import each
+from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import ForbiddenError, ParseError, UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
-
-from .simulated import Site, define_source, harvest, items, keys
 
 HOST = "https://registry.example"
 JSON_LD = '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'

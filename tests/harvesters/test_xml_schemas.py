@@ -6,13 +6,12 @@ import pytest
 from lxml import etree
 from replay import crosswalks
 from rows import each
+from simulated import define_source
 
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from vocab.initiative import Role
-
-from .simulated import define_source
 
 MODS, DIM = "http://www.loc.gov/mods/v3", "http://www.dspace.org/xmlns/dspace/dim"
 

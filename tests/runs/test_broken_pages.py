@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
-import httpx
 import pytest
+import simulated
+from projects import asking
 
 from harvesters.ledger.models import Outcome, State
 from harvesters.pipeline.page_processor import Progress
@@ -18,18 +14,6 @@ from harvesters.runs.plans.plan import Plan
 from harvesters.source import Source, parse
 
 
-@pytest.fixture(scope="module")
-def simulated() -> ModuleType:
-    path = Path(__file__).parents[1] / "harvesters" / "simulated.py"
-    spec = importlib.util.spec_from_file_location("simulated_walk", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def definition() -> Source:
     table = {
@@ -37,15 +21,6 @@ def definition() -> Source:
         "licence": "https://creativecommons.org/licenses/by/4.0/", "language": "en", "pause": 0,
     }  # fmt: skip
     return parse("repository", table, "test")
-
-
-def behind(
-    context: HarvestContext, registry: Callable[[httpx.Request], httpx.Response]
-) -> HarvestContext:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404) if request.url.path == "/robots.txt" else registry(request)
-
-    return replace(context, network=replace(context.network, transport=httpx.MockTransport(answer)))
 
 
 def outcome_counts(plan: Plan) -> dict[Outcome, int]:
@@ -65,11 +40,11 @@ def killed_at(page: int) -> Callable[[Progress], None]:
 
 
 def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_published(
-    simulated: ModuleType, context: HarvestContext, definition: Source
+    context: HarvestContext, definition: Source
 ) -> None:
     registry = simulated.Oai(simulated.records(45), poison={"k0017"})
 
-    plan = harvest(definition, behind(context, registry))
+    plan = harvest(definition, asking(context, registry))
 
     assert plan.run.state is State.COMMITTED
     assert plan.run.incomplete_reason is None
@@ -78,25 +53,25 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
 
 
 def test_a_record_that_becomes_unreadable_stays_published(
-    simulated: ModuleType, context: HarvestContext, definition: Source
+    context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(45)
-    harvest(definition, behind(context, simulated.Oai(items)))
+    harvest(definition, asking(context, simulated.Oai(items)))
 
-    plan = harvest(definition, behind(context, simulated.Oai(items, poison={"k0017"})), full=True)
+    plan = harvest(definition, asking(context, simulated.Oai(items, poison={"k0017"})), full=True)
 
     assert outcome_counts(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
     assert context.ledger.count_published(definition.name) == 45
 
 
 def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
-    simulated: ModuleType, context: HarvestContext, definition: Source
+    context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(45)
-    harvest(definition, behind(context, simulated.Oai(items)))
+    harvest(definition, asking(context, simulated.Oai(items)))
     lame = simulated.Oai(items[:40], poison={"k0017"}, mute={"ListIdentifiers"})
 
-    plan = harvest(definition, behind(context, lame), full=True)
+    plan = harvest(definition, asking(context, lame), full=True)
 
     assert plan.run.state is State.INCOMPLETE
     assert "can be neither read nor listed" in (plan.run.reason or "")
@@ -105,11 +80,11 @@ def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
-    shuffled: bool, simulated: ModuleType, context: HarvestContext, definition: Source
+    shuffled: bool, context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(30, deleted={4})
     items = items[::-1] if shuffled else items
-    registry = behind(
+    registry = asking(
         context,
         simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2),
     )

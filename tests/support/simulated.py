@@ -178,6 +178,8 @@ class Oai:
     request_log: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
         parameters = dict(request.url.params)
         self.request_log.append(parameters)
         verb = parameters["verb"]
