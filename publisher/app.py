@@ -15,13 +15,12 @@ from starlette.types import Scope
 
 from journal.errors import JournalError
 from journal.tracing import open_span
-from languages.request_locale import LocaleMiddleware
 from publisher.background import in_background
-from publisher.error_handlers import DamageMiddleware, ErrorHandlers
+from publisher.error_handlers import ErrorHandlers
 from publisher.errors import COST, PublisherError
 from publisher.feeds.websub import WebSubNotifier
 from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
-from publisher.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
+from publisher.page_budget import PageLimits
 from publisher.pages import DOCUMENTATION, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.follow import SubscriptionStore, sending_changes
@@ -40,10 +39,9 @@ from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import data_version
 from publisher.store.workers.rate_limit import client_key
 from web.branding import PLAIN, Branding
-from web.conditional import ETagMiddleware
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.outbound_client import create_client
-from web.page_cache import PageCacheMiddleware
+from web.page_cache import PageMiddleware
 from web.problems import HTTPProblem
 from web.static_files import STATIC_FOLDER, HashedStaticFiles
 
@@ -187,15 +185,15 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
             headers.setdefault(COST, "0.000")
 
     app.state.request_metrics = metrics = RequestMetrics(open_span, _first_parts())
-    app.add_middleware(ETagMiddleware)
-    respond = handlers.handle_publisher_error
-    app.add_middleware(DeepPagesMiddleware, limits=service.limits, respond=respond)
-    app.add_middleware(PageCacheMiddleware, version=cached_version, requests=metrics.cached_pages)
-    # Outside the cache, whose pages are shared by clients.
-    app.add_middleware(PageBudgetMiddleware, limits=service.limits, respond=respond)
-    app.add_middleware(FreshnessMiddleware, service=service)
-    app.add_middleware(DamageMiddleware, respond=handlers.handle_damage)
-    app.add_middleware(LocaleMiddleware)
+    pages = PageLimits(service.limits)
+    app.add_middleware(
+        PageMiddleware,
+        version=cached_version,
+        requests=metrics.cached_pages,
+        spend=pages.spend,
+        turn=pages.turn,
+    )
+    app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
     exposed = (*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER)
     # It adds headers to the responses of all others.
     app.add_middleware(SecurityMiddleware, url=url, exposed=exposed, add_headers=add_budget)

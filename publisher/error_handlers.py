@@ -12,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.translations import TranslatableText
 from publisher.errors import (
@@ -111,9 +110,12 @@ class ErrorHandlers:
         return self._respond(request, status, status.phrase, _FAILED, {"Connection": "close"})
 
     async def handle_damage(self, request: Request, error: Exception) -> Response | None:
-        """Respond to an exception with 503 and log it in one line, if a file of the store or its
-        indexes is damaged; else return None.
+        """Respond to an exception of the middleware: to a PublisherError as that of a route; with
+        503, and a line in the log, if a file of the store or its indexes is damaged; else return
+        None.
         """
+        if isinstance(error, PublisherError):
+            return await self.handle_publisher_error(request, error)
         if not await self._find_damage():
             return None
         log.warning(
@@ -212,41 +214,3 @@ def _detail(error: Exception) -> str:
     return (
         error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
     )
-
-
-# of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not
-# public
-_PANIC = "PanicException"
-
-
-class DamageMiddleware:
-    """Answer what *app* raises by *respond*; raise it again where that returns None, or where the
-    response has begun.
-    """
-
-    def __init__(
-        self, app: ASGIApp, respond: Callable[[Request, Exception], Awaitable[Response | None]]
-    ) -> None:
-        self._app, self._respond = app, respond
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        has_begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except BaseException as error:
-            is_panic = type(error).__name__ == _PANIC
-            if not isinstance(error, Exception) and not is_panic:
-                raise
-            is_open = scope["type"] == "http" and not has_begun
-            failure = error if isinstance(error, Exception) else RuntimeError(str(error))
-            response = await self._respond(Request(scope), failure) if is_open else None
-            if response is None:
-                raise
-            await response(scope, receive, send)

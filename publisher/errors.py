@@ -16,9 +16,15 @@ from http import HTTPStatus
 
 
 class PublisherError(Exception):
-    """Base of all errors here; *seconds* is how long the query was evaluated before the error."""
+    """Base of all errors here; *seconds* is how long the query was evaluated before the error, and
+    *link* a Link header of its response.
+    """
 
     seconds = 0.0
+
+    def __init__(self, message: str = "", link: str = "") -> None:
+        super().__init__(message)
+        self.link = link
 
 
 class QueryError(PublisherError):
@@ -63,8 +69,8 @@ class RowLimit(LimitError):
 class QuotaExceeded(LimitError):
     """The client has used its quota; it may retry after *wait* seconds."""
 
-    def __init__(self, message: str, wait: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, wait: int, link: str = "") -> None:
+        super().__init__(message, link)
         self.wait = wait
 
 
@@ -143,7 +149,7 @@ def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, st
     status, title = next(
         (status, title) for kind, status, title in _STATUS if isinstance(error, kind)
     )
-    headers = {COST: f"{error.seconds:.3f}"}
+    headers = {COST: f"{error.seconds:.3f}"} | ({"Link": error.link} if error.link else {})
     if isinstance(error, QuotaExceeded):
         headers["Retry-After"] = str(error.wait)
     elif isinstance(error, DamagedFiles):

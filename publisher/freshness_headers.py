@@ -1,10 +1,15 @@
-"""Add headers that name the journal position of each response and the freshness of its sources."""
+"""Answer what no route answered, and add headers that name the journal position of each response and
+the freshness of its sources.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.errors import PublisherError
@@ -36,32 +41,42 @@ _SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}
 # static files do not change; health must answer when the store does not
 _EXCLUDED = ("static", "docs", "health")
 
+# of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not
+# public
+_PANIC = "PanicException"
+
 Headers = dict[str, str]
 
 
 class FreshnessMiddleware:
     """Add the headers of HEADER_NAMES to the responses of *app*.
 
-    The position is read when the request arrives. The data may be newer, never older.
+    The position is read when the request arrives. The data may be newer, never older. What *app*
+    raises is answered by *respond*, and raised again where that returns None, or where the response
+    has begun.
     """
 
-    def __init__(self, app: ASGIApp, service: QueryService) -> None:
-        self._app, self._service = app, service
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: QueryService,
+        respond: Callable[[Request, Exception], Awaitable[Response | None]],
+    ) -> None:
+        self._app, self._service, self._respond = app, service, respond
         self._snapshot_number: int | None = None  # the snapshot whose source statuses are cached
         self._statuses: dict[str, SourceStatus] = {}
         self._counts = ""
         self._valid_until: datetime | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request to the app and add the headers."""
-        if (
-            scope["type"] != "http"
-            or (parts := scope["path"].strip("/").split("/"))[0] in _EXCLUDED
-        ):
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        headers = await self._headers(parts)
+        parts, has_begun = scope["path"].strip("/").split("/"), False
+        headers = {} if parts[0] in _EXCLUDED else await self._headers(parts)
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
             if message["type"] == "http.response.start" and RELEASE_HEADER not in (
                 response := MutableHeaders(scope=message)
             ):
@@ -72,7 +87,17 @@ class FreshnessMiddleware:
                     del response["ETag"]
             await send(message)
 
-        return await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except BaseException as error:
+            is_panic = type(error).__name__ == _PANIC
+            if has_begun or not (isinstance(error, Exception) or is_panic):
+                raise
+            failure = error if isinstance(error, Exception) else RuntimeError(str(error))
+            response = await self._respond(Request(scope), failure)
+            if response is None:
+                raise
+            await response(scope, receive, send_with_headers)
 
     async def _headers(self, parts: list[str]) -> Headers:
         snapshot = data_version(self._service)

@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from languages.translations import TranslatableText
-from publisher.errors import PublisherError, QuotaExceeded, StoreBusy
+from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.limits import Limits
 from publisher.projections.facets.facets import FACETS
 from publisher.store.workers.rate_limit import RateLimiter, client_key
-from web.page_cache import CACHED_ROUTES
 
 DEEP = 3  # with at least this number of facet values, renderings of a page are limited
 # After such a page none is begun for this many times as long as it took: those that wait for one
@@ -37,8 +35,6 @@ REST = 3.0
 MOST_POINTS = 32  # of a page
 ALL_DATA = TranslatableText("all data is in the files of /dumps/ and /releases")
 ALL_DATA_LINK = '</dumps/>; rel="related"; title="all data as files"'
-
-Respond = Callable[[Request, PublisherError], Awaitable[Response]]
 
 
 def facet_depth(query: QueryParams) -> int:
@@ -60,45 +56,21 @@ def page_points(query: QueryParams) -> int:
     return int(min(MOST_POINTS, 2 ** max(0, facet_depth(query) - 1)))
 
 
-def is_page(scope: Scope) -> bool:
-    """Return whether a request is for a page that has a budget: those that list, search or describe
-    things.
-    """
-    return (
-        scope["type"] == "http"
-        and scope["path"].split("/", 2)[1].partition(".")[0] in CACHED_ROUTES
-    )
-
-
-class PageBudgetMiddleware:
-    """Allow each client address *limits.pages* points in *limits.window* seconds; *respond* returns
-    the response to an error.
+class PageLimits:
+    """Allow each client address *limits.pages* points in *limits.window* seconds, and *limits.deep*
+    renderings of pages with DEEP or more facet values at once.
 
     Loopback addresses are not limited: behind a proxy that is not trusted, all clients have one.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        limits: Limits,
-        respond: Respond,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._app, self._respond, self._pages = app, respond, limits.pages
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+        self._pages, self._wait = limits.pages, limits.deep_wait
         self._limiter = RateLimiter(replace(limits, budget=limits.pages), now)
+        self._turns = asyncio.Semaphore(limits.deep) if limits.deep else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 429 if nothing is left."""
-        if is_page(scope):
-            try:
-                self._spend(client_key(scope), page_points(QueryParams(scope["query_string"])))
-            except QuotaExceeded as error:
-                response = await self._respond(Request(scope), error)
-                response.headers["Link"] = ALL_DATA_LINK
-                return await response(scope, receive, send)
-        await self._app(scope, receive, send)
-
-    def _spend(self, client: str, points: int) -> None:
+    def spend(self, scope: Scope) -> None:
+        """Take the points of a page from its client; raises QuotaExceeded if none are left."""
+        client = client_key(scope)
         if _is_own(client):
             return
         try:
@@ -110,44 +82,32 @@ class PageBudgetMiddleware:
                 seconds=error.wait,
                 advice=ALL_DATA,
             )
-            raise QuotaExceeded(text, error.wait) from error
-        self._limiter.charge(client, points)
+            raise QuotaExceeded(text, error.wait, ALL_DATA_LINK) from error
+        self._limiter.charge(client, page_points(QueryParams(scope["query_string"])))
 
+    @asynccontextmanager
+    async def turn(self, scope: Scope) -> AsyncIterator[None]:
+        """Wait for the turn of a page with many facet values, *limits.deep_wait* seconds at most;
+        raises StoreBusy.
 
-class DeepPagesMiddleware:
-    """Render *limits.deep* pages with DEEP or more facet values at once; others wait
-    *limits.deep_wait* seconds, then get 503.
-
-    Each turn rests after a page REST times as long as it took, at most half of *limits.deep_wait*:
-    the next who waits is served also where pages are slow.
-    """
-
-    def __init__(self, app: ASGIApp, limits: Limits, respond: Respond) -> None:
-        self._app, self._respond, self._wait = app, respond, limits.deep_wait
-        self._turns = asyncio.Semaphore(limits.deep) if limits.deep else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on when it is its turn."""
-        if (
-            self._turns is None
-            or not is_page(scope)
-            or facet_depth(QueryParams(scope["query_string"])) < DEEP
-        ):
-            return await self._app(scope, receive, send)
+        Each turn rests after a page REST times as long as it took, at most half of
+        *limits.deep_wait*: the next who waits is served also where pages are slow.
+        """
+        if self._turns is None or facet_depth(QueryParams(scope["query_string"])) < DEEP:
+            yield
+            return
         try:
             async with asyncio.timeout(self._wait):
                 await self._turns.acquire()
-        except TimeoutError:
-            error = StoreBusy(
-                f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}"
-            )
-            response = await self._respond(Request(scope), error)
-            response.headers["Link"] = ALL_DATA_LINK
-            return await response(scope, receive, send)
+        except TimeoutError as error:
+            raise StoreBusy(
+                f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}",
+                ALL_DATA_LINK,
+            ) from error
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
             rest = min(REST * (loop.time() - begun), self._wait / 2)
             loop.call_later(rest, self._turns.release)

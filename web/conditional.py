@@ -20,7 +20,7 @@ import pyoxigraph
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
@@ -115,34 +115,26 @@ def parse_http_date(date: str | None) -> float | None:
 _BODY_HEADERS = ("content-length", "content-type", "content-encoding")
 
 
-class ETagMiddleware:
-    """Set the hash of the body as ETag of complete responses to GET and HEAD, and answer 304 to a
-    client that has it.
+def tagging(scope: Scope, send: Send) -> Send:
+    """Return a send function that sets the hash of the body as ETag of complete responses to GET
+    and HEAD, and answers 304 to a client that has it.
 
     Responses that have an ETag, must not be stored, or are streamed pass unchanged.
     """
+    start_messages: list[Message] = []
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and _needs_etag(message):
+            start_messages.append(message)
+            return
+        if start_messages:
+            start = start_messages.pop()
+            if not message.get("more_body", False):
+                message = _set_etag(scope, start, message)
+            await send(start)
+        await send(message)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request to the app."""
-        if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
-            return await self._app(scope, receive, send)
-        start_messages: list[Message] = []
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and _needs_etag(message):
-                start_messages.append(message)
-                return
-            if start_messages:
-                start = start_messages.pop()
-                if not message.get("more_body", False):
-                    message = _set_etag(scope, start, message)
-                await send(start)
-            await send(message)
-
-        return await self._app(scope, receive, sending)
+    return sending if scope["method"] in SAFE_METHODS else send
 
 
 def _needs_etag(start: Message) -> bool:

@@ -25,6 +25,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from languages.request_locale import LocaleMiddleware
 from web.problems import problem_response
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
@@ -159,7 +160,8 @@ class _RequestRejected(Exception):
 
 
 class SecurityMiddleware:
-    """Add the security headers, and reject requests over the limits of size and time.
+    """Add the security headers, reject requests over the limits of size and time, and set the locale
+    of the others.
 
     A body has at most *max_body* bytes; *uploads* has the limits of single paths. *url* is the
     public URL with which absolute links begin; "": taken from the request. *exposed* are the
@@ -180,13 +182,12 @@ class SecurityMiddleware:
         add_headers: Callable[[Scope, MutableHeaders], None] | None = None,
         private: bool = False,
     ) -> None:
-        self._app = app
+        self._app: ASGIApp = LocaleMiddleware(app)
         if exposed:
-            methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
             self._app = CORSMiddleware(
-                app,
+                self._app,
                 allow_origins=["*"],
-                allow_methods=methods,
+                allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
                 allow_headers=["*"],
                 expose_headers=[*exposed],
             )

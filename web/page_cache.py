@@ -1,4 +1,4 @@
-"""Cache complete pages of the current snapshot, compressed if the client accepts it.
+"""Cache complete pages of the current snapshot, compressed if the client accepts it, within limits.
 
 A page depends on the version of the data, its URL and the client's language. One that shows the
 date, or what is not in the snapshot, says by ``keep_for`` how long it is kept. Concurrent requests
@@ -14,7 +14,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
-from web.conditional import is_not_modified, parse_http_date
+from web.conditional import is_not_modified, parse_http_date, tagging
 from web.negotiation import accepts_gzip
 
 MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
@@ -58,11 +58,12 @@ class _CachedPage:
     until: float
 
 
-class PageCacheMiddleware:
-    """Cache the pages of *app*. *version* returns that of the data, "" while there are none; *now*
-    returns seconds.
+class PageMiddleware:
+    """Limit and cache the pages of *app*, and set the entity tags of responses that have none.
 
-    *requests* counts hits and misses by the label "result".
+    *spend* is called with each request for a page, and *turn* is the context in which it is
+    rendered; both raise where a limit is reached. *version* returns that of the data, "" while
+    there are none; *now* returns seconds. *requests* counts hits and misses by the label "result".
     """
 
     def __init__(
@@ -70,23 +71,25 @@ class PageCacheMiddleware:
         app: ASGIApp,
         version: Callable[[], str],
         requests: Counter,
+        spend: Callable[[Scope], None],
+        turn: Callable[[Scope], AbstractAsyncContextManager[None]],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._app, self._version, self._requests, self._now = app, version, requests, now
+        self._spend, self._turn = spend, turn
         self._pages: LRUCache[Hashable, _CachedPage] = LRUCache(MAX_CACHE_BYTES, _size)
         self._pending: dict[Hashable, asyncio.Task[_CachedPage]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the cached page, or pass the request to the app."""
-        if (
-            scope["type"] != "http"
-            or scope["method"] != "GET"
-            or scope["path"].split("/", 2)[1].partition(".")[0] not in CACHED_ROUTES
-        ):
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if scope["path"].split("/", 2)[1].partition(".")[0] not in CACHED_ROUTES:
+            return await self._app(scope, receive, tagging(scope, send))
+        self._spend(scope)
         headers, version = Headers(scope=scope), self._version()
-        if not version or "text/html" not in headers.get("accept", ""):
-            return await self._app(scope, receive, send)
+        is_html = "text/html" in headers.get("accept", "")
+        if scope["method"] != "GET" or not version or not is_html:
+            return await self._answer(scope, receive, send)
         target = (
             scope.get("root_path", ""),
             scope["scheme"],
@@ -101,6 +104,10 @@ class PageCacheMiddleware:
             *target,
         )
         await _send_page(await self._get_page(key, scope), headers, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._turn(scope):
+            await self._app(scope, receive, tagging(scope, send))
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
         page = self._pages.get(key)
@@ -128,7 +135,7 @@ class PageCacheMiddleware:
         _kept_seconds.set(limits)  # the task of the rendering has a context of its own
         began = self._now()
         headers = [(name, value) for name, value in scope["headers"] if name not in _CONDITIONS]
-        await self._app({**scope, "headers": headers}, receive, send)
+        await self._answer({**scope, "headers": headers}, receive, send)
         start, body = messages[0], b"".join(message.get("body", b"") for message in messages[1:])
         response_headers = Headers(raw=start["headers"])
         is_page = start["status"] == HTTPStatus.OK and response_headers.get(

@@ -20,7 +20,6 @@ from harvesters.admin.routes import pages as page_routes
 from harvesters.admin.routes import problems as problem_routes
 from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
-from languages.request_locale import LocaleMiddleware
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 
 _PARTS = (
@@ -57,7 +56,6 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)
-    app.add_middleware(LocaleMiddleware)
     app.add_middleware(SecurityMiddleware, policy=POLICY, max_body=MAX_PRIVATE_BODY, private=True)
     app.add_middleware(RequestMiddleware)
     return app

@@ -5,7 +5,9 @@ both.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,30 +16,37 @@ from app_client import asking
 from event_loops import session_loop
 from fastapi import FastAPI
 from protego import Protego
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from waiting import wait_until_async
 
+from journal.tracing import open_span
 from publisher import page_budget
 from publisher.errors import PublisherError, describe_error
 from publisher.limits import Limits
-from publisher.page_budget import (
-    ALL_DATA_LINK,
-    REST,
-    DeepPagesMiddleware,
-    PageBudgetMiddleware,
-)
+from publisher.page_budget import ALL_DATA_LINK, REST, PageLimits
+from web.middleware import RequestMetrics
+from web.page_cache import PageMiddleware
 from web.problems import problem_response
 
 CRAWLER, PERSON, BOT = "203.0.113.7", "198.51.100.9", "192.0.2.33"
 BOT_MINUTES = 5
 
 
-async def respond(request: Request, error: PublisherError) -> Response:
-    status, title, headers = describe_error(error)
-    return problem_response(status, title, str(error), headers)
+def limited(app: ASGIApp, limits: Limits, now: Callable[[], float] = time.monotonic) -> ASGIApp:
+    """Return an app that answers errors, and limits *app*."""
+    pages, counter = PageLimits(limits, now), RequestMetrics(open_span, ()).cached_pages
+    inner = PageMiddleware(app, str, counter, pages.spend, pages.turn)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await inner(scope, receive, send)
+        except PublisherError as error:
+            status, title, headers = describe_error(error)
+            await problem_response(status, title, str(error), headers)(scope, receive, send)
+
+    return answer
 
 
 async def page(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +58,7 @@ class BudgetedSite:
 
     def __init__(self, limits: Limits) -> None:
         self.time = 0.0
-        budgeted: Any = PageBudgetMiddleware(page, limits, respond, lambda: self.time)
+        budgeted: Any = limited(page, limits, lambda: self.time)
         app: Any = ProxyHeadersMiddleware(budgeted, trusted_hosts="127.0.0.1")
         self._client = asking(app)
 
@@ -160,7 +169,7 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
             await end.wait()
         await page(scope, receive, send)
 
-    app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=0.05), respond)
+    app = limited(slow, Limits(deep=1, deep_wait=0.05))
     async with asking(app) as client:
         deep = "/search?goal=4&country=404&year=2020"
         first = asyncio.create_task(client.get(deep))
@@ -189,7 +198,7 @@ async def test_after_a_page_of_many_facets_none_is_begun_for_three_times_as_long
         await asyncio.sleep(0.05)
         await page(scope, receive, send)
 
-    app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=60), respond)
+    app = limited(slow, Limits(deep=1, deep_wait=60))
     async with asking(app) as client:
         deep = "/search?goal=4&country=404&year="
         both = asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))
@@ -212,7 +221,7 @@ async def test_a_turn_rests_half_of_the_time_that_others_wait_at_most(
         await asyncio.sleep(0.01)
         await page(scope, receive, send)
 
-    app = DeepPagesMiddleware(slow, Limits(deep=1, deep_wait=3), respond)
+    app = limited(slow, Limits(deep=1, deep_wait=3))
     deep = "/search?goal=4&country=404&year="
     async with asking(app) as client:
         answers = await asyncio.gather(client.get(f"{deep}2020"), client.get(f"{deep}2021"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from journal.tracing import open_span
 from languages.request_locale import LocaleMiddleware
 from web.middleware import RequestMetrics
-from web.page_cache import PageCacheMiddleware, keep_for
+from web.page_cache import PageMiddleware, keep_for
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -58,10 +59,12 @@ def site() -> CountingApp:
 @pytest_asyncio.fixture
 async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
     app = LocaleMiddleware(
-        PageCacheMiddleware(
+        PageMiddleware(
             site,
             lambda: site.version,
             RequestMetrics(open_span, ()).cached_pages,
+            lambda scope: None,
+            lambda scope: nullcontext(),
             lambda: site.time,
         )
     )

@@ -23,7 +23,6 @@ from harvesters.participation.submissions.routes import uploads as upload_routes
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import MAX_FILE, read_lines
 from harvesters.pipeline.bounded_call import preload
-from languages.request_locale import LocaleMiddleware
 from web.middleware import RequestMiddleware, SecurityMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
@@ -68,7 +67,6 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
     for router in routers:
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     install_error_handlers(app, app.state.pages)
-    app.add_middleware(LocaleMiddleware)
     app.add_middleware(
         SecurityMiddleware, policy=POLICY, max_body=MAX_BODY, uploads=UPLOADS, private=True
     )
