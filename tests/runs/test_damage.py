@@ -121,12 +121,9 @@ def _damage(path: Path) -> None:
     if path.suffix == ".duckdb":  # blocks of 256 KiB behind three headers
         for start in range(3 * 4096, len(content), 1 << 18):
             content[start + 8] ^= 0xFF
-        path.write_bytes(content)
-        return
-    middle = max(0, len(content) // 2 - FLIPPED // 2)
-    content[middle : middle + FLIPPED] = bytes(
-        byte ^ 0xFF for byte in content[middle : middle + FLIPPED]
-    )
+    else:
+        middle = slice(max(0, len(content) // 2 - FLIPPED // 2), len(content) // 2 + FLIPPED // 2)
+        content[middle] = bytes(byte ^ 0xFF for byte in content[middle])
     path.write_bytes(content)
 
 
@@ -147,10 +144,20 @@ def _largest(data: Path, pattern: str) -> Path:
     paths = [path for path in data.glob(pattern) if path.is_file()]
     if pattern == WORKING_TABLES:
         paths = [path for path in paths if (newest / "store" / path.name).exists()]
-    return max(
-        [path for path in paths if newest in path.parents] or paths,
-        key=lambda path: path.stat().st_size,
-    )
+    in_newest = [path for path in paths if newest in path.parents]
+    return max(in_newest or paths, key=lambda path: path.stat().st_size)
+
+
+def _store_faults(data: Path) -> list[str]:
+    return [fault.name for fault in files.store_faults(data, IRIS, lambda _: None)]
+
+
+def _repair_store(data: Path) -> list[str]:
+    """Repair the store; return the names of the damaged files, of which none is left."""
+    faults = list(files.store_faults(data, IRIS, lambda _: None))
+    files.repair(data, IRIS, faults)
+    assert _store_faults(data) == []
+    return [fault.name for fault in faults]
 
 
 def test_an_undamaged_directory_is_sound(filled: Path) -> None:
@@ -166,13 +173,10 @@ def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled:
     for path in older:
         _damage(path)
 
-    results, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
+    result, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
 
-    assert (results.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (
-        1,
-        0,
-        "repaired",
-    ), repaired.output
+    assert (result.exit_code, repaired.exit_code) == (1, 0), repaired.output
+    assert _states(repaired)["dumps"] == "repaired"
     assert {path.name: path.read_bytes() for path in older} == before
 
 
@@ -190,13 +194,11 @@ def _rounds(files: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _by_day(rounds: list[dict[str, str]], *numbers: int) -> list[ParameterSet]:
+    """Return the rounds as parameters: those of *numbers* for each run, the others for every night."""
+    night = pytest.mark.nightly
     return [
-        pytest.param(
-            damaged,
-            marks=() if number in numbers else pytest.mark.nightly,
-            id=" ".join(damaged.values()),
-        )
-        for number, damaged in enumerate(rounds)
+        pytest.param(row, marks=() if number in numbers else night, id=" ".join(row.values()))
+        for number, row in enumerate(rounds)
     ]
 
 
@@ -207,16 +209,13 @@ def test_every_damaged_derived_file_is_found_and_rebuilt(
     for pattern in damaged.values():
         _damage(_largest(filled, pattern))
 
-    results, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
+    result, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
 
-    states, repaired_states = _states(results), _states(repaired)
-    assert (results.exit_code, repaired.exit_code) == (1, 0), results.output + repaired.output
-    assert {part: state for part, state in states.items() if state != "sound"} == dict.fromkeys(
-        damaged, "damaged"
-    ), results.output
-    assert {part for part, state in repaired_states.items() if state == "repaired"} == set(
-        damaged
-    ), repaired.output
+    found = {part: state for part, state in _states(result).items() if state != "sound"}
+    rebuilt = {part for part, state in _states(repaired).items() if state == "repaired"}
+    assert (result.exit_code, repaired.exit_code) == (1, 0), result.output + repaired.output
+    assert found == dict.fromkeys(damaged, "damaged"), result.output
+    assert rebuilt == {*damaged}, repaired.output
 
 
 @pytest.mark.parametrize("damaged", _by_day(_rounds(ORIGINAL), 0))
@@ -239,22 +238,19 @@ def test_every_damaged_original_file_is_found_and_named_with_the_remedy(
 async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled: Path) -> None:
     _damage(filled / "releases/1/release.json")
     app = create_app(QueryService(filled, IRIS, follow=False))
+    transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
-        paths = ("/releases/", "/releases/1/", "/data.json")
+        paths = ("/releases/", "/releases/1/", "/data.json", "/")
         codes = [(await client.get(path)).status_code for path in paths]
-        home = (await client.get("/")).status_code
-        faults = (await client.get("/health")).json()["faults"]
+        (fault,) = (await client.get("/health")).json()["faults"]
 
-    assert (codes, home) == ([503] * 3, 200)
-    assert [(fault["part"], "restore" in fault["remedy"]) for fault in faults] == [
-        ("releases", True)
-    ]
-    assert [fault.name for fault in release_faults(filled / "releases")] == [
-        "releases/1/release.json"
-    ]
+    assert codes == [503, 503, 503, 200]
+    assert (fault["part"], "restore" in fault["remedy"]) == ("releases", True)
+    (found,) = release_faults(filled / "releases")
+    assert found.name == "releases/1/release.json"
 
 
 PUBLISHED = (
@@ -272,40 +268,25 @@ def test_damaged_files_of_the_next_snapshot_are_found_and_rebuilt(
     filled: Path, patterns: tuple[str, ...]
 ) -> None:
     damaged = [_largest(filled, pattern) for pattern in patterns]
-    for path in damaged:
+    for path in (*damaged, filled / "store/store/CURRENT"):
         _damage(path)
-    _damage(filled / "store/store/CURRENT")
-
-    faults = list(files.store_faults(filled, IRIS, lambda _: None))
-    files.repair(filled, IRIS, faults)
 
     names = {str(path.relative_to(filled)) for path in damaged}
     # a store that cannot be opened does not say which of its files is damaged
-    assert {fault.name for fault in faults} == names | {"store/store"}
-    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+    assert {*_repair_store(filled)} == names | {"store/store"}
 
 
 def test_damaged_working_files_are_found_while_a_server_has_them_open(filled: Path) -> None:
-    damaged = [filled / "store" / "columns" / "work.duckdb"]
-    _damage(damaged[0])
+    _damage(filled / "store/columns/work.duckdb")
 
     with FileLock(filled / "store" / "lock"):
-        faults = list(files.store_faults(filled, IRIS, lambda _: None))
-
-    assert {fault.name for fault in faults} == {str(path.relative_to(filled)) for path in damaged}
+        assert {*_store_faults(filled)} == {"store/columns/work.duckdb"}
 
 
-def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot_links_them(
-    filled: Path,
-) -> None:
-    path = filled / "store" / "text" / "index" / TOPICS
-    _damage(path)
+def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot(filled: Path) -> None:
+    _damage(filled / "store/text/index" / TOPICS)
 
-    faults = list(files.store_faults(filled, IRIS, lambda _: None))
-    files.repair(filled, IRIS, faults)
-
-    assert [fault.name for fault in faults] == [str(path.relative_to(filled))]
-    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
+    assert _repair_store(filled) == [f"store/text/index/{TOPICS}"]
 
 
 @pytest.mark.parametrize(
@@ -319,9 +300,7 @@ def test_a_position_that_is_not_that_of_the_snapshot_is_found(
     path = filled / "store" / "position.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
 
-    assert [fault.name for fault in files.store_faults(filled, IRIS, lambda _: None)] == [
-        "store/position.json"
-    ]
+    assert _store_faults(filled) == ["store/position.json"]
 
 
 def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(filled: Path) -> None:
@@ -332,12 +311,8 @@ def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(fill
     _damage(max(older.rglob("*.sst"), key=lambda path: path.stat().st_size))
     before = (newest / "checksums.json").read_bytes()
 
-    faults = list(files.store_faults(filled, IRIS, lambda _: None))
-    files.repair(filled, IRIS, faults)
-
-    assert [fault.name.split("/")[2] for fault in faults] == [older.name]
+    assert [name.split("/")[2] for name in _repair_store(filled)] == [older.name]
     assert (older.exists(), (newest / "checksums.json").read_bytes()) == (False, before)
-    assert list(files.store_faults(filled, IRIS, lambda _: None)) == []
 
 
 def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> None:
@@ -345,18 +320,15 @@ def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> 
     part.mkdir()
     path = part / "columns.duckdb"
     with duckdb.connect(str(path)) as file:
-        file.execute(
-            "CREATE TABLE terms AS SELECT range AS id, 'text ' || range AS lexical FROM range(50000)"
-        )
+        file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range FROM range(50000)")
     with duckdb.connect(str(path), read_only=True, config={"threads": 2}):
         assert unreadable_reason(path) == ""  # a server has it open
     _damage(path)
 
     write_checksums(part, None)
 
-    assert first_fault(part).startswith(
-        "store/" + f"{tmp_path.name}/000000001/columns.duckdb cannot be read: "
-    )
+    reason = f"store/{tmp_path.name}/000000001/columns.duckdb cannot be read: "
+    assert first_fault(part).startswith(reason)
 
 
 def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_path: Path) -> None:
@@ -370,10 +342,8 @@ def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_
 
     write_checksums(after, before)
 
-    assert (
-        first_fault(after)
-        == "store/snapshots/000000002/000012.sst has changed since it was written"
-    )
+    reason = "store/snapshots/000000002/000012.sst has changed since it was written"
+    assert first_fault(after) == reason
 
 
 def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
@@ -388,22 +358,18 @@ def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -
     assert "a server uses this data folder" in result.output
 
 
-def test_a_missing_entry_is_named(filled: Path) -> None:
-    next((filled / "journal").glob("000000001*")).unlink()
-
-    assert "entry 1 is missing before it" in _run(filled).stdout
-
-
-def test_a_missing_last_entry_is_known_by_the_ledger(filled: Path) -> None:
-    last = Journal(filled / "journal").paths()[-1]
-    last.unlink()
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [(0, "entry 1 is missing before it"), (-1, "the ledger knows entries up to 3, the journal has 2")],
+)  # fmt: skip
+def test_a_missing_entry_is_named_the_last_one_by_the_ledger(
+    filled: Path, number: int, fault: str
+) -> None:
+    Journal(filled / "journal").paths()[number].unlink()
 
     result = _run(filled)
 
-    assert (
-        result.exit_code,
-        "the ledger knows entries up to 3, the journal has 2" in result.stdout,
-    ) == (1, True), result.stdout
+    assert (result.exit_code, fault in result.stdout) == (1, True), result.stdout
 
 
 def test_a_damaged_ledger_is_named(filled: Path) -> None:
@@ -411,39 +377,24 @@ def test_a_damaged_ledger_is_named(filled: Path) -> None:
 
     result = _run(filled, "--repair")
 
-    assert (result.exit_code, "restore the ledger from a backup" in result.stdout) == (1, True), (
-        result.stdout
-    )
+    assert result.exit_code == 1
+    assert "restore the ledger from a backup" in result.stdout
 
 
-def test_a_description_in_the_ledger_is_compared_with_the_journal(filled: Path) -> None:
+def test_descriptions_in_the_ledger_are_compared_with_the_journal(filled: Path) -> None:
     with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
-        file.execute(
-            "UPDATE description SET statements = (SELECT statements FROM description WHERE seq = 1) WHERE seq = 0"
-        )
+        file.execute("UPDATE description SET statements = (SELECT statements FROM description WHERE seq = 1) WHERE seq = 0")  # fmt: skip
+        graphs = file.execute("SELECT iri, description FROM graph ORDER BY iri LIMIT 2").fetchall()
+        (first, _), (_, other) = graphs
+        file.execute("UPDATE graph SET description = ? WHERE iri = ?", (other, first))
         file.commit()
 
-    assert "p1: its description is not the one that the journal published" in _run(filled).stdout
+    url, journal = f"sqlite:///{filled}/ledger.sqlite", Journal(filled / "journal")
+    problems = [fault.problem for fault in ledger_faults(url, journal, BASE)]
 
-
-def test_the_description_of_a_graph_is_compared_with_the_journal(filled: Path) -> None:
-    with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
-        (first, other) = file.execute(
-            "SELECT iri, description FROM graph ORDER BY iri LIMIT 2"
-        ).fetchall()
-        file.execute("UPDATE graph SET description = ? WHERE iri = ?", (other[1], first[0]))
-        file.commit()
-
-    problems = [
-        fault.problem
-        for fault in ledger_faults(
-            f"sqlite:///{filled}/ledger.sqlite", Journal(filled / "journal"), BASE
-        )
-    ]
-
-    assert problems == [
-        f"graph {first[0]}: its description is not the one that the journal published"
-    ]
+    different = "its description is not the one that the journal published"
+    assert f"graph {first}: {different}" in problems
+    assert f"p1: {different}" in _run(filled).stdout
 
 
 def test_a_damaged_description_cannot_be_decompressed() -> None:
@@ -455,44 +406,29 @@ def test_a_damaged_description_cannot_be_decompressed() -> None:
         decompress(bytes(packed))
 
 
-def test_a_damaged_newest_entry_stops_the_next_commit(
-    context: HarvestContext, source: Source
-) -> None:
-    harvest(source, context)
-    journal = Journal(context.journal.folder)
-    before = journal.paths()
-    _damage(before[-1])
+def test_a_damaged_newest_entry_stops_the_next_commit(filled: Path) -> None:
+    newest, *later = Journal(filled / "journal").paths()
+    for path in later:  # whose middle is their header
+        path.unlink()
+    _damage(newest)
+    journal = Journal(filled / "journal")
 
     with pytest.raises(ChainError, match=r"cannot be read to its end|does not match its id"):
-        Journal(journal.folder).append(
-            ["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON
-        )
+        journal.append(["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON)
 
-    assert journal.paths() == before
+    assert journal.paths() == [newest]
 
 
-@pytest.fixture
-def ledger(context: HarvestContext, source: Source, tmp_path: Path) -> Path:
-    harvest(source, context)
-    context.ledger.close()
-    path = tmp_path / "ledger.sqlite"
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+def test_a_harvest_does_not_begin_with_a_damaged_ledger(filled: Path) -> None:
+    _damage_pages(filled / "ledger.sqlite")
+    url = f"sqlite:///{filled}/ledger.sqlite"
 
-
-def test_a_harvest_does_not_begin_with_a_damaged_ledger(ledger: Path, tmp_path: Path) -> None:
-    _damage_pages(ledger)
-
-    with (
-        pytest.raises(LedgerError, match="nothing was written"),
-        open_context(tmp_path / "data", f"sqlite:///{ledger}", BASE, NetworkSettings("")),
-    ):
+    with pytest.raises(LedgerError, match="nothing was written"), open_context(filled, url, BASE, NetworkSettings("")):  # fmt: skip
         pass
 
 
-def test_an_intact_ledger_passes(ledger: Path) -> None:
-    require_intact(f"sqlite:///{ledger}")
+def test_an_intact_ledger_passes(filled: Path) -> None:
+    require_intact(f"sqlite:///{filled}/ledger.sqlite")
     require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
 
 
@@ -504,13 +440,9 @@ def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(fille
     assert kinds["journal/*.gz"].name in {path.name for path in (filled / "journal").glob("*.gz")}
     assert not any(kind.endswith("lock") for kind in kinds)
     assert list(damage_each(filled, "status")) == [("status.nq", "status", "yes", "yes")]
-    [(kind, parts, noticed, repaired)] = damage_each(filled, "journal")
-    assert (kind, parts.split(", ")[0], noticed, repaired) == (
-        "journal/*.gz",
-        "journal",
-        "yes",
-        "by a person",
-    )
+    [(kind, parts, *noticed)] = damage_each(filled, "journal")
+    assert (kind, parts.split(", ")[0]) == ("journal/*.gz", "journal")
+    assert noticed == ["yes", "by a person"]
     assert (filled / "status.nq").read_bytes() == before
 
 

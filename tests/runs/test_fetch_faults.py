@@ -107,16 +107,10 @@ def published(
     demo: Demo, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], FaultRegistry]]:
     home, clock = tmp_path_factory.mktemp("faults"), SleepClock()
-    with open_context(
-        home / "data",
-        f"sqlite:///{home}/ledger.sqlite",
-        BASE,
-        NetworkSettings("operator@example.org", frozenset({HOST})),
-    ) as real:
-        context = replace(
-            real,
-            network=replace(real.network, rate_limiter=LocalRateLimiter(clock.sleep, clock.read)),
-        )
+    ledger, settings = f"sqlite:///{home}/ledger.sqlite", NetworkSettings("operator@example.org", frozenset({HOST}))  # fmt: skip
+    with open_context(home / "data", ledger, BASE, settings) as real:
+        network = replace(real.network, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
+        context = replace(real, network=network)
         known: dict[str, FaultRegistry] = {}
 
         def get(name: str) -> FaultRegistry:
@@ -230,18 +224,16 @@ def test_robots_txt_is_requested_once_per_run(registry: FaultRegistry) -> None:
 def test_a_run_stops_in_quiet_hours_and_resumes_after_them(registry: FaultRegistry) -> None:
     registry.strike()
     before = registry.published()
-    times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
-    night, morning = (
-        datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06")
-    )
-    calm = replace(registry.source, quiet=parse_quiet_hours("22:00-06:00"))
+    evening, night, morning = (
+        datetime.fromisoformat(f"2026-03-0{text}:00+00:00") for text in ("1T21:59", "1T23:00", "2T06:00")
+    )  # fmt: skip
+    times = iter([evening] * 4)
+    calm = replace(registry, source=replace(registry.source, quiet=parse_quiet_hours("22:00-06:00")))  # fmt: skip
 
-    put_off = replace(
-        registry, source=calm, context=replace(registry.context, now=lambda: next(times, night))
-    ).run()
-    went_on = replace(
-        registry, source=calm, context=replace(registry.context, now=lambda: morning)
-    ).run()
+    def run_at(now: Callable[[], datetime]) -> Run:
+        return replace(calm, context=replace(registry.context, now=now)).run()
+
+    put_off, went_on = run_at(lambda: next(times, night)), run_at(lambda: morning)
 
     assert put_off.state is State.RUNNING
     assert put_off.network["quiet_hours"] == 1
@@ -275,14 +267,12 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
     transport = safe_transport(
         frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line
     )
-    turning = replace(
-        registry.source, name="turning", url=registry.source.url.replace(HOST, "registry.example")
-    )
+    url = registry.source.url.replace(HOST, "registry.example")
+    network = replace(registry.context.network, transport=transport)
 
-    context = replace(
-        registry.context, network=replace(registry.context.network, transport=transport)
-    )
-    run = replace(registry, source=turning, context=context).run()
+    run = replace(
+        registry, source=replace(registry.source, name="turning", url=url), context=replace(registry.context, network=network),
+    ).run()  # fmt: skip
 
     assert run.state is State.INCOMPLETE
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)
@@ -341,23 +331,16 @@ def test_equal_keys_of_two_sources_are_two_records(registry: FaultRegistry) -> N
 
 def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:
     demo.evolve(faults=())
-    (define_source,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
-    sound, now = define_source.read_text(), datetime.now(UTC)
-    define_source.write_text(
-        f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}'
-    )
-    where = {
-        "STOCKTAKE_DATA": str(tmp_path / "data"),
-        "STOCKTAKE_SOURCES": str(define_source.parent),
-        "STOCKTAKE_ALLOW_HOSTS": HOST,
-    }
+    (definition,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
+    sound, now, hour = definition.read_text(), datetime.now(UTC), timedelta(hours=1)
+    definition.write_text(f'quiet = "{now - hour:%H:%M}-{now + hour:%H:%M}"\n{sound}')
+    folders = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(definition.parent)}  # fmt: skip
+    where = {**folders, "STOCKTAKE_ALLOW_HOSTS": HOST}
 
     put_off = CliRunner().invoke(app, ["harvest"], env=where)
-    define_source.write_text(sound)
+    definition.write_text(sound)
     went_on = CliRunner().invoke(app, ["harvest", "--json"], env=where)
 
-    assert put_off.exit_code == 1
-    assert "postponed" in put_off.stdout
-    assert [(row["run"], row["outcome"]) for row in json.loads(went_on.stdout)] == [
-        ("demo-cursor.1", "committed")
-    ]
+    (row,) = json.loads(went_on.stdout)
+    assert (put_off.exit_code, "postponed" in put_off.stdout) == (1, True)
+    assert (row["run"], row["outcome"]) == ("demo-cursor.1", "committed")

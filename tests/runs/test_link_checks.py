@@ -110,10 +110,13 @@ def published(context: HarvestContext) -> dict[str, str]:
             [quad] = ox.parse(row[2:], ox.RdfFormat.N_QUADS)
             (store.add if row.startswith("A ") else store.remove)(quad)
     query = f"SELECT ?url ?state {{ GRAPH <{BASE}links/projects> {{ ?m <{DQV}computedOn> ?url ; <{DQV}value> ?state }} }}"
-    return {
-        row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value
-        for row in solutions(store.query(query))
-    }
+    rows = solutions(store.query(query))
+    return {row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value for row in rows}
+
+
+def first_link(context: HarvestContext) -> Any:
+    (link,) = (item for item in links(context.ledger, "projects") if item.url == f"{PAGES}/1")
+    return link
 
 
 def test_links_are_checked_once_with_a_small_request_and_published(
@@ -132,31 +135,26 @@ def test_links_are_checked_once_with_a_small_request_and_published(
 
 @pytest.mark.parametrize(
     ("answer", "state"),
-    [(lambda: httpx.Response(206, content=b"x"), LinkState.ALIVE), (lambda: httpx.Response(416), LinkState.ALIVE),
-     (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/new"}), LinkState.MOVED),
-     (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/1/"}), LinkState.ALIVE),
-     (lambda: httpx.Response(403), LinkState.BLOCKED), (lambda: httpx.Response(429), LinkState.BLOCKED),
-     (lambda: httpx.Response(451), LinkState.BLOCKED), (lambda: httpx.Response(404), None), (lambda: httpx.Response(500), None)],
+    [(httpx.Response(206, content=b"x"), LinkState.ALIVE), (httpx.Response(416), LinkState.ALIVE),
+     (httpx.Response(301, headers={"Location": f"{PAGES}/new"}), LinkState.MOVED),
+     (httpx.Response(301, headers={"Location": f"{PAGES}/1/"}), LinkState.ALIVE),
+     (httpx.Response(403), LinkState.BLOCKED), (httpx.Response(429), LinkState.BLOCKED),
+     (httpx.Response(451), LinkState.BLOCKED), (httpx.Response(404), None), (httpx.Response(500), None)],
     ids=["part", "short", "moved", "slash", "forbidden", "limited", "legal", "missing", "broken"],
 )  # fmt: skip
 def test_an_answer_is_a_state(
-    filled: Harvester, web: Web, answer: Callable[[], httpx.Response], state: LinkState | None
+    filled: Harvester, web: Web, answer: httpx.Response, state: LinkState | None
 ) -> None:
-    web.answers["/1"] = lambda: replied(answer, web)
+    def once() -> httpx.Response:
+        del web.answers["/1"]  # what it redirects to answers 200
+        return answer
+
+    web.answers["/1"] = once
 
     check(filled.context, filled.source)
 
-    (link,) = (item for item in links(filled.ledger, "projects") if item.url == f"{PAGES}/1")
-    assert (link.state, link.location) == (
-        state,
-        f"{PAGES}/new" if state is LinkState.MOVED else None,
-    )
-
-
-def replied(answer: Callable[[], httpx.Response], web: Web) -> httpx.Response:
-    """Return the answer once; what it redirects to answers 200."""
-    del web.answers["/1"]
-    return answer()
+    link, place = first_link(filled.context), f"{PAGES}/new" if state is LinkState.MOVED else None
+    assert (link.state, link.location) == (state, place)
 
 
 def test_a_private_address_is_not_requested(harvester: Harvester, web: Web) -> None:
@@ -192,28 +190,21 @@ def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, w
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
     assert published(filled.context)["1"] == "gone"
     events = link_history(filled.ledger, "projects", f"{PAGES}/1")
-    assert [(event.state.value, event.answer) for event in events] == [
-        ("alive", "200"),
-        ("gone", "404"),
-    ]
+    history = [(event.state.value, event.answer) for event in events]
+    assert history == [("alive", "200"), ("gone", "404")]
 
 
 def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
     filled: Harvester,
 ) -> None:
     check(filled.context, filled.source)
-    now = clock(filled.context)
-    [failed] = [link for link in links(filled.ledger, "projects") if link.url == f"{PAGES}/1"]
+    now, failed = clock(filled.context), first_link(filled.context)
     for _ in range(9):
         failed = failed.after(LinkCheck(None, "404"), now())
-    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
+    back = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
 
     assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
-    assert (recovered.state, recovered.failures, recovered.failing_since) == (
-        LinkState.ALIVE,
-        0,
-        None,
-    )
+    assert (back.state, back.failures, back.failing_since) == (LinkState.ALIVE, 0, None)
 
 
 def test_a_link_that_comes_back_is_alive_again_and_published(filled: Harvester, web: Web) -> None:
