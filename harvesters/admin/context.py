@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from sqlalchemy.engine import make_url
 
-from harvesters.admin.access.sessions import Sessions
 from harvesters.admin.access.throttle import Throttle
 from harvesters.admin.errors import NotFound
 from harvesters.errors import LedgerError, SourceDefinitionError
@@ -30,6 +29,7 @@ from journal import mirror_origin
 from journal.journal import Journal
 from journal.mirror_origin import Origin
 from vocab.iris import Iris
+from web.sessions import Sessions
 
 LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.sparql.protocol import FORM, parse_form, read_body
-from web.host import check_origin
 from web.problems import HTTPProblem
+from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"
 MAX_FIELDS = 64 * 1024  # bytes of a form without files

@@ -45,9 +45,9 @@ from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.worker import Answer, Worker
 from web.endpoints import Count, Instant, get, other_contents, problems
 from web.formats import GRAPHS, TABLES
-from web.host import check_origin
 from web.negotiation import wants_html
 from web.problems import HTTPProblem
+from web.sessions import check_origin
 
 log = structlog.get_logger(component="exporter")
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.sessions import IDLE_TIMEOUT, MAX_AGE
 from harvesters.admin.access.throttle import MAX_FAILURES
 from harvesters.ledger.models import Outcome, StagedRecord, State
+from web.sessions import IDLE_TIMEOUT, MAX_AGE
 
 from .conftest import HOSTILE, staged
 

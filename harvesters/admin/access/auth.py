@@ -11,7 +11,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
-from harvesters.admin.access.sessions import Session
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import (
     CSRFError,
@@ -21,6 +20,7 @@ from harvesters.admin.errors import (
     Unauthenticated,
 )
 from harvesters.errors import LedgerError
+from web.sessions import Session, is_own_form, is_same_token
 
 COOKIE = "admin"
 log = structlog.get_logger(component="admin")
@@ -132,14 +132,8 @@ def require_session(request: Request) -> User:
 
 
 def check_same_site(request: Request) -> None:
-    """Refuse a form sent by another site's page, as browsers report it
-    (https://www.w3.org/TR/fetch-metadata/).
-    """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if site not in (None, "same-origin", "none") or (
-        site is None and origin is not None and origin != own_origin
-    ):
+    """Refuse a form sent by another site's page."""
+    if not is_own_form(request):
         raise CSRFError("This form was not sent from an admin page.")
 
 
@@ -150,7 +144,7 @@ def render_errors_as_pages(request: Request) -> None:
 
 def check_csrf(user: User, csrf: str, scope: Scope) -> None:
     """Refuse a form that is not of this session, or that the user's key does not allow."""
-    if not user.session.matches_csrf(csrf):
+    if not is_same_token(user.session.csrf, csrf):
         raise CSRFError("This form belongs to another session. Reload the page.")
     require_scope(user, scope)
 

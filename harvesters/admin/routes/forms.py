@@ -23,7 +23,6 @@ from harvesters.admin.access.auth import (
     render_errors_as_pages,
 )
 from harvesters.admin.access.keys import Scope, parse_scope
-from harvesters.admin.access.sessions import MAX_AGE
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound, SessionRequired, Unauthenticated
 from harvesters.admin.forms import FormFields, redirect
@@ -34,6 +33,7 @@ from harvesters.errors import PlanError, SourceLockedError
 from harvesters.ledger.models import Run
 from harvesters.ledger.operator_actions import Override
 from harvesters.source import SHARES
+from web.sessions import MAX_AGE
 
 log = structlog.get_logger(component="admin")
 

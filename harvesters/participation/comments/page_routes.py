@@ -35,8 +35,8 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
     SubmissionContextDep,
     check_csrf,
-    csrf_token,
 )
+from web.sessions import csrf_token
 
 PATH = f"{ROOT}/comments"
 routes = APIRouter(

@@ -43,12 +43,12 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
     SubmissionContextDep,
     count_change,
-    csrf_token,
 )
 from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
+from web.sessions import csrf_token
 
 PATH = f"{ROOT}/prizes"
 DAYS = {

@@ -25,9 +25,9 @@ from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.formats import HTML, JSON, Format
-from web.host import check_origin
 from web.negotiation import choose_format
 from web.problems import HTTPProblem
+from web.sessions import check_origin
 
 MAX_FEED = 16 << 20  # bytes of an upload
 _MAX_FINDINGS = 200  # findings on the page

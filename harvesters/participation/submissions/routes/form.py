@@ -43,12 +43,12 @@ from harvesters.participation.submissions.submitters.identity import (
     check_csrf,
     confirm,
     count_write,
-    csrf_token,
     find_session,
     request_confirmation,
 )
 from harvesters.participation.submissions.submitters.organizations import match_names, rename
 from vocab.iris import Iris
+from web.sessions import csrf_token
 
 ROOT = "/submit"
 _MAX_FIELDS = 400  # of a form: the countries

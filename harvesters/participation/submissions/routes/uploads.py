@@ -31,12 +31,12 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,
     SubmitterDep,
     count_write,
-    csrf_token,
 )
 from harvesters.participation.submissions.table_template import template_csv, template_xlsx
 from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, read_table
 from harvesters.participation.submissions.uploads import RowResult, count_outcomes, submit_rows
 from languages.request_locale import current_locale
+from web.sessions import csrf_token
 
 API_PATH, FORM_PATH = "/submissions/upload", f"{ROOT}/upload"
 _FILE = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
-from hmac import compare_digest
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -26,6 +24,7 @@ from harvesters.participation.submissions.submitters.provider import OpenIDProvi
 from harvesters.source import Source, load
 from languages.request_locale import current_locale
 from vocab.addresses import is_mail_address
+from web.sessions import csrf_token, is_same_token
 
 SOURCE = "submissions"
 SESSION_AGE = timedelta(hours=12)
@@ -254,16 +253,9 @@ def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str
     )
 
 
-def csrf_token(secret: str) -> str:
-    """Return what each form of a session contains: it cannot be computed from the page of another
-    site.
-    """
-    return sha256(b"csrf:" + secret.encode(errors="replace")).hexdigest()
-
-
 def check_csrf(secret: str, sent: str) -> None:
     """Refuse a form that is not of this session."""
-    if not compare_digest(csrf_token(secret).encode(), sent.encode(errors="replace")):
+    if not is_same_token(csrf_token(secret), sent):
         raise CSRFError("This form belongs to another session. Reload the page.")
 
 
