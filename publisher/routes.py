@@ -8,24 +8,23 @@ from publisher.apis.mcp import route as mcp
 from publisher.apis.reconcile.routes import service as reconcile
 from publisher.catalog import journal, openapi, portals, void
 from publisher.feeds.routes import activities, feeds, ldes, oai, robots
-from publisher.linked_data.routes import (
-    health,
-    linksets,
-    lists,
-    mementos,
-    metrics,
-    records,
-    runs,
-    status,
-)
-from publisher.portal import events, follow, problems, search, search_feed
+from publisher.linked_data import signposting
+from publisher.linked_data.routes import health, lists, mementos, metrics, status
+from publisher.portal import (
+    entities,
+    events,
+    follow,
+    problems,
+    releases,
+    search,
+    search_feed,
+    vocabulary,
+)  # fmt: skip
 from publisher.portal.routes import (
     about,
     catalog,
-    clusters,
     columns,
     compare,
-    concepts,
     data,
     documents,
     embeds,
@@ -36,17 +35,14 @@ from publisher.portal.routes import (
     matrix,
     prizes,
     quality,
-    releases,
     reports,
     shapes,
     source_reports,
     source_wizard,
     sources,
-    things,
     topics,
     trends,
     validate,
-    vocabulary,
 )
 from publisher.sparql import endpoint, examples, exports
 
@@ -77,18 +73,14 @@ ROUTERS: dict[str, APIRouter] = {
     "examples": examples.router,
     "assistants": mcp.router,
     "graphs": endpoint.graphs,
-    "things": things.router,
-    "linksets": linksets.router,
-    "clusters": clusters.router,
-    "records": records.router,
+    "linksets": signposting.router,
     "mementos": mementos.router,
     "source reports": source_reports.router,
     "quality": quality.router,
     "problems": problems.router,
     "sources": sources.router,
-    "runs": runs.router,
-    "concepts": concepts.router,
     "vocabulary": vocabulary.router,
+    "things": entities.router,
     "shapes": shapes.router,
     "lists": lists.router,
     "releases": releases.router,

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import Depends, Query
+from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from publisher.projections.facets.facets import facet_of_concept
@@ -65,6 +66,11 @@ async def read_list_parameters(
 ) -> ListParameters:
     """Return the parameters of a list. Which orders a list has is checked where it is read."""
     return ListParameters(sort, after, before)
+
+
+def read_cursor(request: Request) -> ListParameters:
+    """Return the parameters of a list that only the page of a route has."""
+    return ListParameters(*map(request.query_params.get, ListParameters._fields))
 
 
 ListCursor = Annotated[ListParameters, Depends(read_list_parameters)]

@@ -8,15 +8,28 @@ import asyncio
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText, gettext
+from publisher.history.versions import read_history, recent_changes
+from publisher.linked_data.entities import Entity, candidates, find_entity, record_of
 from publisher.rdf.results import Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing, prefer_english
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FIELD_NAMES
+from vocab.schemes import label
+from vocab.statements.clusters import cluster_iri, named_member
 from vocab.terms import RDF
+from web.paths import parse_thing_path, path_segments
+from web.problems import HTTPProblem
 
 SHOWN = 50  # members whose descriptions are compared
 _HIDDEN = frozenset({f"{RDF}type"})
@@ -89,6 +102,93 @@ async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
     )
 
 
+async def find_cluster(request: Request, service: QueryService) -> Entity | Response:
+    """Return the cluster of a path, or a redirect to the one that has its members now, whose page
+    says why they are one thing. Raises HTTPProblem (404, 410).
+    """
+    parts = path_segments(request)
+    parse_thing_path(parts)
+    try:
+        cluster = await find_entity(request, service, describe_graph, 4)
+    except HTTPProblem as problem:
+        if problem.status is not HTTPStatus.NOT_FOUND:
+            raise
+        return await _redirect_to_members(request, service, "/".join(parts))
+    if replacement := cluster.description.one("dct:isReplacedBy"):
+        return _redirect(request, service, replacement.value, cluster.suffix)
+    return cluster
+
+
+async def _redirect_to_members(request: Request, service: QueryService, path: str) -> Response:
+    """Redirect from a cluster that would be named after a member to the one that has it."""
+    for name, suffix in candidates(path):
+        member = f"{service.iris.base}id/{name}"
+        if result := await cluster_of(service, member):
+            return _redirect(request, service, result.cluster, suffix)
+        if await read_history(service, cluster_iri(member, service.iris)):
+            raise HTTPProblem(
+                HTTPStatus.GONE,
+                TranslatableText(
+                    "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named.",
+                    member=member,
+                ),
+            )
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND,
+        TranslatableText("This cluster doesn't exist: {iri}", iri=f"{service.iris.clusters}{path}"),
+    )
+
+
+def _redirect(
+    request: Request, service: QueryService, cluster: str, suffix: str | None
+) -> Response:
+    path = quote(cluster.removeprefix(service.iris.base), safe="/%")
+    root, end = request.scope.get("root_path", ""), f".{suffix}" if suffix else ""
+    return Response(
+        "The members of this cluster are now in the one at Location, whose page says why they are one thing.\n",
+        HTTPStatus.MOVED_PERMANENTLY,
+        {"Location": f"{root}/{path}{end}"},
+        "text/plain",
+    )
+
+
+async def cluster_values(service: QueryService, description: Description) -> dict[str, object]:
+    """Return the values of the page of a cluster."""
+    iris = service.iris
+    all_members = [term.value for term in description.all("prov:hadMember")]
+    members = await read_members(service, all_members)
+    compared = compare_members(members)
+    own_names = (cluster_iri(member, iris) for member in all_members)
+    changes = await read_history(service, description.iri)
+    return {
+        "members": members,
+        "names": {member.iri: _name(member.description) for member in members},
+        "total": len(all_members),
+        "compared": [(_label(item.predicate, iris.base), item) for item in compared],
+        "rules": {
+            item.predicate: precedence(description.short(item.predicate)) for item in compared
+        },
+        "matches": read_matches(description),
+        "others": [name for name in own_names if name != description.iri],
+        "named": named_member(description.iri, iris),
+        "changes": recent_changes(changes, description, iris),
+    }
+
+
+def _name(member: Description) -> str:
+    terms = [*member.all("dct:title"), *member.all("skos:prefLabel")]
+    rank = {"en": 0, None: 1}
+    names = sorted((rank.get(term.language, 2), term.value) for term in terms)
+    return names[0][1] if names else member.iri
+
+
+def _label(predicate: str, base: str) -> str:
+    known = FIELD_NAMES.get(predicate)
+    name = gettext(known) if known else label(predicate, current_locale().language, base)
+    name = name or predicate.rpartition("/")[2].rpartition("#")[2]
+    return name[:1].upper() + name[1:]
+
+
 async def read_members(service: QueryService, members: Iterable[str]) -> list[ClusterMember]:
     """Return the first SHOWN members with their descriptions."""
     return list(
@@ -97,11 +197,11 @@ async def read_members(service: QueryService, members: Iterable[str]) -> list[Cl
 
 
 async def _read_member(service: QueryService, member: str) -> ClusterMember:
-    kind, source, key = member.removeprefix(f"{service.iris.base}id/").split("/", 2)
-    if kind == "organization":
-        return ClusterMember(member, source, "", await describe_thing(service, member))
-    record = f"{service.iris.base}record/{source}/{key}"
-    return ClusterMember(member, source, record, await describe_graph(service, record, member))
+    source, record = member.split("/")[-2], record_of(member, service.iris)
+    description = await (
+        describe_graph(service, record, member) if record else describe_thing(service, member)
+    )
+    return ClusterMember(member, source, record, description)
 
 
 def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:

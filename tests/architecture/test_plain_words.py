@@ -55,7 +55,7 @@ WHOLE_NAMES = PRONOUNS | {
 }  # fmt: skip
 # fields of JSON documents
 STORED = {
-    "kept": "publisher/portal/routes/releases.py",
+    "kept": "publisher/portal/releases.py",
 }
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"

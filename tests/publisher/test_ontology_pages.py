@@ -18,7 +18,7 @@ from rows import each
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
 from publisher.history.change_reader import GraphChange
-from publisher.portal.vocabulary_versions import former_versions
+from publisher.portal.vocabulary import former_versions
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples
 

@@ -25,7 +25,7 @@ from waiting import wait_until_async
 
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.portal.routes.releases import sort_by_code
+from publisher.portal.releases import sort_by_code
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release

@@ -40,10 +40,9 @@ from web.endpoints import (
 )
 from web.formats import HTML, JSON, Format
 from web.links import origin
-from web.negotiation import best_match, wants_html
 from web.paths import split_suffix
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import choose_format, respond
 
 _Source = Annotated[
     str | None,
@@ -172,15 +171,13 @@ def respond_list(
 ) -> Response:
     """Return a page of the list *name* in the requested format."""
     path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
-    chosen_format = negotiate_list(request)
-    if chosen_format is HTML:
-        about = next((value for key, value in params.items() if key != "q"), None)
-        body = bytes(
+    if (chosen_format := choose_list_format(request)) is HTML:
+        content = bytes(
             pages.page(
                 "list.html",
                 name=name,
                 path_=path,
-                about=about,
+                about=next((value for key, value in params.items() if key != "q"), None),
                 words=params.get("q", ""),
                 list_page=list_page,
                 details=details,
@@ -188,11 +185,8 @@ def respond_list(
             ).body
         )
     else:
-        body = _json(request, pages, path, list_page, details)
-    links = list_page.links(origin(request) + path)
-    return build_response(
-        request, Representation(body, chosen_format.media, links=links, negotiated=True)
-    )
+        content = _json(request, pages, path, list_page, details)
+    return respond(request, content, chosen_format, links=list_page.links(origin(request) + path))
 
 
 def _label(address: str) -> str:
@@ -219,29 +213,10 @@ def _json(
     )
 
 
-def negotiate_list(request: Request) -> Format:
-    """Return JSON or HTML, as the request asks; raise HTTPProblem for anything else."""
+def choose_list_format(request: Request) -> Format:
+    """Return JSON or HTML, as the request asks; raises HTTPProblem (406) for anything else."""
     _, suffix = split_suffix(request.url.path)
-    named = suffix or request.query_params.get("format")
-    rows = {"json": JSON, "html": HTML}
-    accept = request.headers.get("accept")
-    chosen_format = (
-        rows.get(named)
-        if named
-        else HTML
-        if wants_html(accept, [JSON])
-        else best_match(accept, [JSON])
-    )
-    if chosen_format is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            TranslatableText(
-                "No available format matches your Accept header. Available: {formats}",
-                formats="application/json (.json), text/html (.html)",
-            ),
-            {"Vary": "Accept"},
-        )
-    return chosen_format
+    return choose_format(request, {"json": JSON, "html": HTML}, suffix)
 
 
 def _item(row: Row, page: str, details: OrganizationDetails | None) -> ListItemJson:

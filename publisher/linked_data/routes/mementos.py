@@ -7,7 +7,6 @@ its own and redirects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -21,7 +20,6 @@ from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.change_reader import GraphChange, open_history
 from publisher.history.versions import (
     MEDIA,
-    Memento,
     links,
     memento_at,
     mementos,
@@ -29,9 +27,7 @@ from publisher.history.versions import (
     read_history,
     read_version,
 )
-from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
-from publisher.pages import Pages
-from publisher.store.descriptions import Description
+from publisher.linked_data.entities import GONE, DescriptionJson, Entity, is_gone, respond_entity
 from publisher.store.query_service import QueryService
 from web.endpoints import (
     contents,
@@ -41,17 +37,11 @@ from web.endpoints import (
     problems,
     redirects,
 )
-from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.formats import DATA_FORMATS, FORMATS
 from web.links import link_header, linkset_text, origin
 from web.paths import path_segments, split_suffix
 from web.problems import HTTPProblem
-from web.representation import (
-    Representation,
-    ResourceURLs,
-    build_response,
-    is_negotiated,
-    negotiate_format,
-)
+from web.respond import ResourceURLs, respond
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 MementoPath = Annotated[
@@ -111,11 +101,11 @@ async def time_map(request: Request, service: ServiceDep, rest: GraphPath) -> Re
     """Each link has the time from which the state was published."""
     graph = "/".join(path_segments(request))
     states = mementos(await _history(service, graph))
-    return build_response(
+    return respond(
         request,
-        Representation(
-            linkset_text(links(origin(request), graph, states)), MEDIA, modified=states[-1].time
-        ),
+        linkset_text(links(origin(request), graph, states)),
+        MEDIA,
+        modified=states[-1].time,
     )
 
 
@@ -139,35 +129,7 @@ async def memento(
     """A time between two states redirects to the one that was valid."""
     stamp, *parts = path_segments(request) or [""]
     graph, suffix, changes = await _find_graph(service, "/".join(parts))
-    time, states = parse_stamp(stamp), mementos(changes)
-    selected = _select_state(states, time, service.iris.base + graph)
-    if selected.time != time:
-        end = f".{suffix}" if suffix else ""
-        return RedirectResponse(
-            request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND
-        )
-    description = await read_version(service, service.iris.base + graph, selected.entry)
-    urls, negotiated = ResourceURLs(selected.address(graph)), is_negotiated(request, suffix)
-    chosen_format = negotiate_format(request, urls, suffix)
-    body = (
-        bytes(_page(pages, description, selected, states, graph).body)
-        if chosen_format is HTML
-        else serialize(description, chosen_format, service)
-    )
-    headers = {"Memento-Datetime": selected.date} | (
-        {"Content-Location": urls.form(chosen_format)} if negotiated else {}
-    )
-    state_links = links(origin(request), graph, states, selected)
-    return build_response(
-        request,
-        Representation(
-            body, chosen_format.media, _status(description), None, negotiated, state_links, headers
-        ),
-    )
-
-
-def _select_state(states: Sequence[Memento], time: int | None, iri: str) -> Memento:
-    """Return the state of *iri* at *time*. Raises HTTPProblem if there was none."""
+    iri, time, states = service.iris.base + graph, parse_stamp(stamp), mementos(changes)
     selected = memento_at(states, time) if time is not None else None
     if selected is None:
         raise HTTPProblem(
@@ -178,35 +140,42 @@ def _select_state(states: Sequence[Memento], time: int | None, iri: str) -> Meme
                 time=states[0].stamp,
             ),
         )
-    return selected
-
-
-def _page(
-    pages: Pages, description: Description, selected: Memento, states: list[Memento], graph: str
-) -> Response:
-    position = states.index(selected)
-    neighbours = {"before": position - 1, "after": position + 1}
-    adjacent = {
-        name: states[neighbour].address(graph) if 0 <= neighbour < len(states) else None
-        for name, neighbour in neighbours.items()
-    }
-    return pages.page(
-        "memento.html",
-        description=description,
-        shown=selected,
-        near=adjacent,
-        own=selected.address(graph),
-        graph=graph,
-        graphs=DATA_FORMATS.values(),
+    if selected.time != time:
+        end = f".{suffix}" if suffix else ""
+        return RedirectResponse(
+            request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND
+        )
+    description = await read_version(service, iri, selected.entry)
+    # Section 4.5.7: the status is that of the time.
+    is_deleted = is_gone(description, iri) or not description.statements
+    entity = Entity(
+        description,
+        ResourceURLs(selected.address(graph)),
+        suffix,
+        None,
+        HTTPStatus.GONE if is_deleted else HTTPStatus.OK,
+        headers={"Memento-Datetime": selected.date},
     )
 
+    async def render_page() -> Response:
+        position = states.index(selected)
+        later = states[position + 1 : position + 2]
+        earlier = states[position - 1 : position] if position else []
+        return pages.page(
+            "memento.html",
+            description=description,
+            shown=selected,
+            near={
+                "before": earlier[0].address(graph) if earlier else None,
+                "after": later[0].address(graph) if later else None,
+            },
+            own=selected.address(graph),
+            graph=graph,
+            graphs=DATA_FORMATS.values(),
+        )
 
-def _status(description: Description) -> HTTPStatus:
-    """Return the status of that time (section 4.5.7): 410 if the graph was deleted."""
-    gone = any(
-        term.value == description.expand("ops:gone") for term in description.all("adms:status")
-    )
-    return HTTPStatus.GONE if gone or not description.statements else HTTPStatus.OK
+    state_links = links(origin(request), graph, states, selected)
+    return await respond_entity(request, service, entity, state_links, render_page)
 
 
 async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:

@@ -14,7 +14,7 @@ from languages.translations import TranslatableText
 from publisher.catalog.datasets import Catalog, Service, available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.content_response import DescriptionJson, other_formats, serialize
+from publisher.linked_data.entities import DescriptionJson, other_formats, serialize
 from publisher.pages import Pages
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.query_service import QueryService

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.content_response import other_formats
+from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.product.check import LANGUAGES

@@ -1,0 +1,400 @@
+"""One route for all entities: things, records, registries, runs, clusters, concept schemes, concepts
+and ontologies. A table has the lookup, the links, the template and its values of each kind.
+
+Sources: https://www.w3.org/TR/cooluris/#r303gendocument (``/id/`` redirects to page or data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.cursor_lists import load_page, read_cursor, read_list_parameters
+from publisher.linked_data.entities import (
+    GONE,
+    DescriptionJson,
+    Entity,
+    find_entity,
+    find_thing,
+    first_segment,
+    licence_of,
+    respond_entity,
+)
+from publisher.linked_data.run_statistics import RunJson, statistics_json
+from publisher.pages import Pages
+from publisher.portal.clusters import SHOWN, cluster_values, find_cluster
+from publisher.portal.entity_pages import (
+    EntityPage,
+    Values,
+    organization_values,
+    record_links,
+    record_values,
+    run_values,
+    source_links,
+    source_values,
+    thing_links,
+    thing_values,
+    tombstone_values,
+)
+from publisher.portal.releases import find_release, release_links, release_values
+from publisher.portal.vocabulary import (
+    concept_links,
+    concept_values,
+    find_vocabulary,
+    matrix_values,
+    ontology_values,
+    scheme_links,
+    scheme_values,
+    term_links,
+    term_values,
+)
+from publisher.store.descriptions import (
+    Description,
+    describe_graph,
+    describe_thing,
+    replacements,
+)
+from publisher.store.query_service import QueryService
+from vocab.iris import is_web
+from web.endpoints import (
+    KeyPath,
+    KindPath,
+    SourcePath,
+    format_parameter,
+    get,
+    other_contents,
+    problems,
+    redirects,
+)
+from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.links import Link
+from web.negotiation import quality
+from web.paths import path_segments
+from web.problems import HTTPProblem
+from web.respond import ResourceURLs, choose_format, see_other
+
+Found = tuple[str, Entity]  # with its kind, a key of KINDS
+GRAPHS = (
+    "matrix",
+    "facilitators",
+    "country-lists",
+    "labels",
+)  # of the vocabulary, beside ontologies
+
+router = APIRouter()
+
+
+class EntityKind(NamedTuple):
+    """The *template* of a kind's page and its *values*, and the *links* of page and data.
+
+    *listing* is the list of the page, "" for none. The licence of its registry is read if it
+    *has_source*.
+    """
+
+    template: str
+    links: Callable[[EntityPage], list[Link]]
+    values: Callable[[EntityPage], Awaitable[Values]]
+    listing: str = ""
+    has_source: bool = False
+
+
+def _cluster_links(page: EntityPage) -> list[Link]:
+    members = page.description.all("prov:hadMember")[:SHOWN]
+    return [page.cite, *(Link("item", term.value) for term in members)]
+
+
+async def _cluster_values(page: EntityPage) -> Values:
+    return await cluster_values(page.service, page.description)
+
+
+KINDS = {
+    "thing": EntityKind("thing.html", thing_links, thing_values, has_source=True),
+    "organization": EntityKind(
+        "organization.html", thing_links, organization_values, has_source=True
+    ),
+    "deleted thing": EntityKind("gone.html", thing_links, tombstone_values, has_source=True),
+    "record": EntityKind("resource.html", record_links, record_values, has_source=True),
+    "deleted record": EntityKind("gone.html", record_links, tombstone_values, has_source=True),
+    "run": EntityKind("run.html", lambda page: [page.cite], run_values),
+    "source": EntityKind("source.html", source_links, source_values, "source"),
+    "cluster": EntityKind("cluster.html", _cluster_links, _cluster_values),
+    "scheme": EntityKind("scheme.html", scheme_links, scheme_values),
+    "concept": EntityKind("concept.html", concept_links, concept_values, "concept"),
+    "term": EntityKind("resource.html", term_links, term_values),
+    "ontology": EntityKind("ontology.html", term_links, ontology_values),
+    "release": EntityKind("release.html", release_links, release_values),
+    "matrix": EntityKind("matrix.html", term_links, matrix_values),
+}
+
+
+async def find_record(request: Request, service: QueryService) -> Found:
+    entity = await find_entity(request, service, describe_graph, 3)
+    return "deleted record" if entity.status is HTTPStatus.GONE else "record", entity
+
+
+async def find_run(request: Request, service: QueryService) -> Found:
+    entity = await find_entity(request, service, _describe_run, 2)
+    plain = orjson.dumps(statistics_json(entity.description), option=orjson.OPT_INDENT_2)
+    return "run", replace(entity, plain=plain)
+
+
+async def find_source(request: Request, service: QueryService) -> Found:
+    return "source", await find_entity(request, service, _describe_source, 2)
+
+
+async def find_cluster_entity(request: Request, service: QueryService) -> Found | Response:
+    cluster = await find_cluster(request, service)
+    return ("cluster", cluster) if isinstance(cluster, Entity) else cluster
+
+
+async def _describe_run(service: QueryService, run: str) -> Description:
+    """Describe a run: from its own graph, or from the status graph if it wrote no journal entry."""
+    return await _graph_or_status(
+        service, run, lambda subject: subject == run or subject.startswith(f"{run}#")
+    )
+
+
+async def _describe_source(service: QueryService, source: str) -> Description:
+    """Describe a registry; of one that has published nothing, its state is all that is known."""
+    return await _graph_or_status(service, source, lambda subject: subject == source)
+
+
+async def _graph_or_status(
+    service: QueryService, name: str, is_about: Callable[[str], bool]
+) -> Description:
+    description = await describe_graph(service, name)
+    if description.statements:
+        return description
+    status = await describe_graph(service, service.iris.status, name)
+    statements = tuple(item for item in status.statements if is_about(item.subject))
+    return replace(status, statements=statements)
+
+
+async def find_thing_page(request: Request, service: QueryService) -> Found | Response:
+    """Return the thing of a path below ``/data/`` or ``/page/``, or a redirect (303) from one to the
+    other, or (301) to the thing in another registry that took the place of a deleted one.
+    """
+    below = first_segment(request)
+    entity = await find_thing(service, path_segments(request), suffix_first=below == "data")
+    if location := await _successor(service, entity):
+        end = f".{entity.suffix}" if entity.suffix else ""
+        root = request.scope.get("root_path", "")
+        return RedirectResponse(f"{root}/{below}/{location}{end}", HTTPStatus.MOVED_PERMANENTLY)
+    suffix, accept = entity.suffix, request.headers.get("accept")
+    if below == "page" and not suffix and "format" not in request.query_params:
+        suffix = HTML.suffix if quality(accept, "text/html") else None
+    chosen = choose_format(request, FORMATS, suffix, entity.urls)
+    if below == "id" or (chosen is HTML) != (below == "page"):
+        request.state.is_negotiated = not entity.suffix or below == "page"
+        return see_other(request, entity.urls.form(chosen))
+    entity = replace(entity, suffix=HTML.suffix if chosen is HTML else entity.suffix)
+    if entity.status is HTTPStatus.GONE:
+        return "deleted thing", entity
+    return "thing" if entity.graph else "organization", entity
+
+
+async def _successor(service: QueryService, entity: Entity) -> str | None:
+    """Return the path after ``/id/`` of the thing in another registry that took the place of a
+    deleted one, whose tombstone stays at the address of its record; None if there is none.
+    """
+    if entity.status is not HTTPStatus.GONE or not entity.graph:
+        return None
+    source = entity.graph.rpartition("/")[0]
+    for record, row in (await replacements(service, entity.graph)).items():
+        if "thing" in row and not record.startswith(f"{source}/"):
+            return row["thing"].value.removeprefix(f"{service.iris.base}id/")
+    return None
+
+
+FINDERS: dict[str, Callable[[Request, QueryService], Awaitable[Found | Response]]] = {
+    **dict.fromkeys(("id", "data", "page"), find_thing_page),
+    "record": find_record,
+    "run": find_run,
+    "source": find_source,
+    "cluster": find_cluster_entity,
+    **dict.fromkeys(("release", "releases"), find_release),
+    **dict.fromkeys(("scheme", "ns", "operations", *GRAPHS), find_vocabulary),
+}
+
+
+async def respond_kind(
+    request: Request, service: QueryService, pages: Pages, kind_name: str, entity: Entity
+) -> Response:
+    """Return the page or the data of an entity of the kind *kind_name*, a key of KINDS."""
+    kind, listed, licence = KINDS[kind_name], None, None
+    if kind.listing:
+        cursor = read_cursor(request)
+        listed = await load_page(cursor, service, kind.listing, entity.description.iri)
+    if kind.has_source:
+        licence = await licence_of(service, entity.path[-2])
+    page = EntityPage(request, service, entity, listed, licence)
+
+    async def render_page() -> Response:
+        return pages.page(
+            kind.template,
+            HTTPStatus.OK,
+            description=entity.description,
+            graphs=DATA_FORMATS.values(),
+            urls=entity.urls,
+            **await kind.values(page),
+        )
+
+    return await respond_entity(request, service, entity, kind.links(page), render_page)
+
+
+async def entity(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Return the entity at the path of the request."""
+    name = first_segment(request).partition(".")[0]
+    answer = await FINDERS[name](request, service)
+    if isinstance(answer, Response):
+        return answer
+    return await respond_kind(request, service, pages, *answer)
+
+
+async def thing_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:
+    """Declare the parameters of things and clusters; they are read from the raw path, in which a key
+    may contain an encoded slash. So are those below.
+    """
+
+
+async def record_parameters(source: SourcePath, key: KeyPath) -> None: ...
+
+
+async def source_parameters(source: SourcePath) -> None: ...
+
+
+async def run_parameters(
+    run: Annotated[str, Path(min_length=1, description="The run's name")],
+) -> None: ...
+
+
+async def scheme_parameters(
+    scheme: Annotated[
+        str, Path(min_length=1, description="The scheme, such as action-line or coverage")
+    ],
+) -> None: ...
+
+
+@get(
+    router,
+    "/concept",
+    operation_id="concept",
+    summary="Describe a concept of another publisher: a goal, a target or an area of the United Nations",
+    tags=["read"],
+    dependencies=[Depends(read_list_parameters)],
+    response_model=DescriptionJson,
+    response_description="The concept",
+    responses=other_contents(FORMATS.values()) | problems(400, 404, 406, 503),
+)
+async def concept(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    iri: Annotated[str, Query(description="The IRI of the concept")] = "",
+    format: Annotated[str | None, format_parameter(FORMATS)] = None,
+) -> Response:
+    """The page lists the things that have the concept."""
+    if not is_web(iri):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The parameter iri must be the IRI of a concept")
+        )
+    description = await describe_thing(service, iri)
+    if not description.statements:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=iri)
+        )
+    urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
+    return await respond_kind(request, service, pages, "concept", Entity(description, urls))
+
+
+async def release_parameters(
+    number: Annotated[
+        str, Path(description="The number of the release, with or without the suffix of a format")
+    ],
+) -> None: ...
+
+
+# The addresses that OpenAPI describes, before the others, which have the same answers.
+_DESCRIBED: dict[str, dict[str, Any]] = {
+    "/data/{kind}/{source}/{key:path}.json": {
+        "operation_id": "thing",
+        "summary": "Return what is known about a thing",
+        "description": "Return the data of the thing in the format of the suffix.",
+        "dependencies": [Depends(thing_parameters)],
+        "response_description": "The thing, with what all its registries say",
+        "responses": redirects(301) | GONE | problems(404, 503),
+    },
+    "/record/{source}/{key:path}.json": {
+        "operation_id": "record",
+        "summary": "Return what one registry says about one thing, with its provenance",
+        "description": "A deleted record returns 410 and its tombstone.",
+        "dependencies": [Depends(record_parameters)],
+        "response_description": "The record",
+        "responses": GONE | problems(404, 503),
+    },
+    "/run/{run}.json": {
+        "operation_id": "run",
+        "summary": "Return the statistics of a run",
+        "description": "A run without changes has statistics only.",
+        "dependencies": [Depends(run_parameters)],
+        "response_model": RunJson,
+        "response_description": "Its source, times, outcome, counts and requests",
+        "responses": problems(404, 503),
+    },
+    "/source/{source}.json": {
+        "operation_id": "source",
+        "summary": "Describe a registry",
+        "description": "The page lists the records of the registry.",
+        "dependencies": [Depends(read_list_parameters), Depends(source_parameters)],
+        "response_description": "The registry",
+        "responses": problems(400, 404, 503),
+    },
+    "/cluster/{kind}/{source}/{key:path}.json": {
+        "operation_id": "cluster",
+        "summary": "Return which things of several registries are one, and why",
+        "description": "The address of a cluster that was merged redirects to the one that has its "
+        "members, whose page says why.",
+        "dependencies": [Depends(thing_parameters)],
+        "response_description": "The cluster with its members",
+        "responses": redirects(301) | problems(404, 410, 503),
+    },
+    "/scheme/{scheme}.json": {
+        "operation_id": "scheme",
+        "summary": "Describe a concept scheme and its concepts",
+        "description": "A concept of a scheme has the path of the scheme before its own name.",
+        "dependencies": [Depends(read_list_parameters), Depends(scheme_parameters)],
+        "response_description": "The scheme with its concepts",
+        "responses": problems(400, 404, 503),
+    },
+    "/release/{number}": {
+        "operation_id": "release",
+        "summary": "Describe a release",
+        "description": "Describe the files of a release, its position in the journal, and how to cite "
+        "it.",
+        "tags": ["have"],
+        "dependencies": [Depends(release_parameters)],
+        "response_description": "The release as a data set",
+        "responses": other_contents(FORMATS.values()) | problems(404, 406),
+    },
+}
+for path, documentation in _DESCRIBED.items():
+    documentation = {"tags": ["read"], "response_model": DescriptionJson, **documentation}
+    get(router, path, **documentation)(entity)
+get(router, "/releases/{number}/", include_in_schema=False)(entity)
+for name in ("id", "data", "page", "cluster", "record", "source", "run", "scheme", *GRAPHS):
+    get(router, f"/{name}/{{rest:path}}", include_in_schema=False)(entity)
+for name in ("ns", "operations"):
+    get(router, f"/{name}/{{version}}", include_in_schema=False)(entity)
+for name in ("ns", "operations", *GRAPHS):
+    get(router, f"/{name}.{{suffix}}", include_in_schema=False)(entity)
+    get(router, f"/{name}", include_in_schema=False)(entity)

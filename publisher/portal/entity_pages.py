@@ -1,0 +1,267 @@
+"""The pages of things, records, registries and runs: their links, and the values of their templates."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import quote
+
+from markupsafe import Markup
+from starlette.requests import Request
+
+from languages.translations import gettext
+from publisher.data.properties import published_properties
+from publisher.feeds.sets import links as feed_links
+from publisher.history.versions import read_history, recent_changes
+from publisher.linked_data.cursor_lists import ListPage, load_page, read_cursor
+from publisher.linked_data.entities import Entity
+from publisher.linked_data.run_statistics import read_statistics
+from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
+from publisher.linked_data.signposting import SignpostedThing, memento_links
+from publisher.portal.clusters import cluster_of
+from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.prizes import awards_of
+from publisher.portal.sources import source_titles
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import Family, open_facet_index
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Description, replacements
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import last_confirmed, source_statuses
+from vocab.iris import Iris
+from vocab.terms import SCHEMA
+from web.charts.map import point_map
+from web.formats import HTML
+from web.links import Link, origin, typed_link
+from web.page_cache import MINUTE, keep_for
+
+Values = dict[str, object]
+
+RELATED = 6  # things
+FAMILY = 100  # parts of an initiative
+_CLAIMS = {"Action lines": "action-line", "SDGs": "goal", "Targets": "target"}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """A requested entity: *listed* is the page of its list, *licence* that of its registry, where
+    its kind has them.
+    """
+
+    request: Request
+    service: QueryService
+    entity: Entity
+    listed: ListPage | None = None
+    licence: str | None = None
+
+    @property
+    def description(self) -> Description:
+        return self.entity.description
+
+    @property
+    def thing(self) -> SignpostedThing:
+        return SignpostedThing(self.entity, origin(self.request), self.licence)
+
+    @property
+    def cite(self) -> Link:
+        return Link("cite-as", self.description.iri)
+
+
+class Claim(NamedTuple):
+    """A concept assigned to the thing, and its basis; *part* is the node that says how, "" if none
+    does.
+    """
+
+    concept: Term
+    basis: str
+    part: str
+
+
+def record_links(page: EntityPage) -> list[Link]:
+    host, base = origin(page.request), f"{page.service.iris.base}id/"
+    _, source, _ = page.entity.path
+    topics = [term.value.removeprefix(base) for term in page.description.all("foaf:primaryTopic")]
+    return [
+        page.cite,
+        *([Link("license", page.licence)] if page.licence else []),
+        Link("collection", f"{host}/source/{source}"),
+        *(typed_link("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
+        *memento_links(host, page.entity.urls.stem[1:]),
+    ]
+
+
+async def record_values(page: EntityPage) -> Values:
+    """Return the state of a record's registry, and the changes of its graph."""
+    service, record = page.service, page.entity.graph or ""
+    status = (await source_statuses(service)).get(page.entity.path[-2])
+    about = replace(page.description, iri=record)
+    return {
+        "source_status": status,
+        "now": service.now(),
+        "confirmed": last_confirmed(status, page.description, record),
+        "changes": recent_changes(await read_history(service, record), about, service.iris),
+    }
+
+
+async def tombstone_values(page: EntityPage) -> Values:
+    """Return what the page of a deleted record has, with the records that replace it."""
+    record = page.entity.graph or ""
+    return await record_values(page) | {
+        "record": record,
+        "replacements": await replacements(page.service, record),
+    }
+
+
+def thing_links(page: EntityPage) -> list[Link]:
+    is_page = page.entity.suffix == HTML.suffix
+    return page.thing.page_links if is_page else page.thing.data_links
+
+
+async def thing_values(page: EntityPage) -> Values:
+    service, thing, description = page.service, page.thing, page.description
+    tables = open_facet_index(service.current.path)
+    comments = None
+    if thing.kind == "post":
+        keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
+        comments = await asyncio.to_thread(page.request.app.state.comments, thing.path)
+    related, family = [], Family()
+    if tables:
+        related = await asyncio.to_thread(tables.related, description.iri, RELATED)
+    if tables and thing.kind == "initiative":
+        family = await asyncio.to_thread(tables.family, description.iri, FAMILY)
+    return await record_values(page) | {
+        "thing": description,
+        "licence": page.licence,
+        "kind": thing.kind,
+        "record": page.entity.graph,
+        "block": jsonld_block(thing_markup(description, thing.kind, page.licence)),
+        "claims": {title: list_claims(description, concept) for title, concept in _CLAIMS.items()},
+        "parts": partial(list_parts, description),
+        "decimal": Decimal,
+        "related": related,
+        "family": family,
+        "awards": await awards_of(service, description.iri),
+        "comments": comments,
+        "post": thing.path,
+        "cluster": await cluster_of(service, description.iri),
+        "map": _draw_places(description, service.iris),
+    }
+
+
+async def organization_values(page: EntityPage) -> Values:
+    service, organization = page.service, page.description.iri
+    markup = thing_markup(page.description, "organization", page.licence)
+    search = f"/things?organization={quote(organization)}"
+    return {
+        "list_page": await load_page(
+            read_cursor(page.request), service, "organization", organization
+        ),
+        "block": jsonld_block(markup),
+        "about": await figures(service, Filter(party=organization), search, "source"),
+        "cluster": await cluster_of(service, organization),
+    }
+
+
+async def figures(
+    service: QueryService, filters: Filter, search: str, without: str
+) -> EntityStatistics | None:
+    """Return the figures of the initiatives that *filters* select; None while the facet tables are
+    built. *without* is the facet that is constant, *search* the address of the list.
+    """
+    tables = open_facet_index(service.current.path)
+    if tables is None:
+        return None
+    labels = FacetLabels(service.iris, await source_titles(service))
+    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (without,))
+
+
+def list_claims(description: Description, concept: str) -> list[Claim]:
+    """Return the concepts of a kind (action-line, goal or target), sorted by their codes."""
+    claims = [
+        Claim(term, row.basis, _find_evidence(description, term, row.basis))
+        for row in published_properties()
+        if row.concept == concept
+        for term in description.all(row.iri)
+    ]
+    return sorted(claims, key=lambda claim: _code_order(claim.concept.value))
+
+
+def _find_evidence(description: Description, concept: Term, basis: str) -> str:
+    for part in description.subjects("wsis:concept", concept.value) if concept.is_iri else ():
+        if str(description.one("wsis:basis", part) or "").endswith(basis):
+            return part
+    return ""
+
+
+def _code_order(value: str) -> list[tuple[int, int, str]]:
+    """Return a key by which codes are sorted: numbers in them by their value.
+
+    >>> sorted(["sdg/10", "sdg/9", "sdg/9.b", "sdg/9.2"], key=_code_order)
+    ['sdg/9', 'sdg/9.2', 'sdg/9.b', 'sdg/10']
+    """
+    parts = re.findall(r"[0-9]{1,9}|[^0-9]+", value)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def list_parts(description: Description, name: str) -> list[str]:
+    """Return the nodes that a property leads to, by their numbers."""
+    nodes = (term.value for term in description.all(name) if term.is_iri)
+    return sorted(nodes, key=_code_order)
+
+
+def _draw_places(description: Description, iris: Iris) -> Markup | None:
+    """Draw the locations of a thing; None if unknown."""
+    country, spatial = FACETS["country"], description.all("dct:spatial")
+    areas = frozenset(country.code(term.value, iris) for term in spatial if term.is_iri)
+    points = [
+        (float(latitude.value), float(longitude.value), str(name or ""))
+        for place in description.all("schema:location")
+        if (latitude := description.one("wgs:lat", place.value))
+        and (longitude := description.one("wgs:long", place.value))
+        for name in (description.one("rdfs:label", place.value),)
+    ]
+    return point_map(points, areas, gettext("Where it takes place")) if areas or points else None
+
+
+def source_links(page: EntityPage) -> list[Link]:
+    host, description = origin(page.request), page.description
+    licences = [term.value for term in description.all("dct:license") if term.is_iri]
+    things = [row["thing"].value for row in page.listed.rows] if page.listed else []
+    return [
+        page.cite,
+        Link("type", f"{SCHEMA}Dataset"),
+        *(Link("license", licence) for licence in licences[:1]),
+        *(Link("item", f"{host}/page/{thing.partition('/id/')[2]}") for thing in things),
+        *(page.listed.links(host + page.entity.urls.stem) if page.listed else ()),
+        *memento_links(host, page.entity.urls.stem[1:]),
+        *feed_links(host, description.iri, page.service.iris),
+    ]
+
+
+async def source_values(page: EntityPage) -> Values:
+    service, description, name = page.service, page.description, page.entity.path[1]
+    status = (await source_statuses(service)).get(name)
+    count = int(status.properties.get("publishedRecords", 0)) if status else None
+    search = f"/search?kind=initiative&source={name}"
+    about = None
+    if description.one("dct:title"):
+        about = await figures(service, Filter((("source", (name,)),)), search, "source")
+    return {
+        "source_status": status,
+        "state": status.state(service.now()).value if status else None,
+        "confirmed": status.last_full_harvest if status else None,
+        "list_page": page.listed,
+        "block": jsonld_block(source_markup(description, count, origin(page.request))),
+        "about": about,
+        "name": name,
+    }
+
+
+async def run_values(page: EntityPage) -> Values:
+    return {"account": read_statistics(page.description)}

@@ -1,0 +1,254 @@
+"""Serve ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes
+one release.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
+
+from languages.translations import TranslatableText
+from publisher.catalog.datasets import release_dataset
+from publisher.catalog.dcat import dataset_statements
+from publisher.catalog.portals import dataset_markup
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.entities import Entity, first_segment
+from publisher.linked_data.schema_org import jsonld_block
+from publisher.portal.entity_pages import EntityPage, Values
+from publisher.portal.facet_panels import sort_key
+from publisher.rdf.results import Term
+from publisher.releases import citation
+from publisher.releases.builder import SUMS
+from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.store.descriptions import Description, namespaces, node_statements
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import MANIFEST, Release, get_release, list_releases
+from vocab.terms import SCHEMA, XSD
+from web.conditional import send_file
+from web.endpoints import (
+    Count,
+    Instant,
+    WebAddress,
+    contents,
+    get,
+    problems,
+)
+from web.formats import DATA_FORMATS, HTML
+from web.links import Link, origin, typed_link
+from web.negotiation import quality
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.respond import ResourceURLs
+
+_FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
+# files that a manifest does not list
+_OWN = {
+    MANIFEST: "application/json",
+    SUMS: "text/plain; charset=utf-8",
+}
+
+
+ReleaseNumber = Annotated[
+    str, PathParameter(description="The number of the release", examples=["1"])
+]
+FileName = Annotated[str, PathParameter(description="The name of a file of the release")]
+router = APIRouter()
+
+
+class ReleaseJson(TypedDict):
+    """A release: *position* and *entry* are the number and the hash of its journal entry; *kept*:
+    it still has its files.
+    """
+
+    number: Count
+    iri: WebAddress
+    issued: Instant
+    position: Count
+    entry: str
+    kept: bool
+
+
+class ReleasesJson(TypedDict):
+    """All releases, the newest first."""
+
+    releases: list[ReleaseJson]
+
+
+@get(router, "/releases", include_in_schema=False)
+async def add_slash(request: Request) -> Response:
+    """Redirect to the same path with a slash at its end."""
+    return RedirectResponse(
+        request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT
+    )
+
+
+@get(
+    router,
+    "/releases/",
+    operation_id="releases",
+    summary="List the releases",
+    tags=["have"],
+    response_model=ReleasesJson,
+    response_description="The releases",
+    responses=contents("text/html"),
+)
+def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A release is all data at one journal entry, numbered, signed and never changed."""
+    releases = list_releases(service.data / "releases")
+    accept = request.headers.get("accept")
+    if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+        return JSONResponse({"releases": [*map(_row, releases)]}, headers={"Vary": "Accept"})
+    return pages.page("releases.html", releases=releases)
+
+
+@get(
+    router,
+    f"/releases/{PUBLIC}",
+    operation_id="signingKey",
+    summary="Return the public key of the signatures of releases",
+    tags=["have"],
+    response_class=Response,
+    response_description="A minisign key",
+    responses=contents("text/plain") | problems(404),
+)
+def public_key(request: Request, service: ServiceDep) -> Response:
+    """`minisign` verifies the signatures with it."""
+    path = service.data / "signing" / PUBLIC
+    if not path.is_file():
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no public key before the first release"),
+        )
+    return send_file(request, path, "text/plain; charset=utf-8")
+
+
+get(router, "/releases/{number}", include_in_schema=False)(add_slash)
+
+
+@get(
+    router,
+    "/releases/{number}/{name}",
+    operation_id="releaseFile",
+    summary="Return a file of a release",
+    tags=["have"],
+    response_class=Response,
+    response_description="The file",
+    responses={200: {"content": {"*/*": {}}}} | problems(404, 410),
+)
+def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: FileName) -> Response:
+    """`release.json` lists the files. Range requests are supported."""
+    release, stem = _read(service, number), name.removesuffix(SUFFIX)
+    known = release.file(stem)
+    if known is None and stem not in _OWN:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "Release {number} has no file {name}", number=release.number, name=name
+            ),
+        )
+    if release.withdrawn and name != MANIFEST:
+        raise HTTPProblem(
+            HTTPStatus.GONE,
+            TranslatableText(
+                "The files of release {number} were kept until {day}; /releases/ lists newer ones",
+                number=release.number,
+                day=release.withdrawn,
+            ),
+        )
+    path = service.data / "releases" / number / name
+    headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
+    if known is None or stem != name:
+        return send_file(request, path, _OWN.get(name, "text/plain; charset=utf-8"), headers)
+    headers |= {
+        "ETag": f'"{known.sha256}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:",
+    }
+    return send_file(
+        request, path, "application/gzip" if name.endswith(".gz") else known.media, headers
+    )
+
+
+def _read(service: QueryService, number: str) -> Release:
+    """Return the release; raises HTTPProblem (404)."""
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    release = get_release(service.data / "releases", int(number)) if is_number else None
+    if release is None or str(release.number) != number:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no release {number}; /releases/ lists them", number=number),
+        )
+    return release
+
+
+async def find_release(request: Request, service: QueryService) -> tuple[str, Entity]:
+    """Return a release as a dataset, with its position in the journal, and since when its files are
+    withdrawn. Raises HTTPProblem (404).
+    """
+    number, suffix = split_suffix(request.path_params["number"])
+    if first_segment(request) == "releases":
+        number, suffix = request.path_params["number"], HTML.suffix
+    release, iris = await run_in_threadpool(_read, service, number), service.iris
+    numbers = Term(str(release.position), "literal", None, f"{XSD}integer")
+    withdrawn = Term(release.withdrawn or "", "literal", None, f"{XSD}dateTime")
+    node = {
+        "@id": release.iri,
+        f"{iris.operations}journalEntry": numbers,
+        "prov:invalidatedAtTime": withdrawn if release.withdrawn else None,
+    }
+    dataset = dataset_statements(release_dataset(release, iris), iris.base)
+    description = Description(release.iri, (*dataset, *node_statements(node)), {}, namespaces(iris))
+    return "release", Entity(description, ResourceURLs(f"/release/{number}"), suffix, None)
+
+
+def release_links(page: EntityPage) -> list[Link]:
+    """Return the typed links of a release: citation, type, data, licence and files."""
+    host, iris = origin(page.request), page.service.iris
+    dataset = release_dataset(_read(page.service, page.entity.path[1]), iris)
+    files = [
+        (copy.url.removeprefix(iris.base), copy.compression or copy.media)
+        for copy in dataset.distributions
+    ]
+    return [
+        page.cite,
+        Link("type", f"{SCHEMA}Dataset"),
+        *page.entity.urls.alternates("describedby", DATA_FORMATS.values()),
+        *([Link("license", dataset.licence)] if dataset.licence else []),
+        *(typed_link("item", f"{host}/{path}", media) for path, media in files),
+        Link("collection", f"{host}/releases/"),
+    ]
+
+
+async def release_values(page: EntityPage) -> Values:
+    release = _read(page.service, page.entity.path[1])
+    return {
+        "release": release,
+        "title": citation.title(release),
+        "licences": citation.licences(release),
+        "block": jsonld_block(dataset_markup(release_dataset(release, page.service.iris))),
+        "by_code": sort_by_code,
+    }
+
+
+def _row(release: Release) -> ReleaseJson:
+    return {
+        "number": release.number,
+        "iri": release.iri,
+        "issued": release.issued,
+        "position": release.position,
+        "entry": release.entry,
+        "kept": not release.withdrawn,
+    }
+
+
+def sort_by_code(lines: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
+    """Return the changes of each action line, C2 before C10."""
+    return sorted(lines.items(), key=lambda line: sort_key("line", line[0], 0))

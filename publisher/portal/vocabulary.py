@@ -1,0 +1,409 @@
+"""The ontologies, the concept schemes and their concepts, the matrix, the facilitators and other
+graphs of the vocabulary: found with their versions, and the values of their pages; and the
+vocabulary as files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText, gettext
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.feeds.sets import links as feed_links
+from publisher.history.change_reader import GraphChange
+from publisher.history.versions import read_history, read_version
+from publisher.linked_data.entities import Entity, find_entity
+from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
+from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
+from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.embeds import embed_path
+from publisher.portal.entity_pages import EntityPage, Values, figures
+from publisher.portal.facet_filters import active_filters, parse_filters
+from publisher.portal.facet_labels import FacetLabels, basis_title
+from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
+from publisher.portal.findings import count_note, matrix_title
+from publisher.portal.matrix import count_matrix, official_links
+from publisher.portal.ontology import count_uses, diagram, in_language, term_groups
+from publisher.portal.sources import source_titles
+from publisher.projections.facets.facets import FACETS, facet_of_concept
+from publisher.projections.facets.filter_query import Filter, make_filter
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.rdf.results import Row, Term, iri
+from publisher.store.descriptions import Description, describe_graph, describe_thing
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from vocab.countries import country
+from vocab.initiative import Basis
+from vocab.iris import Iris, slug
+from vocab.product.mapping_sets import mapped_schemes, sssom_table
+from vocab.product.release import FORMS, whole_vocabulary
+from vocab.schemes import concepts, label
+from vocab.terms import SCHEMA
+from web.endpoints import get
+from web.links import Link, origin
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.respond import ResourceURLs, respond
+
+_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
+_SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
+
+router = APIRouter()
+
+
+class Versions(NamedTuple):
+    """What a page says of versions: the IRIs of the *older* ones, the newest first, and whether the
+    page shows one that was *replaced*.
+    """
+
+    older: list[str]
+    replaced: bool
+
+
+async def find_vocabulary(request: Request, service: QueryService) -> tuple[str, Entity]:
+    """Return the kind and the entity of a path: a scheme, a concept, an ontology, the matrix, or a
+    term of these; of a scheme or an ontology also a version, by its owl:versionIRI.
+    """
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    first, *rest = path.strip("/").split("/")
+    match first.partition(".")[0], *rest:
+        case "scheme", scheme, "version", version:
+            return "scheme", await find_version(service, f"scheme/{scheme}", "/version", version)
+        case "scheme", _:
+            return "scheme", await find_entity(request, service, describe_graph, 2)
+        case "scheme", *_:
+            return "concept", await _find_term(request, service, 3)
+        case ("ns" | "operations") as name, version:
+            return "ontology", await find_version(service, name, "", version)
+        case (("ns" | "operations"),):
+            return "ontology", await find_entity(request, service, describe_graph, 1)
+        case (name,):
+            entity = await find_entity(request, service, describe_graph, 1)
+            has_tables = open_facet_index(service.current.path) is not None
+            return "matrix" if name == "matrix" and has_tables else "term", entity
+        case _:
+            return "term", await _find_term(request, service, len(rest) + 1)
+
+
+async def _find_term(request: Request, service: QueryService, depth: int) -> Entity:
+    entity = await find_entity(request, service, describe_thing, depth)
+    return Entity(entity.description, entity.urls, entity.suffix)
+
+
+async def find_version(service: QueryService, name: str, prefix: str, version: str) -> Entity:
+    """Return the *version* (a number, with or without a suffix of a format) of the graph *name*, a
+    path under the base; older ones are read from the journal.
+
+    The IRI of a version is that of the graph, *prefix*, a slash and the number. Raises HTTPProblem
+    (404) if there is no such version.
+    """
+    number, suffix = split_suffix(version)
+    graph = service.iris.base + name
+    address, urls = f"{graph}{prefix}/{number}", ResourceURLs(f"/{name}{prefix}/{number}")
+    description = await describe_graph(service, graph)
+    current = [term.value for term in description.all("owl:versionIRI")]
+    if address in current:
+        return Entity(description, urls, suffix, graph)
+    former = former_versions(await read_history(service, graph), graph)
+    if address not in former:
+        available = ", ".join([*current, *former]) or "none"
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This version isn't served here. Available: {formats}", formats=available
+            ),
+        )
+    return Entity(await read_version(service, graph, former[address]), urls, suffix)
+
+
+async def list_versions(service: QueryService, description: Description) -> Versions:
+    """Return the other versions of the ontology or scheme that *description* describes, without
+    those that its own IRI names.
+    """
+    former = former_versions(await read_history(service, description.iri), description.iri)
+    own = {term.value for term in description.all("owl:versionIRI")}
+    return Versions([version for version in former if version not in own], bool(own & set(former)))
+
+
+def former_versions(changes: Iterable[GraphChange], graph: str) -> dict[str, int]:
+    """Return the last journal entry of each version of *graph* that a later one replaced, by its
+    owl:versionIRI, the newest first.
+    """
+    start = f"D <{graph}> <{_VERSION_IRI}> <"
+    results = {
+        row.removeprefix(start).rstrip(" .>"): change.entry - 1
+        for change in changes
+        for row in change.rows or ()
+        if row.startswith(start)
+    }
+    return dict(sorted(results.items(), key=lambda item: -item[1]))
+
+
+def term_links(page: EntityPage) -> list[Link]:
+    return [Link("cite-as", page.service.iris.base + page.entity.urls.stem[1:])]
+
+
+async def term_values(page: EntityPage) -> Values:
+    return {"changes": []}
+
+
+def scheme_links(page: EntityPage) -> list[Link]:
+    return [*term_links(page), Link("type", f"{SCHEMA}DefinedTermSet")]
+
+
+async def scheme_values(page: EntityPage) -> Values:
+    service, description, iris = page.service, page.description, page.service.iris
+    tables, filters = open_facet_index(service.current.path), make_filter(*Basis, kind="initiative")
+    counts = await asyncio.to_thread(tables.counts_once, filters) if tables else {}
+    things = {
+        facet.iri(code, iris): number
+        for facet in FACETS.values()
+        if description.iri == iris.scheme(facet.scheme)
+        for code, number in counts.get(facet.name, {}).items()
+    }
+    mapped = {iris.scheme(name) for name in mapped_schemes(iris.base)}
+    return {
+        "has_mappings": description.iri in mapped,
+        "concepts": concept_tree(scheme_concepts(description)),
+        "versions": await list_versions(service, description),
+        "things": things,
+        "block": jsonld_block(scheme_markup(description)),
+    }
+
+
+def scheme_concepts(description: Description) -> list[Row]:
+    """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the
+    page, else in English).
+    """
+    rows, language = list[Row](), current_locale().language
+    for concept in dict.fromkeys(statement.subject for statement in description.statements):
+        name = in_language(description.all("skos:prefLabel", concept), language)
+        if name and description.one("skos:inScheme", concept):
+            row = {"concept": Term(concept), "name": name}
+            for key in ("notation", "broader"):
+                if value := description.one(f"skos:{key}", concept):
+                    row[key] = value
+            rows.append(row)
+    return rows
+
+
+def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
+    """Return the concepts with their depth, ordered by notation, each below its broader concept."""
+    known = {row["concept"].value for row in rows}
+    below: dict[str | None, list[Row]] = {}
+    for row in sorted(rows, key=_sort_key, reverse=True):
+        parent = row["broader"].value if "broader" in row else None
+        below.setdefault(parent if parent in known else None, []).append(row)
+    ordered: list[tuple[int, Row]] = []
+    waiting = [(0, row) for row in below.get(None, ())]
+    seen = set[str]()
+    while waiting:
+        depth, row = waiting.pop()
+        concept = row["concept"].value
+        if concept not in seen:
+            seen.add(concept)
+            ordered.append((depth, row))
+            waiting += [(depth + 1, child) for child in below.get(concept, ())]
+    return ordered
+
+
+def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts 4 before 10 and 4.2 before 4.a."""
+    notation = row["notation"].value if "notation" in row else ""
+    parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()
+    numbers = [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts]
+    return numbers, row["name"].value
+
+
+def concept_links(page: EntityPage) -> list[Link]:
+    host, concept, listed = origin(page.request), page.description.iri, page.listed
+    links = [page.cite, Link("type", f"{SCHEMA}DefinedTerm")]
+    if listed:
+        links += listed.links(host + page.entity.urls.stem + page.entity.urls.query)
+    if listed and listed.rows:
+        links += feed_links(host, concept, page.service.iris)
+    return links
+
+
+async def concept_values(page: EntityPage) -> Values:
+    service, concept = page.service, page.description.iri
+    about = None
+    if facet_code := facet_of_concept(concept, service.iris):
+        facet, code = facet_code
+        filters = Filter(((facet, (code,)),), parse_filters(page.request.query_params).bases)
+        search = f"/search?{urlencode({'kind': 'initiative', facet: code})}"
+        about = await figures(service, filters, search, facet)
+    return {
+        "list_page": page.listed,
+        "matrix": await service.rows(query("matrix"), {"concept": iri(concept)}),
+        "block": jsonld_block(concept_markup(page.description, service.iris.base)),
+        "about": about,
+    }
+
+
+async def ontology_values(page: EntityPage) -> Values:
+    description, ontology = page.description, page.description.iri
+    groups = term_groups(description, ontology, await count_uses(page.service))
+    language = current_locale().language
+    return {
+        "ontology": ontology,
+        "title": in_language(description.all("dct:title", ontology), language),
+        "summary": in_language(description.all("dct:description", ontology), language),
+        "prefix": description.short(f"{ontology}#").rstrip(":"),
+        "groups": groups,
+        "drawing": diagram(groups, description, gettext("Classes and their properties")),
+        "versions": await list_versions(page.service, description),
+        "query_page_url": query_page_url,
+    }
+
+
+async def matrix_values(page: EntityPage) -> Values:
+    tables = open_facet_index(page.service.current.path)
+    if tables is None:
+        return {}
+    names = FacetLabels(page.service.iris, await source_titles(page.service))
+    filters = parse_filters(page.request.query_params).with_codes("kind", "initiative")
+    official = await official_links(page.service)
+    return await asyncio.to_thread(_matrix_values, tables, filters, names, official)
+
+
+def _matrix_values(
+    tables: FacetIndex,
+    filters: Filter,
+    names: FacetLabels,
+    official: Mapping[tuple[str, str], str],
+) -> Values:
+    matrix = count_matrix(tables, filters, names, official)
+    pairs = (("line",), ("goal",), ("line", "goal"))
+    covered = {facets: coverage(tables, filters, *facets) for facets in pairs}
+    both = covered["line", "goal"]
+    # The matrix itself has fewer labels than its two sides.
+    is_sparse = both.part * SPARSE < both.all
+    sides = ("line", "goal") if is_sparse else ()
+    return {
+        "embed_address": embed_path("matrix", "", filters),
+        "active": active_filters(names),
+        "matrix": matrix,
+        "finding": matrix_title(matrix),
+        "bases": [
+            (basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis
+        ],
+        "query": query_page_url(matrix.query),
+        "coverage": [one.text for one in covered.values()],
+        "note": count_note(tables.count_different(filters)),
+        "missing": [
+            empty_chart_hint(tables, filters, facet)
+            for facet in ("line", "goal")
+            if both.all and not covered[facet,].part
+        ],
+        "sides": facet_panels(tables, filters, sides, names),
+    }
+
+
+@get(router, "/vocabulary.{suffix}", include_in_schema=False)
+def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
+    """Return the whole vocabulary as one file: ontologies, concept schemes and mappings."""
+    if suffix not in FORMS:
+        known = ", ".join(f"/vocabulary.{name}" for name in FORMS)
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The vocabulary is at {known}", known=known)
+        )
+    content = whole_vocabulary(suffix, service.iris.base)
+    return respond(request, content, FORMS[suffix].media_type)
+
+
+@get(router, "/scheme/{scheme}.sssom.tsv", include_in_schema=False)
+def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
+    """Return the mappings of a scheme as an SSSOM table."""
+    base = service.iris.base
+    if scheme not in mapped_schemes(base):
+        known = ", ".join(mapped_schemes(base))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The scheme has no mappings. Schemes with mappings: {known}", known=known
+            ),
+        )
+    media = "text/tab-separated-values; charset=utf-8"
+    links = [Link("describes", service.iris.scheme(scheme))]
+    return respond(request, sssom_table(scheme, base), media, links=links)
+
+
+@get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
+def context(request: Request, service: ServiceDep) -> Response:
+    """Return the JSON-LD context of the published JSON."""
+    return _json(request, {"@context": jsonld_context(service.iris)}, "application/ld+json")
+
+
+@get(router, "/frame/{name}.jsonld", include_in_schema=False)
+def frame(request: Request, service: ServiceDep, name: str) -> Response:
+    """Return the JSON-LD frame of a kind of things."""
+    if name not in FRAMES:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There are frames of {names}", names=", ".join(FRAMES)),
+        )
+    media = 'application/ld+json; profile="http://www.w3.org/ns/json-ld#frame"'
+    return _json(request, jsonld_frame(name, service.iris), media)
+
+
+def _json(request: Request, value: object, media: str) -> Response:
+    return respond(request, orjson.dumps(value, option=orjson.OPT_INDENT_2), media)
+
+
+@get(router, "/country/{code}", include_in_schema=False)
+@get(router, "/goal/{code}", include_in_schema=False)
+@get(router, "/target/{code}", include_in_schema=False)
+@get(router, "/action-line/{code}", include_in_schema=False)
+def short_address(request: Request, service: ServiceDep, pages: PagesDep, code: str) -> Response:
+    """Redirect an address that people write, /country/kenya or /goal/3, to the page of the concept.
+    Countries that have the same short name are listed.
+    """
+    facet = _SHORT_ADDRESSES[request.url.path.split("/")[-2]]
+    codes = codes_by_slug(facet, service.iris).get(slug(code), ())
+    if not codes and facet == "country" and (address := country(code.replace("-", " "))):
+        codes = (FACETS[facet].code(address, service.iris),)
+    names = FacetLabels(service.iris)
+    if len(codes) == 1:
+        return RedirectResponse(names.page(facet, codes[0]), HTTPStatus.MOVED_PERMANENTLY)
+    if codes:
+        choices = [(names.name(facet, one), names.page(facet, one)) for one in codes]
+        return pages.page("choices.html", HTTPStatus.MULTIPLE_CHOICES, name=code, choices=choices)
+    raise HTTPProblem(
+        HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=code)
+    )
+
+
+@lru_cache
+def codes_by_slug(facet: str, iris: Iris) -> dict[str, tuple[str, ...]]:
+    """Return the codes of a facet by their slugs, of countries also by those of their English
+    names: the whole name, and without brackets and the form of government.
+
+    >>> codes = codes_by_slug("country", Iris())
+    >>> codes["kenya"], codes["404"], codes["iran"], codes["congo"]
+    (('404',), ('404',), ('364',), ('178', '180'))
+    >>> codes_by_slug("line", Iris())["c7-ehea"]
+    ('C7-ehea',)
+    """
+    by_slug: dict[str, set[str]] = {}
+    for address in concepts(FACETS[facet].scheme, iris.base):
+        named, code = facet_of_concept(address, iris) or ("", "")
+        if named == facet:
+            names = {code}
+            if facet == "country" and (name := label(address, "en", iris.base)):
+                short = name.partition(" (")[0].rpartition("Republic of ")[2]
+                names |= {name, short.removeprefix("the ")}
+            for one in names:
+                by_slug.setdefault(slug(one), set()).add(code)
+    return {name: tuple(sorted(codes)) for name, codes in by_slug.items()}
