@@ -4,11 +4,8 @@ from typing import Any
 
 from replay import crosswalks
 from rows import each
-from simulated import define_source
 
 from harvesters.mappings.mapping import normalize_resource
-from harvesters.mappings.registry import MAPPINGS
-from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
@@ -35,11 +32,9 @@ def test_a_date_is_read_where_there_is_one_way_to_read_it(value: Any, read: str 
 
 
 def test_a_definition_can_say_how_dates_are_written() -> None:
-    assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == [
-        "2024-02-01",
-        "2024-01-02",
-        "01/02/2024",
-    ]
+    dates = [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")]
+
+    assert dates == ["2024-02-01", "2024-01-02", "01/02/2024"]
 
 
 @each(
@@ -187,43 +182,3 @@ def test_a_country_may_be_named_twice_but_not_with_the_name_of_another(
     iri = f"http://metadata.un.org/sdg/codes/geoArea/{area}" if area else None
 
     assert crosswalks().country(word) == iri
-
-
-@each(
-    "places",
-    [
-        {"groups": [{"name": "ken", "title": "Kenya"}, {"name": "water", "title": "Water"}]},
-        {"solr_additions": '{"countries": ["Kenya"]}', "groups": [{"title": "Water"}]},
-    ],
-)
-def test_countries_of_hdx_are_its_groups_and_additions(places: dict[str, Any]) -> None:
-    read = MAPPINGS["ckan_package"].prepare(define_source(mapping="ckan_package"), crosswalks())
-
-    resource = read(Record("1", {"title": "Wells", **places}, b""))
-
-    assert resource.countries == ("http://metadata.un.org/sdg/codes/geoArea/404",)
-    assert [subject.value for subject in resource.subjects] == ["Water"]
-
-
-@each(
-    "mapping, record",
-    [("dpg_nominee", {"license": "MPL-2.0"}), ("dpg_nominee", {"license": ["mpl-2.0"]}),
-     ("dpg_nominee", {"license": [{"spdx": "MPL-2.0", "licenseURL": "https://a.example/"}]}), ("fields", {"licence": "MPL-2.0"}),
-     ("ckan_package", {"license_id": "MPL-2.0"})],
-)  # fmt: skip
-def test_a_licence_of_spdx_is_its_address(mapping: str, record: dict[str, Any]) -> None:
-    more = {"fields": {"title": "name", "licence": "licence"}} if mapping == "fields" else {}
-    read = MAPPINGS[mapping].prepare(define_source(mapping=mapping, **more), crosswalks())
-
-    resource = read(Record("1", {"name": "Wells", **record}, b""))
-
-    assert resource.licences == ("https://spdx.org/licenses/MPL-2.0",)
-
-
-def test_a_partner_with_a_bar_is_two_and_an_owner_is_one() -> None:
-    fields = {"title": "name", "lead": "lead", "partners": "partners"}
-    read = MAPPINGS["fields"].prepare(define_source(fields=fields), crosswalks())
-
-    resource = read(Record("1", {"name": "Wells", "lead": "A | B", "partners": "C | D|"}, b""))
-
-    assert [party.name.value for party in resource.parties] == ["A | B", "C", "D"]
