@@ -8,7 +8,8 @@ import httpx
 import pytest
 from peer_server import BASE, OURS, URL, WHEN, Peer, initiative, peer
 from pyoxigraph import NamedNode
-from simulated import define_source
+from rows import each
+from simulated import define_source, items
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
@@ -42,15 +43,9 @@ def harvest(
         return list(collect(source, opened_client, since, cursor)), opened_client.seen
 
 
-def items(pages: list[Page[Any]]) -> list[Any]:
-    return [item for page in pages for item in page.items]
-
-
 def titles(pages: list[Page[Any]]) -> dict[str, str]:
-    results = (element for element in items(pages) if isinstance(element, Record))
-    return {
-        item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in results
-    }
+    records = (item for item in items(pages) if isinstance(item, Record))
+    return {row.key: row.payload.all(row.payload.subject, f"{DCT}title")[0].value for row in records}  # fmt: skip
 
 
 def test_the_first_run_brings_all_records_by_registry_and_key(server: Peer) -> None:
@@ -72,41 +67,35 @@ def test_a_journal_without_news_is_not_read_again(server: Peer) -> None:
 
 def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(server: Peer) -> None:
     _, seen = harvest(server, source())
-    server.commit(
-        "kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")],
-    )  # fmt: skip
+    news = (initiative("1", "Deep wells"), initiative("3", "New"))
+    server.commit("kenya", *news, gone=[initiative("p/2", "Schools")])
     server.requested.clear()
 
     pages, _ = harvest(server, source(), WHEN, seen)
 
+    (gone,) = [item for item in items(pages) if isinstance(item, DeletedRecord)]
     assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
-    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [
-        DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")
-    ]
+    assert gone == DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
     assert server.requested == [
         "/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1],
     ]  # fmt: skip
 
 
-def test_a_change_is_the_same_record_as_a_full_harvest_brings(server: Peer) -> None:
-    _, seen = harvest(server, source())
+def test_a_change_is_the_same_record_as_a_full_harvest_brings_however_the_other_keeps_it(
+    server: Peer,
+) -> None:
+    before, seen = harvest(server, source())
+    server.commit("kenya", initiative("1"), run="r.9")
+    kept, _ = harvest(server, source())
     server.commit("kenya", initiative("1", "Deep wells"))
 
     news, _ = harvest(server, source(), WHEN, seen)
     swept, _ = harvest(server, source())
 
+    assert [item.raw for item in items(kept)] == [item.raw for item in items(before)]
     (changed,) = items(news)
     assert changed.raw == next(item.raw for item in items(swept) if item.key == "kenya/1")
-
-
-def test_how_the_other_keeps_a_record_is_no_part_of_it(server: Peer) -> None:
-    before, _ = harvest(server, source())
-    server.commit("kenya", initiative("1"), run="r.9")
-
-    after, _ = harvest(server, source())
-
-    assert [item.raw for item in items(after)] == [item.raw for item in items(before)]
 
 
 @pytest.mark.parametrize("trouble", ["late", "other words", "many"])
@@ -149,28 +138,23 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
 
     rest, resumed = harvest(server, source(), cursor=pages[0].cursor)
 
-    assert titles([pages[0], *rest]) == {
-        "kenya/1": "Wells",
-        "kenya/p/2": "Schools",
-        "peru/1": "Radio",
-    }
+    whole = {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
+    assert titles([pages[0], *rest]) == whole
     # or the next run would begin behind what this one did not read
     assert f"{URL}journal/head" in seen.keys() - resumed.keys()
 
 
-def test_an_entry_that_is_not_what_its_id_says_ends_the_run(server: Peer) -> None:
-    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(
-        200, content=server.journal.entry(3).path.read_bytes()
-    )
+@each(
+    "answer, message",
+    [(lambda server: httpx.Response(200, content=server.journal.entry(3).path.read_bytes()), "two journals have diverged"),
+     (lambda server: httpx.Response(404), "its journal has a gap")],
+)  # fmt: skip
+def test_an_entry_that_is_not_what_its_id_says_or_is_missing_ends_the_run(
+    server: Peer, answer: Any, message: str
+) -> None:
+    server.overrides["/journal/2.gz"] = lambda _: answer(server)
 
-    with pytest.raises(ParseError, match="two journals have diverged"):
-        harvest(server, source())
-
-
-def test_a_gap_in_the_journal_ends_the_run(server: Peer) -> None:
-    server.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
-
-    with pytest.raises(ParseError, match="its journal has a gap"):
+    with pytest.raises(ParseError, match=message):
         harvest(server, source())
 
 
@@ -214,22 +198,19 @@ def test_what_the_registry_is_called_comes_with_its_records(server: Peer) -> Non
     pages, _ = harvest(server, source())
 
     (record,) = (item for item in items(pages) if item.key == "kenya/1")
-    registry = NamedNode(f"{BASE}source/kenya")
-    assert [
-        term.value for term in record.payload.all(registry, f"{DCT}title", f"{DCT}license")
-    ] == ["Kenya ICT projects", "https://k.example/licence"]
+    terms = record.payload.all(NamedNode(f"{BASE}source/kenya"), f"{DCT}title", f"{DCT}license")
+    assert [term.value for term in terms] == ["Kenya ICT projects", "https://k.example/licence"]
 
 
 def test_a_mapping_that_reads_no_graphs_is_refused() -> None:
-    with pytest.raises(
-        SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"
-    ):
+    message = "cannot read what protocol 'stocktake' brings, an RDF graph"
+    with pytest.raises(SourceDefinitionError, match=message):
         check_compatible(define_source("stocktake", "oai_dc", url=URL))
 
 
 def test_the_definition_of_another_stocktake_pairs_with_its_mapping() -> None:
-    protocol, reader = check_compatible(
-        load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml")
-    )
+    file = Path(__file__).parent / "source_definitions" / "another-stocktake.toml"
+
+    protocol, reader = check_compatible(load(file))
 
     assert (protocol.incremental, protocol.payload_type in reader.accepts) == (True, True)

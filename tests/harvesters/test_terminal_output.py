@@ -4,8 +4,8 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
 from rich.console import Console, RenderableType
+from rows import each
 
 from harvesters.ledger.models import Run, State
 from harvesters.pipeline.page_processor import Progress
@@ -32,21 +32,19 @@ RUN = Run(
 
 
 def printed(*lines: RenderableType) -> list[str]:
-    file = io.StringIO()
-    console = Console(file=file, width=80)
-    console.print(*lines)
+    Console(file=(file := io.StringIO()), width=80).print(*lines)
     return file.getvalue().splitlines()
 
 
 def test_id_start_and_outcome_of_a_run_are_on_one_line_of_80_columns() -> None:
     rows = [run_report.run_row(RUN)]
 
-    (line,) = [
-        line for line in printed(make_table(run_list(rows), "Runs")) if "digital-health.12" in line
-    ]
+    lines = printed(make_table(run_list(rows), "Runs"))
 
-    assert line.strip().startswith("digital-health.12   2026-03-01 12:30   held   ")
+    (line,) = [line.strip() for line in lines if "digital-health.12" in line]
+    assert line.startswith("digital-health.12   2026-03-01 12:30   held   ")
     assert reason_lines(rows) == ["digital-health.12: too short"]
+    assert printed(make_table([], "Runs", "none yet")) == ["Runs: none yet"]
 
 
 def test_a_run_of_an_unchanged_source_says_that_the_source_was_not_read() -> None:
@@ -64,75 +62,49 @@ def test_a_run_of_the_vocabulary_says_what_it_is() -> None:
     assert run_list([run_report.run_row(run)])[0]["records"] == "the vocabulary and its code lists"
 
 
-@pytest.mark.parametrize(
-    ("state", "label"),
+@each(
+    "state, label",
     [(State.HELD, "published if approved"), (State.REJECTED, "published if approved"), (State.COMMITTED, "published after")],
 )  # fmt: skip
 def test_statistics_say_what_a_plan_would_publish(state: State, label: str) -> None:
     row = run_report.run_row(replace(RUN, state=state, pages=1, ended=NOW))
     details = {**row, "quads": {"added": None, "removed": None, "after": None}, "notices": []}
 
-    lines = " ".join(
-        " ".join(printed(statistics_table(details), *statistics_lines(details))).split()
-    )
+    lines = printed(statistics_table(details), *statistics_lines(details))
 
-    assert f"1,040 {label}" in lines
-    assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page" in lines
+    text = " ".join(" ".join(lines).split())
+    assert f"1,040 {label}" in text
+    assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page" in text
 
 
-def test_a_preview_says_what_would_happen_to_each_record() -> None:
-    result = PreviewResult(
-        (
-            RecordPreview("1", "published", "One"),
-            RecordPreview("2", "withheld", reason="It has no title."),
-            RecordPreview("3", "unreadable", reason="no JSON"),
-        )
-    )
+def test_a_preview_says_what_would_happen_to_each_record_and_each_warning_once() -> None:
+    published = RecordPreview("1", "published", "One", "", ("No goal.", "No area."), 9)
+    withheld = RecordPreview("2", "withheld", reason="It has no title.")
 
-    rows = preview_list(result, BASE)
+    rows = preview_list(PreviewResult((published, withheld, RecordPreview("3", "unreadable", reason="no JSON"))), BASE)  # fmt: skip
 
-    assert [row["outcome"] for row in rows] == [
-        "would be published",
-        "would be withheld",
-        "unreadable",
-    ]
+    outcomes = [row["outcome"] for row in rows]
+    assert outcomes == ["would be published", "would be withheld", "unreadable"]
     assert rows[1]["reasons and warnings"] == "It has no title."
+    lines = "\n".join(printed(make_table(rows[:1], "Records")))
+    assert (lines.count("No goal."), lines.count("No area."), "(" in lines) == (1, 1, False)
 
 
 def test_a_preview_shows_the_mapped_values_of_each_field() -> None:
-    thing = f"<{BASE}id/initiative/a/1>"
-    goals = [
-        f"{thing} <{BASE}ns#goal> <http://metadata.un.org/sdg/{number}>" for number in range(1, 8)
-    ]
-    title = f'{thing} <http://purl.org/dc/terms/title> "{"Clinics " * 30}"@en'
-    kenya = (
-        f"{thing} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>"
-    )
-    result = PreviewResult((RecordPreview("1", "published", mapped=(title, kenya, *goals)),))
+    terms = [f'<http://purl.org/dc/terms/title> "{"Clinics " * 30}"@en',
+             "<http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>"]  # fmt: skip
+    terms += [f"<{BASE}ns#goal> <http://metadata.un.org/sdg/{number}>" for number in range(1, 8)]
+    mapped = tuple(f"<{BASE}id/initiative/a/1> {term}" for term in terms)
 
-    (row,) = preview_list(result, BASE)
+    (row,) = preview_list(PreviewResult((RecordPreview("1", "published", mapped=mapped),)), BASE)
 
-    lines = str(row["mapped values"]).split("\n")
-    assert lines[0].startswith("Title: Clinics Clinics")
-    assert lines[0].endswith("...")
-    assert len(lines[0]) < 120
-    assert lines[1] == "Country or region: Kenya"
-    assert lines[2].startswith("Goal: ")
-    assert lines[2].endswith(" and 2 more")
-
-
-def test_an_empty_list_says_so() -> None:
-    assert printed(make_table([], "Runs", "none yet")) == ["Runs: none yet"]
-
-
-def test_a_preview_shows_each_warning_once() -> None:
-    result = PreviewResult(
-        (RecordPreview("1", "published", "One", "", ("No goal.", "No area."), 9),)
-    )
-
-    lines = "\n".join(printed(make_table(preview_list(result, BASE), "Records")))
-
-    assert (lines.count("No goal."), lines.count("No area."), "(" in lines) == (1, 1, False)
+    title, country, goal = str(row["mapped values"]).split("\n")[:3]
+    assert title.startswith("Title: Clinics Clinics")
+    assert title.endswith("...")
+    assert len(title) < 120
+    assert country == "Country or region: Kenya"
+    assert goal.startswith("Goal: ")
+    assert goal.endswith(" and 2 more")
 
 
 def test_the_bar_of_a_source_ends_with_its_run() -> None:
