@@ -26,7 +26,7 @@ from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
 from publisher.limits import Limits as QueryLimits
-from publisher.releases.tables.schema import TABLES
+from publisher.releases.tables import TABLES
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris
@@ -170,7 +170,7 @@ def column_tables() -> str:
         rows = [
             (
                 f"`{column.name}`",
-                column.kind.value,
+                column.type,
                 "" if column.required else "yes",
                 column.full_description,
             )
@@ -178,7 +178,7 @@ def column_tables() -> str:
         ]
         key = f" Key: {', '.join(f'`{name}`' for name in item.key)}." if item.key else ""
         parts.append(
-            f"## `{item.name}`\n\nOne row: {item.row_description}.{key}\n\n{table(('column', 'type', 'may be empty', 'content'), rows)}"
+            f"## `{item.name}`\n\nOne row: {item.row}.{key}\n\n{table(('column', 'type', 'may be empty', 'content'), rows)}"
         )
     return "\n\n".join(parts)
 

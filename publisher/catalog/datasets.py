@@ -22,7 +22,7 @@ from journal import mirror_origin
 from publisher.rdf.results import Row
 from publisher.releases import citation
 from publisher.releases.citation import DEMO_NOTE, DEMO_PREFIX
-from publisher.releases.dump_index import NAME, list_dumps
+from publisher.releases.dump import NAME, list_dumps
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, list_releases

@@ -18,8 +18,8 @@ from journal.entry import Entry
 from journal.row_counts import count_rows
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import Term
-from publisher.releases.dump_index import NAME as DUMP_NAME
-from publisher.releases.dump_index import list_dumps
+from publisher.releases.dump import NAME as DUMP_NAME
+from publisher.releases.dump import list_dumps
 from publisher.releases.patches import MEDIA as PATCH_MEDIA
 from publisher.releases.patches import send
 from publisher.store.descriptions import (

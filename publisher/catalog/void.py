@@ -17,7 +17,7 @@ from publisher.catalog.datasets import TITLE
 from publisher.dependencies import ServiceDep
 from publisher.errors import LimitError
 from publisher.rdf.results import Term
-from publisher.releases.dump_index import list_dumps
+from publisher.releases.dump import list_dumps
 from publisher.releases.void import TARGETS, VoidCounts, parse_statements, void_statements
 from publisher.store.descriptions import (
     Description,

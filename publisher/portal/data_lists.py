@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from publisher.portal.data_table import Column, DataTable
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListedThing, ListItem, Prize
-from publisher.releases.tables.record_rows import area_cells
-from publisher.releases.tables.schema import LISTED
+from publisher.releases.tables import LISTED, area_cells
 from vocab.iris import Iris
 from vocab.terms import DCT, SCHEMA
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,23 +22,22 @@ from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.releases import citation
-from publisher.releases.changes import count_changes, read_records
-from publisher.releases.dump import canonical_quads
-from publisher.releases.export_passes import (
-    ExportCounts,
-    ExportWriters,
-    export_by_graph,
-    export_by_subject,
-)
+from publisher.rdf.gzip_files import gzip_writer
+from publisher.releases import citation, codebook
+from publisher.releases.dump import TEXT_FORMATS, canonical_quads, deletion_rows, write_texts
 from publisher.releases.signature import load_key, public_key_text, sign
-from publisher.releases.sorting import Sorter
-from publisher.releases.tables import codebook
-from publisher.releases.tables.files import write_tables
-from publisher.releases.tables.schema import TABLES
-from publisher.releases.tables.table_metadata import CRATE, croissant, csvw, data_package, ro_crate
-from publisher.releases.void import VoidCounter, void_statements
-from publisher.releases.writers import TEXT_FORMATS
+from publisher.releases.table_metadata import CRATE, croissant, csvw, data_package, ro_crate
+from publisher.releases.tables import (
+    TABLES,
+    compute_tables,
+    count_changes,
+    count_tables,
+    open_tables,
+    read_gone,
+    read_sources,
+    write_table,
+)
+from publisher.releases.void import count_void, void_statements
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.descriptions import serialize_description as write_turtle
 from publisher.store.releases.manifest import (
@@ -92,8 +91,9 @@ def build_release(
             {},
             demo=demo,
         )
-        release = _export_data(release, journal, iris, part, work, report_step)
-        release = _add_metadata(release, before, releases, part, iris.base, report_step)
+        folder_before = releases / str(before.number) if before else None
+        release = _export_data(release, folder_before, journal, iris, part, report_step)
+        release = _add_metadata(release, part, iris.base)
         _sign(release, data / "signing", part, report_step)
         shutil.rmtree(work)
         _publish(part, releases / str(number), report_step)
@@ -112,33 +112,43 @@ def _head(journal: Journal, before: Release | None) -> Entry:
 
 
 def _export_data(
-    release: Release, journal: Journal, iris: Iris, part: Path, work: Path, report_step: Progress
+    release: Release,
+    before: Path | None,
+    journal: Journal,
+    iris: Iris,
+    part: Path,
+    report_step: Progress,
 ) -> Release:
-    """Write the files that contain the data of the journal."""
-    counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
+    """Write the files that contain the data of the journal; *before* is the folder of the last
+    release.
+    """
+    name, work = f"stocktake-{release.number}", part.with_name(".work")
+    quads = part / f"{name}.nq.gz"
     report_step("Writing the dumps")
-    with write_tables(part, work / "tables") as tables:
-        writers = ExportWriters(tables, Sorter(work / "graphs"))
-        export_by_subject(
-            canonical_quads(journal, release.position, work), part, name, iris, writers, counts
-        )
-        report_step("Writing the rows of the tables")
-        export_by_graph(part / "gone.csv.gz", iris, writers, counts)
-        shutil.rmtree(work / "graphs")
+    written = write_texts(canonical_quads(journal, release.position, work), part, name)
+    report_step("Writing the rows of the tables")
+    with closing(open_tables(work / "tables", iris)) as tables:
+        compute_tables(tables, quads, written, iris)
         report_step("Writing the tables as CSV and Parquet")
-    files = [*_dump_files(part, name), *_table_files(part, tables.rows)]
-    files.append(
-        _file(
-            part / "gone.csv.gz",
-            "text/csv",
-            "removed records: delete these from your copy",
-            counts.records["gone"],
-        )
-    )
-    files.append(_void(part / "void.ttl", counts.counting, iris))
-    return replace(
-        release, counts=counts.counts(), sources=tuple(counts.sources), files=tuple(files)
-    )
+        rows = {table.name: write_table(tables, table, part) for table in TABLES.values()}
+        counts = {"statements": written.quads, "triples": written.triples}
+        counts |= count_tables(tables, iris)
+        sources = tuple(read_sources(tables, iris))
+        void = tuple(void_statements(count_void(tables, iris), iris, namespaces(iris)))
+        with gzip_writer(part / "gone.csv.gz") as gone:
+            gone.writelines(deletion_rows(read_gone(tables)))
+        report_step("Counting the changes since the previous release")
+        changes = count_changes(tables, before)
+    description = Description(iris.base, void, {}, namespaces(iris))
+    (part / "void.ttl").write_bytes(write_turtle(description, GRAPHS["ttl"]))
+    says = "removed records: delete these from your copy"
+    files = [
+        *_dump_files(part, name),
+        *_table_files(part, rows),
+        _file(part / "gone.csv.gz", "text/csv", says, counts["gone"]),
+        _file(part / "void.ttl", "text/turtle", "statistics: classes, properties and links (VoID)"),
+    ]
+    return replace(release, counts=counts, changes=changes, sources=sources, files=tuple(files))
 
 
 def _dump_files(part: Path, name: str) -> Iterator[File]:
@@ -153,35 +163,14 @@ def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
     formats = (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet"))
     for table in TABLES.values():
         for end, media in formats:
-            description = f"a row is {table.row_description}"
+            description = f"a row is {table.row}"
             yield _file(part / f"{table.name}.{end}", media, description, rows[table.name])
 
 
-def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
-    description = Description(
-        iris.base,
-        tuple(void_statements(counting.numbers(), iris, namespaces(iris))),
-        {},
-        namespaces(iris),
-    )
-    path.write_bytes(write_turtle(description, GRAPHS["ttl"]))
-    return _file(path, "text/turtle", "statistics: classes, properties and links (VoID)")
-
-
-def _add_metadata(
-    release: Release,
-    before: Release | None,
-    releases: Path,
-    part: Path,
-    base: str,
-    report_step: Progress,
-) -> Release:
+def _add_metadata(release: Release, part: Path, base: str) -> Release:
     """Write the metadata: the changes since the last release, the columns of the tables, and the
     citation.
     """
-    report_step("Counting the changes since the previous release")
-    old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
-    release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
     files = list(release.files)
     for name, media, description, content in [

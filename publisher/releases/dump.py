@@ -1,5 +1,4 @@
-"""Write dumps from the journal: all statements as canonical N-Quads and Turtle, and deleted records
-as CSV.
+"""Write dumps from the journal: all statements as canonical N-Quads, their triples in other formats, and the records that are gone.
 
 Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads),
 so a dump is an external merge sort of the journal's rows, in which the last operation on each quad
@@ -8,30 +7,93 @@ counts. Memory use is constant.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import heapq
+import io
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import groupby
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.atomic_file import replace_file
 from journal.journal import Journal
 from publisher.projections.journal_reader import in_batches
-from publisher.releases.deletions import deletion_rows
-from publisher.releases.sorting import MAX_MERGED, RUN_BYTES, RUN_LENGTH, merge_files
+from publisher.rdf.gzip_files import gzip_writer
+from publisher.rdf.ntriples_terms import split_literal
 from publisher.store.workers.results import PREFIXES
+from vocab.terms import ADMS, DCT, FOAF, PROV, RDF
 
+NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
+# lines sorted in memory at once, and their bytes from which no more are added
+RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
+MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 SUFFIX_LENGTH = 9
+CHUNK = 5_000  # quads of one subject in memory at once; only registries have more
 _DIGEST = re.compile(rb"[0-9a-f]{64}\b")
+_GONE = b"operations#gone>"
+_STATUS = f" <{ADMS}status> ".encode()
+# The columns of the list of records that are gone (https://www.rfc-editor.org/rfc/rfc4180), and the
+# end of the property of the tombstone that fills each; the last two may be missing.
+COLUMNS = {
+    "record": None,
+    "thing": f"{FOAF}primaryTopic",
+    "identifier": f"{DCT}identifier",
+    "title": f"{DCT}title",
+    "first_seen": f"{DCT}issued",
+    "gone": f"{PROV}invalidatedAtTime",
+    "run": f"{PROV}wasInvalidatedBy",
+    "reason": "#reason",
+    "replaced_by": f"{DCT}isReplacedBy",
+}
+
+
+class DumpFile(NamedTuple):
+    """A dump: *created* in UTC, *digest* its SHA-256 in hexadecimal."""
+
+    name: str
+    size: int
+    created: str
+    digest: str
+
+
+def list_dumps(folder: Path) -> list[DumpFile]:
+    """List the dumps, the newest first."""
+    paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
+    digests = read_checksums(paths)
+    paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
+    return [
+        DumpFile(
+            path.name,
+            path.stat().st_size,
+            f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            digests.get(path.name, ""),
+        )
+        for path in paths
+    ]
+
+
+def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each dump by its name, from its checksum file; a damaged one is left
+    out, which ``stocktake verify`` names.
+    """
+    digests = {}
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if match := _DIGEST.match(_checksum_path(path).read_bytes()):
+                digests[path.name] = match[0].decode()
+    return digests
 
 
 def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> list[Path]:
@@ -42,8 +104,7 @@ def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> 
     not written again.
     """
     if position is None:
-        head = journal.head
-        position = head.number if head else 0
+        position = journal.head.number if journal.head else 0
     folder.mkdir(parents=True, exist_ok=True)
     quads, turtle, gone = (
         folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv")
@@ -58,45 +119,6 @@ def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> 
         with gzip.open(quads) as text, _write_atomically(gone) as out:
             out.writelines(deletion_rows(text))
     return [file for path in (quads, turtle, gone) for file in (path, _checksum_path(path))]
-
-
-def canonical_quads(
-    journal: Journal, position: int, work_folder: Path | None = None
-) -> Iterator[bytes]:
-    """Yield the quads of the state at entry *position*, sorted by their bytes, each once, with line
-    ends.
-
-    Sorted runs are stored in the folder *work_folder*; None: in the temporary folder of the system.
-    """
-    rows = (
-        row
-        for entry in journal.entries()
-        if entry.number <= position
-        for row in entry.lines()
-        if row[:2] in (b"A ", b"D ")
-    )
-    with (
-        tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder,
-        ExitStack() as opened,
-    ):
-        files = merge_files(list(_sorted_files(rows, Path(folder))), Path(folder), MAX_MERGED)
-        merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
-        for line, group in groupby(merged, key=lambda item: item[:-SUFFIX_LENGTH]):
-            *_, last = group
-            if last[-2:-1] == b"A":
-                yield line + b"\n"
-
-
-def _sorted_files(rows: Iterable[bytes], folder: Path) -> Iterator[Path]:
-    """Write sorted files. Each has only the last operation on a quad; later operations are in files
-    with higher numbers.
-    """
-    for number, batch in enumerate(in_batches(rows, RUN_LENGTH, RUN_BYTES)):
-        last = {row[2:-1]: row[:1] for row in batch}
-        path = folder / f"{number}"
-        with path.open("wb") as file:
-            file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))
-        yield path
 
 
 def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
@@ -118,8 +140,8 @@ def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
         ) as file,
     ):
         yield file
-    with part.open("rb") as whole:
-        digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    with part.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
     replace_file(_checksum_path(path), f"{digest}  {path.name}\n")
     part.rename(path)
 
@@ -128,13 +150,217 @@ def _checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each dump by its name, from its checksum file; a damaged one is left
-    out, which ``stocktake verify`` names.
+def canonical_quads(
+    journal: Journal, position: int, work_folder: Path | None = None
+) -> Iterator[bytes]:
+    """Yield the quads of the state at entry *position*, sorted by their bytes, each once, with line
+    ends.
+
+    Sorted runs are stored in the folder *work_folder*; None: in the temporary folder of the system.
     """
-    digests = {}
-    for path in paths:
-        with suppress(FileNotFoundError):
-            if match := _DIGEST.match(_checksum_path(path).read_bytes()):
-                digests[path.name] = match[0].decode()
-    return digests
+    rows = (
+        row
+        for entry in journal.entries()
+        if entry.number <= position
+        for row in entry.lines()
+        if row[:2] in (b"A ", b"D ")
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder,
+        ExitStack() as opened,
+    ):
+        files = list(_sorted_files(rows, Path(folder)))
+        while len(files) > MAX_MERGED:
+            path = files[-1].with_name(f"merged-{len(files)}")
+            with ExitStack() as merging, path.open("wb") as out:
+                first = [merging.enter_context(file.open("rb")) for file in files[:MAX_MERGED]]
+                out.writelines(heapq.merge(*first))
+            for file in files[:MAX_MERGED]:
+                file.unlink()
+            files = [*files[MAX_MERGED:], path]
+        merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
+        for line, group in groupby(merged, key=lambda item: item[:-SUFFIX_LENGTH]):
+            *_, last = group
+            if last[-2:-1] == b"A":
+                yield line + b"\n"
+
+
+def _sorted_files(rows: Iterable[bytes], folder: Path) -> Iterator[Path]:
+    """Write sorted files. Each has only the last operation on a quad; later operations are in files
+    with higher numbers.
+    """
+    for number, batch in enumerate(in_batches(rows, RUN_LENGTH, RUN_BYTES)):
+        last = {row[2:-1]: row[:1] for row in batch}
+        path = folder / f"{number}"
+        with path.open("wb") as file:
+            file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))
+        yield path
+
+
+def deletion_rows(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the rows of the list of records that are gone, the header first, from sorted N-Quads
+    with line ends: owners of a copy delete these.
+    """
+    yield _csv_row(COLUMNS)
+    records = (line for line in lines if b"/record/" in line[: line.find(b" ")])
+    for _, group in groupby(records, key=lambda line: line[: line.find(b" ")]):
+        statements = list(group)
+        if any(_STATUS in line and _GONE in line for line in statements):
+            yield _deletion_row(b"".join(statements))
+
+
+def _deletion_row(text: bytes) -> bytes:
+    """Return the row of a tombstone: of each property the English value, else one without a
+    language, else any.
+    """
+    values: list[tuple[str, int, str]] = []
+    for quad in parse(text, RdfFormat.N_QUADS, lenient=True):
+        rank = {"en": 0, None: 1}.get(getattr(quad.object, "language", None), 2)
+        values.append((quad.predicate.value, rank, getattr(quad.object, "value", "")))
+    record = text[1 : text.index(b">")].decode()
+    return _csv_row(
+        record
+        if end is None
+        else min((value[1:] for value in values if value[0].endswith(end)), default=(0, ""))[1]
+        for end in COLUMNS.values()
+    )
+
+
+def _csv_row(cells: Iterable[str]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue().encode()
+
+
+Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted
+Parts = Sequence[Sequence[bytes]]  # the same, each in its three terms
+_A = f"<{RDF}type>".encode()
+_PREDICATE = itemgetter(1)
+
+
+class TextFormat(NamedTuple):
+    """A serialization of triples, subject by subject."""
+
+    media: str
+    subject: Callable[[Triples, Parts], bytes]
+    head: bytes = b""
+    between: bytes = b""
+    tail: bytes = b""
+
+
+class Written(NamedTuple):
+    """The numbers of quads and of triples of a release, and the bytes of the longest line."""
+
+    quads: int
+    triples: int
+    longest: int
+
+
+def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> Written:
+    """Write the files *name* into *folder* from sorted *lines* of N-Quads: these, and their triples
+    in each of TEXT_FORMATS; a triple of several graphs is written once.
+    """
+    quads = triple_count = longest = 0
+    with ExitStack() as opened:
+        out = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
+        texts = {
+            end: opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz"))
+            for end in TEXT_FORMATS
+        }
+        for end, text in texts.items():
+            text.write(TEXT_FORMATS[end].head)
+
+        def take(chunk: list[bytes]) -> None:
+            nonlocal quads, longest
+            out.writelines(chunk)
+            quads += len(chunk)
+            longest = max(longest, *map(len, chunk))
+
+        for _, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
+            for triples in stream_in_chunks(group, take):
+                parts = [triple.split(b" ", 2) for triple in triples]
+                for end, text in texts.items():
+                    written = TEXT_FORMATS[end].subject(triples, parts)
+                    text.write(TEXT_FORMATS[end].between + written if triple_count else written)
+                triple_count += len(triples)
+        for end, text in texts.items():
+            text.write(TEXT_FORMATS[end].tail)
+    return Written(quads, triple_count, longest)
+
+
+def stream_in_chunks(
+    lines: Iterable[bytes], take: Callable[[list[bytes]], None], chunk_size: int = CHUNK
+) -> Iterator[list[bytes]]:
+    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of
+    about *chunk_size*.
+
+    Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry
+    does not: it lists all its records.
+    """
+    rest, before, triples = iter(lines), b"", list[bytes]()
+    while chunk := list(islice(rest, chunk_size)):
+        take(chunk)
+        unique = list(dict.fromkeys(line[: line.rindex(b" <")] for line in chunk))
+        triples += unique[1:] if unique[0] == before else unique
+        before = unique[-1]
+        if len(triples) >= chunk_size:
+            yield triples
+            triples = []
+    if triples:
+        yield triples
+
+
+def _n_triples(triples: Triples, _: Parts) -> bytes:
+    return b" .\n".join(triples) + b" .\n"
+
+
+def _turtle(_: Triples, parts: Parts) -> bytes:
+    written = []
+    for predicate, group in groupby(parts, key=_PREDICATE):
+        objects = (_short(part[2]) if predicate == _A else part[2] for part in group)
+        written.append(_short(predicate) + b" " + b" , ".join(objects))
+    return parts[0][0] + b" " + b" ;\n\t".join(written) + b" .\n"
+
+
+@lru_cache(maxsize=1024)  # properties and classes
+def _short(iri: bytes) -> bytes:
+    """Return a property or class as a prefixed name, or as an IRI if no prefix fits."""
+    if iri == _A:
+        return b"a"
+    text = iri[1:-1].decode()
+    for prefix, space in PREFIXES.items():
+        if text.startswith(space) and text[len(space) :].isidentifier() and text.isascii():
+            return f"{prefix}:{text[len(space) :]}".encode()
+    return iri
+
+
+def _json_ld(_: Triples, parts: Parts) -> bytes:
+    members = [b'{"@id":"%b"' % parts[0][0][1:-1]]
+    for predicate, group in groupby(parts, key=_PREDICATE):
+        if predicate == _A:
+            types = b",".join([b'"%b"' % part[2][1:-1] for part in group])
+            members.append(b'"@type":[%b]' % types)
+        else:
+            values = b",".join([_json_value(part[2]) for part in group])
+            members.append(b'"%b":[%b]' % (predicate[1:-1], values))
+    return b",".join(members) + b"}"
+
+
+def _json_value(term: bytes) -> bytes:
+    if term.startswith(b"<"):
+        return b'{"@id":"%b"}' % term[1:-1]
+    text, rest = split_literal(term)
+    if not rest:
+        return b'{"@value":%b}' % text
+    if rest.startswith(b"@"):
+        return b'{"@value":%b,"@language":"%b"}' % (text, rest[1:])
+    return b'{"@value":%b,"@type":"%b"}' % (text, rest[3:-1])
+
+
+_PREFIX_LINES = "".join(f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items())
+TEXT_FORMATS = {
+    "nt": TextFormat("application/n-triples", _n_triples),
+    "ttl": TextFormat("text/turtle", _turtle, _PREFIX_LINES.encode()),
+    # Expanded, a subject a line: no context needs to be fetched, and it can be read line by line.
+    "jsonld": TextFormat("application/ld+json", _json_ld, b"[\n", b",\n", b"\n]\n"),
+}

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import duckdb
 from pyoxigraph import RdfFormat, parse
 
 from publisher.rdf.results import Term
@@ -28,9 +29,6 @@ TARGETS = {
     "http://id.loc.gov/": "Library of Congress",
     "http://sws.geonames.org/": "GeoNames",
 }
-_TARGETS_BY_PREFIX = {f"<{space}".encode(): space for space in TARGETS}
-_TARGET_PREFIXES = tuple(_TARGETS_BY_PREFIX)
-_A = f"<{RDF}type>".encode()
 
 
 @dataclass(slots=True)
@@ -47,49 +45,28 @@ class VoidCounts:
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-class VoidCounter:
-    """Count triples subject by subject; *base* is the prefix of our own IRIs."""
-
-    def __init__(self, base: str) -> None:
-        self._thing, self._own_prefix = f"<{base}id/".encode(), f"<{base}".encode()
-        self._numbers = VoidCounts()
-        self._properties, self._classes = Counter[bytes](), Counter[bytes]()
-        self._links = Counter[tuple[bytes, bytes]]()
-
-    def put(self, subject: bytes, parts: Sequence[Sequence[bytes]], *, again: bool = False) -> None:
-        """Count a subject with its triples, each in its three terms; *again* if the subject was
-        totals before with other triples.
-        """
-        self._properties.update([predicate for _, predicate, _ in parts])
-        self._numbers.triples += len(parts)
-        self._numbers.subjects += not again
-        kinds = [term for _, predicate, term in parts if predicate == _A]
-        self._classes.update(kinds)
-        self._numbers.entities += bool(kinds) and subject.startswith(self._thing)
-        if subject.startswith(self._own_prefix):
-            for _, predicate, term in parts:
-                if term.startswith(_TARGET_PREFIXES):
-                    self._links[
-                        predicate,
-                        next(start for start in _TARGET_PREFIXES if term.startswith(start)),
-                    ] += 1
-
-    def numbers(self) -> VoidCounts:
-        """Return the counts."""
-        counts = self._numbers
-        counts.properties = Counter({_iri(term): count for term, count in self._properties.items()})
-        counts.classes = Counter({_iri(term): count for term, count in self._classes.items()})
-        counts.links = Counter(
-            {
-                (_iri(name), _TARGETS_BY_PREFIX[start]): count
-                for (name, start), count in self._links.items()
-            }
-        )
-        return counts
-
-
-def _iri(term: bytes) -> str:
-    return term[1:-1].decode()
+def count_void(tables: duckdb.DuckDBPyConnection, iris: Iris) -> VoidCounts:
+    """Count the triples of the table ``quads``."""
+    counts = VoidCounts()
+    rows = tables.execute(
+        f"""WITH triples AS MATERIALIZED (SELECT DISTINCT s, p, o FROM quads),
+        links AS (SELECT p, list_filter($targets, lambda start: starts_with(o, '<' || start))[1] AS target
+            FROM triples WHERE starts_with(s, '<{iris.base}') AND starts_with(o, '<http'))
+        SELECT 'properties', p[2:-2], '', count(*) FROM triples GROUP BY p
+        UNION ALL SELECT 'classes', o[2:-2], '', count(*) FROM triples WHERE p = '<{RDF}type>' GROUP BY o
+        UNION ALL SELECT 'links', p[2:-2], target, count(*) FROM links WHERE target IS NOT NULL GROUP BY p, target
+        UNION ALL SELECT 'triples', '', '', count(*) FROM triples
+        UNION ALL SELECT 'subjects', '', '', count(DISTINCT s) FROM triples
+        UNION ALL SELECT 'entities', '', '', count(DISTINCT s) FROM triples
+            WHERE p = '<{RDF}type>' AND starts_with(s, '<{iris.base}id/')""",
+        {"targets": list(TARGETS)},
+    )
+    for name, iri, target, count in rows.fetchall():
+        if not iri:
+            setattr(counts, name, count)
+        else:
+            getattr(counts, name)[(iri, target) if target else iri] = count
+    return counts
 
 
 def void_statements(

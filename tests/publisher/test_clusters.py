@@ -38,7 +38,7 @@ from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
-from publisher.releases.tables.schema import LISTED
+from publisher.releases.tables import LISTED
 from publisher.store.descriptions import Description, Statement, namespaces
 from publisher.store.snapshots import newest_snapshot
 from vocab.statements.clusters import cluster_iri

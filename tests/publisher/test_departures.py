@@ -16,8 +16,7 @@ from app_client import served
 from event_loops import session_loop
 
 from journal.journal import Journal
-from publisher.releases.deletions import COLUMNS
-from publisher.releases.dump import write_dumps
+from publisher.releases.dump import COLUMNS, write_dumps
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe, quads

@@ -19,8 +19,7 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.projections.journal_reader import rows_of
 from publisher.releases import dump as module
-from publisher.releases.dump import canonical_quads, read_checksums, write_dumps
-from publisher.releases.dump_index import list_dumps
+from publisher.releases.dump import canonical_quads, list_dumps, read_checksums, write_dumps
 from publisher.store.columns.updater import open_statements
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

@@ -36,7 +36,7 @@ from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.projections.facets.thing_count import ThingCount
-from publisher.releases.tables.schema import TABLES
+from publisher.releases.tables import TABLES
 from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from publisher.store.workers.worker import MEMORY_TEXT, TIME_TEXT

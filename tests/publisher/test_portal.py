@@ -23,7 +23,7 @@ from harvesters.source import load
 from publisher.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
-from publisher.releases.tables.schema import LISTED, TABLES
+from publisher.releases.tables import LISTED, TABLES
 from vocab.iris import Iris
 from web.charts.map import load_outlines
 

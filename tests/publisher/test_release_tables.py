@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,9 @@ import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rows import each
 
-from publisher.releases.tables import files
-from publisher.releases.tables.files import write_tables
-from publisher.releases.tables.record_rows import parse_record, record_rows
-from publisher.releases.tables.schema import TABLES, CellType
+from publisher.releases import tables as module
+from publisher.releases.dump import write_texts
+from publisher.releases.tables import TABLES, compute_tables, open_tables, write_table
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
@@ -111,14 +111,10 @@ def test_what_is_gone_is_in_the_table_of_records_alone(folder: Path) -> None:
 
 @each("name", TABLES)
 def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
-    columns = [
-        column
-        for column in TABLES[name].columns
-        if column.kind not in (CellType.TIME, CellType.DECIMAL)
-    ]
+    columns = [column for column in TABLES[name].columns if column.type not in ("time", "decimal")]
     picked = ", ".join(
         f"array_to_string({column.name}, ' ')"
-        if column.kind.is_list
+        if column.is_list
         else f"coalesce(CAST({column.name} AS VARCHAR), '')"
         for column in columns
     )
@@ -143,17 +139,17 @@ def test_parquet_is_sorted_by_what_queries_select_by(folder: Path, name: str) ->
 def large_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Parquet file of a table of links with LARGE rows."""
     folder = tmp_path_factory.mktemp("large")
-    empty = dict.fromkeys((column.name for column in TABLES["links"].columns), "")
     with (
         pytest.MonkeyPatch.context() as patched,
-        write_tables(folder, folder / "work") as tables,
+        closing(open_tables(folder / "work", IRIS)) as tables,
     ):
-        patched.setattr(files, "_ROW_GROUP", 16_384)
-        for number in range(LARGE):
-            scheme = ("goal", "target", "action-line")[number % 3]
-            thing, code = f"https://example.org/{number}", str(number % 17)
-            row = {"thing": thing, "scheme": scheme, "code": code, "basis": "declared"}
-            tables.put("links", empty | row | {"confidence": None})
+        patched.setattr(module, "ROW_GROUP", 16_384)
+        tables.execute(
+            f"""INSERT INTO links BY NAME SELECT concat('https://example.org/', range) AS thing,
+            ['goal', 'target', 'action-line'][range % 3 + 1] AS scheme, (range % 17)::VARCHAR AS code,
+            'declared' AS basis FROM range({LARGE})"""
+        )
+        write_table(tables, TABLES["links"], folder)
     return folder / "links.parquet"
 
 
@@ -171,13 +167,14 @@ def test_statistics_exclude_most_rows_of_a_large_table(large_links: Path) -> Non
 
 @pytest.mark.nightly
 def test_rows_larger_than_the_memory_are_written_in_order(tmp_path: Path) -> None:
-    names = [column.name for column in TABLES["initiatives"].columns]
     text, count = "long text " * 800, 30_000
     assert len(text) * count > 192 << 20  # what DuckDB may use
-    with write_tables(tmp_path, tmp_path / "work") as tables:
-        for number in range(count):
-            row = {"thing": f"urn:{number * 7919 % count}", "description": f"{number} {text}"}
-            tables.put("initiatives", {name: row.get(name) for name in names})
+    with closing(open_tables(tmp_path / "work", IRIS)) as tables:
+        tables.execute(
+            f"""INSERT INTO initiatives BY NAME SELECT concat('urn:', range * 7919 % {count}) AS thing,
+            concat(range, ' ', repeat('long text ', 800)) AS description FROM range({count})"""
+        )
+        write_table(tables, TABLES["initiatives"], tmp_path)
 
     path = tmp_path / "initiatives.parquet"
     ((size, is_sorted),) = rows_of(
@@ -402,16 +399,12 @@ def test_croissant_loads_each_record_set(folder: Path) -> None:
         columns = TABLES[name].columns
         assert set(records[0]) == {f"{name}/{column.name}" for column in columns}
         expected = {row[columns[0].name]: row for row in table(folder, name)}
-        plain = [
-            column
-            for column in columns
-            if column.kind in (CellType.WORDS, CellType.IRI, CellType.TEXT)
-        ]
+        plain = [column for column in columns if column.type in ("words", "iri", "text")]
         for record in records:
             row = expected[record[f"{name}/{columns[0].name}"]]
             for column in plain:
                 value = record[f"{name}/{column.name}"]
-                text = " ".join(value or ()) if column.kind.is_list else value or ""
+                text = " ".join(value or ()) if column.is_list else value or ""
                 assert text == row[column.name]
 
 
@@ -451,7 +444,7 @@ def test_the_crate_describes_every_file_and_column(folder: Path) -> None:
     assert {item["name"] for item in crate["@graph"] if item["@type"] == "PropertyValue"} == columns
 
 
-def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
+def test_words_that_no_crosswalk_knows_do_not_break_a_row(tmp_path: Path) -> None:
     graph, thing, ns = IRIS.record("s", "k"), IRIS.thing("initiative", "s", "k"), IRIS.ns
     triples = [
         f'<{thing}> <http://purl.org/dc/terms/language> "two words"',
@@ -461,10 +454,30 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
         f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
     ]
 
-    results = dict(record_rows(parse_record(graph, [triple.encode() for triple in triples], IRIS)))
+    lines = sorted(f"{triple} <{graph}> .\n".encode() for triple in triples)
+    with closing(open_tables(tmp_path / "work", IRIS)) as tables:
+        compute_tables(tables, tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS)
+        [initiative] = tables.execute(
+            "SELECT languages, start_date, start_year FROM initiatives"
+        ).fetchall()
 
-    assert results["initiatives"]["languages"] == []
-    assert results["initiatives"]["start_date"] == "soon"
-    assert results["initiatives"]["start_year"] is None
-    assert (results["links"]["concept"], results["links"]["code"]) == ("C12", None)
-    assert results["places"]["name"] == "Atlantis"
+        assert initiative == ([], "soon", None)
+        assert tables.execute("SELECT concept, code FROM links").fetchall() == [("C12", None)]
+        assert tables.execute("SELECT name, area FROM places").fetchall() == [("Atlantis", None)]
+
+
+def test_graphs_in_several_parts_have_the_rows_of_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART", 1_000)
+    lines = gzip.decompress((folder / "stocktake-1.nq.gz").read_bytes()).splitlines(keepends=True)
+    assert len(lines) > 5_000
+
+    with closing(open_tables(tmp_path / "work", IRIS)) as tables:
+        compute_tables(tables, tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS)
+        for item in TABLES.values():
+            write_table(tables, item, tmp_path)
+
+    for name in TABLES:
+        file = f"{name}.csv.gz"
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), name

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from suites import DATA
 
-from publisher.releases.tables.codebook import table_examples
-from publisher.releases.tables.schema import TABLES
+from publisher.releases.codebook import table_examples
+from publisher.releases.tables import TABLES
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -191,7 +191,7 @@ def test_the_printed_codebook_has_every_column_of_every_table(printed: dict[str,
     text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))  # lines break within names
 
     for table in TABLES.values():
-        assert re.sub(r"\s", "", f"A row is {table.row_description}.") in text
+        assert re.sub(r"\s", "", f"A row is {table.row}.") in text
         for column in table.columns:
             assert column.name in text
             assert re.sub(r"\s", "", column.description).replace("'", "’") in text.replace("'", "’")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 from rows import each
 
 from publisher.rdf.ntriples_terms import parse_term, split_triple
-from publisher.releases import sorting
-from publisher.releases.export_passes import stream_in_chunks
-from publisher.releases.sorting import Sorter
-from publisher.releases.writers import TEXT_FORMATS
+from publisher.releases.dump import TEXT_FORMATS, stream_in_chunks
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
 OBJECTS: list[NamedNode | Literal] = [
@@ -31,7 +26,7 @@ def test_every_term_survives_every_form(form: str) -> None:
     row = TEXT_FORMATS[form]
 
     lines = sorted(str(triple).encode() for triple in triples)
-    text = row.head("") + row.subject(lines, [split_triple(item) for item in lines]) + row.tail
+    text = row.head + row.subject(lines, [split_triple(item) for item in lines]) + row.tail
     read = {
         quad.triple
         for quad in parse(
@@ -81,17 +76,3 @@ def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
     lines = [line(value, graph) for value in range(3) for graph in range(50)]
 
     assert [len(part) for part in stream_in_chunks(lines, lambda _: None, 10)] == [3]
-
-
-@pytest.mark.parametrize(("run_length", "run_bytes"), [(10, 1_000_000), (1_000_000, 40)])
-def test_more_lines_than_memory_holds_are_sorted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_length: int, run_bytes: int
-) -> None:
-    monkeypatch.setattr(sorting, "RUN_BYTES", run_bytes)
-    lines = [b"%d\n" % (number * 7919 % 1000) for number in range(1000)]
-    sorter = Sorter(tmp_path, run_length=run_length, max_merged=3)
-    for start in range(0, 1000, 5):
-        sorter.add(lines[start : start + 5])
-
-    assert len(list(tmp_path.iterdir())) > 50
-    assert list(sorter.sorted()) == sorted(lines)

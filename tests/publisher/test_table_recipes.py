@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import duckdb
 import pytest
 from snippets import ROOT, read_snippets
 
-from publisher.releases.tables.files import write_tables
-from publisher.releases.tables.schema import TABLES, CellType
+from publisher.releases.tables import TABLES, open_tables, write_table
+from vocab.iris import Iris
 
 RECIPES = ROOT / "docs" / "how-to" / "use-the-tables.md"
 # Initiatives a and b are one; c is another; e is an event.
@@ -30,19 +31,11 @@ PLACES = (
     ("c", "initiative", "250", None, None), ("c", "initiative", None, 48.862, 0.0), ("e", "event", "250", 1.5, 2.5),
 )  # fmt: skip
 INITIATIVES = (
-    ("a", "Café", 2020, ["C1"]),
-    ("b", "Café", 2020, ["C1"]),
-    ("c", "诊所", 2020, ["C1", "C2"]),
-    ("d", "Undated", None, ["C1"]),
+    ("a", "a", "Café", 2020, ["C1"]),
+    ("b", "a", "Café", 2020, ["C1"]),
+    ("c", "c", "诊所", 2020, ["C1", "C2"]),
+    ("d", "d", "Undated", None, ["C1"]),
 )
-
-
-def _row(table: str, **cells: object) -> dict[str, Any]:
-    """Return a row whose other cells are empty."""
-    return {
-        column.name: [] if column.kind in (CellType.IRIS, CellType.WORDS) else None
-        for column in TABLES[table].columns
-    } | cells
 
 
 @pytest.fixture
@@ -53,16 +46,18 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tables = {
         "links": (("thing", "kind", "scheme", "code", "basis"), LINKS),
         "places": (("thing", "kind", "code", "latitude", "longitude"), PLACES),
-        "initiatives": (("thing", "title", "start_year", "action_lines"), INITIATIVES),
+        "initiatives": (("thing", "cluster", "title", "start_year", "action_lines"), INITIATIVES),
         "merged": (
             ("thing", "kind", "cluster"),
             [(name, "initiative", "cluster") for name in "ab"],
         ),
     }
-    with write_tables(tmp_path, tmp_path / "work") as writer:
+    with closing(open_tables(tmp_path / "work", Iris())) as database:
         for table, (names, rows) in tables.items():
-            for row in rows:
-                writer.put(table, _row(table, **dict(zip(names, row, strict=True))))
+            marks = ", ".join("?" * len(names))
+            database.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
+        for item in TABLES.values():
+            write_table(database, item, tmp_path)
     countries = "code,country\n004,Afghanistan\n250,France\n"
     (tmp_path / "countries.csv").write_text(countries, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

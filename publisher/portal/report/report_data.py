@@ -14,7 +14,7 @@ from journal.journal import Journal
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.matrix import Links
 from publisher.projections.facets.queries import FacetIndex
-from publisher.releases.tables.release_tables import open_release_tables
+from publisher.releases.tables import open_release_tables
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
 

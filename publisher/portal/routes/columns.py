@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.releases.tables import codebook
-from publisher.releases.tables.schema import TABLES
+from publisher.releases import codebook
+from publisher.releases.tables import TABLES
 from publisher.store.releases.manifest import release_numbers
 from web.endpoints import get
 from web.links import origin

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.releases.tables.schema import TABLES, Table, TableColumn
+from publisher.releases.tables import TABLES, Table, TableColumn
 from publisher.releases.typesetting import typeset
 from publisher.store.releases.manifest import Release
 
@@ -38,10 +38,11 @@ def codebook(release: Release, title: str, examples: Examples, base: str) -> str
         "",
     ]
     for table in TABLES.values():
-        lines += [f"## {table.name}", "", f"A row is {table.row_description}."]
+        lines += [f"## {table.name}", "", f"A row is {table.row}."]
         lines += [f"Key: {', '.join(f'`{name}`' for name in table.key)}."] if table.key else []
         lines += [
-            f"`{item.column}` is `{item.target}` of `{item.table}`." for item in table.references
+            f"`{item['column']}` is `{item['target']}` of `{item['table']}`."
+            for item in table.references
         ]
         lines += [
             "",
@@ -76,9 +77,11 @@ def codebook_pdf(release: Release, title: str, examples: Examples, base: str) ->
 def _printed(table: Table, examples: Mapping[str, list[str]], base: str) -> dict[str, object]:
     return {
         "name": table.name,
-        "row": table.row_description,
+        "row": table.row,
         "key": list(table.key),
-        "references": [[item.column, item.target, item.table] for item in table.references],
+        "references": [
+            [item["column"], item["target"], item["table"]] for item in table.references
+        ],
         "columns": [
             {
                 "name": column.name,
@@ -136,7 +139,7 @@ def _line(column: TableColumn, examples: list[str], base: str) -> str:
 
 
 def _type_name(column: TableColumn) -> str:
-    return f"{column.kind.value}{', required' if column.required else ''}"
+    return f"{column.type}{', required' if column.required else ''}"
 
 
 def _cut(text: str) -> str:

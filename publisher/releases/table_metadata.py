@@ -7,31 +7,31 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec.html, https://w3id.org/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from publisher.releases.signature import SUFFIX
-from publisher.releases.tables.schema import TABLES, CellType, Reference, Table, TableColumn
+from publisher.releases.tables import TABLES, Table, TableColumn
 from publisher.store.releases.manifest import File, Release
 
 _CSVW = {
-    CellType.IRI: "anyURI",
-    CellType.IRIS: "anyURI",
-    CellType.NUMBER: "integer",
-    CellType.DECIMAL: "decimal",
-    CellType.TIME: "dateTime",
+    "iri": "anyURI",
+    "iris": "anyURI",
+    "number": "integer",
+    "decimal": "decimal",
+    "time": "dateTime",
 }
 _FRICTIONLESS = {
-    CellType.IRI: {"type": "string", "format": "uri"},
-    CellType.NUMBER: {"type": "integer"},
-    CellType.DECIMAL: {"type": "number"},
-    CellType.TIME: {"type": "datetime"},
+    "iri": {"type": "string", "format": "uri"},
+    "number": {"type": "integer"},
+    "decimal": {"type": "number"},
+    "time": {"type": "datetime"},
 }
 _CROISSANT = {
-    CellType.IRI: "sc:URL",
-    CellType.IRIS: "sc:URL",
-    CellType.NUMBER: "sc:Integer",
-    CellType.DECIMAL: "sc:Float",
-    CellType.TIME: "sc:DateTime",
+    "iri": "sc:URL",
+    "iris": "sc:URL",
+    "number": "sc:Integer",
+    "decimal": "sc:Float",
+    "time": "sc:DateTime",
 }
 # The context that Croissant 1.0 prescribes:
 # https://docs.mlcommons.org/croissant/docs/croissant-spec.html#appendix
@@ -105,15 +105,18 @@ def _csvw_table(table: Table) -> dict[str, object]:
         schema["foreignKeys"] = [_csvw_reference(reference) for reference in table.references]
     return {
         "url": f"{table.name}.csv.gz",
-        "dc:description": f"A row is {table.row_description}.",
+        "dc:description": f"A row is {table.row}.",
         "tableSchema": schema,
     }
 
 
-def _csvw_reference(reference: Reference) -> dict[str, object]:
+def _csvw_reference(reference: Mapping[str, str]) -> dict[str, object]:
     return {
-        "columnReference": reference.column,
-        "reference": {"resource": f"{reference.table}.csv.gz", "columnReference": reference.target},
+        "columnReference": reference["column"],
+        "reference": {
+            "resource": f"{reference['table']}.csv.gz",
+            "columnReference": reference["target"],
+        },
     }
 
 
@@ -124,8 +127,8 @@ def _csvw_column(column: TableColumn) -> dict[str, object]:
         "dc:description": column.full_description,
         "required": column.required,
     }
-    description["datatype"] = _CSVW.get(column.kind, "string")
-    return description | ({"separator": " "} if column.kind.is_list else {})
+    description["datatype"] = _CSVW.get(column.type, "string")
+    return description | ({"separator": " "} if column.is_list else {})
 
 
 def data_package(release: Release, title: str, files: Iterable[File]) -> dict[str, object]:
@@ -176,7 +179,7 @@ def _field(column: TableColumn) -> dict[str, object]:
     field: dict[str, object] = {
         "name": column.name,
         "description": column.full_description,
-        **_FRICTIONLESS.get(column.kind, {"type": "string"}),
+        **_FRICTIONLESS.get(column.type, {"type": "string"}),
     }
     constraints: dict[str, object] = {"required": True} if column.required else {}
     constraints |= {"enum": list(column.values)} if column.values else {}
@@ -226,15 +229,15 @@ def _record_set(file: File) -> dict[str, object]:
         "@type": "cr:RecordSet",
         "@id": table.name,
         "name": table.name,
-        "description": f"A record is {table.row_description}.",
+        "description": f"A record is {table.row}.",
         "field": [
             {
                 "@type": "cr:Field",
                 "@id": f"{table.name}/{column.name}",
                 "name": column.name,
                 "description": column.full_description,
-                "dataType": _CROISSANT.get(column.kind, "sc:Text"),
-                **({"repeated": True} if column.kind.is_list else {}),
+                "dataType": _CROISSANT.get(column.type, "sc:Text"),
+                **({"repeated": True} if column.is_list else {}),
                 "source": {"fileObject": {"@id": file.name}, "extract": {"column": column.name}},
             }
             for column in table.columns

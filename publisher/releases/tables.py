@@ -1,0 +1,352 @@
+"""The tables of a release, as CSV and as Parquet: ``tables.toml`` says what each column holds, and DuckDB fills it from the statements.
+
+A part of the graphs is read at a time, and what is sorted is spilled, so memory use is constant.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from publisher.data.properties import namespaces
+from publisher.projections.facets.facets import FACETS, describe_area, read_sql
+from publisher.rdf.gzip_files import gzip_writer
+from publisher.rdf.ntriples_terms import parse_term
+from publisher.releases.dump import Written
+from publisher.store.columns.updater import FILE, open_statements
+from publisher.store.releases.manifest import Release, ReleaseSource
+from publisher.store.releases.release_stores import COLUMNS, create_store, find_store, store_folder
+from vocab.iris import KINDS, Iris
+from vocab.terms import DCAT, DCT, RDF
+
+MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
+PART = 50_000  # statements whose rows are computed at once
+# rows of a group, which DuckDB holds in memory while it writes them, if they have at most so many
+# bytes; a reader skips a group if its statistics exclude the condition
+ROW_GROUP, _ROW_GROUP_BYTES = 20_000, 24 << 20
+_FETCHED = 5_000  # rows of a table that are in memory at once
+_TYPES = {"number": "BIGINT", "decimal": "DOUBLE", "iris": "VARCHAR[]", "words": "VARCHAR[]"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column; a cell is empty if the value is unknown, unless the column is *required*.
+
+    *type* is text, iri, number, decimal, time (xsd:dateTime in UTC), or of lists iris and words
+    (codes or language tags), whose items a space separates. *unit* is that of a number, *schemes*
+    are the concept schemes whose codes it has, *values* all its values where it has few, and *sql*
+    the expression that fills it, its name if "".
+    """
+
+    name: str
+    type: str
+    description: str
+    sql: str = ""
+    required: bool = False
+    unit: str = ""
+    schemes: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+    @property
+    def is_list(self) -> bool:
+        return self.type in ("iris", "words")
+
+    @property
+    def full_description(self) -> str:
+        """Return the description with the unit and the code lists, as one text.
+
+        >>> TABLES["links"].columns[-1].full_description
+        '0 to 1, of a suggestion; unit: share'
+        """
+        unit = [f"unit: {self.unit}"] if self.unit else []
+        schemes = [f"code lists: {', '.join(self.schemes)}"] if self.schemes else []
+        return "; ".join([self.description, *unit, *schemes])
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; *row* describes a row, *relation* is what it is selected from.
+
+    *key* are the columns that identify a row, if some do. *references* are columns with values of a
+    column (*target*) of another *table*. *order* are the columns that its Parquet file is sorted
+    by, then by all others: those that queries select rows by.
+    """
+
+    name: str
+    row: str
+    relation: str
+    columns: Sequence[TableColumn]
+    order: Sequence[str]
+    key: Sequence[str] = ()
+    references: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def codes(self) -> list[str]:
+        """Return the columns whose texts look like numbers, such as ``404``, but are none, which
+        readers need to know.
+        """
+        return [
+            column.name
+            for column in self.columns
+            if column.schemes or column.name in ("identifier", "code", "countries")
+        ]
+
+
+_DESCRIBED = tomllib.loads((Path(__file__).parent / "tables.toml").read_text())
+_TAKES = _DESCRIBED.pop("take")
+TABLES = {
+    name: Table(name, **{**item, "columns": [TableColumn(**row) for row in item["columns"]]})
+    for name, item in _DESCRIBED.items()
+}
+INITIATIVES = TABLES["initiatives"]
+# of every table with a row a thing: of a topic, of the search, and of the initiatives of a release
+LISTED = INITIATIVES.columns[: [column.name for column in INITIATIVES.columns].index("record")]
+
+
+def area_cells(codes: Sequence[str], iris: Iris) -> dict[str, object]:
+    """Return the cells of the countries and areas with *codes*: their codes, English names, ISO
+    codes and ITU regions.
+    """
+    known = [describe_area(code, iris) for code in codes]
+    return {
+        "countries": list(codes),
+        "country_name": "; ".join(name for name, _, _ in known if name) or None,
+        "iso3": "; ".join(iso3 for _, iso3, _ in known if iso3) or None,
+        "itu_region": sorted({region for *_, region in known if region}),
+    }
+
+
+def open_tables(work: Path, iris: Iris) -> duckdb.DuckDBPyConnection:
+    """Open a new database in the folder *work*, in which the tables are computed."""
+    work.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        work / "tables.duckdb",
+        config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(work / "spilled")},
+    )
+    connection.create_function(
+        "literal_text", lambda term: parse_term(term.encode()).text, ["VARCHAR"], "VARCHAR"
+    )
+    cells = "STRUCT(countries VARCHAR[], country_name VARCHAR, iso3 VARCHAR, itu_region VARCHAR[])"
+    connection.create_function(
+        "area_cells", lambda codes: area_cells(codes, iris), ["VARCHAR[]"], cells
+    )
+    connection.execute(_statements(iris)[0])
+    for table in TABLES.values():
+        columns = [f'"{item.name}" {_TYPES.get(item.type, "VARCHAR")}' for item in table.columns]
+        place = "STRUCT(g VARCHAR, n INTEGER, o VARCHAR)"
+        connection.execute(f"CREATE TABLE {table.name} ({', '.join(columns)}, place {place})")
+    return connection
+
+
+@lru_cache(1)
+def _statements(iris: Iris) -> tuple[str, str]:
+    """Return the SQL that is run once, and that for each part of the graphs."""
+    first, _, part = _expanded((Path(__file__).parent / "tables.sql").read_text(), iris).partition(
+        "-- part\n"
+    )
+    return first, part
+
+
+def _expanded(sql: str, iris: Iris) -> str:
+    """Return *sql* with how values are taken written out, and with prefixed names as terms.
+
+    >>> _expanded("of_node('dct:title')", Iris())
+    "arg_min(text, o) FILTER (WHERE p = '<http://purl.org/dc/terms/title>')"
+    """
+    spaces = namespaces(iris)
+    sql = re.sub(r"(\w+)\(('\w+:\w+')\)", lambda take: _TAKES[take[1]].format(take[2]), sql)
+    sql = re.sub(r"'(\w+):(\w+)'", lambda name: f"'<{spaces[name[1]]}{name[2]}>'", sql)
+    kinds = ", ".join(f"'{kind}'" for kind in KINDS)
+    return sql.replace("BASE", iris.base).replace("KINDS", kinds)
+
+
+def compute_tables(
+    tables: duckdb.DuckDBPyConnection, quads: Path, written: Written, iris: Iris
+) -> None:
+    """Fill the tables from the gzip file *quads* of N-Quads."""
+    parts = written.quads // PART + 1
+    tables.execute(
+        f"""CREATE TABLE lines AS SELECT hash(g) % {parts} AS part, g, s, p, o FROM ({_read_lines(quads, written.longest)});
+        INSERT INTO lines SELECT DISTINCT hash(s) % {parts}, s, s, p, o FROM lines
+        WHERE starts_with(s, '<{iris.base}id/organization/');
+        CREATE TABLE quads AS FROM lines ORDER BY part;
+        DROP TABLE lines"""
+    )
+    for part in range(parts):
+        tables.execute(_statements(iris)[1].replace("PART", str(part)))
+        for table in TABLES.values():
+            columns = ", ".join(_expanded(item.sql or item.name, iris) for item in table.columns)
+            relation = _expanded(table.relation, iris)
+            tables.execute(f"INSERT INTO {table.name} SELECT {columns}, place FROM {relation}")
+    tables.execute(
+        """CREATE TEMP TABLE things AS SELECT row_number() OVER () AS thing, thing AS iri, 1 AS kind, source, title,
+            NULL::VARCHAR[] AS other_titles, list_filter([part_of], lambda one: one <> '') AS wholes FROM initiatives;
+        CREATE TEMP TABLE clusters AS SELECT thing AS iri, cluster FROM merged"""
+    )
+    tables.execute(read_sql("groups"))
+    tables.execute(
+        """UPDATE initiatives SET cluster = together.cluster
+        FROM (SELECT iri, cluster FROM groups_now JOIN things USING (thing)) together WHERE iri = initiatives.thing"""
+    )
+
+
+def _read_lines(file: Path, longest: int) -> str:
+    """Return the SQL that reads the terms of a gzip file of N-Quads, whose longest line has
+    *longest* bytes.
+    """
+    # no term has a tab: https://www.w3.org/TR/rdf-canon/
+    return f"""SELECT s, p, g, substr(line, length(s) + length(p) + 3, length(line) - length(s) - length(p) - length(g) - 5) AS o
+        FROM (SELECT line, split_part(line, ' ', 1) AS s, split_part(line, ' ', 2) AS p, string_split(line, ' ')[-2] AS g
+            FROM read_csv('{file}', columns = {{'line': 'VARCHAR'}}, header = false, delim = '\t', quote = '', escape = '',
+                max_line_size = {max(longest + 1, 1 << 16)}, auto_detect = false, compression = 'gzip'))"""
+
+
+def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> int:
+    """Write a table into *folder*, and return the number of its rows."""
+    names = [f'"{column.name}"' for column in table.columns]
+    rows = tables.execute(f"SELECT {', '.join(names)} FROM {table.name} ORDER BY place")
+    with gzip_writer(folder / f"{table.name}.csv.gz") as file:
+        cells = csv.writer(codecs.getwriter("utf-8")(file))
+        cells.writerow(column.name for column in table.columns)
+        while fetched := rows.fetchmany(_FETCHED):
+            cells.writerows(map(_joined, fetched))
+    measured = f"SELECT count(*), coalesce(avg(strlen(item::VARCHAR)), 0) FROM {table.name} item"
+    [(count, row_bytes)] = tables.execute(measured).fetchall()
+    selected = (
+        f"TRY_CAST({name} AS TIMESTAMP) AS {name}" if column.type == "time" else name
+        for name, column in zip(names, table.columns, strict=True)
+    )
+    order = dict.fromkeys([*(f'"{name}"' for name in table.order), *names])
+    group = max(1, min(ROW_GROUP, int(_ROW_GROUP_BYTES / (row_bytes + 1))))
+    tables.execute(
+        f"""COPY (SELECT {", ".join(selected)} FROM {table.name} ORDER BY {" NULLS LAST, ".join(order)} NULLS LAST)
+        TO '{folder / table.name}.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"""
+    )
+    return int(count)
+
+
+def _joined(row: Sequence[object]) -> list[object]:
+    return [" ".join(cell) if isinstance(cell, list) else cell for cell in row]
+
+
+def count_tables(tables: duckdb.DuckDBPyConnection, iris: Iris) -> dict[str, int]:
+    """Return the numbers of graphs, of records by their state, and of things by their kind."""
+
+    def numbers(query: str) -> dict[str, int]:
+        return dict(tables.execute(query).fetchall())
+
+    states = numbers("SELECT state, count(*) FROM records GROUP BY state")
+    vanished, gone = states.get("vanished", 0), states.get("gone", 0)
+    graphs = f"SELECT count(DISTINCT g) FROM quads WHERE NOT starts_with(g, '<{iris.base}id/')"
+    kinds = "SELECT kind, count(*) FROM records WHERE state <> 'gone' AND kind <> '' GROUP BY kind ORDER BY kind"
+    return {
+        **numbers(f"SELECT 'graphs', ({graphs})"),
+        "records": states.get("published", 0) + vanished,
+        "vanished": vanished,
+        "gone": gone,
+        **numbers(kinds),
+    }
+
+
+def read_sources(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[ReleaseSource]:
+    """Return the registries that have a catalog."""
+    query = f"""SELECT g, p, min(o) FROM quads WHERE s = g AND starts_with(g, '<{iris.base}source/')
+        GROUP BY ALL ORDER BY g"""
+    catalogs: dict[str, dict[str, str]] = {}
+    for graph, predicate, term in tables.execute(query).fetchall():
+        name = graph[1:-1].removeprefix(f"{iris.base}source/")
+        catalogs.setdefault(name, {})[predicate[1:-1]] = parse_term(term.encode()).text
+    return [
+        ReleaseSource(
+            name,
+            values.get(f"{DCT}title") or name,
+            values.get(f"{DCT}publisher", ""),
+            values.get(f"{DCT}license", ""),
+        )
+        for name, values in catalogs.items()
+        if values.get(f"{RDF}type") == f"{DCAT}Catalog"
+    ]
+
+
+def read_gone(tables: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
+    """Yield the lines of N-Quads of the records that are gone, sorted."""
+    rows = tables.execute(
+        """SELECT encode(concat(s, ' ', p, ' ', o, ' ', g, ' .', chr(10))) FROM quads
+        WHERE g IN (SELECT concat('<', record, '>') FROM records WHERE state = 'gone') ORDER BY g, s, p, o"""
+    )
+    while fetched := rows.fetchmany(_FETCHED):
+        yield from (line for (line,) in fetched)
+
+
+class ReleaseTables(NamedTuple):
+    """The file of a release's tables, and the status of each official link by action line and goal."""
+
+    file: Path
+    links: Mapping[tuple[str, str], str]
+
+
+def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTables:
+    """Return the tables of a release; its store is built first if it is missing."""
+    if find_store(data, release) is None:
+        create_store(data, release, iris)
+    file = store_folder(data, release.number) / COLUMNS / FILE
+    properties = [f"{iris.ns}{name}" for name in ("linkLine", "linkGoal", "linkStatus")]
+    line, goal = FACETS["line"], FACETS["goal"]
+    with open_statements(file) as statements:
+        subjects = statements.subjects(list(statements.subjects_with(properties)), properties)
+    links = sorted(
+        ((line.code(one.text, iris), goal.code(two.text, iris)), status.text.rpartition("#")[2])
+        for values in subjects.values()
+        for one, two, status in product(*(values.get(name, ()) for name in properties))
+    )
+    return ReleaseTables(file, dict(links))
+
+
+CHANGE_TYPES = ("new", "changed", "vanished", "gone")
+
+
+def count_changes(tables: duckdb.DuckDBPyConnection, before: Path | None) -> dict[str, object]:
+    """Count the records that differ from those of the release in the folder *before*, by their
+    kind, source and action line; None: all are new.
+
+    Action lines that sources declare and those that were crosswalked are counted separately.
+    """
+    old = f"read_parquet('{before / 'records.parquet'}')" if before else "records LIMIT 0"
+    columns = "record, kind, source, state, sha256, action_lines, action_lines_crosswalked"
+    groups: dict[str, dict[str, dict[str, int]]] = {
+        group: {} for group in ("all", "kind", "source", "declared", "crosswalked")
+    }
+    rows = tables.execute(
+        f"""WITH old AS (SELECT {columns} FROM (FROM {old}) WHERE state <> 'gone'),
+        new AS (SELECT {columns} FROM records WHERE state <> 'gone'),
+        compared AS (
+            SELECT CASE WHEN new.record IS NULL THEN 'gone' WHEN old.record IS NULL THEN 'new'
+                    WHEN old.state = 'published' AND new.state = 'vanished' THEN 'vanished' ELSE 'changed' END AS change,
+                CASE WHEN new.record IS NULL THEN old ELSE new END AS item
+            FROM old FULL JOIN new USING (record) WHERE old.sha256 IS DISTINCT FROM new.sha256)
+        SELECT 'all' AS name, '' AS value, change, count(*) FROM compared GROUP BY ALL
+        UNION ALL SELECT 'kind', coalesce(item.kind, ''), change, count(*) FROM compared GROUP BY ALL
+        UNION ALL SELECT 'source', item.source, change, count(*) FROM compared GROUP BY ALL
+        UNION ALL SELECT 'declared', line, change, count(*) FROM compared, unnest(item.action_lines) lines (line) GROUP BY ALL
+        UNION ALL SELECT 'crosswalked', line, change, count(*)
+        FROM compared, unnest(item.action_lines_crosswalked) lines (line) GROUP BY ALL
+        ORDER BY name, value"""
+    )
+    for group, value, change, count in rows.fetchall():
+        groups[group].setdefault(value, dict.fromkeys(CHANGE_TYPES, 0))[change] = count
+    return {
+        **groups["all"].get("", dict.fromkeys(CHANGE_TYPES, 0)),
+        "kinds": groups["kind"],
+        "sources": groups["source"],
+        "action_lines": {name: groups[name] for name in ("declared", "crosswalked")},
+    }

@@ -1,1 +1,0 @@
-"""The tables of a release, their description and their codebook."""
