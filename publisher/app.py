@@ -18,7 +18,7 @@ from journal.tracing import open_span
 from publisher.background import in_background
 from publisher.error_handlers import ErrorHandlers
 from publisher.errors import COST, PublisherError
-from publisher.feeds.websub import WebSubNotifier
+from publisher.feeds.atom import WebSubNotifier
 from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
 from publisher.page_budget import PageLimits
 from publisher.pages import DOCUMENTATION, Pages

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from publisher.apis.mcp import route as mcp
 from publisher.apis.reconcile.routes import service as reconcile
 from publisher.catalog import journal, openapi, portals, void
-from publisher.feeds.routes import activities, feeds, ldes, oai, robots
+from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.linked_data import signposting
 from publisher.linked_data.routes import health, lists, mementos, metrics, status
 from publisher.portal import (
@@ -92,7 +92,8 @@ ROUTERS: dict[str, APIRouter] = {
     "portals": portals.router,
     "ldes": ldes.router,
     "oai": oai.router,
-    "feeds": feeds.router,
+    "calendar": calendar.router,
+    "feeds": atom.router,
     "activities": activities.router,
     "robots": robots.router,
     "openapi": openapi.router,

@@ -1,1 +1,3 @@
-"""Atom, ActivityStreams, iCalendar, sitemaps, OAI-PMH and LDES feeds of records."""
+"""What changed, for others to follow: Atom with WebSub, ActivityStreams, iCalendar, sitemaps,
+OAI-PMH and LDES.
+"""

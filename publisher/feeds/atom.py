@@ -1,117 +1,342 @@
-"""Atom feeds of changes (https://www.rfc-editor.org/rfc/rfc4287) with archives that never change
-(https://www.rfc-editor.org/rfc/rfc5005, section 4). Deletions are deleted entries
-(https://www.rfc-editor.org/rfc/rfc6721).
+"""``/feeds/``: Atom feeds of all changes and by action line, goal, country and registry, with
+archives that never change and deleted entries, announced to a WebSub hub.
+
+Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc5005
+(archives, section 4), https://www.rfc-editor.org/rfc/rfc6721 (deleted entries) and
+https://www.w3.org/TR/websub/ (section 7). The hub manages subscriptions and deliveries; requests
+go only to the hub. The last entry that it was notified of is stored in a file, so that no change is
+missed while we or the hub are down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from http import HTTPStatus
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from publisher.feeds.record_metadata import RecordMetadata, read_metadata
-from publisher.feeds.sets import set_concept
-from publisher.feeds.xml_writing import element, empty, instant
-from publisher.history.change_reader import Change, ChangeType
-from publisher.history.record_states import RecordState, preferred_text
-from vocab.iris import Iris
+import httpx
+import structlog
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from journal.atomic_file import replace_file
+from publisher.dependencies import PagesDep
+from publisher.errors import NotReady
+from publisher.feeds.records import (
+    BASIS_TITLES,
+    FEED_FAMILIES,
+    ChangedRecord,
+    Changes,
+    ChangesDep,
+    RecordValue,
+    feed_path,
+    set_concept,
+    set_title,
+)
+from publisher.feeds.xml import instant, render
+from publisher.history.change_reader import ALL, ChangeType
+from publisher.pages import Pages
+from publisher.store.query_service import QueryService
+from vocab.schemes import label
 from vocab.terms import DCT
-from web.branding import NAME
-from web.formats import GRAPHS, HTML
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS, HTML, media_types
+from web.links import Link, origin
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive
-_HEAD = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom" xmlns:fh="http://purl.org/syndication/history/1.0" '
-    'xmlns:at="http://purl.org/atompub/tombstones/1.0">\n'
+POLL_SECONDS = 1.0  # seconds between checks for new entries
+MAX_RETRY_SECONDS = 600.0  # the longest pause before a failed notification is retried
+BATCH_SIZE = 100  # feeds in one request
+FILE_NAME = "hub.json"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON = "public, max-age=60"
+_FEED: dict[str, Any] = {
+    "tags": ["watch"],
+    "response_class": Response,
+    "response_description": "An Atom feed",
+    "responses": contents(MEDIA) | problems(400, 404, 503),
+}
+
+Archive = Annotated[
+    str | None,
+    Query(
+        description="The number of a full, unchanging page of older changes; without it, the newest"
+    ),
+]
+Family = Annotated[
+    str, Path(description="What the feed is by", json_schema_extra={"enum": list(FEED_FAMILIES)})
+]
+Code = Annotated[
+    str,
+    Path(description="The code of the action line, goal or country, or the name of the registry"),
+]
+BasisName = Annotated[
+    str,
+    Path(description="How the statement was made", json_schema_extra={"enum": list(BASIS_TITLES)}),
+]
+Sleep = Callable[[float], Awaitable[None]]
+
+router = APIRouter()
+logger = structlog.get_logger(component="hub")
+
+
+@get(
+    router,
+    "/feeds/all.atom",
+    operation_id="feed",
+    summary="Return the newest change of each record",
+    **_FEED,
 )
-_BASES = ("declared", "crosswalked")
+def all_changes(
+    request: Request, changes: ChangesDep, pages: PagesDep, archive: Archive = None
+) -> Response:
+    """The link `prev-archive` leads to the pages of older changes (RFC 5005)."""
+    return _feed(request, changes, pages, archive, ALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """A feed or one of its archives: *url* is its own URL, *current* that of the feed, *links* are
-    (rel, URL) pairs.
-    """
+@get(
+    router,
+    "/feeds/{family}/{code}.atom",
+    operation_id="feedOf",
+    summary="Return the newest changes by action line, goal, country or registry",
+    **_FEED,
+)
+def changes_of_set(
+    request: Request,
+    changes: ChangesDep,
+    pages: PagesDep,
+    family: Family,
+    code: Code,
+    archive: Archive = None,
+) -> Response:
+    """`/oai?verb=ListSets` lists the sets that have a feed."""
+    return _feed(request, changes, pages, archive, family, code)
 
-    id: str
-    title: str
-    url: str
-    current: str
-    page: str
-    updated: int
-    archive: bool
-    links: tuple[tuple[str, str], ...] = ()
-    author: str = NAME
+
+@get(
+    router,
+    "/feeds/{family}/{code}/{basis}.atom",
+    operation_id="feedOfBasis",
+    summary="Return the newest changes by action line or goal, only of statements made in one way",
+    **_FEED,
+)
+def changes_by_basis(
+    request: Request,
+    changes: ChangesDep,
+    pages: PagesDep,
+    family: Family,
+    code: Code,
+    basis: BasisName,
+    archive: Archive = None,
+) -> Response:
+    """A registry declares a statement, or a crosswalk translates it from the registry's own code."""
+    return _feed(request, changes, pages, archive, family, code, basis)
+
+
+def _feed(
+    request: Request, changes: Changes, pages: Pages, archive: str | None, *names: str
+) -> Response:
+    """Return the feed of the set that *names* name, or the page of it that *archive* names."""
+    if names[0] not in (*FEED_FAMILIES, ALL):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom",
+        )
+    set_name, history, iris = ":".join(names), changes.history, changes.iris
+    size = history.last_number(set_name, changes.watermark.sequence)
+    if not size and set_name != ALL:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds",
+        )
+    number = _archive(archive, size // PAGE_SIZE)
+    if number:
+        last = number * PAGE_SIZE
+        entries = history.changes(set_name, last - PAGE_SIZE, last, PAGE_SIZE)
+    else:  # the newest change of each record, the newest first
+        newest = history.newest_changes(set_name, size, PAGE_SIZE)
+        entries = list({change.name: change for change in reversed(newest)}.values())[::-1]
+    host, hub, path = origin(request), request.app.state.hub, f"{feed_path(set_name)}.atom"
+    # The hub identifies a feed by one URL, whatever the host of the request.
+    current = f"{iris.base}{path[1:]}" if hub else host + path
+    url = f"{host}{path}?archive={number}" if number else current
+    before = number - 1 if number else size // PAGE_SIZE
+    about = set_concept(set_name, iris)
+    title = "" if set_name == ALL else f": {set_title(set_name, iris)}"
+    links = [("current", MEDIA, host + path)] if number else []
+    links += [("prev-archive", "", f"{host}{path}?archive={before}")] if before else []
+    links += [("hub", "", hub)] if hub else []
+    data = write_feed(
+        (_entry(record, host) for record in changes.records(entries)),
+        id=f"{iris.base}{feed_path(set_name)[1:]}",
+        title=pages.branding.name + title,
+        updated=instant(max((change.stamp for change in entries), default=0)),
+        author=pages.branding.name,
+        url=url,
+        page=host + (pages.path(about) if about else "/"),
+        is_archive=bool(number),
+        links=links,
+    )
+    header_links = [Link("self", url), *([Link("hub", hub)] if hub else [])]
+    headers = {"Cache-Control": _FOR_EVER if number else _SOON}
+    return build_response(request, Representation(data, MEDIA, links=header_links, headers=headers))
+
+
+def _archive(text: str | None, last: int) -> int:
+    """Return the number of the requested archive, 0 for the feed itself."""
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= last):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, f"This feed has no archive {text}; its archives are 1 to {last}"
+        )
+    return int(text)
 
 
 def write_feed(
-    feed: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]
+    entries: Iterable[dict[str, Any]],
+    *,
+    id: str,
+    title: str,
+    updated: str,
+    author: str,
+    url: str,
+    page: str,
+    is_archive: bool = False,
+    links: Sequence[tuple[str, str, str]] = (),
 ) -> bytes:
-    """Write a feed; *changes* are in the order of its entries."""
-    entries = (
-        _entry(change, state, host, iris) for change, state in zip(changes, states, strict=True)
+    """Write an Atom feed with the address *url* about the page *page*; *links* are a relation, a
+    media type or "", and an address.
+
+    Each entry has ``id``, ``title`` (a RecordValue), ``updated`` and ``links``, and may have
+    ``published``, ``authors``, ``categories`` (``term``, ``scheme``, ``label``), ``summary`` (a
+    RecordValue), ``content`` and ``rights``; a deleted one has ``deleted``, ``id``, ``updated`` and may
+    have ``comment``.
+    """
+    optional = dict.fromkeys(
+        ("published", "summary", "content", "rights", "deleted", "comment"), ""
+    ) | dict.fromkeys(("authors", "links", "categories"), ())
+    return render(
+        "atom.xml",
+        entries=({**optional, **entry} for entry in entries),
+        id=id,
+        title=title,
+        updated=updated,
+        author=author,
+        url=url,
+        page=page,
+        is_archive=is_archive,
+        links=links,
     )
-    return "\n".join((_HEAD + "\n".join(_head(feed)), *entries, "</feed>\n")).encode()
 
 
-def _head(feed: Feed) -> Iterator[str]:
-    yield element("id", feed.id)
-    yield element("title", feed.title)
-    yield element("updated", instant(feed.updated))
-    yield f"<author>{element('name', feed.author)}</author>"
-    yield empty("link", rel="self", type=MEDIA, href=feed.url)
-    yield empty("link", rel="alternate", type="text/html", href=feed.page)
-    if feed.archive:
-        yield "<fh:archive/>"
-        yield empty("link", rel="current", type=MEDIA, href=feed.current)
-    yield from (empty("link", rel=rel, href=href) for rel, href in feed.links)
-
-
-def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
+def _entry(record: ChangedRecord, host: str) -> dict[str, Any]:
+    change, state, iris = record.change, record.state, record.iris
+    entry = {"id": state.graph, "updated": instant(change.stamp)}
     if change.change_type is ChangeType.DELETED:
-        reason = preferred_text(state.all(f"{iris.operations}reason", state.graph))
-        comment = element("at:comment", reason.value) if reason else ""
-        return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'
-    return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"
-
-
-def _entry_elements(
-    change: Change, state: RecordState, metadata: RecordMetadata, host: str, iris: Iris
-) -> Iterator[str]:
+        reason = state.one(f"{iris.operations}reason", state.graph)
+        return {**entry, "deleted": True, "comment": reason}
     first = state.one(f"{DCT}issued", state.graph)
-    title = preferred_text(metadata.titles)
-    yield element("id", state.graph)
-    yield element("title", metadata.name, xml_lang=title.language if title else None)
-    yield element("updated", instant(change.stamp))
-    if first:
-        yield element("published", first.value)
-    authors = [text.value for text in metadata.leads] or [metadata.source]
-    yield from (f"<author>{element('name', name)}</author>" for name in authors)
-    yield empty(
-        "link",
-        rel="alternate",
-        type=HTML.media.partition(";")[0],
-        href=f"{host}/page/{change.thing}",
-    )
-    for graph_format in GRAPHS.values():
-        yield empty(
-            "link",
-            rel="alternate",
-            type=graph_format.media.partition(";")[0],
-            href=f"{host}/data/{change.thing}.{graph_format.suffix}",
-        )
-    yield from _categories(change, metadata, iris)
-    summary = preferred_text(metadata.descriptions)
-    if summary:
-        yield element("summary", summary.value, xml_lang=summary.language)
-    if metadata.licence:
-        yield element("rights", metadata.licence)
+    data = ((item.suffix, media_types(item)[0]) for item in GRAPHS.values())
+    return {
+        **entry,
+        "title": record.preferred("titles") or RecordValue(state.topic),
+        "published": first,
+        "authors": [value.text for value in record.values["leads"]] or [record.source],
+        "links": [
+            ("alternate", media_types(HTML)[0], f"{host}/page/{change.thing}"),
+            *(("alternate", media, f"{host}/data/{change.thing}.{end}") for end, media in data),
+        ],
+        "categories": [_category(name, record) for name in change.leaves],
+        "summary": record.preferred("descriptions", "contents"),
+        "rights": record.first("licences"),
+    }
 
 
-def _categories(change: Change, metadata: RecordMetadata, iris: Iris) -> Iterable[str]:
-    names = {bears.iri: bears.name for bears in (*metadata.concepts, *metadata.countries)}
-    for leaf in change.leaves:
-        about = set_concept(leaf, iris) or leaf
-        basis = leaf.rpartition(":")[2]
-        suffix = f" ({basis})" if basis in _BASES else ""
-        yield empty("category", term=leaf, scheme=about, label=names.get(about, leaf) + suffix)
+def _category(name: str, record: ChangedRecord) -> dict[str, str]:
+    concept = set_concept(name, record.iris) or name
+    title = label(concept, "en", record.iris.base) or name
+    basis = name.rpartition(":")[2]
+    suffix = f" ({basis})" if basis in BASIS_TITLES else ""
+    return {"term": name, "scheme": concept, "label": title + suffix}
+
+
+class WebSubNotifier:
+    """Notifies *hub* with *client* of changed feeds of *service*."""
+
+    def __init__(
+        self,
+        hub: str,
+        service: QueryService,
+        client: httpx.AsyncClient,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
+        self._file = service.data / FILE_NAME
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        wait = POLL_SECONDS
+        while True:
+            await self._sleep(wait)
+            try:
+                await self.step()
+                wait = POLL_SECONDS
+            except (httpx.HTTPError, OSError) as error:
+                wait = min(2 * wait, MAX_RETRY_SECONDS)
+                logger.warning(
+                    "WebSub hub not notified; retrying",
+                    hub=self._hub,
+                    error=str(error),
+                    seconds=wait,
+                )
+
+    async def step(self) -> int:
+        """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the
+        hub rejects it.
+        """
+        try:
+            announced, newest, feeds = await asyncio.to_thread(self._changed_feeds)
+        except NotReady:
+            return 0
+        for start in range(0, len(feeds), BATCH_SIZE):
+            urls = [("hub.url", url) for url in feeds[start : start + BATCH_SIZE]]
+            response = await self._client.post(
+                self._hub,
+                content=urlencode([("hub.mode", "publish"), *urls]),
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+            )
+            response.raise_for_status()
+        if announced != newest:
+            await asyncio.to_thread(replace_file, self._file, json.dumps({"entry": newest}))
+        return len(feeds)
+
+    def _changed_feeds(self) -> tuple[int | None, int, list[str]]:
+        """Return the entry that the hub was last notified of, the newest entry, and the URLs of the
+        feeds that changed between them: none at the first start. Raises NotReady.
+        """
+        changes, announced = Changes(self._service), _last_entry(self._file)
+        newest = changes.watermark.entry
+        names = [] if announced is None else changes.history.changed_sets(announced, newest)
+        families = (ALL, *(f"{family}:" for family in FEED_FAMILIES))
+        feeds = [
+            f"{changes.iris.base}{feed_path(name)[1:]}.atom"
+            for name in sorted(names)
+            if name.startswith(families)
+        ]
+        return announced, newest, feeds
+
+
+def _last_entry(file: FilePath) -> int | None:
+    try:
+        return int(json.loads(file.read_bytes())["entry"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

@@ -1,117 +1,190 @@
-"""Events as iCalendar (https://www.rfc-editor.org/rfc/rfc5545), written one at a time, since a
-calendar may be long.
+"""Events as iCalendar (https://www.rfc-editor.org/rfc/rfc5545): all of them in one calendar, written
+one at a time, since it may be long, and each alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated
 
+from fastapi import APIRouter, Path
 from icalendar import Calendar, Event, vText
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
-from publisher.feeds.record_metadata import RecordMetadata, read_metadata
-from publisher.history.change_reader import Change
-from publisher.history.record_states import RecordState, preferred_text
-from publisher.rdf.results import Term
-from vocab.iris import Iris
+from publisher.dependencies import PagesDep
+from publisher.feeds.atom import Code
+from publisher.feeds.records import ChangedRecord, Changes, ChangesDep
+from publisher.history.change_reader import ChangeType
+from publisher.history.record_states import BATCH
+from vocab.iris import encode
+from vocab.terms import SCHEMA
+from web.conditional import matches_etag
+from web.endpoints import contents, get, problems
+from web.links import origin
+from web.problems import HTTPProblem
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
-END = b"END:VCALENDAR\r\n"
+_END = b"END:VCALENDAR\r\n"
 _YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
+_MEDIA = "text/calendar; charset=utf-8"
+
+EventKey = Annotated[str, Path(description="The identifier of the event at its registry")]
+router = APIRouter()
 
 
-def write_header(name: str, site_name: str) -> bytes:
-    """Write the head of a calendar whose IRI is *name*; *owner* is the name of the installation."""
+@get(
+    router,
+    "/feeds/events.ics",
+    operation_id="eventsCalendar",
+    summary="Return all events as a calendar",
+    tags=["watch"],
+    response_class=Response,
+    response_description="An iCalendar file",
+    responses=contents("text/calendar") | problems(503),
+)
+def events(request: Request, changes: ChangesDep, pages: PagesDep) -> Response:
+    """Calendar programs subscribe to this address."""
+    headers = _headers(changes.watermark.entry, 'inline; filename="events.ics"')
+    if matches_etag(request.headers, headers["ETag"]):
+        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    begin = _begin(f"{changes.iris.base}feeds/events", pages.branding.name)
+    chunks = _calendar(begin, changes, origin(request))
+    return StreamingResponse(chunks, media_type=_MEDIA, headers=headers)
+
+
+@get(
+    router,
+    "/feeds/events/{source}/{key:path}.ics",
+    operation_id="eventCalendar",
+    summary="Return one event as a calendar",
+    tags=["watch"],
+    response_class=Response,
+    response_description="An iCalendar file",
+    responses=contents("text/calendar") | problems(404, 503),
+)
+def event(
+    request: Request, changes: ChangesDep, pages: PagesDep, source: Code, key: EventKey
+) -> Response:
+    """The page of an event links to it."""
+    name = f"{source}/{encode(key)}"
+    change = changes.history.latest_change(name, changes.watermark.sequence)
+    if change is None or change.kind != "event" or change.change_type is ChangeType.DELETED:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no event {name}; /events lists them")
+    headers = _headers(change.entry, 'attachment; filename="event.ics"')
+    if matches_etag(request.headers, headers["ETag"]):
+        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    (record,) = changes.records([change])
+    begin = _begin(f"{changes.iris.base}id/{change.thing}", pages.branding.name)
+    data = begin + _event(record, origin(request)) + _END
+    return Response(data, media_type=_MEDIA, headers=headers)
+
+
+def _headers(entry: int, disposition: str) -> dict[str, str]:
+    return {
+        "ETag": f'W/"{entry}-{FORMAT_VERSION}"',
+        "Cache-Control": "public, max-age=60",
+        "Content-Disposition": disposition,
+    }
+
+
+def _calendar(begin: bytes, changes: Changes, host: str) -> Iterator[bytes]:
+    yield begin
+    after, last = 0, changes.watermark.sequence
+    while batch := changes.history.changes("kind:event", after, last, BATCH, last):
+        alive = [change for change in batch if change.change_type is not ChangeType.DELETED]
+        yield b"".join(_event(record, host) for record in changes.records(alive))
+        after = batch[-1].number
+    yield _END
+
+
+def _begin(uid: str, site_name: str) -> bytes:
+    """Return the head of a calendar."""
     calendar = Calendar()
-    calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
-    calendar.add("version", "2.0")
-    calendar.add("method", "PUBLISH")
-    calendar.add("uid", name)
-    calendar.add("name", f"{site_name}: events")
-    calendar.add("x-wr-calname", f"{site_name}: events")
-    return bytes(calendar.to_ical()).removesuffix(END)
+    for name, value in {
+        "prodid": "-//WSIS Stocktaking//stocktake//EN",
+        "version": "2.0",
+        "method": "PUBLISH",
+        "uid": uid,
+        "name": f"{site_name}: events",
+        "x-wr-calname": f"{site_name}: events",
+    }.items():
+        calendar.add(name, value)
+    return bytes(calendar.to_ical()).removesuffix(_END)
 
 
-def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> bytes:
+def _event(record: ChangedRecord, host: str) -> bytes:
     """Write an event. DTSTART is left out if its start is not a date (section 3.6.1 allows that); a
     year or month spans its days.
     """
-    metadata, out = read_metadata(change, state, iris), Event()
-    stamp = datetime.fromtimestamp(change.stamp, UTC)
-    out.add("uid", metadata.record)
-    out.add("dtstamp", stamp)
-    out.add("last-modified", stamp)
-    title, described = preferred_text(metadata.titles), preferred_text(metadata.descriptions)
-    out.add("summary", _text(title) if title else metadata.topic)
-    if described:
-        out.add("description", _text(described))
-    out.add("url", f"{host}/page/{change.thing}")
-    if metadata.registration:
-        # RFC 5545 has no property for registration; clients show an attachment as a link
-        out.add("attach", metadata.registration)
-    if first := _start(metadata.start):
-        out.add("dtstart", first)
-        if after := _end(metadata.end or metadata.start, isinstance(first, datetime)):
-            out.add("dtend", after)
-    _add_location(out, metadata)
-    if categories := [concept.name for concept in metadata.concepts]:
-        out.add("categories", categories)
-    out.add("status", "CANCELLED" if metadata.cancelled else "CONFIRMED")
-    return bytes(out.to_ical())
+    stamp = datetime.fromtimestamp(record.change.stamp, UTC)
+    start, end = record.first("start") or "", record.first("end")
+    begins = _start(start)
+    ends = _end(end or start, isinstance(begins, datetime)) if begins else None
+    venue, places = record.preferred("venues"), record.places
+    named = [place.name for place in places if place.name]
+    countries = ", ".join(value.text for value in record.values["countries"])
+    registrations = [value.iri for value in record.values["registrations"]]
+    title, description = record.preferred("titles"), record.preferred("descriptions", "contents")
+    statuses = {value.iri for value in record.values["event_statuses"]}
+    properties = {
+        "uid": record.state.graph,
+        "dtstamp": stamp,
+        "last-modified": stamp,
+        "summary": _text(title.text, title.language) if title else record.state.topic,
+        "description": description and _text(description.text, description.language),
+        "url": f"{host}/page/{record.change.thing}",
+        # RFC 5545 has no property for registration; clients show an attachment as a link.
+        "attach": next(iter(registrations), None),
+        "dtstart": begins,
+        "dtend": ends,
+        "location": venue.text if venue else next(iter(named), countries),
+        "geo": places and (float(places[0].latitude), float(places[0].longitude)),
+        "categories": [value.text for value in record.values["concepts"]],
+        "status": "CANCELLED" if f"{SCHEMA}EventCancelled" in statuses else "CONFIRMED",
+    }
+    event = Event()
+    for name, value in properties.items():
+        if value:
+            event.add(name, value)
+    return bytes(event.to_ical())
 
 
-def _add_location(out: Event, metadata: RecordMetadata) -> None:
-    venue = next((place.name for place in metadata.places if place.name), None)
-    if (
-        location := metadata.venue.value
-        if metadata.venue
-        else venue or ", ".join(country.name for country in metadata.countries)
-    ):
-        out.add("location", location)
-    if metadata.places:
-        out.add("geo", (float(metadata.places[0].latitude), float(metadata.places[0].longitude)))
+def _text(text: str, language: str | None) -> vText:
+    return vText(text, params={"LANGUAGE": language} if language else {})
 
 
-def _text(term: Term) -> vText:
-    text = vText(term.value)
-    if term.language:
-        text.params["LANGUAGE"] = term.language
-    return text
-
-
-def _start(term: Term | None) -> date | datetime | None:
+def _start(text: str) -> date | datetime | None:
     """Return the day or the time at which an event begins."""
-    if term is None:
-        return None
-    text = term.value
     if _YEAR.match(text) or _MONTH.match(text):
         text = f"{text}-01-01"[:10]
     return _parse_date(text)
 
 
-def _end(term: Term | None, instant: bool) -> date | datetime | None:
+def _end(text: str, is_instant: bool) -> date | datetime | None:
     """Return the day after the last, or the time of the end; None if the start is of the other kind
-    (RFC 5545 forbids both).
+    (RFC 5545 forbids both) or if there is no later day.
     """
-    if term is None:
+    last = _parse_date(text)
+    if isinstance(last, datetime) or is_instant:
+        return last if isinstance(last, datetime) and is_instant else None
+    try:
+        if year := _YEAR.match(text):
+            return date(int(year[1]) + 1, 1, 1)
+        if month := _MONTH.match(text):
+            return (date(int(month[1]), int(month[2]), 1) + timedelta(days=31)).replace(day=1)
+        return last and last + timedelta(days=1)
+    except (ValueError, OverflowError):
         return None
-    if year := _YEAR.match(term.value):
-        return None if instant or year[1] == "9999" else date(int(year[1]) + 1, 1, 1)
-    if month := _MONTH.match(term.value):
-        number = int(month[1]) * 12 + int(month[2])
-        return None if instant or number >= 9999 * 12 else date(number // 12, number % 12 + 1, 1)
-    read = _parse_date(term.value)
-    if isinstance(read, datetime) or read is None:
-        return read if instant else None
-    return None if instant or read == date.max else read + timedelta(days=1)
 
 
 def _parse_date(text: str) -> date | datetime | None:
     try:
-        return (
-            datetime.fromisoformat(text).astimezone(UTC)
-            if "T" in text
-            else date.fromisoformat(text)
-        )
+        if "T" in text:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        return date.fromisoformat(text)
     except (ValueError, OverflowError):
         return None

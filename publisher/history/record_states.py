@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, TypeVar, cast
 
-from publisher.history.change_reader import Change, History, open_history
+from pyoxigraph import NamedNode
+
+from publisher.history.change_reader import Change, History
 from publisher.rdf.results import Term, from_node
-from publisher.store.query_service import QueryService
-from vocab.terms import DCT, FOAF, literal
+from vocab.terms import FOAF, literal
 
 BATCH = 250  # records that are read at once
-_TOPIC = f"{FOAF}primaryTopic"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecordState:
     """The statements of a record's graph: (subject, predicate, object), without duplicates."""
 
     graph: str
     statements: tuple[tuple[str, str, Term], ...]
-    _values: dict[tuple[str, str], list[Term]] = field(default_factory=dict)
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str], list[Term]]:
+        values: dict[tuple[str, str], list[Term]] = {}
+        for s, p, o in self.statements:
+            values.setdefault((s, p), []).append(o)
+        return values
+
+    @cached_property
+    def topic(self) -> str:
+        """Return what the record describes, or the record itself if that is unknown."""
+        topic = self.one(f"{FOAF}primaryTopic", self.graph)
+        return topic.value if topic else self.graph
 
     def all(self, predicate: str, subject: str | None = None) -> list[Term]:
         """Return the values of a property, of the record's thing or of *subject*."""
-        return self._values_by_property().get((subject or self.topic, predicate), [])
+        return self._values.get((subject or self.topic, predicate), [])
 
     def one(self, predicate: str, subject: str | None = None) -> Term | None:
         """Return the first value of a property, None if there is none."""
         return next(iter(self.all(predicate, subject)), None)
-
-    @property
-    def topic(self) -> str:
-        """Return what the record describes, or the record itself if that is unknown."""
-        return next(
-            (item.value for item in self._values_by_property().get((self.graph, _TOPIC), ())),
-            self.graph,
-        )
-
-    def _values_by_property(self) -> dict[tuple[str, str], list[Term]]:
-        if not self._values:
-            for s, p, o in self.statements:
-                self._values.setdefault((s, p), []).append(o)
-        return self._values
-
-    def title(self, *languages: str) -> Term | None:
-        """Return the title in the first available of *languages*, else in any; of a deleted record,
-        its last title.
-        """
-        titles = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
-        return preferred_text(titles, languages or ("en",))
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot."""
@@ -58,10 +50,20 @@ class RecordState:
         return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)
 
 
-def preferred_text(terms: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
-    """Return the text in the first available of *languages*, else one without a language, else any."""
-    ranks = {tag: rank for rank, tag in enumerate((*languages, None))}
-    return min(terms, key=lambda item: ranks.get(item.language, len(ranks)), default=None)
+class Text(Protocol):
+    """A text in a language, None if that is unknown."""
+
+    @property
+    def language(self) -> str | None: ...
+
+
+TextT = TypeVar("TextT", bound=Text)
+
+
+def preferred_text(texts: Sequence[TextT]) -> TextT | None:
+    """Return the text in English, else one without a language, else any."""
+    ranks = {"en": 0, None: 1}
+    return min(texts, key=lambda text: ranks.get(text.language, 2), default=None)
 
 
 def written(term: Term) -> str:
@@ -73,24 +75,16 @@ def written(term: Term) -> str:
     )
 
 
-async def read_states(service: QueryService, changes: Sequence[Change]) -> list[RecordState]:
-    """Return what each record states after its change, in the order of *changes*. Raises NotReady."""
-    history, base = open_history(service), service.iris.base
-    out: list[RecordState] = []
+def read_states(
+    history: History, base: str, changes: Sequence[Change]
+) -> Iterator[tuple[Change, RecordState]]:
+    """Yield each change with what its record states after it, in the order of *changes*."""
     for start in range(0, len(changes), BATCH):
-        versions = [(base + item.graph, item.entry) for item in changes[start : start + BATCH]]
-        out += await asyncio.to_thread(_read, history, versions)
-    return out
-
-
-def _read(history: History, versions: Sequence[tuple[str, int]]) -> list[RecordState]:
-    return [
-        RecordState(
-            graph,
-            tuple(
-                (from_node(t.subject).value, t.predicate.value, from_node(t.object))
+        batch = changes[start : start + BATCH]
+        versions = [(base + change.graph, change.entry) for change in batch]
+        for change, triples in zip(batch, history.states(versions), strict=True):
+            statements = (  # no subject is a blank node
+                (cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object))
                 for t in triples
-            ),
-        )
-        for (graph, _), triples in zip(versions, history.states(versions), strict=True)
-    ]
+            )
+            yield change, RecordState(base + change.graph, tuple(statements))

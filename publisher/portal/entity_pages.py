@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from languages.translations import gettext
 from publisher.data.properties import published_properties
-from publisher.feeds.sets import links as feed_links
+from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.cursor_lists import ListPage, load_page, read_cursor
 from publisher.linked_data.entities import Entity

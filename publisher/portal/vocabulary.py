@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.feeds.sets import links as feed_links
+from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
 from publisher.linked_data.entities import Entity, find_entity

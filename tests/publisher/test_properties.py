@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from publisher.data import properties as module
 from publisher.data.properties import PropertyTable
-from publisher.feeds.oai import datacite, dublin_core
-from publisher.feeds.record_metadata import read_metadata
+from publisher.feeds.oai_formats import FORMATS
+from publisher.feeds.records import ChangedRecord
 from publisher.history.change_reader import Change, ChangeType
 from publisher.history.record_states import RecordState
 from publisher.linked_data.jsonld import jsonld_context, plain_json
@@ -70,10 +70,10 @@ def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTa
     topic = (record, f"{FOAF}primaryTopic", Term(THING))
     state = RecordState(record, (topic, (THING, AUDIENCE, Term("Farmers", "literal", "en"))))
 
-    metadata = read_metadata(change, state, IRIS, properties)
+    item = ChangedRecord(change, state, IRIS, properties)
 
-    assert '<dc:subject xml:lang="en">Farmers</dc:subject>' in dublin_core.write(metadata)
-    assert '<subject xml:lang="en">Farmers</subject>' in datacite.write(metadata)
+    assert '<dc:subject xml:lang="en">Farmers</dc:subject>' in FORMATS["oai_dc"].write(item)
+    assert '<subject xml:lang="en">Farmers</subject>' in FORMATS["datacite"].write(item)
 
 
 class OneThing:

@@ -14,7 +14,7 @@ from lxml import etree
 from mutating_source import IRIS
 from rows import each
 
-from publisher.feeds.xml_writing import element
+from publisher.feeds.xml import render
 from publisher.history.change_reader import SLICE
 from web.branding import NO_CONTACT, Branding
 
@@ -64,8 +64,9 @@ def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Stil
     tags = {tag.term for tag in entry.tags}
     assert {"goal:8:crosswalked", "line:C2:declared", "country:404"} <= tags
     assert not parse.bozo
-    odd = element("a", "bell\x07 & <\ud800>\uffff", b='"')  # which XML cannot hold
-    assert etree.fromstring(odd).text == "bell\ufffd & <\ufffd>\ufffd"
+    odd = 'bell\x07 & "<\ud800>\uffff'  # which XML cannot hold
+    sitemap = etree.fromstring(render("sitemap.xml", container="a", item="b", urls=[(odd, 0)]))
+    assert sitemap.findtext(".//{*}loc") == 'bell\ufffd & "<\ufffd>\ufffd'
 
 
 def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Still) -> None:

@@ -16,7 +16,7 @@ from suites import folder
 
 from harvesters.protocols.oai.provenance import parse_chain
 from journal.journal import Journal
-from publisher.feeds.oai import tokens
+from publisher.feeds.oai import ResumptionToken, signing_key, write_token
 
 SCHEMAS = folder("oai-pmh-xsd")
 PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"
@@ -295,7 +295,7 @@ def test_from_and_until_are_inclusive(still: Still) -> None:
 def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_refused(
     still: Still, tmp_path: Path
 ) -> None:
-    secret = tokens.signing_key(Journal(still[0] / "journal"))
+    secret = signing_key(Journal(still[0] / "journal"))
     first = fetch_xml(still, verb="ListRecords", metadataPrefix="rdf")
     [token] = texts(first, "resumptionToken")
     wrong = [("ListIdentifiers", token)]
@@ -304,14 +304,14 @@ def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_re
         changed[place] = "A" if token[place] != "A" else "B"
         wrong.append(("ListRecords", "".join(changed)))
     for position in (100, -1):  # of another journal, and of no list
-        made_up = tokens.ResumptionToken(
+        made_up = ResumptionToken(
             "ListRecords", "rdf", "all", position, 407, 466, 4, "0" * 16, 100, 407
         )
-        wrong.append(("ListRecords", tokens.write_token(made_up, secret)))
+        wrong.append(("ListRecords", write_token(made_up, secret)))
 
     for verb, text in wrong:
         answer = fetch_xml(still, verb=verb, resumptionToken=text)
         assert error(answer) == "badResumptionToken", (verb, text)
     # publishers of one journal take each other's tokens
     shutil.copytree(still[0] / "journal", tmp_path / "journal")
-    assert tokens.signing_key(Journal(tmp_path / "journal")) == secret
+    assert signing_key(Journal(tmp_path / "journal")) == secret

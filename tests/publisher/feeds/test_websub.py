@@ -16,7 +16,7 @@ from rows import each
 from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
-from publisher.feeds.websub import FILE_NAME, WebSubNotifier
+from publisher.feeds.atom import FILE_NAME, WebSubNotifier
 from publisher.history.change_reader import read_watermark
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService

@@ -7,10 +7,8 @@ begin at the last page and go back until they reach a change that they have).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Literal, NotRequired, cast
+from typing import Annotated, Literal, NotRequired
 
 import orjson
 from fastapi import APIRouter, Path
@@ -19,13 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from publisher.dependencies import ServiceDep
-from publisher.feeds.record_metadata import read_metadata
-from publisher.feeds.xml_writing import instant
-from publisher.history import change_reader
-from publisher.history.record_states import RecordState, read_states
-from publisher.store.query_service import QueryService
-from vocab.iris import Iris
+from publisher.feeds.records import ChangedRecord, Changes, ChangesDep
+from publisher.feeds.xml import instant
+from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from web.links import origin
 from web.problems import HTTPProblem
@@ -36,10 +30,10 @@ MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
-_ACTIVITY_TYPES: dict[change_reader.ChangeType, Literal["Create", "Update", "Delete"]] = {
-    change_reader.ChangeType.NEW: "Create",
-    change_reader.ChangeType.CHANGED: "Update",
-    change_reader.ChangeType.DELETED: "Delete",
+_ACTIVITY_TYPES: dict[ChangeType, Literal["Create", "Update", "Delete"]] = {
+    ChangeType.NEW: "Create",
+    ChangeType.CHANGED: "Update",
+    ChangeType.DELETED: "Delete",
 }
 _MAX_NUMBER = 1_000_000_000
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
@@ -127,9 +121,9 @@ router = APIRouter()
     response_description="An ActivityStreams 2 collection",
     responses=problems(503),
 )
-async def collection(request: Request, service: ServiceDep) -> Response:
+def collection(request: Request, changes: ChangesDep) -> Response:
     """Return the collection, which links its first and last page."""
-    size, host = await _size(service), origin(request)
+    size, host = _size(changes), origin(request)
     document: ActivityCollection = {
         "@context": _CONTEXT,
         "id": f"{host}/activities",
@@ -153,15 +147,14 @@ async def collection(request: Request, service: ServiceDep) -> Response:
     response_description="A page of the collection",
     responses=problems(404, 503),
 )
-async def page(request: Request, service: ServiceDep, number: PageNumber) -> Response:
+def page(request: Request, changes: ChangesDep, number: PageNumber) -> Response:
     """Return a page of the collection."""
-    size, host = await _size(service), origin(request)
+    size, host = _size(changes), origin(request)
     if number > size // PAGE_SIZE + 1:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {number}")
     first, last = (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size)
-    page_changes = await asyncio.to_thread(_changes, service, first, last)
-    record_states = await read_states(service, page_changes)
-    full = number * PAGE_SIZE <= size
+    entries = changes.history.changes(ALL, first, last, PAGE_SIZE)
+    is_full = number * PAGE_SIZE <= size
     document = {
         "@context": _CONTEXT,
         "id": f"{host}/activities/{number}",
@@ -169,66 +162,41 @@ async def page(request: Request, service: ServiceDep, number: PageNumber) -> Res
         "partOf": f"{host}/activities",
         "startIndex": first,
         **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
-        **({"next": f"{host}/activities/{number + 1}"} if full else {}),
-        "orderedItems": activities(page_changes, record_states, host, service.iris),
+        **({"next": f"{host}/activities/{number + 1}"} if is_full else {}),
+        "orderedItems": [_activity(record, host) for record in changes.records(entries)],
     }
-    return _json_response(request, document, _FOR_EVER if full else _SOON)
+    return _json_response(request, document, _FOR_EVER if is_full else _SOON)
 
 
-async def _size(service: QueryService) -> int:
+def _size(changes: Changes) -> int:
     """Return the number of changes."""
-    horizon = await asyncio.to_thread(change_reader.read_watermark, service)
-    return await asyncio.to_thread(_last_number, service, horizon.sequence)
+    return changes.history.last_number(ALL, changes.watermark.sequence)
 
 
-def _last_number(service: QueryService, sequence: int) -> int:
-    return change_reader.open_history(service).last_number(change_reader.ALL, sequence)
-
-
-def _changes(service: QueryService, after: int, last: int) -> list[change_reader.Change]:
-    history = change_reader.open_history(service)
-    return history.changes(change_reader.ALL, after, last, PAGE_SIZE)
-
-
-def activities(
-    page_changes: Sequence[change_reader.Change],
-    record_states: Sequence[RecordState],
-    host: str,
-    iris: Iris,
-) -> list[Activity]:
-    """Return changes as activities."""
-    return [
-        _activity(change, state, host, iris)
-        for change, state in zip(page_changes, record_states, strict=True)
-    ]
-
-
-def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> Activity:
-    metadata, timestamp = read_metadata(change, state, iris), instant(change.stamp)
+def _activity(record: ChangedRecord, host: str) -> dict[str, object]:
+    change, timestamp = record.change, instant(record.change.stamp)
     kind = _TYPES.get(change.kind, "Object")
-    gone = {"type": "Tombstone", "formerType": kind, "deleted": timestamp}
-    names = {text.language or "und": text.value for text in metadata.titles}
-    changed = {
-        "id": metadata.topic,
-        **(gone if change.change_type is change_reader.ChangeType.DELETED else {"type": kind}),
-        **({"nameMap": names} if names else {}),
-        "url": f"{host}/page/{change.thing}",
-    }
+    tombstone = {"type": "Tombstone", "formerType": kind, "deleted": timestamp}
+    names = {value.language or "und": value.text for value in record.values["titles"]}
     return {
-        "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
+        "id": f"{record.iris.base}ldes/version/{change.entry}/{change.name}",
         "type": _ACTIVITY_TYPES[change.change_type],
         "actor": {
-            "id": iris.source(metadata.source),
+            "id": record.iris.source(record.source),
             "type": "Organization",
-            "name": metadata.source,
+            "name": record.source,
         },
         "published": timestamp,
         "endTime": timestamp,
-        "object": cast(ActivityObject, changed),
+        "object": {
+            "id": record.state.topic,
+            **(tombstone if change.change_type is ChangeType.DELETED else {"type": kind}),
+            **({"nameMap": names} if names else {}),
+            "url": f"{host}/page/{change.thing}",
+        },
     }
 
 
 def _json_response(request: Request, document: object, cache: str) -> Response:
-    return build_response(
-        request, Representation(orjson.dumps(document), MEDIA, headers={"Cache-Control": cache})
-    )
+    data, headers = orjson.dumps(document), {"Cache-Control": cache}
+    return build_response(request, Representation(data, MEDIA, headers=headers))

@@ -6,7 +6,6 @@ and https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -16,17 +15,14 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import PagesDep, ServiceDep
-from publisher.feeds.xml_writing import element, instant
-from publisher.history.change_reader import open_history, read_watermark
-from publisher.store.query_service import QueryService
+from publisher.dependencies import PagesDep
+from publisher.feeds.records import ChangesDep
+from publisher.feeds.xml import render
 from web.endpoints import contents, get, problems
 from web.links import origin
 from web.problems import HTTPProblem
 from web.representation import Representation, build_response
 
-_XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
-_NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _SOON = {"Cache-Control": "public, max-age=60"}
 # Queries and past states have unlimited URLs; pages and dumps have all of their data.
 _DISALLOWED = (
@@ -60,17 +56,13 @@ router = APIRouter()
     tags=["watch"],
     response_class=Response,
     response_description="A sitemap index",
-    responses=contents(_XML) | problems(503),
+    responses=contents("application/xml") | problems(503),
 )
-async def sitemap_index(request: Request, service: ServiceDep) -> Response:
+def sitemap_index(request: Request, changes: ChangesDep) -> Response:
     """Crawlers begin here."""
-    horizon, host = await asyncio.to_thread(read_watermark, service), origin(request)
-    slices = await asyncio.to_thread(_slices, service, horizon.sequence)
-    rows = (
-        element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp))
-        for number, stamp in slices
-    )
-    return _sitemap_response(request, "sitemapindex", "sitemap", rows)
+    slices = changes.history.slices(changes.watermark.sequence)
+    paths = [(f"/sitemap-{number}.xml", stamp) for number, stamp in slices]
+    return _sitemap_response(request, "sitemapindex", "sitemap", paths)
 
 
 @get(
@@ -81,26 +73,32 @@ async def sitemap_index(request: Request, service: ServiceDep) -> Response:
     tags=["watch"],
     response_class=Response,
     response_description="A sitemap",
-    responses=contents(_XML) | problems(404, 503),
+    responses=contents("application/xml") | problems(404, 503),
 )
-async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) -> Response:
+def sitemap(request: Request, changes: ChangesDep, number: SitemapNumber) -> Response:
     """A page of a thing is listed in one sitemap."""
-    horizon, host = await asyncio.to_thread(read_watermark, service), origin(request)
-    slice_number = int(number) if number.isascii() and number.isdecimal() and len(number) < 9 else 0
-    records = await asyncio.to_thread(_slice_records, service, slice_number, horizon.sequence)
-    if not records:
+    is_number = number.isascii() and number.isdecimal() and len(number) < 9
+    part = int(number) if is_number else 0
+    things = changes.history.slice_records(part, changes.watermark.sequence)
+    if not things:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, f"There is no sitemap {number}; /sitemap.xml lists them"
         )
-    rows = (
-        element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp))
-        for thing, stamp in records
-    )
-    return _sitemap_response(request, "urlset", "url", rows)
+    paths = [(f"/page/{thing}", stamp) for thing, stamp in things]
+    return _sitemap_response(request, "urlset", "url", paths)
+
+
+def _sitemap_response(
+    request: Request, container: str, item: str, paths: list[tuple[str, int]]
+) -> Response:
+    """Return a list of *paths*, each with the time of its last change in seconds since 1970."""
+    urls = [(origin(request) + path, stamp) for path, stamp in paths]
+    data = render("sitemap.xml", container=container, item=item, urls=urls)
+    return build_response(request, Representation(data, "application/xml", headers=_SOON))
 
 
 @get(router, "/robots.txt", include_in_schema=False)
-async def robots(request: Request) -> Response:
+def robots(request: Request) -> Response:
     """Return the rules for crawlers."""
     # Another Stocktake requests one journal entry at a time, which costs little; it has its own
     # pause between requests.
@@ -118,7 +116,7 @@ async def robots(request: Request) -> Response:
 
 
 @get(router, "/.well-known/security.txt", include_in_schema=False)
-async def security(request: Request, pages: PagesDep) -> Response:
+def security(request: Request, pages: PagesDep) -> Response:
     """Return the address to which vulnerabilities are reported."""
     contact = pages.branding.contact_url
     if contact is None:
@@ -135,22 +133,7 @@ async def security(request: Request, pages: PagesDep) -> Response:
     return _text_response(request, lines, {})
 
 
-def _slices(service: QueryService, sequence: int) -> list[tuple[int, int]]:
-    return open_history(service).slices(sequence)
-
-
-def _slice_records(service: QueryService, number: int, sequence: int) -> list[tuple[str, int]]:
-    return open_history(service).slice_records(number, sequence)
-
-
 def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:
-    return build_response(
-        request,
-        Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=headers),
-    )
-
-
-def _sitemap_response(request: Request, container: str, item: str, rows: Iterable[str]) -> Response:
-    inner = "".join(f"<{item}>{entry}</{item}>\n" for entry in rows)
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<{container} xmlns="{_NAMESPACE}">\n{inner}</{container}>\n'
-    return build_response(request, Representation(body.encode(), _XML, headers=_SOON))
+    text = "".join(f"{line}\n" for line in lines)
+    media = "text/plain; charset=utf-8"
+    return build_response(request, Representation(text.encode(), media, headers=headers))

@@ -1,0 +1,424 @@
+"""``/ldes``: every change of every record as an event stream that clients replicate and then
+follow.
+
+A member is a version of a record. Statements about the version are in the default graph; the
+content of the record's graph after that entry is in a graph named after the version. Pages are
+fragments by month, day and number. All except the last of each kind are closed: nothing is added to
+them, since the times of entries never decrease. They are the same in every copy of the journal.
+
+Sources: https://w3id.org/ldes/specification (1.0) and https://w3id.org/tree/specification.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Depends, Path, Query
+from pyoxigraph import RdfFormat, parse, serialize
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady
+from publisher.feeds.records import ChangedRecord, ChangesDep
+from publisher.feeds.xml import instant
+from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.history.record_states import written
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Node, node_statements
+from publisher.store.workers.results import PREFIXES
+from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
+from web.endpoints import contents, format_parameter, get, problems
+from web.formats import GraphFormat
+from web.links import origin
+from web.negotiation import best_match
+from web.paths import path_segments
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
+
+LDES = "https://w3id.org/ldes#"
+TREE = "https://w3id.org/tree#"
+STREAMS = "https://www.w3.org/ns/activitystreams#"
+PAGE_SIZE = 250  # members on a page, some 2 MB of TriG
+_TIME = f"{PROV}generatedAtTime"
+_ACTIVITY_TYPES = {
+    ChangeType.NEW: f"{STREAMS}Create",
+    ChangeType.CHANGED: f"{STREAMS}Update",
+    ChangeType.DELETED: f"{STREAMS}Delete",
+}
+# Members are named graphs, so only formats with graph names fit.
+_FORMATS = {
+    "trig": GraphFormat("trig", "TriG", "application/trig", (), RdfFormat.TRIG),
+    "nq": GraphFormat("nq", "N-Quads", "application/n-quads", (), RdfFormat.N_QUADS),
+    "jsonld": GraphFormat(
+        "jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD
+    ),
+}
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON = "public, max-age=0, must-revalidate"  # of a page that is not closed
+_PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
+_NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
+
+
+FormatName = Annotated[str | None, format_parameter(_FORMATS)]
+MonthName = Annotated[str, Path(description="The month", examples=["2026-03"])]
+DayName = Annotated[str, Path(description="The day", examples=["2026-03-02"])]
+PageNumber = Annotated[str, Path(description="The page of the day, from 1")]
+After = Annotated[str, Path(description="The number of the change after which the page begins")]
+EntryNumber = Annotated[
+    str,
+    Query(description="The journal entry that was newest when the link to this page was written"),
+]
+VersionPath = Annotated[
+    str, Path(description="A journal entry, a registry and a key, from the IRI of a version")
+]
+
+router = APIRouter()
+_DOCUMENTATION: dict[str, Any] = {
+    "tags": ["watch"],
+    "response_class": Response,
+    "responses": contents(*(graph_format.media for graph_format in _FORMATS.values()))
+    | problems(404, 406, 503),
+}
+
+
+class Relation(NamedTuple):
+    """A link to the fragment at *path*, whose members' times are at least *since* and below *until*
+    (None: no upper limit), in seconds since 1970.
+    """
+
+    path: str
+    since: int
+    until: int | None = None
+
+
+class Day(NamedTuple):
+    """The changes of a day: those numbered above *after* up to *last*."""
+
+    after: int
+    last: int
+
+    @property
+    def pages(self) -> int:
+        """Return its number of pages; a full page is always followed by another, which may be
+        empty.
+        """
+        return (self.last - self.after) // PAGE_SIZE + 1
+
+
+class EventStream:
+    """The stream as responses to *request* in its format."""
+
+    def __init__(self, request: Request, changes: ChangesDep, format: FormatName = None) -> None:
+        self._request, self._format, self.changes = request, format, changes
+        self.history, self.watermark = changes.history, changes.watermark
+        self.host, self.base = origin(request), changes.iris.base
+        self.iri, self.shape = f"{self.base}ldes", f"{self.host}/ldes/shape"
+
+    def days(self) -> dict[str, Day]:
+        """Return the days with changes by name, such as ``2026-03-02``."""
+        days, after = {}, 0
+        for number, last in self.history.days(self.watermark.entry):
+            name = f"{datetime.fromtimestamp(number * 86_400, UTC):%Y-%m-%d}"
+            days[name] = Day(after, last)
+            after = last
+        return days
+
+    def description(self, *views: str) -> Node:
+        """Describe the stream; *views* are the URLs of root nodes, or of the node that contains
+        this description.
+        """
+        node = {
+            "@id": self.iri,
+            "rdf:type": [f"{LDES}EventStream", f"{TREE}Collection"],
+            "dct:title": Term("WSIS Stocktaking: every change of every record", "literal", "en"),
+            f"{TREE}view": views,
+            f"{TREE}shape": {"@id": self.shape, "rdf:type": f"{SH}NodeShape"},
+            f"{LDES}timestampPath": _TIME,
+            f"{LDES}versionOfPath": f"{DCT}isVersionOf",
+            f"{LDES}sequencePath": f"{SCHEMA}position",
+        }
+        for kind in ("Create", "Update", "Delete"):
+            node[f"{LDES}version{kind}Path"] = f"{RDF}type"
+            node[f"{LDES}version{kind}Object"] = STREAMS + kind
+        return node
+
+    def fragment(
+        self,
+        path: str,
+        relations: Iterable[Relation],
+        changes: Sequence[Change] = (),
+        is_closed: bool = False,
+        *more: Node,
+    ) -> Response:
+        """Return the fragment at *path* with *relations* to others and *changes* as members; a
+        closed one never changes.
+        """
+        url = self.host + path
+        links = [
+            {
+                "@id": f"{url}#{kind}-{number}",
+                "rdf:type": TREE + kind,
+                f"{TREE}node": self.host + relation.path,
+                f"{TREE}path": _TIME,
+                f"{TREE}value": Term(instant(bound), "literal", None, f"{XSD}dateTime"),
+            }
+            for number, relation in enumerate(relations, 1)
+            for kind, bound in (
+                ("GreaterThanOrEqualToRelation", relation.since),
+                ("LessThanRelation", relation.until),
+            )
+            if bound is not None
+        ]
+        node = {"@id": url, "rdf:type": f"{TREE}Node", f"{TREE}relation": links}
+        nodes = (self.description(url), node, *more)
+        cache = _FOR_EVER if is_closed else _SOON
+        return self.respond(nodes, self.changes.records(changes), cache)
+
+    def respond(
+        self, nodes: Iterable[Node], records: Iterable[ChangedRecord] = (), cache: str = _SOON
+    ) -> Response:
+        """Return *nodes* and the versions *records* in the negotiated format."""
+        chosen_format = (
+            _FORMATS.get(self._format)
+            if self._format
+            else best_match(self._request.headers.get("accept"), _FORMATS.values())
+        )
+        if chosen_format is None:
+            available = ", ".join(graph_format.media for graph_format in _FORMATS.values())
+            raise HTTPProblem(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"No available format matches your Accept header. Available: {available}",
+                {"Vary": "Accept"},
+            )
+        described = (
+            f"<{statement.subject}> <{statement.predicate}> {written(statement.object)} ."
+            for node in nodes
+            for statement in node_statements(node)
+        )
+        members = (line for record in records for line in self._member(record))
+        data = "".join(f"{line}\n" for lines in (described, members) for line in lines).encode()
+        if chosen_format.writer != RdfFormat.N_QUADS:
+            quads = parse(data, RdfFormat.N_QUADS, lenient=True)
+            data = serialize(quads, format=chosen_format.writer, prefixes=_PREFIXES) or b""
+        return build_response(
+            self._request,
+            Representation(
+                data,
+                chosen_format.media,
+                negotiated=not self._format,
+                headers={"Cache-Control": cache},
+            ),
+        )
+
+    def _member(self, record: ChangedRecord) -> Iterator[str]:
+        """Write a version of a record in N-Quads."""
+        change = record.change
+        version = f"<{self.base}ldes/version/{change.entry}/{change.name}>"
+        yield f"<{self.iri}> <{TREE}member> {version} ."
+        yield f"{version} <{RDF}type> <{_ACTIVITY_TYPES[change.change_type]}> ."
+        yield f"{version} <{DCT}isVersionOf> <{self.base}{change.graph}> ."
+        yield f'{version} <{_TIME}> "{instant(change.stamp)}"^^<{XSD}dateTime> .'
+        yield f'{version} <{SCHEMA}position> "{change.number}"^^<{XSD}integer> .'
+        yield from (f"{line} {version} ." for line in record.state.lines())
+
+
+Stream = Annotated[EventStream, Depends(EventStream)]
+
+
+@get(
+    router,
+    "/ldes",
+    operation_id="ldes",
+    summary="Describe the event stream of all versions of records",
+    **_DOCUMENTATION,
+)
+def stream(stream: Stream) -> Response:
+    """Two views lead to its members: `/ldes/time`, all versions by time, and `/ldes/latest`, only
+    the latest of each record.
+    """
+    views = (f"{stream.host}/ldes/time", f"{stream.host}/ldes/latest")
+    return stream.respond([stream.description(*views), _latest_view(views[1])])
+
+
+@get(
+    router,
+    "/ldes/shape",
+    operation_id="ldesShape",
+    summary="Return the SHACL shape of the members",
+    **_DOCUMENTATION,
+)
+def shape(stream: Stream) -> Response:
+    """Each member of the stream conforms to this shape."""
+    one = Term("1", "literal", None, f"{XSD}integer")
+    properties = (
+        (f"{DCT}isVersionOf", "nodeKind", f"{SH}IRI"),
+        (_TIME, "datatype", f"{XSD}dateTime"),
+        (f"{SCHEMA}position", "datatype", f"{XSD}integer"),
+    )
+    node = {
+        "@id": stream.shape,
+        "rdf:type": f"{SH}NodeShape",
+        "sh:property": [
+            {
+                "@id": f"{stream.shape}#property-{number}",
+                "sh:path": path,
+                f"{SH}{kind}": value,
+                "sh:minCount": one,
+                "sh:maxCount": one,
+            }
+            for number, (path, kind, value) in enumerate(properties, 1)
+        ],
+    }
+    return stream.respond([node])
+
+
+@get(
+    router,
+    "/ldes/time",
+    operation_id="ldesTime",
+    summary="List the months with changes",
+    **_DOCUMENTATION,
+)
+def time(stream: Stream) -> Response:
+    """The root of the view by time."""
+    months = dict.fromkeys(name[:7] for name in stream.days())
+    return stream.fragment(
+        "/ldes/time", (Relation(f"/ldes/time/{name}", *_period(name)) for name in months)
+    )
+
+
+@get(
+    router,
+    "/ldes/time/{month}",
+    operation_id="ldesMonth",
+    summary="List the days of a month with changes",
+    **_DOCUMENTATION,
+)
+def days_of_month(stream: Stream, month: MonthName) -> Response:
+    """A past month never changes."""
+    days = list(stream.days())
+    names = [name for name in days if name[:7] == month]
+    if not names:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are no changes in {month}")
+    relations = (Relation(f"/ldes/time/{name}/1", *_period(name)) for name in names)
+    return stream.fragment(f"/ldes/time/{month}", relations, is_closed=names[-1] != days[-1])
+
+
+@get(
+    router,
+    "/ldes/time/{day}/{page}",
+    operation_id="ldesPage",
+    summary="Return the versions of a day",
+    **_DOCUMENTATION,
+)
+def page_of_day(stream: Stream, day: DayName, page: PageNumber) -> Response:
+    """A full page never changes."""
+    days = stream.days()
+    if day not in days or not _NUMBER.match(page) or int(page) > days[day].pages:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {day}/{page}")
+    number, (begin, end) = int(page), _period(day)
+    after = days[day].after + (number - 1) * PAGE_SIZE
+    changes = stream.history.changes(ALL, after, min(after + PAGE_SIZE, days[day].last), PAGE_SIZE)
+    is_last = number == days[day].pages
+    since = changes[-1].stamp if changes else begin
+    relations = [] if is_last else [Relation(f"/ldes/time/{day}/{number + 1}", since, end)]
+    is_closed = not is_last or day != list(days)[-1]
+    return stream.fragment(f"/ldes/time/{day}/{number}", relations, changes, is_closed)
+
+
+@get(
+    router,
+    "/ldes/latest",
+    operation_id="ldesLatest",
+    summary="Return the latest version of each record",
+    **_DOCUMENTATION,
+)
+def latest(stream: Stream, entry: EntryNumber = "") -> Response:
+    """The first page; each page links the next."""
+    return _latest(stream, "", entry)
+
+
+@get(
+    router,
+    "/ldes/latest/{after}",
+    operation_id="ldesLatestPage",
+    summary="Return a further page of the latest versions",
+    **_DOCUMENTATION,
+)
+def latest_page(stream: Stream, after: After, entry: EntryNumber = "") -> Response:
+    """A copy of the data that is behind *entry* answers 503, so that a reader of several copies
+    misses no version.
+    """
+    return _latest(stream, after, entry)
+
+
+def _latest(stream: EventStream, after: str, entry: str) -> Response:
+    if after and not _NUMBER.match(after):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            "A page of the latest versions is /ldes/latest or one that such a page links",
+        )
+    watermark, linked = stream.watermark, entry if _NUMBER.match(entry) else ""
+    # Another publisher, which is ahead of this one, linked this page.
+    if linked and int(linked) > watermark.entry:
+        raise NotReady(
+            f"the page before was of journal entry {entry}, this copy is only at {watermark.entry}; ask again in a moment"
+        )
+    upto = watermark.sequence
+    changes = stream.history.changes(ALL, int(after or 0), upto, PAGE_SIZE, upto)
+    path = "/ldes/latest" + (f"/{after}" if after else "") + (f"?entry={linked}" if linked else "")
+    relations = []
+    if len(changes) == PAGE_SIZE:
+        onward = f"/ldes/latest/{changes[-1].number}?entry={watermark.entry}"
+        relations.append(Relation(onward, changes[-1].stamp))
+    return stream.fragment(path, relations, changes, False, _latest_view(stream.host + path))
+
+
+def _latest_view(view: str) -> Node:
+    """Declare *view* a view of the latest version of each record."""
+    one = Term("1", "literal", None, f"{XSD}integer")
+    policy = {
+        "@id": f"{view}#policy",
+        "rdf:type": f"{LDES}LatestVersionSubset",
+        f"{LDES}amount": one,
+        f"{LDES}versionAmount": one,
+    }
+    return {"@id": view, f"{LDES}retentionPolicy": policy}
+
+
+@get(
+    router,
+    "/ldes/version/{rest:path}",
+    operation_id="ldesVersion",
+    summary="Return one version of a record",
+    **_DOCUMENTATION,
+)
+def version(request: Request, stream: Stream, rest: VersionPath) -> Response:
+    """A version never changes."""
+    _, entry, *names = [*path_segments(request), ""]  # a missing entry is empty
+    change = None
+    if _NUMBER.match(entry):
+        name = "/".join(names[:-1])
+        change = stream.history.latest_change(name, stream.watermark.sequence, int(entry))
+    if change is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them"
+        )
+    return stream.respond((), stream.changes.records([change]), _FOR_EVER)
+
+
+def _period(name: str) -> tuple[int, int]:
+    """Return the begin and the end of a month or a day, in seconds since 1970.
+
+    >>> _period("1970-12"), _period("1970-01-02")
+    ((28857600, 31536000), (86400, 172800))
+    """
+    is_month = len(name) == len("1970-12")
+    begin = datetime.fromisoformat(f"{name}-01" if is_month else name).replace(tzinfo=UTC)
+    end = begin + timedelta(days=31 if is_month else 1)
+    end = end.replace(day=1) if is_month else end
+    return int(begin.timestamp()), int(end.timestamp())

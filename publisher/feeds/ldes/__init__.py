@@ -1,1 +1,0 @@
-"""The Linked Data Event Stream."""

@@ -1,0 +1,423 @@
+"""``/oai``: OAI-PMH for repositories and aggregators that harvest all records or a set.
+
+The change history answers all but the content of records. All pages of a list show the state at one
+position of the journal: later commits neither hide nor repeat a record. Each page has a token with
+all that the next page needs, so the server keeps no state. A token outlives restarts and releases,
+and every publisher of the journal accepts it: its positions in the journal never change. Its
+checksum is no protection: it detects truncated tokens and those of another journal. A forged token
+gives access to public data only.
+
+Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+from anyio import from_thread
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field, TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from journal.journal import Journal
+from publisher.dependencies import PagesDep
+from publisher.errors import NotReady
+from publisher.feeds.oai_formats import FORMATS, describe_origin
+from publisher.feeds.records import Changes, ChangesDep, set_title
+from publisher.feeds.xml import instant, render
+from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.rdf.results import Row
+from publisher.store.queries import query
+from web.conditional import SAFE_METHODS, matches_etag
+from web.endpoints import contents, get, problems
+from web.links import origin
+
+RECORDS_PER_PAGE = 100  # some 300 kB of oai_dc
+HEADERS_PER_PAGE = 1_000
+_SIGNATURE_BYTES = 16  # first bytes of SHA-256
+# The required and the optional arguments of each verb, and whether a resumption token may replace
+# them.
+_LIST = ({"metadataPrefix"}, {"from", "until", "set"}, True)
+VERBS: dict[str, tuple[set[str], set[str], bool]] = {
+    "Identify": (set(), set(), False),
+    "ListMetadataFormats": (set(), {"identifier"}, False),
+    "ListSets": (set(), set(), True),
+    "GetRecord": ({"identifier", "metadataPrefix"}, set(), False),
+    "ListIdentifiers": _LIST,
+    "ListRecords": _LIST,
+}
+_NAME = r"[A-Za-z0-9_.!~*'()-]+"
+_PATTERNS = {
+    "metadataPrefix": re.compile(rf"{_NAME}\Z"),
+    "set": re.compile(rf"{_NAME}(?::{_NAME})*\Z"),
+}
+_ANY = re.compile("")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z", re.ASCII)
+
+Verb = Annotated[
+    str | None, Query(description="The request", json_schema_extra={"enum": list(VERBS)})
+]
+Identifier = Annotated[str | None, Query(description="The OAI identifier of a record")]
+MetadataPrefix = Annotated[
+    str | None,
+    Query(description="The format of records", json_schema_extra={"enum": list(FORMATS)}),
+]
+From = Annotated[
+    str | None, Query(alias="from", description="Only records changed since this UTC day or second")
+]
+Until = Annotated[
+    str | None, Query(description="Only records changed until this UTC day or second")
+]
+SetSpec = Annotated[
+    str | None, Query(alias="set", description="Only records of this set, such as `goal:3`")
+]
+ResumptionTokenText = Annotated[
+    str | None,
+    Query(description="The token of the previous response; the only other argument is the verb"),
+]
+Position = Annotated[int, Field(ge=0, lt=2**53)]
+
+router = APIRouter()
+
+
+class OaiError(Exception):
+    """An error of the protocol; *code* is one of its error codes (section 3.6)."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class ResumptionToken(NamedTuple):
+    """The rest of a list: of *verb*, *prefix* and the set *set_name*, the changes numbered above
+    *after* up to *last*.
+
+    The list is that of the change *sequence*; *id* is the beginning of the id of journal entry
+    *entry*. *done* of *total* records were on earlier pages.
+    """
+
+    verb: str
+    prefix: str
+    set_name: str
+    after: Position
+    last: Position
+    sequence: Position
+    entry: Position
+    id: str
+    done: Position
+    total: Position
+
+
+_TOKEN = TypeAdapter(ResumptionToken)
+
+
+async def oai_parameters(
+    verb: Verb = None,
+    identifier: Identifier = None,
+    metadataPrefix: MetadataPrefix = None,
+    since: From = None,
+    until: Until = None,
+    set_spec: SetSpec = None,
+    resumptionToken: ResumptionTokenText = None,
+) -> None:
+    """Declare the arguments. They are read from the URL or the body, and the protocol's own errors
+    answer invalid ones.
+    """
+
+
+async def get_query(request: Request) -> bytes:
+    """Return the query of the URL or, of a POST, the body."""
+    return await request.body() if request.method == "POST" else request.url.query.encode()
+
+
+@get(
+    router,
+    "/oai",
+    operation_id="oai",
+    summary="Answer a request of OAI-PMH 2.0",
+    tags=["watch"],
+    dependencies=[Depends(oai_parameters)],
+    response_class=Response,
+    response_description="The answer, or an error of the protocol",
+    responses=contents("text/xml") | problems(503),
+)
+@router.post("/oai", include_in_schema=False)
+def oai(
+    request: Request,
+    changes: ChangesDep,
+    pages: PagesDep,
+    sent: Annotated[bytes, Depends(get_query)],
+) -> Response:
+    """Repositories and aggregators harvest all records or a set."""
+    arguments, answer = dict[str, str](), dict[str, Any]()
+    try:
+        arguments = parse_arguments(sent)
+        answer = _answer(changes, arguments)
+    except OaiError as error:
+        answer["error"] = error
+        # section 3.6: the request element of such errors has no attributes
+        arguments = {} if error.code in ("badVerb", "badArgument") else arguments
+    values = {
+        **dict.fromkeys(("formats", "sets", "headers", "records"), ()),
+        **dict.fromkeys(("error", "token", "following", "earliest")),
+        "arguments": arguments,
+        "verb": arguments.get("verb"),
+        "url": origin(request) + "/oai",
+        "name": pages.branding.name,
+        "email": _email(request.app.state.contact, changes.iris.base),
+        "base": changes.iris.base,
+        "time": instant(int(time.time())),
+        **answer,
+    }
+    data = render("oai.xml", **values)
+    # Weak, and without responseDate: a response of another second is equivalent.
+    seed = data.replace(values["time"].encode(), b"", 1)
+    etag = f'W/"{hashlib.blake2b(seed, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if request.method in SAFE_METHODS and matches_etag(request.headers, etag):
+        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    return Response(data, headers={"Content-Type": "text/xml; charset=utf-8", **headers})
+
+
+def _email(contact: str, base: str) -> str:
+    """Return the e-mail address in *contact*, else the one that every host should have (RFC 2142,
+    section 5).
+    """
+    email = contact.removeprefix("mailto:")
+    is_email = "@" in email and "." in email.partition("@")[2] and " " not in email
+    return email if is_email else f"postmaster@{urlsplit(base).hostname}"
+
+
+def parse_arguments(sent: bytes) -> dict[str, str]:
+    """Return the checked arguments of a request, with its verb (sections 3.1.1 and 4); raises
+    OaiError if the verb does not have them.
+    """
+    try:
+        text = sent.decode()
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise OaiError("badArgument", f"The arguments cannot be parsed: {error}") from error
+    arguments: dict[str, str] = {}
+    for name, value in pairs:
+        if name in arguments:
+            code = "badVerb" if name == "verb" else "badArgument"
+            raise OaiError(code, f"{name} is given more than once")
+        arguments[name] = value
+    verb, names = arguments.get("verb", ""), arguments.keys() - {"verb"}
+    if verb not in VERBS:
+        raise OaiError("badVerb", f"The verb is one of {', '.join(VERBS)}")
+    required, optional, resumes = VERBS[verb]
+    if resumes and "resumptionToken" in names:
+        if len(names) > 1:
+            raise OaiError("badArgument", "With a resumptionToken there is no other argument")
+        return arguments
+    if unknown := sorted(names - required - optional):
+        raise OaiError("badArgument", f"{verb} has no argument {', '.join(unknown)}")
+    if missing := sorted(required - names):
+        raise OaiError("badArgument", f"{verb} needs {', '.join(missing)}")
+    for name, value in arguments.items():
+        if not value or not _PATTERNS.get(name, _ANY).match(value):
+            raise OaiError("badArgument", f"{value!r} cannot be the value of {name}")
+    return arguments
+
+
+def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """Read the arguments ``from`` and ``until`` (section 3.3) as the first second that counts and
+    the first that does not; raises OaiError.
+
+    >>> parse_bounds("1970-01-01", "1970-01-01"), parse_bounds(None, "1970-01-01T00:00:09Z")
+    ((0, 86400), (None, 10))
+    """
+    first, last = _parse_date(since), _parse_date(until)
+    if since and until and len(since) != len(until):
+        raise OaiError("badArgument", "from and until are of one granularity")
+    if first is not None and last is not None and first > last:
+        raise OaiError("badArgument", "from is later than until")
+    if until and last is not None:
+        last += 1 if "T" in until else 86_400
+    return first, last
+
+
+def _parse_date(text: str | None) -> int | None:
+    """Return a date in seconds since 1970."""
+    if text is None:
+        return None
+    try:
+        if _DATE.match(text):
+            return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        pass
+    raise OaiError("badArgument", f"{text!r} is no date: give YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ")
+
+
+def _answer(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
+    """Return the values of the template for the verb in *arguments*; raises OaiError."""
+    verb, history, service = arguments["verb"], changes.history, changes.service
+    if arguments.get("metadataPrefix", "oai_dc") not in FORMATS:
+        raise OaiError("cannotDisseminateFormat", f"The formats are {', '.join(FORMATS)}")
+    if verb == "Identify":
+        first = history.changes(ALL, 0, 1, 1)
+        return {"earliest": first[0].announced_at if first else int(time.time())}
+    if verb == "ListMetadataFormats":
+        if "identifier" in arguments:
+            _change(changes, arguments["identifier"])
+        return {"formats": FORMATS.items()}
+    if verb == "ListSets":
+        if "resumptionToken" in arguments:
+            read_token(arguments["resumptionToken"], verb, signing_key(service.journal))
+        names = history.set_names()
+        if not names:
+            raise OaiError("noSetHierarchy", "There are no sets before the first record")
+        rows, before = _rows(changes, "sources"), changes.iris.source("")
+        titles = {row["source"].value.removeprefix(before): row["title"].value for row in rows}
+        registries = {f"source:{name}": f"Registry: {title}" for name, title in titles.items()}
+        return {
+            "sets": [
+                (name, registries.get(name) or set_title(name, changes.iris)) for name in names
+            ]
+        }
+    if verb == "GetRecord":
+        change = _change(changes, arguments["identifier"])
+        return {"records": _records(changes, [change], arguments["metadataPrefix"])}
+    return _list(changes, arguments)
+
+
+def _rows(changes: Changes, name: str) -> list[Row]:
+    """Return the rows of a query; this runs in a thread of the event loop."""
+    return from_thread.run(changes.service.rows, query(name))
+
+
+def _change(changes: Changes, identifier: str) -> Change:
+    name = identifier.removeprefix(changes.iris.record("", "")[:-1])
+    change = changes.history.latest_change(name, changes.watermark.sequence)
+    if change is None or name == identifier:
+        raise OaiError("idDoesNotExist", f"There is no record {identifier}")
+    return change
+
+
+def _list(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
+    """Return a page of headers or records, with the token of the next page."""
+    verb, text = arguments["verb"], arguments.get("resumptionToken")
+    key = signing_key(changes.service.journal)
+    token = _resumed(changes, read_token(text, verb, key)) if text else _begun(changes, arguments)
+    most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
+    page = changes.history.changes(token.set_name, token.after, token.last, most, token.sequence)
+    done = token.done + len(page)
+    is_last = done >= token.total or not page
+    answer: dict[str, Any] = {"token": token}
+    if not is_last:
+        answer["following"] = write_token(token._replace(after=page[-1].number, done=done), key)
+    elif not text:  # section 3.5: only the last page of several has a token, an empty one
+        answer["token"] = None
+    if verb == "ListRecords":
+        return {**answer, "records": _records(changes, page, token.prefix)}
+    return {**answer, "headers": page}
+
+
+def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
+    """Return the token of the first page of a list."""
+    since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
+    set_name, history = arguments.get("set", ALL), changes.history
+    begin, end = 0, changes.watermark.sequence
+    if since is not None:
+        begin = history.last_announced_before(since)
+    if until is not None:
+        end = min(end, history.last_announced_before(until))
+    after, last = (history.last_number(set_name, sequence) for sequence in (begin, end))
+    total = history.count(set_name, after, last, changes.watermark.sequence)
+    if not total:
+        raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
+    return ResumptionToken(
+        verb=arguments["verb"],
+        prefix=arguments["metadataPrefix"],
+        set_name=set_name,
+        after=after,
+        last=last,
+        sequence=changes.watermark.sequence,
+        entry=changes.watermark.entry,
+        id=_entry_id(changes, changes.watermark.entry),
+        done=0,
+        total=total,
+    )
+
+
+def _resumed(changes: Changes, token: ResumptionToken) -> ResumptionToken:
+    """Return *token* if this publisher can continue its list."""
+    newest = changes.watermark.entry
+    # Another publisher of the journal, which is ahead of this one, issued the token.
+    if token.entry > newest:
+        raise NotReady(
+            f"the list is that of journal entry {token.entry}, this copy is only at {newest}; ask again in a moment"
+        )
+    if token.id != _entry_id(changes, token.entry):
+        raise OaiError(
+            "badResumptionToken",
+            "The token is of another journal than the one that is published now; begin the list again",
+        )
+    return token
+
+
+def _entry_id(changes: Changes, number: int) -> str:
+    entry = changes.service.journal.entry(number)
+    return entry.id[:16] if entry else ""
+
+
+def _records(changes: Changes, page: Sequence[Change], prefix: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of *page* in a format; a deleted one has no metadata."""
+    alive = [change for change in page if change.change_type is not ChangeType.DELETED]
+    rows = _rows(changes, "oai-repositories") if alive else []
+    repositories = {row["source"].value: row["url"].value for row in rows}
+    records = changes.records(alive)
+    for change in page:
+        if change.change_type is ChangeType.DELETED:
+            yield {"change": change, "metadata": None, "origin": None}
+            continue
+        record = next(records)
+        yield {
+            "change": change,
+            "metadata": FORMATS[prefix].write(record),
+            "origin": describe_origin(record, repositories),
+        }
+
+
+def signing_key(journal: Journal) -> bytes:
+    """Return the key that signs the tokens of *journal*; all publishers of a journal have the same."""
+    first = journal.entry(1)
+    return first.id.encode() if first else b""
+
+
+def write_token(token: ResumptionToken, key: bytes) -> str:
+    """Serialize a token for a URL."""
+    payload = orjson.dumps([*token])
+    return urlsafe_b64encode(_signature(payload, key) + payload).decode().rstrip("=")
+
+
+def read_token(text: str, verb: str, key: bytes) -> ResumptionToken:
+    """Parse a token of *verb*; raises OaiError if it was not issued for this journal."""
+    try:
+        data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        signature, payload = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
+        if hmac.compare_digest(signature, _signature(payload, key)):
+            token = _TOKEN.validate_json(payload, strict=True)
+            if token.verb == verb and token.prefix in FORMATS:
+                return token
+    except ValueError:
+        pass
+    raise OaiError(
+        "badResumptionToken", "The token is none of ours for this verb; begin the list again"
+    )
+
+
+def _signature(payload: bytes, key: bytes) -> bytes:
+    return hmac.new(key, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -1,1 +1,0 @@
-"""The OAI-PMH provider."""

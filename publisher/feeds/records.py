@@ -1,0 +1,226 @@
+"""Changed records as catalogues describe them, the iterator of changes that all feeds share, and
+the sets of records that have feeds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends
+
+from publisher.data.properties import PropertyTable, namespaces, published_properties
+from publisher.dependencies import ServiceDep
+from publisher.history.change_reader import Change, Watermark, open_history
+from publisher.history.record_states import RecordState, preferred_text, read_states
+from publisher.rdf.results import Term
+from publisher.store.query_service import QueryService
+from vocab.iris import Iris
+from vocab.schemes import label
+from vocab.terms import RDFS, SKOS, WGS
+from web.links import Link, typed_link
+
+_AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
+FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds
+_TOP = {
+    "line": "By action line",
+    "goal": "By Sustainable Development Goal",
+    "country": "By country",
+    "source": "By registry",
+    "kind": "By type",
+}
+BASIS_TITLES = {
+    "declared": "stated by the registry",
+    "crosswalked": "mapped from the registry's own codes",
+}
+
+
+# Lists in which a text that names nothing known is left out.
+_LINKS = ("concepts", "countries", "pages", "registrations", "event_statuses")
+
+
+class RecordValue(NamedTuple):
+    """A value of a property as a text: a literal, or the title of what *iri* names."""
+
+    text: str
+    language: str | None = None
+    iri: str = ""
+
+
+class Place(NamedTuple):
+    """A location: degrees in WGS 84, and its name if known."""
+
+    latitude: str
+    longitude: str
+    name: str | None
+
+
+@dataclass(frozen=True)
+class ChangedRecord:
+    """A record after a change."""
+
+    change: Change
+    state: RecordState
+    iris: Iris
+    properties: PropertyTable
+
+    @cached_property
+    def values(self) -> Mapping[str, list[RecordValue]]:
+        """Return the values of the lists that ``properties.toml`` calls metadata, each once."""
+        values = defaultdict[str, list[RecordValue]](list)
+        for name, predicate in _lists(self.iris, self.properties):
+            terms = self.state.all(predicate)
+            if name == "titles" and not terms:  # those of a deleted record
+                terms = self.state.all(predicate, self.state.graph)
+            for term in terms:
+                value = self._value(term)
+                if value and value not in values[name] and (value.iri or name not in _LINKS):
+                    values[name].append(value)
+        return values
+
+    def _value(self, term: Term) -> RecordValue | None:
+        if not term.is_iri:
+            return RecordValue(term.value, term.language)
+        if name := preferred_text(self.state.all(f"{SKOS}prefLabel", term.value)):
+            return RecordValue(name.value, name.language, term.value)
+        text = label(term.value, "en", self.iris.base)
+        if text is None and term.value.startswith(f"{self.iris.base}id/organization/"):
+            return None  # an organization without a name
+        return RecordValue(text or term.value, None, term.value)
+
+    def first(self, name: str) -> str | None:
+        """Return the text of the first value of a list, None if it is empty."""
+        return next((value.text for value in self.values[name]), None)
+
+    def preferred(self, *names: str) -> RecordValue | None:
+        """Return the value in English of the first of *names* that has values, else any of it."""
+        return next(
+            (preferred_text(self.values[name]) for name in names if self.values[name]), None
+        )
+
+    @property
+    def source(self) -> str:
+        """Return the name of the registry."""
+        return self.change.name.partition("/")[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Return the locations with coordinates."""
+        places = []
+        for location in self.values["places"]:
+            latitude, longitude = (
+                self.state.one(WGS + end, location.iri) for end in ("lat", "long")
+            )
+            name = preferred_text(self.state.all(f"{RDFS}label", location.iri))
+            if latitude and longitude:
+                places.append(Place(latitude.value, longitude.value, name.value if name else None))
+        return places
+
+
+@lru_cache(maxsize=4)
+def _lists(iris: Iris, properties: PropertyTable) -> list[tuple[str, str]]:
+    """Return the names of the lists, each with the IRI of a property whose values it has: action
+    lines before goals and targets, each as the registry declares them before those from crosswalks.
+    """
+    spaces = namespaces(iris)
+    rows = sorted((row for row in properties if row.metadata), key=lambda row: row.concept)
+    return [(row.metadata, row.expand(spaces)) for row in rows]
+
+
+class Changes:
+    """The changes of records that this server announces now, from the current snapshot."""
+
+    def __init__(self, service: QueryService) -> None:
+        """Raises NotReady without a snapshot."""
+        self.service, self.iris, self.history = service, service.iris, open_history(service)
+
+    @cached_property
+    def watermark(self) -> Watermark:
+        """Return the last change that is announced. Raises NotReady before the first."""
+        return self.history.watermark(time.time())
+
+    def records(self, changes: Sequence[Change]) -> Iterator[ChangedRecord]:
+        """Yield the record of each of *changes*."""
+        properties = published_properties()
+        for change, state in read_states(self.history, self.iris.base, changes):
+            yield ChangedRecord(change, state, self.iris, properties)
+
+
+def get_changes(service: ServiceDep) -> Changes:
+    return Changes(service)
+
+
+ChangesDep = Annotated[Changes, Depends(get_changes)]
+
+
+def _spaces(iris: Iris) -> dict[str, str]:
+    """Return the beginning of the IRIs of concepts by family of sets; areas are below goals."""
+    return {
+        "country": _AREA,
+        "goal": _GOAL,
+        "line": iris.concept("action-line", ""),
+        "source": iris.source(""),
+    }
+
+
+def set_concept(name: str, iris: Iris) -> str | None:
+    """Return the IRI of the concept, country or registry of a set, None if it has none.
+
+    >>> set_concept("goal:3:declared", Iris()), set_concept("kind:event", Iris())
+    ('http://metadata.un.org/sdg/3', None)
+    """
+    family, _, rest = name.partition(":")
+    code, space = rest.partition(":")[0], _spaces(iris).get(family)
+    return space + code if space and code else None
+
+
+def set_title(name: str, iris: Iris) -> str:
+    """Return the English title of a set.
+
+    >>> set_title("goal:3:declared", Iris())
+    'Goal 3: Ensure healthy lives and promote well-being for all at all ages (stated by the registry)'
+    """
+    family, code, basis, *_ = [*name.split(":"), "", ""]
+    if not code:
+        return _TOP.get(family, family)
+    prefixes = {
+        "goal": f"Goal {code}: ",
+        "line": f"{code}: ",
+        "source": "Registry ",
+        "kind": "Type: ",
+    }
+    prefix = prefixes.get(family, "")
+    title = label(set_concept(name, iris) or "", "en", iris.base) or code
+    suffix = f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else ""
+    return prefix + title.removeprefix(prefix).strip() + suffix
+
+
+def feed_links(host: str, iri: str, iris: Iris) -> list[Link]:
+    """Return the link to the feed of a concept, country, goal or registry, none if it has no feed.
+
+    >>> [link.target for link in feed_links("", "http://metadata.un.org/sdg/codes/geoArea/404", Iris())]
+    ['/feeds/country/404.atom']
+    >>> feed_links("", "http://metadata.un.org/sdg/3.8", Iris())
+    []
+    """
+    spaces = _spaces(iris)
+    family = next((name for name, space in spaces.items() if iri.startswith(space)), "")
+    code = iri.removeprefix(spaces.get(family, ""))
+    is_numbered = family in ("country", "goal")
+    if not family or not code or not (code.isdecimal() if is_numbered else "/" not in code):
+        return []
+    path = feed_path(f"{family}:{code}")
+    return [typed_link("alternate", f"{host}{path}.atom", "application/atom+xml")]
+
+
+def feed_path(name: str) -> str:
+    """Return the path of a set's feed, without its suffix.
+
+    >>> feed_path("all"), feed_path("goal:3")
+    ('/feeds/all', '/feeds/goal/3')
+    """
+    return "/feeds/" + name.replace(":", "/")
