@@ -25,8 +25,7 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.limits import Limits
-from publisher.portal.moments import records_url
-from publisher.portal.routes.compare import find_moments, record_fields
+from publisher.portal.compare import find_moments, record_fields, records_url
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
 from vocab.iris import Iris

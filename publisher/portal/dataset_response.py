@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
@@ -54,26 +53,28 @@ def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]
     ]
 
 
-async def dataset_response(
+def dataset_response(
     request: Request,
     service: QueryService,
-    sheets: Sequence[DataTable] | Callable[[], Sequence[DataTable]],
-    show: Callable[[], Response],
+    tables: Sequence[DataTable] | Callable[[], Sequence[DataTable]],
+    render: Callable[[], Response],
     drawing: Markup | None = None,
 ) -> Response:
-    """Return *sheets* in the requested format; *show* renders the page, *drawing* is its figure.
-    Sheets may be callables.
+    """Return *tables* in the requested format; *render* returns the page, or where it is.
+    *drawing* is what the format SVG has.
     """
     row = _choose_format(request, drawing is not None)
     if row is HTML:
-        body = bytes((await asyncio.to_thread(show)).body)
+        page = render()
+        if page.status_code != HTTPStatus.OK:
+            return page
+        body = bytes(page.body)
     elif row is SVG and drawing is not None:
         body = standalone_svg(drawing)
     else:
-        tables = await asyncio.to_thread(sheets) if callable(sheets) else sheets
-        body = await asyncio.to_thread(
-            serialize_tables, tables, row, origin(request) + _stem(request), service.iris
-        )
+        address = origin(request) + _stem(request)
+        sheets = tables() if callable(tables) else tables
+        body = serialize_tables(sheets, row, address, service.iris)
     negotiated = not _has_suffix(request) and "format" not in request.query_params
     links = [
         typed_link(

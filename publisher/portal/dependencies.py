@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends
+from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from publisher.dependencies import ServiceDep
 from publisher.errors import NotReady
+from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.figures import Figures, official_links
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 
@@ -38,3 +41,14 @@ async def get_names(service: ServiceDep) -> FacetLabels:
 
 TablesDep = Annotated[FacetIndex, Depends(get_tables)]
 NamesDep = Annotated[FacetLabels, Depends(get_names)]
+
+
+async def get_figures(
+    request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
+) -> Figures:
+    """Return the figures of the initiatives that the parameters of the request choose."""
+    filters = parse_filters(request.query_params).with_codes("kind", "initiative")
+    return Figures(tables, names, filters, await official_links(service))
+
+
+FiguresDep = Annotated[Figures, Depends(get_figures)]

@@ -1,65 +1,218 @@
-"""Figures that other sites show in a frame: their addresses, and the frames that show them."""
+"""Serve ``/embed/``, figures for the frames of other sites, and ``/oembed``, by which sites
+discover them (https://oembed.com/).
+"""
 
 from __future__ import annotations
 
 from html import escape
-from typing import NamedTuple
-from urllib.parse import quote, urlencode
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote, unquote, urlsplit
 
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
+from fastapi import APIRouter, Path, Query
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
-PATH = "/embed"
-KINDS = ("count", "bars", "table", "trend", "map", "matrix")  # of embeds
+from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.data_table import TABLE_FORMATS, serialize_tables
+from publisher.portal.dataset_response import SVG
+from publisher.portal.dependencies import FiguresDep
+from publisher.portal.facet_filters import facet_parameters, parse_filters
+from publisher.portal.figures import EMBED, FIGURES, Figure
+from web.charts.svg import standalone_svg
+from web.endpoints import blank_as, contents, get, problems, whole_number
+from web.links import origin, typed_link
+from web.problems import HTTPProblem
+from web.representation import Representation, build_response
+
+OEMBED = "application/json+oembed"
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
-THEMES = ("auto", "light", "dark")
-WIDTH = 640  # pixels of a frame where none is asked for
-# pixels
+# pixels by kind
 HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}
-_SMALLEST = 120  # pixels
+WIDTH, SMALLEST = 640, 120  # pixels of a frame where none is asked for, and at least
+THEMES = ("auto", "light", "dark")
+ROWS = 300  # of a table
+_PARAMETERS = [
+    *facet_parameters(),
+    {
+        "name": "theme",
+        "in": "query",
+        "description": "Colours; auto: those of the visitor",
+        "schema": {"type": "string", "enum": [*THEMES]},
+    },
+]
+
+EmbedPath = Annotated[
+    str,
+    Path(
+        description=f"{', '.join(HEIGHTS)}; {', '.join(BY_FACET)} with a slash and a facet",
+        examples=["bars/goal"],
+    ),
+]
+Url = Annotated[str, Query(max_length=4_000, description="The address of an embed")]
+Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most"), whole_number()]
+FormatName = Annotated[
+    str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
+]
 
 
-class Frame(NamedTuple):
-    """An iframe: its address, title and size in pixels. It is as wide as its container, up to
-    *width*.
-    """
+class OembedJson(TypedDict):
+    """An embed as oEmbed describes it: *html* is the frame."""
 
-    url: str
+    version: str
+    type: str
     title: str
+    provider_name: str
+    provider_url: str
     width: int
     height: int
+    cache_age: int
+    html: str
 
-    @property
-    def html(self) -> str:
-        """Return the element that a site includes."""
-        style = f"border:0;width:100%;max-width:{self.width}px;height:{self.height}px;resize:both;overflow:auto"
-        return (
-            f'<iframe src="{escape(self.url)}" title="{escape(self.title)}" width="{self.width}" height="{self.height}" '
-            f'style="{style}" loading="lazy" referrerpolicy="no-referrer"></iframe>'
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/embed/{rest:path}",
+    operation_id="embed",
+    summary="Show a figure, a map, a table or a count for the frame of another site",
+    tags=["find"],
+    response_class=Response,
+    response_description="A small page without scripts and cookies",
+    responses=contents("text/html", *(row.media for row in (*TABLE_FORMATS.values(), SVG)))
+    | problems(400, 404, 503),
+    openapi_extra={"parameters": _PARAMETERS},
+)
+def embed(
+    request: Request, service: ServiceDep, pages: PagesDep, figures: FiguresDep, rest: EmbedPath
+) -> Response:
+    """Only these addresses may be framed by other sites."""
+    kind, theme = rest.partition("/")[0], request.query_params.get("theme", "") or THEMES[0]
+    view = figures[_find_figure(rest).key]
+    if theme not in THEMES:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter theme is one of {names}, not {value}",
+                names=", ".join(THEMES),
+                value=repr(theme[:20]),
+            ),
         )
-
-
-def embed_path(kind: str, facet: str, filters: Filter) -> str:
-    """Return the address of an embed; "" if no parameters express *filters*."""
-    if filters.party or filters.words or filters.among is not None:
-        return ""
-    pairs = filters.url_parameters()
-    path = f"{PATH}/{kind}/{quote(facet)}" if kind in BY_FACET else f"{PATH}/{kind}"
-    return f"{path}?{urlencode(pairs)}" if pairs else path
-
-
-def is_embed(kind: str, facet: str) -> bool:
-    """Return whether there are embeds of *kind*, and by *facet* if it needs one."""
-    return kind in KINDS and (facet in FACETS if kind in BY_FACET else not facet)
-
-
-def frame(
-    url: str, title: str, kind: str, width: int | None = None, height: int | None = None
-) -> Frame:
-    """Return the frame of an embed, not larger than *width* and *height*."""
-    return Frame(
-        url,
-        title,
-        max(_SMALLEST, min(width or WIDTH, WIDTH)),
-        max(_SMALLEST, min(height or HEIGHTS[kind], HEIGHTS[kind])),
+    page = f"{origin(request)}{request.url.path}"
+    row = {**TABLE_FORMATS, "svg": SVG}.get(request.query_params.get("format", ""))
+    if row is SVG and view.drawing is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"),
+        )
+    if row is SVG:
+        return build_response(request, Representation(standalone_svg(view.drawing), row.media))
+    if row:
+        body = serialize_tables([view.table], row, page, service.iris)
+        return build_response(request, Representation(body, row.media))
+    address = f"{page}{f'?{request.url.query}' if request.url.query else ''}"
+    oembed = f"/oembed?url={quote(address, safe='')}"
+    narrowed = [
+        figures.names.short(name, code)
+        for name, codes in figures.filters.chosen
+        if name != "kind"
+        for code in codes
+    ]
+    text = pages.page(
+        "embed.html",
+        kind=kind,
+        theme=theme,
+        figure=view,
+        narrowed=narrowed,
+        oembed=oembed,
+        site=origin(request),
+        note=figures.note,
+        most=ROWS,
     )
+    links = [typed_link("alternate", oembed, OEMBED)]
+    return build_response(
+        request, Representation(bytes(text.body), "text/html; charset=utf-8", links=links)
+    )
+
+
+@get(
+    router,
+    "/oembed",
+    operation_id="oembed",
+    summary="Describe an embed by oEmbed 1.0",
+    tags=["find"],
+    response_model=OembedJson,
+    response_description="The frame",
+    responses=problems(400, 404, 501),
+)
+def oembed(
+    request: Request,
+    pages: PagesDep,
+    url: Url,
+    maxwidth: Size = None,
+    maxheight: Size = None,
+    format: FormatName = "json",
+) -> Response:
+    """Editors of other sites turn a pasted address into a frame by it."""
+    if format != "json":  # oEmbed, section 2.3.5: 501 for a format that the provider does not have
+        status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
+        raise HTTPProblem(status, TranslatableText("Only the format json is supported"))
+    host = origin(request)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an unclosed bracket of an IPv6 address
+        parts = urlsplit("")
+    if f"{parts.scheme}://{parts.netloc}" != host or not parts.path.startswith(f"{EMBED}/"):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The parameter url must be an address under {address}/", address=host + EMBED
+            ),
+        )
+    path = unquote(parts.path.removeprefix(f"{EMBED}/"))
+    title, tallest = _find_figure(path).title, HEIGHTS[path.partition("/")[0]]
+    parse_filters(QueryParams(parts.query))
+    width = max(SMALLEST, min(maxwidth or WIDTH, WIDTH))
+    height = max(SMALLEST, min(maxheight or tallest, tallest))
+    address = parts._replace(fragment="").geturl()
+    document = OembedJson(
+        version="1.0",
+        type="rich",
+        title=title,
+        provider_name=pages.branding.name,
+        provider_url=f"{host}/",
+        width=width,
+        height=height,
+        cache_age=3600,
+        html=frame(address, title, width, height),
+    )
+    return JSONResponse(document)
+
+
+def frame(url: str, title: str, width: int, height: int) -> str:
+    """Return the element that a site includes: as wide as its container, up to *width* pixels."""
+    style = f"border:0;width:100%;max-width:{width}px;height:{height}px;resize:both;overflow:auto"
+    return (
+        f'<iframe src="{escape(url)}" title="{escape(title)}" width="{width}" height="{height}" '
+        f'style="{style}" loading="lazy" referrerpolicy="no-referrer"></iframe>'
+    )
+
+
+def _find_figure(path: str) -> Figure:
+    """Return the figure of an embed; a table has the numbers of bars."""
+    kind, slash, facet = path.partition("/")
+    key = f"bars/{facet}" if kind == "table" and slash else path
+    if kind not in HEIGHTS or key not in FIGURES:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "There is no embed {path}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+                path=repr(path[:60]),
+            ),
+        )
+    return FIGURES[key]

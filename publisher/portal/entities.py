@@ -6,6 +6,7 @@ Sources: https://www.w3.org/TR/cooluris/#r303gendocument (``/id/`` redirects to 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -240,13 +241,15 @@ async def respond_kind(
     page = EntityPage(request, service, entity, listed, licence)
 
     async def render_page() -> Response:
-        return pages.page(
+        values = await kind.values(page)  # figures of them are counted while they are rendered
+        return await asyncio.to_thread(
+            pages.page,
             kind.template,
             HTTPStatus.OK,
             description=entity.description,
             graphs=DATA_FORMATS.values(),
             urls=entity.urls,
-            **await kind.values(page),
+            **values,
         )
 
     return await respond_entity(request, service, entity, kind.links(page), render_page)

@@ -20,9 +20,7 @@ from publisher.portal.data_table import (
     count_table,
 )
 from publisher.portal.facet_labels import FacetLabels, basis_title
-from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
-from publisher.portal.map import country_map
-from publisher.portal.matrix import leaf_codes
+from publisher.portal.figures import Bars, Figures, all_codes, query_page_url
 from publisher.portal.profile import Profile, profile
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
@@ -34,7 +32,7 @@ from vocab.iris import Iris
 from vocab.terms import ORG
 from web.charts.map import point_map
 from web.charts.network import MAX_ORGANIZATIONS, network_diagram
-from web.charts.svg import quantile_bounds, quantile_ranges, shade
+from web.charts.svg import shade
 
 FIGURES = (
     "line",
@@ -52,7 +50,6 @@ FIGURES = (
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
-_SCHEMES = {"line": "action-line", "goal": "sdg"}
 # facets whose codes can be compared with each other
 COMPARED = ("line", "goal", "region", "area", "country", "source")
 
@@ -91,7 +88,7 @@ class EntityStatistics:
     compare: str
     total: int
     bases: tuple[tuple[str, ThingCount], ...]
-    panels: tuple[FacetPanel, ...]
+    panels: tuple[Bars, ...]
     map: TopicMap | None
     network: Markup | None
     organizations: tuple[tuple[str, str, ThingCount], ...]
@@ -136,7 +133,7 @@ def entity_statistics(
         compare=_compare_url(filters),
         total=tables.count_different(filters),
         bases=bases,
-        panels=tuple(facet_panels(tables, filters, facets, names)),
+        panels=tuple(Figures(tables, names, filters).bars(facets)),
         map=_topic_map(tables, filters, names),
         network=partner_network(pairs, known, names, filters.party),
         organizations=tuple(
@@ -167,10 +164,8 @@ def _topic_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Topic
         title = names.name("country", country)
         drawing = point_map([], frozenset({country}), title)
         return TopicMap(drawing, title, ()) if drawing else None
-    drawing = country_map(tables, filters, names)
-    counts = tables.counts_once(filters).get("country", {})
-    ranges = quantile_ranges(quantile_bounds(counts.values()))
-    return TopicMap(drawing, _("World map: initiatives by country"), ranges) if drawing else None
+    place = Figures(tables, names, filters)["map"]
+    return TopicMap(place.drawing, place.title, place.ranges) if place.drawing else None
 
 
 def _subject(tables: FacetIndex, filters: Filter, names: FacetLabels) -> str:
@@ -212,9 +207,7 @@ def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple
     )
     other = MATRIX.get(facet, "goal")
     counts = tables.counts_once(filters).get(other, {})
-    codes = sorted(
-        leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0)
-    )
+    codes = all_codes(other, names)
     most = max((counts.get(one, NONE) for one in codes), default=NONE)
     stem = f"/search?kind=initiative&{urlencode({facet: code})}"
     cells = []
@@ -284,7 +277,7 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
         filter_query.total(filters, iris, has_parts=tables.has_parts),
     )
     facets = [name for name in FIGURES if name not in without]
-    statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, facets, names))]
+    statistics = [whole, *(panel.table for panel in Figures(tables, names, filters).bars(facets))]
     organizations = tuple(
         (one, things) for one, _name, things in tables.organizations(filters, PAIRS)
     )

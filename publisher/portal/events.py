@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import re
 from datetime import date, datetime, timedelta
@@ -18,7 +19,7 @@ from publisher.portal.data_table import DataTable
 from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.dependencies import TablesDep
 from publisher.portal.facet_filters import facet_parameters, parse_filters
-from publisher.portal.facet_panels import query_page_url
+from publisher.portal.figures import query_page_url
 from publisher.projections.facets.filter_query import listing
 from publisher.projections.facets.queries import ListItem
 from web.page_cache import MINUTE, keep_for
@@ -88,7 +89,7 @@ async def events(
             query=query_page_url(query),
         )
 
-    return await dataset_response(request, service, data, page)
+    return await asyncio.to_thread(dataset_response, request, service, data, page)
 
 
 def _first_day(request: Request, now: datetime) -> date:

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from languages.request_locale import current_locale
 from publisher.errors import QueryError
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.facet_panels import query_page_url, sort_key
+from publisher.portal.figures import query_page_url, sort_key
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter

@@ -1,13 +1,24 @@
-"""Success stories by year and category, the highest stage first."""
+"""Serve ``/prizes``: projects with WSIS Prizes by year and category, and list the prizes of one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
 from typing import NamedTuple
 
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
 from languages.request_locale import current_locale
-from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import sort_key
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.portal.data_lists import prize_table
+from publisher.portal.data_table import DataTable
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_filters import facet_parameters, parse_filters
+from publisher.portal.figures import Figures, sort_key
+from publisher.projections.facets.filter_query import listing
 from publisher.projections.facets.queries import Prize
 from publisher.rdf.results import iri
 from publisher.store.queries import query
@@ -16,20 +27,71 @@ from vocab.schemes import label
 
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 
-
-class PrizeCategory(NamedTuple):
-    """A category of prizes in a year, with each prize and the name of its stage."""
-
-    code: str
-    name: str
-    prizes: tuple[tuple[Prize, str], ...]
+router = APIRouter()
 
 
-class PrizeYear(NamedTuple):
-    """A year of prizes; "" if the year is not known."""
+@register_dataset(
+    router,
+    "/prizes",
+    "prizes",
+    "List WSIS Prize winners, champions and nominees, by year and category",
+    facet_parameters(),
+)
+def prizes(
+    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
+) -> Response:
+    """A prize has a category, a year and a stage: nominated, champion or winner."""
+    filters = parse_filters(request.query_params)
+    figures = Figures(tables, names, filters)
+    panels, pairs = (
+        figures.bars(("prizeyear", "prize", "stage")),
+        figures["pairs/by-year-and-category"],
+    )
+    years = tables.prize_years(filters)
+    chosen = request.query_params.get("prizeyear") or next(iter(years), "")
 
-    year: str
-    categories: tuple[PrizeCategory, ...]
+    def sheets() -> list[DataTable]:
+        text = listing(filters, service.iris)
+        both = replace(pairs.table, title="Prizes by year and category")
+        listed = prize_table("prizes", "Prizes", tables.prizes(filters), text)
+        return [listed, both, *(panel.table for panel in panels)]
+
+    def render() -> Response:
+        categories, stages = filters.codes("prize"), filters.codes("stage")
+        listed = [
+            prize
+            for prize in tables.prizes(filters, chosen)
+            if (not categories or prize.category in categories)
+            and (not stages or prize.stage in stages)
+        ]
+        return pages.page(
+            "prizes.html",
+            years=years,
+            chosen=chosen,
+            categories=by_category(listed),
+            names=names,
+            panels=panels,
+            forms=format_links(request),
+            query=pairs.query,
+        )
+
+    return dataset_response(request, service, sheets, render)
+
+
+def by_category(prizes: list[Prize]) -> list[tuple[str, list[Prize]]]:
+    """Return prizes by category, in the order of their codes, each with the highest stage first."""
+    stages = {stage: rank for rank, stage in enumerate(_STAGES)}
+    ranked = sorted(
+        prizes,
+        key=lambda prize: (
+            sort_key("goal", prize.category or ""),
+            stages.get(prize.stage or "", len(stages)),
+            prize.title or "",
+            prize.iri,
+        ),
+    )
+    groups = groupby(ranked, key=lambda prize: prize.category or "")
+    return [(category, list(group)) for category, group in groups]
 
 
 class Award(NamedTuple):
@@ -66,37 +128,3 @@ async def awards_of(service: QueryService, thing: str) -> list[Award]:
         for facts, names in texts.items()
     ]
     return sorted(awards, key=lambda award: (award.year, award.iri), reverse=True)
-
-
-def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYear]:
-    """Sort prizes into years, the newest first, and categories in the order of their codes."""
-    by_year: dict[str, dict[str, list[Prize]]] = {}
-    for item in prizes:
-        by_year.setdefault(item.year or "", {}).setdefault(item.category or "", []).append(item)
-    return [
-        PrizeYear(
-            year,
-            tuple(_category(code, them, names) for code, them in _sorted_categories(by_year[year])),
-        )
-        for year in sorted(by_year, reverse=True)
-    ]
-
-
-def _sorted_categories(by_category: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
-    return sorted(by_category.items(), key=lambda pair: sort_key("goal", pair[0], 0))
-
-
-def _category(code: str, prizes: list[Prize], names: FacetLabels) -> PrizeCategory:
-    ranked = sorted(
-        prizes,
-        key=lambda item: (
-            _STAGES.index(item.stage) if item.stage in _STAGES else len(_STAGES),
-            item.title or "",
-            item.iri,
-        ),
-    )
-    return PrizeCategory(
-        code,
-        names.name("prize", code) if code else "",
-        tuple((item, names.name("stage", item.stage) if item.stage else "") for item in ranked),
-    )

@@ -10,12 +10,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import sort_key
-from publisher.portal.findings import count_note, overview
-from publisher.portal.matrix import leaf_codes
-from publisher.portal.trends import EARLIEST, LATEST
+from publisher.portal.figures import EARLIEST, LATEST, all_codes, count_note, coverage, overview
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from web.charts.bars import sparkline
@@ -24,8 +20,6 @@ FIGURES = 4
 # the facets whose codes are counted; the first non-empty ones are used
 _COUNTED = ("country", "goal", "line", "region", "source")
 _COVERED = ("line", "goal", "country", "year")
-# facets whose codes should all have an initiative, and their schemes
-_EXPECTED = {"goal": "sdg", "line": "action-line"}
 
 
 class KeyFigure(NamedTuple):
@@ -99,14 +93,9 @@ def _missing(
     tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]
 ) -> list[str]:
     counts, sentences = tables.counts_once(filters), list[str]()
-    for facet, scheme in _EXPECTED.items():
-        absent = [
-            code
-            for code in leaf_codes(facet, scheme, names.iris)
-            if code not in counts.get(facet, {})
-        ]
+    for facet in ("goal", "line"):
+        absent = [code for code in all_codes(facet, names) if code not in counts.get(facet, {})]
         if facet not in own and counts.get(facet) and absent:
-            absent.sort(key=lambda code: sort_key("line", code, 0))
             # names of action lines are long
             displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]
             sentences.append(

@@ -24,7 +24,7 @@ from publisher.dependencies import PagesDep, ServiceDep
 from publisher.linked_data.entities import Entity, first_segment
 from publisher.linked_data.schema_org import jsonld_block
 from publisher.portal.entity_pages import EntityPage, Values
-from publisher.portal.facet_panels import sort_key
+from publisher.portal.figures import sort_key
 from publisher.rdf.results import Term
 from publisher.releases import citation
 from publisher.releases.builder import SUMS

@@ -37,8 +37,7 @@ from publisher.portal.facet_filters import (
     parse_filters,
 )
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import query_page_url
-from publisher.portal.findings import count_note
+from publisher.portal.figures import count_note, query_page_url
 from publisher.portal.topic_cards import TopicCard, common_topics, topic_cards
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, listing

@@ -6,7 +6,7 @@ vocabulary as files.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
@@ -26,19 +26,21 @@ from publisher.history.versions import read_history, read_version
 from publisher.linked_data.entities import Entity, find_entity
 from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
-from publisher.portal.coverage import coverage, empty_chart_hint
-from publisher.portal.embeds import embed_path
 from publisher.portal.entity_pages import EntityPage, Values, figures
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
-from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
-from publisher.portal.findings import count_note, matrix_title
-from publisher.portal.matrix import count_matrix, official_links
+from publisher.portal.figures import (
+    SPARSE,
+    Figures,
+    empty_chart_hint,
+    official_links,
+    query_page_url,
+)
 from publisher.portal.ontology import count_uses, diagram, in_language, term_groups
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.projections.facets.queries import open_facet_index
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
@@ -274,40 +276,27 @@ async def matrix_values(page: EntityPage) -> Values:
         return {}
     names = FacetLabels(page.service.iris, await source_titles(page.service))
     filters = parse_filters(page.request.query_params).with_codes("kind", "initiative")
-    official = await official_links(page.service)
-    return await asyncio.to_thread(_matrix_values, tables, filters, names, official)
+    figures = Figures(tables, names, filters, await official_links(page.service))
+    return await asyncio.to_thread(_matrix_values, figures)
 
 
-def _matrix_values(
-    tables: FacetIndex,
-    filters: Filter,
-    names: FacetLabels,
-    official: Mapping[tuple[str, str], str],
-) -> Values:
-    matrix = count_matrix(tables, filters, names, official)
-    pairs = (("line",), ("goal",), ("line", "goal"))
-    covered = {facets: coverage(tables, filters, *facets) for facets in pairs}
-    both = covered["line", "goal"]
+def _matrix_values(figures: Figures) -> Values:
+    matrix, sides = figures["matrix"], [figures["bars/line"], figures["bars/goal"]]
+    both, filters = matrix.coverage, figures.filters
     # The matrix itself has fewer labels than its two sides.
     is_sparse = both.part * SPARSE < both.all
-    sides = ("line", "goal") if is_sparse else ()
     return {
-        "embed_address": embed_path("matrix", "", filters),
-        "active": active_filters(names),
+        "active": active_filters(figures.names),
         "matrix": matrix,
-        "finding": matrix_title(matrix),
-        "bases": [
-            (basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis
-        ],
-        "query": query_page_url(matrix.query),
-        "coverage": [one.text for one in covered.values()],
-        "note": count_note(tables.count_different(filters)),
+        "bases": [(one.value, basis_title(one.value), one in filters.bases) for one in Basis],
+        "coverage": [view.coverage.text for view in (*sides, matrix)],
+        "note": figures.note,
         "missing": [
-            empty_chart_hint(tables, filters, facet)
-            for facet in ("line", "goal")
-            if both.all and not covered[facet,].part
+            empty_chart_hint(figures.tables, filters, side.facet)
+            for side in sides
+            if both.all and not side.coverage.part
         ],
-        "sides": facet_panels(tables, filters, sides, names),
+        "sides": [side for side in sides if side.counts] if is_sparse else [],
     }
 
 

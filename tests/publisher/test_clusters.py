@@ -28,11 +28,10 @@ from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, a
 
 from languages.request_locale import use_language
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
-from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.report.content import sections
-from publisher.portal.report.report_data import open_report_data
-from publisher.portal.report.scope import Scope
+from publisher.portal.figures import coverage
+from publisher.portal.report.builder import open_figures
+from publisher.portal.report.content import Scope, sections
 from publisher.projections.facets.facets import read_sql
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
@@ -267,16 +266,14 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
     names = [column.name for column in LISTED]
     assert list(initiatives[0])[: len(names)] == names
     assert (len(initiatives), len({row["cluster"] for row in initiatives})) == (128, 124)
-    with open_report_data(data, release, IRIS) as report_data, use_language("fr"):
+    scope, labels = Scope(release.number, "fr"), FacetLabels(IRIS, {})
+    with open_figures(data, release, labels, scope.filter) as figures, use_language("fr"):
         organizations = make_filter(kind="organization")
-        bodies = report_data.tables.count_different(organizations)
-        office = organization_counts(report_data.tables)
-        placed = coverage(report_data.tables, make_filter(kind="initiative"), "country")
-        scope = Scope(release.number, "fr")
+        bodies = figures.tables.count_different(organizations)
+        office = organization_counts(figures.tables)
+        placed = figures["map"].coverage
         [findings] = [
-            item
-            for item in sections(report_data, scope, FacetLabels(IRIS, {}))
-            if item.key == "findings"
+            item for item in sections(figures, scope, release, {}) if item.key == "findings"
         ]
     assert bodies.records - bodies == 1
     assert office == [(4, 6)]

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -45,8 +44,7 @@ from publisher.editions.rewriting import rewrite
 from publisher.editions.site import ENGINE, Edition, export_site
 from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.pages import BUNDLE_FOLDER
-from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.gaps import _all_codes as all_codes
+from publisher.portal.figures import Gap, all_codes
 from publisher.releases.builder import build_release
 from publisher.sparql.examples import example
 from publisher.store.releases.manifest import write_manifest
@@ -140,13 +138,13 @@ def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Expo
         process.discard()
     finished_before = log.read_bytes().count(b"\n") - 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("publisher.portal.gaps._all_codes", _some_codes)
+        patch.setattr(Gap, "codes", property(_some_codes))
         return Exported(folder, finished_before, export(edition, folder)[0])
 
 
-def _some_codes(facet: str, names: FacetLabels) -> list[str]:
+def _some_codes(gap: Gap) -> list[str]:
     """Return the first codes of a facet that may have no initiative."""
-    return list(islice(all_codes(facet, names), GAPS))
+    return all_codes(gap.facet, gap.data.names)[:GAPS]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from rows import each
 
 from languages.request_locale import LANGUAGES
 from publisher.app import SiteOptions, create_app
-from publisher.portal.embeds import BY_FACET, KINDS
+from publisher.portal.embeds import BY_FACET, HEIGHTS
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
 from web.branding import Branding
@@ -105,7 +105,7 @@ async def test_embeds_are_in_their_folder_only_with_an_address_of_each_kind() ->
     parts = [address.split("/")[2:] for address in ADDRESSES]
 
     assert {path for path in paths if path.startswith("/embed")} == {"/embed/{rest:path}"}
-    assert {kind for kind, *_ in parts} == {*KINDS}
+    assert {kind for kind, *_ in parts} == {*HEIGHTS}
     assert {kind for kind, *facet in parts if facet} == {*BY_FACET}
 
 

@@ -9,7 +9,7 @@ import pytest
 from rows import each
 
 from languages.request_locale import LANGUAGES, use_language
-from publisher.portal.facet_panels import FacetBar, largest_bar
+from publisher.portal.figures import Bar, largest_bar
 from publisher.projections.facets.thing_count import ThingCount
 
 TITLE = re.compile(
@@ -17,8 +17,8 @@ TITLE = re.compile(
 )
 
 
-def bar(name: str, count: int) -> FacetBar:
-    return FacetBar(name, name, ThingCount(count, count), "")
+def bar(name: str, count: int) -> Bar:
+    return Bar(name, name, ThingCount(count, count), "")
 
 
 def test_the_largest_bar_is_named_with_its_count() -> None:
@@ -30,7 +30,7 @@ def test_the_largest_bar_is_named_with_its_count() -> None:
 @pytest.mark.parametrize(
     "bars", [[], [bar("Kenya", 2)], [bar("Kenya", 7), bar("Rwanda", 4), bar("Chad", 1)]]
 )
-def test_near_numbers_and_single_bars_are_no_finding(bars: list[FacetBar]) -> None:
+def test_near_numbers_and_single_bars_are_no_finding(bars: list[Bar]) -> None:
     assert largest_bar(bars) == ""
 
 

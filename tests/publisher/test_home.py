@@ -8,7 +8,7 @@ import httpx
 import pytest
 from event_loops import session_loop
 
-from publisher.portal.routes import home
+from publisher.portal import dependencies
 from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}
@@ -18,7 +18,7 @@ HTML = {"Accept": "text/html"}
 async def test_the_front_page_states_no_number_that_is_not_counted_yet(
     inside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "open_facet_index", lambda _: None)
+    monkeypatch.setattr(dependencies, "open_facet_index", lambda _: None)
 
     page = (await inside.get("/?at=first-start", headers={"Accept": "text/html"})).text
 

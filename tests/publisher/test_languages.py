@@ -34,7 +34,7 @@ from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.findings import overview
+from publisher.portal.figures import overview
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.releases.tables import TABLES
 from publisher.sparql.examples import examples

@@ -1,35 +1,58 @@
-"""Build the report of a release. It is written to a temporary folder and renamed when complete; a
-rebuilt report is identical.
+"""Build the report of a release, as a page and as PDF. It is written to a temporary folder and
+renamed when complete; a rebuilt report is identical.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import orjson
+import structlog
+import typst
 
+from journal.journal import Journal
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
 from languages.unsafe_text import finalize
+from publisher.errors import ReleaseError, ReleaseNotFound, ReportError
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.report.content import Grid, Section, citation, methods, sections
-from publisher.portal.report.pdf import PrintFrame, render_pdf
-from publisher.portal.report.report_data import find_release, open_report_data
-from publisher.portal.report.scope import Scope, parse_scope
+from publisher.portal.figures import Figures
+from publisher.portal.report.content import (
+    Scope,
+    Section,
+    citation,
+    methods,
+    parse_scope,
+    sections,
+)
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
 from publisher.releases.citation import NAME
-from publisher.store.releases.manifest import Release
+from publisher.releases.tables import open_release_tables
+from publisher.releases.typesetting import typeset
+from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
-from web.charts.svg import stylesheet
+from web.charts.svg import standalone_svg, stylesheet
 from web.templating import create_environment
 
 REPORT, PRINT, STYLE, NUMBERS = "report.html", "report.pdf", "report.css", "report.json"
 _HERE = Path(__file__).parent
+_COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
+# Languages that Typst's own fonts do not cover, and words in the names of fonts that do.
+_FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
+
+log = structlog.get_logger(component="report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,68 +80,76 @@ def build_report(
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})
     with use_language(language if language in LANGUAGES else "en"):
         scope = parse_scope(release.number, language, chosen, names)
-        with open_report_data(data, release, iris) as report_data:
-            parts = list(sections(report_data, scope, names))
-            method = methods(report_data, scope, iris.base)
-            cited = citation(
-                report_data,
-                _title(release, scope, names),
-                f"{iris.base}reports/{scope.name}/{REPORT}",
-            )
-        files = _files(release, scope, names, parts, method, cited, iris)
-        title = _title(release, scope, names)
+        title, address = _title(release, scope, names), f"{iris.base}reports/{scope.name}/{REPORT}"
+        with open_figures(data, release, names, scope.filter) as figures:
+            parts = list(sections(figures, scope, release, _last_changes(data, release)))
+        queried = [part.key for part in parts if part.query]
+        document = {
+            "title": title,
+            "lead": _("Based on data release {release} ({day})").format(
+                release=release.number, day=format_date(date.fromisoformat(release.day))
+            ),
+            "methods": methods(release, iris.base),
+            "citation": citation(release, title, address),
+            "words": _words(release),
+            "numbers": {key: place for place, key in enumerate(queried, 1)},
+        }
+        files = {
+            REPORT: _page(document, parts, release)
+            .replace('href="/', f'href="{iris.base}')
+            .encode(),
+            PRINT: _pdf(document, parts, release, scope.language, address),
+            STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
+        }
     sizes = {file: len(content) for file, content in files.items()}
     report = Report(
         scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes
     )
-    files[NUMBERS] = _report_json(report, parts)
+    files[NUMBERS] = _numbers(report, parts)
     _write(data / "reports", scope.name, files)
     return report
 
 
-def _files(
-    release: Release,
-    scope: Scope,
-    names: FacetLabels,
-    parts: list[Section],
-    method: Sequence[str],
-    cited: str,
-    iris: Iris,
-) -> dict[str, bytes]:
-    title, lead = _title(release, scope, names), _lead(release)
-    words = _words(release)
-    numbers = {
-        part.key: number for number, part in enumerate((part for part in parts if part.query), 1)
-    }
-    values = {
-        "title": title,
-        "lead": lead,
-        "parts": parts,
-        "methods": method,
-        "words": words,
-        "visit": current_locale(),
-        "of": scope,
-    }
-    values |= {"numbers": numbers, "citation": cited}
-    frame = PrintFrame(
-        title,
-        lead,
-        scope.language,
-        release.issued,
-        words,
-        cited,
-        f"{iris.base}reports/{scope.name}/{REPORT}",
-    )
-    page = (
-        create_environment([_HERE], finalize)
-        .get_template("report.html")
-        .render(**values, printed=PRINT, style=STYLE)
-    )
-    return {
-        REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
-        PRINT: render_pdf(frame, parts, method, numbers),
-        STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
-    }
+def find_release(data: Path, number: int | None) -> Release:
+    """Return release *number*, the newest if it is None. Raises ReportError and ReleaseNotFound."""
+    releases = data / "releases"
+    release = get_release(releases, number) if number else newest_release(releases)
+    if release is None and number:
+        raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")
+    if release is None:
+        raise ReportError(
+            "a report is made of a release, and none was cut yet: `stocktake release` cuts one"
+        )
+    if release.withdrawn:
+        raise ReportError(
+            f"the files of release {release.number} are no longer kept; name a newer one"
+        )
+    return release
+
+
+@contextmanager
+def open_figures(
+    data: Path, release: Release, names: FacetLabels, filters: Filter
+) -> Iterator[Figures]:
+    """Open the figures of a release for the duration of the context; missing tables are built."""
+    try:
+        release_tables = open_release_tables(data, release, names.iris)
+    except (duckdb.Error, OSError) as error:
+        raise ReportError(
+            f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
+        ) from error
+    tables = FacetIndex(release_tables.file)
+    try:
+        yield Figures(tables, names, filters, release_tables.links)
+    finally:
+        tables.close()
+
+
+def _last_changes(data: Path, release: Release) -> dict[str, str]:
+    """Return the day of each registry's last change before a release."""
+    entries = Journal(data / "journal").entries()
+    known = takewhile(lambda entry: entry.number <= release.position, entries)
+    return {entry.run.rpartition(".")[0]: f"{entry.time:%Y-%m-%d}" for entry in known}
 
 
 def _words(release: Release) -> dict[str, str]:
@@ -139,38 +170,81 @@ def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
         names.name(facet, code) if facet != "year" else code for facet, code in scope.chosen
     ]
     demo = [_("Demonstration data")] if release.demo else []
-    return ": ".join(
-        [*demo, _("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])]
+    return ": ".join([*demo, _("WSIS Stocktaking report"), *filter(None, [", ".join(narrowed)])])
+
+
+def _page(document: Mapping[str, Any], parts: Sequence[Section], release: Release) -> str:
+    template = create_environment([_HERE], finalize).get_template("report.html")
+    return template.render(
+        **document,
+        parts=parts,
+        visit=current_locale(),
+        release=release.number,
+        printed=PRINT,
+        style=STYLE,
     )
 
 
-def _lead(release: Release) -> str:
-    return _("Based on data release {release} ({day})").format(
-        release=release.number, day=format_date(date.fromisoformat(release.day))
-    )
+def _pdf(
+    document: Mapping[str, Any],
+    parts: Sequence[Section],
+    release: Release,
+    language: str,
+    address: str,
+) -> bytes:
+    """Return the PDF; the same content yields the same bytes. *address* is the page of the report,
+    which has the queries. Arabic and Chinese use the system's fonts, since Typst has none for them.
+    """
+    numbers = document["numbers"]
+    printed = [
+        {
+            **asdict(part),
+            "drawing": f"{part.key}.svg" if part.drawing is not None else None,
+            "query": numbers.get(part.key, 0),
+            "findings": [[text, numbers.get(key, 0)] for text, key in part.findings],
+        }
+        for part in parts
+    ]
+    more = {"parts": printed, "language": language, "address": address, "issued": release.issued}
+    colours = {"colours": _COLOURS.findall(stylesheet())}
+    pictures = {
+        f"{part.key}.svg": standalone_svg(part.drawing)
+        for part in parts
+        if part.drawing is not None
+    }
+    hints = _FONT_HINTS.get(language, ())
+    if hints and not any(hint in family for family in typst.Fonts().families() for hint in hints):
+        log.warning(
+            "no font for the language of the PDF",
+            language=language,
+            action="install fonts-noto-core and fonts-noto-cjk",
+        )
+    try:
+        return typeset(
+            _HERE / "report.typ",
+            {**document, **more, **colours},
+            release.issued,
+            pictures,
+            system_fonts=bool(hints),
+        )
+    except ReleaseError as error:
+        raise ReportError(str(error)) from error
 
 
-def _report_json(report: Report, parts: list[Section]) -> bytes:
-    empty = Grid((), ())
-    grids = [(part, part.grid or empty) for part in parts if part.query or part.grid]
+def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
     figures = [
         {
-            "key": item.key,
-            "title": item.title,
-            "query": item.query or None,
-            "heads": grid.heads,
-            "rows": grid.rows,
+            "key": part.key,
+            "title": part.title,
+            "query": part.query or None,
+            "heads": part.heads,
+            "rows": part.rows,
         }
-        for item, grid in grids
+        for part in parts
+        if part.query or part.heads
     ]
-    return orjson.dumps(
-        {**_as_dict(report), "figures": figures},
-        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-    )
-
-
-def _as_dict(report: Report) -> dict[str, object]:
-    return {name: getattr(report, name) for name in Report.__slots__}
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps({**asdict(report), "figures": figures}, option=options)
 
 
 def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:

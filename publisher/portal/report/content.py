@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from markupsafe import Markup
 
-from languages.request_locale import current_locale
+from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
-from publisher.portal import gaps as missing
+from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.facet_panels import facet_panel, sort_key
-from publisher.portal.findings import count_note, facet_findings, matrix_finding, overview, sentence
-from publisher.portal.map import country_map
-from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
-from publisher.portal.report.report_data import ReportData
-from publisher.portal.report.scope import Scope
-from publisher.portal.trends import count_trend
-from publisher.projections.facets import filter_query
-from publisher.projections.facets.filter_query import Filter
+from publisher.portal.figures import (
+    Bar,
+    Bars,
+    Figures,
+    Matrix,
+    all_codes,
+    facet_findings,
+    overview,
+    sentence,
+)
+from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import ListItem
 from publisher.projections.facets.thing_count import NONE
 from publisher.releases.citation import NAME
+from publisher.store.releases.manifest import Release
+from vocab.countries import AREA, country
 from vocab.initiative import Basis
-from web.charts.bars import Bar, bar_chart
-from web.charts.heatmap import HeatmapLabel
+from web.charts.bars import Bar as DrawnBar
+from web.charts.bars import bar_chart
 
 _ROWS = 25  # rows of a table in print; the release's files have all
 _BARS = 20  # of a drawing
@@ -38,15 +42,59 @@ _LOOKED_AT = 30  # initiatives that are read to choose those of a chapter
 _ALL_SCRIPTS = ("ar", "zh")  # languages that are typeset with the system's fonts
 # Latin, Greek and Cyrillic, which Typst's fonts have
 _SCRIPTS = re.compile(r"[\u0020-\u052f\u1e00-\u1eff\u2000-\u206f]*\Z")
+# facets by which a report can be narrowed, with what their codes are
+NARROWING = {
+    "year": "a year of four digits",
+    "region": "a code of /scheme/itu-region, such as africa",
+    "line": "a code of /scheme/action-line, such as C7-ehea",
+    "goal": "a number from 1 to 17",
+    "country": "its M49 code, its ISO code or its name, such as 404, KE or Kenya",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """A table: headers and rows of texts; the last *numeric* columns are numbers."""
+class Scope:
+    """What a report covers: a release, in *language*; *chosen* are facets of NARROWING with a code
+    each.
+    """
 
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: int = 1
+    release: int
+    language: str = "en"
+    chosen: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the name of its folder.
+
+        >>> Scope(3, "fr", (("goal", "4"),)).name
+        'release-3.goal-4.fr'
+        """
+        chosen = [f"{facet}-{code}" for facet, code in self.chosen]
+        return ".".join([f"release-{self.release}", *chosen, self.language])
+
+    @property
+    def filter(self) -> Filter:
+        """Return the filter of the initiatives that it covers."""
+        return make_filter(kind="initiative", **dict(self.chosen))
+
+
+def parse_scope(
+    release: int, language: str, chosen: Mapping[str, str], names: FacetLabels
+) -> Scope:
+    """Return the scope of a report; raises ReportError with a remedy for an unknown code. A country
+    may have any of its names or codes.
+    """
+    if language not in LANGUAGES:
+        raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
+    codes = dict(chosen)
+    if area := country(codes.get("country", "")):
+        codes["country"] = area.removeprefix(AREA)
+    for facet, code in codes.items():
+        is_year = code.isdigit() and len(code) == 4
+        if not (is_year if facet == "year" else names.name(facet, code) != code):
+            option = "action line" if facet == "line" else facet
+            raise ReportError(f"{option} {code!r} is not known; give {NARROWING[facet]}")
+    return Scope(release, language, tuple(sorted(codes.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,114 +102,168 @@ class Section:
     """A section of a report; *query* is the SPARQL query that returns its numbers, "" if they come
     from the release's manifest.
 
-    *findings* are sentences, each with the key of the section whose query gives its numbers.
-    *level* is 2 for a part of the section before it.
+    *heads* and *rows* are a table, whose last *numeric* columns are numbers; with *keyed* its first
+    is the colour of a series in the drawing. *findings* are sentences, each with the key of the
+    section whose query gives its numbers. *level* is 2 for a part of the section before it.
     """
 
     key: str
     title: str
     text: tuple[str, ...] = ()
     drawing: Markup | None = None
-    grid: Grid | None = None
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    numeric: int = 1
     query: str = ""
     findings: tuple[tuple[str, str], ...] = ()
     level: int = 1
-    keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
+    keyed: bool = False
 
 
-def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Iterator[Section]:
-    """Return the sections of a report in the language of the request."""
-    filters = scope.filter
-    counts = report_data.tables.counts_once(filters)
-    # their own counts would ignore the filter of the report
-    chosen = {facet for facet, _code in scope.chosen}
-    yield _key_findings(report_data, filters, names, chosen)
-    yield _glance(report_data, scope, names)
+def sections(
+    figures: Figures, scope: Scope, release: Release, changed: Mapping[str, str]
+) -> Iterator[Section]:
+    """Yield the sections of a report in the language of the request; *changed* is the day of each
+    registry's last change.
+    """
+    chosen = dict(scope.chosen)  # facets whose own counts would ignore the filter of the report
+    every = replace(figures, filters=make_filter(**chosen))
+    any_basis = replace(figures, filters=make_filter(*Basis, kind="initiative", **chosen))
+    number, initiatives = _("Number"), _("Initiatives")
+    text = _("An initiative linked to several action lines or SDGs is counted under each.")
+    kinds, bases = every["bars/kind"], any_basis["bars/basis"]
+    yield _key_findings(figures, chosen)
+    yield _table("kinds", _("At a glance"), (text,), kinds, kinds.bars, number)
     for facet in ("line", "goal"):
         if facet not in chosen:
-            yield _bars(report_data, filters, facet, names)
-    yield _matrix(report_data, filters, names)
+            yield _bars(figures[f"bars/{facet}"])
+    yield _matrix(figures["matrix"])
     if "country" not in chosen:
-        yield _map(report_data, filters, names)
-    for facet in ("region", "stakeholder", "type", "status"):
-        if counts.get(facet) and facet not in chosen:
-            yield _bars(report_data, filters, facet, names)
-    yield _trend(report_data, filters, names)
+        place = figures["map"]
+        listed = _table("country", _("Countries"), (), place, place.bars[:_ROWS], initiatives)
+        yield replace(listed, drawing=place.drawing)
+    for view in figures.bars(("region", "stakeholder", "type", "status")):
+        if view.facet not in chosen:
+            yield _bars(view)
+    yield _trend(figures)
     if "line" not in chosen:
-        yield from _chapters(report_data, filters, names)
-    yield _basis(report_data, scope, names)
-    yield _gaps(report_data, filters, names, chosen)
-    yield _sources(report_data, filters, names)
-    yield _remarks(report_data, filters, names)
+        yield from _chapters(figures)
+    text = _("All other figures count only links stated by registries.")
+    more = _("Links mapped from a registry's codes and suggested links are never mixed with these.")
+    bars = [bases.bar(basis.value, bases.counts.get(basis.value, NONE)) for basis in Basis]
+    yield _table("basis", _("How links were made"), (f"{text} {more}",), bases, bars, initiatives)
+    yield _gaps(figures, chosen)
+    yield _sources(figures, release, changed)
+    yield _remarks(figures["bars/remark"])
     if "country" not in chosen:
-        yield _country_annex(report_data, filters, names)
+        yield _countries(figures)
 
 
-def _key_findings(
-    report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]
+def _table(
+    key: str, title: str, text: tuple[str, ...], view: Bars, bars: Iterable[Bar], head: str
 ) -> Section:
-    counts = report_data.tables.counts_once(filters)
-    different = report_data.tables.count_different(filters)
-    parts = facet_findings(counts, names, different)
+    """Return the section with *bars* of a figure as rows."""
+    rows = tuple((bar.name, format_number(bar.value)) for bar in bars)
+    heads = (facet_title(view.facet), head)
+    return Section(key, title, text, heads=heads, rows=rows, query=view.sparql)
+
+
+def _bars(view: Bars) -> Section:
+    drawing = view.bar_chart(_BARS)
+    text = () if drawing else (_("No data reported."),)
+    return Section(view.facet, view.title, text, drawing, query=view.sparql)
+
+
+def _key_findings(figures: Figures, chosen: Collection[str]) -> Section:
+    counts = figures.tables.counts_once(figures.filters)
+    total = figures["count"].counts[""]
     findings = [
         (sentence(f"{text[:1].upper()}{text[1:]}"), facet)
-        for facet, text in parts
+        for facet, text in facet_findings(counts, figures.names, total)
         if facet not in chosen
     ]
-    findings.append(
+    findings.append((figures["matrix"].summary, "matrix"))
+    text = (figures.note,) if figures.note else ()
+    return Section("findings", _("Key findings"), text, findings=tuple(findings) if total else ())
+
+
+def _matrix(matrix: Matrix) -> Section:
+    legend = _(
+        "A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ."
+    )
+    dotted = _("In the table, a dot marks a link of the official matrix.")
+    rows = tuple(
         (
-            matrix_finding(count_matrix(report_data.tables, filters, names, report_data.links)),
-            "matrix",
+            f"{line.code} {line.name.removeprefix(line.code).strip(' :.–')}",
+            *(_cell(matrix, line.code, goal.code) for goal in matrix.goals),
         )
+        for line in matrix.lines
     )
-    note = count_note(different)
     return Section(
-        "findings",
-        _("Key findings"),
-        (note,) if note else (),
-        findings=tuple(findings) if different else (),
+        "matrix",
+        _("Action lines and SDGs"),
+        (matrix.summary, legend, dotted),
+        matrix.drawing,
+        (facet_title("line"), *(goal.code for goal in matrix.goals)),
+        rows,
+        len(matrix.goals),
+        matrix.sparql,
     )
 
 
-def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> Iterator[Section]:
+def _cell(matrix: Matrix, line: str, goal: str) -> str:
+    things = matrix.counts.get((line, goal), 0)
+    return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.links else ''}".strip()
+
+
+def _trend(figures: Figures) -> Section:
+    trend = figures["trend/region"]
+    text = _(
+        "Each initiative is counted in its start year, or in its year of publication if it has no start date."
+    )
+    rows = tuple(
+        (f"{number}", name, format_number(sum(counts.values())))
+        for number, (name, counts) in enumerate(trend.series.items(), 1)
+    )
+    heads = ("", facet_title("region"), _("Initiatives")) if rows else ()
+    query = trend.sparql
+    return Section(
+        "year", trend.title, (text,), trend.drawing, heads, rows, query=query, keyed=True
+    )
+
+
+def _chapters(figures: Figures) -> Iterator[Section]:
     """Yield a chapter for each action line with initiatives: its goals, and three of the
     initiatives.
     """
-    explanation = _(
-        "Each chapter has the SDGs that its initiatives serve, and its newest initiatives."
-    )
-    yield Section("lines", _("Action lines, one by one"), (explanation,))
-    for code in sorted(
-        leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)
-    ):
-        chosen = filters.with_codes("line", code)
-        total = report_data.tables.count_different(chosen)
-        counts = report_data.tables.counts_once(chosen)
+    names, tables = figures.names, figures.tables
+    text = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
+    yield Section("lines", _("Action lines, one by one"), (text,))
+    for code in all_codes("line", names):
+        line = replace(figures, filters=figures.filters.with_codes("line", code))
+        total, goals = line["count"].counts[""], line["bars/goal"]
         if not total:
             continue
+        largest = sorted(goals.bars, key=lambda bar: (-bar.value, bar.code))[:_CHAPTER_BARS]
+        title = names.short("line", code)
+        bars = [DrawnBar(bar.name, bar.value) for bar in largest]
         newest = tuple(
             (item.title, period(item), names.name("source", item.source))
-            for item in _examples(report_data.tables.list_things(chosen, "newest", _LOOKED_AT))
+            for item in _examples(tables.list_things(line.filters, "newest", _LOOKED_AT))
             if item.title
         )
-        goals = sorted(counts.get("goal", {}).items(), key=lambda pair: sort_key("", *pair))[
-            :_CHAPTER_BARS
-        ]
-        bars = [Bar(names.short("goal", goal), things) for goal, things in goals]
-        drawing = bar_chart(bars, names.short("line", code)) if bars else None
-        grid = (
-            Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0)
-            if newest
-            else None
-        )
-        text = overview(
-            {facet: codes for facet, codes in counts.items() if facet != "line"}, names, total
-        )
-        query = filter_query.counts(
-            chosen, "goal", names.iris, has_parts=report_data.tables.has_parts
-        )
+        heads = (_("Newest initiatives"), _("Period"), facet_title("source")) if newest else ()
+        counts = {**tables.counts_once(line.filters), "line": {}}
         yield Section(
-            f"line-{code}", names.short("line", code), (text,), drawing, grid, query, level=2
+            f"line-{code}",
+            title,
+            (overview(counts, names, total),),
+            bar_chart(bars, title) if bars else None,
+            heads,
+            newest,
+            0,
+            goals.sparql,
+            level=2,
         )
 
 
@@ -188,260 +290,76 @@ def period(item: ListItem) -> str:
     return "–".join(years) if any(years) else ""
 
 
-def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    """Return all countries, with the action lines and SDGs that their initiatives have."""
-    counts = report_data.tables.counts_once(filters.with_codes("country")).get("country", {})
-    lines, goals = (
-        Counter(
-            country for country, _code in report_data.tables.cross_once(filters, "country", facet)
-        )
-        for facet in ("line", "goal")
-    )
+def _gaps(figures: Figures, chosen: Collection[str]) -> Section:
+    facets = [facet for facet in ("country", "line", "goal", "target") if facet not in chosen]
+    gaps = [figures[f"gap/{facet}"] for facet in facets]
     rows = tuple(
-        (
-            names.name("country", code),
-            format_number(lines[code]),
-            format_number(goals[code]),
-            format_number(things),
-        )
-        for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
+        (gap.title, format_number(len(gap.codes)), format_number(len(gap.bars))) for gap in gaps
     )
-    grid = Grid(
-        (facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives")), rows, numeric=3
-    )
-    return Section(
-        "countries",
-        _("Annex: countries"),
-        (),
-        None,
-        grid,
-        filter_query.counts(filters, "country", names.iris, has_parts=report_data.tables.has_parts),
-    )
-
-
-def citation(report_data: ReportData, title: str, address: str) -> str:
-    """Return how to cite the report."""
-    day = format_date(date.fromisoformat(report_data.release.day))
-    return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
-        publisher=NAME, title=title, release=report_data.release.number, day=day, address=address
-    )
-
-
-def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
-    every = filter_query.make_filter(**dict(scope.chosen))
-    kinds = report_data.tables.counts_once(every).get("kind", {})
-    rows = tuple(
-        (names.name("kind", kind), format_number(things))
-        for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
-    )
-    explanation = _("An initiative linked to several action lines or SDGs is counted under each.")
-    grid = Grid((facet_title("kind"), _("Number")), rows)
-    return Section(
-        "kinds",
-        _("At a glance"),
-        (explanation,),
-        None,
-        grid,
-        filter_query.counts(every, "kind", names.iris, has_parts=report_data.tables.has_parts),
-    )
-
-
-def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabels) -> Section:
-    panel = facet_panel(
-        report_data.tables,
-        facet,
-        report_data.tables.counts_once(filters).get(facet, {}),
-        filters,
-        names,
-    )
-    drawn = [bar for bar in panel.short if bar.value][:_BARS]
-    text = () if drawn else (_("No data reported."),)
-    drawing = (
-        bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], panel.title)
-        if drawn
-        else None
-    )
-    return Section(
-        facet,
-        panel.title,
-        text,
-        drawing,
-        None,
-        filter_query.counts(filters, facet, names.iris, has_parts=report_data.tables.has_parts),
-    )
-
-
-def _matrix(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    matrix = count_matrix(report_data.tables, filters, names, report_data.links)
-    text = matrix_finding(matrix)
-    legend = _(
-        "A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ."
-    )
-    dotted = _("In the table, a dot marks a link of the official matrix.")
-    rows = tuple(
-        (
-            f"{line.code} {_short(line)}",
-            *(_cell(matrix, line.code, goal.code) for goal in matrix.goals),
-        )
-        for line in matrix.lines
-    )
-    grid = Grid(
-        (facet_title("line"), *(goal.code for goal in matrix.goals)),
-        rows,
-        numeric=len(matrix.goals),
-    )
-    return Section(
-        "matrix",
-        _("Action lines and SDGs"),
-        (text, legend, dotted),
-        matrix.chart(),
-        grid,
-        matrix.query,
-    )
-
-
-def _short(line: HeatmapLabel) -> str:
-    return line.name.removeprefix(line.code).strip(" :.–")
-
-
-def _cell(matrix: Matrix, line: str, goal: str) -> str:
-    things = matrix.counts.get((line, goal), 0)
-    return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.links else ''}".strip()
-
-
-def _map(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts_once(filters.with_codes("country")).get("country", {})
-    ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
-    grid = Grid(
-        (facet_title("country"), _("Initiatives")),
-        tuple((names.name("country", code), format_number(things)) for code, things in ranked),
-    )
-    drawing = country_map(report_data.tables, filters, names)
-    return Section(
-        "country",
-        _("Countries"),
-        (),
-        drawing,
-        grid,
-        filter_query.counts(filters, "country", names.iris, has_parts=report_data.tables.has_parts),
-    )
-
-
-def _trend(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    trend = count_trend(report_data.tables, filters, "region", names)
-    text = (
-        _(
-            "Each initiative is counted in its start year, or in its year of publication if it has no start date."
-        ),
-    )
-    drawing = trend.chart() if trend.years else None
-    return Section(
-        "year", trend.title, text, drawing, _legend(trend.series), trend.table.query, keyed=True
-    )
-
-
-def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
-    rows = tuple(
-        (f"{number}", name, format_number(sum(counts.values())))
-        for number, (name, counts) in enumerate(series.items(), 1)
-    )
-    return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
-
-
-def _basis(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
-    every = filter_query.make_filter(*Basis, kind="initiative", **dict(scope.chosen))
-    counts = report_data.tables.counts_once(every).get("basis", {})
-    rows = tuple(
-        (names.name("basis", basis.value), format_number(counts.get(basis.value, NONE)))
-        for basis in Basis
-    )
-    explanation = _("All other figures count only links stated by registries.")
-    explanation += " " + _(
-        "Links mapped from a registry's codes and suggested links are never mixed with these."
-    )
-    grid = Grid((facet_title("basis"), _("Initiatives")), rows)
-    return Section(
-        "basis",
-        _("How links were made"),
-        (explanation,),
-        None,
-        grid,
-        filter_query.counts(every, "basis", names.iris, has_parts=report_data.tables.has_parts),
-    )
-
-
-def _gaps(
-    report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]
-) -> Section:
-    gaps = [
-        gap
-        for gap in missing.find_gaps(report_data.tables, filters, names)
-        if gap.name not in chosen
-    ]
-    rows = tuple(
-        (gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in gaps
-    )
-    named = [
-        f"{gap.title}: {', '.join(one.name for one in gap.missing)}."
+    named = tuple(
+        f"{gap.title}: {', '.join(bar.name for bar in gap.bars)}."
         for gap in gaps
-        if 0 < len(gap.missing) <= _ROWS
-    ]
-    grid = Grid(("", _("Total"), _("Without initiatives")), rows)
+        if 0 < len(gap.bars) <= _ROWS
+    )
+    heads = ("", _("Total"), _("Without initiatives"))
     # the query of the targets; those of the others are in their own sections
-    query = gaps[-1].table.query
-    return Section("gaps", _("Gaps"), tuple(named), None, grid, query)
+    return Section("gaps", _("Gaps"), named, heads=heads, rows=rows, query=gaps[-1].sparql)
 
 
-def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts_once(filters).get("source", {})
+def _sources(figures: Figures, release: Release, changed: Mapping[str, str]) -> Section:
+    view = figures["bars/source"]
     rows = tuple(
         (
             source.title or source.name,
             source.publisher,
             source.licence.partition("://")[2] or source.licence,
-            report_data.changed.get(source.name, ""),
-            format_number(counts.get(source.name, NONE)),
+            changed.get(source.name, ""),
+            format_number(view.counts.get(source.name, NONE)),
         )
-        for source in report_data.release.sources
+        for source in release.sources
     )
-    grid = Grid(
-        (facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Initiatives")),
-        rows,
-    )
-    return Section(
-        "source",
-        _("Registries"),
-        (),
-        None,
-        grid,
-        filter_query.counts(filters, "source", names.iris, has_parts=report_data.tables.has_parts),
-    )
+    columns = (_("Publisher"), _("Licence"), _("Last changed"), _("Initiatives"))
+    heads = (facet_title("source"), *columns)
+    return Section("source", _("Registries"), heads=heads, rows=rows, query=view.sparql)
 
 
-def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts_once(filters).get("remark", {})
-    rows = tuple(
-        (code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items())
-    )
-    explanation = _(
+def _remarks(view: Bars) -> Section:
+    text = _(
         "Every record is checked against SHACL shapes before publication. "
         "Records with violations are not published; warnings are published with the record."
     )
-    grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
-    text = (explanation,) if rows else (explanation, _("No quality warnings."))
-    return Section(
-        "remark",
-        _("Quality"),
-        text,
-        None,
-        grid,
-        filter_query.counts(filters, "remark", names.iris, has_parts=report_data.tables.has_parts),
+    if not view.counts:
+        texts = (text, _("No quality warnings."))
+        return Section("remark", _("Quality"), texts, query=view.sparql)
+    return _table("remark", _("Quality"), (text,), view, sorted(view.bars), _("Initiatives"))
+
+
+def _countries(figures: Figures) -> Section:
+    """Return all countries, with the action lines and SDGs that their initiatives have."""
+    view, tables = figures["bars/country"], figures.tables
+    lines, goals = (
+        Counter(code for code, _other in tables.cross_once(figures.filters, "country", facet))
+        for facet in ("line", "goal")
+    )
+    rows = tuple(
+        (bar.name, *map(format_number, (lines[bar.code], goals[bar.code], bar.value)))
+        for bar in sorted(view.bars, key=lambda bar: bar.name)
+    )
+    heads = (facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives"))
+    title = _("Annex: countries")
+    return Section("countries", title, heads=heads, rows=rows, numeric=3, query=view.sparql)
+
+
+def citation(release: Release, title: str, address: str) -> str:
+    """Return how to cite the report."""
+    day = format_date(date.fromisoformat(release.day))
+    return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
+        publisher=NAME, title=title, release=release.number, day=day, address=address
     )
 
 
-def methods(report_data: ReportData, scope: Scope, base: str) -> Sequence[str]:
+def methods(release: Release, base: str) -> Sequence[str]:
     """Return the paragraphs on how the report was made and how to reproduce each number."""
-    release = report_data.release
     return (
         _(
             "Release {release} of {day}: journal entry {position}, {records} records, {sources} registries."

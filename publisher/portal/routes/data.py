@@ -4,6 +4,7 @@ them as charts.
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -84,7 +85,7 @@ async def figures(
     ):
         return RedirectResponse(_page(filters, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
     tables = statistics_tables(require_facet_index(service), filters, names)
-    return await dataset_response(request, service, tables, Response)
+    return await asyncio.to_thread(dataset_response, request, service, tables, Response)
 
 
 def _known(service: QueryService, filters: Filter, names: FacetLabels) -> bool:

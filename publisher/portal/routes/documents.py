@@ -19,7 +19,7 @@ from publisher.portal.data_lists import list_table
 from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
 from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import facet_panels, query_page_url
+from publisher.portal.figures import Figures, query_page_url
 from publisher.portal.paged_listing import PAGE_SIZE, listing_page
 from publisher.portal.sources import source_titles
 from publisher.projections.facets.filter_query import listing
@@ -67,7 +67,7 @@ async def _respond(request: Request, service: QueryService, pages: Pages, kind: 
     names = FacetLabels(service.iris, await source_titles(service))
     filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
     text = listing(filters, service.iris)
-    panels = await asyncio.to_thread(facet_panels, tables, filters, _PANELS[kind], names)
+    panels = await asyncio.to_thread(Figures(tables, names, filters).bars, _PANELS[kind])
     newest = await asyncio.to_thread(tables.list_things, filters, "newest", DATA)
     sheets = [
         list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text),
@@ -94,7 +94,7 @@ async def _respond(request: Request, service: QueryService, pages: Pages, kind: 
             query=query_page_url(text),
         )
 
-    return await dataset_response(request, service, sheets, show)
+    return await asyncio.to_thread(dataset_response, request, service, sheets, show)
 
 
 def _number(request: Request) -> int:

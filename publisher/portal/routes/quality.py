@@ -4,6 +4,7 @@ registry are.
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
-from publisher.portal.facet_panels import query_page_url
+from publisher.portal.figures import query_page_url
 from publisher.portal.quality import (
     badge,
     best_practices,
@@ -85,7 +86,8 @@ async def compare_quality(
             query_page_url=query_page_url,
         )
 
-    return await dataset_response(
+    return await asyncio.to_thread(
+        dataset_response,
         request,
         service,
         [measurement_table(qualities, service.iris, page), metric_table(service.iris)],
@@ -114,7 +116,8 @@ async def _record_quality(
             forms=format_links(request), query_page_url=query_page_url, host=origin(request),
         )  # fmt: skip
 
-    return await dataset_response(
+    return await asyncio.to_thread(
+        dataset_response,
         request,
         service,
         [measurement_table({about: quality}, service.iris, f"{base}quality")],
@@ -160,4 +163,6 @@ async def source_quality(
         {about: quality} if quality else {}, service.iris, f"{service.iris.base}quality"
     )
     label = _("Quality of the records of %(registry)s") % {"registry": titles[source]}
-    return await dataset_response(request, service, [sheet], show, badge(quality, label))
+    return await asyncio.to_thread(
+        dataset_response, request, service, [sheet], show, badge(quality, label)
+    )

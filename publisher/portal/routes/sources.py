@@ -16,8 +16,7 @@ from publisher.portal.data_table import TABLE_FORMATS
 from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.dependencies import OptionalTablesDep
 from publisher.portal.facet_labels import facet_title
-from publisher.portal.facet_panels import query_page_url
-from publisher.portal.findings import count_note
+from publisher.portal.figures import count_note, query_page_url
 from publisher.portal.registries import COVERED_FACETS, Registry, list_registries, registry_table
 from publisher.projections.facets.filter_query import make_filter
 from publisher.projections.facets.queries import FacetIndex
@@ -65,8 +64,8 @@ async def registers(request: Request, service: ServiceDep, tables: OptionalTable
         language = f"?lang={lang}" if (lang := request.query_params.get("lang")) else ""
         return RedirectResponse(f"/sources{language}", HTTPStatus.MOVED_PERMANENTLY)
     table = registry_table(await _registries(service, tables), service.iris, tables)
-    return await dataset_response(
-        request, service, [table], lambda: RedirectResponse("/sources", 303)
+    return await asyncio.to_thread(
+        dataset_response, request, service, [table], lambda: RedirectResponse("/sources", 303)
     )
 
 

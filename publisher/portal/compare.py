@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
@@ -17,11 +18,14 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
+    FACETS,
+    Comparison,
     Moment,
+    Numbers,
     compare,
     find_moment,
     list_records,
@@ -29,16 +33,13 @@ from publisher.history.comparison import (
 )
 from publisher.history.versions import compare_versions
 from publisher.pages import Pages
-from publisher.portal.data_table import DataTable
+from publisher.portal.data_table import Cell, Column, DataTable
 from publisher.portal.dataset_response import dataset_response, register_dataset
+from publisher.portal.dependencies import NamesDep, OptionalTablesDep, get_tables
 from publisher.portal.entity_statistics import COMPARED, PARTY
-from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import MAX_BARS, FacetBar, FacetPanel, facet_panels, sort_key
-from publisher.portal.moments import moment_sheets, moment_tables
-from publisher.portal.profile import Profile, profile
-from publisher.portal.sources import source_titles
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import FacetIndex
+from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
+from publisher.portal.profile import profile
 from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
@@ -75,6 +76,7 @@ _PARAMETERS: list[dict[str, object]] = [
     )
 ]
 
+_FORM = ("from", "to", "within", "record")  # of two moments
 From = Annotated[
     str,
     Query(
@@ -98,25 +100,6 @@ PageNumber = Annotated[
 ]
 
 
-class Side(NamedTuple):
-    """A topic of the comparison."""
-
-    name: str
-    href: str
-    profile: Profile
-    panels: tuple[FacetPanel, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MomentForm:
-    """What the form for two moments contains."""
-
-    before: str
-    after: str
-    within: str
-    record: str
-
-
 class PairedRow(NamedTuple):
     """A code with the counts of both topics."""
 
@@ -127,56 +110,62 @@ class PairedRow(NamedTuple):
     other: ThingCount
 
 
-class PairedPanel(NamedTuple):
-    """A figure of two topics: its rows, the greatest difference first, on one scale up to *largest*,
-    and a sentence on that difference.
-    """
-
-    facet: str
-    title: str
-    queries: tuple[str, str]
-    rows: list[PairedRow]
-    largest: int
-    finding: str
-
-
 router = APIRouter()
 
 
 @register_dataset(
     router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
 )
-async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Show the topics of *one* and *other* beside each other, or the moments *from* and *to*."""
-    values = request.query_params
-    names = FacetLabels(service.iris, await source_titles(service))
-    form = MomentForm(
-        *(values.get(name, "").strip() for name in ("from", "to", "within", "record"))
-    )
-    if form.before or form.record:
+async def compare_topics(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: OptionalTablesDep,
+    names: NamesDep,
+) -> Response:
+    """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
+    form = {name: request.query_params.get(name, "").strip() for name in _FORM}
+    if form["from"] or form["record"]:
         return await _compare_moments(request, service, pages, names, form)
-    tables = require_facet_index(service)
-    chosen = [values.get(name, "") for name in ("one", "other")]
-    topics = await asyncio.to_thread(_topics, tables, names)
-    for topic in chosen:
-        await asyncio.to_thread(_require_known, tables, topic, topics)
-    sides = [await asyncio.to_thread(_side, topic, tables, names) for topic in chosen if topic]
+    figures = Figures(await get_tables(tables), names, INITIATIVES)
+    return await asyncio.to_thread(_respond_topics, request, service, pages, figures)
 
-    def show() -> Response:
-        return pages.page(
-            "compare.html", topics=topics, chosen=chosen, sides=sides, pairs=paired_panels(sides)
-        )
 
-    sheets = [panel.table for side in sides for panel in side.panels] or [
-        DataTable("none", "", (), ())
-    ]
-    return await dataset_response(request, service, sheets, show)
+def _respond_topics(
+    request: Request, service: QueryService, pages: Pages, figures: Figures
+) -> Response:
+    chosen = [request.query_params.get(name, "") for name in ("one", "other")]
+    topics = _topics(figures)
+    known = {key for _title, items in topics for key, _name in items}
+    sides = []
+    for topic in filter(None, chosen):
+        facet, _slash, code = topic.partition("/")
+        filters = INITIATIVES.with_codes(facet, code)
+        if facet == PARTY:
+            filters = replace(INITIATIVES, party=code)
+        if topic not in known and not (facet == PARTY and figures.tables.count_different(filters)):
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                TranslatableText(
+                    "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
+                    topic=repr(topic[:80]),
+                ),
+            )
+        sides.append(_side(facet, code, replace(figures, filters=filters)))
+
+    def render() -> Response:
+        pairs = _pairs(*(side["panels"] for side in sides)) if len(sides) == 2 else []
+        return pages.page("compare.html", topics=topics, chosen=chosen, sides=sides, pairs=pairs)
+
+    sheets = [panel.table for side in sides for panel in side["panels"]]
+    nothing = DataTable("none", "", (), ())
+    return dataset_response(request, service, sheets or [nothing], render)
 
 
 @get(router, "/compare/moments", include_in_schema=False)
 async def moments_form(request: Request, pages: PagesDep) -> Response:
     """Show the form for two moments; its result is at `/compare`."""
-    page = pages.page("moments.html", form=MomentForm("", "", "", ""), moments=None)
+    page = pages.page("moments.html", form=dict.fromkeys(_FORM, ""), moments=None)
     return build_response(request, Representation(bytes(page.body), HTML.media))
 
 
@@ -237,32 +226,36 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 
 
 async def _compare_moments(
-    request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    names: FacetLabels,
+    form: Mapping[str, str],
 ) -> Response:
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
-    one, other = await asyncio.to_thread(
-        find_moments, service, form.before or "entry/1", form.after
-    )
-    fields = await record_fields(service, form.record, one, other) if form.record else None
-    tables = (
-        []
-        if form.record
-        else moment_tables(
-            await asyncio.to_thread(compare, open_history(service), one, other, sets), names
-        )
-    )
+    before, record = form["from"] or "entry/1", form["record"]
+    one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
+    fields = await record_fields(service, record, one, other) if record else None
 
-    def show() -> Response:
-        return pages.page(
-            "moments.html",
-            form=form,
-            moments=(one, other),
-            tables=tables,
-            changes=CHANGES,
-            fields=fields,
+    def respond() -> Response:
+        tables = (
+            [] if record else moment_tables(compare(open_history(service), one, other, sets), names)
         )
 
-    return await dataset_response(request, service, moment_sheets(tables), show)
+        def render() -> Response:
+            return pages.page(
+                "moments.html",
+                form=form,
+                moments=(one, other),
+                tables=tables,
+                changes=CHANGES,
+                names=names,
+                fields=fields,
+            )
+
+        return dataset_response(request, service, tables, render)
+
+    return await asyncio.to_thread(respond)
 
 
 async def record_fields(
@@ -296,9 +289,52 @@ async def record_fields(
     return fields
 
 
-def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tuple[str, str]]]]:
+def moment_tables(comparison: Comparison, names: FacetLabels) -> list[DataTable]:
+    """Return the numbers of all records, then those of each facet that has any, with the address of
+    the records that each number counts.
+    """
+    tables = [_moment_table(comparison, "", {"": comparison.total})]
+    for facet in FACETS:
+        numbers = comparison.by_facet[facet]
+        codes = sorted(numbers, key=lambda code: sort_key(facet, code, numbers[code].after))
+        if codes:
+            tables.append(_moment_table(comparison, facet, {code: numbers[code] for code in codes}))
+    return tables
+
+
+def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numbers]) -> DataTable:
+    columns = [Column(name) for name in (*CHANGES, "share_before", "share_after")]
+    columns += [Column(f"{name}_records") for name in CHANGES]
+    rows = list[tuple[Cell, ...]]()
+    for code, numbers in by_code.items():
+        sets = sorted({*comparison.within, *([f"{facet}:{code}"] if facet else [])})
+        shares = [
+            f"{part / every if every else 0:.6f}"
+            for part, every in (
+                (numbers.before, comparison.total.before),
+                (numbers.after, comparison.total.after),
+            )
+        ]
+        addresses = [
+            records_url(comparison.before, comparison.after, sets, name) for name in CHANGES
+        ]
+        counts = [int(getattr(numbers, name)) for name in CHANGES]
+        rows.append((*([code] if facet else []), *counts, *shares, *addresses))
+    own = [Column(facet, facet)] if facet else []
+    title = facet_title(facet) if facet else _("Records")
+    name = facet or "records"
+    return DataTable(name, title, (*own, *columns), tuple(rows), is_observation=False)
+
+
+def records_url(before: Moment, after: Moment, within: Iterable[str], only: str) -> str:
+    """Return the address of the records that a number counts."""
+    sets = [("within", item) for item in within]
+    pairs = [("from", before.text), ("to", after.text), *sets, ("only", only)]
+    return f"/compare/records?{urlencode(pairs)}"
+
+
+def _topics(figures: Figures) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the topics that initiatives have by facet: title, and of each topic its key and name."""
-    counts = tables.counts_once(make_filter(kind="initiative"))
     titles = {
         "line": _("Action lines"),
         "goal": _("SDGs"),
@@ -309,71 +345,44 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
     }
     topics = []
     for facet in COMPARED:
-        items = [(f"{facet}/{code}", names.short(facet, code)) for code in counts.get(facet, {})]
-        by_code = facet in ("line", "goal")
-        items.sort(
-            key=lambda item: (
-                sort_key("line", item[0].partition("/")[2], 0) if by_code else (item[1],)
-            )
-        )
-        topics.append((titles[facet], items))
+        bars = figures[f"bars/{facet}"].bars  # those that are numbered are in order
+        if facet not in ("line", "goal"):
+            bars = sorted(bars, key=lambda bar: bar.name)
+        topics.append((titles[facet], [(f"{facet}/{bar.code}", bar.name) for bar in bars]))
     return topics
 
 
-def _require_known(
-    tables: FacetIndex, topic: str, topics: list[tuple[str, list[tuple[str, str]]]]
-) -> None:
-    facet = topic.partition("/")[0]
-    known = {key for _title, items in topics for key, _name in items}
-    if (
-        topic
-        and topic not in known
-        and not (facet == PARTY and tables.count_different(_filter(topic)))
-    ):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
-                topic=repr(topic[:80]),
-            ),
-        )
-
-
-def _filter(topic: str) -> Filter:
-    facet, _slash, code = topic.partition("/")
-    return (
-        Filter((("kind", ("initiative",)),), party=code)
-        if facet == PARTY
-        else make_filter(kind="initiative", **{facet: code})
-    )
-
-
-def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
-    facet, _slash, code = topic.partition("/")
-    filters = _filter(topic)
-    facets = [name for name in PANELS if name != facet]
-    panels = tuple(facet_panels(tables, filters, facets, names))
+def _side(facet: str, code: str, figures: Figures) -> dict[str, Any]:
+    """Return what the page shows of a topic."""
+    tables, names = figures.tables, figures.names
     if facet == PARTY:
         name = tables.organization_names((code,))[code]
         href = code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
     else:
         name, href = names.short(facet, code), names.page(facet, code)
-    return Side(name, href, profile(tables, filters, names), panels)
+    panels = figures.bars(one for one in PANELS if one != facet)
+    return {
+        "name": name,
+        "href": href,
+        "profile": profile(tables, figures.filters, names),
+        "panels": panels,
+    }
 
 
-def paired_panels(sides: Sequence[Side]) -> list[PairedPanel]:
-    """Return the figures that two topics have in common; none for one topic."""
-    if len(sides) != 2:
-        return []
-    one, other = ({panel.facet: panel for panel in side.panels} for side in sides)
-    return [_pair(panel, other[facet]) for facet, panel in one.items() if facet in other]
+def _pairs(ones: Sequence[Bars], others: Sequence[Bars]) -> list[dict[str, Any]]:
+    """Return the figures that two topics have in common: rows by difference, on one scale up to
+    *largest*.
+    """
+    beside = {view.facet: view for view in others}
+    return [_pair(one, beside[one.facet]) for one in ones if one.facet in beside]
 
 
-def _pair(one: FacetPanel, other: FacetPanel) -> PairedPanel:
+def _pair(one: Bars, other: Bars) -> dict[str, Any]:
     bars = {bar.code: bar for bar in (*one.bars, *other.bars)}
-    counts = [{bar.code: bar.value for bar in panel.bars} for panel in (one, other)]
     rows = [
-        _paired_row(bar, *(values.get(code, NONE) for values in counts))
+        PairedRow(
+            code, bar.name, bar.href, one.counts.get(code, NONE), other.counts.get(code, NONE)
+        )
         for code, bar in bars.items()
     ]
     rows.sort(key=lambda row: (-abs(row.one - row.other), sort_key(one.facet, row.code, row.one)))
@@ -381,15 +390,11 @@ def _pair(one: FacetPanel, other: FacetPanel) -> PairedPanel:
     finding = _("Greatest difference: {name} ({one} and {other})").format(
         name=isolate(first.name), one=format_number(first.one), other=format_number(first.other)
     )
-    return PairedPanel(
-        one.facet,
-        one.title,
-        (one.query, other.query),
-        rows[:MAX_BARS],
-        max(one.largest, other.largest),
-        finding if first.one != first.other else "",
-    )
-
-
-def _paired_row(bar: FacetBar, one: ThingCount, other: ThingCount) -> PairedRow:
-    return PairedRow(bar.code, bar.name, bar.href, one, other)
+    return {
+        "facet": one.facet,
+        "title": one.title,
+        "queries": (one.query, other.query),
+        "rows": rows[:MAX_BARS],
+        "largest": max(one.largest, other.largest),
+        "finding": finding if first.one != first.other else "",
+    }
