@@ -7,57 +7,19 @@ https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators), 13 (conditions
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import formatdate, parsedate_to_datetime
-from functools import lru_cache
+from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
 
-import pyoxigraph
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Message, Scope, Send
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
-_WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
 SAFE_METHODS = ("GET", "HEAD")
-
-
-class DataVersion(Protocol):
-    """A version of the data: the number of the last journal entry in it, and when it changed."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def position(self) -> int: ...
-    @property
-    def modified(self) -> int: ...
-
-
-def entity_tag(snapshot: DataVersion, request_key: bytes) -> str:
-    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format
-    and dataset.
-
-    The tag is weak: another evaluation may label blank nodes differently.
-    """
-    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), request_key))
-    return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
-
-
-def last_modified(snapshot: DataVersion) -> str | None:
-    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that
-    second is not over.
-    """
-    return _http_date(snapshot.modified) if 0 < snapshot.modified < time.time() else None
-
-
-@lru_cache(8)
-def _http_date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
 
 
 def matches_etag(headers: Mapping[str, str], *etags: str) -> bool:
@@ -81,25 +43,6 @@ def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | N
     if "if-none-match" in headers:
         return matches_etag(headers, *etags)
     return modified is not None and parse_http_date(headers.get("if-modified-since")) == modified
-
-
-def evaluate_conditions(
-    method: str, headers: Mapping[str, str], etag: str, snapshot: DataVersion
-) -> HTTPStatus | None:
-    """Return 304, or 412 to a POST, if *headers* show that the client has the current response;
-    None to send it in full.
-
-    Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
-    """
-    if "if-none-match" in headers:
-        if not matches_etag(headers, etag):
-            return None
-        return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
-    since = parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
-    is_current = (
-        since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
-    )
-    return HTTPStatus.NOT_MODIFIED if is_current else None
 
 
 def parse_http_date(date: str | None) -> float | None:

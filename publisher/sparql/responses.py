@@ -8,12 +8,16 @@ complete.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import closing
 from dataclasses import dataclass, replace
+from email.utils import formatdate
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import TypeVar
 
+import pyoxigraph
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,11 +31,13 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.results import CHUNK_SIZE, FIELD
 from publisher.store.workers.worker import Answer, DiskQuota, ResponseBuffer
-from web.conditional import entity_tag, evaluate_conditions, last_modified
+from web.conditional import SAFE_METHODS, matches_etag, parse_http_date
 from web.formats import GRAPHS, TABLES
 from web.problems import HTTPProblem
 
 log = structlog.get_logger(component="responses")
+
+_WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
 
 Result = TypeVar("Result")
 
@@ -104,7 +110,7 @@ async def answer_query(
     serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
     query = _Query(request, service, query_request, seconds, release, serialized)
     current = release or service.current
-    if response := _unchanged(request, entity_tag(current, serialized), current):
+    if response := unchanged(request, entity_tag(current, serialized), current):
         return response
     (cache, version), key = query.cache_of(current), digest(serialized)
     if entry := cache.get(version, key):
@@ -165,7 +171,7 @@ def cached_response(request: Request, service: QueryService, request_key: bytes)
     entry = service.cache.get_by_request(current.version, request_key) if current else None
     if current is None or entry is None:
         return None
-    return _unchanged(request, entry.etag, current) or _complete(request, entry, _HIT, current)
+    return unchanged(request, entry.etag, current) or _complete(request, entry, _HIT, current)
 
 
 def with_validators(
@@ -176,7 +182,7 @@ def with_validators(
     """
     etag = entity_tag(current, seed)
     response.headers.update(_validators(etag, current))
-    return _unchanged(request, etag, current) or response
+    return unchanged(request, etag, current) or response
 
 
 def media_type(suffix: str) -> str:
@@ -203,11 +209,43 @@ def _validators(etag: str, snapshot: Snapshot | None) -> dict[str, str]:
     }
 
 
-def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
-    status = evaluate_conditions(request.method, request.headers, etag, current)
-    if status is HTTPStatus.PRECONDITION_FAILED:
-        raise HTTPProblem(status, "The response matches If-None-Match")
-    return Response(status_code=status, headers=_validators(etag, current)) if status else None
+def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
+    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format
+    and dataset.
+
+    The tag is weak: another evaluation may label blank nodes differently.
+    """
+    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), request_key))
+    return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
+
+
+def last_modified(snapshot: Snapshot) -> str | None:
+    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that
+    second is not over.
+    """
+    is_over = 0 < snapshot.modified < time.time()
+    return formatdate(snapshot.modified, usegmt=True) if is_over else None
+
+
+def unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
+    """Return 304 if the client has the current response, None to send it in full; raises
+    HTTPProblem (412) for a POST.
+
+    RFC 9110, section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET
+    and HEAD.
+    """
+    is_safe, headers = request.method in SAFE_METHODS, request.headers
+    if "if-none-match" in headers:
+        is_current = matches_etag(headers, etag)
+        if is_current and not is_safe:
+            status = HTTPStatus.PRECONDITION_FAILED
+            raise HTTPProblem(status, "The response matches If-None-Match")
+    else:
+        since = parse_http_date(headers.get("if-modified-since")) if is_safe else None
+        is_current = bool(since and last_modified(current) and current.modified <= since)
+    if not is_current:
+        return None
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_validators(etag, current))
 
 
 def _complete(request: Request, entry: Entry, status: str, snapshot: Snapshot | None) -> Response:
