@@ -112,7 +112,7 @@ def respond(
 
     *content* may be a rendered page, or a file, of which the requested ranges are sent. *modified*:
     seconds since 1970, None if unknown. The digest of the content is its entity tag, unless
-    *headers* have one. HEAD gets the same headers.
+    *headers* have one, or must not be stored. HEAD gets the same headers.
     """
     media = form if isinstance(form, str) else form.media
     headers = {**(headers or {}), "Vary": _vary(request, (headers or {}).get("Vary"))}
@@ -124,10 +124,10 @@ def respond(
         return send_file(request, content, media, headers)
     body = bytes(content.body) if isinstance(content, Response) else content
     body = body.encode() if isinstance(body, str) else body
-    headers.setdefault("ETag", f'"{blake2b(body, digest_size=12).hexdigest()}"')
-    headers.setdefault("Cache-Control", REVALIDATED)
-    if status is HTTPStatus.OK and (response := unchanged(request, headers, modified)):
-        return response
+    if headers.setdefault("Cache-Control", REVALIDATED) != "no-store":
+        headers.setdefault("ETag", f'"{blake2b(body, digest_size=12).hexdigest()}"')
+        if status is HTTPStatus.OK and (response := unchanged(request, headers, modified)):
+            return response
     headers |= {"Content-Type": media, "Content-Length": str(len(body))}
     return Response(b"" if request.method == "HEAD" else body, status, headers)
 

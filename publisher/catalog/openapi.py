@@ -21,7 +21,7 @@ from publisher.dependencies import PagesDep
 from publisher.pages import BUNDLE_FOLDER
 from web.endpoints import Problem, get
 from web.links import origin
-from web.representation import Representation, build_response
+from web.respond import respond
 
 MEDIA = "application/json"
 _SUMMARY = (
@@ -59,7 +59,7 @@ async def openapi(request: Request) -> Response:
     body = orjson.dumps(
         openapi_description(request.app, origin(request)), option=orjson.OPT_INDENT_2
     )
-    return build_response(request, Representation(body, MEDIA))
+    return respond(request, body, MEDIA)
 
 
 @get(router, "/docs/api", include_in_schema=False)

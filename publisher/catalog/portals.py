@@ -32,7 +32,7 @@ from publisher.catalog.datasets import (
 )
 from publisher.dependencies import ServiceDep
 from web.endpoints import WebAddress, get, problems
-from web.representation import Representation, build_response
+from web.respond import respond
 
 Json = dict[str, object]
 
@@ -110,7 +110,7 @@ async def project_open_data(request: Request, service: ServiceDep) -> Response:
         "dataset": [_open_data(dataset, catalog.contact) for dataset in catalog.datasets],
     }
     body = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-    return build_response(request, Representation(body, "application/json"))
+    return respond(request, body, "application/json")
 
 
 @router.post("/api/3/action/{action}", include_in_schema=False)
@@ -150,7 +150,7 @@ async def action(request: Request, service: ServiceDep) -> Response:
         return _error_response(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
     help_ = f"{service.iris.base}api/3/action/help_show?name={name}"
     body = orjson.dumps({"help": help_, "success": True, "result": result})
-    return build_response(request, Representation(body, "application/json"))
+    return respond(request, body, "application/json")
 
 
 def _error_response(status: HTTPStatus, kind: str, message: str) -> Response:

@@ -20,7 +20,7 @@ from publisher.dependencies import PagesDep
 from web.endpoints import contents, get
 from web.links import origin
 from web.problems import problem_response
-from web.representation import Representation, build_response
+from web.respond import respond
 
 MCP_SERVER = "publisher.apis.mcp.server"  # imported late, with the SDK
 
@@ -137,5 +137,5 @@ async def describe_site(request: Request, pages: PagesDep) -> Response:
             "",
             *(f"- [{title}]({host}{path}): {text}" for title, path, text in links),
         ]
-    body = "".join(f"{line}\n" for line in lines).encode()
-    return build_response(request, Representation(body, "text/markdown; charset=utf-8"))
+    body = "".join(f"{line}\n" for line in lines)
+    return respond(request, body, "text/markdown; charset=utf-8")

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from journal import mirror_origin
@@ -29,11 +30,10 @@ from publisher.store.source_status import (
     source_statuses,
 )
 from web.endpoints import Count, Instant, WebAddress, get, problems
-from web.formats import GRAPHS, Format, GraphFormat
-from web.representation import negotiate_data_format
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.respond import choose_format, respond
 
-_JSON = Format("json", "JSON", "application/json")
-_FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
+_FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS, "html": HTML}
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on the clock
 
 
@@ -126,24 +126,22 @@ router = APIRouter()
 )
 async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """The states are those at the time of the request."""
-    suffix = "json" if request.url.path.endswith(".json") else request.query_params.get("format")
-    chosen_format = negotiate_data_format(request, _FORMATS, suffix)
+    suffix = "json" if request.url.path.endswith(".json") else None
+    chosen_format = choose_format(request, _FORMATS, suffix)
     if isinstance(chosen_format, GraphFormat):
         description = await describe_graph(service, service.iris.status)
-        return Response(
-            serialize_description(description, chosen_format),
-            headers={"Content-Type": chosen_format.media, **_FRESH},
-        )
+        content = serialize_description(description, chosen_format)
+        return respond(request, content, chosen_format, headers=_FRESH)
     now = service.now()
     statuses = await source_statuses(service)
     version = data_version(service)
     quads = await _quad_totals(service)
     origin = mirror_origin.read(service.journal.folder)
     submissions = await _submissions(request)
-    if chosen_format is not None:
+    if chosen_format is JSON:
         body = _json(service, now, statuses, version, quads, origin, submissions)
-        return JSONResponse(body, headers=_FRESH)
-    response = pages.page(
+        return respond(request, orjson.dumps(body), JSON, headers=_FRESH)
+    page = pages.page(
         "status.html",
         origin=origin,
         submissions=submissions,
@@ -154,10 +152,9 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         counts=count_by_state(statuses, now),
         lag=service.lag,
         quads=quads,
-        formats=_FORMATS.values(),
+        formats=(JSON, *GRAPHS.values()),
     )
-    response.headers.update(_FRESH)
-    return response
+    return respond(request, page, HTML, headers=_FRESH)
 
 
 async def _submissions(request: Request) -> SubmissionsJson | None:

@@ -36,7 +36,7 @@ from web.formats import JSON
 from web.links import origin
 from web.middleware import CONTENT_SECURITY_POLICY, MAX_BODY
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response, see_other
+from web.respond import respond, see_other
 
 SUGGESTIONS = 10  # of one response
 _PART = 50  # queries of a batch that are matched before other requests have their turn
@@ -196,7 +196,7 @@ async def properties(
 @get(router, "/reconcile/view", include_in_schema=False, responses=redirects(303))
 async def view(request: Request, service: ServiceDep, pages: PagesDep, id: Identifier) -> Response:
     """Redirect to the page of an entity."""
-    return see_other(request, pages.path(_entity(service, id).iri), vary="")
+    return see_other(request, pages.path(_entity(service, id).iri))
 
 
 @get(router, "/reconcile/preview", include_in_schema=False)
@@ -258,6 +258,4 @@ def _suggestion(entity: Candidate) -> dict[str, object]:
 
 def _json(request: Request, content: dict[str, object]) -> Response:
     headers = {**_VARY, "Content-Language": current_locale().language}
-    return build_response(
-        request, Representation(orjson.dumps(content), JSON.media, headers=headers)
-    )
+    return respond(request, orjson.dumps(content), JSON, headers=headers)
