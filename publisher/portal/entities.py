@@ -20,7 +20,6 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.cursor_lists import load_page, read_cursor, read_list_parameters
 from publisher.linked_data.entities import (
     GONE,
     DescriptionJson,
@@ -31,6 +30,7 @@ from publisher.linked_data.entities import (
     licence_of,
     respond_entity,
 )
+from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
 from publisher.linked_data.run_statistics import RunJson, statistics_json
 from publisher.pages import Pages
 from publisher.portal.clusters import SHOWN, cluster_values, find_cluster

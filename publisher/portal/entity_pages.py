@@ -17,8 +17,8 @@ from languages.translations import gettext
 from publisher.data.properties import published_properties
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
-from publisher.linked_data.cursor_lists import ListPage, load_page, read_cursor
 from publisher.linked_data.entities import Entity
+from publisher.linked_data.lists import ListPage, load_page, read_cursor
 from publisher.linked_data.run_statistics import read_statistics
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, memento_links

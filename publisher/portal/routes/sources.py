@@ -10,8 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.cursor_lists import ListCursor, load_page
-from publisher.linked_data.routes.lists import choose_list_format, register_list, respond_list
+from publisher.linked_data.lists import (
+    ListCursor,
+    choose_list_format,
+    load_page,
+    register_list,
+    respond_list,
+)
 from publisher.portal.data_table import TABLE_FORMATS
 from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.dependencies import OptionalTablesDep

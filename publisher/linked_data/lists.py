@@ -1,0 +1,474 @@
+"""Lists of organizations, of registries, and of the things of a concept, an organization or a
+registry, as JSON or as a page. They are paged by cursors, so that no page is counted from the start.
+
+A cursor holds the sort key and the IRI of the last thing of a page, so additions and deletions do
+not move other things to other pages. Link headers have the next and previous page
+(https://www.rfc-editor.org/rfc/rfc8288); JSON has them in its content too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple, NotRequired
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.pages import Pages
+from publisher.projections.facets.facets import facet_of_concept
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import LAST, open_facet_index
+from publisher.rdf.results import Row, Term, iri, literal
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from vocab.initiative import Basis
+from vocab.iris import KINDS, is_web
+from vocab.schemes import label
+from web.endpoints import EndpointT, Instant, WebAddress, get, known_parameters, problems
+from web.formats import HTML, JSON, Format
+from web.links import Link, origin
+from web.paths import split_suffix
+from web.problems import HTTPProblem
+from web.respond import choose_format, respond
+
+PAGE_SIZE = 50  # things on a page
+Details = dict[str, dict[str, Any]]  # of organizations, by IRI and by name of JSON
+
+
+class ListParameters(NamedTuple):
+    """The parameters of a list; *after* and *before* are cursors, None if absent."""
+
+    sort: str | None
+    after: str | None
+    before: str | None
+
+
+async def read_list_parameters(
+    sort: Annotated[
+        str | None,
+        Query(
+            description="The order",
+            json_schema_extra={"enum": ["initiatives", "title", "newest", "address"]},
+        ),
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="The cursor of the next page, from the previous response")
+    ] = None,
+    before: Annotated[str | None, Query(description="The cursor of the previous page")] = None,
+) -> ListParameters:
+    """Return the parameters of a list. Which orders a list has is checked where it is read."""
+    return ListParameters(sort, after, before)
+
+
+def read_cursor(request: Request) -> ListParameters:
+    """Return the parameters of a list that only the page of a route has."""
+    return ListParameters(*map(request.query_params.get, ListParameters._fields))
+
+
+ListCursor = Annotated[ListParameters, Depends(read_list_parameters)]
+
+
+class ListDefinition(NamedTuple):
+    """A list: the patterns of its members ?thing, their titles ?name and their details; the first
+    order is the default.
+    """
+
+    members: str
+    titles: str
+    details: str
+    shows_property: bool = False  # whether the property that links a member to ?about is shown
+    orders: tuple[str, ...] = ("title", "newest", "address")
+
+
+_MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
+_TITLED = "OPTIONAL { ?thing dct:title ?name }"
+_TITLES = "OPTIONAL { ?thing dct:title ?title }"
+_DETAILS = f"{_TITLES} {_MODIFIED}"
+_OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
+# A registry may have a million.
+_FIRST_ADDRESS = ("address", "title", "newest")
+
+LISTS = {
+    "concept": ListDefinition(
+        f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True
+    ),
+    "organization": ListDefinition(
+        "?thing dct:publisher|wsis:partner|schema:funder ?about .",
+        _TITLED,
+        _DETAILS,
+        shows_property=True,
+    ),
+    "source": ListDefinition(
+        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <operations#gone>)",
+        _TITLED,
+        f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
+        orders=_FIRST_ADDRESS,
+    ),
+    "gone": ListDefinition(
+        "?record adms:status <operations#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
+        "OPTIONAL { ?record dct:title ?name }",
+        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
+        orders=_FIRST_ADDRESS,
+    ),
+    "organizations": ListDefinition(
+        "?thing a org:Organization .",
+        "OPTIONAL { ?thing skos:prefLabel ?name }",
+        "?thing skos:prefLabel ?title .",
+        orders=("initiatives", "title", "address"),
+    ),
+    "sources": ListDefinition(
+        "?thing a dcat:Catalog .",
+        _TITLED,
+        "?thing dct:title ?title .",
+        orders=("title", "address"),
+    ),
+}
+_KEYS = {
+    "title": 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
+    "newest": "MAX(str(?changed))",
+    "address": '""',
+    "initiatives": '""',  # while there is no facet index
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of a list in one of its *orders*; *after* and *before* are the cursors of the next and
+    previous page, None at the ends.
+    """
+
+    rows: list[Row]
+    order: str
+    orders: tuple[str, ...]
+    after: str | None
+    before: str | None
+
+    def address(self, path: str, **cursor: str) -> str:
+        """Return the URL of another page of the list at *path*."""
+        bindings = cursor if self.order == self.orders[0] else {"sort": self.order, **cursor}
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(bindings)}"
+
+    def links(self, path: str) -> list[Link]:
+        """Return the links to the next and previous page (https://www.rfc-editor.org/rfc/rfc8288)."""
+        return [
+            *([Link("next", self.address(path, after=self.after))] if self.after else []),
+            *([Link("prev", self.address(path, before=self.before))] if self.before else []),
+        ]
+
+
+async def load_page(
+    parameters: ListParameters, service: QueryService, name: str, about: str = "", words: str = ""
+) -> ListPage:
+    """Return the page of the list *name* about *about*; of organizations those with *words* in
+    their names.
+
+    Raises HTTPProblem (400) for an unknown order or an invalid cursor.
+    """
+    definition = LISTS[name]
+    order = definition.orders[0] if parameters.sort is None else parameters.sort
+    if order not in definition.orders:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText("sort must be one of {names}", names=", ".join(definition.orders)),
+        )
+    back = parameters.before is not None
+    cursor = parameters.before or parameters.after
+    upward = (order != "newest") != back
+    key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
+    filters, tables = _as_filter(name, about, service), open_facet_index(service.current.path)
+    if name == "organizations" and tables:
+        listed = await asyncio.to_thread(
+            tables.list_organizations, words, order, upward, (key, address), PAGE_SIZE + 1
+        )
+        numbers = {thing: Term(str(things), "literal") for thing, _, things in listed}
+        # Nothing links to the base, so no row is repeated for each property.
+        about, keys = service.iris.base, {thing: key for thing, key, _ in listed}
+        rows = await _detail_rows(keys, definition, about, service)
+        rows = [row | {"initiatives": numbers[row["thing"].value]} for row in rows]
+    elif filters and tables:
+        pairs = await asyncio.to_thread(
+            tables.list_after, filters, order, upward, key, address, PAGE_SIZE + 1
+        )
+        rows = await _detail_rows(dict(pairs), definition, about, service)
+    else:
+        bindings = {"since": literal(key), "after": literal(address)}
+        bindings |= {"about": iri(about)} if about else {}
+        rows = await service.rows(_query_text(definition, order, upward), bindings)
+    rows = _one_row_each(rows, upward)
+    has_more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
+    rows = rows[::-1] if back else rows
+    onward, backward = (True, has_more) if back else (has_more, bool(cursor))
+    return ListPage(
+        rows,
+        order,
+        definition.orders,
+        _format_cursor(rows[-1]) if rows and onward else None,
+        _format_cursor(rows[0]) if rows and backward else None,
+    )
+
+
+def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
+    """Return the list as a filter of the facet index, None if the index does not cover it."""
+    if name == "organization":
+        return Filter(party=about)
+    if name == "source":
+        kinds = tuple(kind for kind in KINDS if kind != "organization")
+        source = about.removeprefix(f"{service.iris.base}source/")
+        return Filter((("kind", kinds), ("source", (source,))))
+    facet_code = facet_of_concept(about, service.iris) if name == "concept" else None
+    return Filter(((facet_code[0], (facet_code[1],)),), tuple(Basis)) if facet_code else None
+
+
+async def _detail_rows(
+    keys: Mapping[str, str], definition: ListDefinition, about: str, service: QueryService
+) -> list[Row]:
+    """Return the detail rows of things, by their IRIs with their sort keys."""
+    text = query("listing-of").replace("THINGS", " ".join(map(iri, keys)))
+    text = text.replace("DETAILS", definition.details)
+    rows = await service.rows(text, {"about": iri(about)}) if keys else []
+    return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
+
+
+def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
+    """Return one row for each thing, in order, with the English title if there is one."""
+    ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
+    by_thing = {row["thing"].value: row for row in ranked}
+    return sorted(
+        by_thing.values(),
+        key=lambda row: (row["key"].value, row["thing"].value),
+        reverse=not upward,
+    )
+
+
+def _query_text(definition: ListDefinition, order: str, upward: bool) -> str:
+    keyed = {
+        "title": definition.titles,
+        "newest": "?dated foaf:primaryTopic ?thing ; dct:modified ?changed .",
+    }
+    linked = "?thing ?property ?about . " if definition.shows_property else ""
+    text = query("listing")
+    for name, part in (
+        ("PATTERN", f"{definition.members} {keyed.get(order, '')}"),
+        ("KEY", _KEYS[order]),
+        ("COMPARES", ">" if upward else "<"),
+        ("ORDER(", "ASC(" if upward else "DESC("),
+        ("DETAILS", linked + definition.details),
+    ):
+        text = text.replace(name, part)
+    return text
+
+
+def _format_cursor(row: Row) -> str:
+    cursor = orjson.dumps([row["key"].value, row["thing"].value])
+    return urlsafe_b64encode(cursor).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str) -> tuple[str, str]:
+    try:
+        key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return str(key), str(address)
+    except (binascii.Error, ValueError) as error:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, TranslatableText("Invalid cursor; start again without it")
+        ) from error
+
+
+_Source = Annotated[
+    str | None,
+    Query(description="Current records of a registry, by its name or IRI", examples=["demo"]),
+]
+_Gone = Annotated[
+    str | None, Query(description="Deleted records of a registry, by its name or IRI")
+]
+_Concept = Annotated[
+    str | None, Query(description="Things with a concept, goal, target or country, by its IRI")
+]
+_Words = Annotated[
+    str, Query(max_length=200, description="A part of the names of the organizations")
+]
+_Organization = Annotated[str | None, Query(description="Things of an organization, by its IRI")]
+
+
+class ListItemJson(TypedDict):
+    """A thing of a list: its IRI, its page and its details; *source* and what follows it are those
+    of an organization.
+    """
+
+    id: WebAddress
+    page: WebAddress
+    title: NotRequired[str]
+    language: NotRequired[str | None]
+    property: NotRequired[WebAddress]
+    record: NotRequired[WebAddress]
+    status: NotRequired[WebAddress]
+    modified: NotRequired[Instant]
+    source: NotRequired[str]
+    classification: NotRequired[WebAddress]
+    countries: NotRequired[list[WebAddress]]
+    initiatives: NotRequired[int]
+
+
+class ListJson(TypedDict):
+    """A page of a list; *next* and *prev* are the URLs of the next and previous page."""
+
+    sort: str
+    next: NotRequired[WebAddress]
+    prev: NotRequired[WebAddress]
+    items: list[ListItemJson]
+
+
+router = APIRouter()
+
+
+def register_list(router: APIRouter, name: str, summary: str) -> Callable[[EndpointT], EndpointT]:
+    """Register an endpoint as the list *name*: its JSON is described, its page and its negotiated
+    address are not.
+    """
+
+    def register(endpoint: EndpointT) -> EndpointT:
+        get(
+            router,
+            f"/{name}.json",
+            operation_id=name,
+            dependencies=[Depends(known_parameters)],
+            summary=summary,
+            tags=["find"],
+            response_model=ListJson,
+            response_description="A page of the list, with links to the next and previous page",
+            responses=problems(400, 503),
+        )(endpoint)
+        for end in ("", ".html"):
+            get(router, f"/{name}{end}", include_in_schema=False)(endpoint)
+        return endpoint
+
+    return register
+
+
+@register_list(router, "things", "List the things of a concept, an organization or a registry")
+async def things(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    cursor: ListCursor,
+    concept: _Concept = None,
+    organization: _Organization = None,
+    source: _Source = None,
+    gone: _Gone = None,
+) -> Response:
+    """Exactly one of the parameters selects the list."""
+    subjects = {"concept": concept, "organization": organization, "source": source, "gone": gone}
+    given = [(name, value) for name, value in subjects.items() if value is not None]
+    name, value = given[0] if given else ("", "")
+    about = value if ":" in value else f"{service.iris.base}source/{value}"
+    if not name or not is_web(about):
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "Missing parameter: one of {names}, with an IRI or a source's name",
+                names=", ".join(subjects),
+            ),
+        )
+    return respond_list(
+        request, pages, "things", {name: about}, await load_page(cursor, service, name, about)
+    )
+
+
+@register_list(router, "organizations", "List all organizations")
+async def organizations(
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor, q: _Words = ""
+) -> Response:
+    """Organizations publish, fund or take part in initiatives; those of one cluster are one."""
+    list_page = await load_page(cursor, service, "organizations", words=q)
+    details = await _organization_details(list_page.rows, service)
+    return respond_list(request, pages, "organizations", {"q": q} if q else {}, list_page, details)
+
+
+async def _organization_details(listed: Iterable[Row], service: QueryService) -> Details:
+    """Return what the list has of an organization beside its name: registry, countries, number of
+    initiatives (while it is not counted: none) and type, by the names of the JSON.
+    """
+    details: Details = {}
+    for row in listed:
+        address = row["thing"].value
+        source = address.partition("/id/organization/")[2].partition("/")[0]
+        details[address] = {"source": source, "countries": []}
+        if "initiatives" in row:
+            details[address]["initiatives"] = int(row["initiatives"].value)
+    if not details:
+        return {}
+    text = query("organization-details").replace("THINGS", " ".join(map(iri, details)))
+    for row in await service.rows(text):
+        known = details[row["thing"].value]
+        if "country" in row:
+            known["countries"] = sorted({*known["countries"], row["country"].value})
+        if "classification" in row:
+            classes = {row["classification"].value, known.get("classification", "\uffff")}
+            known["classification"] = min(classes)
+    return details
+
+
+def respond_list(
+    request: Request,
+    pages: Pages,
+    name: str,
+    params: dict[str, str],
+    list_page: ListPage,
+    details: Details | None = None,
+) -> Response:
+    """Return a page of the list *name* in the requested format."""
+    path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
+    details, chosen_format = details or {}, choose_list_format(request)
+    links = list_page.links(origin(request) + path)
+    if chosen_format is HTML:
+        page = pages.page(
+            "list.html",
+            name=name,
+            path_=path,
+            about=next((value for key, value in params.items() if key != "q"), None),
+            words=params.get("q", ""),
+            list_page=list_page,
+            details=details,
+            concept_label=_label,
+        )
+        return respond(request, page, HTML, links=links)
+    document = {
+        "sort": list_page.order,
+        **{link.rel: link.target for link in links},
+        "items": [
+            _item(row, origin(request) + pages.path(row["thing"].value))
+            | details.get(row["thing"].value, {})
+            for row in list_page.rows
+        ],
+    }
+    content = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    return respond(request, content, JSON, links=links)
+
+
+def _label(address: str) -> str:
+    return label(address, current_locale().language) or address.rpartition("/")[2]
+
+
+def choose_list_format(request: Request) -> Format:
+    """Return JSON or HTML, as the request asks; raises HTTPProblem (406) for anything else."""
+    _, suffix = split_suffix(request.url.path)
+    return choose_format(request, {"json": JSON, "html": HTML}, suffix)
+
+
+def _item(row: Row, page: str) -> dict[str, Any]:
+    document: dict[str, Any] = {"id": row["thing"].value, "page": page}
+    if "title" in row:
+        document |= {"title": row["title"].value, "language": row["title"].language}
+    names = ("property", "record", "status", "modified")
+    return document | {name: row[name].value for name in names if name in row}
