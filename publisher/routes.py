@@ -8,8 +8,7 @@ from publisher.apis.mcp import route as mcp
 from publisher.apis.reconcile.routes import service as reconcile
 from publisher.catalog import journal, openapi, portals, void
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
-from publisher.linked_data import lists, signposting
-from publisher.linked_data.routes import health, mementos, metrics, status
+from publisher.linked_data import health, lists, mementos, metrics, signposting, status
 from publisher.portal import (
     compare,
     embeds,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -32,7 +32,7 @@ from web.paths import parse_thing_path, path_segments
 from web.problems import HTTPProblem
 
 SHOWN = 50  # members whose descriptions are compared
-_HIDDEN = frozenset({f"{RDF}type"})
+_TYPE = f"{RDF}type"
 
 
 class ClusterMember(NamedTuple):
@@ -69,18 +69,6 @@ class ComparedProperty(NamedTuple):
     predicate: str
     says: tuple[MemberValues, ...]
     disagree: bool
-
-
-class Match(NamedTuple):
-    """Why two members are one thing: *features* that agree, or a person's *reason* and when it was
-    *decided*.
-    """
-
-    first: str
-    second: str
-    features: tuple[str, ...]
-    decided: Term | None
-    reason: Term | None
 
 
 class ClusterOf(NamedTuple):
@@ -156,7 +144,9 @@ async def cluster_values(service: QueryService, description: Description) -> dic
     """Return the values of the page of a cluster."""
     iris = service.iris
     all_members = [term.value for term in description.all("prov:hadMember")]
-    members = await read_members(service, all_members)
+    members = await asyncio.gather(
+        *(_read_member(service, member) for member in sorted(all_members)[:SHOWN])
+    )
     compared = compare_members(members)
     own_names = (cluster_iri(member, iris) for member in all_members)
     changes = await read_history(service, description.iri)
@@ -189,13 +179,6 @@ def _label(predicate: str, base: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-async def read_members(service: QueryService, members: Iterable[str]) -> list[ClusterMember]:
-    """Return the first SHOWN members with their descriptions."""
-    return list(
-        await asyncio.gather(*(_read_member(service, member) for member in sorted(members)[:SHOWN]))
-    )
-
-
 async def _read_member(service: QueryService, member: str) -> ClusterMember:
     source, record = member.split("/")[-2], record_of(member, service.iris)
     description = await (
@@ -206,46 +189,36 @@ async def _read_member(service: QueryService, member: str) -> ClusterMember:
 
 def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:
     """Return each property of the members, the best known first."""
-    predicates = {
-        statement.predicate
-        for member in members
-        for statement in member.description.statements
-        if statement.subject == member.iri
-        and statement.predicate not in _HIDDEN
-        and not _is_part(statement.object, member)
-    }
+    stated: dict[str, dict[str, list[Term]]] = {}
+    for member in members:
+        for statement in member.description.statements:
+            name, value = statement.predicate, statement.object
+            if statement.subject == member.iri and name != _TYPE:
+                stated.setdefault(name, {}).setdefault(member.iri, []).append(value)
     known = list(FIELD_NAMES)
-    ordered = sorted(
-        predicates, key=lambda name: (known.index(name) if name in known else len(known), name)
-    )
-    return [_compare(predicate, members) for predicate in ordered]
+    compared = []
+    for name in sorted(
+        stated, key=lambda name: (known.index(name) if name in known else len(known), name)
+    ):
+        says = [
+            MemberValues(member, tuple(stated[name][member.iri]))
+            for member in members
+            if member.iri in stated[name]
+        ]
+        if all(_is_part(value, item.member) for item in says for value in item.values):
+            continue
+        ordered = sort_by_precedence(members[0].description.short(name), says)
+        disagree = _disagree([item.values for item in says])
+        compared.append(ComparedProperty(name, tuple(ordered), disagree))
+    return compared
 
 
 def _is_part(term: Term, member: ClusterMember) -> bool:
     """Return whether a value is a part of the record, such as a place, which has no name of its
     own.
     """
-    return (
-        term.is_iri
-        and "#" in term.value
-        and term.value.partition("#")[0] in (member.iri, member.record)
-    )
-
-
-def _compare(predicate: str, members: Sequence[ClusterMember]) -> ComparedProperty:
-    says = []
-    for member in members:
-        statements = (
-            item
-            for item in member.description.statements
-            if item.subject == member.iri and item.predicate == predicate
-        )
-        if values := tuple(item.object for item in statements):
-            says.append(MemberValues(member, values))
-    short = members[0].description.short(predicate)
-    return ComparedProperty(
-        predicate, tuple(sort_by_precedence(short, says)), _disagree([item.values for item in says])
-    )
+    node, hash_, _ = term.value.partition("#")
+    return term.is_iri and hash_ != "" and node in (member.iri, member.record)
 
 
 def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
@@ -291,31 +264,26 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
 def precedence(name: str) -> list[str]:
     """Return the rules for a property, the most important first."""
     rules = _read_rules()
-    return rules.properties.get(name, rules.default)
-
-
-class _Rules(NamedTuple):
-    default: list[str]
-    properties: dict[str, list[str]]
+    return list(rules["properties"].get(name, rules["default"]))
 
 
 @cache
-def _read_rules() -> _Rules:
-    table = tomllib.loads(Path(__file__).with_name("precedence.toml").read_text(encoding="utf-8"))
-    return _Rules(table["default"], table["properties"])
+def _read_rules() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("precedence.toml").read_text(encoding="utf-8"))
 
 
-def read_matches(cluster: Description) -> list[Match]:
-    """Return why the members of a cluster are one thing, in the order of their IRIs."""
-    axioms = cluster.subjects("dct:isPartOf", cluster.iri)
+def read_matches(cluster: Description) -> list[dict[str, Any]]:
+    """Return why the members of a cluster are one thing, in the order of their IRIs: *features* that
+    agree, or a person's *reason* and when it was *decided*.
+    """
     matches = [
-        Match(
-            str(cluster.one("owl:annotatedSource", axiom)),
-            str(cluster.one("owl:annotatedTarget", axiom)),
-            tuple(str(term) for term in cluster.all("wsis:matchedBy", axiom)),
-            cluster.one("sssom:mapping_date", axiom),
-            cluster.one("rdfs:comment", axiom),
-        )
-        for axiom in axioms
+        {
+            "first": str(cluster.one("owl:annotatedSource", axiom)),
+            "second": str(cluster.one("owl:annotatedTarget", axiom)),
+            "features": [str(term) for term in cluster.all("wsis:matchedBy", axiom)],
+            "decided": cluster.one("sssom:mapping_date", axiom),
+            "reason": cluster.one("rdfs:comment", axiom),
+        }
+        for axiom in cluster.subjects("dct:isPartOf", cluster.iri)
     ]
-    return sorted(matches, key=lambda match: (match.first, match.second))
+    return sorted(matches, key=lambda match: (match["first"], match["second"]))

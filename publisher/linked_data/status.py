@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
-from typing import NamedTuple
 
 import orjson
 from fastapi import APIRouter
@@ -16,14 +15,12 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from journal import mirror_origin
-from journal.mirror_origin import Origin
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import iri
 from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import (
-    DataVersion,
     SourceStatus,
     count_by_state,
     data_version,
@@ -96,20 +93,6 @@ class StatusJson(TypedDict):
     sources: list[SourceJson]
 
 
-class QuadTotals(NamedTuple):
-    """The number of quads in the store, and that reported by the newest run; None if no run reports
-    it.
-    """
-
-    stored: int
-    reported: int | None
-
-    @property
-    def agrees(self) -> bool | None:
-        """Return whether both are equal, None if unknown."""
-        return None if self.reported is None else self.stored == self.reported
-
-
 router = APIRouter()
 
 
@@ -134,13 +117,19 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         return respond(request, content, chosen_format, headers=_FRESH)
     now = service.now()
     statuses = await source_statuses(service)
-    version = data_version(service)
-    quads = await _quad_totals(service)
+    counts = count_by_state(statuses, now)
     origin = mirror_origin.read(service.journal.folder)
-    submissions = await _submissions(request)
+    submissions, store = await _submissions(request), await _store(service)
     if chosen_format is JSON:
-        body = _json(service, now, statuses, version, quads, origin, submissions)
-        return respond(request, orjson.dumps(body), JSON, headers=_FRESH)
+        answer: StatusJson = {
+            "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "submissions": submissions,
+            "mirror": asdict(origin) if origin else None,
+            "store": store,
+            "states": {state.value: count for state, count in counts.items()},
+            "sources": [_source(source_status, now) for source_status in statuses.values()],
+        }
+        return respond(request, orjson.dumps(answer), JSON, headers=_FRESH)
     page = pages.page(
         "status.html",
         origin=origin,
@@ -149,9 +138,8 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         sources=[
             (source_status, source_status.state(now).value) for source_status in statuses.values()
         ],
-        counts=count_by_state(statuses, now),
-        lag=service.lag,
-        quads=quads,
+        counts=counts,
+        store=store,
         formats=(JSON, *GRAPHS.values()),
     )
     return respond(request, page, HTML, headers=_FRESH)
@@ -166,44 +154,20 @@ async def _submissions(request: Request) -> SubmissionsJson | None:
     return {"waiting": number, "oldest": f"{oldest:%Y-%m-%dT%H:%M:%SZ}" if oldest else None}
 
 
-async def _quad_totals(service: QueryService) -> QuadTotals:
-    version = data_version(service)
-    rows = (
-        await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))})
-        if version and version.run
-        else []
-    )
-    return QuadTotals(service.current.quads, int(rows[0]["quads"].value) if rows else None)
-
-
-def _json(
-    service: QueryService,
-    now: datetime,
-    statuses: dict[str, SourceStatus],
-    version: DataVersion | None,
-    quads: QuadTotals,
-    origin: Origin | None,
-    submissions: SubmissionsJson | None,
-) -> StatusJson:
-    store: StoreJson = {
+async def _store(service: QueryService) -> StoreJson:
+    version, stored, reported = data_version(service), service.current.quads, None
+    if version and version.run:
+        run = iri(service.iris.run(version.run))
+        rows = await service.rows(query("run-quads"), {"run": run})
+        reported = int(rows[0]["quads"].value) if rows else None
+    return {
         "position": version.position if version else 0,
         "time": version.time if version else None,
         "run": version.run if version else None,
         "lag": service.lag,
-        "quads": quads.stored,
-        "quads_by_account": quads.reported,
-        "agrees": quads.agrees,
-    }
-    sources = [_source(source_status, now) for source_status in statuses.values()]
-    counts = {state.value: count for state, count in count_by_state(statuses, now).items()}
-    mirror = asdict(origin) if origin else None
-    return {
-        "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "submissions": submissions,
-        "mirror": mirror,
-        "store": store,
-        "states": counts,
-        "sources": sources,
+        "quads": stored,
+        "quads_by_account": reported,
+        "agrees": None if reported is None else stored == reported,
     }
 
 

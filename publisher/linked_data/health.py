@@ -32,26 +32,37 @@ log = structlog.get_logger(component="health")
 
 T = TypeVar("T")
 
-_STORE_REMEDY = (
-    "the server tries again by itself, and rebuilds damaged files; if this lasts, free disk space, check the permissions of store/, "
-    "then stop the server and run stocktake verify --repair"
-)
-_JOURNAL_REMEDY = (
-    "run stocktake verify, and restore the file that it names from a backup or a mirror"
-)
-_INDEX_REMEDY = (
-    "it is rebuilt by itself, and tried again at growing intervals; if this lasts, "
-    "free disk space or fix the permissions of store/"
-)
-_RELEASE_REMEDY = "run stocktake verify, and restore the manifest from a backup or a mirror"
-_ORIGIN_REMEDY = (
-    "the mirror tries again by itself; check the address of its origin and the network between them"
-)
-_REFUSED_REMEDY = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
-_FILE_REMEDY = "run stocktake mirror with the address of the origin: it writes the file again"
-_SHARED_REMEDY = "this server uses its own entries and retries the object store; check its address and the network"
-_UNKNOWN_REMEDY = "the log of the server has the traceback; run stocktake verify"
-_EXTERNAL_REMEDY = "start the SPARQL store, or correct its address; the server tries again, and loads what is missing, by itself"
+_REMEDIES = {
+    "store": (
+        "the server tries again by itself, and rebuilds damaged files; if this lasts, free disk "
+        "space, check the permissions of store/, then stop the server and run stocktake verify "
+        "--repair"
+    ),
+    "journal": "run stocktake verify, and restore the file that it names from a backup or a mirror",
+    "index": (
+        "it is rebuilt by itself, and tried again at growing intervals; if this lasts, free disk "
+        "space or fix the permissions of store/"
+    ),
+    "release": "run stocktake verify, and restore the manifest from a backup or a mirror",
+    "origin": (
+        "the mirror tries again by itself; check the address of its origin and the network "
+        "between them"
+    ),
+    "refused": (
+        "report it to the operator of the origin; the mirror continues once the origin has the "
+        "correct entry"
+    ),
+    "file": "run stocktake mirror with the address of the origin: it writes the file again",
+    "shared": (
+        "this server uses its own entries and retries the object store; check its address and the "
+        "network"
+    ),
+    "unknown": "the log of the server has the traceback; run stocktake verify",
+    "external": (
+        "start the SPARQL store, or correct its address; the server tries again, and loads what "
+        "is missing, by itself"
+    ),
+}
 
 
 class ProjectionJson(TypedDict):
@@ -107,7 +118,7 @@ class Faults:
         return cause
 
     async def attempt(
-        self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _JOURNAL_REMEDY
+        self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _REMEDIES["journal"]
     ) -> T:
         """Return the result of *work*; if it raises, whatever it is, add the part and return
         *otherwise*. *remedy*: of a JournalError.
@@ -121,7 +132,7 @@ class Faults:
             self.add(part, str(result), remedy)
         elif isinstance(result, Exception):
             log.error("health check failed", part=part, exc_info=result)
-            self.add(part, f"{type(result).__name__}: {result}", _UNKNOWN_REMEDY)
+            self.add(part, f"{type(result).__name__}: {result}", _REMEDIES["unknown"])
         else:
             raise result
         return otherwise
@@ -217,7 +228,7 @@ async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, di
         "origin of the mirror",
         asyncio.to_thread(mirror_origin.read, service.journal.folder),
         None,
-        _FILE_REMEDY,
+        _REMEDIES["file"],
     )
     # it is checked in the background: while it is down, a response would take as long as its
     # timeouts
@@ -237,26 +248,26 @@ async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, di
 
 def _add_origin_faults(origin: Origin, faults: Faults) -> None:
     if origin.refused:
-        faults.add("origin of the mirror", origin.refused.reason, _REFUSED_REMEDY)
+        faults.add("origin of the mirror", origin.refused.reason, _REMEDIES["refused"])
     elif origin.error:
-        faults.add("origin of the mirror", origin.error, _ORIGIN_REMEDY)
+        faults.add("origin of the mirror", origin.error, _REMEDIES["origin"])
 
 
 def _add_release_faults(folder: Path, faults: Faults) -> None:
     try:
         list_releases(folder)
     except (OSError, DamagedRelease) as error:
-        faults.add("releases", str(error), _RELEASE_REMEDY)
+        faults.add("releases", str(error), _REMEDIES["release"])
 
 
 def _add_store_faults(service: QueryService, faults: Faults) -> None:
     """Add what keeps the store, and the projections beside it, from following the journal."""
     if service.store_failure:
-        faults.add("SPARQL store", service.store_failure, _EXTERNAL_REMEDY)
+        faults.add("SPARQL store", service.store_failure, _REMEDIES["external"])
     if service.journal.store_error:
-        faults.add("object store", service.journal.store_error, _SHARED_REMEDY)
+        faults.add("object store", service.journal.store_error, _REMEDIES["shared"])
     if service.follower.reason:
-        faults.add("store", service.follower.reason, _STORE_REMEDY)
+        faults.add("store", service.follower.reason, _REMEDIES["store"])
     for name, state in service.follower.projections.items():
         if "error" in state:
-            faults.add(name, str(state["error"]), _INDEX_REMEDY)
+            faults.add(name, str(state["error"]), _REMEDIES["index"])
