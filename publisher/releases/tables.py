@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
-from publisher.data.properties import namespaces
+from publisher.data.properties import PropertyRow, PropertyTable, namespaces, published_properties
 from publisher.projections.facets.facets import FACETS, describe_area, read_sql
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import parse_term
@@ -104,10 +104,32 @@ class Table:
 
 _DESCRIBED = tomllib.loads((Path(__file__).parent / "tables.toml").read_text())
 _TAKES = _DESCRIBED.pop("take")
-TABLES = {
-    name: Table(name, **{**item, "columns": [TableColumn(**row) for row in item["columns"]]})
-    for name, item in _DESCRIBED.items()
-}
+
+
+def read_tables(properties: PropertyTable) -> dict[str, Table]:
+    """Return the tables; that of initiatives has the columns of *properties* where ``tables.toml``
+    names these, and at its end those that it does not name.
+    """
+    own = {row.name: _property_column(row) for row in properties if row.column}
+    tables = {}
+    for name, item in _DESCRIBED.items():
+        columns = [
+            own.pop(row["property"]) if "property" in row else TableColumn(**row)
+            for row in item["columns"]
+        ]
+        if name == "initiatives":
+            columns += own.values()
+        tables[name] = Table(name, **{**item, "columns": columns})
+    return tables
+
+
+def _property_column(row: PropertyRow) -> TableColumn:
+    described: dict[str, Any] = {**row.column}
+    take = described.pop("take")
+    return TableColumn(**described, sql=f"{take}('{row.iri}')")
+
+
+TABLES = read_tables(published_properties())
 INITIATIVES = TABLES["initiatives"]
 # of every table with a row a thing: of a topic, of the search, and of the initiatives of a release
 LISTED = INITIATIVES.columns[: [column.name for column in INITIATIVES.columns].index("record")]

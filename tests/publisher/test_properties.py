@@ -21,6 +21,7 @@ from publisher.projections.projection import Subjects
 from publisher.projections.search.updater import EntryReader
 from publisher.rdf.ntriples_terms import Value
 from publisher.rdf.results import Term
+from publisher.releases.tables import read_tables
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
 from vocab.terms import FOAF, RDF
@@ -34,6 +35,7 @@ audience.type = "text"
 audience.schema_org = "audience"
 audience.metadata = "subjects"
 audience.search = ["text"]
+audience.column = { name = "audience", type = "text", description = "for whom it is", take = "best" }
 """
 
 
@@ -103,6 +105,12 @@ def test_an_added_property_is_searched(properties: PropertyTable) -> None:
 
     assert entry is not None
     assert entry.texts == (("Farmers", "en"),)
+
+
+def test_an_added_property_is_a_column_of_the_initiatives(properties: PropertyTable) -> None:
+    column = read_tables(properties)["initiatives"].columns[-1]
+
+    assert (column.name, column.sql) == ("audience", "best('wsis:audience')")
 
 
 def test_a_row_that_is_wrong_is_named() -> None:
