@@ -29,7 +29,7 @@ from publisher.portal.problems import ProblemStore
 from publisher.portal.search import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.warm_up import warming_up
-from publisher.releases.object_store import follow_releases
+from publisher.releases.copies import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exports import ExportQueue
 from publisher.sparql.responses import ENGINE_HEADER

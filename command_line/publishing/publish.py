@@ -17,8 +17,8 @@ from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.limits import Limits, read
-from publisher.releases import object_store, retention, schedule
-from publisher.releases.builder import build_release, to_json
+from publisher.releases import copies, schedule
+from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
 from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
 from publisher.store.query_service import QueryService
@@ -71,7 +71,7 @@ def release(
     context: typer.Context,
     keep: Annotated[
         int, typer.Option(help="Number of releases whose files are kept.", min=1)
-    ] = retention.KEEP,
+    ] = KEEP,
     every: Annotated[
         str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")
     ] = "",
@@ -109,7 +109,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
     done.
     """
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
-    object_store.download(settings.data)
+    copies.download(settings.data)
     result = build_release(
         settings.data,
         iris,
@@ -117,9 +117,9 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
         lambda step: _err.print(f"{step} ...", style="dim"),
         demo=settings.demo,
     )
-    object_store.upload(settings.data, result.number)
+    copies.upload(settings.data, result.number)
     release_stores.create_store(settings.data, result, iris)
-    gone = retention.apply_retention(folder, keep, now)
+    gone = apply_retention(folder, keep, now)
     release_stores.remove_stores(
         settings.data,
         (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn),

@@ -20,9 +20,9 @@ from starlette.routing import Match
 
 from journal import mirror_origin
 from publisher.rdf.results import Row
-from publisher.releases import citation
-from publisher.releases.citation import DEMO_NOTE, DEMO_PREFIX
+from publisher.releases import metadata
 from publisher.releases.dump import NAME, list_dumps
+from publisher.releases.metadata import DEMO_NOTE, DEMO_PREFIX
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, list_releases
@@ -259,13 +259,13 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
     it out.
     """
     page = f"{iris.base}releases/{release.number}/"
-    licences = [licence for licence in citation.licences(release) if is_web(licence)]
+    licences = [licence for licence in metadata.licences(release) if is_web(licence)]
     return Dataset(
         kind=DatasetKind.RELEASE,
         name=f"wsis-stocktaking-release-{release.number}",
         iri=release.iri,
-        title=citation.title(release),
-        about=f"{citation.abstract(release)} A snapshot of the whole database of {release.day}, after journal entry {release.position}.",
+        title=metadata.title(release),
+        about=f"{metadata.abstract(release)} A snapshot of the whole database of {release.day}, after journal entry {release.position}.",
         page=page,
         issued=release.issued,
         modified=release.issued,

@@ -17,7 +17,7 @@ from publisher.catalog.datasets import (
     Service,
 )
 from publisher.rdf.results import Term
-from publisher.releases.citation import DEMO_PREFIX
+from publisher.releases.metadata import DEMO_PREFIX
 from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.countries import AREA
 from vocab.iris import is_web

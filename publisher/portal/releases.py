@@ -26,8 +26,8 @@ from publisher.linked_data.schema_org import jsonld_block
 from publisher.portal.entity_pages import EntityPage, Values
 from publisher.portal.figures import sort_key
 from publisher.rdf.results import Term
-from publisher.releases import citation
-from publisher.releases.builder import SUMS
+from publisher.releases import metadata
+from publisher.releases.metadata import SUMS
 from publisher.releases.signature import PUBLIC, SUFFIX
 from publisher.store.descriptions import Description, namespaces, node_statements
 from publisher.store.query_service import QueryService
@@ -231,8 +231,8 @@ async def release_values(page: EntityPage) -> Values:
     release = _read(page.service, page.entity.path[1])
     return {
         "release": release,
-        "title": citation.title(release),
-        "licences": citation.licences(release),
+        "title": metadata.title(release),
+        "licences": metadata.licences(release),
         "block": jsonld_block(dataset_markup(release_dataset(release, page.service.iris))),
         "by_code": sort_by_code,
     }

@@ -6,7 +6,6 @@ The status graph is not in it, because the journal does not contain it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,17 +15,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import orjson
-
 from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.rdf.gzip_files import gzip_writer
-from publisher.releases import citation, codebook
 from publisher.releases.dump import TEXT_FORMATS, canonical_quads, deletion_rows, write_texts
+from publisher.releases.metadata import SUMS, add_metadata, describe_file
 from publisher.releases.signature import load_key, public_key_text, sign
-from publisher.releases.table_metadata import CRATE, croissant, csvw, data_package, ro_crate
 from publisher.releases.tables import (
     TABLES,
     compute_tables,
@@ -44,14 +40,14 @@ from publisher.store.releases.manifest import (
     MANIFEST,
     File,
     Release,
+    list_releases,
     newest_release,
     write_manifest,
 )
 from vocab.iris import Iris
 from web.formats import GRAPHS
 
-SUMS = "SHA256SUMS"
-
+KEEP = 12  # releases whose files are kept: a year of monthly releases
 Progress = Callable[[str], None]  # called before each step with a sentence about it
 
 
@@ -93,7 +89,7 @@ def build_release(
         )
         folder_before = releases / str(before.number) if before else None
         release = _export_data(release, folder_before, journal, iris, part, report_step)
-        release = _add_metadata(release, part, iris.base)
+        release = add_metadata(release, part, iris.base)
         _sign(release, data / "signing", part, report_step)
         shutil.rmtree(work)
         _publish(part, releases / str(number), report_step)
@@ -145,18 +141,20 @@ def _export_data(
     files = [
         *_dump_files(part, name),
         *_table_files(part, rows),
-        _file(part / "gone.csv.gz", "text/csv", says, counts["gone"]),
-        _file(part / "void.ttl", "text/turtle", "statistics: classes, properties and links (VoID)"),
+        describe_file(part / "gone.csv.gz", "text/csv", says, counts["gone"]),
+        describe_file(
+            part / "void.ttl", "text/turtle", "statistics: classes, properties and links (VoID)"
+        ),
     ]
     return replace(release, counts=counts, changes=changes, sources=sources, files=tuple(files))
 
 
 def _dump_files(part: Path, name: str) -> Iterator[File]:
     description = "all statements with named graphs, sorted by bytes, without duplicates"
-    yield _file(part / f"{name}.nq.gz", "application/n-quads", description)
+    yield describe_file(part / f"{name}.nq.gz", "application/n-quads", description)
     for end, form in TEXT_FORMATS.items():
         description = "all statements without named graphs, without duplicates"
-        yield _file(part / f"{name}.{end}.gz", form.media, description)
+        yield describe_file(part / f"{name}.{end}.gz", form.media, description)
 
 
 def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
@@ -164,88 +162,7 @@ def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
     for table in TABLES.values():
         for end, media in formats:
             description = f"a row is {table.row}"
-            yield _file(part / f"{table.name}.{end}", media, description, rows[table.name])
-
-
-def _add_metadata(release: Release, part: Path, base: str) -> Release:
-    """Write the metadata: the changes since the last release, the columns of the tables, and the
-    citation.
-    """
-    title = citation.title(release)
-    files = list(release.files)
-    for name, media, description, content in [
-        *_codebooks(release, title, part, base),
-        *_metadata_files(release, title),
-    ]:
-        (part / name).write_bytes(content)
-        files.append(_file(part / name, media, description))
-    for name, media, description, content in _package_files(release, title, files):
-        (part / name).write_bytes(content)
-        files.append(_file(part / name, media, description))
-    crate = ro_crate(release, title, citation.abstract(release), files, [SUMS, MANIFEST])
-    linked, description = "application/ld+json", "all files, as an RO-Crate 1.1"
-    (part / CRATE).write_bytes(_json(crate))
-    files.append(_file(part / CRATE, linked, description))
-    return replace(release, files=tuple(files))
-
-
-def _codebooks(
-    release: Release, title: str, part: Path, base: str
-) -> list[tuple[str, str, str, bytes]]:
-    """Return name, media type, description and content of the codebook in both forms."""
-    examples = codebook.table_examples(part)
-    description = "each column with its unit, code list and examples"
-    text = codebook.codebook(release, title, examples, base).encode()
-    printed = codebook.codebook_pdf(release, title, examples, base)
-    return [
-        (codebook.NAME, "text/markdown", description, text),
-        (codebook.PRINT, "application/pdf", f"{description}, for print", printed),
-    ]
-
-
-def _package_files(
-    release: Release, title: str, files: list[File]
-) -> list[tuple[str, str, str, bytes]]:
-    """Return name, media type, description and content of the descriptions of *files* and of the
-    columns of the tables.
-    """
-    package = data_package(release, title, files)
-    record_sets = croissant(release, title, citation.abstract(release), files)
-    return [
-        (
-            "datapackage.json",
-            "application/json",
-            "all files and the columns of the tables, as a Data Package",
-            _json(package),
-        ),
-        (
-            "croissant.json",
-            "application/ld+json",
-            "the tables as record sets, by Croissant 1.0",
-            _json(record_sets),
-        ),
-    ]
-
-
-def _metadata_files(release: Release, title: str) -> list[tuple[str, str, str, bytes]]:
-    """Return the name, media type, description and content of each file."""
-    names = ("previous", "issued", "changes", "counts")
-    changelog = {"release": release.number, **{name: getattr(release, name) for name in names}}
-    columns, datacite = _json(csvw(release, title)), _json(citation.datacite(release))
-    cff, zenodo = citation.cff(release).encode(), _json(citation.zenodo(release))
-    changes = "what has changed since the release before, in numbers"
-    return [
-        ("changelog.json", "application/json", changes, _json(changelog)),
-        (
-            "csv-metadata.json",
-            "application/csvm+json",
-            "the columns of the tables, by CSVW",
-            columns,
-        ),
-        ("CITATION.cff", "application/yaml", "how it is cited", cff),
-        ("datacite.json", "application/json", "metadata of DataCite 4.5", datacite),
-        ("zenodo.json", "application/json", "metadata of a deposit at Zenodo", zenodo),
-    ]
+            yield describe_file(part / f"{table.name}.{end}", media, description, rows[table.name])
 
 
 def _sign(release: Release, keys: Path, part: Path, report_step: Progress) -> None:
@@ -275,16 +192,6 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _file(path: Path, media: str, says: str, rows: int | None = None) -> File:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.name, media, path.stat().st_size, digest, says, rows)
-
-
-def _json(document: object) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 @contextmanager
@@ -319,3 +226,21 @@ def to_json(release: Release) -> str:
         )
     }
     return json.dumps(document, ensure_ascii=False)
+
+
+def apply_retention(releases: Path, keep: int, now: datetime) -> list[Release]:
+    """Delete the files of all but the newest *keep* releases; return the withdrawn ones. After a
+    crash, call it again.
+    """
+    removed = []
+    with build_lock(releases):
+        for release in list_releases(releases)[max(1, keep) :]:
+            folder = releases / str(release.number)
+            if release.withdrawn is None:
+                release = replace(release, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")
+                write_manifest(folder, release)  # the manifest says so before the files are deleted
+                removed.append(release)
+            for path in folder.iterdir():
+                if path.name != MANIFEST:
+                    path.unlink()
+    return removed

@@ -102,15 +102,18 @@ def _linkset(
 ) -> Iterator[Statement]:
     other = f"{iris.base}.well-known/void#target-{list(TARGETS).index(space) + 1}"
     part = f"{_part(iris, 'links', name, prefixes)}-{list(TARGETS).index(space) + 1}"
-    yield Statement(dataset, f"{VOID}subset", Term(part))
-    yield Statement(part, f"{RDF}type", Term(f"{VOID}Linkset"))
-    yield Statement(part, f"{VOID}subjectsTarget", Term(dataset))
-    yield Statement(part, f"{VOID}objectsTarget", Term(other))
-    yield Statement(part, f"{VOID}linkPredicate", Term(name))
-    yield Statement(part, f"{VOID}triples", _number(count))
-    yield Statement(other, f"{RDF}type", Term(f"{VOID}Dataset"))
-    yield Statement(other, f"{DCT}title", Term(TARGETS[space], "literal", "en"))
-    yield Statement(other, f"{VOID}uriSpace", Term(space, "literal"))
+    rows = (
+        (dataset, f"{VOID}subset", Term(part)),
+        (part, f"{RDF}type", Term(f"{VOID}Linkset")),
+        (part, f"{VOID}subjectsTarget", Term(dataset)),
+        (part, f"{VOID}objectsTarget", Term(other)),
+        (part, f"{VOID}linkPredicate", Term(name)),
+        (part, f"{VOID}triples", _number(count)),
+        (other, f"{RDF}type", Term(f"{VOID}Dataset")),
+        (other, f"{DCT}title", Term(TARGETS[space], "literal", "en")),
+        (other, f"{VOID}uriSpace", Term(space, "literal")),
+    )
+    yield from (Statement(*row) for row in rows)
 
 
 def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:

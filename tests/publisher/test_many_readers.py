@@ -22,7 +22,7 @@ from rows import each
 from waiting import wait_until
 
 from journal import store
-from publisher.releases import object_store
+from publisher.releases import copies
 from publisher.releases.builder import build_release
 from vocab.statements.describe import quads
 from vocab.statements.provenance import SourceStatus, describe_source_statuses
@@ -71,7 +71,7 @@ def publishers(
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(result, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
-    object_store.upload(one, build_release(one, IRIS, SEEN).number)
+    copies.upload(one, build_release(one, IRIS, SEEN).number)
     public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
         running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from datacite import schema45
 from rows import each
 
-from publisher.releases import citation
+from publisher.releases.metadata import render
 from publisher.store.releases.manifest import File, Release, ReleaseSource
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
@@ -21,7 +22,7 @@ RELEASE = Release(
 
 
 def test_datacite_takes_the_metadata() -> None:
-    result = citation.datacite(RELEASE)
+    result = json.loads(render("datacite.json", RELEASE))
 
     assert schema45.validate(result)
     assert result["publicationYear"] == "2026"
@@ -31,11 +32,11 @@ def test_datacite_takes_the_metadata() -> None:
 
 
 def test_datacite_makes_its_xml_of_the_metadata() -> None:
-    assert "<version>4</version>" in schema45.tostring(citation.datacite(RELEASE))
+    assert "<version>4</version>" in schema45.tostring(json.loads(render("datacite.json", RELEASE)))
 
 
 def test_the_citation_file_has_what_its_format_asks_for() -> None:
-    result = yaml.safe_load(citation.cff(RELEASE))
+    result = yaml.safe_load(render("CITATION.cff", RELEASE))
 
     assert {"cff-version", "message", "title", "authors"} <= result.keys()
     assert (result["cff-version"], result["type"], result["version"]) == ("1.2.0", "dataset", "4")
@@ -63,14 +64,14 @@ def test_a_release_of_several_licences_claims_none_of_them(
         ),
     )
 
-    result = yaml.safe_load(citation.cff(release))
+    result = yaml.safe_load(render("CITATION.cff", release))
 
-    assert citation.zenodo(release)["license"] == zenodo
+    assert json.loads(render("zenodo.json", release))["license"] == zenodo
     assert result.get("license") == spdx
 
 
 def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
-    result = citation.zenodo(RELEASE)
+    result = json.loads(render("zenodo.json", RELEASE))
 
     must = {
         "upload_type", "publication_date", "title", "creators", "description", "access_right", "license",
@@ -84,9 +85,9 @@ def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> Non
     title = "Demonstration data: WSIS Stocktaking, release 4"
     note = "Demonstration data: registries, projects and organizations are made up."
 
-    cff = yaml.safe_load(citation.cff(release))
-    datacite: dict[str, Any] = citation.datacite(release)
-    zenodo: dict[str, Any] = citation.zenodo(release)
+    cff = yaml.safe_load(render("CITATION.cff", release))
+    datacite: dict[str, Any] = json.loads(render("datacite.json", release))
+    zenodo: dict[str, Any] = json.loads(render("zenodo.json", release))
 
     assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
     assert cff["abstract"].startswith(note)

@@ -22,8 +22,7 @@ from typer.testing import CliRunner
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.releases import retention
-from publisher.releases.builder import build_lock, build_release
+from publisher.releases.builder import apply_retention, build_lock, build_release
 from publisher.releases.dump import canonical_quads
 from publisher.releases.signature import load_key
 from publisher.store.releases.manifest import (
@@ -222,7 +221,7 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(
 def test_of_older_releases_the_manifest_stays(small: Path) -> None:
     build_releases(small, 3)
 
-    removed = retention.apply_retention(small / "releases", 2, NOW)
+    removed = apply_retention(small / "releases", 2, NOW)
 
     assert [item.number for item in removed] == [1]
     assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]
@@ -232,10 +231,10 @@ def test_of_older_releases_the_manifest_stays(small: Path) -> None:
 
 def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None:
     build_releases(small, 2)
-    retention.apply_retention(small / "releases", 1, NOW)
+    apply_retention(small / "releases", 1, NOW)
     (small / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
 
-    removed = retention.apply_retention(small / "releases", 1, NOW)
+    removed = apply_retention(small / "releases", 1, NOW)
 
     assert removed == []
     assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]

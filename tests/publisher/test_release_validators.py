@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from suites import DATA
 
-from publisher.releases.codebook import table_examples
+from publisher.releases.metadata import table_examples
 from publisher.releases.tables import TABLES
 from vocab.iris import Iris
 

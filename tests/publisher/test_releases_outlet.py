@@ -27,8 +27,7 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.portal.releases import sort_by_code
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.releases import retention
-from publisher.releases.builder import build_release
+from publisher.releases.builder import apply_retention, build_release
 from publisher.store.columns.engine import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
@@ -54,7 +53,7 @@ def released(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(3):
         build_release(data, IRIS, NOW)
         move_on(data, number)
-    retention.apply_retention(data / "releases", 2, NOW)
+    apply_retention(data / "releases", 2, NOW)
     result: Path = data
     return result
 

@@ -26,7 +26,7 @@ from journal.integrity import journal_faults
 from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
-from publisher.releases import object_store
+from publisher.releases import copies
 from publisher.releases.builder import build_release
 from publisher.store.releases.manifest import newest_release
 from vocab.iris import Iris
@@ -364,11 +364,11 @@ def test_another_machine_reads_the_archived_responses(tmp_path: Path, url: str) 
 def test_a_release_is_the_same_files_on_every_machine(tmp_path: Path, url: str) -> None:
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     release = build_release(tmp_path / "1", Iris(), NOW)
-    object_store.upload(tmp_path / "1", release.number)
-    object_store.upload(tmp_path / "1", release.number)  # as after a crash
+    copies.upload(tmp_path / "1", release.number)
+    copies.upload(tmp_path / "1", release.number)  # as after a crash
     journal(tmp_path / "2", url)
 
-    assert object_store.download(tmp_path / "2") == [1]
+    assert copies.download(tmp_path / "2") == [1]
     one, other = (
         {path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()}
         for number in "12"
@@ -383,7 +383,7 @@ def test_a_release_is_cut_by_one_machine(tmp_path: Path, url: str) -> None:
     created = [
         build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"
     ]
-    object_store.upload(tmp_path / "1", created[0].number)
+    copies.upload(tmp_path / "1", created[0].number)
 
     with pytest.raises(ReleaseError, match="was built on another machine at the same time"):
-        object_store.upload(tmp_path / "2", created[1].number)
+        copies.upload(tmp_path / "2", created[1].number)

@@ -23,7 +23,7 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.search.query import MAX_LENGTH
 from publisher.projections.search.searcher import open_searcher, suggest_spelling
 from publisher.rdf.results import iri, is_iri
-from publisher.releases.citation import title as release_title
+from publisher.releases.metadata import title as release_title
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from vocab.countries import AREA, country

@@ -38,7 +38,7 @@ from publisher.portal.report.content import (
 )
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from publisher.releases.citation import NAME
+from publisher.releases.metadata import NAME
 from publisher.releases.tables import open_release_tables
 from publisher.releases.typesetting import typeset
 from publisher.store.releases.manifest import Release, get_release, newest_release

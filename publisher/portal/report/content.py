@@ -28,7 +28,7 @@ from publisher.portal.figures import (
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import ListItem
 from publisher.projections.facets.thing_count import NONE
-from publisher.releases.citation import NAME
+from publisher.releases.metadata import NAME
 from publisher.store.releases.manifest import Release
 from vocab.countries import AREA, country
 from vocab.initiative import Basis

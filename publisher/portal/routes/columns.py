@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.releases import codebook
+from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
 from publisher.releases.tables import TABLES
 from publisher.store.releases.manifest import release_numbers
 from web.endpoints import get
@@ -39,9 +39,7 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     samples = await asyncio.to_thread(_samples, folder) if number else {}
     files = f"{origin(request)}/releases/{number or 1}"
     # older releases have none
-    has_codebook, has_print = (
-        (folder / name).is_file() for name in (codebook.NAME, codebook.PRINT)
-    )
+    has_codebook, has_print = ((folder / name).is_file() for name in (CODEBOOK, PRINTED_CODEBOOK))
     page = pages.page(
         "columns.html",
         tables=TABLES.values(),
