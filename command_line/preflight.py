@@ -26,9 +26,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.source import Source, load, parse
-from publisher.portal.field_suggestions import suggest_fields
-from publisher.portal.format_detection import FORMATS, detect_format
-from publisher.portal.source_wizard import WizardState, from_query, source_toml, with_suggestion
+from publisher.portal.feed_samples import FORMATS, detect_format, suggest_fields
+from publisher.portal.source_definition import WizardState, from_query, source_toml, with_suggestion
 from vocab.iris import is_web
 
 app = typer.Typer()

@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -47,13 +48,13 @@ from publisher.apis.reconcile.batch import NameQuery
 from publisher.apis.reconcile.matcher import Matcher
 from publisher.app import SiteOptions, create_app
 from publisher.limits import read
-from publisher.portal.field_suggestions import suggest_fields
+from publisher.portal.commands import EXPLANATIONS, MEMORY, ClientQuota, VisitorCommand
+from publisher.portal.feed_samples import suggest_fields
 from publisher.portal.follow import SubscriptionStore
 from publisher.portal.problems import ProblemStore
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
-from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
-from publisher.portal.source_wizard import fill_in
+from publisher.portal.source_definition import fill_in
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -114,7 +115,7 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
     public = build_site(
         settings,
         url,
-        preview_runner(settings),
+        visitor_commands(settings),
         *_stores(admin_context),
         now=now,
     )
@@ -137,13 +138,13 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
 def build_site(
     settings: Settings,
     url: str,
-    preview_runner: PreviewRunner | None = None,
+    commands: Mapping[str, VisitorCommand] = MappingProxyType({}),
     problem_store: ProblemStore | None = None,
     subscription_store: SubscriptionStore | None = None,
     *,
     now: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
-    """Return the public app at *url*. *preview_runner* runs source previews.
+    """Return the public app at *url*. Visitors may run *commands*.
 
     *problem_store* takes the problems that readers report, *subscription_store* those who follow a
     search; None if none are taken. *now* is the clock of the pages.
@@ -154,7 +155,7 @@ def build_site(
         branding,
         settings.hub,
         settings.allow_hosts,
-        preview_runner,
+        commands,
         url,
         problem_store,
         subscription_store,
@@ -265,33 +266,23 @@ def portal_positions(public: FastAPI) -> dict[str, int]:
     return store | {name: number for name, number in projections.items() if isinstance(number, int)}
 
 
-def preview_runner(settings: Settings) -> PreviewRunner:
-    """Return the runner for previews of new registries and checks of feeds. It refuses all private
-    addresses.
+def visitor_commands(settings: Settings) -> dict[str, VisitorCommand]:
+    """Return the commands that visitors may run: previews of new registries and checks of feeds,
+    explanations and reports. They refuse all private addresses.
     """
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
-    return PreviewRunner(
-        (*subcommand(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
-        strict.environment(),
-        check_command=(
-            *subcommand(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),
-        ),
-        check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
-        explainer=PreviewRunner(
-            (),
-            {},
-            check_command=(*subcommand(["explain"]),),
-            check_environment=environment,
-            quota=EXPLANATIONS,
-        ),
-        reporter=PreviewRunner(
-            (),
-            {},
-            check_command=(*subcommand(["sources", "report"]),),
-            check_environment=environment,
-            quota=EXPLANATIONS,
-        ),
-    )
+    environment, tests = replace(strict, ledger=settings.ledger).environment(), ClientQuota()
+    preview = subcommand(["sources", "preview", "-", "--json", f"--memory={MEMORY}"])
+    check = ["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]
+    others = {"explain": ["explain"], "report": ["sources", "report"]}
+    return {
+        "preview": VisitorCommand((*preview,), strict.environment(), tests),
+        "check": VisitorCommand((*subcommand(check),), environment, tests),
+        **{
+            name: VisitorCommand((*subcommand(words),), environment, ClientQuota(EXPLANATIONS))
+            for name, words in others.items()
+        },
+    }
 
 
 def remap_source(settings: Settings, name: str, is_dry_run: bool) -> Mapping[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -22,12 +22,12 @@ from publisher.feeds.atom import WebSubNotifier
 from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
 from publisher.page_budget import PageLimits
 from publisher.pages import DOCUMENTATION, Pages
+from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.portal.first_start import FirstStart
 from publisher.portal.follow import SubscriptionStore, sending_changes
-from publisher.portal.paged_listing import published_kinds
+from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.search import build_rate_limiter
-from publisher.portal.source_preview import PreviewRunner
 from publisher.portal.warm_up import warming_up
 from publisher.releases.copies import follow_releases
 from publisher.routes import ROUTERS
@@ -60,15 +60,16 @@ class SiteOptions:
     *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that
     may have private addresses. *problem_store*: takes problems that readers report; None: none are
     taken, as on a mirror. *subscription_store*: takes those who follow a search; None: there are
-    only feeds. *preview_runner*: runs previews of proposed sources; None: the wizard only writes
-    the definition. *url*: public scheme and authority, with which links in feeds, sitemaps, OAI-PMH
-    and LDES begin; "": taken from each request.
+    only feeds. *commands*: those that visitors may run, by name: ``preview`` of a proposed
+    source, ``check`` of a feed, ``explain`` of a record, ``report`` on a source. *url*: public
+    scheme and authority, with which links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken
+    from each request.
     """
 
     branding: Branding = PLAIN
     hub: str = ""
     allow: frozenset[str] = frozenset()
-    preview_runner: PreviewRunner | None = None
+    commands: Mapping[str, VisitorCommand] = field(default_factory=dict)
     url: str = ""
     problem_store: ProblemStore | None = None
     subscription_store: SubscriptionStore | None = None
@@ -137,12 +138,12 @@ def _set_state(
     """Set what the dependencies of routes read."""
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.is_warm = True
-    app.state.preview_runner = site.preview_runner
+    app.state.commands = site.commands
     # the command that takes submissions replaces both
     app.state.waiting_submissions = no_submissions
     app.state.submissions_open = bool
     app.state.comments = no_comments
-    app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
+    app.state.problem_store, app.state.problem_quota = site.problem_store, ClientQuota()
     app.state.subscription_store = site.subscription_store
     app.state.contact, app.state.demo = site.branding.contact, site.branding.demo
     app.state.hub = site.hub

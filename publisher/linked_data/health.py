@@ -178,7 +178,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
     if reason := service.follower.reason or awaited:
         details["reason"] = reason
     if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
-        details["start"] = {step.name: step.state.value for step in steps}
+        details["start"] = {step.name: step.state for step in steps}
     answer = {
         "status": "unavailable"
         if service.store_failure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import calendar
 import re
 from datetime import date, datetime, timedelta
@@ -53,9 +52,7 @@ router = APIRouter()
     "List the events of a month",
     [*facet_parameters(), *_PARAMETERS],
 )
-async def events(
-    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep
-) -> Response:
+def events(request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep) -> Response:
     """`/feeds/events.ics` is the calendar to subscribe to."""
     filters = parse_filters(request.query_params).with_codes("kind", "event")
     keep_for(MINUTE)  # it shows what takes place from today on
@@ -89,7 +86,7 @@ async def events(
             query=query_page_url(query),
         )
 
-    return await asyncio.to_thread(dataset_response, request, service, data, page)
+    return dataset_response(request, service, data, page)
 
 
 def _first_day(request: Request, now: datetime) -> date:

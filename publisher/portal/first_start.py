@@ -4,10 +4,8 @@ are done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
+from typing import NamedTuple
 
 from publisher.errors import PublisherError
 from publisher.store.query_service import QueryService
@@ -19,24 +17,15 @@ _MARK = "first-start"  # below the store's folder: the first start is over
 _RETIRED = f"#{Freshness.RETIRED.value}"
 
 
-class StepState(Enum):
-    """The progress of a step."""
-
-    DONE = "done"
-    ACTIVE = "active"
-    WAITING = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step of the first start: *done* of *total* parts; *total* is 0 if it has no parts, or they
-    are unknown.
+class Step(NamedTuple):
+    """A step of the first start: its *state* is done, active or waiting; *done* of *total* parts,
+    which is 0 if it has no parts, or they are unknown.
     """
 
     name: str
-    state: StepState
-    done: int = 0
-    total: int = 0
+    state: str
+    done: int
+    total: int
 
 
 class FirstStart:
@@ -54,51 +43,44 @@ class FirstStart:
 
     async def steps(self) -> list[Step]:
         """Return the five steps; none once the first start is over."""
-        if not self.active:
+        steps = await self._steps() if self.active else []
+        if all(step.state == "done" for step in (steps if self._release else steps[:-1])):
+            if self.active:
+                self.active = False
+                with suppress(OSError):  # a full disk: the file is written after the next start
+                    self._mark.touch()
             return []
-        steps = await self._steps()
-        if all(step.state is StepState.DONE for step in (steps if self._release else steps[:-1])):
-            self.active = False
-            with suppress(OSError):  # a full disk: the file is written after the next start
-                self._mark.touch()
-        return steps if self.active else []
+        return steps
 
     async def _steps(self) -> list[Step]:
         service, snapshot = self._service, self._service.snapshot
-        statuses: Sequence[SourceStatus] = []
+        statuses: dict[str, SourceStatus] = {}
         if snapshot is not None:
             # the store is busy: the page is loaded again in a moment
             with suppress(PublisherError):
-                statuses = list((await source_statuses(service)).values())
+                statuses = await source_statuses(service)
         active = [
-            item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)
+            status.properties
+            for status in statuses.values()
+            if not status.properties.get("freshness", "").endswith(_RETIRED)
         ]
-        attempted = sum("lastAttempt" in item.properties for item in active)
+        attempted = sum("lastAttempt" in properties for properties in active)
         position = snapshot.position if snapshot else 0
-        is_current = bool(snapshot and position and not service.behind)
-        has_indexes = bool(snapshot and position and snapshot.is_indexed)
-        released = release_numbers(service.data / "releases")
+        is_harvested = bool(active) and attempted == len(active)
+        is_stored = is_harvested and position > 0 and not service.behind
+        is_indexed = is_stored and snapshot is not None and snapshot.is_indexed
+        released = bool(release_numbers(service.data / "releases"))
         reported = any((service.data / "reports").glob("release-*"))
-        harvested = bool(active) and attempted == len(active)
         parts = (
             ("server", True, 0, 0),
-            ("harvest", harvested, attempted, len(active)),
-            ("store", harvested and is_current, position, position + service.behind),
-            ("search", harvested and is_current and has_indexes, 0, 0),
-            ("release", bool(released) and reported, len(released[:1]) + reported, 2),
+            ("harvest", is_harvested, attempted, len(active)),
+            ("store", is_stored, position, position + service.behind),
+            ("search", is_indexed, 0, 0),
+            ("release", released and reported, released + reported, 2),
         )
-        return _ordered(parts)
-
-
-def _ordered(parts: Sequence[tuple[str, bool, int, int]]) -> list[Step]:
-    """Return the steps with their states: the first step that is not done is in progress, as are
-    those that have begun.
-    """
-    steps, before = [], True
-    for name, whole, done, total in parts:
-        state = (
-            StepState.DONE if whole else StepState.ACTIVE if before or done else StepState.WAITING
-        )
-        steps.append(Step(name, state, done, total))
-        before = before and whole
-    return steps
+        steps, is_next = [], True  # the first step that is not done is active, and those begun
+        for name, is_done, done, total in parts:
+            state = "done" if is_done else "active" if is_next or done else "waiting"
+            steps.append(Step(name, state, done, total))
+            is_next = is_next and is_done
+        return steps

@@ -31,11 +31,11 @@ from publisher.pages import Pages
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.forms import FieldsDep, uncached
-from publisher.portal.search import REACH, feed_links, parse_search, require_searcher
+from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListItem
-from publisher.projections.search.query import MAX_LENGTH, SearchRequest
+from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
 from vocab.iris import KINDS, Iris
@@ -219,14 +219,12 @@ def confirmation(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
 def confirm(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
-    """Confirm a subscription."""
     result = store.confirm(secret)
     return _state(pages, "confirmed" if result else "unknown", subscription=result, secret=secret)
 
 
 @get(router, "/follow/stop/{secret}", include_in_schema=False)
-def end(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
-    """Return what the link ends; the button does it."""
+def stop_form(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     result = store.find(secret)
     return _state(pages, "stop" if result else "unknown", subscription=result, secret=secret)
 
@@ -324,11 +322,8 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
     """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index
     is being made.
     """
-    tables, index = require_facet_index(service), require_searcher(service)
-    filters = followed.filters
-    if followed.words:
-        result = index.matches(SearchRequest(followed.words), REACH)
-        filters = replace(filters, words=followed.words, among=tuple(result.scores))
+    tables = require_facet_index(service)
+    filters, _matches = match_words(service, SearchParameters(followed.words, followed.filters))
     return tables.list_things(filters, "newest", COMPARED)
 
 

@@ -116,13 +116,11 @@ def problem_form(
         str, Query(max_length=2000, description="Path or IRI of the record or page")
     ] = "",
 ) -> Response:
-    """Return the form for a problem with a record or a page."""
     return _form(request, pages, {"record": record})
 
 
 @router.post("/problem", include_in_schema=False)
 def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: FieldsDep) -> Response:
-    """Store a problem, and redirect to its page."""
     target = _target(fields.get("record", ""), pages.iris.base)
     error = _fault(fields)
     if error or target is None:

@@ -245,7 +245,7 @@ def search(
     parameters = SearchParameters(q, parse_search(request.query_params), sort, page, per)
     data_format = choose_format(request, {**RESULT_FORMATS, "html": HTML}, format)
     if data_format.suffix == "csv":
-        filters, _matches = _matching(service, parameters)
+        filters, _matches = match_words(service, parameters)
         paged = not {"page", "per"}.isdisjoint(request.query_params)
         part = (per, (page - 1) * per) if paged else ()
         lines = write_listed(tables, filters, parameters.order, service.iris, *part)
@@ -383,7 +383,7 @@ def require_searcher(service: QueryService) -> Searcher:
     return index
 
 
-def _matching(service: QueryService, parameters: SearchParameters) -> tuple[Filter, Matches]:
+def match_words(service: QueryService, parameters: SearchParameters) -> tuple[Filter, Matches]:
     """Return the filter with the results of the words, and these with their scores."""
     index, words = require_searcher(service), parameters.words
     if not words:
@@ -401,7 +401,7 @@ def find_page(
 ) -> SearchResultsJson:
     """Return a page of results; raises NotReady while the search index is built."""
     index, words, number = require_searcher(service), parameters.words, parameters.page
-    filters, matches = _matching(service, parameters)
+    filters, matches = match_words(service, parameters)
     different = tables.count_different(filters)
     records = matches.total if words and not filters.chosen else different.records
     last = max(1, -(-min(records, REACH) // parameters.per))
@@ -439,7 +439,6 @@ def _results(
     filters: Filter,
     matches: Matches,
 ) -> Iterator[ResultJson]:
-    """Yield the results of a page, with titles in the chosen language, else in that of the request."""
     per, codes, now = parameters.per, filters.codes("language"), current_locale().language
     language = codes[0] if len(codes) == 1 else now if now != "en" else None
     marker = Marker(parameters.words, similar=matches.is_fuzzy)

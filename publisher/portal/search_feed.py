@@ -8,9 +8,9 @@ entries) and https://www.jsonfeed.org/version/1.1/.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query
@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.feeds.xml_writing import clean, element, empty, instant
+from publisher.feeds.xml import clean, instant, render
 from publisher.history import change_reader
 from publisher.history.change_reader import Change, History, open_history, read_watermark
 from publisher.portal.dependencies import NamesDep, TablesDep
@@ -52,7 +52,17 @@ WINDOW = 1_000
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
 _NEWEST = (1 << 31) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
-_DELETED = ' xmlns:at="http://purl.org/atompub/tombstones/1.0"'
+# an entry of an Atom feed, without what only other feeds have
+_ENTRY: dict[str, Any] = {
+    "deleted": False,
+    "comment": "",
+    "published": "",
+    "authors": (),
+    "categories": (),
+    "summary": None,
+    "content": "",
+    "rights": "",
+}
 # A feed takes the address of any search.
 _OF_SEARCH: list[dict[str, object]] = [
     {
@@ -81,24 +91,6 @@ Suffix = Annotated[
 router = APIRouter()
 
 
-@dataclass(frozen=True, slots=True)
-class SearchFeed:
-    """The feed of a search: *url* is its address, *page* that of the results, *pages* the beginning
-    of those of things.
-
-    *removed* are the things (IRI) that are not among the results, and may have been before their
-    change at a time in seconds since 1970, as *updated* is.
-    """
-
-    title: str
-    url: str
-    page: str
-    author: str
-    updated: int
-    results: Sequence[ResultJson]
-    removed: Sequence[tuple[str, int]]
-
-
 @get(
     router,
     "/feeds/search.{suffix}",
@@ -124,32 +116,33 @@ def search_feed(
     """The parameters are those of `/search`, or `thing`: an organization stands for what it takes
     part in.
     """
-    watermark, host = read_watermark(service), origin(request)
-    followed = parse_followed(request.query_params, service.iris)
+    updated, host = read_watermark(service).stamp, origin(request)
+    followed, name = parse_followed(request.query_params, service.iris), pages.branding.name
     parameters = SearchParameters(q, followed.filters, per=ENTRIES)
     with use_language("en", current_locale()):
-        results = find_page(request, service, tables, parameters, names)
+        results = find_page(request, service, tables, parameters, names).results
     query = with_parameters(request, *PRESENTATION)
     sent = request.query_params.multi_items()
-    words = clean(q) or " ".join(
-        value for name, value in sent if value and name not in PRESENTATION
-    )
+    words = clean(q) or " ".join(text for key, text in sent if text and key not in PRESENTATION)
     address = f"?{query}" if query else ""
-    feed = SearchFeed(
-        title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
-        url=f"{host}/feeds/search.{suffix}{address}",
-        page=f"{host}{followed.page if followed.thing else f'/search{address}'}",
-        author=pages.branding.name,
-        updated=watermark.stamp,
-        results=results.results,
-        removed=_removed(service, tables, followed.filters, q),
-    )
-    write = {"atom": _write_atom, "json": _write_json}[suffix]
+    removed = _removed(service, tables, followed.filters, q)
+    feed: dict[str, Any] = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": f"{name}: {words}" if words else name,
+        "home_page_url": f"{host}{followed.page if followed.thing else f'/search{address}'}",
+        "feed_url": f"{host}/feeds/search.{suffix}{address}",
+        "authors": [{"name": name}],
+        "items": [_item(result, f"{host}{pages.path(result.thing)}") for result in results],
+        _EXTENSION: {
+            "about": f"{host}/docs/reference/feeds.html#searches",
+            "removed": [{"id": thing, "date": instant(stamp)} for thing, stamp in removed],
+        },
+    }
     return respond(
         request,
-        write(feed, host, service.iris),
+        orjson.dumps(feed) if suffix == "json" else _write_atom(feed, results, instant(updated)),
         FEED_FORMATS[suffix],
-        links=[Link("self", feed.url)],
+        links=[Link("self", feed["feed_url"])],
         headers={"Cache-Control": "public, max-age=60"},
     )
 
@@ -214,75 +207,46 @@ def atom_feed(
     author: str,
     url: str,
     page: str,
-    parts: Iterable[str],
-    more: str = "",
+    entries: Iterable[Mapping[str, Any]],
 ) -> bytes:
-    """Write an Atom feed at *url* with entries and the like, about the page at *page*; *more* are
-    attributes of its element.
-    """
-    head = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom"{more}>',
-        element("id", iri),
-        element("title", title),
-        element("updated", updated),
-        f"<author>{element('name', author)}</author>",
-        empty("link", rel="self", type=FEED_FORMATS["atom"].media, href=url),
-        empty("link", rel="alternate", type="text/html", href=page),
-    )
-    return "\n".join((*head, *parts, "</feed>\n")).encode()
+    """Write an Atom feed at *url*, about the page at *page*."""
+    head = {"id": iri, "title": title, "updated": updated, "author": author, "url": url}
+    parts = [{**_ENTRY, **entry} for entry in entries]
+    return render("atom.xml", **head, page=page, is_archive=False, links=(), entries=parts)
 
 
-def _write_atom(feed: SearchFeed, host: str, iris: Iris) -> bytes:
-    updated = instant(feed.updated)
-    removed = (
-        empty("at:deleted-entry", ref=thing, when=instant(stamp)) for thing, stamp in feed.removed
-    )
-    entries = (
-        "".join((
-            "<entry>",
-            element("id", result.thing),
-            element("title", title, xml_lang=language),
-            element("updated", result.modified or updated),
-            f"<author>{element('name', result.source or feed.author)}</author>",
-            empty("link", rel="alternate", type="text/html", href=_page(result, host, iris)),
-            element("summary", result.passage, xml_lang=result.language) if result.passage else "",
-            "</entry>",
-        ))
-        for result in feed.results
-        for title, language in [result.title or (result.thing, None)]
-    )  # fmt: skip
-    parts = (*removed, *entries)
-    return atom_feed(
-        feed.url, feed.title, updated, feed.author, feed.url, feed.page, parts, _DELETED
-    )
-
-
-def _write_json(feed: SearchFeed, host: str, iris: Iris) -> bytes:
-    items = []
-    for result in feed.results:
-        title, language = result.title or (result.thing, None)
-        item = {
+def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated: str) -> bytes:
+    [author], address = feed["authors"], feed["feed_url"]
+    removed = [
+        {"deleted": True, "id": item["id"], "updated": item["date"]}
+        for item in feed[_EXTENSION]["removed"]
+    ]
+    entries = [
+        {
             "id": result.thing,
-            "url": _page(result, host, iris),
-            "title": title,
-            "content_text": result.passage or title,
-            "date_modified": result.modified,
-            "language": language,
+            "title": {"text": item["title"], "language": item.get("language")},
+            "updated": result.modified or updated,
+            "authors": [result.source or author["name"]],
+            "links": [("alternate", "text/html", item["url"])],
+            "summary": {"text": result.passage, "language": result.language}
+            if result.passage
+            else None,
         }
-        items.append({name: value for name, value in item.items() if value})
-    return orjson.dumps({
-        "version": "https://jsonfeed.org/version/1.1",
-        "title": feed.title,
-        "home_page_url": feed.page,
-        "feed_url": feed.url,
-        "authors": [{"name": feed.author}],
-        "items": items,
-        _EXTENSION: {
-            "about": f"{host}/docs/reference/feeds.html#searches",
-            "removed": [{"id": thing, "date": instant(stamp)} for thing, stamp in feed.removed],
-        },
-    })  # fmt: skip
+        for item, result in zip(feed["items"], results, strict=True)
+    ]
+    parts = [*removed, *entries]
+    page, name = feed["home_page_url"], author["name"]
+    return atom_feed(address, feed["title"], updated, name, address, page, parts)
 
 
-def _page(result: ResultJson, host: str, iris: Iris) -> str:
-    return f"{host}/page/{result.thing.removeprefix(f'{iris.base}id/')}"
+def _item(result: ResultJson, page: str) -> dict[str, str]:
+    title, language = result.title or (result.thing, None)
+    item = {
+        "id": result.thing,
+        "url": page,
+        "title": title,
+        "content_text": result.passage or title,
+        "date_modified": result.modified,
+        "language": language,
+    }
+    return {name: value for name, value in item.items() if value}

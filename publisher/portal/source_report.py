@@ -1,5 +1,5 @@
-"""The validation results of a source, by rule: the remarks of its published records, and the
-records that its newest run withheld.
+"""The page `/source/{source}/report`: what a registry can fix, by rule, with its own field names: the
+remarks of its published records, and the records that its newest run withheld.
 
 The remarks are in the published data. The withheld records and the publisher's own field names are
 in the harvester's ledger.
@@ -10,203 +10,257 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import orjson
+from fastapi import APIRouter, Path
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
+from starlette.requests import Request
+from starlette.responses import Response
 
-from languages.translations import load_translations
-from publisher.feeds.atom import MEDIA as ATOM
-from publisher.feeds.xml_writing import element, empty
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText, load_translations
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.pages import Pages
+from publisher.portal.commands import VisitorCommand
+from publisher.portal.dependencies import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
-from publisher.rdf.results import Row, iri
+from publisher.portal.search import FEED_FORMATS
+from publisher.portal.search_feed import atom_feed
+from publisher.rdf.results import Row, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from publisher.store.source_status import source_statuses
+from publisher.store.workers.rate_limit import client_key
 from shapes.result import Severity
-from shapes.rules import Rule, message, remedy, rules, triples
+from shapes.rules import message, remedy, rules, triples
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from vocab.product.check import LANGUAGES
-from vocab.terms import RDF, SH
+from vocab.terms import RDF, SH, XSD
 from web.branding import NAME
+from web.endpoints import SourcePath, contents, get, problems
+from web.formats import GRAPHS, HTML, JSON, Format
+from web.links import origin
+from web.problems import HTTPProblem
+from web.respond import ResourceURLs, choose_format, respond
 
 _EXAMPLES = 3
 _CONSTRAINTS = (
     "minCount", "maxCount", "nodeKind", "datatype", "pattern", "minLength", "maxLength", "in", "hasValue", "minInclusive", "maxInclusive",
     "lessThanOrEquals", "uniqueLang", "disjoint", "node", "or", "not", "property",
 )  # fmt: skip
+_FORMATS: dict[str, Format] = {
+    "json": JSON,
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    "ttl": GRAPHS["ttl"],
+    "atom": FEED_FORMATS["atom"],
+    "html": HTML,
+}
+# A rule that records of a source break: *iri* is its shape, "" for records that could not be read or
+# had a key twice. *withheld*: these records are not published. *field* has the publisher's names of
+# the fields that give the property *path*. *records* break it now; *fixed* did before the newest
+# run, None if that is not known. *first_seen* is since when, as far as known. *examples* are records:
+# key, title and our page of them, "" where they are not published, and their page at the source.
+# *gain* is by how many points the quality of the source would rise if no published record broke it,
+# None for withheld records.
+RuleReport = dict[str, Any]
+_RULE: RuleReport = {
+    "rule": "",
+    "iri": "",
+    "severity": Severity.VIOLATION.value,
+    "withheld": False,
+    "path": "",
+    "field": "",
+    "records": 0,
+    "fixed": None,
+    "first_seen": "",
+    "last_seen": "",
+    "message": "",
+    "remedy": "",
+    "examples": (),
+    "gain": None,
+}
+_EXAMPLE = {"key": "", "title": "", "page": "", "registry_page": "", "reason": ""}
+_IN_CSV = (
+    *("rule", "severity", "withheld", "field", "path", "records", "fixed"),
+    *("first_seen", "last_seen", "message", "remedy", "gain"),
+)
+
+router = APIRouter()
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedRecord:
-    """A record: its key, title and our page of it, "" where it is not published, and the address of
-    its page at the source.
+@get(router, "/source/{source}/report", include_in_schema=False)
+async def negotiated_report(
+    request: Request, service: ServiceDep, pages: PagesDep, names: NamesDep, source: SourcePath
+) -> Response:
+    return await _respond(request, service, pages, names.sources, source)
+
+
+@get(
+    router,
+    "/source/{source}/report.{suffix}",
+    operation_id="sourceReport",
+    summary="Report what a registry can fix, by rule",
+    tags=["read"],
+    responses={
+        **contents(*(row.media for row in _FORMATS.values())),
+        **problems(404, 406, 429, 503),
+    },
+)
+async def report(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    names: NamesDep,
+    source: SourcePath,
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(_FORMATS)})
+    ],
+) -> Response:
+    """The remarks of published records and the records that the newest run withheld, by rule, with
+    examples and what to do.
     """
-
-    key: str
-    title: str = ""
-    page: str = ""
-    registry_page: str = ""
-    reason: str = ""
+    return await _respond(request, service, pages, names.sources, source, suffix)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReport:
-    """A rule that records of a source break: *iri* is its shape, "" for records that could not be
-    read or had a key twice.
-
-    *withheld*: these records are not published. *field* has the publisher's names of the fields
-    that give the property *path*. *records* break it now; *fixed* did before the newest run, None
-    if that is not known. *first_seen* is since when, as far as known. *gain* is by how many points
-    the quality of the source would rise if no published record broke it, None for withheld records.
-    """
-
-    rule: str
-    iri: str
-    severity: str
-    withheld: bool
-    path: str
-    field: str
-    records: int
-    fixed: int | None
-    first_seen: str
-    last_seen: str
-    message: str
-    remedy: str
-    examples: tuple[ReportedRecord, ...] = ()
-    gain: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportOnSource:
-    """The report on a source: *run* is its newest run, "" if the server has no ledger (*has_ledger*
-    is False). *guessed_charset* is the charset of a text that states none, else "".
-    """
-
-    source: str
-    title: str
-    has_ledger: bool
-    run: str
-    started: str
-    outcome: str
-    rules: tuple[RuleReport, ...] = field(default=())
-    guessed_charset: str = ""
-
-    @property
-    def broken(self) -> list[RuleReport]:
-        """Return the rules that records break now."""
-        return [rule for rule in self.rules if rule.records]
-
-    @property
-    def fixed(self) -> list[RuleReport]:
-        """Return the rules that some records no longer break since the newest run."""
-        return [rule for rule in self.rules if rule.fixed]
+async def _respond(
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    titles: Mapping[str, str],
+    name: str,
+    suffix: str | None = None,
+) -> Response:
+    urls, base, host = ResourceURLs(f"/source/{name}/report"), service.iris.base, origin(request)
+    chosen = choose_format(request, _FORMATS, suffix, urls)
+    if name not in titles:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no such registry; /sources lists them"),
+        )
+    document = await report_on_source(request, service, name, titles[name])
+    content: bytes | Response
+    if chosen is HTML:
+        content = _page(pages, document, name)
+    elif chosen is JSON:
+        content = as_json(document, base)
+    elif chosen.suffix == "atom":
+        content = as_atom(document, host, urls.stem)
+    elif chosen.suffix == "csv":
+        content = as_csv(document, host)
+    else:
+        rows = await service.rows(
+            query("source-remark-results"), {"source": iri(document["source"])}
+        )
+        content = as_turtle(document, rows, service.iris)
+    others = [row for row in _FORMATS.values() if row is not chosen]
+    return respond(request, content, chosen, links=urls.alternates(rows=others))
 
 
 async def report_on_source(
-    service: QueryService, name: str, title: str, confirmed: str, ledger: Mapping[str, Any]
-) -> ReportOnSource:
-    """Return the report on the source *name*.
-
-    *confirmed* is when it was last harvested, "" if unknown, *ledger* what the command ``sources
-    report`` writes, empty without a ledger.
+    request: Request, service: QueryService, name: str, title: str
+) -> dict[str, Any]:
+    """Return the report on the source *name*: *run* is its newest run, "" if the server has no
+    ledger. *guessed_charset* is the charset of a text that states none, else "".
     """
-    reports = [*await _remarks(service, name, ledger, confirmed), *_withheld(ledger, service.iris)]
-    reports.sort(key=lambda rule: (-rule.records, not rule.withheld, rule.rule, rule.path))
-    values = (ledger.get("run", ""), ledger.get("started", ""), ledger.get("outcome", ""))
-    return ReportOnSource(
-        service.iris.source(name),
-        title,
-        bool(ledger),
-        *values,
-        tuple(reports),
-        ledger.get("guessed_charset", ""),
+    status = (await source_statuses(service)).get(name)
+    properties = status.properties if status else {}
+    ledger: dict[str, Any] = {}
+    command: VisitorCommand | None = request.app.state.commands.get("report")
+    if command is not None:
+        version = " ".join(
+            str(part)
+            for part in (
+                properties.get("lastRun"), properties.get("lastOutcome"), service.current.position,
+            )
+        )  # fmt: skip
+        output = await command.check_once(client_key(request.scope), version, "--", name)
+        ledger = orjson.loads(output) if output else {}
+    confirmed = ledger.get("started") or properties.get("lastSuccess", "")
+    reports = [
+        *await _remarks(service, name, ledger, confirmed),
+        *(_withheld(row, ledger, service.iris.base) for row in ledger.get("withheld", ())),
+    ]
+    reports.sort(
+        key=lambda rule: (-rule["records"], not rule["withheld"], rule["rule"], rule["path"])
     )
+    return {
+        "source": service.iris.source(name),
+        "title": title,
+        "has_ledger": bool(ledger),
+        "run": ledger.get("run", ""),
+        "started": ledger.get("started", ""),
+        "outcome": ledger.get("outcome", ""),
+        "rules": reports,
+        "guessed_charset": ledger.get("guessed_charset", ""),
+    }
 
 
 async def _remarks(
     service: QueryService, registry: str, ledger: Mapping[str, Any], confirmed: str
 ) -> list[RuleReport]:
-    source = service.iris.source(registry)
-    known = rules(service.iris.base)
-    reports = list[RuleReport]()
+    """Return the rules that published records break, or broke before the newest run."""
+    source, known = service.iris.source(registry), rules(service.iris.base)
     fixed: dict[str, int] | None = ledger.get("fixed")
+    reports = list[RuleReport]()
     quality = (await measure_sources(service)).get(source)
     rows = await service.rows(query("source-remarks"), {"source": iri(source)})
     paths = {row["path"].value for row in rows if "path" in row}
     gains = await rule_gains(service, source, quality, paths) if quality else {}
-    for row in rows:
-        if "shape" not in row:
-            continue  # an aggregate of nothing has one row
+    for row in (row for row in rows if "shape" in row):  # an aggregate of nothing has one row
         shape, path = row["shape"].value, row["path"].value if "path" in row else ""
         rule = known.get(shape)  # None for a rule of another version, as on a mirror
-        bound = {"source": iri(source), "shape": iri(shape)}
-        examples = _examples(
-            await service.rows(query("source-remark-examples"), bound), service.iris
-        )
-        times = (row["first"].value, ledger.get("started") or confirmed)
-        name, severity = shape.rpartition("#")[2], row["severity"].value.removeprefix(SH)
-        number = None if fixed is None else fixed.get(name, 0)
-        texts = (rule.message, rule.remedy) if rule else (row["message"].value, "")
-        field_name = own_field(ledger.get("fields", {}), path)
-        counts = (int(row["records"].value), number, *times, *texts, examples)
+        name, bound = shape.rpartition("#")[2], {"source": iri(source), "shape": iri(shape)}
+        examples = await service.rows(query("source-remark-examples"), bound)
         reports.append(
-            RuleReport(
-                name,
-                shape,
-                severity,
-                False,
-                path,
-                field_name,
-                *counts,
-                round(gains.get(shape, 0.0), 1),
-            )
+            _RULE
+            | {
+                "rule": name,
+                "iri": shape,
+                "severity": row["severity"].value.removeprefix(SH),
+                "path": path,
+                "field": own_field(ledger.get("fields", {}), path),
+                "records": int(row["records"].value),
+                "fixed": None if fixed is None else fixed.get(name, 0),
+                "first_seen": row["first"].value,
+                "last_seen": confirmed,
+                "message": rule.message if rule else row["message"].value,
+                "remedy": rule.remedy if rule else "",
+                "examples": _examples(examples, service.iris),
+                "gain": round(gains.get(shape, 0.0), 1),
+            }
         )
-    return [*reports, *_fixed(fixed or {}, {rule.rule for rule in reports}, known.values())]
+    broken = {report["rule"] for report in reports}
+    return reports + [
+        _RULE
+        | {
+            "rule": rule.name,
+            "iri": rule.iri,
+            "severity": rule.severity.value,
+            "fixed": fixed[rule.name],
+            "message": rule.message,
+            "remedy": rule.remedy,
+        }
+        for rule in known.values()
+        if fixed and rule.name in fixed and rule.name not in broken
+    ]
 
 
-def _fixed(
-    fixed: Mapping[str, int], broken: set[str], known: Iterable[Rule]
-) -> Iterator[RuleReport]:
-    """Yield the rules that no published record breaks any more."""
-    for rule in known:
-        if rule.name in fixed and rule.name not in broken:
-            counts = (0, fixed[rule.name], "", "", rule.message, rule.remedy)
-            yield RuleReport(rule.name, rule.iri, rule.severity.value, False, "", "", *counts)
-
-
-def _withheld(ledger: Mapping[str, Any], iris: Iris) -> Iterator[RuleReport]:
-    names = {rule.name: rule for rule in rules(iris.base).values()}
-    for row in ledger.get("withheld", ()):
-        rule = names.get(row["rule"])
-        text = (
-            rule.message if rule else next((example["reason"] for example in row["examples"]), "")
-        )
-        examples = tuple(
-            ReportedRecord(example["key"], reason=example["reason"]) for example in row["examples"]
-        )
-        counts = (
-            row["records"],
-            row["fixed"],
-            row["first_seen"],
-            row["last_seen"],
-            text,
-            row["remedy"],
-            examples,
-        )
-        field_name = own_field(ledger.get("fields", {}), row["path"])
-        yield RuleReport(
-            row["rule"],
-            rule.iri if rule else "",
-            Severity.VIOLATION.value,
-            True,
-            row["path"],
-            field_name,
-            *counts,
-        )
+def _withheld(row: Mapping[str, Any], ledger: Mapping[str, Any], base: str) -> RuleReport:
+    rule = next((rule for rule in rules(base).values() if rule.name == row["rule"]), None)
+    reason = row["examples"][0]["reason"] if row["examples"] else ""
+    return _RULE | {
+        **{name: value for name, value in row.items() if name in _RULE},
+        "iri": rule.iri if rule else "",
+        "withheld": True,
+        "field": own_field(ledger.get("fields", {}), row["path"]),
+        "message": rule.message if rule else reason,
+        "examples": [_EXAMPLE | example for example in row["examples"]],
+    }
 
 
 def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
@@ -224,20 +278,21 @@ def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
     return ", ".join(next(names, ()))
 
 
-def _examples(rows: Iterable[Row], iris: Iris) -> tuple[ReportedRecord, ...]:
+def _examples(rows: Iterable[Row], iris: Iris) -> list[dict[str, str]]:
     """Return a record for each key, with its English title if there is one."""
-    reports: dict[str, ReportedRecord] = {}
-    languages: dict[str, str | None] = {}
-    for row in rows:
+    reports: dict[str, dict[str, str]] = {}
+    # a title in English comes last, and replaces the others
+    for row in sorted(rows, key=lambda row: "title" in row and row["title"].language == "en"):
         key, title, page = row["key"].value, row.get("title"), row.get("page")
-        if key in reports and (title is None or title.language != "en" or languages[key] == "en"):
-            continue
-        languages[key] = title.language if title else None
-        ours = f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}"
-        reports[key] = ReportedRecord(
-            key, title.value if title else "", ours, page.value if page and page.is_iri else ""
-        )
-    return tuple(reports[key] for key in sorted(reports)[:_EXAMPLES])
+        is_english = title is not None and title.language == "en"
+        if key not in reports or is_english:
+            reports[key] = _EXAMPLE | {
+                "key": key,
+                "title": title.value if title else "",
+                "page": f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}",
+                "registry_page": page.value if page and page.is_iri else "",
+            }
+    return [reports[key] for key in sorted(reports)[:_EXAMPLES]]
 
 
 def translated_remedy(shape: str, english: str, language: str, base: str) -> str:
@@ -252,61 +307,70 @@ def translated_remedy(shape: str, english: str, language: str, base: str) -> str
     )
 
 
-def as_json(report: ReportOnSource, base: str) -> bytes:
+def _page(pages: Pages, report: dict[str, Any], name: str) -> Response:
+    language, base = current_locale().language, pages.iris.base
+    return pages.page(
+        "source_report.html",
+        report=report,
+        broken=[rule for rule in report["rules"] if rule["records"]],
+        fixed=[rule for rule in report["rules"] if rule["fixed"]],
+        texts={
+            rule["iri"]: message(rule["iri"], language, base)
+            for rule in report["rules"]
+            if rule["iri"]
+        },
+        remedies={
+            rule["rule"]: translated_remedy(rule["iri"], rule["remedy"], language, base)
+            for rule in report["rules"]
+        },
+        name=name,
+        forms=[row for row in _FORMATS.values() if row is not HTML],
+    )
+
+
+def as_json(report: Mapping[str, Any], base: str) -> bytes:
     """Serialize the report as JSON, with the messages and remedies in each language."""
-    document = asdict(report)
-    for row in document["rules"]:
+    rows = []
+    for row in report["rules"]:
         texts = {language: message(row["iri"], language, base) for language in LANGUAGES}
-        row["message"] = texts if all(texts.values()) else {"en": row["message"]}
         remedies = {
             language: translated_remedy(row["iri"], row["remedy"], language, base)
             for language in LANGUAGES
         }
-        row["remedy"] = remedies if row["remedy"] else {}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+        rows.append(
+            row
+            | {
+                "message": texts if all(texts.values()) else {"en": row["message"]},
+                "remedy": remedies if row["remedy"] else {},
+            }
+        )
+    return orjson.dumps({**report, "rules": rows}, option=orjson.OPT_INDENT_2)
 
 
-def as_csv(report: ReportOnSource, host: str) -> bytes:
+def as_csv(report: Mapping[str, Any], host: str) -> bytes:
     """Write a line for each rule, the examples by key, and our page of them at *host*."""
     out = io.StringIO()
-    lines = csv.writer(out)
-    facts = (
-        "rule",
-        "severity",
-        "withheld",
-        "field",
-        "path",
-        "records",
-        "fixed",
-        "first_seen",
-        "last_seen",
-    )
-    columns = (*facts, "message", "remedy", "gain")
-    numbers = range(1, _EXAMPLES + 1)
-    lines.writerow(
-        [
-            *columns,
-            *(
-                f"example_{number}{part}"
-                for number in numbers
-                for part in ("", "_page", "_registry_page")
-            ),
-        ]
-    )
-    for rule in report.rules:
-        cells = [getattr(rule, name) for name in columns]
-        for example in rule.examples:
-            cells += [
-                example.key,
-                f"{host}{example.page}" if example.page else "",
-                example.registry_page,
-            ]
-        cells += [""] * 3 * (_EXAMPLES - len(rule.examples))
-        lines.writerow([escape_formula(cell) for cell in cells])
+    columns = [
+        *_IN_CSV,
+        *(
+            f"example_{number}{part}"
+            for number in range(1, _EXAMPLES + 1)
+            for part in ("", "_page", "_registry_page")
+        ),
+    ]
+    lines = csv.DictWriter(out, columns, restval="", extrasaction="ignore")
+    lines.writeheader()
+    for rule in report["rules"]:
+        cells = dict(rule)
+        for number, example in enumerate(rule["examples"], 1):
+            cells[f"example_{number}"] = example["key"]
+            cells[f"example_{number}_page"] = example["page"] and f"{host}{example['page']}"
+            cells[f"example_{number}_registry_page"] = example["registry_page"]
+        lines.writerow({name: escape_formula(cell) for name, cell in cells.items()})
     return out.getvalue().encode()
 
 
-def as_atom(report: ReportOnSource, host: str, page: str) -> bytes:
+def as_atom(report: Mapping[str, Any], host: str, page: str) -> bytes:
     """Write an Atom feed with an entry for each rule that records break, and for each rule that
     fixed records no longer break.
 
@@ -314,125 +378,104 @@ def as_atom(report: ReportOnSource, host: str, page: str) -> bytes:
     that number changes. *page* is the path of the report at *host*. Source:
     https://www.rfc-editor.org/rfc/rfc4287
     """
-    known = [rule.last_seen for rule in report.rules if rule.last_seen]
-    updated = report.started or max(known, default="1970-01-01T00:00:00Z")
-    head = [
-        '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">',
-        element("id", f"{report.source}/report"),
-        element("title", report.title),
-        element("updated", updated),
-        f"<author>{element('name', NAME)}</author>",
-        empty("link", rel="self", type=ATOM, href=f"{host}{page}.atom"),
-        empty("link", rel="alternate", type="text/html", href=f"{host}{page}"),
-    ]
+    known = [rule["last_seen"] for rule in report["rules"] if rule["last_seen"]]
+    updated = report["started"] or max(known, default="1970-01-01T00:00:00Z")
+    iri, address = f"{report['source']}/report", f"{host}{page}"
     entries = [
-        *(_entry(rule, report, f"{host}{page}", updated, fixed=False) for rule in report.broken)
+        _entry(rule, iri, address, updated, number)
+        for number in ("records", "fixed")
+        for rule in report["rules"]
+        if rule[number]
     ]
-    entries += [_entry(rule, report, f"{host}{page}", updated, fixed=True) for rule in report.fixed]
-    return "\n".join((*head, *entries, "</feed>\n")).encode()
+    return atom_feed(iri, report["title"], updated, NAME, f"{address}.atom", address, entries)
 
 
-def _entry(
-    rule: RuleReport, report: ReportOnSource, page: str, updated: str, *, fixed: bool
-) -> str:
-    number, state = (
-        (rule.fixed, "fixed")
-        if fixed
-        else (rule.records, "withheld" if rule.withheld else "remark")
-    )
+def _entry(rule: RuleReport, iri: str, page: str, updated: str, name: str) -> dict[str, Any]:
+    """Return the entry of a rule about the number of its "records", or of those that are "fixed"."""
+    number, is_fixed = rule[name], name == "fixed"
+    state = "fixed" if is_fixed else "withheld" if rule["withheld"] else "remark"
     label = "warning" if state == "remark" else state
-    name = "/".join(filter(None, (rule.rule, re.split("[/#]", rule.path)[-1])))
-    lines = [rule.message, f"Field: {rule.field}" if rule.field else "", rule.remedy]
-    lines += [f"{example.key} {example.registry_page}".strip() for example in rule.examples]
-    return "".join((
-        "<entry>",
-        element("id", f"{report.source}/report#{quote(name)}/{state}/{number}"),
-        element("title", f"{rule.rule}: {number} {'record' if number == 1 else 'records'} ({label})"),
-        element("updated", (not fixed and rule.first_seen) or updated),
-        empty("link", rel="alternate", type="text/html", href=page),
-        element("content", "\n".join(line for line in lines if line), type="text"),
-        "</entry>",
-    ))  # fmt: skip
+    path = "/".join(filter(None, (rule["rule"], re.split("[/#]", rule["path"])[-1])))
+    lines = [rule["message"], f"Field: {rule['field']}" if rule["field"] else "", rule["remedy"]]
+    lines += [
+        f"{example['key']} {example['registry_page']}".strip() for example in rule["examples"]
+    ]
+    records = "record" if number == 1 else "records"
+    return {
+        "id": f"{iri}#{quote(path)}/{state}/{number}",
+        "title": {"text": f"{rule['rule']}: {number} {records} ({label})", "language": None},
+        "updated": (not is_fixed and rule["first_seen"]) or updated,
+        "links": [("alternate", "text/html", page)],
+        "content": "\n".join(line for line in lines if line),
+    }
 
 
-async def as_turtle(report: ReportOnSource, service: QueryService) -> bytes:
-    """Write a ``sh:ValidationReport``: at most 1,000 results of published records, and the examples
-    of withheld records.
+def as_turtle(report: Mapping[str, Any], rows: Sequence[Row], iris: Iris) -> bytes:
+    """Write a ``sh:ValidationReport``: *rows* are results of published records, and the examples
+    of withheld records follow.
 
     Source: https://www.w3.org/TR/shacl/#validation-report
     """
-    base, node = service.iris.base, NamedNode(f"{report.source}/report")
-    rows = await service.rows(query("source-remark-results"), {"source": iri(report.source)})
-    statements = [triple for row in rows for triple in _published_result(row, base)]
-    statements += _withheld_results(report, service.iris)
-    results = dict.fromkeys(triple.subject for triple in statements)
-    flag = Literal(
-        "false" if results else "true",
-        datatype=NamedNode("http://www.w3.org/2001/XMLSchema#boolean"),
-    )
-    head = [
-        Triple(node, NamedNode(f"{RDF}type"), _sh("ValidationReport")),
-        Triple(node, _sh("conforms"), flag),
+    node = NamedNode(f"{report['source']}/report")
+    results: dict[NamedNode | BlankNode, dict[str, Any]] = {
+        NamedNode(row["result"].value): {
+            "focusNode": to_node(row.get("focus") or row["record"]),
+            **{
+                name: NamedNode(row[variable].value)
+                for name, variable in _RESULT.items()
+                if variable in row and row[variable].is_iri
+            },
+        }
+        for row in rows
+    }
+    withheld = [
+        (rule, example)
+        for rule in report["rules"]
+        if rule["withheld"] and rule["iri"]
+        for example in rule["examples"]
     ]
-    links = [Triple(node, _sh("result"), result) for result in results]
-    return bytes(
-        serialize(
-            [*head, *links, *statements], format=RdfFormat.TURTLE, prefixes={"sh": SH, "rdf": RDF}
-        )
-        or b""
-    )
+    name = report["source"].removeprefix(iris.source(""))
+    for number, (rule, example) in enumerate(withheld, 1):
+        component, path = constraint(rule["iri"], iris.base)
+        results[BlankNode(f"withheld{number}")] = {
+            "focusNode": NamedNode(iris.record(name, example["key"])),
+            "sourceShape": NamedNode(rule["iri"]),
+            "sourceConstraintComponent": NamedNode(component),
+            "resultSeverity": _sh(rule["severity"]),
+            **({"resultPath": NamedNode(path)} if path else {}),
+        }
+    flag = Literal("false" if results else "true", datatype=NamedNode(f"{XSD}boolean"))
+    statements = [
+        Triple(node, _TYPE, _sh("ValidationReport")),
+        Triple(node, _sh("conforms"), flag),
+        *(Triple(node, _sh("result"), result) for result in results),
+    ]
+    for result, values in results.items():
+        statements += [
+            Triple(result, _TYPE, _sh("ValidationResult")),
+            *(Triple(result, _sh(name), value) for name, value in values.items()),
+            *(
+                Triple(result, _sh("resultMessage"), Literal(text, language=language))
+                for language in LANGUAGES
+                if (text := message(values["sourceShape"].value, language, iris.base))
+            ),
+        ]
+    prefixes = {"sh": SH, "rdf": RDF}
+    return bytes(serialize(statements, format=RdfFormat.TURTLE, prefixes=prefixes) or b"")
+
+
+_TYPE = NamedNode(f"{RDF}type")
+# the properties of a validation result, by the variables of the query
+_RESULT = {
+    "sourceShape": "shape",
+    "sourceConstraintComponent": "component",
+    "resultSeverity": "severity",
+    "resultPath": "path",
+}
 
 
 def _sh(name: str) -> NamedNode:
     return NamedNode(f"{SH}{name}")
-
-
-def _published_result(row: Row, base: str) -> Iterator[Triple]:
-    values = {
-        "sourceShape": "shape",
-        "sourceConstraintComponent": "component",
-        "resultSeverity": "severity",
-        "resultPath": "path",
-    }
-    node, focus = NamedNode(row["result"].value), row.get("focus") or row["record"]
-    yield Triple(node, NamedNode(f"{RDF}type"), _sh("ValidationResult"))
-    yield Triple(
-        node, _sh("focusNode"), NamedNode(focus.value) if focus.is_iri else Literal(focus.value)
-    )
-    for name, variable in values.items():
-        if (term := row.get(variable)) is not None and term.is_iri:
-            yield Triple(node, _sh(name), NamedNode(term.value))
-    yield from _messages(node, row["shape"].value, base)
-
-
-def _withheld_results(report: ReportOnSource, iris: Iris) -> Iterator[Triple]:
-    name = report.source.removeprefix(iris.source(""))
-    rows = [
-        (rule, example)
-        for rule in report.rules
-        if rule.withheld and rule.iri
-        for example in rule.examples
-    ]
-    for number, (rule, example) in enumerate(rows, 1):
-        node = BlankNode(f"withheld{number}")
-        yield Triple(node, NamedNode(f"{RDF}type"), _sh("ValidationResult"))
-        yield Triple(node, _sh("focusNode"), NamedNode(iris.record(name, example.key)))
-        yield Triple(node, _sh("sourceShape"), NamedNode(rule.iri))
-        yield Triple(node, _sh("resultSeverity"), _sh(rule.severity))
-        component, path = constraint(rule.iri, iris.base)
-        yield Triple(node, _sh("sourceConstraintComponent"), NamedNode(component))
-        if path:
-            yield Triple(node, _sh("resultPath"), NamedNode(path))
-        yield from _messages(node, rule.iri, iris.base)
-
-
-def _messages(node: NamedNode | BlankNode, shape: str, base: str) -> Iterator[Triple]:
-    texts = dict.fromkeys((language, message(shape, language, base)) for language in LANGUAGES)
-    yield from (
-        Triple(node, _sh("resultMessage"), Literal(text, language=language))
-        for language, text in texts
-        if text
-    )
 
 
 def constraint(shape: str, base: str) -> tuple[str, str]:

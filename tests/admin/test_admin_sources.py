@@ -25,8 +25,8 @@ from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
-from publisher.portal.field_suggestions import suggest_fields
-from publisher.portal.source_wizard import fill_in
+from publisher.portal.feed_samples import suggest_fields
+from publisher.portal.source_definition import fill_in
 from vocab.iris import BASE
 
 from .conftest import DEFINITION, HOSTILE, World, registry, staged

@@ -13,7 +13,7 @@ from app_client import asking
 from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
-from publisher.portal.source_preview import PreviewRunner
+from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.store.query_service import QueryService
 
 NO_FIELD: dict[str, Any] = {
@@ -40,9 +40,8 @@ ARGUMENTS = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
 
 def visitor(service: QueryService, code: str, *arguments: str) -> httpx.AsyncClient:
     command, environment = (sys.executable, "-c", code, *arguments), dict(os.environ)
-    explainer = PreviewRunner((), {}, check_command=command, check_environment=environment, quota=3)
-    runner = PreviewRunner((), {}, explainer=explainer)
-    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=runner)))
+    commands = {"explain": VisitorCommand(command, environment, ClientQuota(3))}
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(commands=commands)))
     return client
 
 

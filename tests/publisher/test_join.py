@@ -20,21 +20,14 @@ from event_loops import session_loop
 from rows import each
 
 from command_line.settings import Settings
-from command_line.site import preview_runner
+from command_line.site import visitor_commands
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.pages import DOCUMENTATION
-from publisher.portal.field_suggestions import suggest_fields
-from publisher.portal.sample import SampleError, fetch_sample
-from publisher.portal.source_preview import (
-    MOST_PREVIEWS,
-    WINDOW,
-    PreviewOutcome,
-    PreviewRunner,
-    RecordPreview,
-    parse_outcome,
-)
-from publisher.portal.source_wizard import from_query, source_toml, with_suggestion
+from publisher.portal.commands import MOST_PREVIEWS, WINDOW, ClientQuota, VisitorCommand
+from publisher.portal.feed_samples import suggest_fields
+from publisher.portal.source_definition import from_query, source_toml, with_suggestion
+from publisher.portal.wizard import SampleError, fetch_sample, preview
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
@@ -55,16 +48,17 @@ ANSWER = {
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
 
-def runner(answer: object = ANSWER, **more: Any) -> PreviewRunner:
-    return PreviewRunner((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
+def runner(answer: object = ANSWER, **more: Any) -> VisitorCommand:
+    return VisitorCommand((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
 
 
-def visitor(service: QueryService, trial: PreviewRunner | None) -> httpx.AsyncClient:
-    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=trial)))
+def visitor(service: QueryService, trial: VisitorCommand | None) -> httpx.AsyncClient:
+    commands = {"preview": trial} if trial else {}
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(commands=commands)))
     return client
 
 
-async def answer_to(service: QueryService, trial: PreviewRunner | None = None, **how: Any) -> str:
+async def answer_to(service: QueryService, trial: VisitorCommand | None = None, **how: Any) -> str:
     """Send the form; return the text of the page that answers."""
     async with visitor(service, trial) as client:
         page = await client.post("/join", **how)
@@ -111,7 +105,7 @@ async def test_errors_are_reported_by_kind_without_private_addresses(
 async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(
     service: QueryService,
 ) -> None:
-    unasked, form = PreviewRunner(("/nowhere",), {}), {**SAMPLE, "options": "page = [1,"}
+    unasked, form = VisitorCommand(("/nowhere",), {}), {**SAMPLE, "options": "page = [1,"}
 
     page = await answer_to(service, unasked, data=form)
     without_workers = await answer_to(service, data=SAMPLE)
@@ -160,50 +154,43 @@ async def test_what_is_no_form_of_ours_is_refused(
 
 
 async def test_one_definition_is_tried_at_a_time() -> None:
-    slow = PreviewRunner((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
+    slow = VisitorCommand((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
 
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(slow.run("", "a"))
+        first = group.create_task(preview(slow, "", "a"))
         await asyncio.sleep(0)
         with pytest.raises(StoreBusy):
-            await slow.run("", "b")
+            await preview(slow, "", "b")
 
-    assert first.result().error_kind == "broken"
+    assert first.result()["error_kind"] == "broken"
 
 
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again() -> None:
     now = [0.0]
-    item = runner(clock=lambda: now[0])
+    item = runner(quota=ClientQuota(clock=lambda: now[0]))
     for _ in range(MOST_PREVIEWS):
-        await item.run("", "a")
+        await preview(item, "", "a")
 
     with pytest.raises(QuotaExceeded) as spent:
-        await item.run("", "a")
-    assert (await item.run("", "b")).reported_total == 1200
+        await preview(item, "", "a")
+    assert (await preview(item, "", "b"))["reported_total"] == 1200
     now[0] = WINDOW
-    assert (await item.run("", "a")).reported_total == 1200
+    assert (await preview(item, "", "a"))["reported_total"] == 1200
     assert spent.value.wait == int(WINDOW) + 1
 
 
 async def test_a_trial_that_does_not_end_is_killed() -> None:
-    endless = PreviewRunner((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
+    endless = VisitorCommand((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
 
-    output = await endless.run("", "a")
+    output = await preview(endless, "", "a")
 
-    assert (output.error_kind, output.records) == ("late", ())
+    assert (output["error_kind"], output["records"]) == ("late", ())
 
 
-def test_an_invalid_answer_is_reported_as_broken() -> None:
-    assert (
-        parse_outcome(b"").error_kind
-        == parse_outcome(b"[1]").error_kind
-        == parse_outcome(b'{"records": [{}]}').error_kind
-        == "broken"
-    )
-    assert parse_outcome(orjson.dumps({**ANSWER, "records": []})) == PreviewOutcome((), 1200, True)
-    assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview(
-        "<p1>", "published", "One & all", "", ("No goal.",), 30
-    )
+async def test_an_invalid_answer_is_reported_as_broken() -> None:
+    cut = VisitorCommand((sys.executable, "-c", "print('{\"records\": [')"), {})
+
+    assert (await preview(cut, "", "a"))["error_kind"] == "broken"
 
 
 def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table() -> None:
@@ -227,12 +214,14 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_de
 ) -> None:
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
     url = f"sqlite:///{data}/ledger.sqlite"
-    item = preview_runner(Settings(data, tmp_path, BASE, url, allowed, "us@example.org", "rust"))
+    item = visitor_commands(Settings(data, tmp_path, BASE, url, allowed, "us@example.org", "rust"))[
+        "preview"
+    ]
     definition = source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"}))
 
-    output = await item.run(definition, "a")
+    output = await preview(item, definition, "a")
 
-    assert (output.error_kind, output.records) == ("refused", ())
+    assert (output["error_kind"], output["records"]) == ("refused", [])
     assert not list(data.rglob("*"))
 
 
@@ -336,7 +325,7 @@ async def test_a_sample_is_not_fetched_against_robots_txt() -> None:
         await fetch_sample("https://a.example/private/x", client())
 
     assert allowed == b"a,b\n1,2\n"
-    assert refused.value.kind == "robots"
+    assert str(refused.value) == "robots"
 
 
 @session_loop

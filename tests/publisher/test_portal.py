@@ -21,7 +21,8 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 from publisher.navigation import sections
-from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
+from publisher.portal.feed_samples import SOURCE_FORMATS
+from publisher.portal.source_definition import from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
 from publisher.releases.tables import LISTED, TABLES
 from vocab.iris import Iris

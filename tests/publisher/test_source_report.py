@@ -21,7 +21,7 @@ from event_loops import session_loop
 from rdf_terms import solutions
 
 from publisher.app import SiteOptions, create_app
-from publisher.portal.source_preview import PreviewRunner
+from publisher.portal.commands import VisitorCommand
 from publisher.portal.source_report import constraint
 from publisher.store.query_service import QueryService
 from shapes.rules import rules
@@ -46,9 +46,8 @@ COUNTED = "import sys; open(sys.argv[1], 'a').write('x'); print(end=sys.argv[2])
 
 def visitor(service: QueryService, code: str = "", *arguments: str) -> httpx.AsyncClient:
     command, environment = (sys.executable, "-c", code, *arguments), dict(os.environ)
-    reporter = PreviewRunner((), {}, check_command=command, check_environment=environment)
-    runner = PreviewRunner((), {}, reporter=reporter if code else None)
-    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=runner)))
+    commands = {"report": VisitorCommand(command, environment)} if code else {}
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(commands=commands)))
     return client
 
 

@@ -18,10 +18,10 @@ from lxml import etree
 from rows import each
 
 from command_line.settings import Settings
-from command_line.site import preview_runner
+from command_line.site import visitor_commands
 from publisher.app import SiteOptions, create_app
-from publisher.portal.format_detection import detect_format
-from publisher.portal.source_preview import MOST_PREVIEWS, PreviewRunner
+from publisher.portal.commands import MOST_PREVIEWS, VisitorCommand
+from publisher.portal.feed_samples import detect_format
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
@@ -41,13 +41,13 @@ ECHO = "import sys; sys.stdin.buffer.read(); print(sys.argv[1])"
 ARGUMENTS = "import sys; sys.stdout.write(repr((sys.argv[1:], sys.stdin.buffer.read())))"
 
 
-def checker(code: str = ECHO, *arguments: str) -> PreviewRunner:
-    command, environment = (sys.executable, "-c", code, *arguments), dict(os.environ)
-    return PreviewRunner((), {}, check_command=command, check_environment=environment)
+def checker(code: str = ECHO, *arguments: str) -> VisitorCommand:
+    return VisitorCommand((sys.executable, "-c", code, *arguments), dict(os.environ))
 
 
-def visitor(service: QueryService, runner: PreviewRunner | None) -> httpx.AsyncClient:
-    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(preview_runner=runner)))
+def visitor(service: QueryService, command: VisitorCommand | None) -> httpx.AsyncClient:
+    commands = {"check": command} if command else {}
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(commands=commands)))
     return client
 
 
@@ -142,14 +142,13 @@ async def test_page_without_a_runner_names_the_command(service: QueryService) ->
     assert answer.status_code == 503
 
 
-def real_checker(folder: Path) -> PreviewRunner:
-    """Return the runner of an installation in *folder*."""
+def real_checker(folder: Path) -> VisitorCommand:
+    """Return the command of an installation in *folder*."""
     ledger = f"sqlite:///{folder}/data/ledger.sqlite"
-    return preview_runner(
-        Settings(
-            folder / "data", folder / "sources", BASE, ledger, frozenset(), "a@example.org", "rust"
-        )
-    )
+    places = (folder / "data", folder / "sources")
+    return visitor_commands(Settings(*places, BASE, ledger, frozenset(), "a@example.org", "rust"))[
+        "check"
+    ]
 
 
 @session_loop
@@ -183,7 +182,7 @@ async def test_nothing_of_an_upload_is_kept(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     feed = b"id,title\nproject-1,Clinics\nproject-2,Schools\n"
 
-    output = await real_checker(tmp_path).check(words, feed, "a")
+    output = await real_checker(tmp_path).check("a", *words, data=feed)
 
     assert orjson.loads(output)["counts"] == {"publishable": 2}
     assert {*tmp_path.rglob("*")} <= {temporary, tmp_path / "data"}

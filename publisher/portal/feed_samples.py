@@ -1,5 +1,5 @@
-"""Suggest the fields of a source definition from a sample: JSON, CSV or XML. Nothing is fetched or
-stored here.
+"""Recognize the format of a sample, and suggest the fields of a source definition from it: JSON, CSV
+or XML. Nothing is fetched or stored here.
 """
 
 from __future__ import annotations
@@ -9,19 +9,37 @@ import csv
 import io
 import json
 import re
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-from xml.parsers import expat
+from posixpath import commonpath
+from typing import Any, NamedTuple
+
+from lxml import etree
+
+from vocab.iris import BASE
 
 MAX_SAMPLE = 2 << 20  # bytes of a sample
 # records that are read; levels of objects in them; values visited in a sample
 _RECORDS, _DEPTH, _NODES = 25, 4, 20_000
 _HEADER_LINES = 100  # lines that a table is recognized by, and its header is searched in
 _MAX_PATH = 500  # characters of a path
-_XML_DEPTH = 60  # levels of a sample in XML
-
+_HEAD = 256 << 10  # bytes that are read
+_ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
+_ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
+_TURTLE = re.compile(
+    r"(?im)^[ \t]*@?(?:prefix[ \t]+[^\s:<>,;\"']*:|base)[ \t]*<|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
+)
+_ROOTS = {
+    "OAI-PMH": "oai-pmh",
+    "iati-activities": "iati",
+    "iati-organisations": "iati",  # its reader explains why it refuses them
+    "rss": "feed",
+    "feed": "feed",
+    "html": "web",
+    "urlset": "web",
+    "channel": "feed",
+}
 # Patterns of field names, in the languages of the portal, best first; and of their values.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "key": (
@@ -116,6 +134,139 @@ _WORD = re.compile(r"[^\W_]+")
 _EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; characters of each
 
 
+class SourceFormat(NamedTuple):
+    """A format of registries; *records*: the definition has the path of the list, *fields*: the
+    paths of the fields.
+    """
+
+    name: str
+    title: str
+    example: str
+    protocol: str
+    mapping: str
+    records: bool = False
+    fields: bool = False
+
+
+SOURCE_FORMATS: dict[str, SourceFormat] = {
+    item.name: item
+    for item in (
+        SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
+        SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
+        SourceFormat(
+            "json",
+            "JSON",
+            "https://registry.example/api/projects",
+            "json",
+            "fields",
+            records=True,
+            fields=True,
+        ),
+        SourceFormat(
+            "csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True
+        ),
+        SourceFormat(
+            "spreadsheet",
+            "XLSX, XLS, ODS",
+            "https://registry.example/projects.xlsx",
+            "spreadsheet",
+            "fields",
+            fields=True,
+        ),
+        SourceFormat(
+            "iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"
+        ),
+        SourceFormat("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
+        SourceFormat("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
+        SourceFormat(
+            "xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True
+        ),
+        SourceFormat(
+            "pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"
+        ),
+        SourceFormat(
+            "feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"
+        ),
+        SourceFormat(
+            "ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"
+        ),
+        SourceFormat(
+            "web",
+            "schema.org (JSON-LD, microdata, RDFa)",
+            "https://registry.example/sitemap.xml",
+            "web",
+            "schema_org",
+        ),
+    )
+}
+_RDF_FORMATS = {
+    item.name: item
+    for item in (
+        SourceFormat(
+            "schema", "schema.org (RDF)", "https://registry.example/data.ttl", "rdf", "schema_org"
+        ),
+        SourceFormat(
+            "stocktake",
+            "Stocktake (RDF)",
+            "https://registry.example/records.ttl",
+            "rdf",
+            "stocktake_record",
+        ),
+    )
+}
+FORMATS = {**SOURCE_FORMATS, **_RDF_FORMATS}
+
+
+def detect_format(sample: bytes, base: str = BASE) -> SourceFormat | None:
+    """Return the format of *sample*, None if it is not recognized; *base* is that of our own IRIs.
+
+    >>> [detect_format(text).name for text in (b'id,title\\n1,Clinics', b'<rss version="2.0">', b'{"items": [{"id": 1}]}')]
+    ['csv', 'feed', 'json']
+    """
+    head = sample[:_HEAD]
+    name = "spreadsheet" if head.startswith((_ARCHIVE, _OLE)) else _name(_decode(head), base)
+    return FORMATS[name] if name else None
+
+
+def _name(text: str, base: str) -> str | None:
+    if text.startswith(("{", "[")):
+        if "project-open-data" in text and '"dataset"' in text:
+            return "pod"
+        if re.search(r'"@(?:context|graph|id)"\s*:', text):
+            return _rdf_name(text, base)
+        is_ckan = re.match(r'\{\s*"(?:help|success)"', text) and '"result"' in text
+        return "ckan" if is_ckan else "json"
+    if text.startswith("<") and not _TURTLE.match(text):
+        match = _ROOT.search(text)
+        root = match.group(1) if match else ""
+        if root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]:
+            return _rdf_name(text, base)
+        # the reader of OAI-PMH explains why it refuses a DOCTYPE
+        other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None
+        return _ROOTS.get(root) or _ROOTS.get(root.lower(), other)
+    if text[:100].upper().startswith("BEGIN:VCALENDAR"):
+        return "ical"
+    if _TURTLE.search(text):
+        return _rdf_name(text, base)
+    return "csv" if table_rows(text) else None
+
+
+def _rdf_name(text: str, base: str) -> str:
+    if f"{base}ontology" in text:
+        return "stocktake"
+    return "schema" if "schema.org" in text and "/ns/dcat#" not in text else "dcat"
+
+
+def _decode(sample: bytes) -> str:
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return sample.decode("utf-16", "replace").strip()
+    try:
+        # the sample may end within a character
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(sample).strip()
+    except UnicodeDecodeError:
+        return sample.decode("cp1252", "replace").strip()
+
+
 @dataclass(frozen=True, slots=True)
 class FieldSuggestions:
     """The suggestions from a sample: its *kind* (json, csv or xml; empty if it cannot be read),
@@ -140,31 +291,38 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
     >>> suggested.kind, suggested.records, suggested.fields["key"], suggested.fields["name"], suggested.fields["countries"]
     ('json', 'results', 'id', 'title', 'country')
     """
-    text = _decode(sample[:MAX_SAMPLE]).strip()
-    if text.startswith(("{", "[")):
-        return _from_json(text)
-    return _from_xml(text) if text.startswith("<") else _from_csv(text)
-
-
-def _decode(sample: bytes) -> str:
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return sample.decode("utf-16", "replace")
+    text = _decode(sample[:MAX_SAMPLE])
+    kind = "json" if text.startswith(("{", "[")) else "xml" if text.startswith("<") else "csv"
     try:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(sample)  # may end in a character
-    except UnicodeDecodeError:
-        return sample.decode("cp1252", "replace")
+        records, rows, count = _READERS[kind](text)
+    except (ValueError, RecursionError, etree.XMLSyntaxError):
+        return FieldSuggestions()
+    columns: dict[str, list[str]] = {}
+    for path, value in (pair for row in rows for pair in row.items()):
+        columns.setdefault(path, []).append(value)
+    fields: dict[str, str] = {}
+    for name in _NAMES if columns else ():
+        scores = {path: _score(name, path, columns[path], len(rows)) for path in columns}
+        best = max(scores, key=lambda path: scores[path])
+        if scores[best] >= 1 and best not in fields.values():
+            fields[name] = best
+    split = {
+        name: _SEPARATOR
+        for name in _SPLIT
+        if any(_SEPARATOR in value for value in columns.get(fields.get(name, ""), ()))
+    }
+    examples = {path: _first_values(values) for path, values in columns.items()}
+    return FieldSuggestions(
+        kind if rows else "", records, fields, tuple(columns), count, examples, split
+    )
 
 
-def _from_json(text: str) -> FieldSuggestions:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return FieldSuggestions()
-    path, records = _record_list(document)
-    if not records:
-        return FieldSuggestions()
-    rows = [dict(_flatten(record)) for record in records[:_RECORDS]]
-    return _suggestion("json", path, rows, len(records))
+Rows = list[dict[str, str]]  # of records: their texts by path
+
+
+def _read_json(text: str) -> tuple[str, Rows, int]:
+    path, records = _record_list(json.loads(text))
+    return path, [dict(_flatten(record)) for record in records[:_RECORDS]], len(records)
 
 
 def _record_list(document: Any) -> tuple[str, list[Any]]:
@@ -172,25 +330,21 @@ def _record_list(document: Any) -> tuple[str, list[Any]]:
     object by keys counts as a list where no list is as far out.
     """
     best: tuple[str, list[Any]] = ("", [])
-    keyed: tuple[str, list[Any]] | None = None
-    keyed_depth = _DEPTH
-    queue, visited = deque([("", document, 0)]), 0
-    while queue and visited < _NODES:
-        path, node, depth = queue.popleft()
-        visited += 1
-        if depth > keyed_depth:
-            break
-        if isinstance(node, list):
-            objects = [item for item in node if isinstance(item, dict)]
-            if len(objects) > len(best[1]) and (not best[1] or not path.startswith(f"{best[0]}[")):
-                best = (path, objects)
-        elif isinstance(node, dict) and depth < _DEPTH:
-            if keyed is None and _is_keyed_list(node) and len(node) > len(best[1]):
-                keyed, keyed_depth = (path, list(node.values())), depth
-            queue.extend((below, value, depth + 1) for below, value in _below(path, node))
-    if best[1] or keyed:
-        return best if best[1] else keyed or best
-    return ("", [document]) if isinstance(document, dict) and document else best
+    level: list[tuple[str, Any]] = [("", document)]
+    for _depth in range(_DEPTH + 1):
+        lists = [
+            (path, [item for item in node if isinstance(item, dict)])
+            for path, node in level
+            if isinstance(node, list)
+        ]
+        best = max([best, *lists], key=lambda pair: len(pair[1]))
+        objects = [(path, node) for path, node in level if isinstance(node, dict)]
+        for path, node in objects:
+            if len(node) > len(best[1]) and _is_keyed_list(node):
+                return best if best[1] else (path, list(node.values()))
+        level = [pair for path, node in objects for pair in _below(path, node)][:_NODES]
+    is_record = not best[1] and isinstance(document, dict) and document
+    return ("", [document]) if is_record else best
 
 
 def _is_keyed_list(node: Mapping[str, Any]) -> bool:
@@ -240,9 +394,11 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
         yield path, str(node)
 
 
-def _from_csv(text: str) -> FieldSuggestions:
+def _read_csv(text: str) -> tuple[str, Rows, int]:
     rows = table_rows(text)
-    header = _header(rows)
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows[:_HEADER_LINES]]
+    # titles and notes stand before the header: it is the first row with half as many cells as any
+    header = next((number for number, count in enumerate(filled) if 2 * count >= max(filled)), 0)
     names = [_step(" ".join(cell.split())) for cell in rows[header]] if rows else []
     records = [
         {
@@ -252,8 +408,7 @@ def _from_csv(text: str) -> FieldSuggestions:
         }
         for row in rows[header + 1 :][:_RECORDS]
     ]
-    count = len(rows) - header - 1
-    return _suggestion("csv", "", records, count) if records else FieldSuggestions()
+    return "", records, len(rows) - header - 1
 
 
 def table_rows(text: str) -> list[list[str]]:
@@ -274,46 +429,17 @@ def table_rows(text: str) -> list[list[str]]:
     return best[1]
 
 
-def _header(rows: list[list[str]]) -> int:
-    """Return the number of the header: the first row with half as many cells as any, since titles
-    and notes stand before it.
-    """
-    filled = [sum(bool(cell.strip()) for cell in row) for row in rows[:_HEADER_LINES]]
-    return next((number for number, count in enumerate(filled) if 2 * count >= max(filled)), 0)
-
-
-def _from_xml(text: str) -> FieldSuggestions:
+def _read_xml(text: str) -> tuple[str, Rows, int]:
     """Read XML without a document type: it may define entities that expand without limit."""
     if "<!DOCTYPE" in text[:4096].upper() or "<!ENTITY" in text.upper():
-        return FieldSuggestions()
+        raise ValueError("a document type")
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
     leaves: dict[str, list[str]] = {}
-    stack: list[str] = []
-    chunks: list[str] = []
-    parser = expat.ParserCreate()
-
-    def start(name: str, _: object) -> None:
-        if len(stack) >= _XML_DEPTH:
-            raise ValueError("too deep")
-        stack.append(name)
-        chunks.clear()
-
-    def end(_: str) -> None:
-        value = "".join(chunks).strip()
-        if value and len(leaves) < _NODES and sum(map(len, stack)) <= _MAX_PATH:
-            leaves.setdefault("/".join(stack), []).append(value)
-        stack.pop()
-        chunks.clear()
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = chunks.append
-    try:
-        parser.Parse(text.encode(), True)
-    except (expat.ExpatError, ValueError):
-        return FieldSuggestions()
-    repeated = max((len(values) for values in leaves.values()), default=0)
-    common = [path for path, values in leaves.items() if len(values) == repeated]
-    record = _common_parent(common)
+    for path, value in _leaves(etree.fromstring(text.encode(), parser)):
+        leaves.setdefault(path, []).append(value)
+    count = max(map(len, leaves.values()), default=0)
+    repeated = [path.rpartition("/")[0] for path, values in leaves.items() if len(values) == count]
+    record = commonpath(repeated)
     columns = {
         f".//{path.rpartition('/')[2]}": values
         for path, values in leaves.items()
@@ -321,42 +447,31 @@ def _from_xml(text: str) -> FieldSuggestions:
     }
     rows = [
         {path: values[number] for path, values in columns.items() if number < len(values)}
-        for number in range(min(repeated, _RECORDS))
+        for number in range(min(count, _RECORDS))
     ]
-    return _suggestion("xml", "", rows, repeated)
+    return "", rows, count
 
 
-def _common_parent(paths: Iterable[str]) -> str:
-    steps = [path.split("/")[:-1] for path in paths]
-    common: list[str] = []
-    for level in zip(*steps, strict=False):
-        if len(set(level)) > 1:
-            break
-        common.append(level[0])
-    return "/".join(common)
+def _leaves(element: Any, above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the paths and texts of the elements that have no others; libxml2 refuses documents of
+    more than 256 levels.
+    """
+    name = etree.QName(element).localname
+    path = f"{above}/{element.prefix}:{name}" if element.prefix else f"{above}/{name}"
+    if len(path) > _MAX_PATH:
+        return
+    below = list(element.iterchildren(etree.Element))
+    if not below and (element.text or "").strip():
+        yield path, element.text.strip()
+    for child in below:
+        yield from _leaves(child, path)
 
 
-def _suggestion(
-    kind: str, records: str, rows: list[dict[str, str]], count: int
-) -> FieldSuggestions:
-    paths = tuple(dict.fromkeys(path for row in rows for path in row))
-    columns = {path: [row[path] for row in rows if path in row] for path in paths}
-    fields: dict[str, str] = {}
-    for name in _NAMES:
-        scored = [
-            (_score(name, path, values, len(rows)), -position, path)
-            for position, (path, values) in enumerate(columns.items())
-        ]
-        best = max(scored, default=(0.0, 0, ""))
-        if best[0] >= 1 and best[2] not in fields.values():
-            fields[name] = best[2]
-    split = {
-        name: _SEPARATOR
-        for name in _SPLIT
-        if any(_SEPARATOR in value for value in columns.get(fields.get(name, ""), ()))
-    }
-    examples = {path: _first_values(values) for path, values in columns.items()}
-    return FieldSuggestions(kind, records, fields, paths, count, examples, split)
+_READERS: Mapping[str, Callable[[str], tuple[str, Rows, int]]] = {
+    "json": _read_json,
+    "xml": _read_xml,
+    "csv": _read_csv,
+}
 
 
 def _first_values(values: Iterable[str]) -> tuple[str, ...]:

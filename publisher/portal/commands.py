@@ -1,0 +1,130 @@
+"""Run commands of this installation for visitors, each in a process of its own: one at a time,
+limited in time and memory. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+
+from cachetools import LRUCache
+
+from languages.translations import TranslatableText
+from publisher.errors import QuotaExceeded, StoreBusy
+
+SECONDS = 60.0  # after which the process is killed
+MEMORY = 4 << 30  # bytes of address space: libraries map much more than they use
+# previews of one client, and the seconds in which they are counted
+MOST_PREVIEWS, WINDOW = 5, 600.0
+EXPLANATIONS = 30  # explanations of statements for one client, in the same time
+_CLIENTS = 10_000  # clients whose requests are counted; the least recent is dropped
+_OUTPUTS = 100  # outputs of a command that are remembered
+
+
+class ClientQuota:
+    """Requests that cost much, at most *most* of each client in WINDOW; *clock* is monotonic.
+
+    *is_busy* is whether one is being answered.
+    """
+
+    def __init__(
+        self, most: int = MOST_PREVIEWS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.is_busy = False
+        self._most, self._clock = most, clock
+        self._requests: LRUCache[str, list[float]] = LRUCache(_CLIENTS)
+
+    def admit(self, client: str) -> None:
+        """Count a request of a client; raises QuotaExceeded above the quota."""
+        now = self._clock()
+        times = [
+            timestamp for timestamp in self._requests.get(client, ()) if now - timestamp < WINDOW
+        ]
+        if len(times) >= self._most:
+            raise QuotaExceeded(
+                TranslatableText(
+                    "Your address has run {count} previews in {minutes} minutes",
+                    count=self._most,
+                    minutes=f"{WINDOW / 60:g}",
+                ),
+                int(times[0] + WINDOW - now) + 1,
+            )
+        self._requests[client] = [*times, now]
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorCommand:
+    """A command that visitors may run, which reads standard input and writes its result; commands
+    with one *quota* run one at a time.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    quota: ClientQuota = field(default_factory=ClientQuota)
+    seconds: float = SECONDS
+    _outputs: LRUCache[tuple[str, ...], bytes] = field(
+        default_factory=lambda: LRUCache(_OUTPUTS), init=False
+    )
+
+    async def run(self, client: str, *arguments: str, data: bytes = b"") -> bytes:
+        """Return what the command writes for a client; its temporary files are removed, also if it
+        is killed.
+
+        Raises StoreBusy during another, QuotaExceeded above the quota, and TimeoutError.
+        """
+        if self.quota.is_busy:
+            raise StoreBusy(TranslatableText("Another preview is running; try again in a minute"))
+        self.quota.admit(client)
+        self.quota.is_busy = True
+        try:
+            with TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True) as folder:
+                environment = {**self.environment, "TMPDIR": folder}
+                return await _output((*self.command, *arguments), environment, data, self.seconds)
+        finally:
+            self.quota.is_busy = False
+
+    async def check(self, client: str, *arguments: str, data: bytes = b"") -> bytes:
+        """Return what the command writes, b"" if it ended without a result; raises as ``run`` does."""
+        with suppress(TimeoutError):
+            return await self.run(client, *arguments, data=data)
+        return b""
+
+    async def check_once(self, client: str, version: str, *arguments: str) -> bytes:
+        """Return what ``check`` returns, cached while *version* is the same; also b"", the result
+        on a mirror.
+        """
+        key = (version, *arguments)
+        if key not in self._outputs:
+            self._outputs[key] = await self.check(client, *arguments)
+        return self._outputs[key]
+
+
+async def _output(
+    command: tuple[str, ...], environment: Mapping[str, str], data: bytes, seconds: float
+) -> bytes:
+    """Return what a process writes. After *seconds* it is killed with all its children, and
+    TimeoutError is raised.
+    """
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=pipe if data else none,
+        stdout=pipe,
+        stderr=none,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            output, _ = await process.communicate(data or None)
+        return output
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()

@@ -1,0 +1,290 @@
+"""The pages that describe this installation and its data: ``/about``, ``/data``, ``/catalog`` in
+DCAT-AP 3, ``/shapes`` with the validation rules, and ``/explain``, from a published statement to the
+bytes of the registry that it comes from.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Query
+from pyoxigraph import RdfFormat, parse, serialize
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText
+from publisher.catalog.datasets import available_services, load_catalog
+from publisher.catalog.dcat import catalog_statements
+from publisher.dependencies import PagesDep, ServiceDep
+from publisher.linked_data.entities import DescriptionJson, other_formats
+from publisher.linked_data.entities import serialize as serialize_entity
+from publisher.pages import Pages
+from publisher.portal.commands import VisitorCommand
+from publisher.portal.forms import uncached
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import open_facet_index
+from publisher.store.descriptions import Description, namespaces
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import client_key
+from shapes.rules import message, published_turtle, remedy, rule_groups, version
+from vocab.product.check import LANGUAGES
+from vocab.schemes import label
+from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
+from web.branding import LOGO, LOGO_TYPES
+from web.endpoints import contents, get, other_contents, problems
+from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format
+from web.links import Link
+from web.problems import HTTPProblem
+from web.respond import ResourceURLs, choose_format, respond
+
+_CATALOG, _SHAPES = ResourceURLs("/catalog"), ResourceURLs("/shapes")
+_EXPLANATIONS: dict[str, Format] = {"html": HTML, "json": JSON, "ttl": GRAPHS["ttl"]}
+_PREFIXES = {
+    "dct": DCT, "foaf": FOAF, "org": ORG, "rdfs": RDFS, "schema": SCHEMA, "sh": SH, "sioc": SIOC, "skos": SKOS, "vivo": VIVO, "xsd": XSD,
+}  # fmt: skip
+# pages that people look for at other addresses
+_GUESSED = {"/api": "/docs/api", "/report": "/reports/"}
+
+router = APIRouter()
+
+
+def published_kinds(service: QueryService) -> frozenset[str]:
+    """Return the kinds of items that are published, ``prize`` where there are prizes, and
+    ``vocabulary`` where an entry is published, since the first is the vocabulary.
+    """
+    if service.snapshot is None:
+        return frozenset()
+    tables = open_facet_index(service.snapshot.path)
+    counts = tables.counts_once(Filter()) if tables else {}
+    others = {"prize": counts.get("prize"), "vocabulary": service.snapshot.position > 0}
+    return frozenset([*counts.get("kind", ()), *(name for name, there in others.items() if there)])
+
+
+@get(router, "/about", include_in_schema=False)
+async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    rows, start = await service.rows(query("sources")), service.iris.source("")
+    sources = {
+        row["source"].value.removeprefix(start): (
+            row["title"],
+            row["licence"].value if "licence" in row else "",
+        )
+        for row in rows
+    }
+    listed = [(name, *rest) for name, rest in sorted(sources.items())]
+    return respond(request, pages.page("about.html", sources=listed), HTML)
+
+
+@get(router, "/about/design", include_in_schema=False)
+def design(request: Request, pages: PagesDep) -> Response:
+    return respond(request, pages.page("design.html"), HTML)
+
+
+@get(router, "/api", include_in_schema=False)
+@get(router, "/report", include_in_schema=False)
+@get(router, "/help", include_in_schema=False)
+async def guessed(request: Request, pages: PagesDep) -> Response:
+    """Lead to the page that an address which people guess means."""
+    help_page = "/docs/" if pages.documented else "/about"
+    return RedirectResponse(_GUESSED.get(request.url.path, help_page), HTTPStatus.FOUND)
+
+
+@get(router, "/data", include_in_schema=False)
+async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    language, base = current_locale().language, service.iris.base
+    rows = await service.rows(query("schemes"))
+    schemes = [
+        (row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value)
+        for row in rows
+    ]
+    return respond(request, pages.page("data.html", schemes=schemes), HTML)
+
+
+@get(router, LOGO, include_in_schema=False)
+async def logo(pages: PagesDep) -> Response:
+    file = pages.branding.logo
+    if file is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("This installation has no logo of its own; STOCKTAKE_LOGO sets one"),
+        )
+    media, headers = LOGO_TYPES[file.suffix.lower()], {"Cache-Control": "public, max-age=3600"}
+    return FileResponse(file, media_type=media, headers=headers)
+
+
+catalog_router = APIRouter()
+
+
+@get(catalog_router, "/catalog", include_in_schema=False)
+async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    return await _catalog(request, service, pages)
+
+
+@get(
+    catalog_router,
+    "/catalog.{suffix}",
+    operation_id="catalog",
+    summary="Describe all data sets and services, by DCAT-AP 3",
+    tags=["have"],
+    response_model=DescriptionJson,
+    response_description="The catalog",
+    responses=other_contents(FORMATS.values()) | problems(404, 503),
+)
+async def catalog_file(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(FORMATS)})
+    ],
+) -> Response:
+    """`/catalog` returns the format that the header Accept prefers."""
+    if suffix not in FORMATS:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such address"))
+    return await _catalog(request, service, pages, suffix)
+
+
+async def _catalog(
+    request: Request, service: QueryService, pages: Pages, suffix: str | None = None
+) -> Response:
+    chosen, iri = choose_format(request, FORMATS, suffix, _CATALOG), f"{service.iris.base}catalog"
+    catalog, services = await load_catalog(service, request), available_services(request.app)
+    if chosen is HTML:
+        graphs = DATA_FORMATS.values()
+        content: bytes | Response = pages.page(
+            "catalog.html", catalog=catalog, services=services, urls=_CATALOG, graphs=graphs
+        )
+    else:
+        statements = catalog_statements(catalog, services, service.iris.base)
+        description = Description(iri, statements, {}, namespaces(service.iris))
+        content = serialize_entity(description, chosen, service)
+    return _described(request, content, chosen, _CATALOG, Link("cite-as", iri))
+
+
+def _described(
+    request: Request, content: bytes | Response, chosen: Format, urls: ResourceURLs, *links: Link
+) -> Response:
+    """Return a representation with links to the others."""
+    place = {"Content-Location": urls.form(chosen)} if request.state.is_negotiated else {}
+    others = urls.alternates(rows=other_formats(chosen))
+    return respond(request, content, chosen, links=[*links, *others], headers=place)
+
+
+shapes_router = APIRouter()
+
+
+@get(shapes_router, "/shapes/{version}", include_in_schema=False)
+@get(shapes_router, "/shapes.{suffix}", include_in_schema=False)
+@get(shapes_router, "/shapes", include_in_schema=False)
+def shapes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Return the rules as a page, or their SHACL shapes in the format of the request; a version by
+    its owl:versionIRI, of which there is one so far.
+    """
+    base, sent = service.iris.base, request.path_params
+    if sent.get("version") not in (None, version(base)):
+        current = f"{base}shapes/{version(base)}"
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "This version isn't served here. Available: {formats}", formats=current
+            ),
+        )
+    chosen = choose_format(request, FORMATS, sent.get("suffix"), _SHAPES)
+    content = _shapes_page(pages) if chosen is HTML else serialize_shapes(chosen, base)
+    return _described(request, content, chosen, _SHAPES)
+
+
+def _shapes_page(pages: Pages) -> Response:
+    base, language = pages.iris.base, current_locale().language
+    groups = [
+        (
+            labels.get(language) or labels["en"],
+            [
+                (rule, message(rule.iri, language, base), remedy(rule.iri, language, base))
+                for rule in listed
+            ],
+        )
+        for labels, listed in rule_groups(base)
+    ]
+    graphs = DATA_FORMATS.values()
+    return pages.page("shapes.html", groups=groups, graphs=graphs, urls=_SHAPES)
+
+
+@lru_cache(maxsize=16)
+def serialize_shapes(data_format: Format, base: str) -> bytes:
+    """Serialize the shapes in *data_format*; as JSON, each rule with its messages and remedies by
+    language.
+    """
+    if data_format.suffix == "json":
+        rows = [
+            {
+                "id": rule.iri,
+                "name": rule.name,
+                "title": rule.title,
+                "severity": rule.severity.value,
+                "message": {language: message(rule.iri, language, base) for language in LANGUAGES},
+                "remedy": {language: remedy(rule.iri, language, base) for language in LANGUAGES},
+            }
+            for _, listed in rule_groups(base)
+            for rule in listed
+        ]
+        return orjson.dumps(rows, option=orjson.OPT_INDENT_2)
+    triples = (
+        quad.triple
+        for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
+    )
+    prefixes = {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
+    return serialize(triples, format=GRAPHS[data_format.suffix].writer, prefixes=prefixes) or b""
+
+
+explain_router = APIRouter()
+
+
+@get(
+    explain_router,
+    "/explain",
+    operation_id="explain",
+    summary="Trace the statements of a record to run, request, bytes and field",
+    tags=["read"],
+    responses={
+        **contents(*(row.media for row in _EXPLANATIONS.values())),
+        **problems(400, 404, 406, 429, 503),
+    },
+)
+async def explain(
+    request: Request,
+    pages: PagesDep,
+    iri: Annotated[
+        str,
+        Query(
+            max_length=2000, description="IRI of a record or of a thing, or the path of its page"
+        ),
+    ] = "",
+    property: Annotated[
+        str, Query(max_length=500, description="End of a property's IRI; all without it")
+    ] = "",
+) -> Response:
+    """A statement that the archived record does not yield again is ours, such as our dates."""
+    chosen, output = choose_format(request, _EXPLANATIONS), b""
+    command: VisitorCommand | None = request.app.state.commands.get("explain")
+    if iri and command is not None:
+        name = "turtle" if chosen.suffix == "ttl" else "json"
+        client = client_key(request.scope)
+        output = await command.check(client, f"--format={name}", "--", iri, property)
+    if chosen is not HTML and iri:
+        if not output:
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                TranslatableText(
+                    "There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror"
+                ),
+            )
+        return respond(request, output, chosen, headers={"Cache-Control": "no-store"})
+    status = HTTPStatus.NOT_FOUND if iri and not output else HTTPStatus.OK
+    explanation = orjson.loads(output) if output else None
+    page = pages.page("explain.html", status, iri=iri, name=property, explanation=explanation)
+    return uncached(page)

@@ -1,0 +1,308 @@
+"""The pages for those who publish a registry: `/join`, a form that writes a source definition with a
+preview of its records, and `/validate`, which checks a feed. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.robotparser import RobotFileParser
+
+import httpx
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText
+from languages.translations import gettext as _
+from publisher.dependencies import PagesDep
+from publisher.pages import Pages
+from publisher.portal.commands import VisitorCommand
+from publisher.portal.dependencies import NamesDep
+from publisher.portal.feed_samples import FORMATS, MAX_SAMPLE, FieldSuggestions, suggest_fields
+from publisher.portal.forms import MULTIPART, as_text, media_type, read_form, uncached
+from publisher.portal.source_definition import (
+    LAST_STEP,
+    WizardState,
+    from_query,
+    source_toml,
+    wizard_values,
+)
+from publisher.portal.source_report import translated_remedy
+from publisher.sparql.protocol import FORM, read_body
+from publisher.store.workers.rate_limit import client_key
+from shapes.rules import message
+from vocab.iris import is_web
+from web.endpoints import contents, get, problems
+from web.formats import HTML, JSON, Format
+from web.outbound_client import PrivateAddressError, create_client
+from web.problems import HTTPProblem
+from web.respond import choose_format
+from web.sessions import check_origin
+
+MAX_FEED = 16 << 20  # bytes of an upload
+_MAX_FINDINGS = 200  # findings on the page
+_LARGEST = 1 << 20  # bytes of a preview that are read
+_MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
+_SECONDS = 20  # for robots.txt and the sample
+_RESULTS = {
+    "json": JSON,
+    "sarif": Format("sarif", "SARIF", "application/sarif+json"),
+    "junit": Format("junit", "JUnit", "application/xml", ("text/xml",)),
+}
+# endings of feeds without a name, by format
+_ENDINGS = {
+    "dcat": "ttl",
+    "schema": "ttl",
+    "stocktake": "ttl",
+    "ical": "ics",
+    "pod": "json",
+    "ckan": "json",
+    "spreadsheet": "xlsx",
+}
+_NOTHING: dict[str, Any] = {
+    "records": (),
+    "reported_total": None,
+    "more": False,
+    "error_kind": "",
+    "error": "",
+    "notes": (),
+}
+
+router = APIRouter()
+
+
+@get(router, "/join", include_in_schema=False)
+def join_form(request: Request, pages: PagesDep) -> Response:
+    """Return the form, and the definition once the form is filled in; with `download`, the
+    definition as a file.
+    """
+    state = from_query(request.query_params)
+    if "download" in request.query_params and state.step == LAST_STEP:
+        name = {"Content-Disposition": f'attachment; filename="{state.name}.toml"'}
+        return uncached(Response(source_toml(state), headers=name, media_type="application/toml"))
+    return _join_page(request, pages, state)
+
+
+@router.post("/join", include_in_schema=False)
+async def preview_definition(request: Request, pages: PagesDep) -> Response:
+    """Return the form with a preview of the records that the definition would harvest, or with
+    fields suggested from a sample.
+    """
+    fields = await read_form(request, MAX_SAMPLE)
+    state = from_query(as_text(fields))
+    command: VisitorCommand | None = request.app.state.commands.get("preview")
+    client = client_key(request.scope)
+    if "suggest" in fields:
+        sample, error = fields.get("file") or fields.get("sample", b""), ""
+        if not sample.strip() and command is not None and state.values["url"]:
+            command.quota.admit(client)
+            try:
+                sample = await fetch_sample(state.values["url"])
+            except SampleError as problem:
+                error = str(problem)
+        suggestion = await asyncio.to_thread(suggest_fields, sample)
+        return _join_page(request, pages, state, suggestion=suggestion, sample_error=error)
+    if command is None or state.step < LAST_STEP:
+        return _join_page(request, pages, state)
+    return _join_page(request, pages, state, await preview(command, source_toml(state), client))
+
+
+def _join_page(
+    request: Request,
+    pages: Pages,
+    state: WizardState,
+    outcome: dict[str, Any] | None = None,
+    suggestion: FieldSuggestions | None = None,
+    sample_error: str = "",
+) -> Response:
+    values = wizard_values(state, suggestion)
+    mail = {"subject": state.values["title"], "body": values["source_toml"]}
+    return uncached(
+        pages.page(
+            "source_wizard.html",
+            **values,
+            outcome=outcome,
+            can_test="preview" in request.app.state.commands,
+            can_submit=request.app.state.submissions_open(),
+            sample_error=sample_error,
+            download=f"/join?{values['query']}&download=1",
+            message=urlencode(mail, quote_via=quote),
+        )
+    )
+
+
+async def preview(command: VisitorCommand, definition: str, client: str) -> dict[str, Any]:
+    """Preview a source definition for a client, with reasons in the language of the request.
+
+    *error_kind* is the class of the error, "" for none. Raises StoreBusy and QuotaExceeded.
+    """
+    language = f"--language={current_locale().language}"
+    try:
+        output = await command.run(client, language, data=definition.encode())
+        outcome: dict[str, Any] = _NOTHING | orjson.loads(output[:_LARGEST])
+        return outcome
+    except TimeoutError:
+        kind, text = "late", _("The test did not end within %(seconds)s seconds.")
+        text %= {"seconds": f"{command.seconds:g}"}
+    except orjson.JSONDecodeError:
+        kind = "broken"
+        text = _("The test ended without a result: it needed more memory than its limit.")
+    return _NOTHING | {"error_kind": kind, "error": text}
+
+
+class SampleError(Exception):
+    """The sample cannot be fetched; its text is the kind of an error of previews."""
+
+
+async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> bytes:
+    """Return the first bytes at a public *url*, if its robots.txt permits it; raises SampleError.
+
+    The client refuses private addresses and follows no redirects. Tests pass another *client*.
+    """
+    if not is_web(url):
+        raise SampleError("refused")
+    try:
+        async with asyncio.timeout(_SECONDS), client or create_client() as http:
+            if not await _is_permitted(http, url):
+                raise SampleError("robots")
+            return await _read(http, url, MAX_SAMPLE)
+    except TimeoutError as error:
+        raise SampleError("late") from error
+    except httpx.HTTPError as error:
+        private = isinstance(error.__cause__, PrivateAddressError)
+        raise SampleError("refused" if private else "unreachable") from error
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SampleError("refused") from error
+
+
+async def _is_permitted(http: httpx.AsyncClient, url: str) -> bool:
+    """Return whether robots.txt permits the request (https://www.rfc-editor.org/rfc/rfc9309)."""
+    parts = urlsplit(url)
+    try:
+        text = await _read(http, f"{parts.scheme}://{parts.netloc}/robots.txt", _MAX_ROBOTS)
+    except SampleError as error:
+        return str(error) == "missing"
+    robots = RobotFileParser()
+    robots.parse(text.decode("utf-8", "replace").splitlines())
+    return robots.can_fetch("stocktake", url)
+
+
+async def _read(http: httpx.AsyncClient, url: str, limit: int) -> bytes:
+    received = bytearray()
+    async with http.stream("GET", url) as response:
+        if not response.is_success:
+            is_missing = response.status_code == HTTPStatus.NOT_FOUND
+            raise SampleError("missing" if is_missing else "unreachable")
+        async for chunk in response.aiter_bytes():
+            received += chunk[: limit - len(received)]
+            if len(received) >= limit:
+                break
+    return bytes(received)
+
+
+@get(router, "/validate", include_in_schema=False)
+def feed_form(request: Request, pages: PagesDep, names: NamesDep) -> Response:
+    return _validate_page(request, pages, names.sources, None)
+
+
+@router.post(
+    "/validate",
+    operation_id="validateFeed",
+    summary="Check a feed before it is published",
+    tags=["read"],
+    responses={
+        **contents(*(row.media for row in _RESULTS.values())),
+        **problems(400, 403, 406, 413, 429, 503),
+    },
+)
+async def validate(request: Request, pages: PagesDep, names: NamesDep) -> Response:
+    """The feed is the body, or `file` or `url` of a form; `as`, `source` and `name` say how it is
+    read. Nothing is stored.
+    """
+    chosen = choose_format(request, {**_RESULTS, "html": HTML})
+    command: VisitorCommand | None = request.app.state.commands.get("check")
+    if command is None:
+        raise HTTPProblem(
+            HTTPStatus.SERVICE_UNAVAILABLE, TranslatableText("Feeds cannot be checked here")
+        )
+    feed, fields = await _read_feed(request)
+    arguments = _arguments(feed, fields, names.sources)
+    name = "json" if chosen is HTML else chosen.suffix
+    client = client_key(request.scope)
+    output = await command.check(client, f"--format={name}", *arguments, data=feed)
+    if chosen is HTML:
+        report = orjson.loads(output) if output else {}
+        return _validate_page(request, pages, names.sources, report)
+    if not output:
+        raise HTTPProblem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            TranslatableText(
+                "The check ended without a result: the feed needs more time or memory"
+            ),
+        )
+    return uncached(Response(output, media_type=chosen.media))
+
+
+async def _read_feed(request: Request) -> tuple[bytes, dict[str, str]]:
+    names = ("as", "source", "name", "url")
+    fields = {name: text for name, text in request.query_params.items() if name in names}
+    if media_type(request) not in (MULTIPART, FORM):
+        check_origin(request)
+        return await read_body(request, MAX_FEED), fields
+    sent = await read_form(request, MAX_FEED)
+    feed = sent.pop("file", b"")
+    return feed, fields | as_text(sent)
+
+
+def _arguments(feed: bytes, fields: dict[str, str], titles: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the arguments of the command; raises HTTPProblem for a field that is not valid."""
+    kind, source, url = fields.get("as", ""), fields.get("source", ""), fields.get("url", "")
+    fault = (
+        TranslatableText("as must be one of {names}", names=", ".join(FORMATS))
+        if kind and kind not in FORMATS
+        else TranslatableText("source must be one of {names}", names=", ".join(sorted(titles)))
+        if source and source not in titles
+        else TranslatableText("Send a file, or the http or https address of a feed")
+        if not feed and not is_web(url)
+        else None
+    )
+    if fault:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, fault)
+    chosen = [f"--source={source}"] if source else [f"--as={kind}"] if kind else []
+    name = fields.get("name") or f"feed.{_ENDINGS.get(kind, kind)}".rstrip(".")
+    return (*chosen, f"--name={name[:200]}", "--", "-" if feed else url)
+
+
+def _validate_page(
+    request: Request, pages: Pages, titles: Mapping[str, str], report: dict[str, Any] | None
+) -> Response:
+    """Return the page with the result; *report* is None before a check, and empty if it ended
+    without a result.
+    """
+    language, base = current_locale().language, pages.iris.base
+    rules = {
+        f"{base}shapes#{rule['rule']}": rule for rule in (report.get("rules", ()) if report else ())
+    }
+    texts = {rule["rule"]: message(shape, language, base) for shape, rule in rules.items()}
+    return uncached(
+        pages.page(
+            "validate.html",
+            report=report,
+            texts={name: text for name, text in texts.items() if text},
+            remedies={
+                rule["rule"]: translated_remedy(shape, rule["remedy"], language, base)
+                for shape, rule in rules.items()
+            },
+            findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
+            kinds=FORMATS.values(),
+            sources=sorted(titles.items(), key=lambda item: item[1].lower()),
+            can_check="check" in request.app.state.commands,
+            size=MAX_FEED >> 20,
+        )
+    )
