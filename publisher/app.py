@@ -192,7 +192,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         version=cached_version,
         requests=metrics.cached_pages,
         spend=pages.spend,
-        turn=pages.turn,
+        slot=pages.slot,
     )
     app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
     exposed = (*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER)

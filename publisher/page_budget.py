@@ -66,7 +66,7 @@ class PageLimits:
     def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
         self._pages, self._wait = limits.pages, limits.deep_wait
         self._limiter = RateLimiter(replace(limits, budget=limits.pages), now)
-        self._turns = asyncio.Semaphore(limits.deep) if limits.deep else None
+        self._slots = asyncio.Semaphore(limits.deep) if limits.deep else None
 
     def spend(self, scope: Scope) -> None:
         """Take the points of a page from its client; raises QuotaExceeded if none are left."""
@@ -86,19 +86,19 @@ class PageLimits:
         self._limiter.charge(client, page_points(QueryParams(scope["query_string"])))
 
     @asynccontextmanager
-    async def turn(self, scope: Scope) -> AsyncIterator[None]:
-        """Wait for the turn of a page with many facet values, *limits.deep_wait* seconds at most;
+    async def slot(self, scope: Scope) -> AsyncIterator[None]:
+        """Wait for a slot for a page with many facet values, *limits.deep_wait* seconds at most;
         raises StoreBusy.
 
-        Each turn rests after a page REST times as long as it took, at most half of
+        A slot rests after a page REST times as long as it took, at most half of
         *limits.deep_wait*: the next who waits is served also where pages are slow.
         """
-        if self._turns is None or facet_depth(QueryParams(scope["query_string"])) < DEEP:
+        if self._slots is None or facet_depth(QueryParams(scope["query_string"])) < DEEP:
             yield
             return
         try:
             async with asyncio.timeout(self._wait):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError as error:
             raise StoreBusy(
                 f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}",
@@ -110,7 +110,7 @@ class PageLimits:
             yield
         finally:
             rest = min(REST * (loop.time() - begun), self._wait / 2)
-            loop.call_later(rest, self._turns.release)
+            loop.call_later(rest, self._slots.release)
 
 
 def _is_own(client: str) -> bool:

@@ -61,7 +61,7 @@ class _CachedPage:
 class PageMiddleware:
     """Limit and cache the pages of *app*, and set the entity tags of responses that have none.
 
-    *spend* is called with each request for a page, and *turn* is the context in which it is
+    *spend* is called with each request for a page, and *slot* is the context in which it is
     rendered; both raise where a limit is reached. *version* returns that of the data, "" while
     there are none; *now* returns seconds. *requests* counts hits and misses by the label "result".
     """
@@ -72,11 +72,11 @@ class PageMiddleware:
         version: Callable[[], str],
         requests: Counter,
         spend: Callable[[Scope], None],
-        turn: Callable[[Scope], AbstractAsyncContextManager[None]],
+        slot: Callable[[Scope], AbstractAsyncContextManager[None]],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._app, self._version, self._requests, self._now = app, version, requests, now
-        self._spend, self._turn = spend, turn
+        self._spend, self._slot = spend, slot
         self._pages: LRUCache[Hashable, _CachedPage] = LRUCache(MAX_CACHE_BYTES, _size)
         self._pending: dict[Hashable, asyncio.Task[_CachedPage]] = {}
 
@@ -106,7 +106,7 @@ class PageMiddleware:
         await _send_page(await self._get_page(key, scope), headers, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._turn(scope):
+        async with self._slot(scope):
             await self._app(scope, receive, tagging(scope, send))
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:

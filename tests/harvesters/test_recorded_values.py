@@ -17,8 +17,8 @@ def documents(name: str) -> list[Document]:
 
 
 def of_title(name: str, title: str) -> Document:
-    found = (item for item in documents(name) for text in item.titles if text.value.startswith(title))  # fmt: skip
-    return next(found)
+    matching = (item for item in documents(name) for text in item.titles if text.value.startswith(title))  # fmt: skip
+    return next(matching)
 
 
 def test_lists_that_a_portal_writes_as_text_are_split() -> None:

@@ -211,10 +211,10 @@ def test_every_damaged_derived_file_is_found_and_rebuilt(
 
     result, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
 
-    found = {part: state for part, state in _states(result).items() if state != "sound"}
+    states = {part: state for part, state in _states(result).items() if state != "sound"}
     rebuilt = {part for part, state in _states(repaired).items() if state == "repaired"}
     assert (result.exit_code, repaired.exit_code) == (1, 0), result.output + repaired.output
-    assert found == dict.fromkeys(damaged, "damaged"), result.output
+    assert states == dict.fromkeys(damaged, "damaged"), result.output
     assert rebuilt == {*damaged}, repaired.output
 
 
@@ -249,8 +249,8 @@ async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled:
 
     assert codes == [503, 503, 503, 200]
     assert (fault["part"], "restore" in fault["remedy"]) == ("releases", True)
-    (found,) = release_faults(filled / "releases")
-    assert found.name == "releases/1/release.json"
+    (fault,) = release_faults(filled / "releases")
+    assert fault.name == "releases/1/release.json"
 
 
 PUBLISHED = (
