@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from http import HTTPStatus
-from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
 from starlette.types import Message, Scope, Send
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -100,28 +97,6 @@ def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
     for name in _BODY_HEADERS:
         del headers[name]
     return {**last, "body": b""}
-
-
-def send_file(
-    request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return a response with the file at *path*, or the requested ranges of it; 304 if the client
-    has the file.
-
-    Without an ETag in *headers*, size and modification time make one.
-    """
-    response = FileResponse(
-        path, media_type=media, headers=dict(headers or {}), stat_result=path.stat()
-    )
-    response.headers.setdefault("Cache-Control", "no-cache")
-    if not matches_etag(request.headers, response.headers["etag"]):
-        return response
-    remaining = {
-        name: text
-        for name, text in response.headers.items()
-        if name not in _BODY_HEADERS and name != "accept-ranges"
-    }
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=remaining)
 
 
 _SINGLE_RANGE = re.compile(

@@ -14,10 +14,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from web.conditional import is_not_modified, send_file
+from web.conditional import SAFE_METHODS, is_not_modified
 from web.formats import FORMATS, HTML, Format
 from web.links import Link, link_header, typed_link
 from web.negotiation import FormatT, best_match, wants_html
@@ -121,7 +121,9 @@ def respond(
         headers["Last-Modified"] = formatdate(modified, usegmt=True)
     headers = {name: text for name, text in headers.items() if text}
     if isinstance(content, Path):
-        return send_file(request, content, media, headers)
+        headers.setdefault("Cache-Control", REVALIDATED)
+        file = FileResponse(content, media_type=media, headers=headers, stat_result=content.stat())
+        return unchanged(request, {**headers, "ETag": file.headers["etag"]}) or file
     body = bytes(content.body) if isinstance(content, Response) else content
     body = body.encode() if isinstance(body, str) else body
     if headers.setdefault("Cache-Control", REVALIDATED) != "no-store":
@@ -133,12 +135,17 @@ def respond(
 
 
 def unchanged(
-    request: Request, headers: Mapping[str, str], modified: float | None = None
+    request: Request,
+    headers: Mapping[str, str],
+    modified: float | None = None,
+    etags: Iterable[str] = (),
 ) -> Response | None:
-    """Return 304 if the client has the response with the ETag of *headers*, changed at *modified*;
-    None otherwise. For routes that know the tag before they make the content.
+    """Return 304 if the client has the response with the ETag of *headers*, or one of *etags*,
+    changed at *modified*; None otherwise. For routes that know the tag before they make the content.
     """
-    if not is_not_modified(request.headers, headers["ETag"], modified=modified):
+    if request.method not in SAFE_METHODS:
+        return None
+    if not is_not_modified(request.headers, headers["ETag"], *etags, modified=modified):
         return None
     return Response(None, HTTPStatus.NOT_MODIFIED, headers)
 

@@ -8,9 +8,10 @@ import re
 from http import HTTPStatus
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from journal import mirror_origin
@@ -31,7 +32,6 @@ from publisher.store.descriptions import (
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.terms import PROV, XSD
-from web.conditional import matches_etag, send_file
 from web.endpoints import (
     Count,
     Instant,
@@ -43,16 +43,16 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import GRAPHS, Format, GraphFormat
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.links import Link
 from web.problems import HTTPProblem
-from web.representation import negotiate_data_format
+from web.respond import choose_format, respond
 
 PAGE_SIZE = 50  # default number of entries on a page
 MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
 _ENTRY_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
-_JSON = Format("json", "JSON", "application/json")
-_FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
+_FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS}
 
 EntryName = Annotated[
     str,
@@ -140,23 +140,18 @@ def listing(
     format: FormatName = None,
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
-    chosen_format = negotiate_data_format(request, _FORMATS, format)
+    chosen_format = choose_format(request, {**_FORMATS, HTML.suffix: HTML}, format)
     page = _read_page(service, before, min(per, MAX_PAGE_SIZE))
     addresses = {"next": page["next"], "prev": page["previous"]}
-    links = [f'<{address}>; rel="{name}"' for name, address in addresses.items() if address]
-    headers = {
-        "Vary": "Accept",
-        "Cache-Control": "no-cache",
-        **({"Link": ", ".join(links)} if links else {}),
-    }
+    links = [Link(name, address) for name, address in addresses.items() if address]
+    body: bytes | Response
     if isinstance(chosen_format, GraphFormat):
         body = serialize_description(_describe_page(page, service.iris), chosen_format)
-        return Response(body, headers={"Content-Type": chosen_format.media, **headers})
-    if chosen_format is not None:
-        return JSONResponse(page, headers=headers)
-    response = pages.page("journal.html", journal=page, formats=_FORMATS.values())
-    response.headers.update(headers)
-    return response
+    elif chosen_format is JSON:
+        body = orjson.dumps(page)
+    else:
+        body = pages.page("journal.html", journal=page, formats=_FORMATS.values())
+    return respond(request, body, chosen_format, links=links)
 
 
 @get(
@@ -175,11 +170,10 @@ def head(request: Request, service: ServiceDep) -> Response:
     newest = service.journal.head
     etag = f'"{newest.id}-head"' if newest else '"empty"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if matches_etag(request.headers, etag):
-        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
     empty = {"number": 0, "id": None, "previous": None, "run": None, "time": None}
     document = _head(newest) if newest else empty
-    return JSONResponse({"base": service.iris.base, **document}, headers=headers)
+    body = orjson.dumps({"base": service.iris.base, **document})
+    return respond(request, body, JSON, headers=headers)
 
 
 @get(
@@ -295,4 +289,4 @@ def dump(
     if match is None or not path.is_file():
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
     media = "text/plain; charset=utf-8" if match[2] else "application/gzip"
-    return send_file(request, path, media)
+    return respond(request, path, media)

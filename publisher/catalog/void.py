@@ -32,7 +32,7 @@ from web.endpoints import contents, get, problems
 from web.formats import GRAPHS
 from web.negotiation import best_match
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 NAME = "void.ttl"  # of the release's file
 _FORMATS = "http://www.w3.org/ns/formats/"
@@ -57,12 +57,8 @@ async def void(request: Request, service: ServiceDep) -> Response:
     if not service.snapshot:
         raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
     triples = await describe(service)
-    return build_response(
-        request,
-        Representation(
-            serialize_description(triples, chosen_format), chosen_format.media, negotiated=True
-        ),
-    )
+    body = serialize_description(triples, chosen_format)
+    return respond(request, body, chosen_format, headers={"Vary": "Accept"})
 
 
 async def describe(service: QueryService) -> Description:

@@ -23,7 +23,7 @@ from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from web.links import origin
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"
@@ -198,5 +198,4 @@ def _activity(record: ChangedRecord, host: str) -> dict[str, object]:
 
 
 def _json_response(request: Request, document: object, cache: str) -> Response:
-    data, headers = orjson.dumps(document), {"Cache-Control": cache}
-    return build_response(request, Representation(data, MEDIA, headers=headers))
+    return respond(request, orjson.dumps(document), MEDIA, headers={"Cache-Control": cache})

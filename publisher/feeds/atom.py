@@ -48,7 +48,7 @@ from web.endpoints import contents, get, problems
 from web.formats import GRAPHS, HTML, media_types
 from web.links import Link, origin
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive
@@ -187,7 +187,7 @@ def _feed(
     )
     header_links = [Link("self", url), *([Link("hub", hub)] if hub else [])]
     headers = {"Cache-Control": _FOR_EVER if number else _SOON}
-    return build_response(request, Representation(data, MEDIA, links=header_links, headers=headers))
+    return respond(request, data, MEDIA, links=header_links, headers=headers)
 
 
 def _archive(text: str | None, last: int) -> int:

@@ -22,10 +22,10 @@ from publisher.history.change_reader import ChangeType
 from publisher.history.record_states import BATCH
 from vocab.iris import encode
 from vocab.terms import SCHEMA
-from web.conditional import matches_etag
 from web.endpoints import contents, get, problems
 from web.links import origin
 from web.problems import HTTPProblem
+from web.respond import unchanged
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"
@@ -49,8 +49,8 @@ router = APIRouter()
 def events(request: Request, changes: ChangesDep, pages: PagesDep) -> Response:
     """Calendar programs subscribe to this address."""
     headers = _headers(changes.watermark.entry, 'inline; filename="events.ics"')
-    if matches_etag(request.headers, headers["ETag"]):
-        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    if response := unchanged(request, headers):
+        return response
     begin = _begin(f"{changes.iris.base}feeds/events", pages.branding.name)
     chunks = _calendar(begin, changes, origin(request))
     return StreamingResponse(chunks, media_type=_MEDIA, headers=headers)
@@ -75,8 +75,8 @@ def event(
     if change is None or change.kind != "event" or change.change_type is ChangeType.DELETED:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no event {name}; /events lists them")
     headers = _headers(change.entry, 'attachment; filename="event.ics"')
-    if matches_etag(request.headers, headers["ETag"]):
-        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    if response := unchanged(request, headers):
+        return response
     (record,) = changes.records([change])
     begin = _begin(f"{changes.iris.base}id/{change.thing}", pages.branding.name)
     data = begin + _event(record, origin(request)) + _END

@@ -34,10 +34,9 @@ from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, problems
 from web.formats import GraphFormat
 from web.links import origin
-from web.negotiation import best_match
 from web.paths import path_segments
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import choose_format, respond
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"
@@ -182,18 +181,7 @@ class EventStream:
         self, nodes: Iterable[Node], records: Iterable[ChangedRecord] = (), cache: str = _SOON
     ) -> Response:
         """Return *nodes* and the versions *records* in the negotiated format."""
-        chosen_format = (
-            _FORMATS.get(self._format)
-            if self._format
-            else best_match(self._request.headers.get("accept"), _FORMATS.values())
-        )
-        if chosen_format is None:
-            available = ", ".join(graph_format.media for graph_format in _FORMATS.values())
-            raise HTTPProblem(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"No available format matches your Accept header. Available: {available}",
-                {"Vary": "Accept"},
-            )
+        chosen_format = choose_format(self._request, _FORMATS, self._format)
         described = (
             f"<{statement.subject}> <{statement.predicate}> {written(statement.object)} ."
             for node in nodes
@@ -204,15 +192,7 @@ class EventStream:
         if chosen_format.writer != RdfFormat.N_QUADS:
             quads = parse(data, RdfFormat.N_QUADS, lenient=True)
             data = serialize(quads, format=chosen_format.writer, prefixes=_PREFIXES) or b""
-        return build_response(
-            self._request,
-            Representation(
-                data,
-                chosen_format.media,
-                negotiated=not self._format,
-                headers={"Cache-Control": cache},
-            ),
-        )
+        return respond(self._request, data, chosen_format, headers={"Cache-Control": cache})
 
     def _member(self, record: ChangedRecord) -> Iterator[str]:
         """Write a version of a record in N-Quads."""

@@ -19,7 +19,6 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -39,9 +38,9 @@ from publisher.feeds.xml import instant, render
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.rdf.results import Row
 from publisher.store.queries import query
-from web.conditional import SAFE_METHODS, matches_etag
 from web.endpoints import contents, get, problems
 from web.links import origin
+from web.respond import respond
 
 RECORDS_PER_PAGE = 100  # some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000
@@ -185,9 +184,7 @@ def oai(
     seed = data.replace(values["time"].encode(), b"", 1)
     etag = f'W/"{hashlib.blake2b(seed, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if request.method in SAFE_METHODS and matches_etag(request.headers, etag):
-        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-    return Response(data, headers={"Content-Type": "text/xml; charset=utf-8", **headers})
+    return respond(request, data, "text/xml; charset=utf-8", headers=headers)
 
 
 def _email(contact: str, base: str) -> str:

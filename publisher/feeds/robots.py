@@ -21,7 +21,7 @@ from publisher.feeds.xml import render
 from web.endpoints import contents, get, problems
 from web.links import origin
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 _SOON = {"Cache-Control": "public, max-age=60"}
 # Queries and past states have unlimited URLs; pages and dumps have all of their data.
@@ -94,7 +94,7 @@ def _sitemap_response(
     """Return a list of *paths*, each with the time of its last change in seconds since 1970."""
     urls = [(origin(request) + path, stamp) for path, stamp in paths]
     data = render("sitemap.xml", container=container, item=item, urls=urls)
-    return build_response(request, Representation(data, "application/xml", headers=_SOON))
+    return respond(request, data, "application/xml", headers=_SOON)
 
 
 @get(router, "/robots.txt", include_in_schema=False)
@@ -135,5 +135,4 @@ def security(request: Request, pages: PagesDep) -> Response:
 
 def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:
     text = "".join(f"{line}\n" for line in lines)
-    media = "text/plain; charset=utf-8"
-    return build_response(request, Representation(text.encode(), media, headers=headers))
+    return respond(request, text, "text/plain; charset=utf-8", headers=headers)

@@ -54,7 +54,7 @@ from web.endpoints import (
 )
 from web.formats import HTML
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
 PER = 100_000  # records of a list, at most
@@ -166,7 +166,7 @@ def _respond_topics(
 async def moments_form(request: Request, pages: PagesDep) -> Response:
     """Show the form for two moments; its result is at `/compare`."""
     page = pages.page("moments.html", form=dict.fromkeys(_FORM, ""), moments=None)
-    return build_response(request, Representation(bytes(page.body), HTML.media))
+    return respond(request, page, HTML)
 
 
 @get(
@@ -204,9 +204,7 @@ async def compared_records(
         )
         return out.getvalue().encode()
 
-    return build_response(
-        request, Representation(await asyncio.to_thread(write), "text/csv; charset=utf-8")
-    )
+    return respond(request, await asyncio.to_thread(write), "text/csv; charset=utf-8")
 
 
 def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment, Moment]:

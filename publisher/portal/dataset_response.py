@@ -12,7 +12,6 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.translations import TranslatableText
 from publisher.portal.data_table import (
     TABLE_FORMATS,
     DataTable,
@@ -31,9 +30,7 @@ from web.endpoints import (
 )
 from web.formats import HTML, Format
 from web.links import origin, typed_link
-from web.negotiation import best_match, wants_html
-from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import ResourceURLs, choose_format, respond
 
 HOME = "/home"  # path of the front page's data
 SVG = Format("svg", "SVG", "image/svg+xml")
@@ -63,28 +60,28 @@ def dataset_response(
     """Return *tables* in the requested format; *render* returns the page, or where it is.
     *drawing* is what the format SVG has.
     """
-    row = _choose_format(request, drawing is not None)
+    formats: dict[str, Format] = {**TABLE_FORMATS, "html": HTML}
+    formats |= {"svg": SVG} if drawing is not None else {}
+    suffix = _path(request).rpartition(".")[2] if _has_suffix(request) else None
+    row = choose_format(request, formats, suffix, ResourceURLs(_stem(request)))
+    body: bytes | Response
     if row is HTML:
-        page = render()
-        if page.status_code != HTTPStatus.OK:
-            return page
-        body = bytes(page.body)
+        body = render()
+        if body.status_code != HTTPStatus.OK:
+            return body
     elif row is SVG and drawing is not None:
         body = standalone_svg(drawing)
     else:
         address = origin(request) + _stem(request)
         sheets = tables() if callable(tables) else tables
         body = serialize_tables(sheets, row, address, service.iris)
-    negotiated = not _has_suffix(request) and "format" not in request.query_params
     links = [
         typed_link(
             "alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media
         )
         for _, address in format_links(request)
     ]
-    return build_response(
-        request, Representation(body, row.media, links=links, negotiated=negotiated)
-    )
+    return respond(request, body, row, links=links)
 
 
 def register_dataset(
@@ -151,34 +148,3 @@ def _path(request: Request) -> str:
 def _has_suffix(request: Request) -> bool:
     path = _path(request)
     return _stem(request) not in (path, HOME if path == "/" else "")
-
-
-def _choose_format(request: Request, drawn: bool) -> Format:
-    rows = {**TABLE_FORMATS, "html": HTML, **({"svg": SVG} if drawn else {})}
-    suffix = (
-        _path(request).rpartition(".")[2]
-        if _has_suffix(request)
-        else request.query_params.get("format", "")
-    )
-    accept = request.headers.get("accept")
-    row = (
-        rows.get(suffix)
-        if suffix
-        else HTML
-        if wants_html(accept, TABLE_FORMATS.values())
-        else best_match(accept, TABLE_FORMATS.values())
-    )
-    if row is None:
-        available = ", ".join(
-            f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})"
-            for item in rows.values()
-        )
-        raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE,
-            TranslatableText(
-                "None of the formats you asked for is available. Available: {formats}",
-                formats=available,
-            ),
-            {"Vary": "Accept"},
-        )
-    return row

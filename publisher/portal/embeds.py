@@ -24,9 +24,10 @@ from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.figures import EMBED, FIGURES, Figure
 from web.charts.svg import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
+from web.formats import HTML
 from web.links import origin, typed_link
 from web.problems import HTTPProblem
-from web.representation import Representation, build_response
+from web.respond import respond
 
 OEMBED = "application/json+oembed"
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
@@ -111,10 +112,10 @@ def embed(
             TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"),
         )
     if row is SVG:
-        return build_response(request, Representation(standalone_svg(view.drawing), row.media))
+        return respond(request, standalone_svg(view.drawing), row)
     if row:
         body = serialize_tables([view.table], row, page, service.iris)
-        return build_response(request, Representation(body, row.media))
+        return respond(request, body, row)
     address = f"{page}{f'?{request.url.query}' if request.url.query else ''}"
     oembed = f"/oembed?url={quote(address, safe='')}"
     narrowed = [
@@ -135,9 +136,7 @@ def embed(
         most=ROWS,
     )
     links = [typed_link("alternate", oembed, OEMBED)]
-    return build_response(
-        request, Representation(bytes(text.body), "text/html; charset=utf-8", links=links)
-    )
+    return respond(request, text, HTML, links=links)
 
 
 @get(

@@ -33,7 +33,6 @@ from publisher.store.descriptions import Description, namespaces, node_statement
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import MANIFEST, Release, get_release, list_releases
 from vocab.terms import SCHEMA, XSD
-from web.conditional import send_file
 from web.endpoints import (
     Count,
     Instant,
@@ -47,7 +46,7 @@ from web.links import Link, origin, typed_link
 from web.negotiation import quality
 from web.paths import split_suffix
 from web.problems import HTTPProblem
-from web.respond import ResourceURLs
+from web.respond import ResourceURLs, respond
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 # files that a manifest does not list
@@ -128,7 +127,7 @@ def public_key(request: Request, service: ServiceDep) -> Response:
             HTTPStatus.NOT_FOUND,
             TranslatableText("There is no public key before the first release"),
         )
-    return send_file(request, path, "text/plain; charset=utf-8")
+    return respond(request, path, "text/plain; charset=utf-8")
 
 
 get(router, "/releases/{number}", include_in_schema=False)(add_slash)
@@ -167,14 +166,14 @@ def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: Fil
     path = service.data / "releases" / number / name
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:
-        return send_file(request, path, _OWN.get(name, "text/plain; charset=utf-8"), headers)
+        media = _OWN.get(name, "text/plain; charset=utf-8")
+        return respond(request, path, media, headers=headers)
     headers |= {
         "ETag": f'"{known.sha256}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:",
     }
-    return send_file(
-        request, path, "application/gzip" if name.endswith(".gz") else known.media, headers
-    )
+    media = "application/gzip" if name.endswith(".gz") else known.media
+    return respond(request, path, media, headers=headers)
 
 
 def _read(service: QueryService, number: str) -> Release:

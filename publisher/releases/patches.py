@@ -23,9 +23,10 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
 from journal.row_counts import count_rows
-from web.conditional import RangeNotSatisfiable, matches_etag, parse_range
+from web.conditional import RangeNotSatisfiable, parse_range
 from web.negotiation import accepts_gzip
 from web.problems import HTTPProblem
+from web.respond import unchanged
 
 MEDIA = "application/rdf-patch"
 FOREVER = "public, max-age=31536000, immutable"
@@ -59,8 +60,8 @@ def send(request: Request, entry: Entry, *, as_file: bool) -> Response:
     }
     if not as_file:
         headers["Vary"] = "Accept-Encoding"
-    if matches_etag(request.headers, *etags(entry)):
-        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    if response := unchanged(request, headers, etags=etags(entry)):
+        return response
     if as_file:
         return FileResponse(entry.path, headers=headers, media_type="application/gzip")
     headers["Content-Type"] = MEDIA

@@ -19,8 +19,9 @@ from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
 from publisher.releases.tables import TABLES
 from publisher.store.releases.manifest import release_numbers
 from web.endpoints import get
+from web.formats import HTML
 from web.links import origin
-from web.representation import Representation, build_response
+from web.respond import respond
 
 SAMPLES = 3  # rows of a table
 MAX_CELL = 80  # characters of a cell that are shown
@@ -49,7 +50,7 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
         has_codebook=has_codebook,
         has_print=has_print,
     )
-    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
+    return respond(request, page, HTML)
 
 
 def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:

@@ -16,10 +16,10 @@ from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService
-from web.conditional import send_file
 from web.endpoints import Count, contents, get, problems
 from web.negotiation import quality
 from web.problems import HTTPProblem
+from web.respond import respond
 
 _MEDIA = {
     REPORT: "text/html; charset=utf-8",
@@ -107,7 +107,7 @@ async def file(request: Request, service: ServiceDep, name: ReportName, file: Fi
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
         )
-    return await run_in_threadpool(send_file, request, path, _MEDIA[file])
+    return respond(request, path, _MEDIA[file])
 
 
 async def _require_report(service: QueryService, name: str) -> None:
