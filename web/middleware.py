@@ -195,7 +195,7 @@ class SecurityMiddleware:
         self._headers["Content-Security-Policy"] = policy
         self._max_body, self._uploads = max_body, uploads or {}
         self._url, self._add_headers = url, add_headers
-        self._turns = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS) if private else None
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS) if private else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -215,8 +215,8 @@ class SecurityMiddleware:
 
         try:
             body.check_length(scope)
-            if self._turns:
-                await self._answer_privately(self._turns, scope, body, sending)
+            if self._slots:
+                await self._answer_privately(self._slots, scope, body, sending)
             else:
                 await self._app(scope, body, sending)
         except _RequestRejected as rejection:
@@ -230,9 +230,9 @@ class SecurityMiddleware:
             pass  # the client disconnected before its request was complete
 
     async def _answer_privately(
-        self, turns: asyncio.Semaphore, scope: Scope, body: _LimitedBody, send: Send
+        self, slots: asyncio.Semaphore, scope: Scope, body: _LimitedBody, send: Send
     ) -> None:
-        """Answer when it is the request's turn; its body is read before, however slow the client
+        """Answer when a slot is free; its body is read before, however slow the client
         is. HEAD is answered as GET, without the body.
         """
         is_head = scope["method"] == "HEAD"
@@ -246,7 +246,7 @@ class SecurityMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
-        async with turns:
+        async with slots:
             await self._app(
                 {**scope, "method": "GET" if is_head else scope["method"]}, receive, sending
             )
@@ -261,7 +261,7 @@ class SecurityMiddleware:
         location = headers.get("location", "")
         if self._url and (path := own_path(location, self._url)):
             headers["Location"] = path
-        elif self._turns and (parts := urlsplit(location)).netloc:  # independent of Host
+        elif self._slots and (parts := urlsplit(location)).netloc:  # independent of Host
             headers["Location"] = parts._replace(scheme="", netloc="").geturl()
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", _HSTS)

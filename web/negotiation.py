@@ -162,13 +162,3 @@ def wants_html(accept: str | None, rows: Iterable[Format]) -> bool:
     return page > data or (
         page == data and page > 0 and accept is not None and "text/html" in accept.lower()
     )
-
-
-def choose_format(accept: str | None, rows: Iterable[Format]) -> Format | None:
-    """Return the preferred one of *formats* or HTML, which wins a tie if it is named; None if
-    nothing matches.
-    """
-    data = list(rows)
-    if wants_html(accept, data):
-        return HTML
-    return best_match(accept, data) or (HTML if quality(accept, "text/html") else None)

@@ -51,7 +51,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "web": (
         {"branding", "formats", "links", "outbound_client", "server", "templating"},
         {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "paths", "sessions"},
-        {"middleware", "page_cache", "respond"}, {"representation"},
+        {"middleware", "page_cache", "respond"},
     ),
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"}, {"definition_faults"}, {"errors", "quiet_hours", "stored_response"},

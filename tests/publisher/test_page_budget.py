@@ -37,7 +37,7 @@ BOT_MINUTES = 5
 def limited(app: ASGIApp, limits: Limits, now: Callable[[], float] = time.monotonic) -> ASGIApp:
     """Return an app that answers errors, and limits *app*."""
     pages, counter = PageLimits(limits, now), RequestMetrics(open_span, ()).cached_pages
-    inner = PageMiddleware(app, str, counter, pages.spend, pages.turn)
+    inner = PageMiddleware(app, str, counter, pages.spend, pages.slot)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:
