@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from typing_extensions import TypedDict
 
 from publisher.store.descriptions import Description
 from vocab.statements.run_statistics import METRICS
 from web.endpoints import Count as Number
 from web.endpoints import Instant, WebAddress
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """One count of a run; *name* is its JSON key, *metric* the IRI of what is counted."""
-
-    name: str
-    metric: str
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatistics:
-    """The statistics of a run; *network* counts its requests by outcome."""
-
-    counts: tuple[Count, ...]
-    network: dict[str, int]
 
 
 class RunJson(TypedDict):
@@ -45,47 +26,41 @@ class RunJson(TypedDict):
     network: dict[str, Number]
 
 
-def read_statistics(description: Description) -> RunStatistics:
-    """Read the statistics of the run that *description* describes."""
-    counts = [
-        Count(name, description.expand(f"ops:{term}"), int(value.value))
-        for name, term in METRICS.items()
-        if (value := description.one(f"ops:{term}"))
-    ]
+def read_counts(description: Description) -> dict[str, int | None]:
+    """Return the counts of the run that *description* describes, by the names of METRICS; None of
+    those that it did not report.
+    """
+    values = {name: description.one(f"ops:{term}") for name, term in METRICS.items()}
+    return {name: int(value.value) if value else None for name, value in values.items()}
+
+
+def read_network(description: Description) -> dict[str, int]:
+    """Return the number of the run's requests by outcome."""
     parts = description.subjects("dqv:isMeasurementOf", description.expand("ops:requests"))
-    network = {
+    return {
         name.value: int(value.value)
         for part in parts
         if (name := description.one("ops:networkOutcome", part))
         and (value := description.one("dqv:value", part))
     }
-    return RunStatistics(tuple(counts), network)
 
 
 def statistics_json(description: Description) -> RunJson:
-    """Return a run's statistics as JSON; missing values are null."""
-    statistics = read_statistics(description)
-    used = description.one("prov:used")
+    def text(name: str) -> str | None:
+        term = description.one(name)
+        return term.value if term else None
+
+    source, entry, is_full = text("prov:used"), text("ops:journalEntry"), text("ops:fullHarvest")
     return {
         "run": description.iri.rpartition("/run/")[2],
         "iri": description.iri,
-        "source": used.value.rpartition("/source/")[2] if used else None,
-        "outcome": _text(description, "ops:outcome"),
-        "is_full": _text(description, "ops:fullHarvest") == "true"
-        if description.one("ops:fullHarvest")
-        else None,
-        "started": _text(description, "prov:startedAtTime"),
-        "ended": _text(description, "prov:endedAtTime"),
-        "reason": _text(description, "ops:reason"),
-        "entry": int(entry.value) if (entry := description.one("ops:journalEntry")) else None,
-        "counts": {
-            **dict.fromkeys(METRICS),
-            **{count.name: count.value for count in statistics.counts},
-        },
-        "network": statistics.network,
+        "source": source.rpartition("/source/")[2] if source else None,
+        "outcome": text("ops:outcome"),
+        "is_full": is_full == "true" if is_full else None,
+        "started": text("prov:startedAtTime"),
+        "ended": text("prov:endedAtTime"),
+        "reason": text("ops:reason"),
+        "entry": int(entry) if entry else None,
+        "counts": read_counts(description),
+        "network": read_network(description),
     }
-
-
-def _text(description: Description, name: str) -> str | None:
-    term = description.one(name)
-    return term.value if term else None

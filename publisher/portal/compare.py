@@ -36,10 +36,9 @@ from publisher.pages import Pages
 from publisher.portal.data_table import Cell, Column, DataTable
 from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.dependencies import NamesDep, OptionalTablesDep, get_tables
-from publisher.portal.entity_statistics import COMPARED, PARTY
+from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
-from publisher.portal.profile import profile
 from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService

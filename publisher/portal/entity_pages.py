@@ -19,11 +19,11 @@ from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import Entity
 from publisher.linked_data.lists import ListPage, load_page, read_cursor
-from publisher.linked_data.run_statistics import read_statistics
+from publisher.linked_data.run_statistics import read_counts, read_network
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, memento_links
 from publisher.portal.clusters import cluster_of
-from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
+from publisher.portal.entity_statistics import entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.prizes import awards_of
 from publisher.portal.sources import source_titles
@@ -35,6 +35,7 @@ from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import last_confirmed, source_statuses
 from vocab.iris import Iris
+from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts.map import point_map
 from web.formats import HTML
@@ -170,7 +171,7 @@ async def organization_values(page: EntityPage) -> Values:
 
 async def figures(
     service: QueryService, filters: Filter, search: str, without: str
-) -> EntityStatistics | None:
+) -> Values | None:
     """Return the figures of the initiatives that *filters* select; None while the facet tables are
     built. *without* is the facet that is constant, *search* the address of the list.
     """
@@ -178,7 +179,7 @@ async def figures(
     if tables is None:
         return None
     labels = FacetLabels(service.iris, await source_titles(service))
-    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (without,))
+    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, without)
 
 
 def list_claims(description: Description, concept: str) -> list[Claim]:
@@ -264,4 +265,9 @@ async def source_values(page: EntityPage) -> Values:
 
 
 async def run_values(page: EntityPage) -> Values:
-    return {"account": read_statistics(page.description)}
+    counts = {
+        page.description.expand(f"ops:{METRICS[name]}"): number
+        for name, number in read_counts(page.description).items()
+        if number is not None
+    }
+    return {"counts": counts, "network": read_network(page.description)}

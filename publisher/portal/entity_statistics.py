@@ -4,8 +4,9 @@ links.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -20,16 +21,25 @@ from publisher.portal.data_table import (
     count_table,
 )
 from publisher.portal.facet_labels import FacetLabels, basis_title
-from publisher.portal.figures import Bars, Figures, all_codes, query_page_url
-from publisher.portal.profile import Profile, profile
+from publisher.portal.figures import (
+    EARLIEST,
+    LATEST,
+    Figures,
+    all_codes,
+    count_note,
+    coverage,
+    overview,
+    query_page_url,
+)
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.facets.thing_count import NONE, ThingCount
+from publisher.projections.facets.thing_count import NONE
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
+from web.charts.bars import sparkline
 from web.charts.map import point_map
 from web.charts.network import MAX_ORGANIZATIONS, network_diagram
 from web.charts.svg import shade
@@ -50,180 +60,168 @@ FIGURES = (
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
+KEY_FIGURES = 4  # at most
 # facets whose codes can be compared with each other
 COMPARED = ("line", "goal", "region", "area", "country", "source")
 
 
-class MatrixCell(NamedTuple):
-    """A cell in the matrix row of an action line or goal: code, name and page of the other side,
-    count, shade and search URL.
+class KeyFigure(NamedTuple):
+    """A number with its label, and its trend over the years, if there is one."""
+
+    label: str
+    value: int
+    trend: Markup | None
+
+
+class Profile(NamedTuple):
+    """A sentence of findings, the key figures, sentences on what is missing, and one on the number
+    of records if it differs.
     """
 
-    code: str
-    name: str
-    page: str
-    things: ThingCount
-    shade: int
-    search: str
-
-
-class TopicMap(NamedTuple):
-    """A map with its title and, where areas are shaded by number, the shades of its legend."""
-
-    drawing: Markup
-    title: str
-    ranges: Sequence[tuple[int, int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class EntityStatistics:
-    """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the
-    address of the list.
-
-    *forms* are the data formats: label and URL. *compare* is the URL of a comparison with another
-    topic, "" for none.
-    """
-
-    profile: Profile
-    compare: str
-    total: int
-    bases: tuple[tuple[str, ThingCount], ...]
-    panels: tuple[Bars, ...]
-    map: TopicMap | None
-    network: Markup | None
-    organizations: tuple[tuple[str, str, ThingCount], ...]
-    subject: str  # the names of what they are chosen by
-    search: str
-    query: str
-    table: str  # the address of all initiatives as CSV
-    partners: str
-    forms: tuple[tuple[str, str], ...]
-    row: tuple[MatrixCell, ...]
-    matrix: str  # the address of the matrix of these initiatives, "" where there is none
-    follow: str  # the address of the page to follow them
-
-
-def _count_by_basis(tables: FacetIndex, filters: Filter) -> tuple[tuple[str, ThingCount], ...]:
-    """Return how many initiatives there are by how their links were made."""
-    return tuple(
-        (basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,))))
-        for basis in Basis
-    )
+    headline: str
+    figures: tuple[KeyFigure, ...]
+    missing: tuple[str, ...]
+    note: str = ""
 
 
 def entity_statistics(
-    tables: FacetIndex,
-    filters: Filter,
-    names: FacetLabels,
-    search: str,
-    without: Iterable[str] = (),
-) -> EntityStatistics:
-    """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
-    filters = filters.with_codes("kind", "initiative")
-    facets = [name for name in FIGURES if name not in without]
-    chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
-    bases = _count_by_basis(tables, filters) if chosen else ()
+    tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, without: str
+) -> dict[str, object]:
+    """Return the values of ``statistics.html`` for the filtered initiatives: *without* is the facet
+    that is constant here, *search* the address of their list.
+    """
+    filters, iris = filters.with_codes("kind", "initiative"), names.iris
+    figures, party = Figures(tables, names, filters), filters.party.removeprefix(f"{iris.base}id/")
+    topics = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    bases = Basis if any(FACETS[facet].link_property for facet, _ in topics) else ()
+    compared = [f"{facet}/{code}" for facet, code in topics if facet in COMPARED]
     pairs = tables.partners(filters, PAIRS)
-    organizations = tables.organizations(filters, 10)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
     own = tables.same_organizations(filters.party) if filters.party else ()
-    return EntityStatistics(
-        profile=profile(tables, filters, names, tuple(without)),
-        compare=_compare_url(filters),
-        total=tables.count_different(filters),
-        bases=bases,
-        panels=tuple(Figures(tables, names, filters).bars(facets)),
-        map=_topic_map(tables, filters, names),
-        network=partner_network(pairs, known, names, filters.party),
-        organizations=tuple(
+    subject = ", ".join(names.name(facet, code) for facet, code in topics)
+    if filters.party:
+        subject = tables.organization_names((filters.party,)).get(filters.party, "")
+    forms = data_links(filters, iris)
+    csv = dict(forms)["CSV"]
+    partners = filter_query.partners(filters, iris, has_parts=tables.has_parts)
+    return {
+        "profile": profile(tables, filters, names, (without,)),
+        "compare": f"/compare?{urlencode({'one': compared[0]})}" if compared else "",
+        "total": tables.count_different(filters),
+        "bases": [
+            (basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,))))
+            for basis in bases
+        ],
+        "panels": figures.bars(name for name in FIGURES if name != without),
+        "map": _draw_map(figures, filters, names),
+        "network": partner_network(pairs, known, names, filters.party),
+        "organizations": [
             (one, name or one.rpartition("/")[2], things)
-            for one, name, things in organizations
+            for one, name, things in tables.organizations(filters, 10)
             if one not in own
-        ),
-        subject=_subject(tables, filters, names),
-        search=search,
-        query=query_page_url(filter_query.listing(filters, names.iris)),
-        table=_table_url(filters, names.iris),
-        partners=query_page_url(
-            filter_query.partners(filters, names.iris, has_parts=tables.has_parts)
-        ),
-        forms=data_links(filters, names.iris),
-        row=matrix_row(tables, filters, names),
-        matrix=_matrix_url(filters),
-        follow=_follow_url(filters, names.iris),
-    )
+        ],
+        "subject": subject,
+        "search": search,
+        "query": query_page_url(filter_query.listing(filters, iris)),
+        "table": f"{csv}{'&' if '?' in csv else '?'}rows=initiatives",
+        "partners": query_page_url(partners),
+        "forms": forms,
+        "row": _matrix_row(tables, filters, names, topics),
+        "matrix": "" if party else f"/matrix?{urlencode(topics)}",
+        "follow": f"/follow?{urlencode({'thing': party} if party else topics)}",
+    }
 
 
-def _topic_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> TopicMap | None:
+def _draw_map(figures: Figures, filters: Filter, names: FacetLabels) -> dict[str, object] | None:
     """Draw the filtered initiatives by country, or the country that they are filtered by; None if
     the outlines were not built.
     """
-    country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
-    if country:
-        title = names.name("country", country)
-        drawing = point_map([], frozenset({country}), title)
-        return TopicMap(drawing, title, ()) if drawing else None
-    place = Figures(tables, names, filters)["map"]
-    return TopicMap(place.drawing, place.title, place.ranges) if place.drawing else None
+    if countries := filters.codes("country"):
+        title = names.name("country", countries[0])
+        drawing = point_map([], frozenset(countries[:1]), title)
+        return {"drawing": drawing, "title": title, "ranges": ()} if drawing else None
+    world = figures["map"]
+    if not world.drawing:
+        return None
+    return {"drawing": world.drawing, "title": world.title, "ranges": world.ranges}
 
 
-def _subject(tables: FacetIndex, filters: Filter, names: FacetLabels) -> str:
-    if filters.party:
-        return tables.organization_names((filters.party,)).get(filters.party, "")
-    chosen = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
-    return ", ".join(names.name(facet, code) for facet, code in chosen)
-
-
-def _compare_url(filters: Filter) -> str:
-    for facet, codes in filters.chosen:
-        if facet in COMPARED:
-            return f"/compare?{urlencode({'one': f'{facet}/{codes[0]}'})}"
-    return ""
-
-
-def _matrix_url(filters: Filter) -> str:
-    if filters.party:
-        return ""
-    chosen = [(facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"]
-    return f"/matrix?{urlencode(chosen)}"
-
-
-def _follow_url(filters: Filter, iris: Iris) -> str:
-    if party := filters.party.removeprefix(f"{iris.base}id/"):
-        return f"/follow?{urlencode({'thing': party})}"
-    chosen = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
-    return f"/follow?{urlencode(chosen)}"
-
-
-def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:
+def _matrix_row(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, topics: list[tuple[str, str]]
+) -> list[dict[str, object]]:
     """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal.
 
     A target has its initiatives by action line, anything else has them by goal; an organization's
     cells lead to no search.
     """
-    facet, code = next(
-        ((facet, codes[0]) for facet, codes in filters.chosen if facet != "kind"), ("", "")
+    other = MATRIX.get(topics[0][0], "goal") if topics else "goal"
+    counts, codes = tables.counts_once(filters).get(other, {}), all_codes(other, names)
+    most = max((counts.get(code, NONE) for code in codes), default=NONE)
+    stem = f"/search?kind=initiative&{urlencode(topics[:1])}"
+    return [
+        {
+            "code": code,
+            "name": names.name(other, code),
+            "page": names.page(other, code),
+            "things": counts.get(code, NONE),
+            "shade": shade(counts.get(code, NONE), most),
+            "search": f"{stem}&{other}={code}" if topics else "",
+        }
+        for code in codes
+    ]
+
+
+def profile(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()
+) -> Profile:
+    """Return the profile of the filtered initiatives; *without* are facets that are constant here."""
+    filters = filters.with_codes("kind", "initiative")
+    counts, different = tables.counts_once(filters), tables.count_different(filters)
+    own = {facet for facet, _codes in filters.chosen} | set(without)
+    own |= {"region"} if "country" in own else set()
+    plurals = {
+        "country": _("Countries"),
+        "goal": _("SDGs"),
+        "line": _("Action lines"),
+        "region": _("Regions"),
+        "source": _("Registries"),
+    }
+    years = {int(year): things for year, things in counts.get("year", {}).items()}
+    figures = [_key_figure(_("Initiatives"), different, years)]
+    for facet, title in plurals.items():
+        if facet not in own and counts.get(facet) and len(figures) < KEY_FIGURES:
+            pairs = tables.cross_once(filters, "year", facet)
+            by_year = Counter(int(year) for year, _code in pairs)
+            figures.append(_key_figure(title, len(counts[facet]), by_year))
+    shown = {facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}
+    missing = _missing(tables, filters, names, own) if different else []
+    return Profile(
+        overview(shown, names, different), tuple(figures), tuple(missing), count_note(different)
     )
-    other = MATRIX.get(facet, "goal")
-    counts = tables.counts_once(filters).get(other, {})
-    codes = all_codes(other, names)
-    most = max((counts.get(one, NONE) for one in codes), default=NONE)
-    stem = f"/search?kind=initiative&{urlencode({facet: code})}"
-    cells = []
-    for one in codes:
-        things, search = counts.get(one, NONE), f"{stem}&{other}={one}" if facet else ""
-        cells.append(
-            MatrixCell(
-                one,
-                names.name(other, one),
-                names.page(other, one),
-                things,
-                shade(things, most),
-                search,
+
+
+def _key_figure(title: str, value: int, by_year: Mapping[int, int]) -> KeyFigure:
+    years = {year: things for year, things in by_year.items() if EARLIEST <= year <= LATEST}
+    return KeyFigure(title, value, sparkline(years, title))
+
+
+def _missing(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]
+) -> list[str]:
+    counts, sentences = tables.counts_once(filters), list[str]()
+    for facet in ("goal", "line"):
+        absent = [code for code in all_codes(facet, names) if code not in counts.get(facet, {})]
+        if facet not in own and counts.get(facet) and absent:
+            # Names of action lines are long.
+            displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]
+            sentences.append(
+                _("No initiative yet for: {names}.").format(names=", ".join(displayed))
             )
-        )
-    return tuple(cells)
+    for facet in ("line", "goal", "country", "year"):
+        if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
+            sentences.append(known.text)
+    return sentences
 
 
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
@@ -237,12 +235,6 @@ def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
         return Filter(((facet, (code,)),), bases)
     return None
-
-
-def _table_url(filters: Filter, iris: Iris) -> str:
-    """Return the address of the initiatives themselves, as CSV."""
-    address = dict(data_links(filters, iris))["CSV"]
-    return f"{address}{'&' if '?' in address else '?'}rows=initiatives"
 
 
 def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
@@ -278,23 +270,20 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     )
     facets = [name for name in FIGURES if name not in without]
     statistics = [whole, *(panel.table for panel in Figures(tables, names, filters).bars(facets))]
-    organizations = tuple(
-        (one, things) for one, _name, things in tables.organizations(filters, PAIRS)
-    )
-    pairs = tuple(tables.partners(filters, PAIRS))
+    organizations = tables.organizations(filters, PAIRS)
     statistics += [
         DataTable(
             "organizations",
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
-            organizations,
+            tuple((one, things) for one, _name, things in organizations),
             filter_query.organizations(filters, iris, has_parts=tables.has_parts),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), _THINGS),
-            pairs,
+            tuple(tables.partners(filters, PAIRS)),
             filter_query.partners(filters, iris, has_parts=tables.has_parts),
         ),
     ]

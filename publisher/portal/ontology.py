@@ -6,8 +6,8 @@ Source: https://github.com/RDFLib/pyLODE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -20,11 +20,11 @@ from publisher.store.query_service import QueryService
 from web.charts.svg import element, linked, svg
 
 OWL = "http://www.w3.org/2002/07/owl#"
-_GROUPS = (
-    ("classes", "Class"),
-    ("object-properties", "ObjectProperty"),
-    ("datatype-properties", "DatatypeProperty"),
-)
+_GROUPS = {
+    "classes": "Class",
+    "object-properties": "ObjectProperty",
+    "datatype-properties": "DatatypeProperty",
+}
 _OTHER = "other-terms"
 # What is stated of a term, besides its label and definition, in the order of the page.
 FACTS = (
@@ -35,82 +35,43 @@ FACTS = (
 _ROW, _WIDTH, _PROPERTY, _RANGE = 22, 760, 250, 530
 
 
-class TermView(NamedTuple):
-    """A term: its label and definition in the language of the page if there is one, else in
-    English; *uses* in the data, None if unknown.
-
-    *facts* are the values of FACTS that it has, *query* is SPARQL.
-    """
-
-    iri: str
-    name: str
-    label: Term | None
-    definition: Term | None
-    facts: tuple[tuple[str, tuple[Term, ...]], ...]
-    uses: int | None
-    query: str
-
-
-class TermGroup(NamedTuple):
-    """The terms of a kind, by label; *code* is the anchor of the group."""
-
-    code: str
-    terms: tuple[TermView, ...]
+OntologyTerm = dict[str, Any]  # as ontology.html names its values
 
 
 def term_groups(
     description: Description, ontology: str, uses: Mapping[str, int] | None
-) -> list[TermGroup]:
-    """Return the terms of *ontology*, classes first; *uses* counts them by IRI, None if they are
-    not counted.
+) -> dict[str, list[OntologyTerm]]:
+    """Return the terms of *ontology* by their kind, which is the anchor of the group, each kind by
+    label. A term has its label and definition in the language of the page, else in English, its
+    facts, an example query, and its uses in the data: None if *uses* is None.
     """
     namespace, language = f"{ontology}#", current_locale().language
-    kinds: dict[str, list[str]] = {code: [] for code in (*dict(_GROUPS), _OTHER)}
-    for iri in dict.fromkeys(
-        row.subject for row in description.statements if row.subject.startswith(namespace)
-    ):
+    groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_GROUPS, _OTHER)}
+    for iri in dict.fromkeys(statement.subject for statement in description.statements):
+        if not iri.startswith(namespace):
+            continue
         types = {term.value for term in description.all("rdf:type", iri)}
-        kinds[next((code for code, name in _GROUPS if OWL + name in types), _OTHER)].append(iri)
-    views = {
-        code: [_view(description, iri, namespace, language, uses) for iri in iris]
-        for code, iris in kinds.items()
-    }
-    return [
-        TermGroup(
-            code,
-            tuple(
-                sorted(
-                    terms,
-                    key=lambda view: (view.label.value.casefold() if view.label else "", view.name),
-                )
-            ),
+        code = next((code for code, name in _GROUPS.items() if OWL + name in types), _OTHER)
+        facts = {
+            fact: [term for term in description.all(fact, iri) if not term.value.startswith(OWL)]
+            for fact in FACTS
+        }
+        groups[code].append(
+            {
+                "iri": iri,
+                "name": iri.removeprefix(namespace),
+                "label": in_language(description.all("rdfs:label", iri), language),
+                "definition": in_language(description.all("rdfs:comment", iri), language),
+                "facts": {fact: values for fact, values in facts.items() if values},
+                "uses": uses.get(iri, 0) if uses is not None else None,
+                "query": example_query(description, iri, types),
+            }
         )
-        for code, terms in views.items()
+    return {
+        code: sorted(terms, key=lambda term: (str(term["label"] or "").casefold(), term["name"]))
+        for code, terms in groups.items()
         if terms
-    ]
-
-
-def _view(
-    description: Description,
-    iri: str,
-    namespace: str,
-    language: str,
-    uses: Mapping[str, int] | None,
-) -> TermView:
-    name = iri.removeprefix(namespace)
-    facts = (
-        (fact, tuple(term for term in description.all(fact, iri) if not term.value.startswith(OWL)))
-        for fact in FACTS
-    )
-    return TermView(
-        iri,
-        name,
-        in_language(description.all("rdfs:label", iri), language),
-        in_language(description.all("rdfs:comment", iri), language),
-        tuple((fact, values) for fact, values in facts if values),
-        uses.get(iri, 0) if uses is not None else None,
-        example_query(description, iri),
-    )
+    }
 
 
 def in_language(texts: Sequence[Term], language: str) -> Term | None:
@@ -119,14 +80,13 @@ def in_language(texts: Sequence[Term], language: str) -> Term | None:
     return by_language.get(language) or by_language.get("en") or next(iter(texts), None)
 
 
-def example_query(description: Description, iri: str) -> str:
-    """Return a query that lists ten uses of a term."""
-    types = {term.value for term in description.all("rdf:type", iri)}
+def example_query(description: Description, iri: str, types: Collection[str]) -> str:
+    """Return a query that lists ten uses of a term of the classes *types*."""
     short = description.short(iri)
     prefix = f"PREFIX {short.partition(':')[0]}: <{iri.partition('#')[0]}#>\n"
     if f"{OWL}Class" in types:
         pattern, variables = f"?thing a {short}", "?thing"
-    elif types & {f"{OWL}ObjectProperty", f"{OWL}DatatypeProperty"}:
+    elif f"{OWL}ObjectProperty" in types or f"{OWL}DatatypeProperty" in types:
         pattern, variables = f"?thing {short} ?value", "?thing ?value"
     else:
         pattern, variables = f"?thing ?property {short}", "?thing ?property"
@@ -146,48 +106,37 @@ async def count_uses(service: QueryService) -> Mapping[str, int] | None:
     return counted | {row["property"].value: int(row["triples"].value) for row in properties}
 
 
-def diagram(groups: Iterable[TermGroup], description: Description, label: str) -> Markup | None:
+def diagram(
+    groups: Mapping[str, Iterable[OntologyTerm]], description: Description, label: str
+) -> Markup | None:
     """Draw the classes and the properties that lead from them: one row a property, from its domain
     to its range; None if there are none.
     """
-    rows: dict[str, list[tuple[TermView, str]]] = {}
-    for view in (view for group in groups for view in group.terms):
-        facts = dict(view.facts)
-        if domain := facts.get("rdfs:domain"):
-            values = facts.get("rdfs:range", ())
-            target = description.short(values[0].value) if values else ""
-            short = target.replace("#", "/").rpartition("/")[2] if "://" in target else target
-            rows.setdefault(domain[0].value, []).append((view, short))
+    by_domain: dict[str, list[tuple[str, str]]] = {}
+    for term in (term for terms in groups.values() for term in terms):
+        ranges = [description.short(value.value) for value in term["facts"].get("rdfs:range", ())]
+        target = ranges[0] if ranges else ""
+        target = target.replace("#", "/").rpartition("/")[2] if "://" in target else target
+        for domain in term["facts"].get("rdfs:domain", ())[:1]:
+            by_domain.setdefault(domain.value, []).append((term["name"], target))
     parts, top = list[Markup](), 6
-    for domain_iri, properties in sorted(rows.items()):
-        parts += _rows(top, description.short(domain_iri), properties)
+    for domain, properties in sorted(by_domain.items()):
+        parts += _rows(top, description.short(domain), properties)
         top += _ROW * len(properties) + 14
-    return svg(_WIDTH, top, label, *parts, class_="terms") if rows else None
+    return svg(_WIDTH, top, label, *parts, class_="terms") if by_domain else None
 
 
-def _rows(top: int, domain: str, properties: Sequence[tuple[TermView, str]]) -> Iterator[Markup]:
+def _rows(top: int, domain: str, properties: Sequence[tuple[str, str]]) -> Iterator[Markup]:
     height = _ROW * len(properties)
-    name = domain.rpartition(":")[2]
-    yield element(
-        "rect",
-        x=4,
-        y=top,
-        width=190,
-        height=height,
-        class_="box",
-        fill="none",
-        stroke="currentColor",
-    )
-    yield linked(f"#{name}", element("text", domain, x=14, y=top + height / 2 + 5))
-    for number, (view, target) in enumerate(properties):
+    line = {"fill": "none", "stroke": "currentColor"}
+    yield element("rect", x=4, y=top, width=190, height=height, class_="box", **line)
+    title = element("text", domain, x=14, y=top + height / 2 + 5)
+    yield linked(f"#{domain.rpartition(':')[2]}", title)
+    for number, (name, target) in enumerate(properties):
         middle = top + _ROW * number + _ROW / 2
         yield element("line", x1=194, y1=middle, x2=_PROPERTY - 8, y2=middle, stroke="currentColor")
-        yield linked(f"#{view.name}", element("text", view.name, x=_PROPERTY, y=middle + 5))
+        yield linked(f"#{name}", element("text", name, x=_PROPERTY, y=middle + 5))
         if target:
-            yield element(
-                "path",
-                d=f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4",
-                fill="none",
-                stroke="currentColor",
-            )
+            arrow = f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4"
+            yield element("path", d=arrow, **line)
             yield element("text", target, x=_RANGE, y=middle + 5)
