@@ -95,6 +95,8 @@ class PropertyRow(BaseModel):
     basis: Literal["", "declared", "crosswalked", "suggested"] = ""
     metadata: str = ""
     search: tuple[Literal["title", "text", "link", "party", "place"], ...] = ()
+    label: str = ""
+    reconcile: dict[str, str | tuple[str, ...]] = {}
     column: dict[str, str | list[str]] = {}
     schema_org: str | dict[str, str] = ""
     schema_org_type: str = ""

@@ -33,6 +33,7 @@ from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from publisher.apis.reconcile.model import PROPERTIES
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import overview
 from publisher.projections.facets.thing_count import ThingCount
@@ -94,6 +95,7 @@ def words() -> set[str]:
         remedy for _rule, remedy in OUTCOMES.values()
     }
     messages |= {*PARAMETER_ERRORS.values()}
+    messages |= {item.title for item in PROPERTIES.values() if item.title[:3] != "ISO"}
     return (
         messages
         | {*SCRIPT_TEXTS}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from publisher.apis.reconcile.model import read_properties
 from publisher.data import properties as module
 from publisher.data.properties import PropertyTable
 from publisher.feeds.oai_formats import FORMATS
@@ -35,6 +36,7 @@ audience.type = "text"
 audience.schema_org = "audience"
 audience.metadata = "subjects"
 audience.search = ["text"]
+audience.reconcile = { name = "audience", types = ["initiative"] }
 audience.column = { name = "audience", type = "text", description = "for whom it is", take = "best" }
 """
 
@@ -111,6 +113,12 @@ def test_an_added_property_is_a_column_of_the_initiatives(properties: PropertyTa
     column = read_tables(properties)["initiatives"].columns[-1]
 
     assert (column.name, column.sql) == ("audience", "best('wsis:audience')")
+
+
+def test_an_added_property_extends_tables_of_clients(properties: PropertyTable) -> None:
+    item = read_properties(properties)["audience"]
+
+    assert (item.types, item.predicate) == (("initiative",), "wsis:audience")
 
 
 def test_a_row_that_is_wrong_is_named() -> None:

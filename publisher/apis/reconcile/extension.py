@@ -20,6 +20,7 @@ from publisher.apis.reconcile.model import (
     property_title,
     type_title,
 )
+from publisher.data.properties import namespaces
 from publisher.dependencies import require_facet_index
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -92,7 +93,8 @@ async def _statements(
 
 
 def _predicate(item: Property, iris: Iris) -> str:
-    return item.predicate if ":" in item.predicate else iris.ns + item.predicate
+    prefix, _, local = item.predicate.partition(":")
+    return namespaces(iris)[prefix] + local
 
 
 def _values(

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.term_titles import term_title
 from languages.translations import gettext as _
+from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from vocab.countries import country
-from vocab.terms import DCT, FOAF, ORG, SCHEMA
 
 CONCEPT_TYPES = ("country", "goal", "target", "action-line")
 THING_TYPES = ("organization", "initiative")
@@ -54,8 +55,8 @@ def concept_type(iri: str, scheme: str) -> str | None:
 class Property:
     """A property of the entities of *types*.
 
-    *predicate* is an IRI, or a name in our namespace; "" where the value is not a statement of the
-    store. *value_type* is the type of the entities that are its values, if they are entities.
+    *predicate* is a prefixed name, "" where the value is not a statement of the store. *value_type*
+    is the type of the entities that are its values, if they are entities.
     *compared* says with what a query's value is compared: ``links``, ``parties`` or ``source`` of
     an indexed thing, ``codes`` of a concept; "" if a query cannot be refined by it.
     """
@@ -65,54 +66,37 @@ class Property:
     predicate: str = ""
     value_type: str | None = None
     compared: str = ""
+    title: str = ""  # in English; "": that of the *term* of the ontology
+    term: str = ""
 
 
-PROPERTIES = {
-    item.name: item
-    for item in (
-        Property("name", TYPES),
-        Property("initiatives", tuple(name for name in TYPES if name != "initiative")),
-        Property("country", THING_TYPES, f"{DCT}spatial", "country", "links"),
-        Property("stakeholder-type", ("organization",), f"{ORG}classification", None, "links"),
-        Property("homepage", ("organization",), f"{FOAF}homepage"),
-        Property("description", ("initiative",), f"{DCT}description"),
-        Property("page", ("initiative",), f"{FOAF}page"),
-        Property("goal", ("initiative",), "goal", "goal", "links"),
-        Property("target", ("initiative",), "target", "target", "links"),
-        Property("action-line", ("initiative",), "actionLine", "action-line", "links"),
-        Property("lead", ("initiative",), f"{DCT}publisher", "organization", "parties"),
-        Property("partner", ("initiative",), "partner", "organization", "parties"),
-        Property("funder", ("initiative",), f"{SCHEMA}funder", "organization", "parties"),
-        Property("start", ("initiative",), f"{SCHEMA}startDate"),
-        Property("end", ("initiative",), f"{SCHEMA}endDate"),
-        Property("source", THING_TYPES, "", None, "source"),
-        Property("code", CONCEPT_TYPES, "", None, "codes"),
-        Property("iso2", ("country",), "", None, "codes"),
-        Property("iso3", ("country",), "", None, "codes"),
-    )
-}
+def read_properties(table: PropertyTable) -> dict[str, Property]:
+    """Return all properties: those of any entity, those of *table*, and those of concepts."""
+    items = [
+        Property("name", TYPES, title="Name"),
+        Property(
+            "initiatives",
+            tuple(name for name in TYPES if name != "initiative"),
+            title="Initiatives",
+        ),
+        *(_of_row(row) for row in table if row.reconcile),
+        Property("source", THING_TYPES, compared="source", title="Registry"),
+        Property("code", CONCEPT_TYPES, compared="codes", title="Code"),
+        Property("iso2", ("country",), compared="codes", title="ISO 3166-1 alpha-2"),
+        Property("iso3", ("country",), compared="codes", title="ISO 3166-1 alpha-3"),
+    ]
+    return {item.name: item for item in items}
+
+
+def _of_row(row: PropertyRow) -> Property:
+    described: dict[str, Any] = {**row.reconcile}
+    return Property(**described, predicate=row.iri, title=row.label, term=row.name)
+
+
+PROPERTIES = read_properties(published_properties())
 
 
 def property_title(name: str) -> str:
     """Return the name of a property in the language of the request."""
-    return {
-        "name": _("Name"),
-        "initiatives": _("Initiatives"),
-        "country": _("Country"),
-        "stakeholder-type": _("Stakeholder type"),
-        "homepage": _("Web"),
-        "description": _("Description"),
-        "page": _("Page"),
-        "goal": _("SDG"),
-        "target": term_title("target"),
-        "action-line": term_title("actionLine"),
-        "lead": _("Lead"),
-        "partner": term_title("partner"),
-        "funder": _("Funder"),
-        "start": _("Start"),
-        "end": _("End"),
-        "source": _("Registry"),
-        "code": _("Code"),
-        "iso2": "ISO 3166-1 alpha-2",
-        "iso3": "ISO 3166-1 alpha-3",
-    }[name]
+    item = PROPERTIES[name]
+    return _(item.title) if item.title else term_title(item.term)
