@@ -190,7 +190,7 @@ def list_claims(description: Description, concept: str) -> list[Claim]:
         if row.concept == concept
         for term in description.all(row.iri)
     ]
-    return sorted(claims, key=lambda claim: _code_order(claim.concept.value))
+    return sorted(claims, key=lambda claim: code_order(claim.concept.value))
 
 
 def _find_evidence(description: Description, concept: Term, basis: str) -> str:
@@ -200,10 +200,10 @@ def _find_evidence(description: Description, concept: Term, basis: str) -> str:
     return ""
 
 
-def _code_order(value: str) -> list[tuple[int, int, str]]:
+def code_order(value: str) -> list[tuple[int, int, str]]:
     """Return a key by which codes are sorted: numbers in them by their value.
 
-    >>> sorted(["sdg/10", "sdg/9", "sdg/9.b", "sdg/9.2"], key=_code_order)
+    >>> sorted(["sdg/10", "sdg/9", "sdg/9.b", "sdg/9.2"], key=code_order)
     ['sdg/9', 'sdg/9.2', 'sdg/9.b', 'sdg/10']
     """
     parts = re.findall(r"[0-9]{1,9}|[^0-9]+", value)
@@ -213,7 +213,7 @@ def _code_order(value: str) -> list[tuple[int, int, str]]:
 def list_parts(description: Description, name: str) -> list[str]:
     """Return the nodes that a property leads to, by their numbers."""
     nodes = (term.value for term in description.all(name) if term.is_iri)
-    return sorted(nodes, key=_code_order)
+    return sorted(nodes, key=code_order)
 
 
 def _draw_places(description: Description, iris: Iris) -> Markup | None:

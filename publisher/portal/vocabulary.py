@@ -6,7 +6,7 @@ vocabulary as files.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from publisher.history.versions import read_history, read_version
 from publisher.linked_data.entities import Entity, find_entity
 from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
-from publisher.portal.entity_pages import EntityPage, Values, figures
+from publisher.portal.entity_pages import EntityPage, Values, code_order, figures
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.figures import (
@@ -188,44 +188,42 @@ def scheme_concepts(description: Description) -> list[Row]:
     """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the
     page, else in English).
     """
+    stated: dict[str, dict[str, list[Term]]] = {}
+    for statement in description.statements:
+        values = stated.setdefault(statement.subject, {})
+        values.setdefault(description.short(statement.predicate), []).append(statement.object)
     rows, language = list[Row](), current_locale().language
-    for concept in dict.fromkeys(statement.subject for statement in description.statements):
-        name = in_language(description.all("skos:prefLabel", concept), language)
-        if name and description.one("skos:inScheme", concept):
-            row = {"concept": Term(concept), "name": name}
-            for key in ("notation", "broader"):
-                if value := description.one(f"skos:{key}", concept):
-                    row[key] = value
-            rows.append(row)
+    for concept, values in stated.items():
+        name = in_language(values.get("skos:prefLabel", ()), language)
+        if name and "skos:inScheme" in values:
+            ordering = {
+                key: values[f"skos:{key}"][0]
+                for key in ("notation", "broader")
+                if f"skos:{key}" in values
+            }
+            rows.append({"concept": Term(concept), "name": name, **ordering})
     return rows
 
 
 def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
     """Return the concepts with their depth, ordered by notation, each below its broader concept."""
     known = {row["concept"].value for row in rows}
-    below: dict[str | None, list[Row]] = {}
-    for row in sorted(rows, key=_sort_key, reverse=True):
-        parent = row["broader"].value if "broader" in row else None
-        below.setdefault(parent if parent in known else None, []).append(row)
-    ordered: list[tuple[int, Row]] = []
-    waiting = [(0, row) for row in below.get(None, ())]
-    seen = set[str]()
-    while waiting:
-        depth, row = waiting.pop()
-        concept = row["concept"].value
-        if concept not in seen:
-            seen.add(concept)
-            ordered.append((depth, row))
-            waiting += [(depth + 1, child) for child in below.get(concept, ())]
-    return ordered
+    below: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=_notation_order):
+        parent = row["broader"].value if "broader" in row else ""
+        below.setdefault(parent if parent in known else "", []).append(row)
+
+    def branches(parent: str, depth: int) -> Iterator[tuple[int, Row]]:
+        for row in below.get(parent, ()):
+            yield depth, row
+            yield from branches(row["concept"].value, depth + 1)
+
+    return list(branches("", 0))
 
 
-def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts 4 before 10 and 4.2 before 4.a."""
+def _notation_order(row: Row) -> tuple[object, str]:
     notation = row["notation"].value if "notation" in row else ""
-    parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()
-    numbers = [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts]
-    return numbers, row["name"].value
+    return code_order(notation), row["name"].value
 
 
 def concept_links(page: EntityPage) -> list[Link]:
