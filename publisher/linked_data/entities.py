@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from languages.translations import TranslatableText
 from publisher.history.versions import read_history
 from publisher.linked_data.jsonld import plain_json
+from publisher.linked_data.lists import ListPage
 from publisher.store.descriptions import (
     Description,
     describe_graph,
@@ -28,7 +29,7 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.endpoints import Documentation, WebAddress
 from web.formats import FORMATS, GRAPHS, HTML, JSON, Format
-from web.links import Link
+from web.links import Link, origin
 from web.paths import parse_thing_path, path_segments, split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond
@@ -70,6 +71,31 @@ class Entity:
     def path(self) -> list[str]:
         """Return the segments of its path, such as ``record``, source and key."""
         return self.urls.stem.split("/")[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """A requested entity: *listed* is the page of its list, *licence* that of its registry, where
+    its kind has them.
+    """
+
+    request: Request
+    service: QueryService
+    entity: Entity
+    listed: ListPage | None = None
+    licence: str | None = None
+
+    @property
+    def description(self) -> Description:
+        return self.entity.description
+
+    @property
+    def host(self) -> str:
+        return origin(self.request)
+
+    @property
+    def cite(self) -> Link:
+        return Link("cite-as", self.description.iri)
 
 
 def candidates(name: str) -> list[tuple[str, str | None]]:

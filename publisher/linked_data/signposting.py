@@ -8,7 +8,7 @@ link set), https://www.rfc-editor.org/rfc/rfc9264.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -16,8 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.dependencies import ServiceDep
-from publisher.linked_data.entities import Entity, find_thing, licence_of
-from publisher.store.query_service import QueryService
+from publisher.linked_data.entities import Entity, EntityPage, find_thing, licence_of
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 from web.endpoints import Documentation, contents, get, problems
@@ -28,7 +27,6 @@ from web.links import (
     Link,
     linkset_json,
     linkset_text,
-    origin,
     typed_link,
 )
 from web.paths import path_segments
@@ -62,95 +60,68 @@ ThingPath = Annotated[
 router = APIRouter()
 
 
-@dataclass(frozen=True, slots=True)
-class SignpostedThing:
-    """A thing with the licence of its registry; *host* is our URL."""
-
-    entity: Entity
-    host: str
-    licence: str | None
-
-    @property
-    def path(self) -> str:
-        """Return its path after ``/id/``."""
-        return self.entity.urls.stem.removeprefix("/data/")
-
-    @property
-    def kind(self) -> str:
-        return self.path.partition("/")[0]
-
-    @property
-    def urls(self) -> ResourceURLs:
-        """Return the URLs of its representations, with the host."""
-        return ResourceURLs(self.host + self.entity.urls.stem, self.host + self.entity.urls.page)
-
-    @property
-    def pages(self) -> list[str]:
-        """Return its pages on the web."""
-        terms = self.entity.description.all("foaf:page")
-        return list(
-            dict.fromkeys(term.value for term in terms if term.is_iri and is_web(term.value))
-        )
-
-    @property
-    def shared_links(self) -> list[Link]:
-        """Return the links of page and data alike: to the link set, and to past states."""
-        address = f"{self.host}/linkset/{self.path}"
-        graph = "record/" + self.path.partition("/")[2] if self.entity.graph else ""
-        return [
-            typed_link("linkset", f"{address}.json", LINKSET_JSON),
-            typed_link("linkset", f"{address}.txt", LINKSET_TEXT),
-            *(memento_links(self.host, graph) if graph else ()),
-        ]
-
-    @property
-    def page_links(self) -> list[Link]:
-        """Return the links of its page: citation, data, type, licence and authors."""
-        licences = [
-            term.value for term in self.entity.description.all("dct:license") if term.is_iri
-        ]
-        licence = next(iter(licences), self.licence)
-        authors = dict.fromkeys(
-            term.value
-            for name in ("dct:creator", "dct:publisher")
-            for term in self.entity.description.all(name)
-            if term.is_iri
-        )
-        return [
-            Link("cite-as", self.entity.description.iri),
-            Link("type", f"{SCHEMA}AboutPage"),
-            Link("type", SCHEMA + SCHEMA_TYPES[self.kind]),
-            *self.urls.alternates("describedby", DATA_FORMATS.values()),
-            *([Link("license", licence)] if licence else []),
-            *(Link("author", author) for author in authors),
-            *(Link("item", page) for page in self.pages),
-            typed_link("collection", f"{self.host}/source/{self.path.split('/')[1]}", HTML.media),
-            *self.shared_links,
-        ]
-
-    @property
-    def data_links(self) -> list[Link]:
-        """Return the links of its data: to its page and its link set."""
-        return [typed_link("describes", self.urls.page, HTML.media), *self.shared_links]
+def thing_path(entity: Entity) -> str:
+    """Return the path of a thing after ``/id/``."""
+    return entity.urls.stem.removeprefix("/data/")
 
 
-async def signpost(request: Request, service: QueryService, entity: Entity) -> SignpostedThing:
-    """Return a thing with what its links are made of."""
-    licence = await licence_of(service, entity.urls.stem.split("/")[3])
-    return SignpostedThing(entity, origin(request), licence)
-
-
-def linkset(thing: SignpostedThing) -> list[Link]:
-    """Return all links of a thing with their anchors: from its page, then from its data and its
-    contents.
+def thing_links(page: EntityPage) -> list[Link]:
+    """Return the links of a thing's page: citation, data, type, licence and authors; of its data:
+    to its page. Both have those to its link set and to its past states.
     """
-    urls = thing.urls
-    back = [("describes", urls.form(data_format)) for data_format in DATA_FORMATS.values()]
-    back += [("collection", page) for page in thing.pages]
+    urls, path = _absolute(page), thing_path(page.entity)
+    address, graph = f"{page.host}/linkset/{path}", "record/" + path.partition("/")[2]
+    shared = [
+        typed_link("linkset", f"{address}.json", LINKSET_JSON),
+        typed_link("linkset", f"{address}.txt", LINKSET_TEXT),
+        *(memento_links(page.host, graph) if page.entity.graph else ()),
+    ]
+    if page.entity.suffix != HTML.suffix:
+        return [typed_link("describes", urls.page, HTML.media), *shared]
+    kind, source, _ = path.split("/")
+    licences = [term.value for term in page.description.all("dct:license") if term.is_iri]
+    licence = next(iter(licences), page.licence)
+    authors = dict.fromkeys(
+        term.value
+        for name in ("dct:creator", "dct:publisher")
+        for term in page.description.all(name)
+        if term.is_iri
+    )
     return [
-        *(link._replace(anchor=urls.page) for link in thing.page_links if link.rel != "linkset"),
+        page.cite,
+        Link("type", f"{SCHEMA}AboutPage"),
+        Link("type", SCHEMA + SCHEMA_TYPES[kind]),
+        *urls.alternates("describedby", DATA_FORMATS.values()),
+        *([Link("license", licence)] if licence else []),
+        *(Link("author", author) for author in authors),
+        *(Link("item", item) for item in _items(page)),
+        typed_link("collection", f"{page.host}/source/{source}", HTML.media),
+        *shared,
+    ]
+
+
+def linkset(page: EntityPage) -> list[Link]:
+    """Return all links of a thing's page with their anchors, then those from its data and its
+    contents to the page.
+    """
+    urls = _absolute(page)
+    back = [("describes", urls.form(data_format)) for data_format in DATA_FORMATS.values()]
+    back += [("collection", item) for item in _items(page)]
+    return [
+        *(link._replace(anchor=urls.page) for link in thing_links(page) if link.rel != "linkset"),
         *(typed_link(rel, urls.page, HTML.media)._replace(anchor=anchor) for rel, anchor in back),
     ]
+
+
+def _absolute(page: EntityPage) -> ResourceURLs:
+    urls = page.entity.urls
+    return ResourceURLs(page.host + urls.stem, page.host + urls.page)
+
+
+def _items(page: EntityPage) -> list[str]:
+    """Return the pages of a thing on the web."""
+    terms = page.description.all("foaf:page")
+    return list(dict.fromkeys(term.value for term in terms if term.is_iri and is_web(term.value)))
 
 
 def memento_links(host: str, graph: str) -> Iterable[Link]:
@@ -181,11 +152,12 @@ async def links(request: Request, service: ServiceDep, rest: ThingPath) -> Respo
     if not stem or suffix not in _FORMATS:
         stem, suffix = last, ""
     entity = await find_thing(service, [*parents, stem])
-    thing = await signpost(request, service, entity)
-    address = f"/linkset/{thing.path}"
+    address = f"/linkset/{thing_path(entity)}"
     chosen_format = choose_format(request, _FORMATS, suffix, ResourceURLs(address))
+    licence = await licence_of(service, entity.path[-2])
+    page = EntityPage(request, service, replace(entity, suffix=HTML.suffix), licence=licence)
     write = linkset_json if chosen_format.media == LINKSET_JSON else linkset_text
     headers = {} if suffix else {"Content-Location": f"{address}.{chosen_format.suffix}"}
     return respond(
-        request, write(linkset(thing)), chosen_format, status=entity.status, headers=headers
+        request, write(linkset(page)), chosen_format, status=entity.status, headers=headers
     )

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
 from publisher.history.versions import read_history, recent_changes
-from publisher.linked_data.entities import Entity, candidates, find_entity, record_of
+from publisher.linked_data.entities import Entity, EntityPage, candidates, find_entity, record_of
 from publisher.rdf.results import Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing, prefer_english
 from publisher.store.queries import query
@@ -28,6 +28,7 @@ from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.statements.clusters import cluster_iri, named_member
 from vocab.terms import RDF
+from web.links import Link
 from web.paths import parse_thing_path, path_segments
 from web.problems import HTTPProblem
 
@@ -90,7 +91,7 @@ async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
     )
 
 
-async def find_cluster(request: Request, service: QueryService) -> Entity | Response:
+async def find_cluster(request: Request, service: QueryService) -> tuple[str, Entity] | Response:
     """Return the cluster of a path, or a redirect to the one that has its members now, whose page
     says why they are one thing. Raises HTTPProblem (404, 410).
     """
@@ -98,13 +99,11 @@ async def find_cluster(request: Request, service: QueryService) -> Entity | Resp
     parse_thing_path(parts)
     try:
         cluster = await find_entity(request, service, describe_graph, 4)
-    except HTTPProblem as problem:
-        if problem.status is not HTTPStatus.NOT_FOUND:
-            raise
+    except HTTPProblem:  # 404
         return await _redirect_to_members(request, service, "/".join(parts))
     if replacement := cluster.description.one("dct:isReplacedBy"):
         return _redirect(request, service, replacement.value, cluster.suffix)
-    return cluster
+    return "cluster", cluster
 
 
 async def _redirect_to_members(request: Request, service: QueryService, path: str) -> Response:
@@ -140,9 +139,13 @@ def _redirect(
     )
 
 
-async def cluster_values(service: QueryService, description: Description) -> dict[str, object]:
-    """Return the values of the page of a cluster."""
-    iris = service.iris
+def cluster_links(page: EntityPage) -> list[Link]:
+    members = page.description.all("prov:hadMember")[:SHOWN]
+    return [page.cite, *(Link("item", term.value) for term in members)]
+
+
+async def cluster_values(page: EntityPage) -> dict[str, object]:
+    service, description, iris = page.service, page.description, page.service.iris
     all_members = [term.value for term in description.all("prov:hadMember")]
     members = await asyncio.gather(
         *(_read_member(service, member) for member in sorted(all_members)[:SHOWN])

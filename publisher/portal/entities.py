@@ -24,6 +24,7 @@ from publisher.linked_data.entities import (
     GONE,
     DescriptionJson,
     Entity,
+    EntityPage,
     find_entity,
     find_thing,
     first_segment,
@@ -32,10 +33,10 @@ from publisher.linked_data.entities import (
 )
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
 from publisher.linked_data.run_statistics import RunJson, statistics_json
+from publisher.linked_data.signposting import thing_links
 from publisher.pages import Pages
-from publisher.portal.clusters import SHOWN, cluster_values, find_cluster
+from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_pages import (
-    EntityPage,
     Values,
     organization_values,
     record_links,
@@ -43,7 +44,6 @@ from publisher.portal.entity_pages import (
     run_values,
     source_links,
     source_values,
-    thing_links,
     thing_values,
     tombstone_values,
 )
@@ -109,15 +109,6 @@ class EntityKind(NamedTuple):
     has_source: bool = False
 
 
-def _cluster_links(page: EntityPage) -> list[Link]:
-    members = page.description.all("prov:hadMember")[:SHOWN]
-    return [page.cite, *(Link("item", term.value) for term in members)]
-
-
-async def _cluster_values(page: EntityPage) -> Values:
-    return await cluster_values(page.service, page.description)
-
-
 KINDS = {
     "thing": EntityKind("thing.html", thing_links, thing_values, has_source=True),
     "organization": EntityKind(
@@ -128,7 +119,7 @@ KINDS = {
     "deleted record": EntityKind("gone.html", record_links, tombstone_values, has_source=True),
     "run": EntityKind("run.html", lambda page: [page.cite], run_values),
     "source": EntityKind("source.html", source_links, source_values, "source"),
-    "cluster": EntityKind("cluster.html", _cluster_links, _cluster_values),
+    "cluster": EntityKind("cluster.html", cluster_links, cluster_values),
     "scheme": EntityKind("scheme.html", scheme_links, scheme_values),
     "concept": EntityKind("concept.html", concept_links, concept_values, "concept"),
     "term": EntityKind("resource.html", term_links, term_values),
@@ -144,41 +135,25 @@ async def find_record(request: Request, service: QueryService) -> Found:
 
 
 async def find_run(request: Request, service: QueryService) -> Found:
-    entity = await find_entity(request, service, _describe_run, 2)
+    entity = await find_entity(request, service, _describe_with_status, 2)
     plain = orjson.dumps(statistics_json(entity.description), option=orjson.OPT_INDENT_2)
     return "run", replace(entity, plain=plain)
 
 
 async def find_source(request: Request, service: QueryService) -> Found:
-    return "source", await find_entity(request, service, _describe_source, 2)
+    return "source", await find_entity(request, service, _describe_with_status, 2)
 
 
-async def find_cluster_entity(request: Request, service: QueryService) -> Found | Response:
-    cluster = await find_cluster(request, service)
-    return ("cluster", cluster) if isinstance(cluster, Entity) else cluster
-
-
-async def _describe_run(service: QueryService, run: str) -> Description:
-    """Describe a run: from its own graph, or from the status graph if it wrote no journal entry."""
-    return await _graph_or_status(
-        service, run, lambda subject: subject == run or subject.startswith(f"{run}#")
-    )
-
-
-async def _describe_source(service: QueryService, source: str) -> Description:
-    """Describe a registry; of one that has published nothing, its state is all that is known."""
-    return await _graph_or_status(service, source, lambda subject: subject == source)
-
-
-async def _graph_or_status(
-    service: QueryService, name: str, is_about: Callable[[str], bool]
-) -> Description:
-    description = await describe_graph(service, name)
+async def _describe_with_status(service: QueryService, iri: str) -> Description:
+    """Describe a run or a registry from its own graph, or, if it wrote no journal entry, from the
+    status graph.
+    """
+    description = await describe_graph(service, iri)
     if description.statements:
         return description
-    status = await describe_graph(service, service.iris.status, name)
-    statements = tuple(item for item in status.statements if is_about(item.subject))
-    return replace(status, statements=statements)
+    status = await describe_graph(service, service.iris.status, iri)
+    own = (item for item in status.statements if item.subject.partition("#")[0] == iri)
+    return replace(status, statements=tuple(own))
 
 
 async def find_thing_page(request: Request, service: QueryService) -> Found | Response:
@@ -222,7 +197,7 @@ FINDERS: dict[str, Callable[[Request, QueryService], Awaitable[Found | Response]
     "record": find_record,
     "run": find_run,
     "source": find_source,
-    "cluster": find_cluster_entity,
+    "cluster": find_cluster,
     **dict.fromkeys(("release", "releases"), find_release),
     **dict.fromkeys(("scheme", "ns", "operations", *GRAPHS), find_vocabulary),
 }

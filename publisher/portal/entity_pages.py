@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
-from starlette.requests import Request
 
 from languages.translations import gettext
 from publisher.data.properties import published_properties
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
-from publisher.linked_data.entities import Entity
-from publisher.linked_data.lists import ListPage, load_page, read_cursor
+from publisher.linked_data.entities import EntityPage
+from publisher.linked_data.lists import load_page, read_cursor
 from publisher.linked_data.run_statistics import read_counts, read_network
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
-from publisher.linked_data.signposting import SignpostedThing, memento_links
+from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import entity_statistics
 from publisher.portal.facet_labels import FacetLabels
@@ -39,7 +38,7 @@ from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts.map import point_map
 from web.formats import HTML
-from web.links import Link, origin, typed_link
+from web.links import Link, typed_link
 from web.page_cache import MINUTE, keep_for
 
 Values = dict[str, object]
@@ -47,31 +46,6 @@ Values = dict[str, object]
 RELATED = 6  # things
 FAMILY = 100  # parts of an initiative
 _CLAIMS = {"Action lines": "action-line", "SDGs": "goal", "Targets": "target"}
-
-
-@dataclass(frozen=True, slots=True)
-class EntityPage:
-    """A requested entity: *listed* is the page of its list, *licence* that of its registry, where
-    its kind has them.
-    """
-
-    request: Request
-    service: QueryService
-    entity: Entity
-    listed: ListPage | None = None
-    licence: str | None = None
-
-    @property
-    def description(self) -> Description:
-        return self.entity.description
-
-    @property
-    def thing(self) -> SignpostedThing:
-        return SignpostedThing(self.entity, origin(self.request), self.licence)
-
-    @property
-    def cite(self) -> Link:
-        return Link("cite-as", self.description.iri)
 
 
 class Claim(NamedTuple):
@@ -85,7 +59,7 @@ class Claim(NamedTuple):
 
 
 def record_links(page: EntityPage) -> list[Link]:
-    host, base = origin(page.request), f"{page.service.iris.base}id/"
+    host, base = page.host, f"{page.service.iris.base}id/"
     _, source, _ = page.entity.path
     topics = [term.value.removeprefix(base) for term in page.description.all("foaf:primaryTopic")]
     return [
@@ -119,29 +93,25 @@ async def tombstone_values(page: EntityPage) -> Values:
     }
 
 
-def thing_links(page: EntityPage) -> list[Link]:
-    is_page = page.entity.suffix == HTML.suffix
-    return page.thing.page_links if is_page else page.thing.data_links
-
-
 async def thing_values(page: EntityPage) -> Values:
-    service, thing, description = page.service, page.thing, page.description
+    service, description, path = page.service, page.description, thing_path(page.entity)
+    kind = path.partition("/")[0]
     tables = open_facet_index(service.current.path)
     comments = None
-    if thing.kind == "post":
+    if kind == "post":
         keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
-        comments = await asyncio.to_thread(page.request.app.state.comments, thing.path)
+        comments = await asyncio.to_thread(page.request.app.state.comments, path)
     related, family = [], Family()
     if tables:
         related = await asyncio.to_thread(tables.related, description.iri, RELATED)
-    if tables and thing.kind == "initiative":
+    if tables and kind == "initiative":
         family = await asyncio.to_thread(tables.family, description.iri, FAMILY)
     return await record_values(page) | {
         "thing": description,
         "licence": page.licence,
-        "kind": thing.kind,
+        "kind": kind,
         "record": page.entity.graph,
-        "block": jsonld_block(thing_markup(description, thing.kind, page.licence)),
+        "block": jsonld_block(thing_markup(description, kind, page.licence)),
         "claims": {title: list_claims(description, concept) for title, concept in _CLAIMS.items()},
         "parts": partial(list_parts, description),
         "decimal": Decimal,
@@ -149,7 +119,7 @@ async def thing_values(page: EntityPage) -> Values:
         "family": family,
         "awards": await awards_of(service, description.iri),
         "comments": comments,
-        "post": thing.path,
+        "post": path,
         "cluster": await cluster_of(service, description.iri),
         "map": _draw_places(description, service.iris),
     }
@@ -231,7 +201,7 @@ def _draw_places(description: Description, iris: Iris) -> Markup | None:
 
 
 def source_links(page: EntityPage) -> list[Link]:
-    host, description = origin(page.request), page.description
+    host, description = page.host, page.description
     licences = [term.value for term in description.all("dct:license") if term.is_iri]
     things = [row["thing"].value for row in page.listed.rows] if page.listed else []
     return [
@@ -258,7 +228,7 @@ async def source_values(page: EntityPage) -> Values:
         "state": status.state(service.now()).value if status else None,
         "confirmed": status.last_full_harvest if status else None,
         "list_page": page.listed,
-        "block": jsonld_block(source_markup(description, count, origin(page.request))),
+        "block": jsonld_block(source_markup(description, count, page.host)),
         "about": about,
         "name": name,
     }

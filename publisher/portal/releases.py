@@ -21,9 +21,9 @@ from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.linked_data.entities import Entity, first_segment
+from publisher.linked_data.entities import Entity, EntityPage, first_segment
 from publisher.linked_data.schema_org import jsonld_block
-from publisher.portal.entity_pages import EntityPage, Values
+from publisher.portal.entity_pages import Values
 from publisher.portal.figures import sort_key
 from publisher.rdf.results import Term
 from publisher.releases import metadata
@@ -42,7 +42,7 @@ from web.endpoints import (
     problems,
 )
 from web.formats import DATA_FORMATS, HTML
-from web.links import Link, origin, typed_link
+from web.links import Link, typed_link
 from web.negotiation import quality
 from web.paths import split_suffix
 from web.problems import HTTPProblem
@@ -210,7 +210,7 @@ async def find_release(request: Request, service: QueryService) -> tuple[str, En
 
 def release_links(page: EntityPage) -> list[Link]:
     """Return the typed links of a release: citation, type, data, licence and files."""
-    host, iris = origin(page.request), page.service.iris
+    host, iris = page.host, page.service.iris
     dataset = release_dataset(_read(page.service, page.entity.path[1]), iris)
     files = [
         (copy.url.removeprefix(iris.base), copy.compression or copy.media)

@@ -23,10 +23,10 @@ from publisher.dependencies import PagesDep, ServiceDep
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
-from publisher.linked_data.entities import Entity, find_entity
+from publisher.linked_data.entities import Entity, EntityPage, find_entity
 from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
-from publisher.portal.entity_pages import EntityPage, Values, code_order, figures
+from publisher.portal.entity_pages import Values, code_order, figures
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.figures import (
@@ -53,7 +53,7 @@ from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
 from web.endpoints import get
-from web.links import Link, origin
+from web.links import Link
 from web.paths import split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
@@ -227,7 +227,7 @@ def _notation_order(row: Row) -> tuple[object, str]:
 
 
 def concept_links(page: EntityPage) -> list[Link]:
-    host, concept, listed = origin(page.request), page.description.iri, page.listed
+    host, concept, listed = page.host, page.description.iri, page.listed
     links = [page.cite, Link("type", f"{SCHEMA}DefinedTerm")]
     if listed:
         links += listed.links(host + page.entity.urls.stem + page.entity.urls.query)
