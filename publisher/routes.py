@@ -29,7 +29,6 @@ from publisher.portal import (
     wizard,
 )  # fmt: skip
 from publisher.portal.routes import (
-    columns,
     quality,
     reports,
     sources,
@@ -39,7 +38,6 @@ from publisher.sparql import endpoint, examples, exports
 ROUTERS: dict[str, APIRouter] = {
     "home": figure_pages.router,
     "about": pages.router,
-    "columns": columns.router,
     "compare": compare.router,
     "embeds": embeds.router,
     "figures": entity_figures.router,

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -226,22 +228,18 @@ def _is_part(term: Term, member: ClusterMember) -> bool:
 
 def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
     """Return whether two members have no common value, in a language that both have."""
-    spoken = [_by_language(terms) for terms in values]
-    pairs = ((one, other) for number, one in enumerate(spoken) for other in spoken[number + 1 :])
+    spoken = []
+    for terms in values:
+        texts = defaultdict[str | None, set[str]](set)
+        for term in terms:
+            text = term.value if term.is_iri else " ".join(term.value.casefold().split())
+            texts[term.language].add(text)
+        spoken.append(texts)
     return any(
         one[language].isdisjoint(other[language])
-        for one, other in pairs
+        for one, other in combinations(spoken, 2)
         for language in one.keys() & other.keys()
     )
-
-
-def _by_language(terms: Iterable[Term]) -> dict[str | None, set[str]]:
-    texts: dict[str | None, set[str]] = {}
-    for term in terms:
-        texts.setdefault(term.language, set()).add(
-            term.value if term.is_iri else " ".join(term.value.casefold().split())
-        )
-    return texts
 
 
 _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {

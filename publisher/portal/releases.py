@@ -1,10 +1,13 @@
-"""Serve ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes
-one release.
+"""Serve ``/releases/`` and each release's files, with range requests, ``/release/{n}``, which
+describes one release, and ``/columns``, which describes its tables.
 """
 
 from __future__ import annotations
 
 import base64
+import csv
+import gzip
+import io
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
@@ -27,11 +30,18 @@ from publisher.portal.entity_pages import Values
 from publisher.portal.figures import sort_key
 from publisher.rdf.results import Term
 from publisher.releases import metadata
-from publisher.releases.metadata import SUMS
+from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK, SUMS
 from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.releases.tables import TABLES
 from publisher.store.descriptions import Description, namespaces, node_statements
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import MANIFEST, Release, get_release, list_releases
+from publisher.store.releases.manifest import (
+    MANIFEST,
+    Release,
+    get_release,
+    list_releases,
+    release_numbers,
+)
 from vocab.terms import SCHEMA, XSD
 from web.endpoints import (
     Count,
@@ -42,12 +52,14 @@ from web.endpoints import (
     problems,
 )
 from web.formats import DATA_FORMATS, HTML
-from web.links import Link, typed_link
+from web.links import Link, origin, typed_link
 from web.negotiation import quality
 from web.paths import split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 
+SAMPLES = 3  # rows of a table that are shown
+MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 # files that a manifest does not list
 _OWN = {
@@ -174,6 +186,31 @@ def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: Fil
     }
     media = "application/gzip" if name.endswith(".gz") else known.media
     return respond(request, path, media, headers=headers)
+
+
+@get(router, "/columns", include_in_schema=False)
+def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Describe the tables of the latest release, column by column, with their first rows."""
+    numbers = release_numbers(service.data / "releases")
+    number = numbers[-1] if numbers else None
+    folder, samples = service.data / "releases" / str(number), dict[str, list[dict[str, str]]]()
+    for table in TABLES:
+        file = folder / f"{table}.csv.gz"
+        if file.is_file():
+            with gzip.open(file) as content:
+                text = content.read(MAX_SAMPLE).decode(errors="ignore")
+            samples[table] = list(csv.DictReader(io.StringIO(text)))[:SAMPLES]
+    page = pages.page(
+        "columns.html",
+        tables=TABLES.values(),
+        samples=samples,
+        number=number,
+        files=f"{origin(request)}/releases/{number or 1}",
+        # Older releases have none.
+        has_codebook=(folder / CODEBOOK).is_file(),
+        has_print=(folder / PRINTED_CODEBOOK).is_file(),
+    )
+    return respond(request, page, HTML)
 
 
 def _read(service: QueryService, number: str) -> Release:
