@@ -77,6 +77,16 @@ def namespaces(iris: Iris) -> dict[str, str]:
     return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
+class FacetRow(BaseModel):
+    """How the facet tables name a property; *counts* is "" if its values do not count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    of: tuple[Literal["record", "organization"], ...] = ("record",)
+    counts: Literal["", "thing", "part"] = ""
+
+
 class PropertyRow(BaseModel):
     """A row; the head of ``properties.toml`` says what each key means."""
 
@@ -95,6 +105,7 @@ class PropertyRow(BaseModel):
     basis: Literal["", "declared", "crosswalked", "suggested"] = ""
     metadata: str = ""
     search: tuple[Literal["title", "text", "link", "party", "place"], ...] = ()
+    facet: FacetRow | None = None
     label: str = ""
     reconcile: dict[str, str | tuple[str, ...]] = {}
     column: dict[str, str | list[str]] = {}

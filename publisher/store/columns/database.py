@@ -29,12 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from publisher.projections.facets.facets import areas_within, read_sql
-from publisher.projections.facets.properties import (
-    ORGANIZATION_PROPERTIES,
-    WITHOUT_TEXTS,
-    coded_properties,
-    record_properties,
-)
+from publisher.projections.facets.properties import coded_properties, named_properties
 from publisher.projections.journal_reader import in_batches
 from publisher.store import change_writer
 from publisher.store.change_writer import ChangeWriter
@@ -72,14 +67,7 @@ class FacetTables:
             ("clusters", self._iris.clusters),
         ):
             self._run(f"SET VARIABLE {name} = $value", value=value)
-        named = [
-            (term_id(f"<{iri}>"), name, of_organizations, name not in WITHOUT_TEXTS)
-            for of_organizations, properties in (
-                (False, record_properties(self._iris)),
-                (True, ORGANIZATION_PROPERTIES),
-            )
-            for name, iri in properties.items()
-        ]
+        named = [(term_id(f"<{iri}>"), *row) for iri, *row in named_properties(self._iris)]
         areas = [(area, code) for code, within in areas_within().items() for area in sorted(within)]
         for table, rows in (
             ("kinds", list(enumerate(KINDS, 1))),
