@@ -194,7 +194,9 @@ def profile(
             pairs = tables.cross_once(filters, "year", facet)
             by_year = Counter(int(year) for year, _code in pairs)
             figures.append(_key_figure(title, len(counts[facet]), by_year))
-    stated = {facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}
+    stated = {
+        facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"
+    }
     missing = _missing(tables, filters, names, own) if different else []
     return Profile(
         overview(stated, names, different), tuple(figures), tuple(missing), count_note(different)
