@@ -13,8 +13,10 @@ from publisher.errors import NotReady
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures, official_links
-from publisher.portal.sources import source_titles
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.store.descriptions import prefer_english
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
 
 
 async def get_tables_or_none(service: ServiceDep) -> FacetIndex | None:
@@ -32,6 +34,13 @@ async def get_tables(tables: OptionalTablesDep) -> FacetIndex:
             TranslatableText("the charts and lists are being prepared; try again in a minute")
         )
     return tables
+
+
+async def source_titles(service: QueryService) -> dict[str, str]:
+    """Return the registries' titles by their names."""
+    titles = prefer_english(await service.rows(query("sources")), "source", "title")
+    start = service.iris.source("")
+    return {iri.removeprefix(start): title for iri, title in titles.items()}
 
 
 async def get_names(service: ServiceDep) -> FacetLabels:

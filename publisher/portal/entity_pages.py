@@ -22,10 +22,10 @@ from publisher.linked_data.run_statistics import read_counts, read_network
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
+from publisher.portal.dependencies import source_titles
 from publisher.portal.entity_statistics import entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.prizes import awards_of
-from publisher.portal.sources import source_titles
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import Family, open_facet_index

@@ -30,7 +30,14 @@ _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
 _TURTLE = re.compile(
     r"(?im)^[ \t]*@?(?:prefix[ \t]+[^\s:<>,;\"']*:|base)[ \t]*<|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
 )
+# of samples in JSON, the first that fits; "rdf" is told apart by its vocabulary
+_JSON_FORMATS = (
+    ("pod", re.compile(r'(?s)\A(?=.*project-open-data).*"dataset"')),
+    ("rdf", re.compile(r'"@(?:context|graph|id)"\s*:')),
+    ("ckan", re.compile(r'(?s)\A\{\s*"(?:help|success)".*"result"')),
+)
 _ROOTS = {
+    "RDF": "feed",  # RSS 1.0
     "OAI-PMH": "oai-pmh",
     "iati-activities": "iati",
     "iati-organisations": "iati",  # its reader explains why it refuses them
@@ -228,30 +235,22 @@ def detect_format(sample: bytes, base: str = BASE) -> SourceFormat | None:
     return FORMATS[name] if name else None
 
 
-def _name(text: str, base: str) -> str | None:
+def _name(text: str, base: str) -> str:
     if text.startswith(("{", "[")):
-        if "project-open-data" in text and '"dataset"' in text:
-            return "pod"
-        if re.search(r'"@(?:context|graph|id)"\s*:', text):
-            return _rdf_name(text, base)
-        is_ckan = re.match(r'\{\s*"(?:help|success)"', text) and '"result"' in text
-        return "ckan" if is_ckan else "json"
-    if text.startswith("<") and not _TURTLE.match(text):
+        name = next((name for name, pattern in _JSON_FORMATS if pattern.search(text)), "json")
+    elif text.startswith("<") and not _TURTLE.match(text):
         match = _ROOT.search(text)
-        root = match.group(1) if match else ""
-        if root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]:
-            return _rdf_name(text, base)
+        root = match[1] if match else ""
+        is_rdf = root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]
         # the reader of OAI-PMH explains why it refuses a DOCTYPE
-        other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None
-        return _ROOTS.get(root) or _ROOTS.get(root.lower(), other)
-    if text[:100].upper().startswith("BEGIN:VCALENDAR"):
-        return "ical"
-    if _TURTLE.search(text):
-        return _rdf_name(text, base)
-    return "csv" if table_rows(text) else None
-
-
-def _rdf_name(text: str, base: str) -> str:
+        other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else ""
+        name = "rdf" if is_rdf else _ROOTS.get(root) or _ROOTS.get(root.lower(), other)
+    elif text[:100].upper().startswith("BEGIN:VCALENDAR"):
+        name = "ical"
+    else:
+        name = "rdf" if _TURTLE.search(text) else "csv" if table_rows(text) else ""
+    if name != "rdf":
+        return name
     if f"{base}ontology" in text:
         return "stocktake"
     return "schema" if "schema.org" in text and "/ns/dcat#" not in text else "dcat"

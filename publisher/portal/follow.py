@@ -16,7 +16,7 @@ from typing import Annotated, Protocol
 from urllib.parse import urlencode
 
 import structlog
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +30,7 @@ from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.forms import FieldsDep, uncached
+from publisher.portal.forms import FieldsDep, first_fault, optional_store, uncached
 from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -150,20 +150,15 @@ class SubscriptionStore(Protocol):
         """Keep the results of before, since there are none at this journal entry."""
 
 
-def get_store(request: Request) -> SubscriptionStore:
-    """Return the store of the installation; raises HTTPProblem (404) if it sends no messages."""
-    store: SubscriptionStore | None = request.app.state.subscription_store
-    if store is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "This server sends no messages; take the feeds, or follow where the data are harvested"
-            ),
-        )
-    return store
-
-
-StoreDep = Annotated[SubscriptionStore, Depends(get_store)]
+StoreDep = Annotated[
+    SubscriptionStore,
+    optional_store(
+        "subscription_store",
+        TranslatableText(
+            "This server sends no messages; take the feeds, or follow where the data are harvested"
+        ),
+    ),
+]
 Secret = Annotated[str, Path(max_length=100, pattern="^[A-Za-z0-9_-]+$")]
 
 
@@ -192,13 +187,14 @@ def request_subscription(
     followed = parse_followed(QueryParams(fields.get("search", "")), service.iris)
     title = title_of(followed, tables, names)
     channel, address = fields.get("channel", ""), fields.get("address", "")
-    valid = {
-        "robot": not fields.get("website"),
-        "channel": channel in store.channels,
-        "frequency": fields.get("frequency") in FREQUENCIES,
-        "address": store.is_address(channel, address),
-    }
-    error = next((name for name, is_valid in valid.items() if not is_valid), "")
+    error = first_fault(
+        {
+            "robot": not fields.get("website"),
+            "channel": channel in store.channels,
+            "frequency": fields.get("frequency") in FREQUENCIES,
+            "address": store.is_address(channel, address),
+        }
+    )
     if error:
         return _form(request, pages, followed, title, fields, error)
     request.app.state.problem_quota.admit(client_key(request.scope))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.parser import BytesParser
 from email.policy import HTTP
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -71,6 +71,25 @@ async def read_fields(request: Request) -> dict[str, str]:
 
 
 FieldsDep = Annotated[dict[str, str], Depends(read_fields)]
+
+
+def optional_store(name: str, missing: str) -> Any:
+    """Return the dependency of routes on a store that the app has as *name*; it raises HTTPProblem
+    (404) with the text *missing* if there is none, as on a mirror.
+    """
+
+    async def get_store(request: Request) -> Any:
+        store = getattr(request.app.state, name)
+        if store is None:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, missing)
+        return store
+
+    return Depends(get_store)
+
+
+def first_fault(checks: dict[str, bool]) -> str:
+    """Return the name of the first field that is not valid, "" if all are."""
+    return next((name for name, is_valid in checks.items() if not is_valid), "")
 
 
 def uncached(response: Response) -> Response:

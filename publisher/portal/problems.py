@@ -14,7 +14,7 @@ from typing import Annotated, Protocol
 from urllib.parse import unquote
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -22,7 +22,7 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep
 from publisher.pages import Pages
-from publisher.portal.forms import FieldsDep, uncached
+from publisher.portal.forms import FieldsDep, first_fault, optional_store, uncached
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.workers.rate_limit import client_key
@@ -92,20 +92,15 @@ class ProblemStore(Protocol):
         """
 
 
-def get_store(request: Request) -> ProblemStore:
-    """Return the store of the installation; raises HTTPProblem (404) if it takes no problems."""
-    store: ProblemStore | None = request.app.state.problem_store
-    if store is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "This server takes no problems, as a mirror; report them where the data are harvested"
-            ),
-        )
-    return store
-
-
-StoreDep = Annotated[ProblemStore, Depends(get_store)]
+StoreDep = Annotated[
+    ProblemStore,
+    optional_store(
+        "problem_store",
+        TranslatableText(
+            "This server takes no problems, as a mirror; report them where the data are harvested"
+        ),
+    ),
+]
 
 
 @get(router, "/problem", include_in_schema=False)
@@ -216,13 +211,14 @@ def _fault(fields: dict[str, str]) -> str:
     """Return the name of the first field that is not valid, "" if all are."""
     address = fields.get("address", "")
     is_mail = len(address) <= _MOST_ADDRESS and is_mail_address(address)
-    valid = {
-        "robot": not fields.get("website"),
-        "category": fields.get("category") in CATEGORIES,
-        "text": 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS,
-        "address": not address or is_mail,
-    }
-    return next((name for name, is_valid in valid.items() if not is_valid), "")
+    return first_fault(
+        {
+            "robot": not fields.get("website"),
+            "category": fields.get("category") in CATEGORIES,
+            "text": 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS,
+            "address": not address or is_mail,
+        }
+    )
 
 
 def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "") -> Response:

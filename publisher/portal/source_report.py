@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -143,22 +143,18 @@ async def _respond(
             TranslatableText("There is no such registry; /sources lists them"),
         )
     document = await report_on_source(request, service, name, titles[name])
-    content: bytes | Response
-    if chosen is HTML:
-        content = _page(pages, document, name)
-    elif chosen is JSON:
-        content = as_json(document, base)
-    elif chosen.suffix == "atom":
-        content = as_atom(document, host, urls.stem)
-    elif chosen.suffix == "csv":
-        content = as_csv(document, host)
-    else:
-        rows = await service.rows(
-            query("source-remark-results"), {"source": iri(document["source"])}
-        )
-        content = as_turtle(document, rows, service.iris)
+    source = {"source": iri(service.iris.source(name))}
+    is_graph = chosen is GRAPHS["ttl"]
+    rows = await service.rows(query("source-remark-results"), source) if is_graph else []
+    write: Mapping[str, Callable[[], bytes | Response]] = {
+        "html": lambda: _page(pages, document, name),
+        "json": lambda: as_json(document, base),
+        "atom": lambda: as_atom(document, host, urls.stem),
+        "csv": lambda: as_csv(document, host),
+        "ttl": lambda: as_turtle(document, rows, service.iris),
+    }
     others = [row for row in _FORMATS.values() if row is not chosen]
-    return respond(request, content, chosen, links=urls.alternates(rows=others))
+    return respond(request, write[chosen.suffix](), chosen, links=urls.alternates(rows=others))
 
 
 async def report_on_source(

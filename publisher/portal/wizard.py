@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.robotparser import RobotFileParser
+from urllib.parse import quote, urlencode
 
 import httpx
 import orjson
 from fastapi import APIRouter
+from protego import Protego
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -165,45 +165,43 @@ async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> byt
 
     The client refuses private addresses and follows no redirects. Tests pass another *client*.
     """
-    if not is_web(url):
-        raise SampleError("refused")
+    kind = "refused"
     try:
-        async with asyncio.timeout(_SECONDS), client or create_client() as http:
-            if not await _is_permitted(http, url):
-                raise SampleError("robots")
-            return await _read(http, url, MAX_SAMPLE)
-    except TimeoutError as error:
-        raise SampleError("late") from error
+        if is_web(url):
+            async with asyncio.timeout(_SECONDS), client or create_client() as http:
+                if await _is_permitted(http, url):
+                    return await _read(http, url, MAX_SAMPLE)
+                kind = "robots"
+    except TimeoutError:
+        kind = "late"
+    except httpx.HTTPStatusError as error:
+        kind = "missing" if error.response.status_code == HTTPStatus.NOT_FOUND else "unreachable"
     except httpx.HTTPError as error:
-        private = isinstance(error.__cause__, PrivateAddressError)
-        raise SampleError("refused" if private else "unreachable") from error
-    except (httpx.InvalidURL, ValueError) as error:
-        raise SampleError("refused") from error
+        kind = "refused" if isinstance(error.__cause__, PrivateAddressError) else "unreachable"
+    except (httpx.InvalidURL, ValueError):
+        kind = "refused"
+    raise SampleError(kind)
 
 
 async def _is_permitted(http: httpx.AsyncClient, url: str) -> bool:
     """Return whether robots.txt permits the request (https://www.rfc-editor.org/rfc/rfc9309)."""
-    parts = urlsplit(url)
     try:
-        text = await _read(http, f"{parts.scheme}://{parts.netloc}/robots.txt", _MAX_ROBOTS)
-    except SampleError as error:
-        return str(error) == "missing"
-    robots = RobotFileParser()
-    robots.parse(text.decode("utf-8", "replace").splitlines())
-    return robots.can_fetch("stocktake", url)
+        text = await _read(http, str(httpx.URL(url).join("/robots.txt")), _MAX_ROBOTS)
+    except httpx.HTTPStatusError as error:
+        return error.response.status_code == HTTPStatus.NOT_FOUND
+    return Protego.parse(text.decode("utf-8", "replace")).can_fetch(url, "stocktake")
 
 
 async def _read(http: httpx.AsyncClient, url: str, limit: int) -> bytes:
+    """Return the first *limit* bytes at *url*; raises HTTPStatusError, also for a redirect."""
     received = bytearray()
     async with http.stream("GET", url) as response:
-        if not response.is_success:
-            is_missing = response.status_code == HTTPStatus.NOT_FOUND
-            raise SampleError("missing" if is_missing else "unreachable")
+        response.raise_for_status()
         async for chunk in response.aiter_bytes():
-            received += chunk[: limit - len(received)]
+            received += chunk
             if len(received) >= limit:
                 break
-    return bytes(received)
+    return bytes(received[:limit])
 
 
 @get(router, "/validate", include_in_schema=False)

@@ -15,8 +15,8 @@ from languages.request_locale import use_language
 from publisher.apis.mcp.ontology_check import check_terms
 from publisher.apis.mcp.pinned import NothingFound, Part, PinnedAnswer, PinnedRelease, pin_release
 from publisher.errors import QueryError
+from publisher.portal.dependencies import source_titles
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.sources import source_titles
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter

@@ -16,6 +16,7 @@ from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
+from publisher.portal.dependencies import source_titles
 from publisher.portal.figures import query_page_url
 from publisher.portal.quality import (
     badge,
@@ -29,7 +30,6 @@ from publisher.portal.quality import (
     quality_history,
     with_points,
 )
-from publisher.portal.sources import source_titles
 from web.endpoints import SourcePath
 from web.links import origin
 from web.problems import HTTPProblem
