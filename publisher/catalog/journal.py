@@ -140,18 +140,18 @@ def listing(
     format: FormatName = None,
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
-    chosen_format = choose_format(request, {**_FORMATS, HTML.suffix: HTML}, format)
+    chosen_format = choose_format(request, {**_FORMATS, "html": HTML}, format)
     page = _read_page(service, before, min(per, MAX_PAGE_SIZE))
-    addresses = {"next": page["next"], "prev": page["previous"]}
-    links = [Link(name, address) for name, address in addresses.items() if address]
-    body: bytes | Response
+    neighbours = {"next": page["next"], "prev": page["previous"]}
+    links = [Link(rel, target) for rel, target in neighbours.items() if target]
+    content: bytes | Response
     if isinstance(chosen_format, GraphFormat):
-        body = serialize_description(_describe_page(page, service.iris), chosen_format)
+        content = serialize_description(_describe_page(page, service.iris), chosen_format)
     elif chosen_format is JSON:
-        body = orjson.dumps(page)
+        content = orjson.dumps(page)
     else:
-        body = pages.page("journal.html", journal=page, formats=_FORMATS.values())
-    return respond(request, body, chosen_format, links=links)
+        content = pages.page("journal.html", journal=page, formats=_FORMATS.values())
+    return respond(request, content, chosen_format, links=links)
 
 
 @get(
@@ -172,8 +172,8 @@ def head(request: Request, service: ServiceDep) -> Response:
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     empty = {"number": 0, "id": None, "previous": None, "run": None, "time": None}
     document = _head(newest) if newest else empty
-    body = orjson.dumps({"base": service.iris.base, **document})
-    return respond(request, body, JSON, headers=headers)
+    data = orjson.dumps({"base": service.iris.base, **document})
+    return respond(request, data, "application/json", headers=headers)
 
 
 @get(

@@ -7,7 +7,7 @@ Source: https://spec.openapis.org/oas/v3.1.0
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, FastAPI
@@ -41,15 +41,6 @@ _TAGS = [
 _PROBLEM_SCHEMA = TypeAdapter(Problem).json_schema()
 
 
-class Operation(NamedTuple):
-    """An operation as the page lists it; *parameters* are names."""
-
-    method: str
-    path: str
-    summary: str
-    parameters: tuple[str, ...]
-
-
 router = APIRouter()
 
 
@@ -65,10 +56,8 @@ async def openapi(request: Request) -> Response:
 @get(router, "/docs/api", include_in_schema=False)
 async def api(request: Request, pages: PagesDep) -> Response:
     """Show the description as a page."""
-    scripts = (BUNDLE_FOLDER / "api.js").exists()
-    return pages.page(
-        "api.html", scripts=scripts, groups=_groups(openapi_description(request.app, ""))
-    )
+    groups = _groups(openapi_description(request.app, ""))
+    return pages.page("api.html", scripts=(BUNDLE_FOLDER / "api.js").exists(), groups=groups)
 
 
 def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
@@ -80,7 +69,7 @@ def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
     return {**app.openapi_schema, "servers": [{"url": host}]}
 
 
-def _groups(description: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
+def _groups(description: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the title and the operations of each tag."""
     titles = {
         "find": _("Search and lists"),
@@ -89,14 +78,19 @@ def _groups(description: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
         "watch": _("State and changes"),
         "have": _("Data sets"),
     }
-    operations: dict[str, list[Operation]] = {tag: [] for tag in titles}
+    groups: dict[str, list[dict[str, Any]]] = {tag: [] for tag in titles}
     for path, item in description["paths"].items():
         for method, operation in item.items():
-            names = tuple(parameter["name"] for parameter in operation.get("parameters", ()))
-            operations[operation["tags"][0]].append(
-                Operation(method.upper(), path, operation["summary"], names)
+            names = [parameter["name"] for parameter in operation.get("parameters", ())]
+            groups[operation["tags"][0]].append(
+                {
+                    "method": method.upper(),
+                    "path": path,
+                    "summary": operation["summary"],
+                    "parameters": names,
+                }
             )
-    return [(titles[tag], listed) for tag, listed in operations.items()]
+    return [(titles[tag], operations) for tag, operations in groups.items()]
 
 
 def _generate(app: FastAPI) -> dict[str, Any]:

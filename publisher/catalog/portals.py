@@ -27,7 +27,6 @@ from publisher.catalog.datasets import (
     TITLE,
     Dataset,
     DatasetKind,
-    Distribution,
     load_catalog,
 )
 from publisher.dependencies import ServiceDep
@@ -313,22 +312,23 @@ def _open_data(dataset: Dataset, contact: str) -> Json:
         "accessLevel": "public",
         "language": ["en"],
         "landingPage": dataset.page,
-        "distribution": [_open_data_distribution(copy) for copy in dataset.distributions],
+        "distribution": [
+            {
+                "@type": "dcat:Distribution",
+                "title": copy.name,
+                "description": copy.title,
+                **(
+                    {"downloadURL": copy.url, "mediaType": copy.compression or copy.media}
+                    if copy.is_download
+                    else {"accessURL": copy.url, "format": "API"}
+                ),
+            }
+            for copy in dataset.distributions
+        ],
         **({"license": dataset.licence} if dataset.licence else {}),
         **({"temporal": f"{dataset.coverage_start}/{end}"} if dataset.coverage_start else {}),
         "accrualPeriodicity": "R/PT1S" if dataset.is_continuous else "irregular",
     }
-
-
-def _open_data_distribution(copy: Distribution) -> Json:
-    document: Json = {
-        "@type": "dcat:Distribution",
-        "title": copy.name,
-        "description": copy.title,
-    }
-    if copy.is_download:
-        return document | {"downloadURL": copy.url, "mediaType": copy.compression or copy.media}
-    return document | {"accessURL": copy.url, "format": "API"}
 
 
 def dataset_markup(dataset: Dataset) -> Json:

@@ -53,12 +53,12 @@ router = APIRouter()
 )
 async def void(request: Request, service: ServiceDep) -> Response:
     """The numbers are those of the newest release, if there is one."""
+    # Clients that accept none of the formats get Turtle.
     chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
     if not service.snapshot:
         raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
-    triples = await describe(service)
-    body = serialize_description(triples, chosen_format)
-    return respond(request, body, chosen_format, headers={"Vary": "Accept"})
+    content = serialize_description(await describe(service), chosen_format)
+    return respond(request, content, chosen_format, headers={"Vary": "Accept"})
 
 
 async def describe(service: QueryService) -> Description:

@@ -35,11 +35,10 @@ _ACTIVITY_TYPES: dict[ChangeType, Literal["Create", "Update", "Delete"]] = {
     ChangeType.CHANGED: "Update",
     ChangeType.DELETED: "Delete",
 }
-_MAX_NUMBER = 1_000_000_000
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
 
 PageNumber = Annotated[
-    int, Path(ge=1, le=_MAX_NUMBER, description="The page, from 1"), whole_number()
+    int, Path(ge=1, le=1_000_000_000, description="The page, from 1"), whole_number()
 ]
 
 ActivityCollection = TypedDict(
@@ -133,7 +132,7 @@ def collection(request: Request, changes: ChangesDep) -> Response:
         "first": f"{host}/activities/1",
         "last": f"{host}/activities/{max(1, -(-size // PAGE_SIZE))}",
     }
-    return _json_response(request, document, _SOON)
+    return respond(request, orjson.dumps(document), MEDIA, headers={"Cache-Control": _SOON})
 
 
 @get(
@@ -165,7 +164,8 @@ def page(request: Request, changes: ChangesDep, number: PageNumber) -> Response:
         **({"next": f"{host}/activities/{number + 1}"} if is_full else {}),
         "orderedItems": [_activity(record, host) for record in changes.records(entries)],
     }
-    return _json_response(request, document, _FOR_EVER if is_full else _SOON)
+    headers = {"Cache-Control": _FOR_EVER if is_full else _SOON}
+    return respond(request, orjson.dumps(document), MEDIA, headers=headers)
 
 
 def _size(changes: Changes) -> int:
@@ -195,7 +195,3 @@ def _activity(record: ChangedRecord, host: str) -> dict[str, object]:
             "url": f"{host}/page/{change.thing}",
         },
     }
-
-
-def _json_response(request: Request, document: object, cache: str) -> Response:
-    return respond(request, orjson.dumps(document), MEDIA, headers={"Cache-Control": cache})

@@ -157,7 +157,13 @@ def _feed(
             HTTPStatus.NOT_FOUND,
             f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds",
         )
-    number = _archive(archive, size // PAGE_SIZE)
+    archives = size // PAGE_SIZE
+    number = int(archive[:10]) if archive and archive.isascii() and archive.isdecimal() else 0
+    if archive is not None and not 0 < number <= archives:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"This feed has no archive {archive}; its archives are 1 to {archives}",
+        )
     if number:
         last = number * PAGE_SIZE
         entries = history.changes(set_name, last - PAGE_SIZE, last, PAGE_SIZE)
@@ -168,7 +174,7 @@ def _feed(
     # The hub identifies a feed by one URL, whatever the host of the request.
     current = f"{iris.base}{path[1:]}" if hub else host + path
     url = f"{host}{path}?archive={number}" if number else current
-    before = number - 1 if number else size // PAGE_SIZE
+    before = number - 1 if number else archives
     about = set_concept(set_name, iris)
     title = "" if set_name == ALL else f": {set_title(set_name, iris)}"
     links = [("current", MEDIA, host + path)] if number else []
@@ -188,17 +194,6 @@ def _feed(
     header_links = [Link("self", url), *([Link("hub", hub)] if hub else [])]
     headers = {"Cache-Control": _FOR_EVER if number else _SOON}
     return respond(request, data, MEDIA, links=header_links, headers=headers)
-
-
-def _archive(text: str | None, last: int) -> int:
-    """Return the number of the requested archive, 0 for the feed itself."""
-    if text is None:
-        return 0
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= last):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"This feed has no archive {text}; its archives are 1 to {last}"
-        )
-    return int(text)
 
 
 def write_feed(

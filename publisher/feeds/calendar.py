@@ -4,7 +4,6 @@ one at a time, since it may be long, and each alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
@@ -29,7 +28,6 @@ from web.respond import unchanged
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"
-_YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
 _MEDIA = "text/calendar; charset=utf-8"
 
 EventKey = Annotated[str, Path(description="The identifier of the event at its registry")]
@@ -51,8 +49,8 @@ def events(request: Request, changes: ChangesDep, pages: PagesDep) -> Response:
     headers = _headers(changes.watermark.entry, 'inline; filename="events.ics"')
     if response := unchanged(request, headers):
         return response
-    begin = _begin(f"{changes.iris.base}feeds/events", pages.branding.name)
-    chunks = _calendar(begin, changes, origin(request))
+    head = _head(f"{changes.iris.base}feeds/events", pages.branding.name)
+    chunks = _calendar(head, changes, origin(request))
     return StreamingResponse(chunks, media_type=_MEDIA, headers=headers)
 
 
@@ -78,8 +76,8 @@ def event(
     if response := unchanged(request, headers):
         return response
     (record,) = changes.records([change])
-    begin = _begin(f"{changes.iris.base}id/{change.thing}", pages.branding.name)
-    data = begin + _event(record, origin(request)) + _END
+    head = _head(f"{changes.iris.base}id/{change.thing}", pages.branding.name)
+    data = head + _event(record, origin(request)) + _END
     return Response(data, media_type=_MEDIA, headers=headers)
 
 
@@ -91,8 +89,8 @@ def _headers(entry: int, disposition: str) -> dict[str, str]:
     }
 
 
-def _calendar(begin: bytes, changes: Changes, host: str) -> Iterator[bytes]:
-    yield begin
+def _calendar(head: bytes, changes: Changes, host: str) -> Iterator[bytes]:
+    yield head
     after, last = 0, changes.watermark.sequence
     while batch := changes.history.changes("kind:event", after, last, BATCH, last):
         alive = [change for change in batch if change.change_type is not ChangeType.DELETED]
@@ -101,7 +99,7 @@ def _calendar(begin: bytes, changes: Changes, host: str) -> Iterator[bytes]:
     yield _END
 
 
-def _begin(uid: str, site_name: str) -> bytes:
+def _head(uid: str, site_name: str) -> bytes:
     """Return the head of a calendar."""
     calendar = Calendar()
     for name, value in {
@@ -122,12 +120,10 @@ def _event(record: ChangedRecord, host: str) -> bytes:
     """
     stamp = datetime.fromtimestamp(record.change.stamp, UTC)
     start, end = record.first("start") or "", record.first("end")
-    begins = _start(start)
-    ends = _end(end or start, isinstance(begins, datetime)) if begins else None
+    begins, ends = _begin(start), _end(end or start)
     venue, places = record.preferred("venues"), record.places
-    named = [place.name for place in places if place.name]
+    named = [venue.text] if venue else [place.name for place in places if place.name]
     countries = ", ".join(value.text for value in record.values["countries"])
-    registrations = [value.iri for value in record.values["registrations"]]
     title, description = record.preferred("titles"), record.preferred("descriptions", "contents")
     statuses = {value.iri for value in record.values["event_statuses"]}
     properties = {
@@ -138,10 +134,11 @@ def _event(record: ChangedRecord, host: str) -> bytes:
         "description": description and _text(description.text, description.language),
         "url": f"{host}/page/{record.change.thing}",
         # RFC 5545 has no property for registration; clients show an attachment as a link.
-        "attach": next(iter(registrations), None),
+        "attach": record.first("registrations"),
         "dtstart": begins,
-        "dtend": ends,
-        "location": venue.text if venue else next(iter(named), countries),
+        # RFC 5545 forbids an end of the other kind.
+        "dtend": ends if type(ends) is type(begins) else None,
+        "location": next(iter(named), countries),
         "geo": places and (float(places[0].latitude), float(places[0].longitude)),
         "categories": [value.text for value in record.values["concepts"]],
         "status": "CANCELLED" if f"{SCHEMA}EventCancelled" in statuses else "CONFIRMED",
@@ -157,34 +154,28 @@ def _text(text: str, language: str | None) -> vText:
     return vText(text, params={"LANGUAGE": language} if language else {})
 
 
-def _start(text: str) -> date | datetime | None:
-    """Return the day or the time at which an event begins."""
-    if _YEAR.match(text) or _MONTH.match(text):
-        text = f"{text}-01-01"[:10]
-    return _parse_date(text)
-
-
-def _end(text: str, is_instant: bool) -> date | datetime | None:
-    """Return the day after the last, or the time of the end; None if the start is of the other kind
-    (RFC 5545 forbids both) or if there is no later day.
+def _begin(text: str) -> date | datetime | None:
+    """Return the day or the time at which an event begins; a month or year begins with its first
+    day.
     """
-    last = _parse_date(text)
-    if isinstance(last, datetime) or is_instant:
-        return last if isinstance(last, datetime) and is_instant else None
     try:
-        if year := _YEAR.match(text):
-            return date(int(year[1]) + 1, 1, 1)
-        if month := _MONTH.match(text):
-            return (date(int(month[1]), int(month[2]), 1) + timedelta(days=31)).replace(day=1)
-        return last and last + timedelta(days=1)
+        if "T" in text:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        return date.fromisoformat(text if len(text) > len("2026-01") else f"{text}-01-01"[:10])
     except (ValueError, OverflowError):
         return None
 
 
-def _parse_date(text: str) -> date | datetime | None:
+def _end(text: str) -> date | datetime | None:
+    """Return the time of the end, or the day after the last."""
+    begin = _begin(text)
+    if begin is None or isinstance(begin, datetime):
+        return begin
     try:
-        if "T" in text:
-            return datetime.fromisoformat(text).astimezone(UTC)
-        return date.fromisoformat(text)
+        if len(text) == len("2026"):
+            return begin.replace(year=begin.year + 1)
+        if len(text) == len("2026-01"):
+            return (begin + timedelta(days=31)).replace(day=1)
+        return begin + timedelta(days=1)
     except (ValueError, OverflowError):
         return None

@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from itertools import pairwise
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from pyoxigraph import RdfFormat, parse, serialize
@@ -84,28 +85,9 @@ _DOCUMENTATION: dict[str, Any] = {
 }
 
 
-class Relation(NamedTuple):
-    """A link to the fragment at *path*, whose members' times are at least *since* and below *until*
-    (None: no upper limit), in seconds since 1970.
-    """
-
-    path: str
-    since: int
-    until: int | None = None
-
-
-class Day(NamedTuple):
-    """The changes of a day: those numbered above *after* up to *last*."""
-
-    after: int
-    last: int
-
-    @property
-    def pages(self) -> int:
-        """Return its number of pages; a full page is always followed by another, which may be
-        empty.
-        """
-        return (self.last - self.after) // PAGE_SIZE + 1
+# A link to the fragment at a path, whose members' times are at least the first number and below the
+# second (None: no upper limit), in seconds since 1970.
+Relation = tuple[str, int, int | None]
 
 
 class EventStream:
@@ -113,18 +95,17 @@ class EventStream:
 
     def __init__(self, request: Request, changes: ChangesDep, format: FormatName = None) -> None:
         self._request, self._format, self.changes = request, format, changes
-        self.history, self.watermark = changes.history, changes.watermark
         self.host, self.base = origin(request), changes.iris.base
         self.iri, self.shape = f"{self.base}ldes", f"{self.host}/ldes/shape"
 
-    def days(self) -> dict[str, Day]:
-        """Return the days with changes by name, such as ``2026-03-02``."""
-        days, after = {}, 0
-        for number, last in self.history.days(self.watermark.entry):
-            name = f"{datetime.fromtimestamp(number * 86_400, UTC):%Y-%m-%d}"
-            days[name] = Day(after, last)
-            after = last
-        return days
+    def days(self) -> dict[str, tuple[int, int]]:
+        """Return the days with changes, such as ``2026-03-02``, each with the numbers of the last
+        change before it and of its own last.
+        """
+        rows = self.changes.history.days(self.changes.watermark.entry)
+        names = [instant(day * 86_400)[:10] for day, _ in rows]
+        lasts = [last for _, last in rows]
+        return dict(zip(names, pairwise([0, *lasts]), strict=True))
 
     def description(self, *views: str) -> Node:
         """Describe the stream; *views* are the URLs of root nodes, or of the node that contains
@@ -161,14 +142,14 @@ class EventStream:
             {
                 "@id": f"{url}#{kind}-{number}",
                 "rdf:type": TREE + kind,
-                f"{TREE}node": self.host + relation.path,
+                f"{TREE}node": self.host + target,
                 f"{TREE}path": _TIME,
                 f"{TREE}value": Term(instant(bound), "literal", None, f"{XSD}dateTime"),
             }
-            for number, relation in enumerate(relations, 1)
+            for number, (target, since, until) in enumerate(relations, 1)
             for kind, bound in (
-                ("GreaterThanOrEqualToRelation", relation.since),
-                ("LessThanRelation", relation.until),
+                ("GreaterThanOrEqualToRelation", since),
+                ("LessThanRelation", until),
             )
             if bound is not None
         ]
@@ -192,7 +173,8 @@ class EventStream:
         if chosen_format.writer != RdfFormat.N_QUADS:
             quads = parse(data, RdfFormat.N_QUADS, lenient=True)
             data = serialize(quads, format=chosen_format.writer, prefixes=_PREFIXES) or b""
-        return respond(self._request, data, chosen_format, headers={"Cache-Control": cache})
+        headers = {"Cache-Control": cache}
+        return respond(self._request, data, chosen_format, headers=headers)
 
     def _member(self, record: ChangedRecord) -> Iterator[str]:
         """Write a version of a record in N-Quads."""
@@ -267,7 +249,7 @@ def time(stream: Stream) -> Response:
     """The root of the view by time."""
     months = dict.fromkeys(name[:7] for name in stream.days())
     return stream.fragment(
-        "/ldes/time", (Relation(f"/ldes/time/{name}", *_period(name)) for name in months)
+        "/ldes/time", ((f"/ldes/time/{name}", *_period(name)) for name in months)
     )
 
 
@@ -284,7 +266,7 @@ def days_of_month(stream: Stream, month: MonthName) -> Response:
     names = [name for name in days if name[:7] == month]
     if not names:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are no changes in {month}")
-    relations = (Relation(f"/ldes/time/{name}/1", *_period(name)) for name in names)
+    relations = ((f"/ldes/time/{name}/1", *_period(name)) for name in names)
     return stream.fragment(f"/ldes/time/{month}", relations, is_closed=names[-1] != days[-1])
 
 
@@ -298,15 +280,17 @@ def days_of_month(stream: Stream, month: MonthName) -> Response:
 def page_of_day(stream: Stream, day: DayName, page: PageNumber) -> Response:
     """A full page never changes."""
     days = stream.days()
-    if day not in days or not _NUMBER.match(page) or int(page) > days[day].pages:
+    first, last = days.get(day, (0, 0))
+    # A full page is always followed by another, which may be empty.
+    pages = (last - first) // PAGE_SIZE + 1
+    if day not in days or not _NUMBER.match(page) or int(page) > pages:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {day}/{page}")
     number, (begin, end) = int(page), _period(day)
-    after = days[day].after + (number - 1) * PAGE_SIZE
-    changes = stream.history.changes(ALL, after, min(after + PAGE_SIZE, days[day].last), PAGE_SIZE)
-    is_last = number == days[day].pages
+    after = first + (number - 1) * PAGE_SIZE
+    changes = stream.changes.history.changes(ALL, after, min(after + PAGE_SIZE, last), PAGE_SIZE)
     since = changes[-1].stamp if changes else begin
-    relations = [] if is_last else [Relation(f"/ldes/time/{day}/{number + 1}", since, end)]
-    is_closed = not is_last or day != list(days)[-1]
+    relations = [(f"/ldes/time/{day}/{number + 1}", since, end)] if number < pages else []
+    is_closed = number < pages or day != list(days)[-1]
     return stream.fragment(f"/ldes/time/{day}/{number}", relations, changes, is_closed)
 
 
@@ -342,20 +326,19 @@ def _latest(stream: EventStream, after: str, entry: str) -> Response:
             HTTPStatus.NOT_FOUND,
             "A page of the latest versions is /ldes/latest or one that such a page links",
         )
-    watermark, linked = stream.watermark, entry if _NUMBER.match(entry) else ""
+    changes, linked = stream.changes, entry if _NUMBER.match(entry) else ""
     # Another publisher, which is ahead of this one, linked this page.
-    if linked and int(linked) > watermark.entry:
+    newest, upto = changes.watermark.entry, changes.watermark.sequence
+    if linked and int(linked) > newest:
         raise NotReady(
-            f"the page before was of journal entry {entry}, this copy is only at {watermark.entry}; ask again in a moment"
+            f"the page before was of journal entry {entry}, this copy is only at {newest}; ask again in a moment"
         )
-    upto = watermark.sequence
-    changes = stream.history.changes(ALL, int(after or 0), upto, PAGE_SIZE, upto)
+    page = changes.history.changes(ALL, int(after or 0), upto, PAGE_SIZE, upto)
     path = "/ldes/latest" + (f"/{after}" if after else "") + (f"?entry={linked}" if linked else "")
-    relations = []
-    if len(changes) == PAGE_SIZE:
-        onward = f"/ldes/latest/{changes[-1].number}?entry={watermark.entry}"
-        relations.append(Relation(onward, changes[-1].stamp))
-    return stream.fragment(path, relations, changes, False, _latest_view(stream.host + path))
+    is_full = len(page) == PAGE_SIZE
+    onward = f"/ldes/latest/{page[-1].number}?entry={newest}" if is_full else ""
+    relations: list[Relation] = [(onward, page[-1].stamp, None)] if is_full else []
+    return stream.fragment(path, relations, page, False, _latest_view(stream.host + path))
 
 
 def _latest_view(view: str) -> Node:
@@ -383,7 +366,8 @@ def version(request: Request, stream: Stream, rest: VersionPath) -> Response:
     change = None
     if _NUMBER.match(entry):
         name = "/".join(names[:-1])
-        change = stream.history.latest_change(name, stream.watermark.sequence, int(entry))
+        upto = stream.changes.watermark.sequence
+        change = stream.changes.history.latest_change(name, upto, int(entry))
     if change is None:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them"

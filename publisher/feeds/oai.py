@@ -276,9 +276,11 @@ def _answer(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
         names = history.set_names()
         if not names:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
-        rows, before = _rows(changes, "sources"), changes.iris.source("")
-        titles = {row["source"].value.removeprefix(before): row["title"].value for row in rows}
-        registries = {f"source:{name}": f"Registry: {title}" for name, title in titles.items()}
+        base = changes.iris.source("")
+        registries = {
+            f"source:{row['source'].value.removeprefix(base)}": f"Registry: {row['title'].value}"
+            for row in _rows(changes, "sources")
+        }
         return {
             "sets": [
                 (name, registries.get(name) or set_title(name, changes.iris)) for name in names
@@ -326,13 +328,11 @@ def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
     """Return the token of the first page of a list."""
     since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
     set_name, history = arguments.get("set", ALL), changes.history
-    begin, end = 0, changes.watermark.sequence
-    if since is not None:
-        begin = history.last_announced_before(since)
-    if until is not None:
-        end = min(end, history.last_announced_before(until))
-    after, last = (history.last_number(set_name, sequence) for sequence in (begin, end))
-    total = history.count(set_name, after, last, changes.watermark.sequence)
+    sequence = changes.watermark.sequence
+    begin = history.last_announced_before(since) if since else 0
+    end = min(sequence, history.last_announced_before(until)) if until else sequence
+    after, last = (history.last_number(set_name, bound) for bound in (begin, end))
+    total = history.count(set_name, after, last, sequence)
     if not total:
         raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
     return ResumptionToken(
@@ -341,7 +341,7 @@ def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
         set_name=set_name,
         after=after,
         last=last,
-        sequence=changes.watermark.sequence,
+        sequence=sequence,
         entry=changes.watermark.entry,
         id=_entry_id(changes, changes.watermark.entry),
         done=0,

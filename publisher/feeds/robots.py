@@ -6,7 +6,6 @@ and https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated
@@ -23,6 +22,7 @@ from web.links import origin
 from web.problems import HTTPProblem
 from web.respond import respond
 
+_TEXT = "text/plain; charset=utf-8"
 _SOON = {"Cache-Control": "public, max-age=60"}
 # Queries and past states have unlimited URLs; pages and dumps have all of their data.
 _DISALLOWED = (
@@ -78,8 +78,9 @@ def sitemap_index(request: Request, changes: ChangesDep) -> Response:
 def sitemap(request: Request, changes: ChangesDep, number: SitemapNumber) -> Response:
     """A page of a thing is listed in one sitemap."""
     is_number = number.isascii() and number.isdecimal() and len(number) < 9
-    part = int(number) if is_number else 0
-    things = changes.history.slice_records(part, changes.watermark.sequence)
+    things = changes.history.slice_records(
+        int(number) if is_number else 0, changes.watermark.sequence
+    )
     if not things:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, f"There is no sitemap {number}; /sitemap.xml lists them"
@@ -112,7 +113,7 @@ def robots(request: Request) -> Response:
         "",
         f"Sitemap: {origin(request)}/sitemap.xml",
     ]
-    return _text_response(request, lines, _SOON)
+    return respond(request, "\n".join([*lines, ""]), _TEXT, headers=_SOON)
 
 
 @get(router, "/.well-known/security.txt", include_in_schema=False)
@@ -130,9 +131,4 @@ def security(request: Request, pages: PagesDep) -> Response:
         "Preferred-Languages: en",
         f"Canonical: {origin(request)}/.well-known/security.txt",
     ]
-    return _text_response(request, lines, {})
-
-
-def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:
-    text = "".join(f"{line}\n" for line in lines)
-    return respond(request, text, "text/plain; charset=utf-8", headers=headers)
+    return respond(request, "\n".join([*lines, ""]), _TEXT)
