@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -40,6 +40,7 @@ from publisher.feeds.records import (
 )
 from publisher.feeds.xml import instant, render
 from publisher.history.change_reader import ALL, ChangeType
+from publisher.history.record_states import preferred_text
 from publisher.pages import Pages
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
@@ -58,6 +59,10 @@ BATCH_SIZE = 100  # feeds in one request
 FILE_NAME = "hub.json"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
+_OPTIONAL: dict[str, Any] = {
+    **dict.fromkeys(("published", "summary", "content", "rights", "deleted", "comment"), ""),
+    **dict.fromkeys(("authors", "links", "categories"), ()),
+}
 _FEED: dict[str, Any] = {
     "tags": ["watch"],
     "response_class": Response,
@@ -197,47 +202,28 @@ def _feed(
 
 
 def write_feed(
-    entries: Iterable[dict[str, Any]],
-    *,
-    id: str,
-    title: str,
-    updated: str,
-    author: str,
-    url: str,
-    page: str,
+    entries: Iterable[Mapping[str, Any]],
     is_archive: bool = False,
     links: Sequence[tuple[str, str, str]] = (),
+    **head: str,
 ) -> bytes:
-    """Write an Atom feed with the address *url* about the page *page*; *links* are a relation, a
-    media type or "", and an address.
+    """Write an Atom feed. *head* is its ``id``, ``title``, ``updated`` and ``author``, its ``url``
+    and that of the ``page`` that it is about; *links* are a relation, a media type or "", and an
+    address.
 
-    Each entry has ``id``, ``title`` (a RecordValue), ``updated`` and ``links``, and may have
-    ``published``, ``authors``, ``categories`` (``term``, ``scheme``, ``label``), ``summary`` (a
-    RecordValue), ``content`` and ``rights``; a deleted one has ``deleted``, ``id``, ``updated`` and may
-    have ``comment``.
+    Each entry has ``id`` and ``updated``, a deleted one ``deleted``, another ``title`` (with
+    ``text`` and ``language``) and ``links``; it may have what ``_OPTIONAL`` lists. ``summary`` is
+    like ``title``; categories have ``term``, ``scheme`` and ``label``.
     """
-    optional = dict.fromkeys(
-        ("published", "summary", "content", "rights", "deleted", "comment"), ""
-    ) | dict.fromkeys(("authors", "links", "categories"), ())
-    return render(
-        "atom.xml",
-        entries=({**optional, **entry} for entry in entries),
-        id=id,
-        title=title,
-        updated=updated,
-        author=author,
-        url=url,
-        page=page,
-        is_archive=is_archive,
-        links=links,
-    )
+    complete = ({**_OPTIONAL, **entry} for entry in entries)
+    return render("atom.xml", entries=complete, is_archive=is_archive, links=links, **head)
 
 
 def _entry(record: ChangedRecord, host: str) -> dict[str, Any]:
     change, state, iris = record.change, record.state, record.iris
     entry = {"id": state.graph, "updated": instant(change.stamp)}
     if change.change_type is ChangeType.DELETED:
-        reason = state.one(f"{iris.operations}reason", state.graph)
+        reason = preferred_text(state.all(f"{iris.operations}reason", state.graph))
         return {**entry, "deleted": True, "comment": reason}
     first = state.one(f"{DCT}issued", state.graph)
     data = ((item.suffix, media_types(item)[0]) for item in GRAPHS.values())

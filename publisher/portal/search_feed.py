@@ -19,7 +19,8 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.feeds.xml import clean, instant, render
+from publisher.feeds.atom import write_feed
+from publisher.feeds.xml import clean, instant
 from publisher.history import change_reader
 from publisher.history.change_reader import Change, History, open_history, read_watermark
 from publisher.portal.dependencies import NamesDep, TablesDep
@@ -52,17 +53,6 @@ WINDOW = 1_000
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
 _NEWEST = (1 << 31) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
-# an entry of an Atom feed, without what only other feeds have
-_ENTRY: dict[str, Any] = {
-    "deleted": False,
-    "comment": "",
-    "published": "",
-    "authors": (),
-    "categories": (),
-    "summary": None,
-    "content": "",
-    "rights": "",
-}
 # A feed takes the address of any search.
 _OF_SEARCH: list[dict[str, object]] = [
     {
@@ -200,21 +190,6 @@ def _may_match(change: Change, filters: Filter) -> bool:
     )
 
 
-def atom_feed(
-    iri: str,
-    title: str,
-    updated: str,
-    author: str,
-    url: str,
-    page: str,
-    entries: Iterable[Mapping[str, Any]],
-) -> bytes:
-    """Write an Atom feed at *url*, about the page at *page*."""
-    head = {"id": iri, "title": title, "updated": updated, "author": author, "url": url}
-    parts = [{**_ENTRY, **entry} for entry in entries]
-    return render("atom.xml", **head, page=page, is_archive=False, links=(), entries=parts)
-
-
 def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated: str) -> bytes:
     [author], address = feed["authors"], feed["feed_url"]
     removed = [
@@ -234,9 +209,15 @@ def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated:
         }
         for item, result in zip(feed["items"], results, strict=True)
     ]
-    parts = [*removed, *entries]
-    page, name = feed["home_page_url"], author["name"]
-    return atom_feed(address, feed["title"], updated, name, address, page, parts)
+    return write_feed(
+        [*removed, *entries],
+        id=address,
+        title=feed["title"],
+        updated=updated,
+        author=author["name"],
+        url=address,
+        page=feed["home_page_url"],
+    )
 
 
 def _item(result: ResultJson, page: str) -> dict[str, str]:

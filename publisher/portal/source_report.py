@@ -24,12 +24,12 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, load_translations
 from publisher.dependencies import PagesDep, ServiceDep
+from publisher.feeds.atom import write_feed
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.portal.dependencies import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.portal.search import FEED_FORMATS
-from publisher.portal.search_feed import atom_feed
 from publisher.rdf.results import Row, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -383,7 +383,15 @@ def as_atom(report: Mapping[str, Any], host: str, page: str) -> bytes:
         for rule in report["rules"]
         if rule[number]
     ]
-    return atom_feed(iri, report["title"], updated, NAME, f"{address}.atom", address, entries)
+    return write_feed(
+        entries,
+        id=iri,
+        title=report["title"],
+        updated=updated,
+        author=NAME,
+        url=f"{address}.atom",
+        page=address,
+    )
 
 
 def _entry(rule: RuleReport, iri: str, page: str, updated: str, name: str) -> dict[str, Any]:
