@@ -40,7 +40,7 @@ BASIS_TITLES = {
 
 
 # Lists in which a text that names nothing known is left out.
-_LINKS = ("concepts", "countries", "pages", "registrations", "event_statuses")
+_LINKS = ("concepts", "countries", "pages", "places", "registrations", "event_statuses")
 
 
 class RecordValue(NamedTuple):

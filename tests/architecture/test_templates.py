@@ -15,7 +15,12 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "languages/templates", "publisher/templates", "harvesters/admin/templates", "publisher/portal/report",
 )  # fmt: skip
-TEMPLATES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.html"))
+TEMPLATES = sorted(
+    file
+    for folder in FOLDERS
+    for file in (ROOT / folder).rglob("*")
+    if file.suffix in (".html", ".xml")
+)
 LOOP = {"last", "first", "index", "index0", "length"}
 BUILT_IN = {
     name for kind in (str, dict, list, tuple, int, datetime, QueryParams) for name in dir(kind)
