@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from harvesters.admin.errors import DatabaseUnavailable, HTTPProblem, SessionRequired
 from harvesters.admin.pages import Pages
@@ -26,8 +26,8 @@ from harvesters.errors import (
 )
 from journal.errors import JournalError
 from languages.translations import format_number, gettext
+from web.problems import MEDIA, problem_response
 
-PROBLEM_JSON = "application/problem+json"
 _PROBLEM_SCHEMA = {
     "type": "object",
     "properties": {
@@ -47,7 +47,7 @@ _ERRORS = {
     503: "The ledger is locked, missing or not reachable.",
 }
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {  # of each route of the API
-    code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
+    code: {"description": text, "content": {MEDIA: {"schema": _PROBLEM_SCHEMA}}}
     for code, text in _ERRORS.items()
 }
 # logged as information, since no operator has to act
@@ -122,13 +122,7 @@ def _problem_response(
 ) -> Response:
     _log_refusal(request, status, text)
     if not getattr(request.state, "page", False):
-        body = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": int(status),
-            "detail": text,
-        }
-        return JSONResponse(body, status, headers, PROBLEM_JSON)
+        return problem_response(status, status.phrase, text, dict(headers))
     localized = _localized(error)
     if isinstance(error, SessionRequired):
         values = {"why": localized, "failed": error.token_sent, "path": pages.return_path(request)}

@@ -32,10 +32,9 @@ from publisher.rdf.results import Term
 from publisher.store.descriptions import Node, node_statements
 from publisher.store.workers.results import PREFIXES
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
-from web.endpoints import contents, format_parameter, get, problems
+from web.endpoints import contents, format_parameter, get, path_segments, problems
 from web.formats import GraphFormat
 from web.links import origin
-from web.paths import path_segments
 from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 

@@ -27,10 +27,9 @@ from publisher.store.descriptions import (
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.endpoints import Documentation, WebAddress
+from web.endpoints import Documentation, WebAddress, parse_thing_path, path_segments, split_suffix
 from web.formats import FORMATS, GRAPHS, HTML, JSON, Format
 from web.links import Link, origin
-from web.paths import parse_thing_path, path_segments, split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond
 

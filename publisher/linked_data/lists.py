@@ -36,10 +36,17 @@ from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import KINDS, is_web
 from vocab.schemes import label
-from web.endpoints import EndpointT, Instant, WebAddress, get, known_parameters, problems
+from web.endpoints import (
+    EndpointT,
+    Instant,
+    WebAddress,
+    get,
+    known_parameters,
+    problems,
+    split_suffix,
+)
 from web.formats import HTML, JSON, Format
 from web.links import Link, origin
-from web.paths import split_suffix
 from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 

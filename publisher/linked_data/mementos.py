@@ -34,12 +34,13 @@ from web.endpoints import (
     format_parameter,
     get,
     other_contents,
+    path_segments,
     problems,
     redirects,
+    split_suffix,
 )
 from web.formats import DATA_FORMATS, FORMATS
 from web.links import link_header, linkset_text, origin
-from web.paths import path_segments, split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 

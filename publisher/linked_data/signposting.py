@@ -19,7 +19,7 @@ from publisher.dependencies import ServiceDep
 from publisher.linked_data.entities import Entity, EntityPage, find_thing, licence_of
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
-from web.endpoints import Documentation, contents, get, problems
+from web.endpoints import Documentation, contents, get, path_segments, problems
 from web.formats import DATA_FORMATS, HTML, Format
 from web.links import (
     LINKSET_JSON,
@@ -29,7 +29,6 @@ from web.links import (
     linkset_text,
     typed_link,
 )
-from web.paths import path_segments
 from web.respond import ResourceURLs, choose_format, respond
 
 # The schema.org type of each kind.

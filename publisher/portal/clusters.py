@@ -30,8 +30,8 @@ from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.statements.clusters import cluster_iri, named_member
 from vocab.terms import RDF
+from web.endpoints import parse_thing_path, path_segments
 from web.links import Link
-from web.paths import parse_thing_path, path_segments
 from web.problems import HTTPProblem
 
 SHOWN = 50  # members whose descriptions are compared

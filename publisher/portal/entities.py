@@ -74,13 +74,13 @@ from web.endpoints import (
     format_parameter,
     get,
     other_contents,
+    path_segments,
     problems,
     redirects,
 )
 from web.formats import DATA_FORMATS, FORMATS, HTML
 from web.links import Link
 from web.negotiation import quality
-from web.paths import path_segments
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, see_other
 

@@ -23,8 +23,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from web.endpoints import get, known_parameters, other_contents, problems, redirects
-from web.paths import path_segments
+from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
 from web.problems import HTTPProblem
 
 router = APIRouter()

@@ -50,11 +50,11 @@ from web.endpoints import (
     contents,
     get,
     problems,
+    split_suffix,
 )
 from web.formats import DATA_FORMATS, HTML
 from web.links import Link, origin, typed_link
 from web.negotiation import quality
-from web.paths import split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 

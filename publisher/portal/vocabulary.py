@@ -52,9 +52,8 @@ from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
-from web.endpoints import get
+from web.endpoints import get, split_suffix
 from web.links import Link
-from web.paths import split_suffix
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 

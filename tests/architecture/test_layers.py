@@ -50,7 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "web": (
         {"branding", "formats", "links", "outbound_client", "server", "templating"},
-        {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "paths", "sessions"},
+        {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "sessions"},
         {"middleware", "page_cache", "respond"},
     ),
     "harvesters": (

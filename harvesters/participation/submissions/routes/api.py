@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from harvesters.admin.errors import InvalidValue
-from harvesters.admin.problems import PROBLEM_JSON
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.submissions import Content, Submission, Submitter, new_id
@@ -38,6 +37,7 @@ from harvesters.participation.submissions.submitters.identity import (
 )
 from languages.request_locale import current_locale
 from vocab.iris import Iris
+from web.problems import MEDIA
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*\Z", re.ASCII)
 _BODY = {
@@ -284,7 +284,7 @@ def _problem(
         "detail": detail,
         **more,
     }
-    return JSONResponse(body, status, headers, PROBLEM_JSON)
+    return JSONResponse(body, status, headers, MEDIA)
 
 
 def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
