@@ -162,7 +162,7 @@ def _respond_topics(
 
 
 @get(router, "/compare/moments", include_in_schema=False)
-async def moments_form(request: Request, pages: PagesDep) -> Response:
+def moments_form(request: Request, pages: PagesDep) -> Response:
     """Show the form for two moments; its result is at `/compare`."""
     page = pages.page("moments.html", form=dict.fromkeys(_FORM, ""), moments=None)
     return respond(request, page, HTML)
@@ -179,7 +179,7 @@ async def moments_form(request: Request, pages: PagesDep) -> Response:
     response_description="A table with the kind and the IRI of each thing, by IRI",
     responses=contents("text/csv") | problems(400, 404, 503),
 )
-async def compared_records(
+def compared_records(
     request: Request,
     service: ServiceDep,
     before: From,
@@ -190,20 +190,16 @@ async def compared_records(
 ) -> Response:
     """A comparison links each number to its list."""
     sets = parse_within(within)
-    one, other = await asyncio.to_thread(find_moments, service, before, to)
-
-    def write() -> bytes:
-        out = io.StringIO()
-        rows = csv.writer(out)
-        rows.writerow(("kind", "thing"))
-        listed = list_records(open_history(service), one, other, sets, only, page * PER)
-        rows.writerows(
-            (kind, f"{service.iris.base}id/{kind}/{name}")
-            for kind, name in islice(listed, (page - 1) * PER, None)
-        )
-        return out.getvalue().encode()
-
-    return respond(request, await asyncio.to_thread(write), "text/csv; charset=utf-8")
+    one, other = find_moments(service, before, to)
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(("kind", "thing"))
+    listed = list_records(open_history(service), one, other, sets, only, page * PER)
+    rows.writerows(
+        (kind, f"{service.iris.base}id/{kind}/{name}")
+        for kind, name in islice(listed, (page - 1) * PER, None)
+    )
+    return respond(request, out.getvalue(), "text/csv; charset=utf-8")
 
 
 def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment, Moment]:
@@ -234,7 +230,7 @@ async def _compare_moments(
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
     fields = await record_fields(service, record, one, other) if record else None
 
-    def respond() -> Response:
+    def respond_tables() -> Response:
         tables = (
             [] if record else moment_tables(compare(open_history(service), one, other, sets), names)
         )
@@ -252,7 +248,7 @@ async def _compare_moments(
 
         return dataset_response(request, service, tables, render)
 
-    return await asyncio.to_thread(respond)
+    return await asyncio.to_thread(respond_tables)
 
 
 async def record_fields(

@@ -38,7 +38,7 @@ SVG = Format("svg", "SVG", "image/svg+xml")
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
     """Return the other formats of a page: label and URL."""
-    stem = _stem(request)
+    stem, _suffix = _split_address(request)
     names = declared_parameters(request) - {"format", "lang"}
     parameters = {
         name: value for name, value in request.query_params.items() if name in names and value
@@ -60,28 +60,26 @@ def dataset_response(
     """Return *tables* in the requested format; *render* returns the page, or where it is.
     *drawing* is what the format SVG has.
     """
-    formats: dict[str, Format] = {**TABLE_FORMATS, "html": HTML}
-    formats |= {"svg": SVG} if drawing is not None else {}
-    suffix = _path(request).rpartition(".")[2] if _has_suffix(request) else None
-    row = choose_format(request, formats, suffix, ResourceURLs(_stem(request)))
-    body: bytes | Response
+    stem, suffix = _split_address(request)
+    formats = {**TABLE_FORMATS, "html": HTML} | ({} if drawing is None else {"svg": SVG})
+    row = choose_format(request, formats, suffix, ResourceURLs(stem))
+    content: Response | bytes
     if row is HTML:
-        body = render()
-        if body.status_code != HTTPStatus.OK:
-            return body
+        content = render()
+        if content.status_code != HTTPStatus.OK:
+            return content
     elif row is SVG and drawing is not None:
-        body = standalone_svg(drawing)
+        content = standalone_svg(drawing)
     else:
-        address = origin(request) + _stem(request)
         sheets = tables() if callable(tables) else tables
-        body = serialize_tables(sheets, row, address, service.iris)
+        content = serialize_tables(sheets, row, origin(request) + stem, service.iris)
     links = [
-        typed_link(
-            "alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media
+        typed_link("alternate", address, one.media)
+        for one, (_label, address) in zip(
+            TABLE_FORMATS.values(), format_links(request), strict=True
         )
-        for _, address in format_links(request)
     ]
-    return respond(request, body, row, links=links)
+    return respond(request, content, row, links=links)
 
 
 def register_dataset(
@@ -130,21 +128,13 @@ async def suffix_parameter(
     """
 
 
-def _stem(request: Request) -> str:
-    path = _path(request)
-    stem, _, suffix = path.rpartition(".")
-    named = stem if suffix in TABLE_FORMATS or suffix in ("svg", "html") else path
-    return HOME if named == "/" else named
-
-
-def _path(request: Request) -> str:
-    """Return the raw path, since a percent-encoded slash does not begin a new segment."""
-    return quote(
-        request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path,
-        safe="/%:@!$&'()*+,;=~-._",
-    )
-
-
-def _has_suffix(request: Request) -> bool:
-    path = _path(request)
-    return _stem(request) not in (path, HOME if path == "/" else "")
+def _split_address(request: Request) -> tuple[str, str | None]:
+    """Return the raw path without the suffix of a format, and the suffix. A percent-encoded slash
+    does not begin a new segment.
+    """
+    raw = request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path
+    path = quote(raw, safe="/%:@!$&'()*+,;=~-._")
+    stem, _dot, suffix = path.rpartition(".")
+    if suffix in (*TABLE_FORMATS, "svg", "html"):
+        return stem, suffix
+    return HOME if path == "/" else path, None

@@ -112,7 +112,7 @@ FIGURES = {
         Figure("", ("country",), "map", TranslatableText("World map: initiatives by country")),
         Figure("", ("line", "goal"), "matrix", TranslatableText("WSIS–SDG matrix")),
         *(Figure(facet, (facet,), "bars", _BARS.get(facet, "")) for facet in FACETS),
-        *(Figure(facet, ("year", facet), "trend", _TRENDS.get(facet, _PER_YEAR)) for facet in FACETS),
+        *(Figure(facet, ("year", facet), "trend", _TRENDS.get(facet, _PER_YEAR)) for facet in FACETS if facet != "year"),
         Figure("country", ("country",), "gap", TranslatableText("Countries")),
         Figure("line", ("line",), "gap", TranslatableText("Action lines")),
         Figure("goal", ("goal",), "gap", TranslatableText("SDGs")),

@@ -4,10 +4,8 @@ nothing else may be framed.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import html
-import io
 import re
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from publisher.portal.embeds import BY_FACET, HEIGHTS
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
 from web.branding import Branding
+from web.charts.map import load_outlines
 from web.static_files import static_url
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
@@ -124,7 +123,7 @@ async def test_hostile_parameters_are_escaped_or_refused(
 
 @each(
     "path",
-    ["", "bars", "bars/", "bars/none", "count/goal", "map/goal", "bars/goal/x", "bars/%3Cscript%3E"],
+    ["", "bars", "bars/", "bars/none", "count/goal", "map/goal", "bars/goal/x", "trend/year", "gap/goal", "bars/%3Cscript%3E"],
 )  # fmt: skip
 async def test_an_embed_that_is_none_is_404_and_names_those_that_are(
     inside: httpx.AsyncClient, path: str
@@ -140,22 +139,19 @@ async def test_an_embed_that_is_none_is_404_and_names_those_that_are(
     assert "bars/<script>" not in reply.text
 
 
-async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.AsyncClient) -> None:
-    async def text(path: str) -> str:
-        return (await inside.get(path, headers=HTML)).text
+@each("address", ADDRESSES)
+async def test_maps_trends_and_the_matrix_are_drawings(
+    inside: httpx.AsyncClient, address: str
+) -> None:
+    reply = await inside.get(f"{address}?format=svg")
 
-    page = await text("/embed/bars/goal?country=404")
-    rows = csv.DictReader(io.StringIO(await text("/embed/bars/goal?country=404&format=csv")))
-    counted = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]
-
-    numbers = [int(number) for number in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
-    assert numbers == [int(row["things"]) for row in rows]
-    assert counted["rows"][0]["things"] == 121  # as in the world
-    assert (await text("/embed/trend/line?format=svg")).startswith("<svg xmlns=")
-    assert (await inside.get("/embed/count?format=svg")).status_code == 404
-    matrix = await text("/embed/matrix?format=csv&country=404")
-    assert matrix == await text("/matrix/counts.csv?country=404")
-    assert "<svg" in await text("/embed/matrix?format=svg")
+    is_drawn = address.split("/")[2] in ("map", "trend", "matrix")
+    if address == "/embed/map" and load_outlines() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    assert (reply.status_code, reply.text.startswith("<svg xmlns=")) == (
+        200 if is_drawn else 404,
+        is_drawn,
+    )
 
 
 @each("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])

@@ -116,7 +116,7 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report:
     assert files(data, report.name) == before
 
 
-@each("key", ["kinds", "country", "source", "remark", "basis"])
+@each("key", ["kinds", "basis"])  # those of pages are in test_figures.py
 def test_each_number_is_the_answer_to_its_query(
     data: Path, report: Report, store: Store, key: str
 ) -> None:
