@@ -5,10 +5,9 @@ from __future__ import annotations
 from multiprocessing.connection import Connection
 
 from publisher.store.columns.engine import SnapshotColumns
-from publisher.store.workers import column_reader
-from publisher.store.workers.column_reader import COLUMNS, OpenSnapshot
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.results import Result
+from publisher.store.workers import reader
+from publisher.store.workers.query_request import QueryRequest, Result
+from publisher.store.workers.reader import COLUMNS, OpenSnapshot
 
 
 class ForcedSnapshot(OpenSnapshot):
@@ -28,5 +27,5 @@ class ForcedSnapshot(OpenSnapshot):
 
 
 def run(connection: Connection, memory: int) -> None:
-    """Answer queries from *connection* as ``column_reader.run``."""
-    column_reader.run(connection, memory, ForcedSnapshot)
+    """Answer queries from *connection* as ``reader.run``."""
+    reader.run(connection, memory, ForcedSnapshot)

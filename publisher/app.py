@@ -32,7 +32,7 @@ from publisher.portal.warm_up import warming_up
 from publisher.releases.copies import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exports import ExportQueue
-from publisher.sparql.responses import ENGINE_HEADER
+from publisher.sparql.protocol import ENGINE_HEADER, Responses
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import release_numbers
@@ -137,7 +137,7 @@ def _set_state(
 ) -> None:
     """Set what the dependencies of routes read."""
     app.state.service, app.state.pages, app.state.start = service, pages, start
-    app.state.is_warm = True
+    app.state.is_warm, app.state.responses = True, Responses()
     app.state.commands = site.commands
     # the command that takes submissions replaces both
     app.state.waiting_submissions = no_submissions
@@ -180,8 +180,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         """Add what a query cost, and what is left of the client's budget."""
         if not scope["path"].startswith(_QUERY_PATHS):
             return
-        if status := service.rate_limiter.status(client_key(scope)):
-            headers.update(status.headers())
+        headers.update(service.rate_limiter.headers(client_key(scope)))
         if "trailer" not in headers:
             headers.setdefault(COST, "0.000")
 

@@ -28,9 +28,8 @@ from publisher.feeds.records import ChangedRecord, ChangesDep
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.history.record_states import written
-from publisher.rdf.results import Term
+from publisher.rdf.results import PREFIXES, Term
 from publisher.store.descriptions import Node, node_statements
-from publisher.store.workers.results import PREFIXES
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, path_segments, problems
 from web.formats import GraphFormat

@@ -19,8 +19,7 @@ from pyoxigraph import NamedNode, RdfFormat, Triple, serialize
 
 from publisher.feeds.records import ChangedRecord
 from publisher.feeds.xml import macro
-from publisher.rdf.results import replace_invalid_characters, to_node
-from publisher.store.workers.results import PREFIXES
+from publisher.rdf.results import PREFIXES, replace_invalid_characters, to_node
 from vocab.terms import DCT
 
 # resourceTypeGeneral has no word for a project before 4.6.

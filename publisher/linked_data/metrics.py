@@ -109,7 +109,7 @@ def _store_metrics(service: QueryService) -> list[Metric]:
         if isinstance(position := state.get("position"), int)
     }
     failed = {(name,): "error" in state for name, state in projections}
-    outcomes = {(outcome,): count for outcome, count in service.query_outcomes.items()}
+    outcomes = {(outcome,): count for outcome, count in service.public_pool.outcomes.items()}
     return [
         ("up", "1 if queries are answered", [], {(): bool(snapshot and not failure)}),
         ("lag_entries", "Journal entries that are not shown yet", [], {(): service.behind}),
@@ -125,7 +125,12 @@ def _store_metrics(service: QueryService) -> list[Metric]:
             [],
             {(): snapshot.quads if snapshot else 0},
         ),
-        ("queries_waiting", "Queries that wait for a worker", [], {(): service.queries_waiting}),
+        (
+            "queries_waiting",
+            "Queries that wait for a worker",
+            [],
+            {(): len(service.public_pool.queue.waiting)},
+        ),
         (
             "projection_position",
             "Newest journal entry of a projection",
@@ -148,7 +153,11 @@ def _store_metrics(service: QueryService) -> list[Metric]:
             "query_workers_replaced",
             "Query workers that were too slow, too large or gone",
             [],
-            {(): service.replaced_workers},
+            {
+                (): sum(
+                    pool.replaced_workers for pool in (service.public_pool, service.internal_pool)
+                )
+            },
         ),
     ]
 

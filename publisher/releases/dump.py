@@ -30,7 +30,7 @@ from journal.journal import Journal
 from publisher.projections.journal_reader import in_batches
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import split_literal
-from publisher.store.workers.results import PREFIXES
+from publisher.rdf.results import PREFIXES
 from vocab.terms import ADMS, DCT, FOAF, PROV, RDF
 
 NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")

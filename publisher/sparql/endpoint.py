@@ -30,6 +30,10 @@ from publisher.limits import Limits
 from publisher.rdf.results import iri
 from publisher.sparql.protocol import (
     MAX_QUERY_BYTES,
+    answer_query,
+    cached_response,
+    digest,
+    explain_query,
     graph_parameters,
     parse_form,
     parse_release,
@@ -38,6 +42,7 @@ from publisher.sparql.protocol import (
     read_body,
     read_parameters,
     single_value,
+    with_validators,
 )
 from publisher.sparql.query_editor import (
     completions,
@@ -45,9 +50,7 @@ from publisher.sparql.query_editor import (
     is_built,
     script_texts,
 )
-from publisher.sparql.responses import answer_query, cached_response, explain_query, with_validators
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
-from publisher.store.cache import digest
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
@@ -126,7 +129,7 @@ async def answer_request(request: Request) -> Response:
     if (number := parse_release(single_value(params, "release"))) is not None:
         release = await service.release(number)
         query = replace(query, snapshot=release.path, release=number)
-    rewritten = await rewrite(service, query, release)
+    rewritten = await rewrite(service, query, release) if query.has_search else query
     if release is None and single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, rewritten, seconds)
     known = key if rewritten is parsed else None

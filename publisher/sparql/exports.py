@@ -36,13 +36,12 @@ from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
 from publisher.limits import Limits
-from publisher.sparql.protocol import parse_request, read_body, read_parameters
-from publisher.sparql.responses import media_type
+from publisher.sparql.protocol import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
+from publisher.store.workers.pool import Answer, Worker
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
-from publisher.store.workers.worker import Answer, Worker
 from web.endpoints import Count, Instant, get, other_contents, problems
 from web.formats import GRAPHS, TABLES
 from web.negotiation import wants_html
@@ -218,8 +217,8 @@ class ExportQueue:
         return None
 
     async def run(self, service: QueryService) -> None:
-        """Run the exports on *service* until cancelled; a running one is queued again then. If
-        several servers share the folder, one of them runs them.
+        """Run the exports on *service* until cancelled. If several servers share the folder, one of
+        them runs them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with closing(await _lock(self.folder)):
@@ -252,21 +251,15 @@ class ExportQueue:
             worker.lower_priority(NICE)
             query = QueryRequest.unpack(export["packed"].encode())
             query = await rewrite(service, replace(query, rows=self._limits.export_rows))
-            answer = Answer(worker, self._limits.export_seconds)
-            with closing(answer):
+            with closing(Answer(worker, self._limits.export_seconds)) as answer:
                 await answer.begin(current.path, query)
                 await self._write_result(running, answer)
-        except asyncio.CancelledError:
-            # it does not count as an attempt
-            self.save({**export, "state": "queued"})
-            raise
-        except StoreError as error:
-            log.error("export failed", error=str(error))
-            reason = "the store was unavailable; submit the export again"
-            self.end(running, state="failed", size=0, reason=reason)
         # the folder is missing if another server deleted the export
         except (PublisherError, FileNotFoundError) as error:
-            self.end(running, state="failed", size=0, reason=str(error))
+            log.warning("export failed", error=str(error))
+            unavailable = "the store was unavailable; submit the export again"
+            reason = unavailable if isinstance(error, StoreError) else str(error)
+            self.end(running, state="failed", size=0, reason=reason)
         finally:
             await worker.stop()
 

@@ -1,23 +1,67 @@
-"""Parse requests of the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#protocol)."""
+"""The SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#protocol): parse a request, and
+respond from the client's cache, from ours, from an identical query that is running, or by running it.
+
+Cached responses are always current, because the data change only with the snapshot. A response that
+ends early says so, or the connection is closed: a partial response never looks complete.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import re
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from functools import partial
+from hashlib import blake2b
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import parse_qs
 
+import pyoxigraph
+import structlog
+from cachetools import LRUCache
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from publisher.errors import FederationRefused
+from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.rdf.results import is_iri
-from publisher.store.workers.query_request import QueryRequest, uses_service
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import Snapshot
+from publisher.store.workers.pool import Answer
+from publisher.store.workers.query_request import (
+    CHUNK_SIZE,
+    FIELD,
+    QueryRequest,
+    Truncation,
+    uses_service,
+)
+from publisher.store.workers.rate_limit import client_key
+from web.conditional import SAFE_METHODS, matches_etag, parse_http_date
 from web.formats import GRAPHS, TABLES, Format, media_types
 from web.negotiation import best_match
 from web.problems import HTTPProblem
 from web.respond import not_acceptable
 
+log = structlog.get_logger(component="responses")
+
+_WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
+ENGINE_HEADER = "Stocktake-Engine"  # columns or store
+# values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
+_HIT, _SHARED, _MISS, _BYPASS = ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
+
+MAX_ENTRY_BYTES = 4 << 20  # larger responses are not cached
+MAX_TOTAL_BYTES = 128 << 20
+MAX_REQUESTS = 20_000  # requests whose response is remembered, so that they are not parsed again
+_OVERHEAD = 1_000  # bytes of a cached response besides its body
+BUFFER_MEMORY = 1 << 20  # bytes of a response; enough for a client that reads steadily
+MAX_BUFFERED = 2 << 30  # bytes of all responses that wait for their clients
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
 FORM = "application/x-www-form-urlencoded"
 QUERY = "application/sparql-query"
@@ -33,6 +77,7 @@ _FORMAT_NAMES = {
 }
 
 Parameters = dict[str, list[str]]
+Result = TypeVar("Result")
 
 
 async def read_body(request: Request, limit: int = 3 * MAX_QUERY_BYTES) -> bytes:
@@ -193,3 +238,420 @@ def parse_timeout(text: str | None) -> float | None:
     if text and not (_NUMBER.fullmatch(text) and 0 < float(text) < math.inf):
         raise _invalid(f"The parameter timeout must be a number of seconds above 0, not {text!r}")
     return float(text) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class CachedResponse:
+    """A complete response; *snapshot* and *etag* validate it, None and "" if it must not be cached.
+    *seconds* is its evaluation time, *truncation* is set if it ends early.
+    """
+
+    headers: Mapping[str, str]
+    body: bytes
+    snapshot: Snapshot | None
+    etag: str
+    seconds: float
+    truncation: Truncation | None
+
+
+class Responses:
+    """The cached responses of the app by version and digest of their query, the queries by a digest
+    of the HTTP request, the running queries, and the bytes that wait for clients.
+    """
+
+    def __init__(self, max_bytes: int = MAX_TOTAL_BYTES, max_buffered: int = MAX_BUFFERED) -> None:
+        self.cached: LRUCache[Hashable, CachedResponse] = LRUCache(
+            max_bytes, lambda response: len(response.body) + _OVERHEAD
+        )
+        self.queries: LRUCache[Hashable, Hashable] = LRUCache(MAX_REQUESTS)
+        self.running: dict[Hashable, RunningQuery] = {}
+        self.buffered, self.max_buffered = 0, max_buffered
+
+    def add(self, response: CachedResponse, serialized: bytes) -> None:
+        """Cache the response to the query *serialized*, if it has a validator."""
+        if response.snapshot and response.etag:
+            with suppress(ValueError):  # larger than all that may be cached
+                self.cached[response.snapshot.version, digest(serialized)] = response
+
+
+class RunningQuery:
+    """A running query and its response, shared by all requests for the same query.
+
+    It is read as fast as the worker sends it, whatever its client takes: BUFFER_MEMORY bytes wait
+    in memory, more in a temporary file; when MAX_BUFFERED bytes of all responses wait, it waits for
+    its client. The request that started the query may stream it. Other requests wait until it is
+    *complete*, or too large for that. Each request must call ``close``.
+
+    *release* is the release that it queries, None for current data. *serialized* identifies its
+    result, empty if that must not be cached.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        service: QueryService,
+        query_request: QueryRequest,
+        seconds: float | None,
+        release: Snapshot | None = None,
+        serialized: bytes = b"",
+    ) -> None:
+        self.answer: Answer | None = None
+        self.complete: CachedResponse | None = None
+        self.requests, self.size = 1, 0
+        self._responses: Responses = request.app.state.responses
+        self._service, self._release, self._serialized = service, release, serialized
+        self._file = tempfile.SpooledTemporaryFile(BUFFER_MEMORY)  # noqa: SIM115 - closed by _clear()
+        self._written = self._read = 0
+        self._changed = asyncio.Event()
+        query = service.query(query_request, seconds, client_key(request.scope))
+        self.task = asyncio.create_task(self._run(query))
+        self.task.add_done_callback(self._notify)
+
+    @property
+    def is_large(self) -> bool:
+        """Return whether the response is too large for the cache."""
+        return self.size > MAX_ENTRY_BYTES
+
+    async def wait_for(self, size: int) -> None:
+        """Wait until the response is complete or has *size* bytes. Raises the error that ended it."""
+        while not self.task.done() and self.size < size:
+            await self._changed.wait()
+        if self.task.done():
+            self.task.result()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the response from its first byte as it arrives; only for the request that started
+        the query. Raises the error that ended it.
+        """
+        while not self.task.done() or self._read < self._written:
+            if self._read == self._written:
+                await self._changed.wait()
+                continue
+            self._file.seek(self._read)
+            chunk = self._file.read(CHUNK_SIZE)
+            self._read += len(chunk)
+            if self.is_large and self._read == self._written:
+                self._clear()  # the client has caught up: the next bytes may wait in memory again
+                self._file = tempfile.SpooledTemporaryFile(BUFFER_MEMORY)  # noqa: SIM115 - as above
+            self._notify()
+            yield chunk
+        self.task.result()
+
+    def close(self) -> None:
+        """Unregister a request; the query is cancelled after the last one."""
+        self.requests -= 1
+        if self.requests == 0:
+            self.task.cancel()
+            self._clear()
+
+    async def _run(self, query: Coroutine[object, object, Answer]) -> None:
+        self.answer = await query
+        with closing(self.answer):
+            async for chunk in self.answer.chunks(mark=True):
+                room = self._responses.max_buffered - len(chunk)
+                while self._read < self._written and self._responses.buffered > room:
+                    await self._changed.wait()
+                self._file.seek(0, os.SEEK_END)
+                self._file.write(chunk)
+                self.size += len(chunk)
+                self._written += len(chunk)
+                self._responses.buffered += len(chunk)
+                self._notify()
+        if not self.is_large:
+            self._file.seek(0)
+            self.complete = self.describe(self.answer, self._file.read())
+            self._responses.add(self.complete, self._serialized)
+
+    def describe(self, answer: Answer, body: bytes = b"") -> CachedResponse:
+        """Return the response with *body*, which may follow later."""
+        snapshot = self._release or self._service.snapshot_of(answer) if self._serialized else None
+        etag = entity_tag(snapshot, self._serialized) if snapshot and not answer.truncation else ""
+        headers = {"Content-Type": media_type(answer.suffix)}
+        # an external store has no name
+        headers |= {ENGINE_HEADER: answer.engine} if answer.engine else {}
+        return CachedResponse(headers, body, snapshot, etag, answer.seconds, answer.truncation)
+
+    def _clear(self) -> None:
+        self._responses.buffered -= self._written
+        self._read = self._written = 0
+        self._file.close()
+
+    def _notify(self, task: asyncio.Task[None] | None = None) -> None:
+        if task and not task.cancelled():
+            task.exception()  # it is raised for each request that waits, if one still does
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def digest(*parts: bytes) -> bytes:
+    """Return a 16-byte digest of *parts*; different lists of parts have different digests."""
+    return blake2b(repr(parts).encode(), digest_size=16).digest()
+
+
+async def answer_query(
+    request: Request,
+    service: QueryService,
+    query_request: QueryRequest,
+    seconds: float | None = None,
+    request_key: bytes | None = None,
+    release: Snapshot | None = None,
+) -> Response:
+    """Return the response to *query_request*; *seconds* may shorten the time limit. Raises
+    PublisherError and HTTPProblem.
+
+    *request_key* is a digest of the request, by which ``cached_response`` finds the response.
+    *release* is the release to query, None for current data.
+    """
+    start = partial(RunningQuery, request, service, query_request, seconds)
+    if query_request.volatile or not (release or service.is_consistent):
+        return await _respond(request, start(), _BYPASS, start)
+    # Surrounding white space does not change the result; it only moves the position of a syntax
+    # error.
+    serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
+    responses: Responses = request.app.state.responses
+    current = release or service.current
+    if response := unchanged(request, entity_tag(current, serialized), current):
+        return response
+    key = current.version, digest(serialized)
+    if cached := responses.cached.get(key):
+        response = _send_complete(request, cached, _HIT)
+    else:
+        start = partial(start, release, serialized)
+        identical = current.version, query_request.pack(), seconds
+        running, status = responses.running.get(identical), _SHARED
+        if running and not running.task.done():
+            running.requests += 1
+        else:
+            running, status = start(), _MISS
+            responses.running[identical] = running
+            running.task.add_done_callback(lambda _task: responses.running.pop(identical, None))
+        response = await _respond(request, running, status, start)
+    if request_key and key in responses.cached:
+        responses.queries[current.version, request_key] = key
+    return response
+
+
+async def _respond(
+    request: Request, running: RunningQuery, status: str, start: Callable[[], RunningQuery]
+) -> Response:
+    """Return the response when it is complete, or streamed once it is too large to wait for."""
+    streamed = None
+    try:
+        size = MAX_ENTRY_BYTES + 1 if status is _SHARED else CHUNK_SIZE // 2
+        await cancel_on_disconnect(request, running.wait_for(size))
+        if running.complete:
+            return _send_complete(request, running.complete, status)
+        if running.answer and status is not _SHARED:
+            headers = _headers(running.describe(running.answer), status)
+            streamed = StreamedAnswer(running, running.answer, headers)
+            return streamed
+    finally:
+        if not streamed:
+            running.close()
+    # only the request that started a query may stream its response
+    return await _respond(request, start(), _MISS, start)
+
+
+async def explain_query(
+    request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None
+) -> Response:
+    """Return how *query_request* is evaluated, as JSON. It takes as long as the query, with the
+    same limits. Raises HTTPProblem.
+    """
+    if service.probe:
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            "Queries of an external store cannot be explained here; use that store's own tools",
+        )
+    explained = replace(query_request, explain=True)
+    query = service.query(explained, seconds, client_key(request.scope))
+    with closing(await cancel_on_disconnect(request, query)) as answer:
+        body = b"".join([chunk async for chunk in answer.chunks()])
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def cached_response(request: Request, service: QueryService, request_key: bytes) -> Response | None:
+    """Return the cached response to an identical earlier request, without parsing it; None if there
+    is none.
+    """
+    responses: Responses = request.app.state.responses
+    version = service.snapshot.version if service.snapshot else ""
+    cached = responses.cached.get(responses.queries.get((version, request_key)))
+    if cached is None or cached.snapshot is None:
+        return None
+    response = unchanged(request, cached.etag, cached.snapshot)
+    return response or _send_complete(request, cached, _HIT)
+
+
+def with_validators(
+    request: Request, response: Response, current: Snapshot, seed: bytes
+) -> Response:
+    """Add validators to *response*, made from the snapshot *current* and identified by *seed*; 304
+    if the client has it.
+    """
+    etag = entity_tag(current, seed)
+    response.headers.update(_validators(etag, current))
+    return unchanged(request, etag, current) or response
+
+
+def media_type(suffix: str) -> str:
+    """Return the media type of the format *suffix*."""
+    return (TABLES.get(suffix) or GRAPHS[suffix]).media
+
+
+def _headers(response: CachedResponse, status: str) -> dict[str, str]:
+    return {
+        **response.headers,
+        "Cache-Status": f"stocktake; {status}",
+        **_validators(response.etag, response.snapshot),
+        **({"Cache-Control": "no-store"} if status is _BYPASS else {}),
+    }
+
+
+def _validators(etag: str, snapshot: Snapshot | None) -> dict[str, str]:
+    date = last_modified(snapshot) if snapshot else None
+    return {
+        "Vary": "Accept",
+        "Cache-Control": "public, no-cache",
+        **({"ETag": etag} if etag else {}),
+        **({"Last-Modified": date} if date else {}),
+    }
+
+
+def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
+    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format
+    and dataset.
+
+    The tag is weak: another evaluation may label blank nodes differently.
+    """
+    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), request_key))
+    return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
+
+
+def last_modified(snapshot: Snapshot) -> str | None:
+    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that
+    second is not over.
+    """
+    is_over = 0 < snapshot.modified < time.time()
+    return formatdate(snapshot.modified, usegmt=True) if is_over else None
+
+
+def unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
+    """Return 304 if the client has the current response, None to send it in full; raises
+    HTTPProblem (412) for a POST.
+
+    RFC 9110, section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET
+    and HEAD.
+    """
+    is_safe, headers = request.method in SAFE_METHODS, request.headers
+    if "if-none-match" in headers:
+        is_current = matches_etag(headers, etag)
+        if is_current and not is_safe:
+            status = HTTPStatus.PRECONDITION_FAILED
+            raise HTTPProblem(status, "The response matches If-None-Match")
+    else:
+        since = parse_http_date(headers.get("if-modified-since")) if is_safe else None
+        is_current = bool(since and last_modified(current) and current.modified <= since)
+    if not is_current:
+        return None
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_validators(etag, current))
+
+
+def _send_complete(request: Request, cached: CachedResponse, status: str) -> Response:
+    # a response that another query computed costs nothing
+    seconds = cached.seconds if status in (_MISS, _BYPASS) else 0.0
+    headers = {
+        **_headers(cached, status),
+        "Content-Length": str(len(cached.body)),
+        COST: f"{seconds:.3f}",
+        **({FIELD: cached.truncation.field, "Link": EXPORTS} if cached.truncation else {}),
+    }
+    return Response(b"" if request.method == "HEAD" else cached.body, headers=headers)
+
+
+class StreamedAnswer(Response):
+    """A streamed response. Trailer fields report its cost and whether it ended early.
+
+    After an error, or a truncation that neither the format nor trailers can report, the end is not
+    sent, so that the server closes the connection.
+    """
+
+    def __init__(self, running: RunningQuery, answer: Answer, headers: Mapping[str, str]) -> None:
+        super().__init__(None, headers=headers)
+        del self.headers["content-length"]
+        self._running, self._answer = running, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response until it ends or the client disconnects; to HEAD only the headers."""
+        try:
+            if scope["method"] == "HEAD":
+                await super().__call__(scope, receive, send)
+            else:
+                await _until_disconnect(receive, self._send(send, *_trailer_support(scope)))
+        finally:
+            self._running.close()
+
+    async def _send(self, send: Send, has_trailers: bool, client_accepts: bool) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        announced = [(b"trailer", f"{FIELD}, {COST}".encode())] if has_trailers else []
+        await send({**start, "headers": [*self.raw_headers, *announced], "trailers": has_trailers})
+        try:
+            async for chunk in self._running.chunks():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except PublisherError as error:
+            log.warning("response aborted", reason=str(error))
+            return
+        truncation = self._answer.truncation
+        if truncation and not (self._answer.marked or client_accepts):
+            log.warning(
+                "response aborted: it was truncated, and its format cannot say so",
+                truncation=truncation.field,
+            )
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if has_trailers:
+            fields = {FIELD: truncation.field} if truncation else {}
+            fields[COST] = f"{self._answer.seconds:.3f}"
+            trailers = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+            await send(
+                {"type": "http.response.trailers", "headers": trailers, "more_trailers": False}
+            )
+
+
+def _trailer_support(scope: Scope) -> tuple[bool, bool]:
+    """Return whether the server can send trailer fields, and whether the client accepts them (TE:
+    trailers).
+    """
+    has_trailers = (
+        "http.response.trailers" in (scope.get("extensions") or {})
+        and scope.get("http_version") == "1.1"
+    )
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"te").lower()
+    return has_trailers, has_trailers and any(
+        token.partition(b";")[0].strip() == b"trailers" for token in accepted.split(b",")
+    )
+
+
+async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
+    """Await *work*; cancel it and the request if the client disconnects first."""
+    return (await _until_disconnect(request.receive, work)).result()
+
+
+async def _until_disconnect(
+    receive: Receive, work: Coroutine[object, object, Result]
+) -> asyncio.Task[Result]:
+    """Run *work* until it ends or the client disconnects, and return its task, which has ended."""
+    task = asyncio.create_task(work)
+    disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+        disconnected.cancel()
+        await asyncio.gather(task, disconnected, return_exceptions=True)
+    return task
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

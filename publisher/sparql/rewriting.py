@@ -27,12 +27,11 @@ from publisher.rdf.sparql_tokens import (
 )
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.query_request import TEXT, QueryRequest
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 
 TEXT_HEADER = "Stocktake-Text"
-SPACE = "http://jena.apache.org/text#"
-PROPERTY = f"{SPACE}query"
+PROPERTY = f"{TEXT}query"
 MAX_RESULTS = 10_000  # inserted results of one search: half a second, and a megabyte of query
 MAX_SEARCHES = 8  # in one query
 _FIELDS = {
@@ -57,11 +56,6 @@ _LIST = "a list with a score takes no property but text:query; write the others 
 Part = Sequence[Token]  # a token, or a pair of brackets with all that is in it
 
 
-def has_search(query: str) -> bool:
-    """Return whether *query* may contain a search."""
-    return SPACE in query
-
-
 async def rewrite(
     service: QueryService, query_request: QueryRequest, current: Snapshot | None = None
 ) -> QueryRequest:
@@ -72,7 +66,7 @@ async def rewrite(
     snapshot. Raises QuerySyntaxError if a search is malformed, NotReady while there is no text
     index.
     """
-    if not has_search(query_request.text):
+    if not query_request.has_search:
         return query_request
     current = current or service.current
     search = await asyncio.to_thread(open_searcher, current.path)
@@ -91,7 +85,7 @@ async def await_indexes(service: QueryService, query_request: QueryRequest) -> N
     journal.
     """
     await service.wait_until_current()
-    while has_search(query_request.text) and service.current.text != service.current.position:
+    while query_request.has_search and service.current.text != service.current.position:
         await asyncio.sleep(POLL_INTERVAL)
 
 

@@ -10,10 +10,9 @@ from pyoxigraph import NamedNode, Triple, serialize
 
 from publisher.data.properties import NAMESPACES
 from publisher.data.properties import namespaces as namespaces
-from publisher.rdf.results import Row, Term, from_node, iri, to_node
+from publisher.rdf.results import PREFIXES, Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.workers.results import PREFIXES
 from web.formats import GraphFormat
 
 

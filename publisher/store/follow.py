@@ -29,6 +29,7 @@ from publisher.projections.journal_reader import JournalReader, in_batches
 from publisher.projections.projection import Projection, SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
+from publisher.store.process import lower_merge_priority, lower_thread_priority
 from publisher.store.snapshots import (
     ProjectionPaths,
     Snapshot,
@@ -38,7 +39,6 @@ from publisher.store.snapshots import (
     prune,
 )
 from publisher.store.status_watcher import StatusFile
-from publisher.store.thread_priority import lower_merge_priority, lower_thread_priority
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 

@@ -1,18 +1,36 @@
-"""Start a module of the publisher as a process."""
+"""Start processes of the publisher, lower priorities so that queries are not delayed, and run the
+process that updates all projections of the journal.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
+from vocab.iris import Iris
+
+log = structlog.get_logger(component="store")
+
+MODULE = "publisher.follower"
+# seconds before a restart; doubled after each short run
+RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0
+SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 # bytes that glibc may keep unused: the peak memory of a load is a tenth lower
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}
 _ROOT = Path(__file__).resolve().parents[2]
+NICE = 5  # nice value; at 10 a large load waited 22 s for the merging threads, at 5 it waited 6 s
+_TASKS = Path("/proc/self/task")
+_THREADS = "rocksdb:low"  # their name in RocksDB
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -47,3 +65,130 @@ def _watch(parent: int, grace: float) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace)
     os._exit(1)
+
+
+def threads() -> list[int]:
+    """Return the numbers of the engine's merging threads in this process; none if the system does
+    not list threads (only Linux does).
+    """
+    return [
+        int(task.name) for task in _TASKS.glob("[0-9]*") if _thread_name(task).startswith(_THREADS)
+    ]
+
+
+def lower_merge_priority(nice: int = NICE) -> None:
+    """Lower the priority of the existing merging threads permanently. Call it after each load,
+    since the engine starts them on demand.
+    """
+    for thread in threads():
+        raise_nice(thread, nice)
+
+
+def lower_thread_priority() -> None:
+    """Lower the priority of the calling thread, permanently, and of threads that it starts. Does
+    nothing except on Linux.
+    """
+    if sys.platform == "linux":
+        raise_nice(threading.get_native_id(), NICE)
+
+
+def raise_nice(thread: int, nice: int) -> None:
+    """Raise the nice value of a thread to *nice*; never lower it, which only root may
+    (setpriority(2)).
+
+    A process that was started under ``nice -n 10`` stays at 10. A thread that has exited is
+    ignored.
+    """
+    with suppress(ProcessLookupError):
+        if os.getpriority(os.PRIO_PROCESS, thread) < nice:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def _thread_name(task: Path) -> str:
+    try:
+        return (task / "comm").read_text()
+    except OSError:  # the thread has exited
+        return ""
+
+
+class FollowerProcess:
+    """The follower of the journal in *data*, which writes the store in *store_folder*.
+
+    *secrets*: environment variables with the URLs of an external store, None for the embedded
+    store.
+
+    *projections*: the position and error of each projection by name. *reason*: why the store does
+    not follow the journal, "" while it does.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        store_folder: Path,
+        iris: Iris,
+        secrets: Mapping[str, str] | None,
+    ) -> None:
+        self.projections: dict[str, dict[str, object]] = {}
+        self.reason = ""
+        self._data, self._secrets = data, secrets
+        self._process: asyncio.subprocess.Process | None = None
+        self._command = command(
+            MODULE,
+            *(str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status),
+            *(["--external"] if secrets else []),
+        )
+
+    async def run(self) -> None:
+        """Run the process and read its reports until cancelled; then kill it."""
+        pipe, delay = asyncio.subprocess.PIPE, RESTART_DELAY
+        while True:
+            started = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=pipe,
+                stdout=pipe,
+                env=environment(self._secrets),
+                start_new_session=True,
+            )
+            self._process = process
+            try:
+                assert process.stdout is not None
+                async for line in process.stdout:
+                    self._read_report(line)
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.communicate()  # closes its pipes too
+                raise
+            log.warning("update process exited; restarting", module=MODULE, code=code)
+            exited = (
+                f"the follower process exited with code {code} and is being restarted; see the log"
+            )
+            self.reason = self.reason or exited
+            is_short = time.monotonic() - started < SHORT_RUN
+            delay = min(MAX_RESTART_DELAY, delay * 2) if is_short else RESTART_DELAY
+            await asyncio.sleep(delay)
+
+    def request_check(self) -> None:
+        """Ask the process to verify the files of the newest snapshot and rebuild damaged ones. Does
+        nothing while no process runs.
+        """
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(ConnectionError, RuntimeError):
+                self._process.stdin.write(b"c")
+
+    def _read_report(self, line: bytes) -> None:
+        with suppress(ValueError, TypeError, AttributeError):
+            report = json.loads(line)
+            self.reason = self._shorten_paths(report.get("reason", self.reason))
+            for name, progress in report.get("projections", {}).items():
+                if "error" in progress:
+                    progress["error"] = self._shorten_paths(progress["error"])
+                self.projections[name] = progress
+
+    def _shorten_paths(self, reason: str) -> str:
+        """Shorten file names to paths in the data folder, since the reason is public; return text
+        that UTF-8 can encode.
+        """
+        shortened = reason.replace(f"{self._data.resolve()}/", "").replace(f"{self._data}/", "")
+        return shortened.encode(errors="replace").decode()

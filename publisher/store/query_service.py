@@ -6,11 +6,10 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 import structlog
 from cachetools import LRUCache
@@ -19,20 +18,18 @@ from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
 from languages.translations import TranslatableText
-from publisher.background import log_failure
+from publisher.background import in_background
 from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf.results import Row, parse_rows
-from publisher.store.cache import Cache, SharedResponses
 from publisher.store.external.client import StoreURLs
 from publisher.store.external.health import StoreProbe
-from publisher.store.follower_process import FollowerProcess
+from publisher.store.process import FollowerProcess
 from publisher.store.releases.release_stores import OpenReleases, discard_damaged_stores
 from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot
-from publisher.store.workers.pool import Pool
+from publisher.store.workers.pool import READER, Answer, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
-from publisher.store.workers.worker import READER, Answer, DiskQuota
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")
@@ -72,25 +69,23 @@ class QueryService:
         elsewhere: StoreURLs | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.data = data
-        self.now = now
-        self.iris = iris
+        self.data, self.iris, self.now = data, iris, now
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
         # how many of these will be published: none if a mirror refused the next one
         self.awaited = 0
-        self.cache, self.shared_responses = Cache(), SharedResponses()
         self.releases = OpenReleases(data, iris.base)
-        self._folder = data / "store" / (elsewhere.folder if elsewhere else "")
-        self._snapshots = self._folder / "snapshots"
-        self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
-        self._external = elsewhere.environment() if elsewhere else None
-        self._public, self._internal = self._create_pools(
-            readers or os.cpu_count() or 1, REMOTE if elsewhere else READER
-        )
-        self.follower = FollowerProcess(data, self._folder, iris, self._external)
+        folder = data / "store" / (elsewhere.folder if elsewhere else "")
+        self._snapshots = folder / "snapshots"
+        self.rate_limiter = RateLimiter(self.limits, time.monotonic)
+        external = elsewhere.environment() if elsewhere else None
+        cores, module = readers or os.cpu_count() or 1, REMOTE if elsewhere else READER
+        self.public_pool = Pool(cores, self.limits, 2, self.rate_limiter, module, external)
+        internal = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
+        self.internal_pool = Pool(cores, internal, 0, None, module, external, internal=True)
+        self.follower = FollowerProcess(data, folder, iris, external)
         self.probe = (
             StoreProbe(elsewhere.query, self.journal, lambda: self.snapshot) if elsewhere else None
         )
@@ -101,39 +96,24 @@ class QueryService:
         self._damage = ""
         # times of time.monotonic()
         self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
-        self._tasks: list[asyncio.Task[None]] = []
+        self._open = AsyncExitStack()
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
-    def _create_pools(self, cores: int, module: str) -> tuple[Pool, Pool]:
-        """Return the workers for queries of clients, and those for our own."""
-        internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
-        return (
-            Pool(cores, self.limits, 2, self.rate_limiter, module, self._external),
-            Pool(cores, internal_limits, 0, None, module, self._external, internal=True),
-        )
-
     async def __aenter__(self) -> QueryService:
+        for part in (self.internal_pool, self.public_pool, self.releases):
+            self._open.push_async_callback(part.close)
         await self._try_refresh()
-        background = [self._watch(), self._update_lag()]
-        background += [self.probe.run()] if self.probe else []
-        background += [self.follower.run()] if self._follow else []
-        self._tasks = [asyncio.create_task(work) for work in background]
-        for task in self._tasks:
-            task.add_done_callback(log_failure)
+        for work in (
+            self._watch(),
+            self._update_lag(),
+            self.probe.run() if self.probe else None,
+            self.follower.run() if self._follow else None,
+        ):
+            await self._open.enter_async_context(in_background(work))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.releases.close()
-        await self._public.close()
-        await self._internal.close()
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
 
     async def wait_until_current(self) -> Snapshot:
         """Wait until every journal entry is published; return the snapshot."""
@@ -148,25 +128,6 @@ class QueryService:
             raise NotReady(self.starting)
         return self.snapshot
 
-    @property
-    def queries_waiting(self) -> int:
-        """Return the number of clients' queries that wait for a worker."""
-        return self._public.queue.waiting
-
-    @property
-    def query_outcomes(self) -> Mapping[str, int]:
-        """Return how many of the clients' queries were "answered", and how many ended with which
-        error, since the start.
-        """
-        return self._public.outcomes
-
-    @property
-    def replaced_workers(self) -> int:
-        """Return how many query workers were stopped since the start, because they were too slow,
-        too large or gone.
-        """
-        return self._public.replaced_workers + self._internal.replaced_workers
-
     async def find_damage(self) -> str:
         """Verify the files of the current snapshot and of the stores of releases after a failure;
         return the first damaged file, "" if there is none.
@@ -179,33 +140,24 @@ class QueryService:
         if self.snapshot is None:
             return ""
         async with self._check_lock:
-            is_recent = time.monotonic() - self._switched_at < CHECK_INTERVAL
-            if time.monotonic() - self._checked_at > CHECK_INTERVAL or (
-                not self._damage and self._checked_at < self._switched_at
-            ):
-                paths = [
-                    path
-                    for path in self._recent_snapshots
-                    if is_recent or path == self.snapshot.path
-                ]
-                faults = [
-                    fault
-                    for path in paths
-                    if (fault := await asyncio.to_thread(first_fault, Path(path)))
-                ]
-                released = await asyncio.to_thread(discard_damaged_stores, self.data)
-                self._damage = faults[0] if faults else released
-                self._checked_at = time.monotonic()
-                if faults:
-                    log.error(
-                        "files are damaged; rebuilding them from the journal", fault=faults[0]
-                    )
-                    self.follower.request_check()
-                if released:
-                    log.error(
-                        "files of a release are damaged; they are built again when it is asked for",
-                        fault=released,
-                    )
+            now = time.monotonic()
+            is_checked = self._damage or self._checked_at >= self._switched_at
+            if now - self._checked_at <= CHECK_INTERVAL and is_checked:
+                return self._damage
+            is_recent = now - self._switched_at < CHECK_INTERVAL
+            paths = self._recent_snapshots if is_recent else [self.snapshot.path]
+            faults = [await asyncio.to_thread(first_fault, Path(path)) for path in list(paths)]
+            fault = next(filter(None, faults), "")
+            released = await asyncio.to_thread(discard_damaged_stores, self.data)
+            if fault:
+                log.error("files are damaged; rebuilding them from the journal", fault=fault)
+                self.follower.request_check()
+            if released:
+                log.error(
+                    "files of a release are damaged; they are built again when it is asked for",
+                    fault=released,
+                )
+            self._damage, self._checked_at = fault or released, time.monotonic()
             return self._damage
 
     def snapshot_of(self, answer: Answer) -> Snapshot | None:
@@ -259,7 +211,7 @@ class QueryService:
         Raises PublisherError.
         """
         self._refuse_foreign_store()
-        return await self._public.ask(request, seconds, client)
+        return await self.public_pool.ask(request, seconds, client)
 
     async def check(self, request: QueryRequest) -> None:
         """Raise QueryError if *request* is not a valid query; nothing is evaluated."""
@@ -300,11 +252,8 @@ class QueryService:
         ``snapshot_of``). It is not cached.
         """
         self._refuse_foreign_store()
-        answer = await self._internal.ask(request)
-        try:
+        with closing(await self.internal_pool.ask(request)) as answer:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
-        finally:
-            answer.close()
 
     def _refuse_foreign_store(self) -> None:
         """Raise NotReady if the external store follows another journal."""
@@ -328,18 +277,14 @@ class QueryService:
                 self._damage, self._checked_at = first_fault(replaced), time.monotonic()
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
             await asyncio.gather(
-                self._public.switch_snapshot(snapshot.path),
-                self._internal.switch_snapshot(snapshot.path),
+                self.public_pool.switch_snapshot(snapshot.path),
+                self.internal_pool.switch_snapshot(snapshot.path),
             )
             self._answers.clear()
             if self.snapshot:
                 self._switched_at = time.monotonic()
-            self.behind = max(
-                0,
-                self.behind - snapshot.position + (self.snapshot.position if self.snapshot else 0),
-            )
-            self.awaited = min(self.awaited, self.behind)
             self.snapshot = snapshot
+        await self._count_lag()
 
     async def _watch(self) -> None:
         while True:
@@ -357,15 +302,17 @@ class QueryService:
 
     async def _update_lag(self) -> None:
         while True:
-            snapshot = self.snapshot
-            with suppress(JournalError, OSError):
-                missing, refused = await asyncio.to_thread(
-                    lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
-                )
-                if snapshot is not self.snapshot:
-                    continue  # the counts belong to the previous snapshot
-                self.behind, self.awaited = missing, 0 if refused else missing
+            await self._count_lag()
             await asyncio.sleep(LAG_INTERVAL)
+
+    async def _count_lag(self) -> None:
+        snapshot = self.snapshot
+        with suppress(JournalError, OSError):
+            missing, refused = await asyncio.to_thread(
+                lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
+            )
+            if snapshot is self.snapshot:  # else the counts belong to the previous snapshot
+                self.behind, self.awaited = missing, 0 if refused else missing
 
     def _has_refused(self) -> bool:
         """Return whether the journal is a mirror and refused the next entry."""

@@ -17,7 +17,6 @@ DYNAMIC = {
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",
-    "publisher.store.workers.results": "an escaped mark of our own, which repeats nothing",
     "harvesters.reasons": "a text of our own, on a notice of our own",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
 }

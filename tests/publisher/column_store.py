@@ -17,9 +17,8 @@ from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import ask, dataset_graphs, evaluate, union
-from publisher.store.workers.results import Result
+from publisher.store.workers.query_request import QueryRequest, Result, dataset_graphs
+from publisher.store.workers.reader import evaluate, union
 from vocab.iris import Iris
 
 _SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT
@@ -47,11 +46,11 @@ def evaluate_merged(store: Store, request: QueryRequest) -> Result:
     """Return the result of *request* on ``merged_store``, by pyoxigraph alone."""
     default, named = dataset_graphs(request)
     if default is None and named is None:
-        return evaluate(store, request)
+        return evaluate(request, store)
     dataset = union(
         lambda graph: store.quads_for_pattern(None, None, None, graph), default or [], named or []
     )
-    return ask(dataset, request)
+    return evaluate(request, *dataset)
 
 
 def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:

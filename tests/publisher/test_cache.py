@@ -9,8 +9,7 @@ from pyoxigraph import Store
 from rows import each
 from starlette.requests import Request
 
-from publisher.sparql.responses import last_modified, unchanged
-from publisher.store.cache import Cache, Entry, digest
+from publisher.sparql.protocol import digest, last_modified, unchanged
 from publisher.store.snapshots import Snapshot, create_snapshot
 
 SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
@@ -56,39 +55,6 @@ def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> Non
     first, again = (create_snapshot(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
 
     assert (first.modified, first.version) == (again.modified, again.version)
-
-
-def test_the_cache_has_a_maximum_size_and_drops_the_least_recently_used() -> None:
-    cache, entry = Cache(max_bytes=10_000), Entry("json", "", b"x" * 2_000)
-    cache.get("v", b"")
-    for key in (b"a", b"b", b"c"):
-        cache.put("v", key, entry)
-
-    cache.get("v", b"a")
-    cache.put("v", b"d", entry)
-
-    assert [cache.get("v", key) is not None for key in (b"a", b"b", b"c", b"d")] == [
-        True,
-        False,
-        True,
-        True,
-    ]
-
-
-def test_the_cache_holds_one_version_only() -> None:
-    cache, entry = Cache(), Entry("json", "", b"x")
-    cache.get("old", b"")
-    cache.put("old", b"a", entry)
-    cache.link_request("old", b"request", b"a")
-
-    cached = cache.get("new", b"a")
-    cache.put("old", b"a", entry)
-
-    assert (cached, cache.get("new", b"a"), cache.get_by_request("new", b"request")) == (
-        None,
-        None,
-        None,
-    )
 
 
 def test_parts_that_are_joined_alike_have_two_digests() -> None:

@@ -24,8 +24,8 @@ from publisher.store.columns.engine import ColumnEngine, SnapshotColumns, open_c
 from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
-from publisher.store.workers.column_reader import OpenSnapshot
 from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import OpenSnapshot
 from vocab.iris import Iris
 from vocab.terms import FOAF, ORG, RDF, SCHEMA
 

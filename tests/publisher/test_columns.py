@@ -55,9 +55,8 @@ from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater, open_statements
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.workers.column_reader import OpenSnapshot, may_compile
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import ask, in_written_order
+from publisher.store.workers.query_request import QueryRequest, in_written_order
+from publisher.store.workers.reader import OpenSnapshot, evaluate, may_compile
 from vocab.iris import Iris
 from vocab.terms import XSD
 
@@ -131,7 +130,9 @@ def _equal_answers(seeds: range, folder: Path) -> int:
                     continue
                 if not _UNDEFINED.search(query):
                     request = QueryRequest(query, bindings=bindings)
-                    matched = solutions(ask(SnapshotColumns(columns).matching(request), request))
+                    matched = solutions(
+                        evaluate(request, *SnapshotColumns(columns).matching(request))
+                    )
                     assert comparable(query, matched) == comparable(
                         query, _of_store(store, query, bindings)
                     ), (seed, query, bindings)
@@ -799,7 +800,7 @@ async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryServ
     await columns_answer(service)
     query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
     with closing(await service.query(query)) as answer:
-        body = b"".join([chunk async for chunk in answer.marked_chunks()])
+        body = b"".join([chunk async for chunk in answer.chunks(mark=True)])
 
         assert body.count(b"\r\n") == 1_001
         assert answer.engine == "columns"

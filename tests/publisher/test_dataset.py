@@ -15,8 +15,7 @@ from rows import each
 
 from publisher.store.columns.engine import ColumnEngine, SnapshotColumns
 from publisher.store.workers import reader
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import dataset_graphs
+from publisher.store.workers.query_request import QueryRequest, dataset_graphs
 from vocab.terms import XSD
 
 QUADS = [("a", 1), ("a", 2), ("b", 2), ("b", 3), ("c", 3), ("gone", 3)]
@@ -47,7 +46,7 @@ def ask(
     the columns.
     """
     request = QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
-    results = [reader.ask(columns.matching(request), request)]
+    results = [reader.evaluate(request, *columns.matching(request))]
     if default is None and (compiled := columns.answer(request)):
         results.append(compiled)
     answers = [

@@ -40,7 +40,8 @@ from publisher.projections.facets.thing_count import ThingCount
 from publisher.releases.tables import TABLES
 from publisher.sparql.examples import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
-from publisher.store.workers.worker import MEMORY_TEXT, TIME_TEXT
+from publisher.store.workers.pool import TIME_TEXT
+from publisher.store.workers.query_request import MEMORY_TEXT
 from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, schemes

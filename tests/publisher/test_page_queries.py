@@ -38,8 +38,7 @@ from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import in_written_order
+from publisher.store.workers.query_request import QueryRequest, in_written_order
 
 FOLDER = Path(store_package.__file__).parent / "queries"
 PLACEHOLDER = re.compile(r"\b(?:THINGS|PROPERTIES|GRAPHS|SPACES|PATTERN)\b")

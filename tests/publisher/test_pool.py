@@ -19,9 +19,8 @@ from waiting import wait_until_async
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
 from publisher.limits import Limits
 from publisher.store.snapshots import create_snapshot
-from publisher.store.workers.pool import Pool
+from publisher.store.workers.pool import Pool, Worker
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.worker import Worker
 
 COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
@@ -89,8 +88,8 @@ async def test_a_reader_has_its_memory_limit(worker: Worker) -> None:
 
 
 async def test_a_reader_ends_with_its_pipe(worker: Worker, tmp_path: Path) -> None:
-    await worker.open(snapshot(tmp_path, 1))
-    worker._connection.close()
+    await worker.ask(snapshot(tmp_path, 1))
+    worker._writer.close()
 
     await wait_until_async(lambda: worker.has_exited, "the end of the reader")
     assert worker.process.exitcode == 0
@@ -136,7 +135,7 @@ async def test_a_module_that_cannot_be_imported_is_an_error(tmp_path: Path) -> N
     worker = await Worker.start(Limits().memory, "publisher.no_such_module")
 
     with pytest.raises(StoreFailure, match="exited with code 1"):
-        await worker.open(snapshot(tmp_path, 1))
+        await worker.ask(snapshot(tmp_path, 1))
     await worker.stop()
 
 
@@ -235,7 +234,7 @@ async def test_an_abort_is_a_memory_limit_unless_the_files_were_removed(
     worker: Worker, tmp_path: Path, removed: bool, error: type[PublisherError]
 ) -> None:
     path = snapshot(tmp_path, 1)
-    await worker.open(path)
+    await worker.ask(path)
     if removed:
         Path(path).rename(tmp_path / "removed")
     os.kill(pid_of(worker), signal.SIGABRT)

@@ -32,8 +32,8 @@ from publisher.store.columns.engine import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.snapshots import first_fault
-from publisher.store.workers.column_reader import may_compile
 from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import may_compile
 from vocab.iris import Iris
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

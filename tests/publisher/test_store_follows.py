@@ -26,9 +26,8 @@ from publisher.errors import DamagedFiles
 from publisher.projections.journal_reader import JournalReader, rows_of
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.follow import EmbeddedStore, Runner, Stated, apply
-from publisher.store.process import command, environment
+from publisher.store.process import NICE, command, environment, threads
 from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
-from publisher.store.thread_priority import NICE, threads
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -180,7 +179,7 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk
 @pytest.mark.parametrize(("started", "then"), [(0, NICE), (10, 10)])
 def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
     ordinary = "os.getuid() or os.setuid(65534)"  # root may lower a nice value, nobody else
-    imports = "import os; from publisher.store.thread_priority import lower_thread_priority"
+    imports = "import os; from publisher.store.process import lower_thread_priority"
     begin = f"os.setpriority(os.PRIO_PROCESS, 0, {started})"
     code = f"{imports}; {begin}; {ordinary}; lower_thread_priority(); print(os.nice(0))"
 

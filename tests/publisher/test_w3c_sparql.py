@@ -30,8 +30,7 @@ from publisher.projections.projection import POSITION_FILE, write_position
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
 from publisher.store.workers.pool import Pool
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import uses_named_graphs
+from publisher.store.workers.query_request import QueryRequest, uses_named_graphs
 from vocab.iris import Iris
 
 _ALL_KNOWN = tomllib.loads((Path(__file__).parent / "w3c_known.toml").read_text("utf-8"))
@@ -134,8 +133,8 @@ class IdlePool(Pool):
 async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator[SuiteEndpoint]:
     """Serve a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    service._public._spares = 0  # one query at a time: others would only open each snapshot
-    service._internal = IdlePool(1, service.limits)
+    service.public_pool._spares = 0  # one query at a time: others would only open each snapshot
+    service.internal_pool = IdlePool(1, service.limits)
     async with (
         service,
         httpx.AsyncClient(

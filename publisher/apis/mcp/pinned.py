@@ -12,8 +12,7 @@ from typing_extensions import TypedDict
 
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
 from publisher.projections.facets import filter_query
-from publisher.sparql.protocol import parse_request
-from publisher.sparql.responses import media_type
+from publisher.sparql.protocol import media_type, parse_request
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release

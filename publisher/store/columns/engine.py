@@ -50,9 +50,9 @@ from publisher.store.columns.query_parser import (
 from publisher.store.columns.relations import NotCompiled, constant
 from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.columns.updater import FILE, read_status
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import (
+from publisher.store.workers.query_request import (
     QueryDataset,
+    QueryRequest,
     count_rows,
     dataset_graphs,
     in_written_order,

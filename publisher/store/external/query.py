@@ -1,5 +1,5 @@
 """A worker process that sends queries to an external store and answers in the same messages and
-formats as ``publisher.store.workers.column_reader``.
+formats as ``publisher.store.workers.reader``.
 
 Every query is first parsed by our own parser, so that errors are the same for all stores and no
 extension of one engine is accepted.
@@ -34,22 +34,24 @@ from publisher.store.external.client import (
     missing_data,
 )
 from publisher.store.snapshots import read_snapshot
-from publisher.store.workers.column_reader import (
-    OpenSnapshot,
-    QueriedSnapshot,
-    limit_process,
-    serve,
-)
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import (
-    ask,
+from publisher.store.workers.query_request import (
+    QueryRequest,
+    ResponsePart,
+    Result,
     dataset_graphs,
-    evaluate,
     graph_patterns,
     in_written_order,
+)
+from publisher.store.workers.reader import (
+    STORE,
+    OpenSnapshot,
+    QueriedSnapshot,
+    evaluate,
+    limit_process,
+    send_result,
+    serve,
     union,
 )
-from publisher.store.workers.results import Result, ResultWriter, send_result
 
 _ENGINE_EXTENSION = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+\s*:", re.IGNORECASE)
 _BASE = re.compile(r"(?:\s|#[^\r\n]*)*+base\b", re.IGNORECASE)
@@ -73,9 +75,9 @@ class ExternalSnapshot:
         tokens = (token.text for token in tokenize(request.text) if token.kind != "string")
         if _ENGINE_EXTENSION.search(" ".join(tokens)):
             raise QueryError("functions and pragmas specific to the store are not supported here")
-        form = evaluate(Store(), request)
+        form = evaluate(request, Store())
         if request.check:
-            return ResultWriter(connection, "").end()
+            return connection.send(ResponsePart(engine=STORE))
         result, rows = self._ask(request, form)
         return send_result(result, replace(request, rows=rows), connection)
 
@@ -94,7 +96,7 @@ class ExternalSnapshot:
         default, named = dataset_graphs(request)
         # few engines merge them, so they are fetched and queried here
         if default and len(default) > 1:
-            return ask(union(client.quads, default, named or []), request), request.rows
+            return evaluate(request, *union(client.quads, default, named or [])), request.rows
         written = in_written_order(request.text, request.base)
         text = rewrite(written, request.bindings, client.dialect.hidden)
         # Virtuoso accepts only one BASE, as the first word

@@ -33,7 +33,6 @@ from publisher.projections.projection import SlicedProjection, write_position
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.cache import Cache
 from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.follow import load
@@ -44,7 +43,6 @@ from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
 _ABOUT = "about.json"
-CACHE_BYTES = 32 << 20  # of cached responses of all releases
 _WAIT = 8.0  # seconds that a query waits for the store of its release
 
 log = structlog.get_logger(component="releases")
@@ -174,7 +172,6 @@ class OpenReleases:
     """
 
     def __init__(self, data: Path, base: str) -> None:
-        self.cache = Cache(CACHE_BYTES)
         self._data, self._base = data, base
         self._builds: dict[int, asyncio.Task[None]] = {}
         self._build_lock = asyncio.Semaphore(1)

@@ -1,4 +1,4 @@
-"""Pool of query workers with idle spare workers, and the admission queue in front of it.
+"""The query workers: idle ones wait for queries, and an admission queue stands in front of them.
 
 While other queries wait, a long-running query passes its slot to the next query in the queue and
 continues in an extra worker. So a few slow queries do not block many fast ones. A very long query
@@ -8,30 +8,404 @@ continues at low CPU priority.
 from __future__ import annotations
 
 import asyncio
+import json
+import multiprocessing
+import pickle
+import signal
+import socket
+import struct
+import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
 
+from journal.fork_server import lock, preload, run_module, start, start_method
 from journal.tracing import open_span
+from languages.translations import TranslatableText
 from publisher.background import log_failure
-from publisher.errors import NotReady, PublisherError, StoreBusy, TooManyQueries
+from publisher.errors import (
+    LimitError,
+    MemoryLimit,
+    NotReady,
+    PublisherError,
+    QueryError,
+    RowLimit,
+    StoreBusy,
+    StoreFailure,
+    TimeLimit,
+    TooManyQueries,
+)
 from publisher.limits import Limits
-from publisher.store.workers.query_request import QueryRequest
+from publisher.store.process import raise_nice
+from publisher.store.workers.query_request import (
+    MEMORY_TEXT,
+    QueryRequest,
+    ResponsePart,
+    Truncation,
+)
 from publisher.store.workers.rate_limit import RateLimiter
-from publisher.store.workers.worker import READER, Answer, Worker
 
 log = structlog.get_logger()
 
-
+READER = "publisher.store.workers.reader"
 LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at low priority
 LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
+READ_AHEAD = 1 << 20  # bytes that are read of a response before they are asked for
+_SIZE = struct.Struct("!i")  # before each message of a Connection
+# exit codes of the engine when it runs out of memory
+_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
+
+TIME_TEXT = TranslatableText(
+    "the query was stopped at its time limit; narrow it, run it as an export, or download a dump"
+)
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """The place of a query of *client* ("" is internal) in the queue and, once it is *called*, at
+    work; *in_slot* until its slot is passed to another query.
+    """
+
+    client: str
+    called: asyncio.Future[None]
+    in_slot: bool = True
+
+
+class AdmissionQueue:
+    """*size* slots for queries and a bounded queue in front of them. Internal queries have no limit
+    of their own.
+    """
+
+    def __init__(self, size: int, limits: Limits) -> None:
+        self._size, self._limits = size, limits
+        self.running: set[Turn] = set()
+        self.waiting: list[Turn] = []
+
+    @property
+    def free(self) -> int:
+        """Return the number of free slots."""
+        return self._size - sum(turn.in_slot for turn in self.running)
+
+    @property
+    def outside(self) -> int:
+        """Return the number of queries at work outside the slots."""
+        return len(self.running) - sum(turn.in_slot for turn in self.running)
+
+    async def enter(self, client: str) -> Turn:
+        """Wait for a slot; raise StoreBusy if the queue is full or too slow, TooManyQueries if this
+        client has too many waiting.
+        """
+        turn = Turn(client, asyncio.get_running_loop().create_future())
+        if not (self.free and self._may_run(turn, self._counts())):
+            self._check_limits(client)
+        self.waiting.append(turn)
+        self._call()
+        try:
+            async with asyncio.timeout(self._limits.wait):
+                await turn.called
+        except TimeoutError as error:
+            self.leave(turn)
+            raise StoreBusy(
+                f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
+            ) from error
+        except asyncio.CancelledError:
+            self.leave(turn)
+            raise
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Record that the query has ended, or does not wait any longer."""
+        if turn in self.waiting:
+            self.waiting.remove(turn)
+        self.running.discard(turn)
+        self._call()
+
+    def pass_slot(self, turn: Turn) -> None:
+        """Pass the slot of *turn* to the next query. Its own query continues outside the slots."""
+        turn.in_slot = False
+        self._call()
+
+    def _counts(self) -> Counter[str]:
+        return Counter(turn.client for turn in self.running)
+
+    def _may_run(self, turn: Turn, running: Counter[str]) -> bool:
+        each = self._limits.each
+        return not turn.client or not each or running[turn.client] < each
+
+    def _check_limits(self, client: str) -> None:
+        own = sum(turn.client == client for turn in self.waiting)
+        if client and self._limits.share and own >= self._limits.share:
+            raise TooManyQueries(
+                f"{own} queries from this address are already waiting; send fewer at once"
+            )
+        if len(self.waiting) >= self._limits.queue:
+            raise StoreBusy(
+                f"all {self._size} query workers are busy and {len(self.waiting)} queries are waiting; try again in a moment"
+            )
+
+    def _call(self) -> None:
+        """Pass the free slots to waiting queries, first to the clients with the fewest running
+        queries.
+        """
+        while self.free and self.waiting:
+            running = self._counts()
+            ready = [turn for turn in self.waiting if self._may_run(turn, running)]
+            if not ready:
+                return
+            turn = min(ready, key=lambda turn: running[turn.client])
+            self.waiting.remove(turn)
+            self.running.add(turn)
+            if not turn.called.done():  # else its client leaves, and gives the slot back
+                turn.called.set_result(None)
+
+
+class Worker:
+    """A worker process and the pipe to it; it runs one query at a time. *late*: it was killed at
+    its time limit; *slow*: its priority was lowered, so that it is replaced after its query.
+    """
+
+    def __init__(
+        self,
+        process: BaseProcess,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        memory: int,
+    ) -> None:
+        self.process, self.memory = process, memory
+        self.snapshot = ""
+        self.late = self.slow = False
+        self._reader, self._writer = reader, writer
+        self._exited = asyncio.Event()
+        asyncio.get_running_loop().add_reader(process.sentinel, self._record_exit)
+
+    @classmethod
+    async def start(
+        cls, memory: int, module: str = READER, environment: Mapping[str, str] | None = None
+    ) -> Worker:
+        """Start a process that runs *module* with at most *memory* bytes, and *environment* beside
+        the variables of this one. Raises StoreFailure.
+
+        If the caller is cancelled, the process ends as soon as it reads from the closed pipe.
+        """
+        preload(module)
+        context = multiprocessing.get_context(start_method())
+        ours, theirs = socket.socketpair()
+        connection = Connection(theirs.detach())
+        arguments = (module, dict(environment or {}), connection, memory)
+        process = context.Process(target=run_module, args=arguments, daemon=True)  # type: ignore[attr-defined]
+        try:
+            await asyncio.to_thread(_start, process, connection)
+            streams = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
+            return cls(process, *streams, memory)
+        except (OSError, EOFError) as error:
+            ours.close()
+            raise StoreFailure(f"no query worker can be started: {error}") from error
+        except asyncio.CancelledError:
+            ours.close()
+            raise
+
+    @property
+    def has_exited(self) -> bool:
+        """Return whether the process has ended."""
+        return self._exited.is_set()
+
+    def _record_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.process.sentinel)
+        with lock:
+            self.process.join()
+        self._exited.set()
+
+    async def ask(self, snapshot: str, request: QueryRequest | None = None) -> ResponsePart:
+        """Send a query of *snapshot*, a folder, or None only to open that; return the first part
+        of the response. Raises PublisherError.
+        """
+        self.snapshot = snapshot
+        message = pickle.dumps((snapshot, request))
+        self._writer.write(_SIZE.pack(len(message)) + message)
+        return await self.receive()
+
+    async def receive(self) -> ResponsePart:
+        """Return the next part of the response. Raises the error that the worker reports or that
+        its exit code means.
+        """
+        try:
+            (size,) = _SIZE.unpack(await self._reader.readexactly(_SIZE.size))
+            message: ResponsePart | PublisherError = pickle.loads(
+                await self._reader.readexactly(size)
+            )
+        except (EOFError, OSError) as error:
+            raise await self._exit_error() from error
+        if isinstance(message, PublisherError):
+            raise message
+        return message
+
+    def kill(self) -> None:
+        """Kill the process."""
+        if not self.has_exited:
+            self.process.kill()
+
+    def expire(self) -> None:
+        """Kill the process because its time limit is reached."""
+        self.late = True
+        self.kill()
+
+    def cpu_seconds(self) -> float:
+        """Return its CPU time in seconds; on systems without the clock of a process, the time of a
+        monotonic clock.
+
+        Source: https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html
+        """
+        try:
+            return time.clock_gettime((~(self.process.pid or 0) << 3) | 2)
+        except OSError:
+            return time.monotonic()
+
+    def lower_priority(self, nice: int) -> None:
+        """Lower its CPU priority. That cannot be undone."""
+        self.slow = True
+        if self.process.pid:
+            raise_nice(self.process.pid, nice)
+
+    async def stop(self) -> None:
+        """Kill the process and wait until it has exited."""
+        self._writer.close()
+        self.kill()
+        await self._exited.wait()
+
+    async def _exit_error(self) -> PublisherError:
+        await self._exited.wait()
+        if self.late:
+            return TimeLimit(TIME_TEXT)
+        code = self.process.exitcode
+        # without its files, the engine aborted because they were removed
+        if code in _OUT_OF_MEMORY and Path(self.snapshot).exists():
+            return MemoryLimit(MEMORY_TEXT)
+        return StoreFailure(f"a query worker exited with code {code}")
+
+
+def _start(process: BaseProcess, connection: Connection) -> None:
+    resource_tracker.ensure_running()  # it would change the signal mask
+    # Ctrl-C ends the server, which ends its children.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with connection:
+        start(process)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Answer:
+    """A running query and its streamed response: the *suffix* of its format, the *engine* that
+    evaluates, and its bytes. It must be closed.
+
+    *limit* is its time limit in seconds. *on_close* receives the answer and whether it was read to
+    its end. After the last byte, *rows* is its number of rows, None if unknown, *truncation* is set
+    if it ended early, and *marked* if its bytes say so.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        limit: float,
+        on_close: Callable[[Answer, bool], None] = lambda _answer, _completed: None,
+    ) -> None:
+        self.worker, self._limit, self._on_close = worker, limit, on_close
+        self.suffix = self.engine = self.snapshot = ""
+        self.rows: int | None = None
+        self.truncation: Truncation | None = None
+        self.marked = False
+        self._part = ResponsePart()
+        loop = asyncio.get_running_loop()
+        self._now, self._started, self._seconds = loop.time, loop.time(), -1.0
+        self.timers = {"end": loop.call_later(limit, worker.expire)}
+
+    async def begin(self, snapshot: str, request: QueryRequest) -> None:
+        """Ask the worker; return when the response begins. Raises PublisherError, and is closed
+        then.
+        """
+        try:
+            self._part = await self.worker.ask(snapshot, request)
+        except BaseException as error:
+            self.close(completed=isinstance(error, QueryError | RowLimit))
+            if isinstance(error, PublisherError):
+                error.seconds = self.seconds
+            raise
+        self.snapshot, self.suffix, self.engine = snapshot, self._part.suffix, self._part.engine
+
+    @property
+    def seconds(self) -> float:
+        """Return the evaluation time in seconds, so far or in total once it is closed."""
+        return self._now() - self._started if self._seconds < 0 else self._seconds
+
+    async def chunks(self, *, mark: bool = False) -> AsyncIterator[bytes]:
+        """Yield the bytes in chunks of about 64 KiB. Raises LimitError if the response ends early
+        at a limit.
+
+        With *mark* that is no error after the first byte: the response ends with a mark, if its
+        format allows one.
+        """
+        is_begun = False
+        while self._seconds < 0:
+            if self._part.is_last:
+                self.rows, self.truncation = self._part.rows, self._part.truncation
+                self.close(completed=True)
+            if self._part.data:
+                is_begun = True
+                yield self._part.data
+            try:
+                if self._seconds < 0:
+                    self._part = await self.worker.receive()
+            except LimitError as error:
+                if not (mark and is_begun):
+                    raise
+                reached = ("seconds", self._limit), ("memory", self.worker.memory)
+                self.truncation = Truncation(*reached[not isinstance(error, TimeLimit)])
+                break
+        if self.truncation and not mark:
+            raise RowLimit(
+                f"the result has more than {self.truncation.value:.0f} rows; add LIMIT, run it as an export, or download a dump"
+            )
+        if self.truncation and (closing := _closing_bytes(self.suffix, self.truncation)):
+            self.marked = True
+            yield closing
+
+    def close(self, *, completed: bool = False) -> None:
+        """Cancel the timers and release the worker; it is killed if the response was not read to
+        its end.
+        """
+        if self._seconds < 0:
+            self._seconds = self.seconds
+            for timer in self.timers.values():
+                timer.cancel()
+            self._on_close(self, completed)
+
+
+def _closing_bytes(suffix: str, truncation: Truncation) -> bytes:
+    """Return the bytes that close and mark a document of the format *suffix* after a whole row; b""
+    if the format has no mark.
+
+    >>> _closing_bytes("json", Truncation("rows", 2))
+    b']},"truncated":{"rows": 2}}'
+    """
+    mark = f"stocktake-truncated {truncation.field}"
+    marks = {
+        "json": f']}},"truncated":{json.dumps({truncation.limit: truncation.value})}}}',
+        "xml": f"</results><?{mark}?></sparql>",
+        "ttl": f"# {mark}\n",
+        "nt": f"# {mark}\n",
+        # at other limits the serializer has not closed the document
+        "rdf": f"<?{mark}?>\n" if truncation.limit == "rows" else "",
+    }
+    return marks.get(suffix, "").encode()
 
 
 class Pool:
     """*size* workers that may run queries at the same time, and *spares* that replace workers that
-    are killed.
+    are killed: the time limit of a query has no room for the start of a process.
 
     The workers run *module*, with *environment* beside the variables of this process. *internal*
     queries keep their priority, since pages wait for them.
@@ -48,18 +422,15 @@ class Pool:
         *,
         internal: bool = False,
     ) -> None:
-        self.snapshot = ""
-        self.limits = limits
+        self.snapshot, self.limits = "", limits
         self.outcomes: Counter[str] = Counter()  # of queries: "answered", or the name of the error
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
         self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
         self._module, self._environment, self._is_internal = module, environment, internal
-        self._idle: list[
-            Worker
-        ] = []  # the one that was used last, with the warmest caches, is last
+        # the one that was used last, with the warmest caches, is last
+        self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
-        self._outside_slots: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling, self._is_closed = asyncio.Lock(), False
 
@@ -87,24 +458,30 @@ class Pool:
                     raise NotReady("no snapshot is published yet; try again in a moment")
                 if self._rate_limiter:
                     self._rate_limiter.admit(client)
-                await self.queue.enter(client)
-                seconds = min(seconds or self.limits.seconds, self.limits.seconds)
-                answer = await self._run(request, seconds, client)
+                turn = await self.queue.enter(client)
+                answer = await self._run(turn, request, seconds)
         except PublisherError as error:
             self.outcomes[type(error).__name__] += 1
             raise
         self.outcomes["answered"] += 1
         return answer
 
-    async def _run(self, request: QueryRequest, seconds: float, client: str) -> Answer:
+    async def _run(self, turn: Turn, request: QueryRequest, seconds: float | None) -> Answer:
         try:
             snapshot = self._snapshot_of(request)
             worker = self._next_idle(snapshot) or await self._start()
         except BaseException:
-            self.queue.leave(client)
+            self.queue.leave(turn)
             raise
-        answer = Answer(worker, seconds, client, self._release)
-        self._check_later(answer, worker.cpu_seconds() + LOW_PRIORITY_AFTER)
+
+        def release(answer: Answer, completed: bool) -> None:
+            if self._rate_limiter:
+                self._rate_limiter.charge(turn.client, answer.seconds)
+            self._release(worker, turn, completed)
+
+        limit = min(seconds or self.limits.seconds, self.limits.seconds)
+        answer = Answer(worker, limit, release)
+        self._check_later(answer, turn, worker.cpu_seconds() + LOW_PRIORITY_AFTER)
         await answer.begin(snapshot, request)
         return answer
 
@@ -120,25 +497,22 @@ class Pool:
             )
         return self.snapshot
 
-    def _check_later(self, answer: Answer, low_after: float) -> None:
+    def _check_later(self, answer: Answer, turn: Turn, low_after: float) -> None:
         answer.timers["check"] = asyncio.get_running_loop().call_later(
-            self.limits.quick, self._check, answer, low_after
+            self.limits.quick, self._check, answer, turn, low_after
         )
 
-    def _check(self, answer: Answer, low_after: float) -> None:
-        """Release the slot of a query that takes long, if another waits for one, and lower its
+    def _check(self, answer: Answer, turn: Turn, low_after: float) -> None:
+        """Pass on the slot of a query that takes long, if another waits for one, and lower its
         priority when its worker has used *low_after* seconds of CPU time.
         """
         worker = answer.worker
-        has_room = len(self._outside_slots) < self.limits.slow
-        if answer.in_slot and self.queue.waiting and has_room:
-            answer.in_slot = False
-            self._outside_slots.add(worker)
-            self.queue.release_slot()
+        if turn.in_slot and self.queue.waiting and self.queue.outside < self.limits.slow:
+            self.queue.pass_slot(turn)
             self._start_task(self._fill())
         if not self._is_internal and not worker.slow and worker.cpu_seconds() > low_after:
             worker.lower_priority(LOW_PRIORITY)
-        self._check_later(answer, low_after)
+        self._check_later(answer, turn, low_after)
 
     def _next_idle(self, snapshot: str) -> Worker | None:
         """Return an idle worker, if possible one that has *snapshot* open; None if there is none."""
@@ -148,52 +522,44 @@ class Pool:
         self._idle.sort(key=lambda worker: worker.snapshot == snapshot)
         return self._idle.pop() if self._idle else None
 
-    def _release(self, answer: Answer, completed: bool) -> None:
-        worker = answer.worker
-        if self._rate_limiter:
-            self._rate_limiter.charge(answer.client, answer.seconds)
+    def _release(self, worker: Worker, turn: Turn, completed: bool) -> None:
         is_reusable = completed and not (worker.has_exited or worker.late or worker.slow)
         if not is_reusable or len(self._workers) > self._size + self._spares + self.limits.slow:
             self.replaced_workers += 1
             worker.kill()
             self._start_task(self._replace(worker))
         elif worker.snapshot != self.snapshot:
-            return self._start_task(self._refresh(answer))
+            return self._start_task(self._refresh(worker, turn))
         else:
             self._idle.append(worker)
-        self._leave(answer)
+        self.queue.leave(turn)
 
-    def _leave(self, answer: Answer) -> None:
-        self._outside_slots.discard(answer.worker)
-        self.queue.leave(answer.client, has_slot=answer.in_slot)
-
-    async def _refresh(self, answer: Answer) -> None:
+    async def _refresh(self, worker: Worker, turn: Turn) -> None:
         """Let a worker that was busy while the snapshot changed open the new one, so that the old
         one can be removed.
         """
         try:
-            await self._prepare(answer.worker, self.snapshot)
+            await self._prepare(worker, self.snapshot)
         finally:
-            self._leave(answer)
+            self.queue.leave(turn)
 
     async def _replace(self, worker: Worker) -> None:
         await self._discard(worker)
         await self._fill()
 
-    async def _discard(self, worker: Worker) -> None:
-        self._workers.discard(worker)
-        self._outside_slots.discard(worker)
-        await worker.stop()
-
     async def _fill(self) -> None:
         """Start the workers that are missing."""
         async with self._filling:
-            while self._is_short() and await self._prepare(await self._start(), self.snapshot):
+            while (
+                not self._is_closed
+                and len(self._workers) - self.queue.outside < self._size + self._spares
+                and await self._prepare(await self._start(), self.snapshot)
+            ):
                 pass  # a damaged snapshot ends it: the next query starts a worker and reports that
 
-    def _is_short(self) -> bool:
-        in_slots = len(self._workers) - len(self._outside_slots)
-        return in_slots < self._size + self._spares and not self._is_closed
+    async def _discard(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        await worker.stop()
 
     async def _start(self) -> Worker:
         worker = await Worker.start(self.limits.memory, self._module, self._environment)
@@ -208,7 +574,7 @@ class Pool:
         return False.
         """
         try:
-            await worker.open(snapshot)
+            await worker.ask(snapshot)
         except PublisherError as error:
             log.warning(
                 "query worker cannot open the snapshot", snapshot=snapshot, error=str(error)
@@ -232,84 +598,3 @@ class Pool:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
         self._idle.clear()
-
-
-class AdmissionQueue:
-    """*size* slots for queries and a bounded queue in front of them. The client "" is internal and
-    has no limit of its own.
-    """
-
-    def __init__(self, size: int, limits: Limits) -> None:
-        self.free = size
-        self._size, self._limits = size, limits
-        self._running: Counter[str] = Counter()
-        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
-
-    @property
-    def waiting(self) -> int:
-        """Count the waiting queries."""
-        return len(self._waiting)
-
-    async def enter(self, client: str) -> None:
-        """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if
-        this client has too many waiting.
-        """
-        if not (self.free and self._may_run(client)):
-            self._check_queue_limits(client)
-        assigned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (client, assigned)
-        self._waiting.append(entry)
-        self._assign_slots()
-        try:
-            async with asyncio.timeout(self._limits.wait):
-                await assigned
-        except (TimeoutError, asyncio.CancelledError) as error:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-            else:
-                self.leave(client)  # the slot was assigned at the same moment
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise StoreBusy(
-                f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
-            ) from error
-
-    def leave(self, client: str, *, has_slot: bool = True) -> None:
-        """Record that a query of *client* has ended, in a slot or outside."""
-        self._running -= Counter([client])
-        self.free += has_slot
-        self._assign_slots()
-
-    def release_slot(self) -> None:
-        """Pass a slot to the next query. Its own query continues outside the slots."""
-        self.free += 1
-        self._assign_slots()
-
-    def _may_run(self, client: str) -> bool:
-        return not client or not self._limits.each or self._running[client] < self._limits.each
-
-    def _check_queue_limits(self, client: str) -> None:
-        own = sum(waiting_client == client for waiting_client, _ in self._waiting)
-        if client and self._limits.share and own >= self._limits.share:
-            raise TooManyQueries(
-                f"{own} queries from this address are already waiting; send fewer at once"
-            )
-        if len(self._waiting) >= self._limits.queue:
-            raise StoreBusy(
-                f"all {self._size} query workers are busy and {len(self._waiting)} queries are waiting; try again in a moment"
-            )
-
-    def _assign_slots(self) -> None:
-        """Assign the free slots to waiting queries, first to the clients with the fewest running
-        queries.
-        """
-        while self.free and (
-            ready := [entry for entry in self._waiting if self._may_run(entry[0])]
-        ):
-            first = min(ready, key=lambda entry: self._running[entry[0]])
-            self._waiting.remove(first)
-            client, assigned = first
-            self.free -= 1
-            self._running[client] += 1
-            if not assigned.done():  # else its client leaves, and gives the slot back
-                assigned.set_result(None)

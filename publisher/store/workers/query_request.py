@@ -1,12 +1,27 @@
-"""The request that the server sends to a query worker, and what its text may ask for."""
+"""What the server and a query worker send each other, and what the text of a query asks for."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import dropwhile, islice, pairwise
+from typing import NamedTuple
 
+from pyoxigraph import (
+    BlankNode,
+    DefaultGraph,
+    NamedNode,
+    QueryBoolean,
+    QuerySolutions,
+    QueryTriples,
+    Store,
+    Triple,
+)
+
+from languages.translations import TranslatableText
 from publisher.rdf.sparql_tokens import Token, tokenize
 
 # NOW(), RAND(), UUID() and STRUUID(), even with a comment before the bracket. One in a comment or a
@@ -16,6 +31,16 @@ _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 # wrong.
 _AMBIGUOUS_IRI = re.compile(r"<(?!https?://)[^'#]*['#]", re.IGNORECASE)
 _BEFORE_GRAPH = frozenset({"GRAPH", "FROM", "NAMED", "DESCRIBE"})
+TEXT = "http://jena.apache.org/text#"  # the namespace of full-text search
+_NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
+_FORMS = frozenset({"SELECT", "CONSTRUCT", "DESCRIBE", "ASK"})
+FIELD = "Stocktake-Truncated"
+# bytes of a part: large enough for little overhead, small enough to stream
+CHUNK_SIZE = 64 * 1024
+MEMORY_TEXT = TranslatableText(
+    "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, "
+    "or download a dump"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +84,11 @@ class QueryRequest:
         """
         return _VOLATILE.search(self.text) is not None
 
+    @property
+    def has_search(self) -> bool:
+        """Return whether the query may contain a full-text search."""
+        return TEXT in self.text
+
     def pack(self) -> bytes:
         """Serialize as JSON; equal requests have equal bytes."""
         return json.dumps(asdict(self)).encode()
@@ -67,6 +97,40 @@ class QueryRequest:
     def unpack(cls, data: bytes) -> QueryRequest:
         """Parse what ``pack`` returned."""
         return cls(**json.loads(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """The limit at which a result was truncated, "rows", "seconds" or "memory", and its value in
+    rows, seconds or bytes.
+    """
+
+    limit: str
+    value: float
+
+    @property
+    def field(self) -> str:
+        """Return the value of the header or trailer field, a dictionary
+        (https://www.rfc-editor.org/rfc/rfc9651).
+
+        >>> Truncation("rows", 5000).field
+        'rows=5000'
+        """
+        return f"{self.limit}={self.value:.10g}"
+
+
+class ResponsePart(NamedTuple):
+    """A part of a response, the message that a worker sends: whole rows in the format *suffix*, and
+    the engine. The last part has the number of rows of all parts, if known, and where the result is
+    truncated.
+    """
+
+    data: bytes = b""
+    suffix: str = ""
+    engine: str = ""
+    is_last: bool = True
+    rows: int | None = None
+    truncation: Truncation | None = None
 
 
 def uses_service(query: str) -> bool:
@@ -84,9 +148,8 @@ def uses_service(query: str) -> bool:
     if "service" not in query.lower():
         return False
     tokens = tokenize(query)
-    before = [None, *tokens]
-    after = [*tokens[1:], None]
-    return any(_may_be_service(*context) for context in zip(before, tokens, after, strict=False))
+    contexts = zip([None, *tokens], tokens, [*tokens[1:], None], strict=False)
+    return any(_may_be_service(*context) for context in contexts)
 
 
 def _may_be_service(before: Token | None, token: Token, after: Token | None) -> bool:
@@ -97,3 +160,115 @@ def _may_be_service(before: Token | None, token: Token, after: Token | None) -> 
         names_graph = before is not None and before.word() in _BEFORE_GRAPH
         return is_keyword and not names_graph and after is not None and after.text == "{"
     return "SERVICE" in token.word()
+
+
+Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
+
+
+class QueryDataset(NamedTuple):
+    """A store and its graphs to query; None leaves the choice to the query."""
+
+    store: Store
+    default: list[NamedNode | BlankNode | DefaultGraph] | None
+    named: list[NamedNode | BlankNode] | None
+
+
+def uses_named_graphs(request: QueryRequest) -> bool:
+    """Return whether *request* names the graphs of its dataset, or asks for a named graph.
+
+    >>> uses_named_graphs(QueryRequest("ASK { GRAPH ?g {} }")), uses_named_graphs(QueryRequest("ASK {} # graph"))
+    (True, False)
+    """
+    if request.default_graphs is not None or request.named_graphs is not None:
+        return True
+    return _NAMED_GRAPH.search(request.text) is not None and any(
+        token.word() in ("FROM", "GRAPH") for token in tokenize(request.text)
+    )
+
+
+def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+    """Return the default and named graphs of the protocol parameters, or of FROM and FROM NAMED;
+    else None.
+    """
+    default, named = request.default_graphs, request.named_graphs
+    if default is None and named is None:
+        graphs = _graphs(request.text, request.base)
+        if graphs["FROM"] or graphs["NAMED"]:
+            return graphs["FROM"], graphs["NAMED"]
+    return (
+        None if default is None else [NamedNode(iri) for iri in default],
+        None if named is None else [NamedNode(iri) for iri in named],
+    )
+
+
+def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
+    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has
+    a variable.
+
+    >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
+    (['http://x.org/g'], True)
+    """
+    has_variable = any(
+        word.word() == "GRAPH" and following.kind == "variable"
+        for word, following in pairwise(tokenize(text))
+    )
+    return sorted({graph.value for graph in _graphs(text, base)["GRAPH"]}), has_variable
+
+
+def _graphs(text: str, base: str | None) -> dict[str, list[NamedNode]]:
+    """Return the IRIs after FROM and NAMED outside of braces, and those after GRAPH; none if the
+    text cannot be parsed (the engine reports the error).
+    """
+    graphs: dict[str, list[NamedNode]] = {"FROM": [], "NAMED": [], "GRAPH": []}
+    if not _NAMED_GRAPH.search(text):
+        return graphs
+    tokens = tokenize(text)
+    start = next((token.start for token in tokens if token.word() in _FORMS), 0)
+    template, depth = "", 0
+    for word, following in pairwise(tokens):
+        depth += {"{": 1, "}": -1}.get(word.text, 0)
+        is_clause = word.word() == "GRAPH" or (word.word() in graphs and not depth)
+        if is_clause and following.kind in ("iri", "name"):
+            template += f"<urn:{word.word()}> a {following.text} . "
+    # the engine resolves the names by the prefixes and the base
+    query = f"{text[:start]}\nCONSTRUCT {{ {template} }} {{}}"
+    with suppress(SyntaxError):
+        triples = Store().query(query, base_iri=base)
+        assert isinstance(triples, QueryTriples)
+        for keyword, _, graph in triples:
+            graphs[keyword.value.removeprefix("urn:")].append(graph)
+    return graphs
+
+
+def in_written_order(text: str, base: str | None = None) -> str:
+    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order
+    of their first occurrence.
+
+    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError if *text* is not a
+    query.
+
+    >>> in_written_order("SELECT * { ?s ?p ?o }")
+    'SELECT ?s ?p ?o { ?s ?p ?o }'
+    """
+    if "*" not in text:
+        return text
+    tokens = tokenize(text)
+    selection = dropwhile(lambda token: token.word() not in _FORMS, tokens)
+    form = next(selection, None)
+    star = next((token for token in selection if token.word() not in ("DISTINCT", "REDUCED")), None)
+    if form is None or form.word() != "SELECT" or star is None or star.text != "*":
+        return text
+    result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
+    assert isinstance(result, QuerySolutions)
+    names = {variable.value for variable in result.variables}
+    variables = dict.fromkeys(token.text[1:] for token in tokens if token.kind == "variable")
+    written = [f"?{name}" for name in variables if name in names]
+    if not names or len(written) != len(names):
+        return text
+    around = text[: star.start].removesuffix(" "), text[star.end :].removeprefix(" ")
+    return " ".join((around[0], *written, around[1]))
+
+
+def count_rows(result: Result, limit: int | None) -> int:
+    """Return the number of solutions or triples of *result*, at most *limit*; 1 for a boolean."""
+    return 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, limit))

@@ -1,13 +1,35 @@
-"""Evaluate a query on a store, over the dataset of its FROM clauses or the protocol parameters."""
+"""A query worker: a process that opens a snapshot read-only and answers one query at a time, by the
+columns of the snapshot if that is faster, else by its RDF store.
+
+``pool`` starts it with one end of a pipe. It runs until the pipe is closed; it is killed at the time
+limit. The response is sent in messages of whole rows. A truncated one ends after a whole row; then
+the document is closed and marked, if its format allows a mark that parsers ignore: an extra member in
+JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import gc
+import json
+import logging
+import os
+import platform
 import re
-from collections.abc import Callable, Iterable
+import resource
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
-from itertools import dropwhile, islice, pairwise
-from typing import NamedTuple
+from itertools import count, islice
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from pyoxigraph import (
     BlankNode,
@@ -17,18 +39,56 @@ from pyoxigraph import (
     Quad,
     QueryBoolean,
     QuerySolutions,
-    QueryTriples,
     RdfFormat,
     Store,
+    Triple,
     Variable,
     parse,
+    serialize,
 )
 
-from publisher.errors import QuerySyntaxError
+from journal.file_lock import SharedLock
+from publisher.errors import (
+    MemoryLimit,
+    NoFormat,
+    PublisherError,
+    QueryError,
+    QuerySyntaxError,
+    StoreFailure,
+)
+from publisher.rdf.results import PREFIXES, replace_invalid_characters
 from publisher.rdf.sparql_tokens import original_column, tokenize
-from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.results import Result
+from publisher.store.columns import query_parser
+from publisher.store.columns.engine import SMALL, open_columns
+from publisher.store.workers.query_request import (
+    CHUNK_SIZE,
+    MEMORY_TEXT,
+    QueryDataset,
+    QueryRequest,
+    ResponsePart,
+    Result,
+    Truncation,
+    count_rows,
+    in_written_order,
+    uses_named_graphs,
+)
+from web.formats import GRAPHS, TABLES
 
+STORE, COLUMNS = "store", "columns"  # the names of the engines
+_MAX_LENGTH = 20_000  # characters of a query that is compiled
+
+# Only such queries read many triples for a small result. A word in a comment or a string counts
+# too.
+_BLOCKING = re.compile(
+    r"\b(?:COUNT|SUM|MIN|MAX|AVG|SAMPLE|GROUP_CONCAT|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE
+)
+_FIRST_QUERY = 'SELECT (COUNT(?s) AS ?n) { ?s <x:p> ?o FILTER(?o != "") } GROUP BY ?o ORDER BY ?n'
+_OTHER_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)  # which is not compiled
+_FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
+# a group whose first subject is an IRI
+_POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
+# start of the engine's message if a query calls an unknown function
+_UNKNOWN_FUNCTION = "The custom function"
 # the clauses of https://www.w3.org/TR/sparql11-query/#sparqlGrammar and of updates
 _KEYWORDS = (
     *("ASK", "BASE", "BIND", "CLEAR", "CONSTRUCT", "COPY", "CREATE", "DELETE", "DESCRIBE"),
@@ -38,44 +98,235 @@ _KEYWORDS = (
 )
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
-_NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
-_FORMS = frozenset({"SELECT", "CONSTRUCT", "DESCRIBE", "ASK"})
+# of <linux/prctl.h>, <linux/seccomp.h> and <malloc.h>
+_PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
+_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+_SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
+_UNUSED = 1_000_000  # bytes that malloc may keep unused
 
 
-class QueryDataset(NamedTuple):
-    """A store and its graphs to query; None leaves the choice to the query."""
+class QueriedSnapshot(Protocol):
+    """What a worker has open."""
 
-    store: Store
-    default: list[NamedNode | BlankNode | DefaultGraph] | None
-    named: list[NamedNode | BlankNode] | None
+    def answer(self, request: QueryRequest, connection: Connection) -> None:
+        """Send the response to *request*. Raises PublisherError."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
-def uses_named_graphs(request: QueryRequest) -> bool:
-    """Return whether *request* names the graphs of its dataset, or asks for a named graph.
+def run(
+    connection: Connection,
+    memory: int,
+    open_snapshot: Callable[[str], QueriedSnapshot] | None = None,
+) -> None:
+    """Limit this process to *memory* bytes and no sockets, and answer queries from *connection*."""
+    limit_process(memory)
+    # The engine would send SERVICE requests to the network, and ``uses_service`` should not be the
+    # only protection against that.
+    refuse_sockets()
+    # it logs a warning for every ill-typed literal in a query
+    logging.getLogger("rdflib").setLevel(logging.CRITICAL)
+    # the first takes 50 ms more: a forked process copies what it changes
+    query_parser.parse(_FIRST_QUERY)
+    serve(connection, open_snapshot or OpenSnapshot)
 
-    >>> uses_named_graphs(QueryRequest("ASK { GRAPH ?g {} }")), uses_named_graphs(QueryRequest("ASK {} # graph"))
+
+def serve(connection: Connection, open_snapshot: Callable[[str], QueriedSnapshot]) -> None:
+    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the
+    pipe. A message is the folder of a snapshot, and a query or None only to open it.
+    """
+    path, snapshot = "", None
+    with suppress(EOFError, ConnectionError):
+        while True:
+            message: tuple[str, QueryRequest | None] = connection.recv()
+            try:
+                if snapshot and path != message[0]:
+                    snapshot.close()
+                    snapshot = None
+                path, request = message
+                snapshot = snapshot or open_snapshot(path)
+                if request:
+                    snapshot.answer(request, connection)
+                else:
+                    connection.send(ResponsePart())
+            except PublisherError as error:
+                connection.send(error)
+            except MemoryError:
+                connection.send(MemoryLimit(MEMORY_TEXT))
+            except (OSError, RuntimeError, ValueError) as error:
+                is_query = str(error).startswith(_UNKNOWN_FUNCTION)
+                kind = QueryError if is_query else StoreFailure
+                connection.send(kind(str(error)))
+
+
+def limit_process(memory: int) -> None:
+    """Limit the address space of this process to *memory* bytes, disable core dumps, which would
+    fill the disk, and let it end with the server and with the process that forked it.
+    """
+    gc.freeze()  # imported objects are never collected, so that their memory stays shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which ends its children
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        with suppress(AttributeError):  # a libc without these options
+            # otherwise idle threads reserve a third of the memory limit
+            libc.mallopt(_ARENA_MAX, 2)
+            libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_exit_with_server, daemon=True).start()
+
+
+def _exit_with_server() -> None:
+    if server := parent_process():
+        server.join()
+        os._exit(1)
+
+
+def refuse_sockets() -> bool:
+    """Forbid this process to open sockets by a seccomp filter; return whether the system supports
+    that (Linux on a known architecture).
+
+    Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
+    """
+    number = _SOCKET.get(platform.machine())
+    if sys.platform != "linux" or number is None:
+        return False
+    instructions = (
+        (0x20, 0, 0, 0),  # load the number of the system call
+        (0x15, 0, 1, number),  # unless it is socket(2), skip one
+        (0x06, 0, 0, 0x00050000 | errno.EACCES),  # let it fail
+        (0x06, 0, 0, 0x7FFF0000),  # allow it
+    )
+    steps = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    steps_buffer = ctypes.create_string_buffer(steps)
+    program = struct.pack("HP", len(instructions), ctypes.addressof(steps_buffer))
+    libc = ctypes.CDLL(None)
+    return bool(
+        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+        and libc.prctl(_SECCOMP, _FILTER, program, 0, 0) == 0
+    )
+
+
+class OpenSnapshot:
+    """An open snapshot with its columns, if these are at the same journal position as its store. A
+    shared lock on its folder protects it from removal.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._lock = SharedLock(path)
+        self.store = Store.read_only(str(Path(path) / "store"))
+        # None if there are none at the position of the store
+        self.columns = open_columns(Path(path))
+
+    def answer(self, request: QueryRequest, connection: Connection) -> None:
+        """Send the response to *request*, which may only check or explain the query."""
+        if request.check:
+            evaluate(request, Store())
+            connection.send(ResponsePart(engine=STORE))
+        elif request.explain:
+            explanation = json.dumps(self.explain(request), ensure_ascii=False, indent=1)
+            connection.send(ResponsePart(explanation.encode()))
+        else:
+            result, engine = self.evaluate(request)
+            send_result(result, request, connection, engine)
+
+    def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of *request* and the name of the engine that answers it. Raises
+        QueryError if it is not a query.
+        """
+        if uses_named_graphs(request):
+            return self._evaluate_named(request)
+        if self.columns and may_compile(request):
+            result = self.columns.answer(request)
+            if result is not None:
+                return result, COLUMNS
+        return evaluate(request, self.store), STORE
+
+    def _evaluate_named(self, request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of a query over named graphs, which the RDF store does not have, as
+        ``evaluate``. Raises MemoryError if it would have to read too many quads.
+        """
+        evaluate(request, Store())  # raises QueryError if it is not a query
+        if self.columns is None:
+            raise StoreFailure("the named graphs of this state cannot be read")
+        is_plain = request.default_graphs is None and request.named_graphs is None
+        if is_plain and not request.bindings and request.release is None:
+            compiled = self.columns.answer(request, SMALL)
+            if compiled is not None:
+                return compiled, COLUMNS
+        try:
+            return evaluate(request, *self.columns.matching(request, self.store)), STORE
+        except MemoryError:
+            if is_plain and (result := self.columns.answer(request, 0)) is not None:
+                return result, COLUMNS
+            raise
+
+    def explain(self, request: QueryRequest) -> dict[str, object]:
+        """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
+        ``rows``, with SQL and steps where it is compiled.
+        """
+        is_named = uses_named_graphs(request)
+        if not self.columns:
+            explanation = _not_compiled("the columns of this state are not open")
+        elif is_named or may_compile(request):
+            explanation = self.columns.explain(request, SMALL if is_named else None)
+        else:
+            explanation = _not_compiled(
+                "not parsed: it does not count, sort or group, or begins at known subjects"
+            )
+        if explanation["engine"] == COLUMNS:
+            return explanation
+        result = self._evaluate_named(request)[0] if is_named else evaluate(request, self.store)
+        return {**explanation, "rows": count_rows(result, request.rows)}
+
+    def close(self) -> None:
+        """Close the store and the columns, and release the lock.
+
+        Frames of the query parser's exceptions refer to results, and these to the store: without a
+        collection its files would stay open, even after they are deleted.
+        """
+        if self.columns:
+            self.columns.close()
+        del self.store
+        gc.collect()
+        self._lock.close()
+
+
+def _not_compiled(reason: str) -> dict[str, object]:
+    return {"engine": STORE, "reason": reason}
+
+
+def may_compile(request: QueryRequest) -> bool:
+    """Return whether *request* is worth parsing for the columns, which takes ten milliseconds.
+
+    A client's query of a release is not: its answer must be the same, byte for byte, whenever it is
+    sent.
+    """
+    is_plain = (
+        request.default_graphs is None and request.named_graphs is None and request.release is None
+    )
+    return (
+        is_plain
+        and not request.bindings  # what is bound has few solutions
+        and request.table is not None
+        and len(request.text) <= _MAX_LENGTH
+        and _OTHER_FORM.search(request.text) is None
+        and _BLOCKING.search(request.text) is not None
+        and not is_point_query(request.text)
+    )
+
+
+def is_point_query(text: str) -> bool:
+    """Return whether each group begins with a triple whose subject is an IRI: the RDF store is fast
+    for such queries.
+
+    >>> is_point_query("SELECT DISTINCT ?o { <x:s> ?p ?o }"), is_point_query("SELECT (COUNT(*) AS ?n) { ?s <x:p> <x:o> }")
     (True, False)
     """
-    if request.default_graphs is not None or request.named_graphs is not None:
-        return True
-    return _NAMED_GRAPH.search(request.text) is not None and any(
-        token.word() in ("FROM", "GRAPH") for token in tokenize(request.text)
-    )
-
-
-def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Return the default and named graphs of the protocol parameters, or of FROM and FROM NAMED;
-    else None.
-    """
-    default, named = request.default_graphs, request.named_graphs
-    if default is None and named is None:
-        graphs = _graphs(request.text, request.base)
-        if graphs["FROM"] or graphs["NAMED"]:
-            return graphs["FROM"], graphs["NAMED"]
-    return (
-        None if default is None else [NamedNode(iri) for iri in default],
-        None if named is None else [NamedNode(iri) for iri in named],
-    )
+    groups = len(_FIRST_TERM.findall(text))
+    return groups > 0 and len(_POINT.findall(text)) == groups
 
 
 def union(
@@ -93,106 +344,35 @@ def union(
     return QueryDataset(merged, [DefaultGraph()], [*named])
 
 
-def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
-    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has
-    a variable.
-
-    >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
-    (['http://x.org/g'], True)
-    """
-    has_variable = any(
-        word.word() == "GRAPH" and following.kind == "variable"
-        for word, following in pairwise(tokenize(text))
-    )
-    return sorted({graph.value for graph in _graphs(text, base)["GRAPH"]}), has_variable
-
-
-def _graphs(text: str, base: str | None) -> dict[str, list[NamedNode]]:
-    """Return the IRIs after FROM and NAMED outside of braces, and those after GRAPH; none if the
-    text cannot be parsed (the engine reports the error).
-    """
-    graphs: dict[str, list[NamedNode]] = {"FROM": [], "NAMED": [], "GRAPH": []}
-    if not _NAMED_GRAPH.search(text):
-        return graphs
-    tokens = tokenize(text)
-    start = next((token.start for token in tokens if token.word() in _FORMS), 0)
-    template, depth = "", 0
-    for word, following in pairwise(tokens):
-        depth += {"{": 1, "}": -1}.get(word.text, 0)
-        is_clause = word.word() == "GRAPH" or (word.word() in graphs and not depth)
-        if is_clause and following.kind in ("iri", "name"):
-            template += f"<urn:{word.word()}> a {following.text} . "
-    # the engine resolves the names by the prefixes and the base
-    query = f"{text[:start]}\nCONSTRUCT {{ {template} }} {{}}"
-    with suppress(SyntaxError):
-        triples = Store().query(query, base_iri=base)
-        assert isinstance(triples, QueryTriples)
-        for keyword, _, graph in triples:
-            graphs[keyword.value.removeprefix("urn:")].append(graph)
-    return graphs
-
-
 def parse_term(text: str) -> NamedNode | Literal:
     """Parse one N-Triples term, an IRI or a literal."""
-    quad = next(iter(parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)))
+    (quad,) = parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)
     value: NamedNode | Literal = quad.object
     return value
 
 
-def evaluate(store: Store, query_request: QueryRequest) -> Result:
-    """Return the result of *request* on *store*. Raises QuerySyntaxError if the query is not valid."""
-    return ask(QueryDataset(store, None, None), query_request)
-
-
-def ask(queried: QueryDataset, query_request: QueryRequest) -> Result:
-    """Return the result of *request* on a dataset. Raises QuerySyntaxError if the query is not valid."""
+def evaluate(
+    request: QueryRequest,
+    store: Store,
+    default: list[NamedNode | BlankNode | DefaultGraph] | None = None,
+    named: list[NamedNode | BlankNode] | None = None,
+) -> Result:
+    """Return the result of *request* on the graphs *default* and *named* of *store*; None leaves
+    the choice to the query. Raises QuerySyntaxError if the query is not valid.
+    """
+    bindings: dict[Variable, Any] = {
+        Variable(name): parse_term(text) for name, text in request.bindings.items()
+    }
     try:
-        return queried.store.query(
-            in_written_order(query_request.text, query_request.base),
-            base_iri=query_request.base,
-            default_graph=queried.default,
-            named_graphs=queried.named,
-            substitutions={
-                Variable(name): parse_term(text) for name, text in query_request.bindings.items()
-            }
-            or None,
+        return store.query(
+            in_written_order(request.text, request.base),
+            base_iri=request.base,
+            default_graph=default,
+            named_graphs=named,
+            substitutions=bindings or None,
         )
     except SyntaxError as error:
-        raise parse_engine_error(str(error), query_request.text, query_request.inserted) from error
-
-
-def count_rows(result: Result, limit: int | None) -> int:
-    """Return the number of solutions or triples of *result*, at most *limit*; 1 for a boolean."""
-    return 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, limit))
-
-
-def in_written_order(text: str, base: str | None = None) -> str:
-    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order
-    of their first occurrence.
-
-    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError if *text* is not a
-    query.
-
-    >>> in_written_order("SELECT * { ?s ?p ?o }")
-    'SELECT ?s ?p ?o { ?s ?p ?o }'
-    """
-    if "*" not in text:
-        return text
-    tokens = tokenize(text)
-    selection = dropwhile(lambda token: token.word() not in _FORMS, tokens)
-    form = next(selection, None)
-    star = next((token for token in selection if token.word() not in ("DISTINCT", "REDUCED")), None)
-    if form is None or form.word() != "SELECT" or star is None or star.text != "*":
-        return text
-    result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
-    assert isinstance(result, QuerySolutions)
-    names = {variable.value for variable in result.variables}
-    variables = dict.fromkeys(token.text[1:] for token in tokens if token.kind == "variable")
-    written = [f"?{name}" for name in variables if name in names]
-    if not names or len(written) != len(names):
-        return text
-    before, after = text[: star.start], text[star.end :]
-    return " ".join((before.removesuffix(" "), *written, after.removeprefix(" ")))
+        raise parse_engine_error(str(error), request.text, request.inserted) from error
 
 
 def parse_engine_error(
@@ -231,3 +411,159 @@ def _readable(expected: str) -> str:
     words = dict.fromkeys(word.strip().removeprefix("expected ") for word in listed)
     tokens = [word for word in words if word and not word.startswith(("'", "[", "|"))]
     return "expected " + " or ".join(tokens[:8]) if tokens else "not SPARQL"
+
+
+class RowMark(NamedTuple):
+    """Where the rows of a format are: each row begins with *mark* if *before*, else it ends with it.
+
+    *more* is the number of rows minus the number of marks: 1 if the first row has no mark, -1 if a
+    header has one. *mask* replaces everything in a text that only looks like a mark by other bytes
+    of the same length; the text must begin at a row boundary.
+    """
+
+    mark: bytes
+    before: bool
+    more: int = 0
+    mask: Callable[[bytes], bytes] = bytes
+
+
+def _mask_json(text: bytes) -> bytes:
+    """Make empty rows begin with the mark too. Without an empty row the text is returned as it is."""
+    if b",{}" not in text:
+        return text
+    return _JSON_ROW.sub(_JSON_MARK, _JSON_TEXT.sub(_blank_out, text))
+
+
+def _mask_csv(text: bytes) -> bytes:
+    return _CSV_TEXT.sub(_blank_out, text) if b'"' in text else text
+
+
+def _blank_out(match: re.Match[bytes]) -> bytes:
+    return b"x" * len(match[0])
+
+
+_JSON_TEXT, _JSON_ROW = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'), re.compile(rb",\{.")
+_CSV_TEXT = re.compile(rb'"[^"]*+(?:"|\Z)')
+_JSON_MARK = b',{"'  # in a text the quote would be escaped
+_ROW_MARKS = {
+    "json": RowMark(_JSON_MARK, True, 1, _mask_json),
+    "xml": RowMark(b"<result>", True),
+    "csv": RowMark(b"\r\n", False, -1, _mask_csv),
+    "tsv": RowMark(b"\n", False, -1),
+    "nt": RowMark(b"\n", False),
+    "ttl": RowMark(b" .\n", False),
+}
+
+
+class RowLimitReached(Exception):
+    """The response has its maximum number of rows and another row would follow."""
+
+
+class ResultWriter:
+    """A file that sends what is written to it in messages of whole rows, at most *max_rows* rows."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        suffix: str,
+        max_rows: int | None = None,
+        engine: str = STORE,
+    ) -> None:
+        self._connection, self._suffix, self._engine = connection, suffix, engine
+        self._rows = _ROW_MARKS.get(suffix)
+        self._clean = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
+        self._data, self._send_at = bytearray(), CHUNK_SIZE
+        self._max_rows, self._marks, self._is_full = max_rows, 0, False
+
+    def write(self, data: bytes) -> int:
+        """Write *data*. Raises RowLimitReached at a row too many; data written after that are
+        ignored.
+        """
+        if self._is_full:
+            return len(data)
+        self._data += data
+        if len(self._data) >= self._send_at:
+            boundary = len(self._data)
+            if self._rows:
+                masked, marks = self._mask_and_count(self._rows)
+                before, mark, _ = masked.rpartition(self._rows.mark)
+                boundary = len(before) if self._rows.before else len(before + mark)
+                # the mark at the boundary belongs to the next row
+                self._marks += marks - (1 if boundary and self._rows.before else 0)
+            self._send(boundary, is_last=False)
+            self._send_at = len(self._data) + CHUNK_SIZE  # a row may be longer than a chunk
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: ``end`` sends buffered data."""
+
+    def end(self, rows: int | None = None, truncation: Truncation | None = None) -> None:
+        """Send the buffered data and the end; *rows* if they are not counted here. Raises
+        RowLimitReached as ``write`` does.
+        """
+        if rows is None and self._rows:
+            marks = self._marks + self._mask_and_count(self._rows)[1]
+            rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
+        self._send(len(self._data), is_last=True, rows=rows, truncation=truncation)
+
+    def _mask_and_count(self, rows: RowMark) -> tuple[bytes, int]:
+        """Return the masked data and their number of marks. At a row too many, drop it and the rest
+        and raise RowLimitReached.
+        """
+        masked = rows.mask(bytes(self._data))
+        marks = masked.count(rows.mark)
+        if self._max_rows is not None and self._marks + marks + rows.more > self._max_rows:
+            # the mark at which the last row ends
+            last = self._max_rows - rows.more + rows.before - self._marks
+            after = masked.split(rows.mark, last)[-1]
+            del self._data[len(masked) - len(after) - len(rows.mark) * rows.before :]
+            self._is_full = True
+            raise RowLimitReached
+        return masked, marks
+
+    def _send(
+        self,
+        boundary: int,
+        *,
+        is_last: bool,
+        rows: int | None = None,
+        truncation: Truncation | None = None,
+    ) -> None:
+        """Send the buffered data up to *boundary*."""
+        data = self._clean(bytes(memoryview(self._data)[:boundary]))
+        part = ResponsePart(data, self._suffix, self._engine, is_last, rows, truncation)
+        self._connection.send(part)
+        del self._data[:boundary]
+
+
+def send_result(
+    result: Result, request: QueryRequest, connection: Connection, engine: str = STORE
+) -> None:
+    """Send *result* of *engine* in the requested format. Raises NoFormat if no such format was
+    requested.
+    """
+    if not isinstance(result, QuerySolutions | QueryBoolean):
+        return _send_graph(iter(result), request, connection, engine)
+    if request.table is None:
+        raise NoFormat("the result is a table, but no table format was requested")
+    has_rows = isinstance(result, QuerySolutions)  # a boolean has no rows
+    writer = ResultWriter(connection, request.table, request.rows if has_rows else None, engine)
+    try:
+        result.serialize(writer, TABLES[request.table].writer)  # type: ignore[arg-type]  # it needs only write
+        return writer.end(rows=None if has_rows else 1)
+    except RowLimitReached:
+        rows = request.rows or 0
+        return writer.end(rows, Truncation("rows", rows))
+
+
+def _send_graph(
+    triples: Iterator[Triple], request: QueryRequest, connection: Connection, engine: str
+) -> None:
+    if request.graph is None:
+        raise NoFormat("the result is a graph, but no graph format was requested")
+    writer, numbers = ResultWriter(connection, request.graph, engine=engine), count()
+    # each triple takes a number, so that the next number is how many were sent
+    sent = (triple for triple, _ in zip(islice(triples, request.rows), numbers, strict=False))
+    serialize(sent, writer, GRAPHS[request.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    rows, is_cut = next(numbers), next(triples, None) is not None
+    writer.end(rows, Truncation("rows", rows) if is_cut else None)

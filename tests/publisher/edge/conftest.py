@@ -19,6 +19,7 @@ from waiting import wait_until_async
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
+from publisher.sparql.protocol import Responses
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.server import LimitedConnection, create_config
@@ -54,6 +55,7 @@ class RunningServer:
     port: int
     client: httpx.AsyncClient
     server: uvicorn.Server
+    responses: Responses
     sessions: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(self, query: str, **more: str) -> httpx.Response:
@@ -142,9 +144,8 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
         proxies: str = "",
     ) -> RunningServer:
         service = QueryService(statements, Iris(), limits, readers=readers, follow=False)
-        running = EdgeServer(
-            create_config(create_app(service), "127.0.0.1", 0, proxies, connection)
-        )
+        app = create_app(service)
+        running = EdgeServer(create_config(app, "127.0.0.1", 0, proxies, connection))
         task = asyncio.create_task(running.serve())
         await wait_until_async(
             lambda: running.started or task.done(), "the server to start", pause=0.01
@@ -152,7 +153,7 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
         await service.wait_until_current()
         port = running.servers[0].sockets[0].getsockname()[1]
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=240)
-        served = RunningServer(service, port, client, running)
+        served = RunningServer(service, port, client, running, app.state.responses)
 
         async def end() -> None:
             for session in served.sessions:

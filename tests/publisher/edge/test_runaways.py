@@ -45,7 +45,7 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
         "export" in answer.json()["detail"] and "/exports" in answer.headers["link"]
         for answer in ended
     )
-    assert served.service._public.queue.free == 2  # none was forgotten
+    assert served.service.public_pool.queue.free == 2  # none was forgotten
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(
@@ -64,7 +64,10 @@ async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_p
 
     assert {answer.status_code for answer in ended} == {504}
     assert {answer.status_code for answer in after} == {200}
-    assert (served.service._public.queue.free, served.service._public.queue.waiting) == (2, 0)
+    assert (served.service.public_pool.queue.free, served.service.public_pool.queue.waiting) == (
+        2,
+        [],
+    )
 
 
 async def test_a_query_that_takes_long_and_ends_in_time_is_answered_whole(serve: Serve) -> None:

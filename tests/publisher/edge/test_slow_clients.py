@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
 from waiting import wait_until_async
 
 from publisher.limits import Limits
-from publisher.store.workers.worker import BUFFER_MEMORY, DiskQuota, ResponseBuffer
+from publisher.sparql.protocol import BUFFER_MEMORY, Responses, RunningQuery
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest
 from web.server import LimitedConnection
 
 from .conftest import Serve
@@ -45,7 +50,7 @@ async def unread(served: Any, query: str) -> asyncio.StreamReader:
 
 async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> None:
     served = await serve(LIMITS, readers=1, connection=Patient)
-    line = served.service._public.queue
+    line = served.service.public_pool.queue
 
     slow = [await unread(served, LARGE + str(number)) for number in range(2)]
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
@@ -54,13 +59,13 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> N
         return (
             line.free == 1
             and not line.waiting
-            and served.service.disk_quota.used > len(slow) * BUFFER_MEMORY
+            and served.responses.buffered > len(slow) * BUFFER_MEMORY
         )
 
     await wait_until_async(
         all_stored,
         "a free reader, and the answers of both stored for them",
-        output=lambda: f"{served.service.disk_quota}",
+        output=lambda: f"{served.responses.buffered}",
     )
 
     assert answer.status_code == 200
@@ -73,7 +78,7 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve: 
     reader = await unread(served, LARGE)
     await wait_until_async(lambda: state.connections, "the client to be connected", pause=0)
     await wait_until_async(lambda: not state.connections, "the client to be left")
-    await wait_until_async(lambda: served.service.disk_quota.used == 0, "its answer to be let go")
+    await wait_until_async(lambda: served.responses.buffered == 0, "its answer to be let go")
 
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1 << 30)
@@ -83,7 +88,7 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = await serve(LIMITS, readers=1)
-    line, tasks = served.service._public.queue, served.server.server_state.tasks
+    line, tasks = served.service.public_pool.queue, served.server.server_state.tasks
     server_log = logging.getLogger("uvicorn.error")  # it has a handler of its own
     server_log.addHandler(caplog.handler)
     try:
@@ -148,34 +153,56 @@ async def test_too_much_is_refused_before_it_is_read(serve: Serve) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
-    room = DiskQuota()
-    spool = ResponseBuffer(room)
-    chunks = [bytes([number]) * (BUFFER_MEMORY // 4) for number in range(20)]
+class FakeAnswer:
+    """An answer of *parts*, which a test can look at while it is read."""
 
-    for chunk in chunks[:10]:
-        await spool.put(chunk)
-    parts = [await spool.get() for _ in range(8)]
-    for chunk in chunks[10:]:
-        await spool.put(chunk)
-    spool.end()
-    while (last := await spool.get()) is not None:
-        parts.append(last)
+    suffix, engine, seconds, truncation = "csv", "", 0.0, None
 
-    assert b"".join(part or b"" for part in parts) == b"".join(chunks)
-    assert room.used == 0
-    spool.close()
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts, self.count, self.closed = parts, 0, False
+
+    async def query(self, *_: object) -> FakeAnswer:
+        return self
+
+    async def chunks(self, *, mark: bool) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            self.count += 1
+            yield part
+
+    def close(self) -> None:
+        self.closed = True
 
 
-async def test_a_full_room_makes_the_reader_wait_until_the_client_has_taken() -> None:
-    spool = ResponseBuffer(DiskQuota(limit=100))
-    await spool.put(b"a" * 100)
+def run(answer: FakeAnswer, responses: Responses) -> RunningQuery:
+    app = FastAPI()
+    app.state.responses = responses
+    request = Request({"type": "http", "app": app})
+    return RunningQuery(request, cast(QueryService, answer), QueryRequest(""), None)
 
-    second = asyncio.create_task(spool.put(b"b" * 100))
+
+@pytest.mark.parametrize("number", [3, 30])  # one fits into the cache, the other does not
+async def test_a_response_is_passed_on_in_order_however_large_it_is(number: int) -> None:
+    responses = Responses()
+    answer = FakeAnswer([bytes([index]) * (BUFFER_MEMORY // 4) for index in range(number)])
+    running = run(answer, responses)
+
+    parts = [chunk async for chunk in running.chunks()]
+    running.close()
+
+    assert b"".join(parts) == b"".join(answer.parts)
+    assert (running.complete is not None, answer.closed) == (number == 3, True)
+    assert responses.buffered == 0
+
+
+async def test_full_buffers_make_the_query_wait_until_the_client_reads() -> None:
+    answer = FakeAnswer([b"a" * 100, b"b" * 100, b"c" * 100])
+    running = run(answer, Responses(max_buffered=100))
+    await running.wait_for(100)
+
+    chunks = running.chunks()
     await asyncio.sleep(0)
-    waited = not second.done()
-    first = await spool.get()
-    await second
+    before, first = answer.count, await anext(chunks)
+    rest = [chunk async for chunk in chunks]
+    running.close()
 
-    assert (waited, first, await spool.get()) == (True, b"a" * 100, b"b" * 100)
-    spool.close()
+    assert (before, first, b"".join(rest)) == (2, b"a" * 100, b"b" * 100 + b"c" * 100)
