@@ -7,18 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from ledger_records import put_records
 from rows import each
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import IdentityError
-from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 Stocktake = Callable[..., Result]
 IRIS = Iris()
@@ -43,17 +40,8 @@ RECORDS = [
 def add_records(
     data: Path, first: int, *records: tuple[str, Initiative], state: str = "published"
 ) -> None:
-    with (
-        closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger,
-        ledger.transaction() as connection,
-    ):
-        for seq, (source, resource) in enumerate(records, first):
-            same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
-            connection.execute(sa.delete(t.record).where(same))
-            row = {"source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": seq}  # fmt: skip
-            connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-            text = compress("\n".join(describe(resource, IRIS, source)))
-            connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
+    with closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger:
+        put_records(ledger, first, records, state)
 
 
 @pytest.fixture

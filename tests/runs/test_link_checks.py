@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import projects
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
-from projects import DEFINITION, NOON, Harvester, asking
+from clocks import NOON, TickingClock
+from projects import DEFINITION, Harvester, asking
 from rdf_terms import solutions
 
 from harvesters.ledger import tables as t
@@ -56,15 +57,6 @@ class Web:
         return self.answers.get(request.url.path, lambda: httpx.Response(200, text="<html>"))()
 
 
-@dataclass
-class SlowClock:
-    now: datetime = NOON
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
 @pytest.fixture
 def web() -> Web:
     return Web([project(number) for number in range(1, 4)])
@@ -85,11 +77,11 @@ def source() -> Source:
 def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
     ledger, settings = f"sqlite:///{tmp_path}/ledger.sqlite", NetworkSettings("admin@example.org")
     with open_context(tmp_path / "data", ledger, BASE, settings) as real:
-        yield asking(replace(real, now=SlowClock()), web)
+        yield asking(replace(real, now=TickingClock()), web)
 
 
-def clock(context: HarvestContext) -> SlowClock:
-    assert isinstance(context.now, SlowClock)
+def clock(context: HarvestContext) -> TickingClock:
+    assert isinstance(context.now, TickingClock)
     return context.now
 
 

@@ -2,21 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from ledger_records import put_records
 
-from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.ledger.models import CLUSTERS
 from harvesters.matching.match import has_changes, match_records
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.schedule.match_changes import create_matcher
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 IRIS = Iris()
 
@@ -28,14 +24,7 @@ def add_record(context: HarvestContext, source: str, seq: int, state: str = "pub
         start="2024-02-01",
         pages=("https://a.example/x",),
     )
-    row = {
-        "source": source, "key": "1", "state": state, "first_seen": datetime(2026, 1, 1), "run": "r", "seq": seq,
-    }  # fmt: skip
-    with context.ledger.transaction() as connection:
-        connection.execute(sa.delete(t.record).where(t.record.c.source == source))
-        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-        text = compress("\n".join(describe(resource, IRIS, source)))
-        connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
+    put_records(context.ledger, seq, [(source, resource)], state)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from ledger_records import put_records
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
 from harvesters.matching.pairs import Judgement, ordered, score_pairs
@@ -28,7 +28,6 @@ from journal.journal import Journal
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
 from vocab.statements.clusters import cluster_iri, cluster_members
-from vocab.statements.describe import describe
 
 SPAWN = multiprocessing.get_context("forkserver")
 IRIS = Iris()
@@ -45,12 +44,8 @@ def add_record(ledger: Ledger, thing: str, number: int, day: int = 0, **more: An
     source, key = thing.split("/")[-2:]
     title = Text(f"Subject{number} of place{number}", "en")
     resource = Initiative(key=key, titles=(title,), countries=(KENYA,), **more)
-    seen, seq = datetime(2026, 1, day or SEEN[source]), number + day
-    row = {"source": source, "key": key, "state": "published", "first_seen": seen, "run": "r", "seq": seq}  # fmt: skip
-    with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
-        text = compress("\n".join(describe(resource, IRIS, source)))
-        connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
+    seen = datetime(2026, 1, day or SEEN[source])
+    put_records(ledger, number + day, [(source, resource)], seen=seen)
 
 
 @pytest.fixture

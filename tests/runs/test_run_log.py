@@ -182,16 +182,11 @@ def test_the_log_says_why_records_were_not_published(harvester: Harvester) -> No
 
 
 @pytest.fixture
-def log_to_stderr() -> Iterator[None]:
+def log_to_stderr(_keep_lines: None) -> Iterator[None]:
     configure_logging()
-    install_retry_logging()
     yield
-    set_on_retry_hooks(None)
-    structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [
-        handler for handler in root.handlers if not isinstance(handler, LibraryHandler)
-    ]
+    root.handlers = [item for item in root.handlers if not isinstance(item, LibraryHandler)]
 
 
 def test_a_retried_request_names_its_source(

@@ -26,18 +26,20 @@ def execute_requests(context: HarvestContext, *cards: Source) -> None:
             run_requests.execute_request(request, cards, context, run)
 
 
+def stored_run(harvester: Harvester, number: int) -> str | None:
+    request = harvester.ledger.operators.run_request(number)
+    assert request is not None
+    return request.run
+
+
 def test_a_request_is_claimed_once_and_stores_its_run(harvester: Harvester) -> None:
     number = request_run(harvester.context)
 
     execute_requests(harvester.context, harvester.source)
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.ledger.operators.run_request(number)
-    assert run_request is not None
-    assert (run_request.run, [run.id for run in harvester.ledger.runs("projects")]) == (
-        "projects.1",
-        ["projects.1"],
-    )
+    assert stored_run(harvester, number) == "projects.1"
+    assert [run.id for run in harvester.ledger.runs("projects")] == ["projects.1"]
 
 
 def test_a_request_waits_while_its_source_is_locked(harvester: Harvester) -> None:
@@ -55,9 +57,7 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(harvester: H
 
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.ledger.operators.run_request(number)
-    assert run_request is not None
-    assert run_request.run == "no source definition for 'nobody'"
+    assert stored_run(harvester, number) == "no source definition for 'nobody'"
 
 
 def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
@@ -66,9 +66,7 @@ def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
 
     execute_requests(harvester.context, harvester.source)
 
-    run_request = harvester.ledger.operators.run_request(number)
-    assert run_request is not None
-    assert run_request.run == "projects.1"
+    assert stored_run(harvester, number) == "projects.1"
 
 
 def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:
@@ -87,8 +85,7 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(harvester: Harvest
 
     run_requests.recover_requests(harvester.context)
 
-    assert (run_request := harvester.ledger.operators.run_request(number)) is not None
-    assert run_request.run == plan.run.id
+    assert stored_run(harvester, number) == plan.run.id
     assert run_requests.claim_requests(harvester.context) == []
 
 

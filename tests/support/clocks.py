@@ -9,6 +9,17 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @dataclass
+class TickingClock:
+    """A clock that goes on by a second each time that it is read."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@dataclass
 class ManualClock:
     """A clock that stands still until a test advances it: *timestamp* is its time, *elapsed* the
     seconds since its start.

@@ -3,12 +3,12 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
-from rdf_terms import value
 
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
@@ -16,7 +16,9 @@ from vocab.terms import ADMS, DCT, RDF, SCHEMA, SKOS
 
 IRIS = Iris()
 NS = IRIS.ns
+XL = "http://www.w3.org/2008/05/skos-xl#"
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
+OTHERS = {"ar": "Arabic", "zh": "Chinese", "fr": "French", "ru": "Russian", "es": "Spanish"}
 LANGUAGES = {"en": "en", "ar": "ar", "zh": "zh-Hans", "fr": "fr", "ru": "ru", "es": "es"}
 
 
@@ -35,19 +37,43 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def loaded(path: Path) -> Store:
+    (own := Store()).load(path=str(path), format=RdfFormat.TURTLE)
+    return own
+
+
+def pairs(
+    store: Store, predicate: str, subject: str | None = None
+) -> Iterator[tuple[str, Literal | NamedNode]]:
+    about = NamedNode(subject) if subject else None
+    for quad in store.quads_for_pattern(about, NamedNode(predicate), None, None):
+        if isinstance(quad.object, Literal | NamedNode) and isinstance(quad.subject, NamedNode):
+            yield quad.subject.value, quad.object
+
+
 def values(store: Store, subject: str, predicate: str) -> set[str]:
-    quads = store.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None, None)
-    return {quad.object.value for quad in quads if isinstance(quad.object, Literal | NamedNode)}
+    return {item.value for _, item in pairs(store, predicate, subject)}
+
+
+def having(store: Store, predicate: str, value: str = "") -> set[str]:
+    return {
+        subject for subject, item in pairs(store, predicate) if item.value == value or not value
+    }
+
+
+def texts(store: Store, subject: str, predicate: str) -> set[tuple[str, str | None]]:
+    return {
+        (item.value, item.language)
+        for _, item in pairs(store, predicate, subject)
+        if isinstance(item, Literal)
+    }
 
 
 def names(store: Store, subject: str, *kinds: str) -> set[tuple[str, str | None]]:
     return {
-        (quad.object.value, quad.object.language)
+        name
         for kind in kinds or ("prefLabel", "altLabel")
-        for quad in store.quads_for_pattern(
-            NamedNode(subject), NamedNode(f"{SKOS}{kind}"), None, None
-        )
-        if isinstance(quad.object, Literal)
+        for name in texts(store, subject, f"{SKOS}{kind}")
     }
 
 
@@ -55,15 +81,13 @@ def provisional_titles(store: Store) -> set[tuple[str, str, str | None]]:
     """Return the code, title and language of each label of an action line that is a translation of
     ours and has no source.
     """
-    status, xl = f"{ADMS}status", "http://www.w3.org/2008/05/skos-xl#"
     return {
-        (line.notations[0], form.object.value, form.object.language)
+        (line.notations[0], *form)
         for line in concepts("action-line").values()
-        for label in values(store, line.iri, f"{xl}prefLabel")
-        if f"{NS}provisional" in values(store, label, status)
+        for label in values(store, line.iri, f"{XL}prefLabel")
+        if f"{NS}provisional" in values(store, label, f"{ADMS}status")
         and not values(store, label, f"{DCT}source")
-        for form in store.quads_for_pattern(NamedNode(label), NamedNode(f"{xl}literalForm"), None)
-        if isinstance(form.object, Literal)
+        for form in texts(store, label, f"{XL}literalForm")
     }
 
 
@@ -130,31 +154,28 @@ def test_preferred_titles_of_one_line_are_of_one_variant_in_all_languages(store:
 def test_each_label_of_an_action_line_is_one_resource_with_one_text_or_says_that_it_is_unverified(
     store: Store,
 ) -> None:
-    xl = "http://www.w3.org/2008/05/skos-xl#"
     for kind in ("prefLabel", "altLabel"):
         for line in concepts("action-line").values():
             forms = {
-                (quad.object.value, quad.object.language): [
+                form: [
                     values(store, label, name) for name in (f"{DCT}source", f"{SKOS}editorialNote")
                 ]
-                for label in values(store, line.iri, f"{xl}{kind}")
-                for quad in store.quads_for_pattern(
-                    NamedNode(label), NamedNode(f"{xl}literalForm"), None, None
-                )
-                if isinstance(quad.object, Literal)
+                for label in values(store, line.iri, f"{XL}{kind}")
+                for form in texts(store, label, f"{XL}literalForm")
             }
 
             assert set(forms) == names(store, line.iri, kind)
-            for texts, notes in forms.values():
-                assert len(texts) == 1 or (not texts and any("nverified" in note for note in notes))
+            for origins, notes in forms.values():
+                assert len(origins) == 1 or (
+                    not origins and any("nverified" in note for note in notes)
+                )
 
 
 def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(
     store: Store, facts: Path
 ) -> None:
-    languages = {"fr": "French", "es": "Spanish", "ru": "Russian", "zh": "Chinese", "ar": "Arabic"}
     official = {
-        (row["code"], languages[row["lang"]])
+        (row["code"], OTHERS[row["lang"]])
         for row in rows(facts / "action_line_titles.csv")
         if "memory" in row["sureness"]
     }
@@ -163,7 +184,7 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(
         (concept.notations[0], language)
         for concept in concepts("action-line").values()
         for note in values(store, concept.iri, f"{SKOS}editorialNote")
-        for language in languages.values()
+        for language in OTHERS.values()
         if language in note and "unverified" in note and not note.startswith("No ")
     }
 
@@ -171,13 +192,12 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(
 
 
 def test_a_title_that_was_not_found_is_a_provisional_one_without_a_source(store: Store) -> None:
-    languages = {"ar": "Arabic", "zh": "Chinese", "fr": "French", "es": "Spanish", "ru": "Russian"}
     provisional = provisional_titles(store)
     noted = {
         (line.notations[0], tag)
         for line in concepts("action-line").values()
         for note in values(store, line.iri, f"{SKOS}editorialNote")
-        for tag, language in languages.items()
+        for tag, language in OTHERS.items()
         if note.startswith("No ") and language in note
     }
 
@@ -217,22 +237,12 @@ def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, f
 def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_they_are_revised(
     store: Store, facts: Path
 ) -> None:
-    own = Store()
-    own.load(
-        path=str(facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"),
-        format=RdfFormat.TURTLE,
-    )
     official: dict[tuple[str, str | None], set[str]] = {}
-    for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None):
-        if (
-            isinstance(quad.object, Literal)
-            and isinstance(quad.subject, NamedNode)
-            and value(quad.subject) in concepts("sdg")
-        ):
-            text = clean(quad.object.value, value(quad.subject).rpartition("/")[2]).replace(
-                "2030,halve", "2030, halve"
-            )
-            official.setdefault((value(quad.subject), quad.object.language), set()).add(text)
+    file = facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"
+    for iri, title in pairs(loaded(file), f"{SKOS}prefLabel"):
+        if isinstance(title, Literal) and iri in concepts("sdg"):
+            text = clean(title.value, iri.rpartition("/")[2]).replace("2030,halve", "2030, halve")
+            official.setdefault((iri, title.language), set()).add(text)
     revised = {
         iri
         for iri in concepts("sdg")
@@ -273,19 +283,12 @@ GRADUATED = {f"{AREA}678"}
 
 
 def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
-    lists = {
-        value(quad.subject)
-        for quad in store.quads_for_pattern(
-            None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}CountryList"), None
-        )
-    }
-    newest = {
-        one for one in lists if not values(store, one, "http://purl.org/dc/terms/isReplacedBy")
-    }
+    lists = having(store, f"{RDF}type", f"{NS}CountryList")
+    newest = {one for one in lists if not values(store, one, f"{DCT}isReplacedBy")}
 
     counts = {}
     for one in newest:
-        (group,) = values(store, one, "http://purl.org/dc/terms/subject")
+        (group,) = values(store, one, f"{DCT}subject")
         listed = values(store, one, f"{NS}listedCountry")
         assert listed == {
             iri
@@ -297,29 +300,18 @@ def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
     assert counts == {"ldc-2024-12-13": 44, "lldc-undated": 32, "sids-undated": 53}
 
 
-def test_lists_of_least_developed_countries_differ_by_who_graduated(store: Store) -> None:
-    older, newer = (
-        values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry")
-        for date in ("2023-12-13", "2024-12-13")
-    )
-
-    assert (older - newer, newer - older) == (GRADUATED, set())
-
-
 def test_the_years_of_least_developed_countries_agree_with_their_lists(store: Store) -> None:
     """Those that were added and did not graduate are the newest list; those that graduated since
     2023 are on the older one.
     """
     added: dict[str, str] = {}
     graduated: dict[str, str] = {}
-    for quad in store.quads_for_pattern(
-        None, NamedNode(f"{RDF}type"), NamedNode(f"{NS}GroupMembership"), None
-    ):
-        (country,) = values(store, value(quad.subject), f"{DCT}spatial")
-        (added[country],) = values(store, value(quad.subject), f"{SCHEMA}startDate")
+    for membership in having(store, f"{RDF}type", f"{NS}GroupMembership"):
+        (country,) = values(store, membership, f"{DCT}spatial")
+        (added[country],) = values(store, membership, f"{SCHEMA}startDate")
         graduated |= (
             dict.fromkeys([country], year)
-            if (year := "".join(values(store, value(quad.subject), f"{SCHEMA}endDate")))
+            if (year := "".join(values(store, membership, f"{SCHEMA}endDate")))
             else {}
         )
 
@@ -327,14 +319,11 @@ def test_the_years_of_least_developed_countries_agree_with_their_lists(store: St
         values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry")
         for date in ("2023-12-13", "2024-12-13")
     )
+    assert (older - newer, newer - older) == (GRADUATED, set())
     assert set(added) - set(graduated) == newer
     assert {country for country, year in graduated.items() if year == "2024"} == older - newer
-    assert (len(added), len(graduated), added[f"{AREA}728"], graduated[f"{AREA}072"]) == (
-        52,
-        8,
-        "2012",
-        "1994",
-    )
+    assert (len(added), len(graduated)) == (52, 8)
+    assert (added[f"{AREA}728"], graduated[f"{AREA}072"]) == ("2012", "1994")
     assert all(added[country] < year for country, year in graduated.items())
 
 
@@ -367,18 +356,13 @@ def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(
         assert lldc == bool(row["Land Locked Developing Countries (LLDC)"])
 
 
-UNTERM = {
-    "en": "English", "ar": "Arabic", "zh": "Chinese", "fr": "French", "ru": "Russian", "es": "Spanish",
-}  # fmt: skip
-
-
 def test_member_states_have_the_names_of_unterm_as_preferred_labels(
     store: Store, facts: Path
 ) -> None:
     official = {
         (f"{AREA}{row['M49'].zfill(3)}", short_name(row[f"UNTERM {name} Short"]), language)
         for row in rows(facts / "codelists" / "country-codes_country-codes.csv")
-        for language, name in UNTERM.items()
+        for language, name in {"en": "English", **OTHERS}.items()
         if row[f"UNTERM {name} Short"].strip()
     }
 
@@ -398,32 +382,25 @@ def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_non
     store: Store,
 ) -> None:
     for prefix in ("http://www.wikidata.org/entity/", "https://sws.geonames.org/"):
-        items = [
-            item
-            for iri in concepts("area")
-            for item in values(store, iri, f"{SKOS}exactMatch")
-            if item.startswith(prefix)
-        ]
         by_area = [
-            sum(value.startswith(prefix) for value in values(store, iri, f"{SKOS}exactMatch"))
+            [item for item in values(store, iri, f"{SKOS}exactMatch") if item.startswith(prefix)]
             for iri in concepts("area")
         ]
+        items = [item for those in by_area for item in those]
 
         assert len(items) == len(set(items))
-        assert max(by_area) == 1
+        assert max(map(len, by_area)) == 1
 
 
 def test_every_number_of_m49_is_an_area_with_the_united_nations_name(
     store: Store, facts: Path
 ) -> None:
-    own = Store()
-    own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
     official = {
-        value(quad.subject): quad.object.value
-        for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None)
-        if isinstance(quad.subject, NamedNode)
-        and re.fullmatch(rf"{AREA}\d{{3}}", value(quad.subject))
-        if isinstance(quad.object, Literal) and quad.object.language == "en"
+        iri: name.value
+        for iri, name in pairs(loaded(facts / "sdg-kos" / "sdg-codes.ttl"), f"{SKOS}prefLabel")
+        if re.fullmatch(rf"{AREA}\d{{3}}", iri)
+        and isinstance(name, Literal)
+        and name.language == "en"
     }
 
     results = {
@@ -444,12 +421,7 @@ def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(
         for row in rows(facts / "matrix_targets.csv")
     }
 
-    links = {
-        value(quad.subject)
-        for quad in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), None, None)
-    }
-
-    assert links == {
+    assert having(store, f"{NS}linkStatus") == {
         f"{IRIS.base}matrix/{link}" for link in (goals | targets) - {"C7-ebus-3", "C7-eenv-16"}
     }
 
@@ -457,18 +429,9 @@ def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(
 def test_three_links_of_the_matrix_are_disputed_and_five_doubtful_ones_are_kept(
     store: Store,
 ) -> None:
-    disputed = {
-        value(q.subject)
-        for q in store.quads_for_pattern(
-            None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}disputed"), None
-        )
-    }
-    agreed = {
-        value(q.subject)
-        for q in store.quads_for_pattern(
-            None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}agreed"), None
-        )
-    }
+    disputed, agreed = (
+        having(store, f"{NS}linkStatus", f"{NS}{name}") for name in ("disputed", "agreed")
+    )
 
     assert disputed == {f"{IRIS.base}matrix/{link}" for link in ("C4-8", "C8-5", "C8-9")}
     assert {
@@ -492,7 +455,7 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(
             if row[column] == "1"
         }
 
-        assert link in dropped or values(store, link, "http://purl.org/dc/terms/source") == official
+        assert link in dropped or values(store, link, f"{DCT}source") == official
 
 
 @pytest.mark.parametrize(
@@ -515,14 +478,11 @@ def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(
 def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(
     store: Store, facts: Path
 ) -> None:
-    own = Store()
-    own.load(path=str(facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"), format=RdfFormat.TURTLE)
+    file = facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"
     official = {
-        (value(quad.subject), quad.object.value)
-        for quad in own.quads_for_pattern(None, NamedNode(f"{DCT}subject"), None, None)
-        if isinstance(quad.subject, NamedNode)
-        and isinstance(quad.object, NamedNode)
-        and value(quad.subject) in concepts("sdg")
+        (iri, subject.value)
+        for iri, subject in pairs(loaded(file), f"{DCT}subject")
+        if isinstance(subject, NamedNode) and iri in concepts("sdg")
     }
 
     results = {

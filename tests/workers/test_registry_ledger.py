@@ -4,13 +4,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from clocks import NOON, TickingClock
 from definitions import paged_json
 
 from command_line.subscriptions import LedgerSubscriptions
@@ -38,7 +39,6 @@ from harvesters.source import Notify, Source, load
 from publisher.portal.follow import ChangedThing, ComparedResults
 from vocab.iris import BASE
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 NOTIFY = Notify(webhook=("https://registry.example/hook",))
 
@@ -65,15 +65,6 @@ class ProjectsWithPages:
                 "results": self.projects[page * 10 - 10 : page * 10],
             },
         )
-
-
-@dataclass
-class TickingClock:
-    now: datetime = NOON
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
 
 
 @pytest.fixture
