@@ -6,12 +6,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import orjson
 import pytest
 from definitions import paged_json
+from http_server import QuietHandler, serving
 from processes import Process, children, free_port, wait_for_url
 from waiting import wait_until
 
@@ -26,7 +26,7 @@ def registry() -> Iterator[str]:
     """
     ended = threading.Event()
 
-    class SlowPageHandler(BaseHTTPRequestHandler):
+    class SlowPageHandler(QuietHandler):
         def do_GET(self) -> None:
             if "robots.txt" in self.path:
                 return self.send_error(404)
@@ -34,25 +34,11 @@ def registry() -> Iterator[str]:
                 ended.wait(600)
                 return None
             page = [{"id": number, "name": f"Project {number}"} for number in range(3000)]
-            body = orjson.dumps({"total": 6000, "results": page})
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            return self.answer(orjson.dumps({"total": 6000, "results": page}), "application/json")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowPageHandler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    ended.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(SlowPageHandler) as url:
+        yield url
+        ended.set()
 
 
 def start(folder: Path, *words: str) -> Process:

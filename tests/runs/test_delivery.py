@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from http_server import QuietHandler, serving
 from rows import each
 
 from harvesters.ledger.ledger import Ledger
@@ -259,36 +258,23 @@ def test_without_a_mail_server_a_message_says_which_setting_is_missing(ledger: L
 
 class Receiver:
     def __init__(self) -> None:
-        self.status = 204
+        self.status, self.url = 204, ""
         self.posts: list[tuple[dict[str, str], bytes]] = []
-        receiver = self
-
-        class ReceiverHandler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.posts.append(
-                    ({name.lower(): value for name, value in self.headers.items()}, body)
-                )
-                self.send_response(receiver.status)
-                self.send_header("Location", "http://127.0.0.1:1/")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), ReceiverHandler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     created = Receiver()
-    thread = threading.Thread(target=created.server.serve_forever, args=(0.05,))
-    thread.start()
-    yield created
-    created.server.shutdown()
-    thread.join(10)
-    created.server.server_close()
+
+    class ReceiverHandler(QuietHandler):
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            created.posts.append((headers, self.body()))
+            self.answer(status=created.status, Location="http://127.0.0.1:1/")
+
+    with serving(ReceiverHandler) as url:
+        created.url = f"{url}/hook"
+        yield created
 
 
 def hook(url: str) -> Message:

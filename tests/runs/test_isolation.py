@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import httpx
 import large_registry
 import orjson
 import pytest
+from http_server import QuietHandler, serving
 from processes import children
 from projects import DEFINITION, NOON, project
 from waiting import wait_until
@@ -354,30 +353,20 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action:
         pool.close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class NestedHandler(QuietHandler):
     def do_GET(self) -> None:
         nested = b"<<( <urn:s> <urn:p> " * 60_000 + b"<urn:o>" + b" )>>" * 60_000
         projects = [{"id": f"p{n}", "name": f"Project {n}", "sdgs": "SDG 4"} for n in range(10)]
-        body, media_type = {
+        self.answer(*{
             "/bad": (b"<urn:a> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> " + nested + b" .", "text/turtle"),
             "/good": (orjson.dumps({"results": projects}), "application/json"),
-        }.get(self.path, (b"", "text/plain"))  # fmt: skip
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
+        }.get(self.path, (b"", "text/plain", 404)))  # fmt: skip
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_address[1]}"
-        site.shutdown()
+    with serving(NestedHandler) as url:
+        yield url
 
 
 @pytest.mark.smoke

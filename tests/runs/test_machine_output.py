@@ -6,11 +6,9 @@ import csv
 import json
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from multiprocessing import forkserver
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+from http_server import QuietHandler, serving
 from lxml import etree
 from pyoxigraph import RdfFormat, parse
 from rows import each
@@ -138,25 +137,13 @@ def children_output(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def feed(contents: Mapping[str, bytes]) -> Iterator[str]:
-    class FeedHandler(BaseHTTPRequestHandler):
+    class FeedHandler(QuietHandler):
         def do_GET(self) -> None:
             content = contents.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Type", "text/csv")
-            self.end_headers()
-            self.wfile.write(content or b"")
+            self.answer(content or b"", "text/csv", 404 if content is None else 200)
 
-        def log_message(self, *_: object) -> None:
-            """Write nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), FeedHandler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(FeedHandler) as url:
+        yield url
 
 
 def table(extra: str) -> bytes:

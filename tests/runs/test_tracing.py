@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from http_server import QuietHandler, serving
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -137,19 +136,12 @@ def test_spans_are_sent_to_the_collector_that_the_variables_name(
 ) -> None:
     received: list[tuple[str, bytes]] = []
 
-    class Collector(BaseHTTPRequestHandler):
+    class CollectorHandler(QuietHandler):
         def do_POST(self) -> None:
-            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            received.append((self.path, self.body()))
+            self.answer()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
+    with serving(CollectorHandler) as endpoint:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
         try:
@@ -159,7 +151,6 @@ def test_spans_are_sent_to_the_collector_that_the_variables_name(
             tracing.flush()
         finally:
             tracing.use_provider(None)
-            server.shutdown()
 
     ((path, body),) = received
     assert (message, path) == ("", "/v1/traces")

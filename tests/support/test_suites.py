@@ -13,11 +13,11 @@ import tarfile
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from http_server import serving
 from pytest_suites import check
 from suites import SUITES
 from test_run_ends import run
@@ -84,16 +84,10 @@ def fetch(tmp_path: Path) -> Callable[[dict[str, bytes], str], subprocess.Comple
         (index / "index.html").write_text(f'<a href="suite-1.tar.gz#sha256={digest}">suite-1</a>')
         (home / "tests/data.lock").write_text(f"suite==1 \\\n    --hash=sha256:{digest}\n")
         handler = partial(SimpleHTTPRequestHandler, directory=str(index.parent))
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            Thread(target=server.serve_forever).start()
-            settings = {**os.environ, "UV_DEFAULT_INDEX": f"http://127.0.0.1:{server.server_port}/"}
+        with serving(handler) as url:
             command = [sys.executable, str(Path(__file__).parents[2] / ".ci" / "data")]
-            try:
-                return subprocess.run(
-                    command, cwd=home, env=settings, capture_output=True, text=True
-                )
-            finally:
-                server.shutdown()
+            settings = {**os.environ, "UV_DEFAULT_INDEX": f"{url}/"}
+            return subprocess.run(command, cwd=home, env=settings, capture_output=True, text=True)
 
     return run_fetch
 
