@@ -21,6 +21,7 @@ from publisher.portal import (
     pages,
     prizes,
     problems,
+    registries,
     releases,
     search,
     search_feed,
@@ -31,7 +32,6 @@ from publisher.portal import (
 from publisher.portal.routes import (
     quality,
     reports,
-    sources,
 )
 from publisher.sparql import endpoint, examples, exports
 
@@ -60,7 +60,7 @@ ROUTERS: dict[str, APIRouter] = {
     "source reports": source_report.router,
     "quality": quality.router,
     "problems": problems.router,
-    "sources": sources.router,
+    "sources": registries.router,
     "vocabulary": vocabulary.router,
     "things": entities.router,
     "shapes": pages.shapes_router,

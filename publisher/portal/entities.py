@@ -32,11 +32,11 @@ from publisher.linked_data.entities import (
     respond_entity,
 )
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
-from publisher.linked_data.run_statistics import RunJson, statistics_json
 from publisher.linked_data.signposting import thing_links
 from publisher.pages import Pages
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_pages import (
+    RunJson,
     Values,
     organization_values,
     record_links,
@@ -44,6 +44,7 @@ from publisher.portal.entity_pages import (
     run_values,
     source_links,
     source_values,
+    statistics_json,
     thing_values,
     tombstone_values,
 )

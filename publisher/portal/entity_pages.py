@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
+from typing_extensions import TypedDict
 
 from languages.translations import gettext
 from publisher.data.properties import published_properties
@@ -18,7 +19,6 @@ from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import EntityPage
 from publisher.linked_data.lists import load_page, read_cursor
-from publisher.linked_data.run_statistics import read_counts, read_network
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
@@ -37,6 +37,7 @@ from vocab.iris import Iris
 from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts.map import point_map
+from web.endpoints import Count, Instant, WebAddress
 from web.formats import HTML
 from web.links import Link, typed_link
 from web.page_cache import MINUTE, keep_for
@@ -231,6 +232,62 @@ async def source_values(page: EntityPage) -> Values:
         "block": jsonld_block(source_markup(description, count, page.host)),
         "about": about,
         "name": name,
+    }
+
+
+class RunJson(TypedDict):
+    """The statistics of a run; values that it did not report are null."""
+
+    run: str
+    iri: WebAddress
+    source: str | None
+    outcome: str | None
+    is_full: bool | None
+    started: Instant | None
+    ended: Instant | None
+    reason: str | None
+    entry: Count | None
+    counts: dict[str, int | None]
+    network: dict[str, Count]
+
+
+def read_counts(description: Description) -> dict[str, int | None]:
+    """Return the counts of the run that *description* describes, by the names of METRICS; None of
+    those that it did not report.
+    """
+    values = {name: description.one(f"ops:{term}") for name, term in METRICS.items()}
+    return {name: int(value.value) if value else None for name, value in values.items()}
+
+
+def read_network(description: Description) -> dict[str, int]:
+    """Return the number of the run's requests by outcome."""
+    parts = description.subjects("dqv:isMeasurementOf", description.expand("ops:requests"))
+    return {
+        name.value: int(value.value)
+        for part in parts
+        if (name := description.one("ops:networkOutcome", part))
+        and (value := description.one("dqv:value", part))
+    }
+
+
+def statistics_json(description: Description) -> RunJson:
+    def text(name: str) -> str | None:
+        term = description.one(name)
+        return term.value if term else None
+
+    source, entry, is_full = text("prov:used"), text("ops:journalEntry"), text("ops:fullHarvest")
+    return {
+        "run": description.iri.rpartition("/run/")[2],
+        "iri": description.iri,
+        "source": source.rpartition("/source/")[2] if source else None,
+        "outcome": text("ops:outcome"),
+        "is_full": is_full == "true" if is_full else None,
+        "started": text("prov:startedAtTime"),
+        "ended": text("prov:endedAtTime"),
+        "reason": text("ops:reason"),
+        "entry": int(entry) if entry else None,
+        "counts": read_counts(description),
+        "network": read_network(description),
     }
 
 
