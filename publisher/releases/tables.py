@@ -148,7 +148,9 @@ def area_cells(codes: Sequence[str], iris: Iris) -> dict[str, object]:
     }
 
 
-def open_tables(work: Path, iris: Iris) -> duckdb.DuckDBPyConnection:
+def open_tables(
+    work: Path, iris: Iris, described: Mapping[str, Table] = TABLES
+) -> duckdb.DuckDBPyConnection:
     """Open a new database in the folder *work*, in which the tables are computed."""
     work.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(
@@ -163,7 +165,7 @@ def open_tables(work: Path, iris: Iris) -> duckdb.DuckDBPyConnection:
         "area_cells", lambda codes: area_cells(codes, iris), ["VARCHAR[]"], cells
     )
     connection.execute(_statements(iris)[0])
-    for table in TABLES.values():
+    for table in described.values():
         columns = [f'"{item.name}" {_TYPES.get(item.type, "VARCHAR")}' for item in table.columns]
         place = "STRUCT(g VARCHAR, n INTEGER, o VARCHAR)"
         connection.execute(f"CREATE TABLE {table.name} ({', '.join(columns)}, place {place})")
@@ -193,7 +195,11 @@ def _expanded(sql: str, iris: Iris) -> str:
 
 
 def compute_tables(
-    tables: duckdb.DuckDBPyConnection, quads: Path, written: Written, iris: Iris
+    tables: duckdb.DuckDBPyConnection,
+    quads: Path,
+    written: Written,
+    iris: Iris,
+    described: Mapping[str, Table] = TABLES,
 ) -> None:
     """Fill the tables from the gzip file *quads* of N-Quads."""
     parts = written.quads // PART + 1
@@ -206,7 +212,7 @@ def compute_tables(
     )
     for part in range(parts):
         tables.execute(_statements(iris)[1].replace("PART", str(part)))
-        for table in TABLES.values():
+        for table in described.values():
             columns = ", ".join(_expanded(item.sql or item.name, iris) for item in table.columns)
             relation = _expanded(table.relation, iris)
             tables.execute(f"INSERT INTO {table.name} SELECT {columns}, place FROM {relation}")

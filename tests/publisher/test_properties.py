@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from publisher.projections.projection import Subjects
 from publisher.projections.search.updater import EntryReader
 from publisher.rdf.ntriples_terms import Value
 from publisher.rdf.results import Term
-from publisher.releases.tables import read_tables
+from publisher.releases.dump import write_texts
+from publisher.releases.tables import compute_tables, open_tables, read_tables
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
 from vocab.terms import FOAF, RDF
@@ -109,10 +111,22 @@ def test_an_added_property_is_searched(properties: PropertyTable) -> None:
     assert entry.texts == (("Farmers", "en"),)
 
 
-def test_an_added_property_is_a_column_of_the_initiatives(properties: PropertyTable) -> None:
-    column = read_tables(properties)["initiatives"].columns[-1]
+def test_an_added_property_is_a_column_of_the_initiatives(
+    properties: PropertyTable, tmp_path: Path
+) -> None:
+    record, described = f"{IRIS.base}record/demo/a", read_tables(properties)
+    statements = [
+        f'<{THING}> <{AUDIENCE}> "Farmers"@en',
+        f"<{record}> <{FOAF}primaryTopic> <{THING}>",
+    ]
+    lines = sorted(f"{statement} <{record}> .\n".encode() for statement in statements)
 
-    assert (column.name, column.sql) == ("audience", "best('wsis:audience')")
+    written = write_texts(lines, tmp_path, "quads")
+    with closing(open_tables(tmp_path / "work", IRIS, described)) as tables:
+        compute_tables(tables, tmp_path / "quads.nq.gz", written, IRIS, described)
+        rows = tables.execute("SELECT thing, audience FROM initiatives").fetchall()
+
+    assert rows == [(THING, "Farmers")]
 
 
 def test_an_added_property_extends_tables_of_clients(properties: PropertyTable) -> None:
