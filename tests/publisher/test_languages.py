@@ -96,7 +96,7 @@ def words() -> set[str]:
         remedy for _rule, remedy in OUTCOMES.values()
     }
     messages |= {*PARAMETER_ERRORS.values()}
-    messages |= {item.title for item in PROPERTIES.values() if item.title[:3] != "ISO"}
+    messages |= {item.title for item in PROPERTIES.values() if item.title[:3] not in ("", "ISO")}
     return (
         messages
         | {*SCRIPT_TEXTS}
