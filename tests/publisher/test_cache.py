@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pyoxigraph import Store
 from rows import each
 from starlette.requests import Request
 
-from publisher.sparql.protocol import digest, last_modified, unchanged
+from publisher.sparql.protocol import CachedResponse, Responses, digest, last_modified, unchanged
 from publisher.store.snapshots import Snapshot, create_snapshot
 
 SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
@@ -55,6 +56,20 @@ def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> Non
     first, again = (create_snapshot(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
 
     assert (first.modified, first.version) == (again.modified, again.version)
+
+
+def test_the_cache_is_bounded_and_has_whole_responses_only() -> None:
+    responses = Responses(max_bytes=10_000)
+    whole = CachedResponse({}, b"x" * 2_000, SHOWN, '"tag"', 0.0, None)
+    for query in (b"a", b"b", b"c"):
+        responses.add(whole, query)
+
+    responses.cached.get((SHOWN.version, digest(b"a")))
+    responses.add(whole, b"d")
+    responses.add(replace(whole, etag=""), b"truncated")
+    responses.add(replace(whole, body=b"x" * 20_000), b"large")
+
+    assert set(responses.cached) == {(SHOWN.version, digest(query)) for query in (b"a", b"c", b"d")}
 
 
 def test_parts_that_are_joined_alike_have_two_digests() -> None:
