@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,15 +17,17 @@ import psycopg
 import pytest
 import waiting
 from definitions import paged_json
+from http_server import QuietHandler, serving
 from postgresql import Cluster, missing, running_cluster
 from processes import Process
 from waiting import WITHIN
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
 
-from queued import settled
+from queued import BEAT, put, settled
 
 ROOT = Path(__file__).parents[2]
+WORKER = ("worker", "--heartbeat", BEAT)
 
 
 @pytest.fixture(scope="session")
@@ -83,38 +84,19 @@ def registry() -> Iterator[GatedRegistry]:
     item = GatedRegistry()
     item.gate.set()
 
-    class ProjectsHandler(BaseHTTPRequestHandler):
+    class ProjectsHandler(QuietHandler):
         def do_GET(self) -> None:
             item.times.append(time.time())
             parts = urlsplit(self.path)
             if parts.path == "/robots.txt":
                 self.send_error(404)
                 return
-            body = item.page(
-                parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0])
-            )
-            try:
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-            except BrokenPipeError:
-                pass  # the client has gone
+            number = int(parse_qs(parts.query).get("page", ["1"])[0])
+            self.answer(item.page(parts.path.strip("/"), number), "application/json")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("0.0.0.0", 0), ProjectsHandler)
-    server.daemon_threads = True
-    item.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield item
-    item.gate.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(ProjectsHandler, "0.0.0.0") as item.url:
+        yield item
+        item.gate.set()
 
 
 @dataclass
@@ -162,8 +144,29 @@ class House:
         self.children.append(child)
         return child
 
+    def begin(self, *words: str) -> Process:
+        """Start a worker, or a process with these words, whose run of the source a waits for its
+        second page.
+        """
+        self.define_source("a")
+        put(self.ledger, "a")
+        self.registry.gate.clear()
+        child = self.start(*(words or WORKER))
+        self.wait_until_begun()
+        return child
+
     def output_of(self, number: int) -> str:
         return self.children[number].text()
+
+    def wait_for(self, text: str, number: int = 0) -> None:
+        """Wait until this process has printed *text*."""
+        self.wait_until(lambda: text in self.output_of(number), f"{text!r} in output {number}")
+
+    def wait_until_begun(self) -> None:
+        log = self.registry.request_log
+        self.wait_until(
+            lambda: any(page > 1 for _, _, page in log), "the second page to be asked for"
+        )
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, pause: float = waiting.PAUSE

@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from queued import BEAT, committed, put
+from queued import committed, put
 
 from harvesters.ledger.models import State
 
-from .conftest import GatedRegistry, House
+from .conftest import WORKER, GatedRegistry, House
 
 
 def _children(pid: int) -> list[int]:
@@ -37,7 +37,7 @@ def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(
         return serve_page(source, number)
 
     monkeypatch.setattr(registry, "page", kill_reader)
-    worker = house.start("worker", "--heartbeat", BEAT, "--concurrency", "1")
+    worker = house.start(*WORKER, "--concurrency", "1")
     house.wait_until(
         lambda: (
             committed(house)["good"] == 1 and not house.rows("SELECT id FROM procrastinate_jobs")

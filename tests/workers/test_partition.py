@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from postgresql import Cluster
-from queued import BEAT, committed, put
+from queued import committed, put
 from waiting import WITHIN
 
 from harvesters.runs.queue.worker import LOCK_LOST_EXIT
 from journal.journal import Journal
 
-from .conftest import GatedRegistry, House
+from .conftest import WORKER, GatedRegistry, House
 
 NAME = f"stocktake{os.getpid() % 10_000}"
 NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
@@ -54,13 +54,10 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(
     house.define_source("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()
-    words = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT)
+    words = ("--allow-hosts", f"{REGISTRY}.1", *WORKER)
     inside = ("ip", "netns", "exec", NAME)
     cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
-    house.wait_until(
-        lambda: any(page > 1 for _, _, page in registry.request_log),
-        "the second page to be asked for",
-    )
+    house.wait_until_begun()
 
     ip("link", "set", apart, "down")
     registry.gate.set()

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from postgresql import Cluster, binaries
 from processes import Process, free_port
-from queued import BEAT, committed, put
+from queued import committed, put
 from waiting import WITHIN
 
 from journal.journal import Journal
 
-from .conftest import GatedRegistry, House
+from .conftest import WORKER, GatedRegistry, House
 
 LATER = 2**31  # seconds since 1970: due after all runs so far
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
@@ -42,10 +42,6 @@ def repeated(registry: Any) -> int:
     return sum(count - 1 for count in pages.values())
 
 
-def begun(registry: Any) -> bool:
-    return any(page > 1 for _, _, page in registry.request_log)
-
-
 @pytest.fixture
 def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     """Return what is published after one harvest of a source with a ledger and a data folder of its
@@ -62,48 +58,43 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     return harvest
 
 
+def assert_resumed(house: House, undisturbed: Callable[[str], list[bytes]]) -> None:
+    assert committed(house)["a"] == 1
+    assert published(house.data) == undisturbed("a")
+    assert repeated(house.registry) <= 1  # the page that was waited for
+
+
+def runs_again(house: House) -> None:
+    assert put(house.ledger, "a", at=LATER) == [True]
+    query = "SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'"
+    house.wait_until(lambda: house.rows(query) == [(1,)], "a run without changes")
+
+
 def test_run_of_a_killed_worker_ends_although_the_next_is_queued(
     house: House, undisturbed: Callable[[str], list[bytes]], ledger: str, registry: GatedRegistry
 ) -> None:
-    house.define_source("a")
-    put(ledger, "a", at=1)
-    registry.gate.clear()
-    first = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    first = house.begin()
     assert put(ledger, "a", at=2) == [True]
 
     first.kill()
     first.wait()
     assert put(ledger, "a", at=3) == [False]  # one run makes up for all that were missed
-    house.start("worker", "--heartbeat", BEAT)
+    house.start(*WORKER)
     registry.gate.set()
     house.settle("a")
 
-    assert committed(house)["a"] == 1
-    assert published(house.data) == undisturbed("a")
-    assert repeated(registry) <= 1  # the page that the killed worker was waiting for
-    assert put(ledger, "a", at=LATER) == [True]
-    house.wait_until(
-        lambda: (
-            house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'")
-            == [(1,)]
-        ),
-        "a run without changes",
-    )
+    assert_resumed(house, undisturbed)
+    runs_again(house)
 
 
 def test_run_of_a_frozen_worker_is_taken_over_and_logged(
-    house: House, ledger: str, registry: GatedRegistry
+    house: House, registry: GatedRegistry
 ) -> None:
-    house.define_source("a")
-    put(ledger, "a", at=1)
-    registry.gate.clear()
-    first = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    first = house.begin()
 
     first.send_signal(signal.SIGSTOP)
-    house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "run requeued" in house.output_of(1), "the run to be requeued")
+    house.start(*WORKER)
+    house.wait_for("run requeued", 1)
     registry.gate.set()
     house.settle("a")
     first.send_signal(signal.SIGCONT)
@@ -138,49 +129,27 @@ def test_processes_that_start_together_on_an_empty_database_all_open_it(
 def test_runs_resume_after_the_database_was_stopped(
     house: House, undisturbed: Callable[[str], list[bytes]], cluster: Cluster, ledger: str, registry: GatedRegistry
 ) -> None:  # fmt: skip
-    house.define_source("a")
-    put(ledger, "a", at=1)
-    registry.gate.clear()
-    house.start("up", "--port", str(free_port()))
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    house.begin("up", "--port", str(free_port()))
     assert put(ledger, "a", at=2) == [True]
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(
-        lambda: "worker cannot continue" in house.output_of(0),
-        '"worker cannot continue" in house.output_of(0)',
-    )
+    house.wait_for("worker cannot continue")
     cluster.start()
     house.settle("a")
 
-    assert committed(house)["a"] == 1
-    assert published(house.data) == undisturbed("a")
-    assert repeated(registry) <= 1
-    assert put(ledger, "a", at=LATER) == [True]
-    house.wait_until(
-        lambda: (
-            house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'")
-            == [(1,)]
-        ),
-        "a run without changes",
-    )
+    assert_resumed(house, undisturbed)
+    runs_again(house)
 
 
 def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(
-    house: House, cluster: Cluster, ledger: str, registry: GatedRegistry
+    house: House, cluster: Cluster, registry: GatedRegistry
 ) -> None:
-    house.define_source("a")
-    put(ledger, "a")
-    registry.gate.clear()
-    worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    worker = house.begin()
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(
-        lambda: "waiting for the database" in house.output_of(0), "the outage to be logged"
-    )
+    house.wait_for("waiting for the database")
     running = worker.poll() is None
     cluster.start()
 
@@ -193,20 +162,13 @@ def test_idle_worker_waits_for_the_database_and_goes_on(
     house: House, cluster: Cluster, ledger: str
 ) -> None:
     house.define_source("a")
-    worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(
-        lambda: "worker started" in house.output_of(0), '"worker started" in house.output_of(0)'
-    )
+    worker = house.start(*WORKER)
+    house.wait_for("worker started")
 
     cluster.stop()
-    house.wait_until(
-        lambda: "database unavailable; the worker waits" in house.output_of(0),
-        "the outage in the log",
-    )
+    house.wait_for("database unavailable; the worker waits")
     cluster.start()
-    house.wait_until(
-        lambda: "database available again" in house.output_of(0), "the end of the outage in the log"
-    )
+    house.wait_for("database available again")
     put(ledger, "a")
     house.settle("a")
 
@@ -216,27 +178,20 @@ def test_idle_worker_waits_for_the_database_and_goes_on(
     assert worker.wait(WITHIN) == 0
 
 
-WORKER, SCHEDULE = ("worker", "--heartbeat", BEAT), ("schedule",)
-
-
 @pytest.mark.parametrize(
     ("command", "other"),
-    [(WORKER, SCHEDULE), (SCHEDULE, WORKER)],
+    [(WORKER, ("schedule",)), (("schedule",), WORKER)],
     ids=["worker", "schedule"],
 )
 def test_process_started_without_database_waits_and_logs_once(
-    command: Any, other: Any, house: House, cluster: Cluster, ledger: str, registry: GatedRegistry
+    command: Any, other: Any, house: House, cluster: Cluster
 ) -> None:
     house.define_source("a", every="* * * * *")
     cluster.stop()
     house.start(*command)
-    house.wait_until(
-        lambda: "waiting for the database" in house.output_of(0), "the outage to be logged"
-    )
+    house.wait_for("waiting for the database")
     stopped = house.start(*other)
-    house.wait_until(
-        lambda: "waiting for the database" in house.output_of(1), "the outage to be logged"
-    )
+    house.wait_for("waiting for the database", 1)
     stopped.send_signal(signal.SIGTERM)
     code = stopped.wait(WITHIN)
 
@@ -253,34 +208,24 @@ def test_process_started_without_database_waits_and_logs_once(
 
 
 def test_due_time_that_passed_without_database_is_queued_afterwards(
-    house: House, cluster: Cluster, ledger: str
+    house: House, cluster: Cluster
 ) -> None:
     house.define_source("a", every="* * * * *")
     house.start("schedule")
-    house.wait_until(
-        lambda: "scheduler started" in house.output_of(0),
-        '"scheduler started" in house.output_of(0)',
-    )
+    house.wait_for("scheduler started")
 
     cluster.stop()
-    house.wait_until(lambda: "cannot queue a run" in house.output_of(0), "the outage in the log")
+    house.wait_for("cannot queue a run")
     cluster.start()
 
-    house.wait_until(
-        lambda: 'event="run queued"' in house.output_of(0),
-        "'event=\"run queued\"' in house.output_of(0)",
-    )
+    house.wait_for('event="run queued"')
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
 def test_due_time_that_passed_without_workers_is_run_later(
     house: House, undisturbed: Callable[[str], list[bytes]], ledger: str, registry: GatedRegistry
 ) -> None:
-    house.define_source("a")
-    put(ledger, "a", at=1)
-    registry.gate.clear()
-    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(2)]
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    workers = [house.begin(), house.start(*WORKER)]
     for worker in workers:
         worker.kill()
         worker.wait()
@@ -288,12 +233,10 @@ def test_due_time_that_passed_without_workers_is_run_later(
     assert put(ledger, "a", at=3) == [False]  # one run makes up for all that were missed
 
     registry.gate.set()
-    house.start("worker", "--heartbeat", BEAT)
+    house.start(*WORKER)
     house.settle("a")
 
-    assert committed(house)["a"] == 1
-    assert published(house.data) == undisturbed("a")
-    assert repeated(registry) <= 1
+    assert_resumed(house, undisturbed)
 
 
 def test_job_whose_source_is_busy_waits_although_the_next_is_queued(
@@ -302,9 +245,9 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(
     house.define_source("a")
     registry.gate.clear()
     by_hand = house.start("harvest", "a")
-    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+    house.wait_until_begun()
     put(ledger, "a", at=1)
-    house.start("worker", "--heartbeat", BEAT)
+    house.start(*WORKER)
     house.wait_until(
         lambda: (
             house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL")
@@ -325,7 +268,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
 ) -> None:
     house.define_source("a")
     put(ledger, "a", at=1)
-    first = house.start("worker", "--heartbeat", BEAT)
+    first = house.start(*WORKER)
     house.settle("a")
     first.kill()
     first.wait()
@@ -336,11 +279,8 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
         f" SELECT 'default', 'harvest', 'a', 'a', '{arguments}', 'doing', min(id) FROM procrastinate_workers RETURNING id"
     )
 
-    house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(
-        lambda: "run skipped: the source was harvested" in house.output_of(1),
-        "the run to be skipped",
-    )
+    house.start(*WORKER)
+    house.wait_for("run skipped: the source was harvested", 1)
 
     assert len(registry.request_log) == request_count
     house.wait_until(
@@ -351,7 +291,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
 
 @pytest.mark.smoke
 def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
-    house: House, cluster: Cluster, database: str, ledger: str, tmp_path: Path
+    house: House, cluster: Cluster, database: str
 ) -> None:
     """The drill of docs/how-to/back-up.md: another data directory, another database, and the next
     harvest finds nothing new.

@@ -5,12 +5,7 @@ from pathlib import Path
 
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
-from harvesters.runs.locks import (
-    ScheduleLock,
-    interrupted_runs,
-    is_schedule_running,
-    source_lock,
-)
+from harvesters.runs.locks import ScheduleLock, interrupted_runs, is_schedule_running, source_lock
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from queued import BEAT, committed, put, settled
+from queued import committed, put, settled
 from waiting import WITHIN
 
 from harvesters.network.settings import NetworkSettings
@@ -21,7 +21,7 @@ from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE
 
-from .conftest import GatedRegistry, House
+from .conftest import WORKER, GatedRegistry, House
 
 AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 # Let the database note when each request to a host may be sent.
@@ -106,7 +106,7 @@ def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> 
                 if request.id == number
             )
         )
-    house.start("worker", "--heartbeat", BEAT)
+    house.start(*WORKER)
 
     house.settle("a", "b")
 
@@ -114,45 +114,14 @@ def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> 
     assert house.rows("SELECT run FROM run_request") == [("b.1",)]
 
 
-def test_a_stopped_worker_finishes_its_run(
-    house: House, ledger: str, registry: GatedRegistry
-) -> None:
-    house.define_source("a")
-    registry.gate.clear()
-    put(ledger, "a")
-    worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(
-        lambda: any(page > 1 for _, _, page in registry.request_log),
-        "the second page to be asked for",
-    )
+def test_a_stopped_worker_finishes_its_run(house: House, registry: GatedRegistry) -> None:
+    worker = house.begin()
 
     worker.send_signal(signal.SIGTERM)
     registry.gate.set()
 
     assert worker.wait(WITHIN) == 0
     assert settled(house, ["a"])
-
-
-def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(
-    house: House, ledger: str, registry: GatedRegistry
-) -> None:
-    house.define_source("a")
-    put(ledger, "a")
-    registry.gate.clear()
-    first = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(
-        lambda: any(page > 1 for _, _, page in registry.request_log),
-        "the second page to be asked for",
-    )
-    first.kill()
-    first.wait(WITHIN)
-    house.start("worker", "--heartbeat", BEAT)
-    registry.gate.set()
-
-    house.settle("a")
-
-    assert committed(house)["a"] == 1
-    assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
 
 
 def test_many_workers_request_a_host_no_faster(
@@ -165,7 +134,7 @@ def test_many_workers_request_a_host_no_faster(
     for statement in NOTE_TURNS:
         house.execute(statement)
     for _ in range(2):
-        house.start("worker", "--heartbeat", BEAT, "--concurrency", "2")
+        house.start(*WORKER, "--concurrency", "2")
 
     house.settle("a", "b", "c")
 
@@ -189,7 +158,7 @@ def test_workers_killed_repeatedly_commit_each_run_once(
     for name in names:
         house.define_source(name, pause=0.05)
     put(ledger, *names)
-    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(size)]
+    workers = [house.start(*WORKER) for _ in range(size)]
     house.wait_until(lambda: len(registry.request_log) > 5, "the first pages to be asked for")
 
     def requested(enough: int) -> bool:
@@ -197,14 +166,11 @@ def test_workers_killed_repeatedly_commit_each_run_once(
 
     for _ in range(kills):
         enough = len(registry.request_log) + 3
-        house.wait_until(
-            partial(requested, enough),
-            f"page {enough} requested",
-        )
+        house.wait_until(partial(requested, enough), f"page {enough} requested")
         victim = chance.randrange(size)
         workers[victim].kill()
         workers[victim].wait(WITHIN)
-        workers[victim] = house.start("worker", "--heartbeat", BEAT)
+        workers[victim] = house.start(*WORKER)
     house.settle(*names)
 
     entries = committed(house)
