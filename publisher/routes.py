@@ -21,18 +21,16 @@ from publisher.portal import (
     pages,
     prizes,
     problems,
+    quality,
     registries,
     releases,
+    reports,
     search,
     search_feed,
     source_report,
     vocabulary,
     wizard,
 )  # fmt: skip
-from publisher.portal.routes import (
-    quality,
-    reports,
-)
 from publisher.sparql import endpoint, examples, exports
 
 ROUTERS: dict[str, APIRouter] = {

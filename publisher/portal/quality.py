@@ -13,12 +13,23 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
 
+from fastapi import APIRouter, Query
 from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
 
+from languages.translations import TranslatableText
+from languages.translations import gettext as _
+from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.data_table import Column, DataTable
+from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
+from publisher.portal.dependencies import NamesDep
+from publisher.portal.figures import query_page_url
 from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases
@@ -26,6 +37,9 @@ from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 from web.charts.svg import element, svg
+from web.endpoints import SourcePath
+from web.links import origin
+from web.problems import HTTPProblem
 
 _PREFIXES = {
     "adms": ADMS,
@@ -43,6 +57,16 @@ _COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))
 # by the least share in percent: the method rates 351, 221 and 121 of 405 points
 _BANDS = ((87, "excellent"), (55, "good"), (30, "sufficient"), (0, "bad"))
 VALID = "valid"  # the indicator of records without remarks
+_NEXT_STEPS = 5  # indicators that a page names first
+_RECORD = {
+    "name": "record",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "IRI of a record, or the path of its page: the quality of this one",
+}
+
+router = APIRouter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +195,24 @@ async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str
 
 async def measure_record(service: QueryService, record: str) -> Quality | None:
     """Return the quality of one record, None if it is not published."""
-    [all_rows] = await service.rows(_count("", service.iris, record=record))
-    if all_rows["records"].value == "0":
+    texts = [item.query(service.iris, record=record) for item in indicators()]
+    count = _count("", service.iris, record=record)
+    [total], *counted = await asyncio.gather(*(service.rows(text) for text in (count, *texts)))
+    if total["records"].value == "0":
         return None
-    measurements = []
-    for item in indicators():
-        text = item.query(service.iris, record=record)
-        [row] = await service.rows(text)
-        measurements.append(Measurement(item, int(row["records"].value), 1, text))
-    return Quality(tuple(measurements))
+    return Quality(
+        tuple(
+            Measurement(item, int(row["records"].value), 1, text)
+            for item, [row], text in zip(indicators(), counted, texts, strict=True)
+        )
+    )
 
 
-async def _counts(service: QueryService, text: str, snapshot: str) -> dict[str, int]:
+async def _counts(
+    service: QueryService, text: str, snapshot: str = "", by: str = "source"
+) -> dict[str, int]:
     rows = await service.rows(text, folder=snapshot)
-    return {row["source"].value: int(row["records"].value) for row in rows if "source" in row}
+    return {row[by].value: int(row["records"].value) for row in rows if by in row}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,20 +247,17 @@ async def rule_gains(
     Counted are the records that no other rule remarks on, which would be valid, and those that lack
     what an indicator asks for of the same property.
     """
-    weights = {item.indicator.name: item for item in quality.measurements}
-    total = weights[VALID].all
-    if not total:
-        return {}
+    valid = next(item for item in quality.measurements if item.indicator.name == VALID)
+    rules = [(rule_query(service.iris, source), valid.indicator.weight)]
+    rules += [
+        (rule_query(service.iris, source, item), item.weight)
+        for item in indicators()
+        if item.path(service.iris) in paths
+    ]
     gains: dict[str, float] = {}
-    for shape, count in (await _by_shape(service, rule_query(service.iris, source))).items():
-        gains[shape] = gains.get(shape, 0.0) + weights[VALID].indicator.weight * count / total
-    for item in indicators():
-        if item.path(service.iris) not in paths:
-            continue
-        for shape, count in (
-            await _by_shape(service, rule_query(service.iris, source, item))
-        ).items():
-            gains[shape] = gains.get(shape, 0.0) + item.weight * count / total
+    for text, weight in rules if valid.all else ():
+        for shape, count in (await _counts(service, text, by="shape")).items():
+            gains[shape] = gains.get(shape, 0.0) + weight * count / valid.all
     return gains
 
 
@@ -246,14 +271,6 @@ def rule_query(iris: Iris, source: str, lacking: Indicator | None = None) -> str
     else:
         pattern += "  FILTER NOT EXISTS { ?record ops:result ?other . ?other sh:sourceShape ?rule . FILTER(?rule != ?shape) }\n"
     return _count(pattern, iris, source).replace("SELECT (", "SELECT ?shape (") + " GROUP BY ?shape"
-
-
-async def _by_shape(service: QueryService, text: str) -> dict[str, int]:
-    return {
-        row["shape"].value: int(row["records"].value)
-        for row in await service.rows(text)
-        if "shape" in row
-    }
 
 
 _MEASURED = (
@@ -328,12 +345,10 @@ def metric_iri(indicator: Indicator, iris: Iris) -> str:
 def best_practices(qualities: Mapping[str, Quality]) -> list[tuple[Indicator, str, Measurement]]:
     """Return for each indicator the source whose records have it most often, and its measurement."""
     best = []
-    for number, indicator in enumerate(indicators()):
-        ranked = sorted(
-            qualities, key=lambda source: (-qualities[source].measurements[number].points, source)
-        )
-        if ranked:
-            best.append((indicator, ranked[0], qualities[ranked[0]].measurements[number]))
+    for number, indicator in enumerate(indicators() if qualities else ()):
+        measured = {source: quality.measurements[number] for source, quality in qualities.items()}
+        source = min(measured, key=lambda source: (-measured[source].points, source))
+        best.append((indicator, source, measured[source]))
     return best
 
 
@@ -342,13 +357,11 @@ async def example_records(
 ) -> dict[str, str]:
     """Return by indicator a record of its best source that has it."""
     examples = {}
+    counting, naming = "(COUNT(DISTINCT ?record) AS ?records)", "(MIN(?record) AS ?example)"
     for indicator, source, measurement in best:
         if measurement.records:
-            counting = "(COUNT(DISTINCT ?record) AS ?records)"
-            finding = "(MIN(?record) AS ?example)"
-            [row] = await service.rows(
-                indicator.query(service.iris, source=source).replace(counting, finding)
-            )
+            text = indicator.query(service.iris, source=source).replace(counting, naming)
+            [row] = await service.rows(text)
             examples[indicator.name] = row["example"].value
     return examples
 
@@ -392,3 +405,126 @@ def badge(quality: Quality | None, title: str) -> Markup:
         ),
     ]
     return svg(104, 20, title, *parts, class_="badge")
+
+
+@register_dataset(
+    router, "/quality", "quality", "Compare the quality of the records of all registries", [_RECORD]
+)
+async def compare_quality(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    names: NamesDep,
+    record: Annotated[
+        str, Query(max_length=2000, description="IRI of a record, or the path of its page")
+    ] = "",
+) -> Response:
+    """The indicators with their weights and queries, the measurements of each registry, and the
+    registry that is best at each.
+    """
+    page = f"{service.iris.base}quality"
+    if record:
+        return await _record_quality(request, service, pages, record)
+    qualities = await measure_sources(service)
+    ranked = sorted(qualities.items(), key=lambda item: (-item[1].points, item[0]))
+    best = best_practices(qualities)
+    examples = await example_records(service, best)
+    history = await quality_history(service)
+    previous = history[-1].sources if history else {}
+    start = service.iris.source("")
+
+    def render() -> Response:
+        return pages.page(
+            "quality.html",
+            ranked=[(source.removeprefix(start), quality) for source, quality in ranked],
+            titles=names.sources,
+            best=[
+                (item, source.removeprefix(start), measurement, examples.get(item.name))
+                for item, source, measurement in best
+            ],
+            previous={source.removeprefix(start): quality for source, quality in previous.items()},
+            indicators=indicators(),
+            forms=format_links(request),
+            query_page_url=query_page_url,
+        )
+
+    return await asyncio.to_thread(
+        dataset_response,
+        request,
+        service,
+        [measurement_table(qualities, service.iris, page), metric_table(service.iris)],
+        render,
+    )
+
+
+async def _record_quality(
+    request: Request, service: ServiceDep, pages: PagesDep, record: str
+) -> Response:
+    base = service.iris.base
+    about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
+    quality = await measure_record(service, about)
+    if quality is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "There is no published record {record}; a page of a record links here",
+                record=record[:200],
+            ),
+        )
+
+    def render() -> Response:
+        return pages.page(
+            "source_quality.html", quality=quality, title=about.removeprefix(base), record=about, name="", history=[], next_steps=None,
+            forms=format_links(request), query_page_url=query_page_url, host=origin(request),
+        )  # fmt: skip
+
+    return await asyncio.to_thread(
+        dataset_response,
+        request,
+        service,
+        [measurement_table({about: quality}, service.iris, f"{base}quality")],
+        render,
+    )
+
+
+@register_dataset(
+    router,
+    "/source/{source}/quality",
+    "sourceQuality",
+    "Measure the quality of a registry's records",
+    drawn=True,
+)
+async def source_quality(
+    request: Request, service: ServiceDep, pages: PagesDep, names: NamesDep, source: SourcePath
+) -> Response:
+    """Each indicator with its query, the history by release, and what would gain most; as SVG it is
+    a badge.
+    """
+    titles = names.sources
+    if source not in titles:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText("There is no such registry; /sources lists them"),
+        )
+    about = service.iris.source(source)
+    quality = (await measure_sources(service)).get(about)
+    history = [
+        (past, past.sources[about])
+        for past in await quality_history(service)
+        if about in past.sources
+    ]
+
+    def render() -> Response:
+        return pages.page(
+            "source_quality.html", quality=quality, title=titles[source], record="", name=source, history=history,
+            next_steps=with_points(quality, _NEXT_STEPS) if quality else None, forms=format_links(request, drawn=True),
+            query_page_url=query_page_url, host=origin(request),
+        )  # fmt: skip
+
+    sheet = measurement_table(
+        {about: quality} if quality else {}, service.iris, f"{service.iris.base}quality"
+    )
+    label = _("Quality of the records of %(registry)s") % {"registry": titles[source]}
+    return await asyncio.to_thread(
+        dataset_response, request, service, [sheet], render, badge(quality, label)
+    )

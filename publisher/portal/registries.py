@@ -5,7 +5,7 @@ records; ``/registries`` is the same as data.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import NamedTuple
@@ -26,8 +26,8 @@ from publisher.portal.data_table import TABLE_FORMATS, Column, DataTable
 from publisher.portal.dataset_response import dataset_response, register_dataset
 from publisher.portal.dependencies import OptionalTablesDep
 from publisher.portal.facet_labels import facet_title
-from publisher.portal.figures import count_note, query_page_url
-from publisher.projections.facets.filter_query import coverage_by_source, make_filter
+from publisher.portal.figures import INITIATIVES, count_note, query_page_url
+from publisher.projections.facets.filter_query import coverage_by_source
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.rdf.results import Row
@@ -67,37 +67,33 @@ class Registry(NamedTuple):
 
 
 def list_registries(
-    rows: list[Row],
+    rows: Iterable[Row],
     source_statuses: Mapping[str, SourceStatus],
     tables: FacetIndex | None,
     iris: Iris,
     at: datetime,
 ) -> list[Registry]:
     """Return all registries, sorted by title; without *tables* there are no counts."""
-    every = make_filter(kind="initiative")
-    counts = tables.counts_once(every).get("source", {}) if tables else {}
-    full = (
-        {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS}
-        if tables
-        else {}
-    )
-    start, registries = iris.source(""), dict[str, Registry]()
-    for row in rows:
-        name = row["source"].value.removeprefix(start)
-        source_status = source_statuses.get(name)
-        state = source_status.state(at).value if source_status else ""
-        coverage = {facet: numbers.get(name, NONE) for facet, numbers in full.items()}
-        if name not in registries or row["title"].language == "en":
-            registries[name] = Registry(
-                name,
-                row["title"].value,
-                row,
-                source_status,
-                state,
-                counts.get(name, NONE),
-                coverage,
-            )
-    return sorted(registries.values(), key=lambda registry: registry.title.lower())
+    counts = tables.counts_once(INITIATIVES).get("source", {}) if tables else {}
+    filled = {
+        facet: tables.coverage_by_source(INITIATIVES, facet) if tables else {}
+        for facet in COVERED_FACETS
+    }
+    english_last = sorted(rows, key=lambda row: row["title"].language == "en")
+    by_name = {row["source"].value.removeprefix(iris.source("")): row for row in english_last}
+    registries = [
+        Registry(
+            name,
+            row["title"].value,
+            row,
+            source_statuses.get(name),
+            source_statuses[name].state(at).value if name in source_statuses else "",
+            counts.get(name, NONE),
+            {facet: numbers.get(name, NONE) for facet, numbers in filled.items()},
+        )
+        for name, row in by_name.items()
+    ]
+    return sorted(registries, key=lambda registry: registry.title.lower())
 
 
 def registry_table(registries: list[Registry], iris: Iris, tables: FacetIndex | None) -> DataTable:
@@ -125,7 +121,7 @@ def registry_table(registries: list[Registry], iris: Iris, tables: FacetIndex | 
         columns,
         rows,
         coverage_by_source(
-            make_filter(kind="initiative"),
+            INITIATIVES,
             "remark",
             iris,
             has_parts=tables is not None and tables.has_parts,
@@ -147,7 +143,7 @@ async def sources(
         listed = await load_page(cursor, service, "sources")
         return respond_list(request, pages, "sources", {}, listed)
     registries = await _registries(service, tables)
-    different = tables.count_different(make_filter(kind="initiative")) if tables else None
+    different = tables.count_different(INITIATIVES) if tables else None
     page = await asyncio.to_thread(
         pages.page,
         "registries.html",

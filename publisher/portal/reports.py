@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
@@ -61,32 +61,23 @@ class ReportsJson(TypedDict):
     response_description="The reports",
     responses=contents("text/html"),
 )
-async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A report describes the data of a release in sentences, figures and numbers."""
-    published = await run_in_threadpool(list_reports, service.data / "reports")
+    published = list_reports(service.data / "reports")
     accept = request.headers.get("accept")
     if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-        reports: list[ReportJson] = [
-            {
-                "name": item.name,
-                "title": item.title,
-                "release": item.release,
-                "language": item.language,
-                "files": dict(item.files),
-            }
-            for item in published
-        ]
+        names = ReportJson.__annotations__
+        reports = [{name: getattr(item, name) for name in names} for item in published]
         return JSONResponse({"reports": reports}, headers={"Vary": "Accept"})
     return pages.page("reports.html", reports=published, languages=LANGUAGES)
 
 
 @get(router, "/reports/{name}/", include_in_schema=False)
-async def report(request: Request, service: ServiceDep, name: ReportName) -> Response:
+def report(request: Request, service: ServiceDep, name: ReportName) -> Response:
     """Redirect to the report itself."""
-    await _require_report(service, name)
-    return RedirectResponse(
-        f"{request.scope.get('root_path', '')}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER
-    )
+    _find_file(service, name, REPORT)
+    root = request.scope.get("root_path", "")
+    return RedirectResponse(f"{root}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER)
 
 
 @get(
@@ -99,22 +90,21 @@ async def report(request: Request, service: ServiceDep, name: ReportName) -> Res
     response_description="The file",
     responses=contents(*_MEDIA.values()) | problems(404),
 )
-async def file(request: Request, service: ServiceDep, name: ReportName, file: FileName) -> Response:
+def file(request: Request, service: ServiceDep, name: ReportName, file: FileName) -> Response:
     """The report as a page and as PDF, its numbers as JSON, and the checksums."""
-    await _require_report(service, name)
-    path = service.data / "reports" / name / file
-    if file not in _MEDIA or not path.is_file():
+    return respond(request, _find_file(service, name, file), _MEDIA[file])
+
+
+def _find_file(service: QueryService, name: str, file: str) -> FilePath:
+    """Return the path of a file of a report; raises HTTPProblem (404) if there is none."""
+    reports = service.data / "reports"
+    path = reports / name / file
+    if (
+        file not in _MEDIA
+        or name not in {item.name for item in list_reports(reports)}
+        or not path.is_file()
+    ):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
         )
-    return respond(request, path, _MEDIA[file])
-
-
-async def _require_report(service: QueryService, name: str) -> None:
-    """Raise HTTPProblem (404) unless there is a report *name*."""
-    if name not in {
-        item.name for item in await run_in_threadpool(list_reports, service.data / "reports")
-    }:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
-        )
+    return path
