@@ -44,8 +44,7 @@ from harvesters.participation.submissions.submitters.provider import parse_provi
 from harvesters.runs.locks import is_schedule_running
 from journal import mirror_origin
 from journal.fork_server import preload
-from publisher.apis.reconcile.batch import NameQuery
-from publisher.apis.reconcile.matcher import Matcher
+from publisher.apis.matching import Matcher, NameQuery
 from publisher.app import SiteOptions, create_app
 from publisher.limits import read
 from publisher.portal.commands import EXPLANATIONS, MEMORY, ClientQuota, VisitorCommand

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from publisher.apis.mcp import route as mcp
-from publisher.apis.reconcile.routes import service as reconcile
+from publisher.apis import mcp_route, reconciliation
 from publisher.catalog import journal, openapi, portals, void
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.linked_data import health, lists, mementos, metrics, signposting, status
@@ -48,10 +47,10 @@ ROUTERS: dict[str, APIRouter] = {
     "search feeds": search_feed.router,
     "follow": follow.router,
     "suggest": search.suggestion_router,
-    "reconcile": reconcile.router,
+    "reconcile": reconciliation.router,
     "sparql": endpoint.router,
     "examples": examples.router,
-    "assistants": mcp.router,
+    "assistants": mcp_route.router,
     "graphs": endpoint.graphs,
     "linksets": signposting.router,
     "mementos": mementos.router,

@@ -38,7 +38,7 @@ def run_mcp(settings: Settings, url: str) -> None:
     """Answer an AI assistant on standard input and output until the input ends. Links begin with
     *url*.
     """
-    module = import_module("publisher.apis.mcp.server")  # late, since it takes most of a second
+    module = import_module("publisher.apis.mcp_server")  # late, since it takes most of a second
 
     async def answer() -> None:
         limits = read(settings.limits)

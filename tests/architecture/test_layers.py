@@ -63,7 +63,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"background", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
         {"projections.facets"}, {"store"}, {"freshness_headers", "navigation", "page_budget"}, {"pages"},
         {"dependencies", "error_handlers", "history", "releases"}, {"damaged_files"}, {"follower"},
-        {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.reconcile"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
+        {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
 # and the function that each entry has

@@ -33,7 +33,7 @@ from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
-from publisher.apis.reconcile.model import PROPERTIES
+from publisher.apis.matching import PROPERTIES
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import overview
 from publisher.projections.facets.thing_count import ThingCount

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from publisher.apis.reconcile.model import read_properties
+from publisher.apis.matching import read_properties
 from publisher.data import properties as module
 from publisher.data.properties import PropertyTable
 from publisher.feeds.oai_formats import FORMATS

@@ -22,7 +22,7 @@ from web.links import origin
 from web.problems import problem_response
 from web.respond import respond
 
-MCP_SERVER = "publisher.apis.mcp.server"  # imported late, with the SDK
+MCP_SERVER = "publisher.apis.mcp_server"  # imported late, with the SDK
 
 
 class McpEndpoint:

@@ -1,1 +1,0 @@
-"""Tools, resources and prompts for AI assistants, by the Model Context Protocol."""

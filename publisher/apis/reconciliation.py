@@ -1,0 +1,574 @@
+"""``/reconcile``: the Reconciliation Service API 0.2, with which OpenRefine and others match names to our entities and extend their tables.
+
+Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/. The body of
+an error is not specified; too many queries are answered with 413, as the manifest's ``batchSize``
+announces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+from importlib.metadata import version
+from itertools import islice
+from typing import Annotated, Literal, TypeVar
+
+import orjson
+from fastapi import APIRouter, Query
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale
+from publisher.apis.matching import (
+    CONCEPT_TYPES,
+    MAX_CANDIDATES,
+    PROPERTIES,
+    SCHEMES,
+    TYPES,
+    Candidate,
+    Matcher,
+    NameQuery,
+    Property,
+    concept_name,
+    title_of,
+)
+from publisher.data.properties import namespaces
+from publisher.dependencies import (
+    PagesDep,
+    ServiceDep,
+    get_pages,
+    get_service,
+    require_facet_index,
+)
+from publisher.errors import COST, NotReady
+from publisher.pages import DOCUMENTATION
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.search.index import parse_thing_iri
+from publisher.projections.search.searcher import open_searcher
+from publisher.rdf.results import Row, Term, iri
+from publisher.sparql.protocol import read_body, read_parameters, single_value
+from publisher.store.queries import query as stored_query
+from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import client_key
+from vocab.iris import Iris
+from vocab.normalization import fold
+from vocab.schemes import Concept, concepts
+from web.branding import Branding
+from web.endpoints import get, problems, redirects, whole_number
+from web.formats import JSON
+from web.links import origin
+from web.middleware import CONTENT_SECURITY_POLICY, MAX_BODY
+from web.problems import HTTPProblem
+from web.respond import respond, see_other
+
+BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
+MAX_VALUES = 20  # values of the properties of one query
+PREVIEW_WIDTH, PREVIEW_HEIGHT = 400, 200  # pixels of the frame in which a client shows a preview
+SUGGESTIONS = 10  # of one response
+_PART = 50  # queries of a batch that are matched before other requests have their turn
+_VARY = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
+# Clients show previews in a frame of their own page.
+_FRAMED = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+Identifier = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=2_000,
+        description="The IRI of an entity, or the name of a type or property",
+    ),
+]
+Prefix = Annotated[
+    str, Query(max_length=2_000, description="What was typed so far, or an identifier")
+]
+Cursor = Annotated[
+    int, Query(ge=0, le=1_000, description="How many suggestions to skip"), whole_number(0)
+]
+Suggested = Literal["entity", "type", "property"]
+Value = dict[str, object]
+_FACETS = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
+
+router = APIRouter()
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_text(value: object) -> str:
+    """Return a property value as text: the identifier of an entity, else the value itself."""
+    if isinstance(value, dict) and isinstance(value.get("id"), str):
+        return str(value["id"])
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError('a value is a string, a number, a boolean or an object with an "id"')
+
+
+def _check_name(names: Collection[str], kind: str, name: str) -> str:
+    if name not in names:
+        raise ValueError(f"unknown {kind} {name[:80]!r}; there are {', '.join(names)}")
+    return name
+
+
+TypeName = Annotated[str, AfterValidator(partial(_check_name, TYPES, "type"))]
+PropertyName = Annotated[str, AfterValidator(partial(_check_name, PROPERTIES, "property"))]
+
+
+class _StatedProperty(BaseModel):
+    pid: PropertyName
+    v: Annotated[list[Annotated[str, BeforeValidator(_as_text)]], BeforeValidator(_as_list)]
+
+
+class _Query(BaseModel):
+    """A query of a batch (section 4.1)."""
+
+    model_config = ConfigDict(extra="forbid")
+    query: str | None = None
+    type: Annotated[list[TypeName], BeforeValidator(_as_list)] = []
+    limit: PositiveInt = 5
+    properties: list[_StatedProperty] = []
+    type_strict: Literal["any", "should", "all"] = "any"
+
+    @model_validator(mode="after")
+    def _has_content(self) -> _Query:
+        if self.query is None and not self.properties:
+            raise ValueError('it needs a "query" or "properties"')
+        if sum(len(item.v) for item in self.properties) > MAX_VALUES:
+            raise ValueError(f"it may have at most {MAX_VALUES} values of properties")
+        return self
+
+    def as_name_query(self) -> NameQuery:
+        values: dict[str, list[str]] = {}
+        for item in self.properties:
+            values.setdefault(item.pid, []).extend(item.v)
+        types = tuple(dict.fromkeys(self.type)) or TYPES
+        return NameQuery(self.query or "", types, min(self.limit, MAX_CANDIDATES), values)
+
+
+class _RequestedProperty(BaseModel):
+    id: PropertyName
+
+
+class _Extension(BaseModel):
+    """A data extension query (section 7.3)."""
+
+    ids: list[Annotated[str, Field(min_length=1)]]
+    properties: list[_RequestedProperty]
+
+
+Sent = TypeVar("Sent")
+_QUERIES, _EXTENSION = TypeAdapter(dict[str, _Query]), TypeAdapter(_Extension)
+
+
+def _parse(form: TypeAdapter[Sent], name: str, text: str) -> Sent:
+    """Return what the field *name* of a form holds; raises HTTPProblem (400) that says where it is
+    not valid.
+    """
+    try:
+        return form.validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join([name, *(str(part)[:80] for part in fault["loc"])])
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"{place}: {fault['msg']}") from error
+
+
+def _check_size(items: Collection[object], name: str) -> None:
+    if len(items) > BATCH_SIZE:
+        raise HTTPProblem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"{name} has {len(items)} items; send at most {BATCH_SIZE} at a time, as batchSize of the manifest says",
+        )
+
+
+@router.api_route("/reconcile", methods=["GET", "HEAD", "POST"], include_in_schema=False)
+async def reconcile(request: Request) -> Response:
+    """Return the manifest, the candidates of a batch of queries, or the values of a data extension
+    query.
+    """
+    service, pages = await get_service(request), await get_pages(request)
+    parameters = read_parameters(request, await read_body(request, MAX_BODY), ())
+    queries, extension = single_value(parameters, "queries"), single_value(parameters, "extend")
+    if queries is None and extension is None:
+        if request.method == "POST":
+            raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The form needs the field queries or extend")
+        return _json(
+            request,
+            _manifest(origin(request), service.iris, pages.branding, DOCUMENTATION.is_dir()),
+        )
+    if queries is not None and extension is not None:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Send queries or extend, not both")
+    client, started = client_key(request.scope), time.monotonic()
+    service.rate_limiter.admit(client)
+    try:
+        content = (
+            await _match(service, queries)
+            if queries is not None
+            else await _extend_table(service, extension or "")
+        )
+    finally:
+        seconds = time.monotonic() - started
+        service.rate_limiter.charge(client, seconds)
+    response = _json(request, content)
+    response.headers[COST] = f"{seconds:.3f}"
+    return response
+
+
+@get(
+    router,
+    "/reconcile/suggest/{what}",
+    operation_id="suggestForReconciliation",
+    summary="Complete the name of an entity, a type or a property",
+    tags=["find"],
+    response_description="The suggestions, each with id and name",
+    responses=problems(400, 404, 503),
+)
+async def suggest(
+    request: Request, service: ServiceDep, what: Suggested, prefix: Prefix = "", cursor: Cursor = 0
+) -> Response:
+    """The Suggest service of the Reconciliation Service API."""
+    if what == "entity":
+        matcher = _open_matcher(service)
+        suggestions = await asyncio.to_thread(
+            matcher.suggestions, prefix.strip(), TYPES, cursor, SUGGESTIONS
+        )
+        return _json(request, {"result": [_suggestion(entity) for entity in suggestions]})
+    begun = fold(prefix)
+    rows = [
+        {"id": name, "name": title_of(name)}
+        for name in (TYPES if what == "type" else PROPERTIES)
+        if fold(name).startswith(begun) or fold(title_of(name)).startswith(begun)
+    ]
+    return _json(request, {"result": rows[cursor : cursor + SUGGESTIONS] if cursor else rows})
+
+
+@get(
+    router,
+    "/reconcile/flyout/{what}",
+    operation_id="flyoutForReconciliation",
+    summary="Preview a suggestion as HTML",
+    tags=["find"],
+    response_description="The identifier and its preview",
+    responses=problems(400, 404, 503),
+)
+async def flyout(
+    request: Request, service: ServiceDep, pages: PagesDep, what: Suggested, id: Identifier
+) -> Response:
+    """The Flyout service of the Reconciliation Service API."""
+    if what == "entity":
+        entity = _entity(service, id)
+        name, text = entity.name, f"{title_of(entity.kind)} · {entity.description}"
+    else:
+        known = {"type": TYPES, "property": tuple(PROPERTIES)}[what]
+        if id not in known:
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                f"There is no {what} {id[:80]!r}; there are {', '.join(known)}",
+            )
+        name = title_of(id)
+        text = ", ".join(map(title_of, PROPERTIES[id].types)) if what == "property" else ""
+    html = bytes(pages.page("reconcile_flyout.html", name=name, text=text).body).decode()
+    return _json(request, {"id": id, "html": html})
+
+
+@get(
+    router,
+    "/reconcile/properties",
+    operation_id="propertiesForReconciliation",
+    summary="List the properties of a type, for data extension",
+    tags=["find"],
+    response_description="The properties, each with id and name",
+    responses=problems(400),
+)
+async def properties(
+    request: Request,
+    type: Annotated[
+        str,
+        Query(
+            description="The type; without it, all are listed",
+            json_schema_extra={"enum": list(TYPES)},
+        ),
+    ] = "",
+    limit: Annotated[
+        int,
+        Query(ge=1, le=1_000, description="The largest number of properties"),
+        whole_number(1_000),
+    ] = 1_000,
+) -> Response:
+    """The property proposals of the Data Extension service."""
+    try:
+        _check_name(("", *TYPES), "type", type)
+    except ValueError as error:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, str(error)) from error
+    named = [
+        {"id": name, "name": title_of(name)}
+        for name, item in PROPERTIES.items()
+        if not type or type in item.types
+    ]
+    return _json(request, {"properties": named[:limit], "type": type, "limit": limit})
+
+
+@get(router, "/reconcile/view", include_in_schema=False, responses=redirects(303))
+async def view(request: Request, service: ServiceDep, pages: PagesDep, id: Identifier) -> Response:
+    """Redirect to the page of an entity."""
+    return see_other(request, pages.path(_entity(service, id).iri))
+
+
+@get(router, "/reconcile/preview", include_in_schema=False)
+async def preview(
+    request: Request, service: ServiceDep, pages: PagesDep, id: Identifier
+) -> Response:
+    """Return a small page about an entity, for the frame of a client."""
+    entity = _entity(service, id)
+    response = pages.page(
+        "reconcile_preview.html",
+        entity=entity,
+        type_title=title_of(entity.kind),
+        page=pages.path(entity.iri),
+    )
+    response.headers["Content-Security-Policy"] = _FRAMED
+    return response
+
+
+def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> dict[str, object]:
+    """Return the manifest of the service at the origin *host*; *documented*: the documentation is
+    served there too.
+    """
+    content: dict[str, object] = {
+        "versions": ["0.2"],
+        "name": branding.name,
+        "identifierSpace": iris.base,
+        "schemaSpace": iris.ns,
+        "defaultTypes": [{"id": name, "name": title_of(name)} for name in TYPES],
+        "serviceVersion": version("stocktake"),
+        "logo": host + branding.logo_url,
+        "view": {"url": f"{host}/reconcile/view?id={{{{id}}}}"},
+        "preview": {
+            "url": f"{host}/reconcile/preview?id={{{{id}}}}",
+            "width": PREVIEW_WIDTH,
+            "height": PREVIEW_HEIGHT,
+        },
+        "suggest": {name: _suggest(host, name) for name in ("entity", "type", "property")},
+        "extend": {
+            "propose_properties": {"service_url": host, "service_path": "/reconcile/properties"},
+            "property_settings": [],
+        },
+        "batchSize": BATCH_SIZE,
+    }
+    return (
+        {**content, "documentation": f"{host}/docs/how-to/openrefine.html"}
+        if documented
+        else content
+    )
+
+
+def _suggest(host: str, name: str) -> dict[str, str]:
+    return {
+        "service_url": host,
+        "service_path": f"/reconcile/suggest/{name}",
+        "flyout_service_url": host,
+        "flyout_service_path": f"/reconcile/flyout/{name}?id=${{id}}",
+    }
+
+
+async def _match(service: QueryService, text: str) -> dict[str, object]:
+    queries = _parse(_QUERIES, "queries", text)
+    _check_size(queries, "queries")
+    matcher, remaining = _open_matcher(service), iter(queries.items())
+    results: dict[str, object] = {}
+    while part := dict(islice(remaining, _PART)):
+        results |= await asyncio.to_thread(_match_part, matcher, part)
+    return results
+
+
+def _match_part(matcher: Matcher, part: dict[str, _Query]) -> dict[str, object]:
+    return {
+        key: {"result": matcher.candidates(query.as_name_query())} for key, query in part.items()
+    }
+
+
+async def _extend_table(service: QueryService, text: str) -> dict[str, object]:
+    extension = _parse(_EXTENSION, "extend", text)
+    _check_size(extension.ids, "extend.ids")
+    names = dict.fromkeys(item.id for item in extension.properties)
+    requested = [PROPERTIES[name] for name in names]
+    ids = list(dict.fromkeys(extension.ids))
+    return await _extend(service, _open_matcher(service), ids, requested)
+
+
+def _open_matcher(service: QueryService) -> Matcher:
+    searcher = open_searcher(service.current.path)
+    if searcher is None:
+        raise NotReady("the search index is being prepared; try again in a minute")
+    return Matcher(searcher, service.iris)
+
+
+def _entity(service: QueryService, iri: str) -> Candidate:
+    entity = _open_matcher(service).entity(iri)
+    if entity is None:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No entity has the identifier {iri[:200]!r}")
+    return entity
+
+
+def _suggestion(entity: Candidate) -> dict[str, object]:
+    notable = [{"id": entity.kind, "name": title_of(entity.kind)}]
+    return {
+        "id": entity.iri,
+        "name": entity.name,
+        "description": entity.description,
+        "notable": notable,
+    }
+
+
+def _json(request: Request, content: dict[str, object]) -> Response:
+    headers = {**_VARY, "Content-Language": current_locale().language}
+    return respond(request, orjson.dumps(content), JSON, headers=headers)
+
+
+async def _extend(
+    service: QueryService, matcher: Matcher, ids: list[str], requested: list[Property]
+) -> dict[str, object]:
+    """Return the metadata of the requested properties, and for each entity their values; an unknown
+    entity has none.
+    """
+    entities = {name: entity for name in ids if (entity := matcher.entity(name))}
+    values = await _statements(
+        service,
+        [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES],
+        requested,
+    )
+    tables = (
+        require_facet_index(service)
+        if any(item.name == "initiatives" for item in requested)
+        else None
+    )
+
+    def row(name: str) -> dict[str, list[Value]]:
+        entity = entities.get(name)
+        return {
+            item.name: _values(item, entity, service.iris, values, tables) if entity else []
+            for item in requested
+        }
+
+    rows = await asyncio.to_thread(lambda: {name: row(name) for name in ids})
+    return {"meta": [_metadata(item) for item in requested], "rows": rows}
+
+
+def _metadata(item: Property) -> dict[str, object]:
+    described: dict[str, object] = {"id": item.name, "name": title_of(item.name)}
+    if item.value_type:
+        described["type"] = {"id": item.value_type, "name": title_of(item.value_type)}
+    return described
+
+
+async def _statements(
+    service: QueryService, things: list[str], requested: Iterable[Property]
+) -> dict[tuple[str, str], list[Row]]:
+    """Return the statements of *things* with the predicates of the properties, by thing and
+    predicate.
+    """
+    predicates = sorted({_predicate(item, service.iris) for item in requested if item.predicate})
+    if not things or not predicates:
+        return {}
+    text = (
+        stored_query("reconcile-values")
+        .replace("THINGS", " ".join(map(iri, things)))
+        .replace("PROPERTIES", " ".join(map(iri, predicates)))
+    )
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for row in await service.rows(text):
+        rows.setdefault((row["thing"].value, row["property"].value), []).append(row)
+    return rows
+
+
+def _predicate(item: Property, iris: Iris) -> str:
+    prefix, _, local = item.predicate.partition(":")
+    return namespaces(iris)[prefix] + local
+
+
+def _values(
+    item: Property,
+    entity: Candidate,
+    iris: Iris,
+    statements: dict[tuple[str, str], list[Row]],
+    tables: FacetIndex | None,
+) -> list[Value]:
+    if entity.kind not in item.types:
+        return []
+    if item.predicate:
+        return _stated(item, statements.get((entity.iri, _predicate(item, iris)), []), iris)
+    if item.name == "initiatives":
+        return [{"int": _initiatives(entity, iris, tables)}] if tables else []
+    if item.name == "name":
+        return [{"str": entity.name}]
+    if entity.kind in CONCEPT_TYPES:
+        return [
+            {"str": text}
+            for text in _OF_CONCEPT[item.name](
+                concepts(SCHEMES[entity.kind], iris.base)[entity.iri]
+            )
+        ]
+    parsed = parse_thing_iri(entity.iri, iris.base)
+    return [{"str": parsed[1]}] if parsed else []
+
+
+_OF_CONCEPT: dict[str, Callable[[Concept], Iterable[str]]] = {
+    "code": lambda concept: concept.notations[:1],
+    "iso2": lambda concept: (code for code in concept.codes if len(code) == 2),
+    "iso3": lambda concept: (code for code in concept.codes if len(code) == 3),
+}
+
+
+def _stated(item: Property, rows: list[Row], iris: Iris) -> list[Value]:
+    """Return the values that *rows* state, each once: entities with their names in the language of
+    the request, else texts.
+    """
+    names: dict[Term, list[Term]] = {}
+    for row in rows:
+        names.setdefault(row["value"], []).extend([row["name"]] if "name" in row else [])
+    ordered = sorted(names, key=lambda term: (_rank(term.language), term.value))
+    return [_value(item, term, names[term], iris) for term in ordered]
+
+
+def _value(item: Property, term: Term, names: list[Term], iris: Iris) -> Value:
+    if not term.is_iri:
+        return {"str": term.value}
+    known = concept_name(term.value, current_locale().language, iris.base)
+    name = known or next(
+        (name.value for name in sorted(names, key=lambda name: (_rank(name.language), name.value))),
+        term.value,
+    )
+    return {"id": term.value, "name": name} if item.value_type else {"str": known or term.value}
+
+
+def _rank(language: str | None) -> int:
+    wanted = (current_locale().language, "en", None)
+    return wanted.index(language) if language in wanted else len(wanted)
+
+
+def _initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int:
+    """Count the initiatives of an entity: those that its registry declares to be linked, or in
+    which an organization takes part.
+    """
+    initiatives = Filter().with_codes("kind", "initiative")
+    if entity.kind == "organization":
+        return tables.count_different(replace(initiatives, party=entity.iri))
+    facet = _FACETS[entity.kind]
+    return tables.count_different(
+        initiatives.with_codes(facet, FACETS[facet].code(entity.iri, iris))
+    )
