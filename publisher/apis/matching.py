@@ -8,14 +8,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.term_titles import term_title
 from languages.translations import gettext as _
-from publisher.data.properties import PropertyTable, published_properties
+from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import TopicIndex
@@ -68,6 +68,9 @@ class Property:
 
 def read_properties(table: PropertyTable) -> dict[str, Property]:
     """Return all properties: those of any entity, those of *table*, and those of concepts."""
+    rows: list[tuple[PropertyRow, dict[str, Any]]] = [
+        (row, {**row.reconcile}) for row in table if row.reconcile
+    ]
     items = [
         Property("name", TYPES, title="Name"),
         Property(
@@ -76,9 +79,8 @@ def read_properties(table: PropertyTable) -> dict[str, Property]:
             title="Initiatives",
         ),
         *(
-            Property(**row.reconcile, predicate=row.iri, title=row.label, term=row.name)
-            for row in table
-            if row.reconcile
+            Property(**described, predicate=row.iri, title=row.label, term=row.name)
+            for row, described in rows
         ),
         Property("source", THING_TYPES, compared="source", title="Registry"),
         Property("code", CONCEPT_TYPES, compared="codes", title="Code"),

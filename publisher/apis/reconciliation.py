@@ -185,7 +185,9 @@ def _parse(form: TypeAdapter[Sent], name: str, text: str) -> Sent:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join([name, *(str(part)[:80] for part in fault["loc"])])
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"{place}: {fault['msg']}") from error
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def _check_size(items: Collection[object], name: str) -> None:

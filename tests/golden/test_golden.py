@@ -27,7 +27,7 @@ MAKERS = [
 ]
 SHOWN = 150  # lines of a difference
 WITH_DOCUMENTATION = (
-    "publisher.app", "publisher.pages", "publisher.apis.reconcile.routes.service",
+    "publisher.app", "publisher.pages", "publisher.apis.reconciliation",
 )  # fmt: skip
 
 

@@ -186,7 +186,7 @@ async def test_a_thousand_queries_are_a_batch_and_more_or_a_megabyte_are_refused
 @each(
     "sent, part",
     [('{"q0": {"query": "Kenya"', "queries: Invalid JSON"), ("[1]", "queries: Input should be"),
-     ('{"q0": "Kenya"}', "queries.q0: Input should be"), ('{"q0": {}}', 'queries.q0: Value error, it needs a "query" or "properties"'),
+     ('{"q0": "Kenya"}', "queries.q0: Input should be"), ('{"q0": {}}', 'queries.q0: it needs a "query" or "properties"'),
      ('{"q0": {"query": 7}}', "queries.q0.query: Input should be a valid string"),
      ('{"q0": {"query": "x", "type": "person"}}', "unknown type 'person'; there are organization"),
      ('{"q0": {"query": "x", "limit": 0}}', "queries.q0.limit: Input should be greater than 0"),
