@@ -14,8 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from command_line.settings import Settings
 from languages.request_locale import LANGUAGES
-from publisher.editions.addresses import check_languages
-from publisher.editions.release_data import find_release
 from publisher.errors import PublisherError
 from vocab.iris import Iris
 from web.branding import NO_CONTACT, Branding
@@ -96,14 +94,15 @@ def zim(
 
 def build_edition(settings: Settings, number: int | None, languages: str) -> Edition:
     """Return the edition of a release with the name and the contact of this installation."""
+    module = import_module(_SITE)
     try:
-        chosen = check_languages(languages)
+        chosen = module.check_languages(languages)
     except ValueError as error:
         raise typer.BadParameter(f"--languages: {error}") from error
-    release = find_release(settings.data, number)
+    release = module.find_release(settings.data, number)
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, release.demo)
-    edition: Edition = import_module(_SITE).Edition(
+    edition: Edition = module.Edition(
         settings.data, Iris(settings.base), release, chosen, branding, settings.public_url
     )
     return edition

@@ -6,37 +6,51 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain, product
 from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
 from journal.atomic_file import replace_file
+from journal.journal import Journal
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
 from languages.term_titles import term_title
 from languages.translations import gettext as _
 from publisher.app import SiteOptions, create_app
-from publisher.editions.addresses import (
+from publisher.editions.browser_data import (
+    query_examples,
+    read_facets,
+    read_table,
+    write_index,
+    write_query_data,
+)
+from publisher.editions.crawler import LOG, Crawler, Progress, read_log, redirect_page
+from publisher.editions.pages import (
     NEEDS_SERVER,
     QUERY,
     SEARCH,
     Addresses,
     Target,
     normalize_path,
+    rewrite,
 )
-from publisher.editions.crawler import LOG, Crawler, Progress, read_log, redirect_page
-from publisher.editions.query_data import query_examples, write_query_data
-from publisher.editions.release_data import link_release_data
-from publisher.editions.rewriting import rewrite
-from publisher.editions.search_index import read_facets, read_table, write_index
+from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.limits import Limits
 from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
+from publisher.releases.signature import PUBLIC
 from publisher.store.query_service import POLL_INTERVAL, QueryService
-from publisher.store.releases.manifest import Release
+from publisher.store.releases.manifest import (
+    Release,
+    get_release,
+    newest_release,
+    release_numbers,
+)
 from vocab.iris import Iris
 from vocab.terms import SCHEMA
 from web.branding import Branding
@@ -118,20 +132,20 @@ async def export_site(
         ) as client:
             step("Writing the pages")
             crawler = Crawler(client, addresses, folder, edition.header, progress)
-            crawl = await crawler.run(_first_pages(edition))
+            await crawler.run(_first_pages(edition))
         step("Writing the search and the queries")
         await asyncio.to_thread(_write_own_pages, edition, folder, app)
     codes = read_facets(edition.data / "releases" / str(edition.release.number), edition.iris)
     for language in edition.languages:
         write_index(
             folder / language / "search",
-            [item for item in crawl.documents if item.language == language],
+            [item for item in crawler.documents if item.language == language],
             codes,
         )
     replace_file(finished, json.dumps(edition.header))
     (folder / LOG).unlink()
     await asyncio.to_thread(shutil.rmtree, data)
-    return ExportResult(_count_files(folder), crawl.missing)
+    return ExportResult(_count_files(folder), crawler.missing)
 
 
 def _count_files(folder: Path) -> int:
@@ -142,12 +156,7 @@ async def _wait_until_complete(service: QueryService) -> None:
     """Wait until the pages show all of the journal: the store and all indexes."""
     await service.wait_until_current()
     head = service.current.position
-
-    def is_complete() -> bool:
-        snapshot = service.current
-        return {snapshot.text, snapshot.columns} == {head}
-
-    while not is_complete():
+    while {service.current.text, service.current.columns} != {head}:
         await asyncio.sleep(POLL_INTERVAL)
 
 
@@ -171,15 +180,10 @@ def _first_pages(edition: Edition) -> Iterator[Target]:
         "/examples",
         "/status",
     )
-    for language in edition.languages:
-        for path in listed:
-            if target := addresses.target(path, [], language):
-                yield target
-    folder = edition.data / "releases" / str(release.number)
-    for path in _things(folder, edition.iris):
-        for language in edition.languages:
-            if target := addresses.target(path, [], language):
-                yield target
+    things = _things(edition.data / "releases" / str(release.number), edition.iris)
+    for path, language in product(chain(listed, things), edition.languages):
+        if target := addresses.target(path, [], language):
+            yield target
     for file in release.files:
         if target := addresses.target(f"/releases/{release.number}/{file.name}", [], ""):
             yield target
@@ -282,3 +286,80 @@ def _facets() -> dict[str, str]:
 def _copy(source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, path)
+
+
+def find_release(data: Path, number: int | None) -> Release:
+    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose
+    files were removed.
+    """
+    releases = data / "releases"
+    release = get_release(releases, number) if number else newest_release(releases)
+    if release is None:
+        known = (
+            ", ".join(map(str, release_numbers(releases)))
+            or "none; make one with `stocktake release`"
+        )
+        raise ReleaseNotFound(
+            f"there is no release {number or ''}".rstrip() + f"; available: {known}"
+        )
+    if release.withdrawn:
+        raise ReleaseNotFound(
+            f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one"
+        )
+    return release
+
+
+def link_release_data(data: Path, release: Release) -> Path:
+    """Return ``editions/N`` in the data folder: the journal up to *release*, and the releases and
+    reports until then.
+
+    The files are hard links where the file system has them. A folder that an interrupted export
+    left is used again.
+    """
+    folder = data / "editions" / str(release.number)
+    journal = Journal(data / "journal")
+    entry = journal.entry(release.position)
+    if entry is None or entry.id != release.entry:
+        raise ReleaseError(
+            f"the journal no longer has entry {release.position} of release {release.number}; export a newer release"
+        )
+    (folder / "journal").mkdir(parents=True, exist_ok=True)
+    for item in journal.entries():
+        if item.number <= release.position:
+            _link(item.path, folder / "journal" / item.path.name)
+    for name in ("status.nq", "format.json"):
+        if (data / name).is_file() and not (folder / name).exists():
+            shutil.copy2(data / name, folder / name)
+    numbers = [number for number in release_numbers(data / "releases") if number <= release.number]
+    for number in numbers:
+        for path in (
+            data / "releases" / str(number),
+            *(data / "reports").glob(f"release-{number}.*"),
+        ):
+            copy = folder / path.relative_to(data)
+            shutil.copytree(path, copy, copy_function=_link, dirs_exist_ok=True)
+    if (data / "signing" / PUBLIC).is_file():
+        (folder / "signing").mkdir(exist_ok=True)
+        _link(data / "signing" / PUBLIC, folder / "signing" / PUBLIC)
+    return folder
+
+
+def _link(source: Path | str, path: Path | str) -> None:
+    if Path(path).exists():
+        return
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copy2(source, path)
+
+
+def check_languages(text: str) -> tuple[str, ...]:
+    """Return the languages of a list with commas. Raises ValueError at an unknown one.
+
+    >>> check_languages("en, fr")
+    ('en', 'fr')
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names or ("",) if name not in LANGUAGES]:
+        raise ValueError(f"unknown language {unknown[0]!r}; available: {', '.join(LANGUAGES)}")
+    return names

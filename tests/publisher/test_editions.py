@@ -36,12 +36,16 @@ from waiting import wait_until
 
 from command_line.publishing.editions import app
 from journal.journal import Journal
-from publisher.editions.addresses import Addresses, Target, file_name
+from publisher.editions.browser_data import EXAMPLES
 from publisher.editions.crawler import LOG, Crawler
-from publisher.editions.query_data import EXAMPLES
-from publisher.editions.release_data import find_release, link_release_data
-from publisher.editions.rewriting import rewrite
-from publisher.editions.site import ENGINE, Edition, export_site
+from publisher.editions.pages import Addresses, Target, file_name, rewrite
+from publisher.editions.site import (
+    ENGINE,
+    Edition,
+    export_site,
+    find_release,
+    link_release_data,
+)
 from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.pages import BUNDLE_FOLDER
 from publisher.portal.figures import Gap, all_codes
