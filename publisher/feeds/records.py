@@ -39,12 +39,16 @@ BASIS_TITLES = {
 }
 
 
+_CONCEPTS = ("concepts", "countries")
+_PARTIES = ("leads", "partners", "funders")
 # Lists in which a text that names nothing known is left out.
-_LINKS = ("concepts", "countries", "pages", "places", "registrations", "event_statuses")
+_LINKS = (*_CONCEPTS, "pages", "places", "registrations", "event_statuses")
 
 
 class RecordValue(NamedTuple):
-    """A value of a property as a text: a literal, or the title of what *iri* names."""
+    """A value of a property as a text: a literal, or the name of the concept or party *iri*, else
+    that IRI.
+    """
 
     text: str
     language: str | None = None
@@ -77,19 +81,18 @@ class ChangedRecord:
             if name == "titles" and not terms:  # those of a deleted record
                 terms = self.state.all(predicate, self.state.graph)
             for term in terms:
-                value = self._value(term)
+                value = self._value(name, term)
                 if value and value not in values[name] and (value.iri or name not in _LINKS):
                     values[name].append(value)
         return values
 
-    def _value(self, term: Term) -> RecordValue | None:
+    def _value(self, name: str, term: Term) -> RecordValue | None:
         if not term.is_iri:
             return RecordValue(term.value, term.language)
-        if name := preferred_text(self.state.all(f"{SKOS}prefLabel", term.value)):
-            return RecordValue(name.value, name.language, term.value)
-        text = label(term.value, "en", self.iris.base)
-        if text is None and term.value.startswith(f"{self.iris.base}id/organization/"):
-            return None  # an organization without a name
+        if name in _PARTIES:
+            title = preferred_text(self.state.all(f"{SKOS}prefLabel", term.value))
+            return RecordValue(title.value, title.language, term.value) if title else None
+        text = label(term.value, "en", self.iris.base) if name in _CONCEPTS else None
         return RecordValue(text or term.value, None, term.value)
 
     def first(self, name: str) -> str | None:

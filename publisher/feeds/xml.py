@@ -23,6 +23,7 @@ def render(template: str, **values: Any) -> bytes:
     return clean(_environment().get_template(template).render(values)).encode()
 
 
+@cache
 def macro(template: str, name: str) -> Callable[..., Markup]:
     """Return a macro of a template, whose output is to be handed to another template."""
     return cast(Callable[..., Markup], getattr(_environment().get_template(template).module, name))
