@@ -76,7 +76,6 @@ class ErrorHandlers:
         self._find_damage = find_damage
 
     async def handle_publisher_error(self, request: Request, error: Exception) -> Response:
-        """Respond to a PublisherError."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
         is_failure = status is HTTPStatus.INTERNAL_SERVER_ERROR

@@ -32,7 +32,6 @@ class Branding:
 
     @property
     def logo_url(self) -> str:
-        """Return the path of the logo on this host."""
         return LOGO if self.logo else "/static/icon.svg"
 
     @property

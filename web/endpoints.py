@@ -98,7 +98,6 @@ def problems(*statuses: int) -> Documentation:
 
 
 def redirects(status: int) -> Documentation:
-    """Return the documentation of a redirect with this status."""
     return {status: {"description": "It is at the address in Location"}}
 
 
@@ -247,7 +246,6 @@ def known_parameters(request: Request) -> None:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return the methods that the path of *request* has."""
     return [
         method
         for method in _METHODS

@@ -30,7 +30,6 @@ class Link(NamedTuple):
 
 
 def typed_link(rel: str, target: str, media: str) -> Link:
-    """Return a link with the media type of its target."""
     return Link(rel, target, (("type", media.partition(";")[0]),))
 
 

@@ -308,7 +308,7 @@ class _LimitedBody:
         return message
 
     async def read(self) -> bytes:
-        """Return the complete body. Raises ClientDisconnect."""
+        """Raises ClientDisconnect."""
         parts = []
         while not self._ended:
             message = await self()

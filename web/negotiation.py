@@ -37,7 +37,6 @@ class MediaRange(NamedTuple):
         return (self.kind != "*") + (self.subtype != "*") + len(self.parameters)
 
     def includes(self, kind: str, subtype: str, parameters: frozenset[tuple[str, str]]) -> bool:
-        """Return whether the range includes a media type."""
         return (
             self.kind in ("*", kind)
             and self.subtype in ("*", subtype)

@@ -40,7 +40,6 @@ class ResourceURLs:
     query: str = ""
 
     def form(self, data_format: Format) -> str:
-        """Return the URL of the representation in *data_format*."""
         if data_format.suffix == "html" and self.page:
             return self.page
         return (
@@ -52,7 +51,6 @@ class ResourceURLs:
     def alternates(
         self, rel: str = "alternate", rows: Iterable[Format] = FORMATS.values()
     ) -> list[Link]:
-        """Return links to all representations."""
         return [typed_link(rel, self.form(data_format), data_format.media) for data_format in rows]
 
 

@@ -43,39 +43,32 @@ class LimitedConnection(HttpToolsProtocol):
     _length = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Start the timeout of the first head."""
         super().connection_made(transport)
         self._set_timer(self.head_timeout, self._on_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timeout."""
         self._set_timer(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes; reject a head that is too long."""
         super().data_received(data)
         if self._too_long and not self.transport.is_closing():
             self._close_with(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """Start the timeout of a head."""
         super().on_message_begin()
         self._length = 0
         self._set_timer(self.head_timeout, self._on_timeout)
 
     def on_url(self, url: bytes) -> None:
-        """Count the bytes of the URL."""
         super().on_url(url)
         self._length += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count the bytes of a header."""
         super().on_header(name, value)
         self._length += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        """Start the timeout of the body."""
         if not self._too_long:
             super().on_headers_complete()
         self._set_timer(self.body_timeout, self._on_timeout)

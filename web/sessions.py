@@ -98,7 +98,6 @@ class Sessions:
             return session
 
     def end(self, session_id: str) -> None:
-        """End a session, if it exists."""
         with self._lock:
             self._open.pop(_hash_id(session_id), None)
 

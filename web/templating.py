@@ -32,11 +32,9 @@ class CompiledTemplates(BytecodeCache):
         self._codes: dict[tuple[str, str], CodeType | None] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Set the code of *bucket* if its text was compiled before."""
         bucket.code = self._codes.get((bucket.key, bucket.checksum))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Store the code of *bucket*."""
         self._codes[bucket.key, bucket.checksum] = bucket.code
 
 

@@ -90,7 +90,6 @@ def column_chart(
 def _column_segment(
     x: float, y: float, step: float, height: float, number: int, tooltip: str
 ) -> Markup:
-    """Draw the part of a column that is of the series *number*."""
     return element(
         "rect",
         element("title", tooltip),
