@@ -68,7 +68,7 @@ async def describe(service: QueryService) -> Description:
     dataset, spaces = f"{service.iris.base}.well-known/void#dataset", namespaces(service.iris)
     available = await asyncio.to_thread(list_releases, service.data / "releases")
     release = next((item for item in available if not item.withdrawn and item.file(NAME)), None)
-    statements = list(node_statements(_dataset(service, dataset, release)))
+    statements = node_statements(_dataset(service, dataset, release))
     if release:
         file = service.data / "releases" / str(release.number) / NAME
         statements += parse_statements(file.read_bytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -34,6 +34,7 @@ def clean(text: str) -> str:
     return _ILLEGAL.sub("\ufffd", text)
 
 
+@lru_cache(1024)  # the records of an entry have one time
 def instant(seconds: int) -> str:
     """Write seconds since 1970 as a time in UTC.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
@@ -26,25 +27,30 @@ class Statement(NamedTuple):
 
 # A resource: its IRI ("@id") and the values of its properties by prefixed name or IRI. A text is an
 # IRI, and a node a part that is described with it; None and empty values are left out.
-Node = Mapping[str, Any]
+Node = dict[str, Any]
 
 
-def node_statements(node: Node) -> Iterator[Statement]:
-    """Yield the statements of a node, in the order of its properties."""
-    subject = str(node["@id"])
+def node_statements(node: Node) -> list[Statement]:
+    """Return the statements of a node, in the order of its properties."""
+    statements, subject = [], node["@id"]
     for name, values in node.items():
-        prefix, _, local = name.partition(":")
-        predicate = NAMESPACES[prefix] + local if prefix in NAMESPACES else name
         if name == "@id" or not values:
             continue
+        predicate = _property_iri(name)
         for value in values if isinstance(values, list | tuple) else (values,):
-            if isinstance(value, Mapping):
-                yield Statement(subject, predicate, Term(str(value["@id"])))
-                yield from node_statements(value)
+            if isinstance(value, dict):
+                statements.append(Statement(subject, predicate, Term(value["@id"])))
+                statements += node_statements(value)
             else:
-                yield Statement(
-                    subject, predicate, value if isinstance(value, Term) else Term(str(value))
-                )
+                term = value if isinstance(value, Term) else Term(value)
+                statements.append(Statement(subject, predicate, term))
+    return statements
+
+
+@lru_cache(256)
+def _property_iri(name: str) -> str:
+    prefix, _, local = name.partition(":")
+    return NAMESPACES[prefix] + local if prefix in NAMESPACES else name
 
 
 @dataclass(frozen=True, slots=True)
