@@ -189,4 +189,4 @@ def test_worker_processes_of_a_harvest_end_with_it(tmp_path: Path, registry: str
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "projects.toml").write_text(paged_json(f"{registry}/projects"))
 
-    check_children_end(start(tmp_path, "harvest"), "multiprocessing.spawn")
+    check_children_end(start(tmp_path, "harvest"), "multiprocessing.forkserver")
