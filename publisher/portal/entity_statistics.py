@@ -156,7 +156,7 @@ def _matrix_row(
     cells lead to no search.
     """
     other = MATRIX.get(topics[0][0], "goal") if topics else "goal"
-    counts, codes = tables.counts_once(filters).get(other, {}), all_codes(other, names)
+    counts, codes = tables.counts_once(filters).get(other, {}), all_codes(other, names.iris)
     most = max((counts.get(code, NONE) for code in codes), default=NONE)
     stem = f"/search?kind=initiative&{urlencode(topics[:1])}"
     return [
@@ -213,7 +213,9 @@ def _missing(
 ) -> list[str]:
     counts, sentences = tables.counts_once(filters), list[str]()
     for facet in ("goal", "line"):
-        absent = [code for code in all_codes(facet, names) if code not in counts.get(facet, {})]
+        absent = [
+            code for code in all_codes(facet, names.iris) if code not in counts.get(facet, {})
+        ]
         if facet not in own and counts.get(facet) and absent:
             # Names of action lines are long.
             displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -520,7 +520,7 @@ class Matrix(FigureView):
         names = self.data.names
         return [
             HeatmapLabel(code, names.name(facet, code), names.page(facet, code))
-            for code in all_codes(facet, names)
+            for code in all_codes(facet, names.iris)
         ]
 
 
@@ -528,8 +528,8 @@ class Gap(Bars):
     """The codes of a facet without initiatives. Its query counts those of the others."""
 
     @cached_property
-    def codes(self) -> list[str]:
-        return all_codes(self.facet, self.data.names)
+    def codes(self) -> Sequence[str]:
+        return all_codes(self.facet, self.data.names.iris)
 
     @cached_property
     def bars(self) -> tuple[Bar, ...]:
@@ -755,11 +755,12 @@ def query_page_url(text: str) -> str:
     return "/sparql?show=" + quote(text)
 
 
-def all_codes(facet: str, names: FacetLabels) -> list[str]:
+@cache
+def all_codes(facet: str, iris: Iris) -> tuple[str, ...]:
     """Return the codes that should have initiatives: countries, action lines without narrower ones,
     goals, targets.
     """
-    iris, part = names.iris, FACETS[facet]
+    part = FACETS[facet]
     members = concepts(part.scheme, iris.base)
     above = {iri for item in members.values() for iri in item.broader} if facet == "line" else set()
     codes = [part.code(iri, iris) for iri in members if iri not in above]
@@ -768,7 +769,7 @@ def all_codes(facet: str, names: FacetLabels) -> list[str]:
     elif facet != "line":  # goals, targets and indicators are in one scheme, as are series
         depth = 1 if facet == "target" else 0
         codes = [code for code in codes if code.count(".") == depth and code[:1].isdigit()]
-    return sorted(codes, key=lambda code: sort_key(facet, code))
+    return tuple(sorted(codes, key=lambda code: sort_key(facet, code)))
 
 
 def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:

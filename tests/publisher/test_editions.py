@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -146,9 +146,9 @@ def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Expo
         return Exported(folder, finished_before, export(edition, folder)[0])
 
 
-def _some_codes(gap: Gap) -> list[str]:
+def _some_codes(gap: Gap) -> Sequence[str]:
     """Return the first codes of a facet that may have no initiative."""
-    return all_codes(gap.facet, gap.data.names)[:GAPS]
+    return all_codes(gap.facet, gap.data.names.iris)[:GAPS]
 
 
 @pytest.fixture(scope="module")

@@ -239,7 +239,7 @@ def _chapters(figures: Figures) -> Iterator[Section]:
     names, tables = figures.names, figures.tables
     text = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
     yield Section("lines", _("Action lines, one by one"), (text,))
-    for code in all_codes("line", names):
+    for code in all_codes("line", names.iris):
         line = replace(figures, filters=figures.filters.with_codes("line", code))
         total, goals = line["count"].counts[""], line["bars/goal"]
         if not total:
