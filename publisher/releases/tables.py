@@ -248,8 +248,11 @@ def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -
         cells.writerow(column.name for column in table.columns)
         while fetched := rows.fetchmany(_FETCHED):
             cells.writerows(map(_joined, fetched))
-    measured = f"SELECT count(*), coalesce(avg(strlen(item::VARCHAR)), 0) FROM {table.name} item"
-    [(count, row_bytes)] = tables.execute(measured).fetchall()
+    [(count,)] = tables.execute(f"SELECT count(*) FROM {table.name}").fetchall()
+    sample = f"(FROM {table.name} LIMIT {_FETCHED})"
+    [(row_bytes,)] = tables.execute(
+        f"SELECT coalesce(avg(strlen(item::VARCHAR)), 0) FROM {sample} item"
+    ).fetchall()
     selected = (
         f"TRY_CAST({name} AS TIMESTAMP) AS {name}" if column.type == "time" else name
         for name, column in zip(names, table.columns, strict=True)
