@@ -432,7 +432,7 @@ class Matrix(FigureView):
     def links(self) -> Links:
         return self.data.links
 
-    @property
+    @cached_property
     def examples(self) -> Mapping[tuple[str, str], str]:
         """Return the title of an initiative of each cell."""
         return self.data.tables.examples(self.data.filters, "line", "goal")
