@@ -316,8 +316,8 @@ class Matcher:
         """Return the entity *iri* with its name in the language of the request; None if it is not
         published.
         """
-        found = self._find(iri)
-        return self._named(found) if found else None
+        candidate = self._find(iri)
+        return self._named(candidate) if candidate else None
 
     def _find(self, iri: str) -> Candidate | None:
         if self.concepts and (kind := self.concepts.types.get(iri)):
