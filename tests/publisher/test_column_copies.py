@@ -379,8 +379,8 @@ def test_columns_of_another_version_are_not_used(
 class Discarded:
     """A connection to which answers are sent."""
 
-    def send_bytes(self, data: bytes) -> None:
-        """Discard *data*."""
+    def send(self, part: object) -> None:
+        """Discard *part*."""
 
 
 def test_a_closed_snapshot_has_no_open_files(

@@ -125,7 +125,7 @@ async def test_a_slip_leads_to_the_word_that_was_meant(client: httpx.AsyncClient
 
     assert (page["similar"], page["suggestion"]) == (True, "network -fire")
     assert (
-        '<a rel="nofollow" href="/search?q=network+-fire&amp;goal=4"><bdi>network -fire</bdi></a>'
+        '<a rel="nofollow" href="/search?goal=4&amp;q=network+-fire"><bdi>network -fire</bdi></a>'
         in html.text
     )
 
