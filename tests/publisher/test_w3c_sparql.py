@@ -25,11 +25,12 @@ from suites import origin
 from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 
 from publisher.app import create_app
+from publisher.errors import NotReady
 from publisher.limits import Limits
 from publisher.projections.projection import POSITION_FILE, write_position
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
-from publisher.store.workers.pool import Pool
+from publisher.store.workers.pool import Answer, Pool
 from publisher.store.workers.query_request import QueryRequest, uses_named_graphs
 from vocab.iris import Iris
 
@@ -122,11 +123,16 @@ class SuiteEndpoint:
 
 
 class IdlePool(Pool):
-    """Workers for the queries of pages, none of which is requested."""
+    """No workers for queries of our own: the states of sources, which no case has."""
 
     async def switch_snapshot(self, snapshot: str) -> None:
-        """Use *snapshot* for all following queries; no worker opens it before."""
-        self.snapshot = snapshot
+        """Start none."""
+
+    async def ask(
+        self, request: QueryRequest, seconds: float | None = None, client: str = ""
+    ) -> Answer:
+        """Raise NotReady."""
+        raise NotReady("no worker answers")
 
 
 @asynccontextmanager
