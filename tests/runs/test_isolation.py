@@ -97,7 +97,14 @@ def reasons(context: HarvestContext, run: Run) -> list[str]:
     return [staged.reason or "" for staged in context.ledger.failures(run)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def by_night(*kinds: str) -> list[object]:
+    """Return all kinds; those named wait for a limit of time, and run by night."""
+    return [
+        pytest.param(kind, marks=pytest.mark.nightly) if kind in kinds else kind for kind in KINDS
+    ]
+
+
+@pytest.mark.parametrize("kind", by_night("sleep"))
 def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
     kind: str, isolated: HarvestContext, registry: PagedRegistry
 ) -> None:
@@ -111,13 +118,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
     assert (row.key, row.reason) == ("p17", f"mapping it {hostile.REASONS[kind]}")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=pytest.mark.nightly) if kind in ("loop", "sleep") else kind
-        for kind in KINDS
-    ],
-)
+@pytest.mark.parametrize("kind", by_night("loop", "sleep"))
 @pytest.mark.smoke
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
     kind: str, isolated: HarvestContext, registry: PagedRegistry

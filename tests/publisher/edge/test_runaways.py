@@ -19,7 +19,6 @@ HOG = "SELECT (COUNT(*) AS ?n) { SELECT DISTINCT ?a ?d ?g { ?a ?b ?c . ?d ?e ?f 
 LIMITS = Limits(seconds=300, wait=300, memory=640 << 20, quick=0.3, budget=0, each=0, share=0)
 
 
-@pytest.mark.smoke
 async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(
     serve: Serve,
 ) -> None:
