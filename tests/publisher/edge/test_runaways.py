@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from publisher.limits import Limits
 
 from .conftest import Serve
