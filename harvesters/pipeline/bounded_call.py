@@ -97,6 +97,9 @@ def _start_method() -> str:
 def _begin(run: Callable[..., object], *arguments: Any) -> None:
     # A fork has the files and locks of its parent, and must not have them any longer than that.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # the signal of a parent that has ended before is not sent any more
+    if (parent := multiprocessing.parent_process()) and not parent.is_alive():
+        os._exit(1)
     run(*arguments)
 
 

@@ -288,10 +288,19 @@ def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
     assert not [*temporary.glob("stocktake-*")]
 
 
-@pytest.mark.parametrize("threads", [0, 1])
-def test_processes_exit_when_their_parent_is_killed(threads: int) -> None:
+LATE = """
+from harvesters.pipeline import bounded_call
+begin = bounded_call._begin
+def begin_late(*arguments): time.sleep(0.5); begin(*arguments)
+bounded_call._begin = begin_late
+"""
+
+
+@pytest.mark.parametrize("threads, delay", [(0, ""), (1, ""), (0, LATE)])
+def test_processes_exit_when_their_parent_is_killed(threads: int, delay: str) -> None:
     script = (
         "import threading, time; from harvesters.pipeline.collector_processes import Collectors\n"
+        f"{delay}\n"
         f"for _ in range({threads}): threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "it = Collectors().start(); print(it.id, flush=True); time.sleep(600)"
     )
