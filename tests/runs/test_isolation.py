@@ -296,7 +296,7 @@ bounded_call._begin = begin_late
 """
 
 
-@pytest.mark.parametrize("threads, delay", [(0, ""), (1, ""), (0, LATE)])
+@pytest.mark.parametrize(("threads", "delay"), [(0, ""), (1, ""), (0, LATE)])
 def test_processes_exit_when_their_parent_is_killed(threads: int, delay: str) -> None:
     script = (
         "import threading, time; from harvesters.pipeline.collector_processes import Collectors\n"
