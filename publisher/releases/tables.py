@@ -29,6 +29,7 @@ from publisher.store.releases.release_stores import COLUMNS, create_store, find_
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCAT, DCT, RDF
 
+_SORTED_BYTES = 24 << 20  # bytes of rows that are sorted at once
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 PART = 50_000  # statements whose rows are computed at once
 # rows of a group, which DuckDB holds in memory while it writes them, if they have at most so many
@@ -242,28 +243,55 @@ def _read_lines(file: Path, longest: int) -> str:
 def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> int:
     """Write a table into *folder*, and return the number of its rows."""
     names = [f'"{column.name}"' for column in table.columns]
-    rows = tables.execute(f"SELECT {', '.join(names)} FROM {table.name} ORDER BY place")
-    with gzip_writer(folder / f"{table.name}.csv.gz") as file:
-        cells = csv.writer(codecs.getwriter("utf-8")(file))
-        cells.writerow(column.name for column in table.columns)
-        while fetched := rows.fetchmany(_FETCHED):
-            cells.writerows(map(_joined, fetched))
     [(count,)] = tables.execute(f"SELECT count(*) FROM {table.name}").fetchall()
     sample = f"(FROM {table.name} LIMIT {_FETCHED})"
     [(row_bytes,)] = tables.execute(
         f"SELECT coalesce(avg(strlen(item::VARCHAR)), 0) FROM {sample} item"
     ).fetchall()
+    sorted_at_once = max(1, int(_SORTED_BYTES / (row_bytes + 1)))
+    source = _ordered(tables, table.name, "place", "place", count, sorted_at_once)
+    rows = tables.execute(f"SELECT {', '.join(names)} FROM {source}")
+    with gzip_writer(folder / f"{table.name}.csv.gz") as file:
+        cells = csv.writer(codecs.getwriter("utf-8")(file))
+        cells.writerow(column.name for column in table.columns)
+        while fetched := rows.fetchmany(_FETCHED):
+            cells.writerows(map(_joined, fetched))
     selected = (
         f"TRY_CAST({name} AS TIMESTAMP) AS {name}" if column.type == "time" else name
         for name, column in zip(names, table.columns, strict=True)
     )
     order = dict.fromkeys([*(f'"{name}"' for name in table.order), *names])
     group = max(1, min(ROW_GROUP, int(_ROW_GROUP_BYTES / (row_bytes + 1))))
+    keys = f"{' NULLS LAST, '.join(order)} NULLS LAST"
+    first = ", ".join(f'"{name}" NULLS LAST' for name in table.order)
+    source = _ordered(tables, table.name, keys, first, count, sorted_at_once)
     tables.execute(
-        f"""COPY (SELECT {", ".join(selected)} FROM {table.name} ORDER BY {" NULLS LAST, ".join(order)} NULLS LAST)
+        f"""COPY (SELECT {", ".join(selected)} FROM {source})
         TO '{folder / table.name}.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"""
     )
+    tables.execute("DROP TABLE IF EXISTS ordered")
     return int(count)
+
+
+def _ordered(
+    tables: duckdb.DuckDBPyConnection, name: str, keys: str, first: str, count: int, at_once: int
+) -> str:
+    """Return the rows of the table *name* by *keys* as SQL: DuckDB fails to sort texts larger than
+    its memory, so more than *at_once* rows are sorted and stored in parts, by the keys *first*.
+    """
+    if count <= at_once:
+        return f"{name} ORDER BY {keys}"
+    tables.execute(
+        f"""CREATE OR REPLACE TABLE ranks AS SELECT rowid AS id, row_number() OVER (ORDER BY {first}, place, rowid) AS rank FROM {name};
+        CREATE OR REPLACE TABLE ordered AS FROM {name} LIMIT 0"""
+    )
+    for start in range(0, count, at_once):
+        tables.execute(
+            f"""INSERT INTO ordered SELECT item.* FROM {name} item JOIN ranks ON item.rowid = ranks.id
+            WHERE rank > {start} AND rank <= {start + at_once} ORDER BY rank"""
+        )
+    tables.execute("DROP TABLE ranks")
+    return "ordered"
 
 
 def _joined(row: Sequence[object]) -> list[object]:
