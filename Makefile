@@ -29,7 +29,7 @@ INSTALLED := .venv/.installed
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource kiwix-tools zim-tools
 
 SITE := publisher/static/docs/index.html
-PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/releases/tables/schema.py harvesters/source.py \
+PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/releases/tables.toml harvesters/source.py \
 	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
