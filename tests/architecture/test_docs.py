@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,11 @@ def test_every_decision_begins_with_its_number_date_and_status() -> None:
     assert others == [], (
         "begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"
     )
+
+
+def test_all_files_that_the_site_is_built_from_exist() -> None:
+    completed = subprocess.run(
+        ["make", "--dry-run", "docs"], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+
+    assert completed.returncode == 0, completed.stderr
