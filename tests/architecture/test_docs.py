@@ -214,6 +214,7 @@ def test_every_decision_begins_with_its_number_date_and_status() -> None:
     )
 
 
+@pytest.mark.smoke
 def test_all_files_that_the_site_is_built_from_exist() -> None:
     completed = subprocess.run(
         ["make", "--dry-run", "docs"], cwd=Path(__file__).parents[2], capture_output=True, text=True
