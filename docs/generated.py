@@ -21,6 +21,7 @@ from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option
+from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
@@ -101,14 +102,25 @@ def decisions() -> str:
     return table(("number", "title", "date", "status"), rows)
 
 
-def options(rows: Mapping[str, Option]) -> str:
+def options(rows: Mapping[str, Option] | type[Options]) -> str:
     """Return the table of a protocol's or a mapping's options."""
-    if not rows:
+    if not (rows.model_fields if isinstance(rows, type) else rows):
         return "No options."
-    cells = (
-        (f"`{name}`", row.help, "required" if row.required else code(row.default))
-        for name, row in rows.items()
-    )
+    if isinstance(rows, type):
+        cells = [
+            (
+                f"`{name}`",
+                item.description or "",
+                "required" if item.is_required() else code(item.default),
+            )
+            for name, field in rows.names().items()
+            for item in [rows.model_fields[field]]
+        ]
+    else:
+        cells = [
+            (f"`{name}`", row.help, "required" if row.required else code(row.default))
+            for name, row in rows.items()
+        ]
     return table(("option", "meaning", "default"), cells)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -13,6 +13,7 @@ from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.mappings.topics.suggest import model_fault
 from harvesters.option_schema import Option, option_types
+from harvesters.options import Options
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
@@ -65,7 +66,15 @@ def compatibility_faults(source: Source) -> list[Reason]:
     if unknown:
         return unknown
     mapping = MAPPINGS[source.mapping]
-    faults = [*_option_faults(source, {**mapping.options, **PROTOCOLS[source.protocol].options})]
+    faults: list[Reason] = []
+    models = [mapping.options, PROTOCOLS[source.protocol].options]
+    for model in models:
+        if isinstance(model, type):
+            try:
+                model.of(source)
+            except SourceDefinitionError as error:
+                faults.extend(error.faults)
+    faults += _option_faults(source, models)
     try:
         protocol = _resolve_payload(source, PROTOCOLS[source.protocol])
         if protocol.payload_type not in mapping.accepts:
@@ -100,22 +109,28 @@ def _payload_fault(source: Source, protocol: Protocol) -> Reason:
     return located(source.name, Reason("mapping_does_not_fit", values))
 
 
-def _option_faults(source: Source, known: Mapping[str, Option]) -> Iterator[Reason]:
+def _option_faults(
+    source: Source, models: Sequence[Mapping[str, Option] | type[Options]]
+) -> Iterator[Reason]:
+    known: dict[str, Option | None] = {}
+    for model in models:
+        known |= dict.fromkeys(model.names()) if isinstance(model, type) else model
     for name, value in source.options.items():
+        option = known.get(name)
         if name not in known:
             values = {"name": repr(name), "protocol": source.protocol, "mapping": source.mapping}
             yield located(
                 source.name,
                 Reason("unknown_option", {**values, "suggestion": suggestion(name, known)}),
             )
-        elif kind := _expected_kind(value, known[name]):
+        elif option is not None and (kind := _expected_kind(value, option)):
             yield located(source.name, expected(option_named(name), value, kind))
     for name, option in known.items():
-        if option.required and name not in source.options:
+        if option is not None and option.required and name not in source.options:
             yield located(
                 source.name, Reason("option_missing", {"name": repr(name), "help": option.help})
             )
-    if (kind := source.options.get("kind", "initiative")) not in KINDS:
+    if known.get("kind") and (kind := source.options.get("kind", "initiative")) not in KINDS:
         yield located(source.name, not_one_of(option_named("kind"), kind, KINDS))
 
 

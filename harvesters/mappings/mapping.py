@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from harvesters.option_schema import Option
+from harvesters.options import Options, one_of
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
+    KINDS,
     normalize_inline,
     parse_language,
     parse_titles,
@@ -35,6 +37,9 @@ _LICENCE_CACHE_SIZE = 1024  # licences of registries, which have a few
 _LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
 
 
+Kind = Annotated[str, one_of(KINDS)]  # the option that names the class of the records
+
+
 @dataclass(frozen=True, slots=True)
 class RecordMapping:
     """A metadata schema. *build* returns the function that maps a source's records; *accepts* are
@@ -47,7 +52,7 @@ class RecordMapping:
     build: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
     accepts: frozenset[Payload]
     kind: str = "initiative"
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Option] | type[Options] = Options
 
     def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
         """Return the function that maps the source's records: texts without a language have that of

@@ -5,15 +5,16 @@ Source: https://www.loc.gov/standards/mods/userguide/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from lxml.etree import _Element
+from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option, get_option
+from harvesters.mappings.mapping import Kind, RecordMapping
+from harvesters.options import Options
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
@@ -32,11 +33,15 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Resource, Role
 from vocab.iris import is_web
 
-OPTIONS: Mapping[str, Option] = {
-    "kind": Option(
-        str, "document", "The class of the records: `initiative`, `event`, `document` or `post`."
-    ),
-}
+
+class ModsOptions(Options):
+    """The options of a source with this mapping."""
+
+    kind: Kind = Field(
+        "document",
+        description="The class of the records: `initiative`, `event`, `document` or `post`.",
+    )
+
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -49,7 +54,7 @@ _M = "{*}"
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Return the function that maps a record. It raises ParseError for an element without MODS."""
     lexicon = CrosswalkLookup(crosswalks)
-    kind = KINDS[get_option(source, OPTIONS, "kind")]
+    kind = KINDS[ModsOptions.of(source).kind]
     return partial(_map_record, source, lexicon, kind)
 
 
@@ -247,4 +252,6 @@ def _class_fields(kind: type[Resource], mods: _Element) -> dict[str, Any]:
     }
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), kind="document", options=OPTIONS)
+MAPPING = RecordMapping(
+    build_mapper, frozenset({Payload.XML}), kind="document", options=ModsOptions
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harvesters.option_schema import Option
+from harvesters.options import Options
 from harvesters.page_model import Pages, Payload
 from harvesters.source import Source
 
@@ -31,7 +32,7 @@ class Protocol:
 
     collect: Callable[..., Pages[Any]]
     payload_type: Payload
-    options: Mapping[str, Option]
+    options: Mapping[str, Option] | type[Options]
     incremental: bool
     check: Callable[[Source], None] = _no_check
     is_incremental: Callable[[Source], bool] = _always

@@ -11,23 +11,27 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.option_schema import Option
+from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    "inboxes": Option(
-        (str, list),
-        None,
-        "Addresses of the inboxes of other installations whose notifications are taken.",
-    ),
-}
+
+class SubmissionsOptions(Options):
+    """The options of the submissions' source."""
+
+    inboxes: Texts = Field(
+        (),
+        description="Addresses of the inboxes of other installations whose notifications are taken.",
+    )
+
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
@@ -73,4 +77,4 @@ def _item(key: str, content: object) -> Item:
         return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False)
+PROTOCOL = Protocol(collect, Payload.ROW, SubmissionsOptions, incremental=False)

@@ -54,7 +54,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"middleware", "page_cache", "respond"},
     ),
     "harvesters": (
-        {"definition_texts"}, {"reason_texts"}, {"reasons"}, {"definition_faults"}, {"errors", "quiet_hours", "stored_response"},
+        {"definition_texts"}, {"reason_texts"}, {"reasons"},
+        {"definition_faults"}, {"errors", "quiet_hours", "stored_response"}, {"options"},
         {"source", "optional_dependency", "parsing"}, {"option_schema", "lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
         {"payloads", "archive", "ledger"}, {"protocols", "mappings", "matching", "replay"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},

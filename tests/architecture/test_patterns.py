@@ -11,6 +11,7 @@ from codebase import Codebase
 
 # Patterns that are known only when the program runs, and where they come from.
 DYNAMIC = {
+    "harvesters.options": "the operator's, from a source definition",
     "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 from rows import each
 from simulated import define_source
 
 from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
+from harvesters.options import Options, Positive, Regex, Texts, one_of
 from harvesters.protocols.registry import PROTOCOLS
 
 FIELDS = {"title": "name"}
@@ -77,3 +79,40 @@ def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(
     definition: dict[str, Any], incremental: bool
 ) -> None:
     assert check_compatible(define_source(**definition))[0].incremental is incremental
+
+
+class _ExampleOptions(Options):
+    """Options of each kind."""
+
+    method: Annotated[str, one_of(("get", "post"))] = Field("get", description="How to request.")
+    sheet: str | Positive = Field(1, description="The sheet.")
+    only: Regex = Field("", description="What addresses contain.")
+    join: dict[str, str] = Field({}, description="Sheets and their keys.")
+    key: Texts = Field(description="The key.")
+
+
+@each(
+    "options, fault",
+    [({"method": "put"}, "option 'method' is 'put'; use one of get, post"),
+     ({"sheet": []}, "option 'sheet' is []; write text or a whole number"),
+     ({"sheet": 0}, "option 'sheet' is 0; write text or a number from 1 up"), ({"only": "("}, "option 'only' is no regular expression: "),
+     ({"join": {"a": 1}}, "option 'join.a' is 1; write text"), ({"join": 1}, "option 'join' is 1; write a TOML table"),
+     ({"key": 1}, "option 'key' is 1; write text or a list"), ({"key": ["a", 1, 2]}, "option 'key' is ['a', 1, 2]; write a list of texts")],
+)  # fmt: skip
+def test_an_option_of_another_kind_is_refused(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SourceDefinitionError, match=re.escape(f"a: {fault}")) as error:
+        _ExampleOptions.of(define_source(options={"key": "id"} | options))
+
+    assert len(error.value.faults) == 1
+
+
+def test_all_faults_of_options_are_reported_at_once() -> None:
+    with pytest.raises(SourceDefinitionError) as error:
+        _ExampleOptions.of(define_source(options={"sheet": 0, "join": {"a": 1, "b": 2}}))
+
+    assert [fault.text.partition(";")[0] for fault in error.value.faults] == [
+        "a: option 'sheet' is 0",
+        "a: option 'join.a' is 1",
+        "a: option 'join.b' is 2",
+        "a: option 'key' is missing: The key.",
+    ]

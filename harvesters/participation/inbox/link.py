@@ -7,9 +7,8 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from harvesters.option_schema import option_names
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.protocols.submissions import OPTIONS
+from harvesters.protocols.submissions import SubmissionsOptions
 
 PATH = "/inbox"
 LINK = f'<{PATH}>; rel="http://www.w3.org/ns/ldp#inbox"'
@@ -40,4 +39,4 @@ class InboxLink:
 
 def takes_notifications(context: SubmissionContext) -> bool:
     """Return whether the inbox is open: submissions are, and other installations are named."""
-    return context.is_open() and bool(option_names(context.source(), OPTIONS, "inboxes"))
+    return context.is_open() and bool(SubmissionsOptions.of(context.source()).inboxes)

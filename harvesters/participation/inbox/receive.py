@@ -19,12 +19,11 @@ from harvesters.ledger.participation.notifications import Notification
 from harvesters.ledger.participation.submissions import SubmissionState, Submitter, new_id
 from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, NotificationKind
-from harvesters.option_schema import option_names
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.documents import JSON, read_document
 from harvesters.participation.submissions.members import InvalidMembersError
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.protocols.submissions import OPTIONS
+from harvesters.protocols.submissions import SubmissionsOptions
 from vocab.iris import is_web
 
 _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}:[^\s<>\"{}|\\^`]{1,500}\Z")
@@ -53,7 +52,7 @@ def receive(context: SubmissionContext, body: bytes) -> Notification:
     Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue for what cannot
     be done; then nothing is stored.
     """
-    known = option_names(context.source(), OPTIONS, "inboxes")
+    known = SubmissionsOptions.of(context.source()).inboxes
     item = _read(body, context, known)
     if not notifications.add_notification(context.admin.ledger, item):
         raise Replayed(

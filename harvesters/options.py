@@ -1,0 +1,158 @@
+"""Options that a source definition may set for its protocol and its mapping: a pydantic model each.
+
+A protocol reads its own with ``options = CkanOptions.of(source)`` and then, e.g., ``options.rows``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from itertools import groupby
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from harvesters.definition_faults import expected, located, not_one_of, option_named
+from harvesters.errors import SourceDefinitionError
+from harvesters.reasons import Reason
+
+_KINDS = {
+    "string_type": "kind_text",
+    "int_type": "kind_whole",
+    "float_type": "kind_number",
+    "bool_type": "kind_bool",
+    "list_type": "kind_list",
+    "dict_type": "kind_table",
+}
+_MINIMA = {0: "kind_not_negative", 1: "kind_positive"}
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """Return the check that a text is one of *names*."""
+    known = tuple(names)
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise PydanticCustomError("not_one_of", "unknown", {"names": known})
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_regex(value: str, info: ValidationInfo) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        where = option_named(str(info.field_name))
+        raise ValueError(Reason("not_regex", {"where": where, "error": str(error)})) from error
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Regex = Annotated[str, AfterValidator(_check_regex)]
+# One text, or a list of texts.
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class _HasOptions(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+class Options(BaseModel):
+    """The options of a protocol or mapping: a field each, with its default and a description for
+    the documentation. The table of a source definition also holds those of the other of the two.
+
+    A validator of a field or of the model raises ValueError with a Reason.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    @classmethod
+    def of(cls, source: _HasOptions) -> Self:
+        """Return the options of *source*; raises SourceDefinitionError with each fault.
+
+        >>> from types import SimpleNamespace
+        >>> class Pages(Options):
+        ...     rows: Positive = Field(100, description="The number of records per page.")
+        >>> Pages.of(SimpleNamespace(name="kenya", options={"rows": 20})).rows
+        20
+        >>> Pages.of(SimpleNamespace(name="kenya", options={"rows": 0}))
+        Traceback (most recent call last):
+        harvesters.errors.SourceDefinitionError: kenya: option 'rows' is 0; write a number from 1 up
+        """
+        try:
+            return cls.model_validate(dict(source.options))
+        except ValidationError as error:
+            faults = [located(source.name, fault) for fault in cls._faults(error, source.options)]
+            raise SourceDefinitionError(*faults) from error
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Return the names of the fields by those of the options, which differ where a model has
+        an attribute of that name.
+        """
+        return {item.alias or name: name for name, item in cls.model_fields.items()}
+
+    @classmethod
+    def _faults(cls, error: ValidationError, values: Mapping[str, Any]) -> Iterator[Reason]:
+        details = error.errors(include_url=False)
+        for name, group in groupby(details, lambda detail: str(next(iter(detail["loc"]), ""))):
+            errors = [*group]
+            if errors[0]["type"] == "missing":
+                text = cls.model_fields[cls.names()[name]].description
+                yield Reason("option_missing", {"name": repr(name), "help": str(text)})
+            elif isinstance(values.get(name), dict) and len(errors[0]["loc"]) > 1:
+                for item in errors:
+                    key = ".".join(map(str, item["loc"]))
+                    yield value_fault(option_named(key), item["input"], [item])
+            else:
+                yield value_fault(option_named(name), values.get(name), errors)
+
+
+def value_fault(key: str | Reason, value: object, errors: list[ErrorDetails]) -> Reason:
+    """Return the fault of the value of *key*, about which pydantic raised *errors*: one for each
+    type that it may have.
+    """
+    context = errors[0].get("ctx", {})
+    if "error" in context:
+        reason = context["error"].args[0]
+        return reason if isinstance(reason, Reason) else Reason("other", {"text": str(reason)})
+    if errors[0]["type"] == "not_one_of":
+        return not_one_of(key, value, context["names"])
+    kinds = {kind.text: kind for kind in map(_kind, errors)}
+    return expected(key, value, reduce(_either, kinds.values()))
+
+
+def _either(first: Reason, second: Reason) -> Reason:
+    return Reason("kind_or", {"first": first, "second": second})
+
+
+def _kind(error: ErrorDetails) -> Reason:
+    """Return what to write instead of a value that is of another kind."""
+    if any(isinstance(part, int) for part in error["loc"]):
+        return Reason("kind_texts")
+    if error["type"] == "tuple_type":
+        return _either(Reason("kind_text"), Reason("kind_list"))
+    if error["type"] == "greater_than_equal":
+        return Reason(_MINIMA[error["ctx"]["ge"]])
+    return Reason(_KINDS[error["type"]])
