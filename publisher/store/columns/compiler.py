@@ -33,6 +33,7 @@ from publisher.store.columns.relations import (
     constant,
     fallback,
     join,
+    quote,
     union,
     with_column,
     with_properties,
@@ -163,6 +164,13 @@ def aggregated(
         value = _extreme(column, name, kind.lower())
     elif kind == "Sample":  # which value is chosen is not defined
         value = fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
+    elif kind == "GroupConcat" and computed in (None, TermKind.STRING):  # in no defined order
+        text = name if computed else f"{name}_lexical"
+        separator = quote(" " if expression.separator is None else str(expression.separator))
+        value = f"coalesce(string_agg({distinct}{text}, {separator} ORDER BY {text}), '')"
+        if not computed:
+            other = f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)"
+            computed, value = TermKind.STRING, fallback(other, value)
     elif kind in ("Sum", "Avg") and computed is TermKind.INTEGER:
         total = f"sum({distinct}{name})"
         inexact = f"coalesce(abs({total}) >= {_MAX_SUM}, false)"
@@ -226,7 +234,6 @@ class _Compiler:
     def __init__(self, statistics: Statistics) -> None:
         self._names = Names()
         self._patterns = Patterns(self._names, statistics)
-        self._constants: dict[int, str] = {}  # terms that a solution may have, in the data or not
         self._is_blocking = False
         self._depth = 0
 
@@ -244,7 +251,7 @@ class _Compiler:
             tuple(relation.columns[variable].kind for variable in parsed.variables),
             self._patterns.cost,
             self._is_blocking,
-            self._constants,
+            self._names.constants,
         )
 
     def _select(self, node: CompValue, graph: int | None = None) -> SolutionTable:
@@ -427,7 +434,7 @@ class _Compiler:
         if not isinstance(term, URIRef | Literal):
             return "NULL::UBIGINT"
         row = constant(term)
-        self._constants[row.id] = row.text
+        self._names.constants[row.id] = row.text
         return f"{row.id}::UBIGINT"
 
     def _values(self, node: CompValue) -> SolutionTable:
@@ -461,9 +468,9 @@ class _Compiler:
                 relation = self._bound(relation, operand, item.vars, graph)
             operands.append(operand)
         pairs = list(zip(node.A, operands, strict=True))
-        extremes = ("Aggregate_Min", "Aggregate_Max")  # they read the values of terms
+        readers = ("Aggregate_Min", "Aggregate_Max", "Aggregate_GroupConcat")  # of values of terms
         full = with_properties(
-            self._names, relation, [operand for item, operand in pairs if item.name in extremes]
+            self._names, relation, [operand for item, operand in pairs if item.name in readers]
         )
         read, columns = [], {}
         for item, operand in pairs:

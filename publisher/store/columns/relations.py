@@ -63,10 +63,15 @@ EMPTY_SOLUTION = SolutionTable("SELECT 1 AS unit")  # one solution that binds no
 
 
 class Names:
-    """Names of SQL columns for variables; SQL ignores the case of names, SPARQL does not."""
+    """Names of SQL columns for variables; SQL ignores the case of names, SPARQL does not.
+
+    *constants* are the texts of the terms that the query itself adds to solutions, by number: they
+    may be in no triple.
+    """
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self.constants: dict[int, str] = {}
 
     def __getitem__(self, variable: str) -> str:
         return self._names.setdefault(variable, f"v{len(self._names)}")
@@ -145,7 +150,9 @@ def with_properties(
     further SQL columns. The query ends where a term is not in the term table, as a constant of the
     query may be.
 
-    DuckDB hashes the right side of a join: *relation* is mostly smaller than the term table.
+    DuckDB hashes the right side of a join: *relation* is mostly smaller than the term table. Terms
+    that are certainly in it are joined without that check: below a join with nothing DuckDB 2.0
+    evaluates it for rows that have not been looked up.
     """
     terms = [
         item
@@ -158,9 +165,12 @@ def with_properties(
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
         missing = f"{table}.kind IS NULL AND q.{name} IS NOT NULL"
-        columns.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
+        is_stored = not (names.constants or relation.columns[variable].nullable)
+        kind = f"{table}.kind" if is_stored else fallback(missing, f"{table}.kind")
+        columns.append(f"{kind} AS {name}_kind")
         columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
-        source = f"terms {table} RIGHT JOIN {source} ON {table}.id = q.{name}"
+        join_type = "JOIN" if is_stored else "RIGHT JOIN"
+        source = f"terms {table} {join_type} {source} ON {table}.id = q.{name}"
     sql = f"SELECT {', '.join(columns)} FROM {source}"
     return SolutionTable(sql, relation.columns, frozenset(terms))
 
