@@ -40,7 +40,6 @@ from publisher.store.source_status import data_version
 from publisher.store.workers.rate_limit import client_key
 from web.branding import PLAIN, Branding
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
-from web.outbound_client import create_client
 from web.page_cache import PageMiddleware
 from web.problems import HTTPProblem
 from web.static_files import STATIC_FOLDER, HashedStaticFiles
@@ -101,7 +100,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             service,
-            _notifying_hub(service, site),
+            in_background(
+                WebSubNotifier(site.hub, service, site.allow).run() if site.hub else None
+            ),
             sending_changes(service, site.subscription_store),
             warming_up(service, app.state),
             follow_releases(service.data, site.allow),
@@ -209,16 +210,3 @@ def _first_parts() -> set[str]:
     return {
         first for path in paths if "{" not in (first := path[1:].split("/", 1)[0].partition(".")[0])
     }
-
-
-@asynccontextmanager
-async def _notifying_hub(service: QueryService, site: SiteOptions) -> AsyncIterator[None]:
-    """Notify the hub, if there is one, of each commit."""
-    if not site.hub:
-        yield
-        return
-    async with (
-        create_client(site.allow) as client,
-        in_background(WebSubNotifier(site.hub, service, client).run()),
-    ):
-        yield

@@ -16,8 +16,8 @@ from harvesters.errors import (
     UndecodableError,
 )
 from harvesters.network.encoding import decode_content
-from harvesters.network.ssrf_guard import Deadline
 from harvesters.reasons import Reason, Value
+from web.outbound_client import Deadline
 
 START = 256 * 1024  # bytes of a file in which it shows what it is
 # An encoded body is refused once it decodes to more than this many bytes and this many times its

@@ -6,12 +6,22 @@ import re
 
 import httpx
 
-from harvesters.errors import HarvestError, InvalidHTTPError, ReadTimeoutError, UnreachableError
+from harvesters.errors import (
+    HarvestError,
+    InvalidHTTPError,
+    ReadTimeoutError,
+    RefusedError,
+    UnreachableError,
+)
 from harvesters.reasons import Reason, Value
+from web.outbound_client import PrivateAddressError
 
 
 def transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
     """Return the exception for a request without a response."""
+    if isinstance(cause := error.__cause__, PrivateAddressError):
+        values = {"host": cause.host, "address": cause.address}
+        return RefusedError(Reason("private_address", values))
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         values = {"url": str(url), "error": str(error) or type(error).__name__}
         return ReadTimeoutError(Reason("no_answer_in_time", values))

@@ -36,10 +36,10 @@ from harvesters.network.reply import (
 from harvesters.network.response_check import check_response, check_robots_response
 from harvesters.network.robots_check import RobotsCheck
 from harvesters.network.settings import NetworkSettings
-from harvesters.network.ssrf_guard import Deadline, safe_transport
 from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition, Validator
+from web.outbound_client import Deadline, GuardedTransport
 
 log = structlog.get_logger()
 
@@ -100,7 +100,8 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Open the HTTP client."""
         self._robots_check = RobotsCheck(self._request_robots, self.robots_override)
         self._client = httpx.Client(
-            transport=self.network.transport or safe_transport(self.network.allow, self._deadline),
+            transport=self.network.transport
+            or GuardedTransport(self.network.allow, self._deadline),
             headers={"User-Agent": self.network.agent, "Accept-Encoding": OFFERED},
             timeout=httpx.Timeout(
                 self.network.retry_policy.read_timeout,

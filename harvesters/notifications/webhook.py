@@ -15,10 +15,10 @@ from hashlib import sha256
 
 import httpx
 
-from harvesters.errors import DeliveryError, RefusedError
+from harvesters.errors import DeliveryError
 from harvesters.ledger.outbox import QueuedMessage
 from harvesters.network.settings import NetworkSettings
-from harvesters.network.ssrf_guard import Deadline, safe_transport
+from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
 TOLERANCE_SECONDS = 300  # age of a timestamp that a receiver should accept
@@ -81,23 +81,20 @@ def post(url: str, body: bytes, headers: Mapping[str, str], network: NetworkSett
     """Post a body; raise DeliveryError unless the answer is a success. Private addresses are
     refused unless *network* allows their host.
     """
-    deadline = Deadline()
-    deadline.start(TIMEOUT_SECONDS)
-    guarded = network.transport or safe_transport(network.allow, deadline)
+    guarded = network.transport or GuardedTransport(network.allow, Deadline(TIMEOUT_SECONDS))
     try:
         with (
-            httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
+            create_client(guarded, TIMEOUT_SECONDS) as client,
             client.stream(
                 "POST", url, content=body, headers={**headers, "User-Agent": network.agent}
             ) as response,
         ):
             status = response.status_code
-    except RefusedError as error:
-        raise DeliveryError(str(error), is_permanent=True) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = str(error) or type(error).__name__
+        is_private = isinstance(error.__cause__, PrivateAddressError)
         raise DeliveryError(
-            f"no answer: {text}", is_permanent=isinstance(error, httpx.InvalidURL)
+            f"no answer: {text}", is_permanent=is_private or isinstance(error, httpx.InvalidURL)
         ) from error
     if not 200 <= status < 300:
         raise DeliveryError(f"the receiver answered {status}", is_permanent=status == _GONE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -48,6 +48,7 @@ from vocab.terms import DCT
 from web.endpoints import contents, get, problems
 from web.formats import GRAPHS, HTML, media_types
 from web.links import Link, origin
+from web.outbound_client import Deadline, GuardedTransport, create_client
 from web.problems import HTTPProblem
 from web.respond import respond
 
@@ -87,7 +88,6 @@ BasisName = Annotated[
     str,
     Path(description="How the statement was made", json_schema_extra={"enum": list(BASIS_TITLES)}),
 ]
-Sleep = Callable[[float], Awaitable[None]]
 
 router = APIRouter()
 logger = structlog.get_logger(component="hub")
@@ -251,54 +251,58 @@ def _category(name: str, record: ChangedRecord) -> dict[str, str]:
 
 
 class WebSubNotifier:
-    """Notifies *hub* with *client* of changed feeds of *service*."""
+    """Notifies *hub* of changed feeds of *service*; its host may be on a private network if it is in
+    *allow*. Tests pass a *transport*.
+    """
 
     def __init__(
         self,
         hub: str,
         service: QueryService,
-        client: httpx.AsyncClient,
-        sleep: Sleep = asyncio.sleep,
+        allow: frozenset[str] = frozenset(),
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
-        self._file = service.data / FILE_NAME
+        self._hub, self._service, self._allow, self._transport = hub, service, allow, transport
+        self._file, self._deadline = service.data / FILE_NAME, Deadline()
 
     async def run(self) -> None:
         """Run until cancelled."""
         wait = POLL_SECONDS
-        while True:
-            await self._sleep(wait)
-            try:
-                await self.step()
-                wait = POLL_SECONDS
-            except (httpx.HTTPError, OSError) as error:
-                wait = min(2 * wait, MAX_RETRY_SECONDS)
-                logger.warning(
-                    "WebSub hub not notified; retrying",
-                    hub=self._hub,
-                    error=str(error),
-                    seconds=wait,
-                )
+        try:
+            while True:
+                await asyncio.sleep(wait)
+                try:
+                    await asyncio.to_thread(self.step)
+                    wait = POLL_SECONDS
+                except (httpx.HTTPError, OSError) as error:
+                    wait = min(2 * wait, MAX_RETRY_SECONDS)
+                    text = "WebSub hub not notified; retrying"
+                    logger.warning(text, hub=self._hub, error=str(error), seconds=wait)
+        finally:
+            self._deadline.start(0)  # It ends a notification that is under way in its thread.
 
-    async def step(self) -> int:
+    def step(self) -> int:
         """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the
         hub rejects it.
         """
         try:
-            announced, newest, feeds = await asyncio.to_thread(self._changed_feeds)
+            announced, newest, feeds = self._changed_feeds()
         except NotReady:
             return 0
+        if feeds:
+            guarded = self._transport or GuardedTransport(self._allow, self._deadline)
+            with create_client(guarded) as client:
+                self._post(client, feeds)
+        if announced != newest:
+            replace_file(self._file, json.dumps({"entry": newest}))
+        return len(feeds)
+
+    def _post(self, client: httpx.Client, feeds: list[str]) -> None:
         for start in range(0, len(feeds), BATCH_SIZE):
             urls = [("hub.url", url) for url in feeds[start : start + BATCH_SIZE]]
-            response = await self._client.post(
-                self._hub,
-                content=urlencode([("hub.mode", "publish"), *urls]),
-                headers={"Content-Type": "application/x-www-form-urlencoded"},
-            )
-            response.raise_for_status()
-        if announced != newest:
-            await asyncio.to_thread(replace_file, self._file, json.dumps({"entry": newest}))
-        return len(feeds)
+            form = urlencode([("hub.mode", "publish"), *urls])
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            client.post(self._hub, content=form, headers=headers).raise_for_status()
 
     def _changed_feeds(self) -> tuple[int | None, int, list[str]]:
         """Return the entry that the hub was last notified of, the newest entry, and the URLs of the

@@ -40,7 +40,7 @@ from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.formats import HTML, JSON, Format
-from web.outbound_client import PrivateAddressError, create_client
+from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 from web.problems import HTTPProblem
 from web.respond import choose_format
 from web.sessions import check_origin
@@ -103,7 +103,7 @@ async def preview_definition(request: Request, pages: PagesDep) -> Response:
         if not sample.strip() and command is not None and state.values["url"]:
             command.quota.admit(client)
             try:
-                sample = await fetch_sample(state.values["url"])
+                sample = await asyncio.to_thread(fetch_sample, state.values["url"])
             except SampleError as problem:
                 error = str(problem)
         suggestion = await asyncio.to_thread(suggest_fields, sample)
@@ -160,19 +160,20 @@ class SampleError(Exception):
     """The sample cannot be fetched; its text is the kind of an error of previews."""
 
 
-async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> bytes:
+def fetch_sample(url: str, transport: httpx.BaseTransport | None = None) -> bytes:
     """Return the first bytes at a public *url*, if its robots.txt permits it; raises SampleError.
 
-    The client refuses private addresses and follows no redirects. Tests pass another *client*.
+    The client refuses private addresses and follows no redirects. Tests pass another *transport*.
     """
     kind = "refused"
     try:
         if is_web(url):
-            async with asyncio.timeout(_SECONDS), client or create_client() as http:
-                if await _is_permitted(http, url):
-                    return await _read(http, url, MAX_SAMPLE)
+            guarded = transport or GuardedTransport(deadline=Deadline(_SECONDS))
+            with create_client(guarded) as http:
+                if _is_permitted(http, url):
+                    return _read(http, url, MAX_SAMPLE)
                 kind = "robots"
-    except TimeoutError:
+    except httpx.TimeoutException:
         kind = "late"
     except httpx.HTTPStatusError as error:
         kind = "missing" if error.response.status_code == HTTPStatus.NOT_FOUND else "unreachable"
@@ -183,21 +184,21 @@ async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> byt
     raise SampleError(kind)
 
 
-async def _is_permitted(http: httpx.AsyncClient, url: str) -> bool:
+def _is_permitted(http: httpx.Client, url: str) -> bool:
     """Return whether robots.txt permits the request (https://www.rfc-editor.org/rfc/rfc9309)."""
     try:
-        text = await _read(http, str(httpx.URL(url).join("/robots.txt")), _MAX_ROBOTS)
+        text = _read(http, str(httpx.URL(url).join("/robots.txt")), _MAX_ROBOTS)
     except httpx.HTTPStatusError as error:
         return error.response.status_code == HTTPStatus.NOT_FOUND
     return Protego.parse(text.decode("utf-8", "replace")).can_fetch(url, "stocktake")
 
 
-async def _read(http: httpx.AsyncClient, url: str, limit: int) -> bytes:
+def _read(http: httpx.Client, url: str, limit: int) -> bytes:
     """Return the first *limit* bytes at *url*; raises HTTPStatusError, also for a redirect."""
     received = bytearray()
-    async with http.stream("GET", url) as response:
+    with http.stream("GET", url) as response:
         response.raise_for_status()
-        async for chunk in response.aiter_bytes():
+        for chunk in response.iter_bytes():
             received += chunk
             if len(received) >= limit:
                 break

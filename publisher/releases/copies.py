@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from publisher.releases.builder import build_lock
 from publisher.releases.metadata import SUMS
 from publisher.releases.signature import PUBLIC, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, Release, newest_release, read_manifest
-from web.outbound_client import create_client
+from web.outbound_client import Deadline, GuardedTransport, create_client
 
 _PREFIX = "releases"  # folder of the releases in a store
 _CLAIM = "claim"
@@ -50,20 +51,28 @@ def follow_releases(
 
 
 async def _poll(data: Path, allow: frozenset[str]) -> None:
-    async with create_client(allow) as client:
+    deadline = Deadline()
+    try:
         while True:
             try:
-                origin = mirror_origin.read(data / "journal")
-                for number in await (
-                    fetch(data, origin.url, client) if origin else asyncio.to_thread(download, data)
-                ):
+                for number in await asyncio.to_thread(_fetch_new, data, allow, deadline):
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
                 log.warning("releases not fetched", reason=str(error))
             await asyncio.sleep(_POLL_INTERVAL)
+    finally:
+        deadline.start(0)  # It ends a download that is under way in its thread.
 
 
-async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
+def _fetch_new(data: Path, allow: frozenset[str], deadline: Deadline) -> list[int]:
+    origin = mirror_origin.read(data / "journal")
+    if origin is None:
+        return download(data)
+    with create_client(GuardedTransport(allow, deadline)) as client:
+        return fetch(data, origin.url, client)
+
+
+def fetch(data: Path, url: str, client: httpx.Client) -> list[int]:
     """Fetch the releases that the Stocktake at *url*, which ends with a slash, has built since our
     newest; return their numbers.
 
@@ -71,11 +80,7 @@ async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     journal does not match the manifest, httpx.HTTPError if the origin does not answer, and
     ReleaseError while a release is being built here.
     """
-
-    async def copy(number: int, part: Path) -> bool:
-        return await _copy_from_origin(data, f"{url}releases/", number, part, client)
-
-    return await _copy_all(data / "releases", copy)
+    return _copy_all(data, partial(_copy_from_origin, data, f"{url}releases/", client))
 
 
 def download(data: Path) -> list[int]:
@@ -87,21 +92,18 @@ def download(data: Path) -> list[int]:
     store = read(data / "journal")
     if store is None:
         return []
-
-    async def copy(number: int, part: Path) -> bool:
-        return _copy_from_store(store, number, part)
-
-    downloaded = asyncio.run(_copy_all(data / "releases", copy))
+    downloaded = _copy_all(data, partial(_copy_from_store, store))
     if downloaded and not (public := data / "signing" / PUBLIC).exists():
         public.parent.mkdir(exist_ok=True)
         store.get(f"{_PREFIX}/{PUBLIC}", public)
     return downloaded
 
 
-async def _copy_all(releases: Path, copy: Callable[[int, Path], Awaitable[bool]]) -> list[int]:
+def _copy_all(data: Path, copy: Callable[[int, Path], bool]) -> list[int]:
     """Copy the releases after our newest as long as *copy* has the one of a number; it writes the
     files into a folder.
     """
+    releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
         newest = newest_release(releases)
@@ -110,28 +112,26 @@ async def _copy_all(releases: Path, copy: Callable[[int, Path], Awaitable[bool]]
         while True:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-            if not await copy(number, part):
+            if not copy(number, part):
                 return list(range(first, number))
             part.rename(releases / str(number))
             number += 1
 
 
-async def _copy_from_origin(
-    data: Path, url: str, number: int, part: Path, client: httpx.AsyncClient
-) -> bool:
+def _copy_from_origin(data: Path, url: str, client: httpx.Client, number: int, part: Path) -> bool:
     release_url = f"{url}{number}/"
-    if not await _download(client, release_url + MANIFEST, part / MANIFEST):
+    if not _download(client, release_url + MANIFEST, part / MANIFEST):
         return False
-    release = await asyncio.to_thread(read_manifest, part)
-    if not await asyncio.to_thread(_is_compatible, Journal(data / "journal"), release):
+    release = read_manifest(part)
+    if not _is_compatible(Journal(data / "journal"), release):
         return False
     names = [] if release.withdrawn else [*(file.name for file in release.files), SUMS, MANIFEST]
     for name in [*names, *(name + SUFFIX for name in names)]:
-        if "/" in name or not await _download(client, release_url + name, part / name):
+        if "/" in name or not _download(client, release_url + name, part / name):
             raise ChainError(f"release {number} of {url} lacks {name}; it is not copied")
-    await asyncio.to_thread(_verify, part, release)
+    _verify(part, release)
     (data / "signing").mkdir(exist_ok=True)
-    await _download(client, url + PUBLIC, data / "signing" / PUBLIC)
+    _download(client, url + PUBLIC, data / "signing" / PUBLIC)
     return True
 
 
@@ -156,15 +156,14 @@ def _verify(part: Path, release: Release) -> None:
                 )
 
 
-async def _download(client: httpx.AsyncClient, url: str, path: Path) -> bool:
+def _download(client: httpx.Client, url: str, path: Path) -> bool:
     """Download a file; return False if it does not exist."""
-    async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
+    with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code == HTTPStatus.NOT_FOUND:
             return False
         response.raise_for_status()
         with path.open("wb") as file:
-            async for chunk in response.aiter_bytes():
-                await asyncio.to_thread(file.write, chunk)
+            file.writelines(response.iter_bytes())
     return True
 
 

@@ -27,7 +27,7 @@ from harvesters.errors import (
 from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.network.ssrf_guard import Deadline, safe_transport
+from web.outbound_client import Deadline, GuardedTransport
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000
@@ -141,7 +141,7 @@ class PartialNetwork(httpcore.NetworkBackend):
 
 def through(line: PartialNetwork, *answers: list[str]) -> Fetch:
     left = iter(answers)
-    return client(safe_transport(frozenset(), resolve=lambda host, port: next(left), dial=line))
+    return client(GuardedTransport(resolve=lambda host, port: next(left), dial=line))
 
 
 HOST = "http://registry.example/"
@@ -187,8 +187,7 @@ def test_a_name_that_leads_nowhere_or_inside_is_not_asked(
 
 
 def test_a_deadline_that_is_over_ends_every_step() -> None:
-    deadline = Deadline()
-    deadline.start(-1)
+    deadline = Deadline(-1)
 
     with pytest.raises(httpcore.ReadTimeout):
         deadline.remaining(60.0, httpcore.ReadTimeout)

@@ -311,18 +311,16 @@ async def test_a_sample_is_fetched_from_public_addresses_only(
     assert "not on the public internet" in page
 
 
-async def test_a_sample_is_not_fetched_against_robots_txt() -> None:
+def test_a_sample_is_not_fetched_against_robots_txt() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         rules = "User-agent: *\nDisallow: /private"
         is_rules = request.url.path == "/robots.txt"
         return httpx.Response(200, text=rules if is_rules else "a,b\n1,2\n")
 
-    def client() -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
-
-    allowed = await fetch_sample("https://a.example/open", client())
+    transport = httpx.MockTransport(answer)
+    allowed = fetch_sample("https://a.example/open", transport)
     with pytest.raises(SampleError) as refused:
-        await fetch_sample("https://a.example/private/x", client())
+        fetch_sample("https://a.example/private/x", transport)
 
     assert allowed == b"a,b\n1,2\n"
     assert str(refused.value) == "robots"

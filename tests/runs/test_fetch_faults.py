@@ -23,13 +23,13 @@ from harvesters.ledger.models import Run, State
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
-from harvesters.network.ssrf_guard import safe_transport
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load
 from stocktake import app
 from vocab.iris import BASE
+from web.outbound_client import GuardedTransport
 
 HOST = "127.0.0.1"
 SOUND = RetryPolicy(max_bytes=2_000_000, max_attempts=2)
@@ -264,9 +264,7 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
 ) -> None:
     registry.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
     answers, line = iter([["93.184.216.34"]]), DemoNetwork(registry.demo.port)
-    transport = safe_transport(
-        frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line
-    )
+    transport = GuardedTransport(resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
     url = registry.source.url.replace(HOST, "registry.example")
     network = replace(registry.context.network, transport=transport)
 

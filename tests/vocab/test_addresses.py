@@ -7,10 +7,8 @@ import httpx
 import pytest
 from rows import each
 
-from harvesters.errors import RefusedError
-from harvesters.network.ssrf_guard import safe_transport
 from vocab.addresses import is_public
-from web.outbound_client import PrivateAddressError, create_client
+from web.outbound_client import GuardedTransport, PrivateAddressError, create_client
 
 ADDRESSES = """
 127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 198.18.0.1 0.0.0.0 224.0.0.1 240.0.0.1 255.255.255.255
@@ -34,44 +32,46 @@ def test_only_an_address_of_the_public_internet_is_public(address: str) -> None:
     assert is_public(address) == (address in PUBLIC)
 
 
-@each("address", PRIVATE)
-async def test_neither_harvesters_nor_publisher_connect_to_a_private_address(address: str) -> None:
-    class Dial(httpcore.NetworkBackend):
-        """A network that must not be used."""
+class SilentNetwork(httpcore.NetworkBackend):
+    """A network in which nobody answers."""
 
-    async def resolve(host: str, port: int) -> list[str]:
-        return [address]
+    def __init__(self) -> None:
+        self.tried: list[str] = []
 
-    transport = safe_transport(frozenset(), resolve=lambda host, port: [address], dial=Dial())
-    with httpx.Client(transport=transport) as client, pytest.raises(RefusedError, match="private"):
+    def connect_tcp(self, host: str, *_: object, **__: object) -> Any:
+        self.tried.append(host)
+        raise httpcore.ConnectError("nobody answers")
+
+
+def request(*addresses: str) -> tuple[httpx.ConnectError, list[str]]:
+    """Return the error of a request to a host with *addresses*, and those that were dialled."""
+    network = SilentNetwork()
+    transport = GuardedTransport(resolve=lambda host, port: [*addresses], dial=network)
+    with create_client(transport) as client, pytest.raises(httpx.ConnectError) as caught:
         client.get("http://registry.example/")
-    async with create_client(resolve=resolve) as publisher:
-        with pytest.raises((httpx.ConnectError, PrivateAddressError), match="STOCKTAKE_ALLOW_HOST"):
-            await publisher.get("http://hub.example/")
+    return caught.value, network.tried
 
 
-async def test_publisher_tries_the_next_address_of_a_host() -> None:
-    tried = list[str]()
+@each("address", PRIVATE)
+def test_nobody_connects_to_a_private_address(address: str) -> None:
+    error, tried = request("93.184.216.34", address)
 
-    class SilentNetwork(httpcore.AsyncNetworkBackend):
-        async def connect_tcp(self, host: str, *_: object, **__: object) -> Any:
-            tried.append(host)
-            raise httpcore.ConnectError("nobody answers")
-
-    async def resolve(host: str, port: int) -> list[str]:
-        return ["93.184.216.34", "2606:4700::1111"]
-
-    async with create_client(resolve=resolve, dial=SilentNetwork()) as client:
-        with pytest.raises(httpx.ConnectError, match="nobody answers"):
-            await client.get("http://hub.example/")
-
-    assert tried == ["93.184.216.34", "2606:4700::1111"]
+    assert isinstance(error.__cause__, PrivateAddressError)
+    assert "STOCKTAKE_ALLOW_HOSTS=registry.example" in str(error)
+    assert tried == []
 
 
-async def test_host_name_that_cannot_be_encoded_has_no_address() -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        return [host.encode("idna").decode()]
+def test_the_next_address_of_a_host_is_tried() -> None:
+    error, tried = request("93.184.216.34", "2606:4700::1111")
 
-    async with create_client(resolve=resolve) as client:
-        with pytest.raises(httpx.ConnectError, match="has no address"):
-            await client.get(f"http://{'a' * 64}.example/")
+    assert (str(error), tried) == ("nobody answers", ["93.184.216.34", "2606:4700::1111"])
+
+
+def test_host_name_that_cannot_be_encoded_has_no_address() -> None:
+    transport = GuardedTransport(resolve=lambda host, port: [host.encode("idna").decode()])
+
+    with (
+        create_client(transport) as client,
+        pytest.raises(httpx.ConnectError, match="has no address"),
+    ):
+        client.get(f"http://{'a' * 64}.example/")

@@ -20,7 +20,7 @@ from publisher.feeds.atom import FILE_NAME, WebSubNotifier
 from publisher.history.change_reader import read_watermark
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from web.outbound_client import PrivateAddressError, create_client
+from web.outbound_client import GuardedTransport, PrivateAddressError, create_client
 
 HUB = "https://hub.example/publish"
 
@@ -63,18 +63,18 @@ async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(
     opened: QueryService,
 ) -> None:
     hub = Hub()
-    async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
-        announcer = WebSubNotifier(HUB, opened, client)
+    transport = httpx.MockTransport(hub)
+    announcer = WebSubNotifier(HUB, opened, transport=transport)
 
-        first = await announcer.step()  # what is there already is no news
-        move(opened.data)
-        await until(opened, 4)
-        hub.status = 503
-        with pytest.raises(httpx.HTTPStatusError):
-            await announcer.step()
-        hub.status = 202
-        later = await WebSubNotifier(HUB, opened, client).step()  # as after a restart
-        again = await announcer.step()
+    first = announcer.step()  # what is there already is no news
+    move(opened.data)
+    await until(opened, 4)
+    hub.status = 503
+    with pytest.raises(httpx.HTTPStatusError):
+        announcer.step()
+    hub.status = 202
+    later = WebSubNotifier(HUB, opened, transport=transport).step()  # as after a restart
+    again = announcer.step()
 
     feeds = {item for result in hub.pings for item in result}
     assert (first, again) == (0, 0)
@@ -106,19 +106,21 @@ async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(
     "address",
     ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "224.0.0.1"],
 )  # fmt: skip
-async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        return ["93.184.216.34", address]  # one good address does not excuse the other
+def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
+    # One good address does not excuse the other.
+    transport = GuardedTransport(resolve=lambda host, port: ["93.184.216.34", address])
 
-    async with create_client(resolve=resolve) as client:
-        with pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"):
-            await client.post("http://hub.example:9/")
+    with (
+        create_client(transport) as client,
+        pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"),
+    ):
+        client.post("http://hub.example:9/")
 
 
-async def test_a_private_hub_that_the_operators_name_is_asked() -> None:
-    async with create_client(frozenset({"localhost"})) as client:
-        # nobody listens on the port, which shows that it was tried
-        with pytest.raises(httpx.ConnectError) as caught:
-            await client.post("http://localhost:9/")
+def test_a_private_hub_that_the_operators_name_is_asked() -> None:
+    transport = GuardedTransport(frozenset({"localhost"}))
+
+    with create_client(transport) as client, pytest.raises(httpx.ConnectError) as caught:
+        client.post("http://localhost:9/")  # Nobody listens there, which shows that it was tried.
 
     assert not isinstance(caught.value.__cause__, PrivateAddressError)

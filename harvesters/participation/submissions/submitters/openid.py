@@ -27,10 +27,10 @@ from joserfc.jwt import decode
 from harvesters.admin.errors import InvalidValue
 from harvesters.errors import HarvestError
 from harvesters.network.body_reader import read_body
-from harvesters.network.ssrf_guard import Deadline, safe_transport
 from harvesters.participation.submissions.errors import ProviderError
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
 from vocab.addresses import is_mail_address
+from web.outbound_client import Deadline, GuardedTransport, create_client
 
 SCOPE = "openid email"
 TIMEOUT_SECONDS = 15.0  # for all requests of one sign-in together
@@ -185,13 +185,8 @@ class SignIn:
 
 
 def _open_client(provider: OpenIDProvider) -> httpx.Client:
-    deadline = Deadline()
-    deadline.start(TIMEOUT_SECONDS)
-    return httpx.Client(
-        transport=provider.transport or safe_transport(provider.allow, deadline),
-        timeout=TIMEOUT_SECONDS,
-        trust_env=False,
-    )
+    guarded = provider.transport or GuardedTransport(provider.allow, Deadline(TIMEOUT_SECONDS))
+    return create_client(guarded, TIMEOUT_SECONDS)
 
 
 def _metadata(client: httpx.Client, provider: OpenIDProvider) -> Mapping[str, Any]:
@@ -219,8 +214,7 @@ def _endpoint(provider: OpenIDProvider, metadata: Mapping[str, Any], name: str) 
 
 def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mapping[str, Any]:
     """Return the JSON object that the provider answers. Raises ProviderError."""
-    deadline = Deadline()
-    deadline.start(TIMEOUT_SECONDS)
+    deadline = Deadline(TIMEOUT_SECONDS)
     try:
         with client.stream(method, address, **more) as response:
             body = read_body(response, MAX_ANSWER, deadline)
