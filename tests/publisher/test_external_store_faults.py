@@ -274,7 +274,6 @@ def test_a_writer_says_which_store_does_not_answer_without_its_password() -> Non
         writer.update("CLEAR ALL")
 
 
-@pytest.mark.smoke("oxigraph")
 def test_a_killed_store_is_reported_and_followed_again(site: StoreSite) -> None:
     site.kill_store()
     wait_until(lambda: site.health()[0] == 503, "/health to report the store")

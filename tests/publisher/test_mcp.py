@@ -116,14 +116,9 @@ def data(reply: dict[str, Any], name: str) -> str:
     return next(str(part["data"]) for part in reply["parts"] if part["name"] == name)
 
 
-DAILY = [  # of the questions that differ in a facet or in an example, one each
-    (tool, arguments)
-    for tool, arguments in QUESTIONS
-    if (list(arguments) != ["by"] or arguments["by"] == "country")
-    and (
-        "release" not in arguments or arguments["sparql"] in {TEXTS[name] for name in EXAMPLES[-1:]}
-    )
-]
+DAILY = list(
+    {tool: (tool, arguments) for tool, arguments in QUESTIONS}.values()
+)  # one of each tool
 
 
 @each("tool, arguments", DAILY)
@@ -135,7 +130,7 @@ async def test_each_link_returns_the_bytes_of_the_answer(
 
 @pytest.mark.nightly
 @each("tool, arguments", [question for question in QUESTIONS if question not in DAILY])
-async def test_each_link_of_all_facets_and_examples_returns_the_bytes_of_the_answer(
+async def test_each_link_of_all_questions_returns_the_bytes_of_the_answer(
     url: str, tool: str, arguments: dict[str, Any]
 ) -> None:
     await links_return_the_answer(url, tool, arguments)

@@ -227,7 +227,6 @@ async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any)
     assert (wrong.status_code, unknown.status_code) == (404, 400)
 
 
-@pytest.mark.smoke
 async def test_a_feed_of_one_thing_has_that_thing_until_it_is_removed(following: Any) -> None:
     registry, service, client = following
     removed, entry = list[dict[str, Any]](), 1

@@ -193,6 +193,7 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
         assert pairs
 
 
+@pytest.mark.nightly
 @each("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(
     service: QueryService, tables: FacetIndex, facet: Any

@@ -65,7 +65,6 @@ async def test_the_data_is_the_records_whole_graph_in_every_format(
     }
 
 
-@pytest.mark.smoke
 async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
     rows = [
         row

@@ -104,7 +104,7 @@ def by_night(*kinds: str) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("kind", by_night("sleep"))
+@pytest.mark.parametrize("kind", by_night("loop", "sleep"))
 def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
     kind: str, isolated: HarvestContext, registry: PagedRegistry
 ) -> None:
@@ -379,7 +379,6 @@ def server() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.smoke
 def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(
     server: str, tmp_path: Path
 ) -> None:

@@ -162,7 +162,6 @@ async def test_a_query_that_waits_too_long_gets_retry_after() -> None:
     assert line.waiting == []
 
 
-@pytest.mark.smoke
 async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve: Serve) -> None:
     served = await serve(Limits(seconds=0.5, budget=0.4, window=600))
 
