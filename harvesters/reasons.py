@@ -1,14 +1,15 @@
-"""Reasons of runs and refusals: a code with values, and its text, in any language.
+"""Reasons of runs and refusals: messages that are translated when they are shown.
 
-A reason is stored as its code and values. Its English text is published and logged; the admin
-pages show it in the language of the request, by the catalogues of ``languages``.
+A reason is stored as its English text, or the code of that where a program reads it, and its
+values. Its English text is published and logged; the admin pages show it in the language of the
+request, by the catalogues of ``languages``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from harvesters.reason_texts import TEXTS
@@ -18,19 +19,26 @@ Value: TypeAlias = "str | int | Reason"
 REVIEW = "review"  # code of the reason that names the command to review a plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Reason:
-    """Why a run ended as it did, or why a request was refused; *values* fill the text of *code*.
-    A value may be a reason itself, such as the error of a request inside that of a run.
+    """Why a run ended as it did, or why a request was refused.
+
+    *code* is an English text of the catalogues, whose places *values* fill, or one of the codes
+    that stand for such a text. A value may be a reason itself, such as the error of a request
+    inside that of a run.
 
     >>> Reason("no_records").text
     'the source returned no records; the last good data stays'
-    >>> Reason("feed_malformed", {"error": Reason("no_records")}).text
+    >>> Reason("the feed is not well-formed: %(error)s", error=Reason("no_records")).text
     'the feed is not well-formed: the source returned no records; the last good data stays'
     """
 
     code: str
-    values: Mapping[str, str | int | Reason] = field(default_factory=dict)
+    values: Mapping[str, str | int | Reason]
+
+    def __init__(self, code: str, values: Mapping[str, Value] | None = None, /, **named: Value):
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "values", {**(values or {}), **named})
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -80,7 +88,7 @@ class Reason:
             else isolate(value)
             for name, value in self.values.items()
         }
-        return translate(TEXTS[self.code]) % values
+        return translate(TEXTS.get(self.code, self.code)) % values
 
     @property
     def text(self) -> str:
