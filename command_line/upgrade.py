@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from command_line.settings import Settings
-from harvesters.ledger.database import Migration, pending_migrations
+from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.migrations import Migration
 from journal import data_format
 
 app = typer.Typer()

@@ -41,8 +41,8 @@ def list_audit_entries(
     ledger: Ledger, limit: int, after: int | None = None, source: str | None = None
 ) -> AuditPage:
     """Return audit entries older than the one numbered *after*, of one source or of all."""
-    c = t.act.c
-    query = sa.select(t.act).order_by(c.id.desc()).limit(limit + 1)
+    c = t.audit_log.c
+    query = sa.select(t.audit_log).order_by(c.id.desc()).limit(limit + 1)
     query = query.where(c.id < after) if after is not None else query
     with ledger.transaction() as connection:
         rows = connection.execute(query.where(c.source == source) if source else query).all()

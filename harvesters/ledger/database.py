@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,18 @@ from harvesters.ledger.locks import (
     lock_layout,
     locked_names,
 )
+from harvesters.ledger.migrations import (
+    NEWEST,
+    Migration,
+    migrations_after,
+    read_revision,
+    write_revision,
+)
+from harvesters.ledger.tables import metadata
 from journal.outage import Outage, root_cause
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-# Alembic keeps state in its modules, so that only one thread may migrate
-_MIGRATION_LOCK = threading.Lock()
 _RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """A step from one revision of the ledger's tables to the next; *description* is a sentence."""
-
-    revision: str
-    description: str
 
 
 def pending_migrations(url: str) -> list[Migration]:
@@ -53,44 +49,10 @@ def pending_migrations(url: str) -> list[Migration]:
     )
     try:
         with engine.connect() as connection:
-            current = _revision(connection)
+            current = read_revision(connection)
     except sa.exc.DBAPIError as error:
         raise LedgerError(f"ledger: {root_cause(error)}; nothing was changed") from error
-    return _pending(current) if current else []
-
-
-def _revision(connection: sa.Connection) -> str | None:
-    """Return the revision of the tables, None if there are none yet."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.exec_driver_sql(
-        "SELECT version_num FROM alembic_version"
-    ).scalar()
-    return revision
-
-
-def _pending(current: str) -> list[Migration]:
-    # Each file is named after its revision.
-    known = sorted(
-        file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py")
-    )
-    if current == known[-1]:
-        return []
-    if current not in known:
-        raise SchemaVersionError(
-            f"ledger: its tables have the revision {current!r}, which this version does not know: a newer version of Stocktake has "
-            "upgraded them. A downgrade is not possible: run that version, or restore a backup from before its upgrade into an empty "
-            "data directory and name an empty database in STOCKTAKE_LEDGER"
-        )
-    scripts = import_module("alembic.script").ScriptDirectory.from_config(_config())
-    later = known[known.index(current) + 1 :]
-    return [Migration(revision, scripts.get_revision(revision).doc) for revision in later]
-
-
-def _config() -> Any:
-    config = import_module("alembic.config").Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    return config
+    return migrations_after(current) if current else []
 
 
 class Database:
@@ -121,8 +83,11 @@ class Database:
         self.insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         if self.is_shared:
             self._check_encoding()
-        with _MIGRATION_LOCK:
+        try:
             self._migrate(on_migration)
+        except SchemaVersionError:
+            self.close()
+            raise
 
     def _check_encoding(self) -> None:
         with self._begin() as connection:
@@ -137,43 +102,41 @@ class Database:
             )
 
     def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:
-        """Create the tables, or migrate those of an older version: each migration in a transaction
+        """Create the tables, or migrate those of an older version, each migration in a transaction
         of its own.
         """
         with self._begin() as connection:
-            current = _revision(connection)
+            current = read_revision(connection)
         if current is None:
-            self._apply("head")
+            with self._changing_tables() as connection:
+                if read_revision(connection) is None:  # no other process created them meanwhile
+                    metadata.create_all(connection)
+                    write_revision(connection, NEWEST)
             return
-        try:
-            pending = _pending(current)
-            if pending and on_migration is None:
-                raise SchemaVersionError(
-                    f"ledger: its tables are of an older version of Stocktake (revision {current}); back up, stop all other "
-                    "processes, then run `stocktake upgrade`"
-                )
-        except SchemaVersionError:
-            self.close()
-            raise
+        pending = migrations_after(current)
+        if pending and on_migration is None:
+            raise SchemaVersionError(
+                f"ledger: its tables are of an older version of Stocktake (revision {current}); back up, stop all other "
+                "processes, then run `stocktake upgrade`"
+            )
         for migration in pending:
             assert on_migration is not None
             on_migration(migration)
-            self._apply(migration.revision)
+            with self._changing_tables() as connection:
+                if migration in migrations_after(read_revision(connection) or current):
+                    migration.apply(connection)
+                    write_revision(connection, migration.revision)
 
-    def _apply(self, revision: str) -> None:
-        """Migrate up to *revision* in one transaction, while other processes wait."""
-        # Imported late, since most processes have nothing to migrate.
-        command, config = import_module("alembic.command"), _config()
+    @contextmanager
+    def _changing_tables(self) -> Iterator[sa.Connection]:
+        """Begin a transaction in which no other process changes the tables."""
         with self._begin() as connection:
-            if self._engine.dialect.name == "sqlite":
-                # the driver begins no transaction for schema changes
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
+            if self.is_shared:
                 lock_layout(connection)
-            if revision == "head" and _revision(connection) is not None:
-                return  # another process created the tables meanwhile
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            else:
+                # The driver begins no transaction for schema changes.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     def close(self) -> None:
         """Close all connections."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harvesters.ledger.database import Migration
 from harvesters.ledger.finalize import Finalization
 from harvesters.ledger.graphs import Graphs
+from harvesters.ledger.migrations import Migration
 from harvesters.ledger.operator_actions import OperatorActions
 from harvesters.ledger.outbox import Outbox
 from harvesters.ledger.participation.reported_problems import ReportedProblems

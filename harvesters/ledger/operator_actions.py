@@ -126,14 +126,14 @@ class OperatorActions(LedgerPart):
     def record_audit_entry(self, act: AuditEntry) -> None:
         """Store an audit entry."""
         with self._begin() as connection:
-            connection.execute(sa.insert(t.act).values(_audit_row(act)))
+            connection.execute(sa.insert(t.audit_log).values(_audit_row(act)))
 
     def audit_entries(self, limit: int = 50, source: str | None = None) -> list[AuditEntry]:
         """Return the newest audit entries, of one source or of all."""
-        query = sa.select(t.act).order_by(t.act.c.id.desc()).limit(limit)
+        query = sa.select(t.audit_log).order_by(t.audit_log.c.id.desc()).limit(limit)
         with self._begin() as connection:
             rows = connection.execute(
-                query.where(t.act.c.source == source) if source else query
+                query.where(t.audit_log.c.source == source) if source else query
             ).all()
         return [
             AuditEntry(utc(row.when), row.who, row.what, row.source, row.run, row.note)
@@ -142,7 +142,7 @@ class OperatorActions(LedgerPart):
 
     def endorsements(self, run: str) -> list[str]:
         """Return who approved a plan that needs another person's approval as well."""
-        c = t.act.c
+        c = t.audit_log.c
         query = sa.select(c.who).where(c.run == run, c.what == ActionType.ENDORSED.value)
         with self._begin() as connection:
             return list(connection.scalars(query.order_by(c.id)))

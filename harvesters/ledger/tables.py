@@ -1,4 +1,4 @@
-"""Define the ledger's tables for SQLAlchemy; Alembic's migrations create them."""
+"""Define the ledger's tables for SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ hold = Table(
     Column("reason", Text, nullable=False),
 )
 
-act = Table(
-    "act",
+audit_log = Table(
+    "audit_log",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("when", DateTime, nullable=False),

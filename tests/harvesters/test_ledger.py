@@ -1,7 +1,4 @@
-import json
-import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,17 +6,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from rows import each
 
 from harvesters.errors import LedgerError, SchemaVersionError
-from harvesters.ledger import database
 from harvesters.ledger.absence import AbsentRecord, CrossSourceDuplicate
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
-    ERASED,
     Outcome,
     RecordState,
     Run,
@@ -28,12 +21,10 @@ from harvesters.ledger.models import (
     State,
     StateChange,
 )
-from harvesters.ledger.tables import metadata
 from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition, Validator
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-VERSIONS = Path(database.__file__).parent / "migrations" / "versions"
 
 
 @pytest.fixture
@@ -84,75 +75,6 @@ def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
         SchemaVersionError, match=r"revision '9999'.*name an empty database in STOCKTAKE_LEDGER"
     ):
         Ledger(url)
-
-
-def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_path: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
-
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    engine.dispose()
-
-    assert differences == []
-
-
-def tables_since(revision: str) -> list[str]:
-    scripts = [
-        script.read_text("utf-8") for script in VERSIONS.glob("*.py") if script.name[:4] > revision
-    ]
-    return [name for script in scripts for name in re.findall(r'create_table\(\s*"(\w+)"', script)]
-
-
-@contextmanager
-def reverted(ledger: Ledger, tmp_path: Path, revision: str) -> Iterator[sa.Connection]:
-    """Close *ledger* and take from its tables what the revisions after *revision* add."""
-    ledger.close()
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
-    with engine.begin() as connection:
-        yield connection
-        for name in tables_since(revision):
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
-    engine.dispose()
-
-
-def migrated(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", on_migration=lambda _: None)
-
-
-def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:
-    run = start_run(ledger)
-    short = {"code": "short", "values": {"reported": "10", "fetched": "9"}}
-    reasons = [{"code": "incomplete", "values": {"text": "page 3 is broken"}}, short]
-    with reverted(ledger, tmp_path, "0006") as connection:
-        older = {"incomplete_reason": "page 3 is broken", "reasons": json.dumps(reasons)}
-        connection.execute(sa.update(metadata.tables["run"]).values(**older))
-        for table, column in (("validator", "digest"), ("staged", "reasons")):
-            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
-
-    read = migrated(tmp_path).run(run.id)
-
-    assert read is not None
-    assert read.incomplete_reason == Reason("other", {"text": "page 3 is broken"})
-    deleted = "no record was marked as deleted"
-    short_list = "the source reported 10 records but returned 9"
-    assert [reason.text for reason in read.reasons] == ["page 3 is broken", deleted, short_list, deleted]  # fmt: skip
-
-
-def test_reasons_of_records_of_older_runs_stay_texts_except_that_of_an_erased_one(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    texts = ("cut off", "removed on request")
-    run = start_run(ledger, *(failed(text, Outcome.DELETED, text) for text in texts))
-    with reverted(ledger, tmp_path, "0018") as connection:
-        connection.exec_driver_sql("ALTER TABLE staged DROP COLUMN reasons")
-        for name in ("picture", "published_picture"):
-            connection.exec_driver_sql(f"DROP INDEX submission_by_{name}")
-            connection.exec_driver_sql(f"ALTER TABLE submission DROP COLUMN {name}")
-
-    staged = migrated(tmp_path).staged_records(run, [Outcome.DELETED])
-
-    assert [record.reasons for record in staged] == [(other("cut off"),), ERASED]
 
 
 def test_why_a_record_is_withheld_is_stored_with_its_codes(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -8,36 +9,44 @@ import subprocess
 import sys
 import tarfile
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import postgresql
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
-from harvesters.errors import SchemaVersionError
-from harvesters.ledger import database
+from harvesters.admin.access.key_store import list_keys
+from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.links import LinkState, links
+from harvesters.ledger.migrations import MIGRATIONS
+from harvesters.ledger.participation import comments, notifications, pictures, prizes, submissions
+from harvesters.ledger.tables import metadata
+from harvesters.matching.stored import decision_history
 from harvesters.reasons import Reason
 from journal import data_format
 from journal.errors import DataFormatError
 from stocktake import app
 
-VERSIONS = Path(database.__file__).parent / "migrations" / "versions"
-OLDEST = Path(__file__).parent / "older_data" / "data.tar.gz"
-STEPS = sorted(file.name[:4] for file in VERSIONS.glob("*.py") if file.name > "0003")
+NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
+LATER = NOW + timedelta(days=30)
+START = Path(__file__).parent / "start"
+STEPS = [migration.revision for migration in MIGRATIONS]
 _KILLED = """
 import os, signal, sys
 from harvesters.ledger.ledger import Ledger
 def kill(migration):
-    if migration.revision == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 Ledger(sys.argv[1], on_migration=kill)
 """
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    with tarfile.open(OLDEST) as archive:
+    with tarfile.open(START / "data.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path / "data"
 
@@ -63,7 +72,7 @@ def test_an_older_ledger_is_refused_until_it_is_upgraded(data: Path) -> None:
     before = contents(data)
 
     with pytest.raises(
-        SchemaVersionError, match=r"older version .*revision 0002.* run `stocktake upgrade`"
+        SchemaVersionError, match=r"older version .*revision 0021.* run `stocktake upgrade`"
     ):
         Ledger(ledger_url(data))
 
@@ -72,6 +81,7 @@ def test_an_older_ledger_is_refused_until_it_is_upgraded(data: Path) -> None:
 
 
 def test_a_dry_run_lists_the_steps_and_changes_nothing(data: Path) -> None:
+    (data / data_format.FILE).unlink()
     before = contents(data)
 
     result = run(data, "upgrade", "--dry-run")
@@ -84,45 +94,158 @@ def test_a_dry_run_lists_the_steps_and_changes_nothing(data: Path) -> None:
     assert contents(data) == before
 
 
-def test_an_upgraded_directory_is_sound_and_keeps_its_runs(data: Path) -> None:
+def test_an_upgraded_directory_is_as_it_was(data: Path) -> None:
     upgraded = run(data, "upgrade")
     again = run(data, "upgrade")
     verified = run(data, "verify", "--json")
-    remapped = run(data, "remap", "events")
+    remapped = run(data, "remap", "events", "--dry-run")
 
-    assert (upgraded.exit_code, again.exit_code, verified.exit_code, remapped.exit_code) == (
-        0,
-        0,
-        0,
-        0,
-    ), verified.output
+    codes = (upgraded.exit_code, again.exit_code, verified.exit_code, remapped.exit_code)
+    assert codes == (0, 0, 0, 0), verified.output + remapped.output
     assert f"step {len(STEPS)} of {len(STEPS)}" in upgraded.output
     assert again.stdout == "nothing to upgrade\n"
-    assert json.loads((data / "format.json").read_text())["formats"] == data_format.FORMATS
     with closing(Ledger(ledger_url(data))) as ledger:
-        incomplete = ledger.run("projects.2")
-        assert incomplete is not None
-        assert incomplete.reasons == (
-            Reason("short", {"reported": "5", "fetched": "3"}),
-            Reason("no_deletions"),
+        check_contents(ledger)
+
+
+@pytest.mark.skipif(bool(postgresql.missing()), reason=postgresql.missing())
+def test_an_upgraded_postgresql_ledger_is_as_it_was() -> None:
+    with postgresql.running_cluster() as cluster:
+        with cluster.admin() as admin:
+            admin.execute("CREATE DATABASE start")
+        dump = gzip.decompress((START / "ledger.sql.gz").read_bytes())
+        programs = postgresql.binaries()
+        assert programs
+        where = ["-h", "127.0.0.1", "-p", str(cluster.port), "-U", cluster.user, "start"]
+        subprocess.run(
+            [programs / "psql", "-q", *where], input=dump, check=True, capture_output=True
         )
-        assert ledger.count_published("projects") == 2
+        url = cluster.url("start")
+        assert [step.revision for step in pending_migrations(url)] == STEPS
+
+        with closing(Ledger(url, on_migration=lambda _: None)) as ledger:
+            check_contents(ledger)
+            queue = ledger.transaction()
+            with queue as connection:
+                jobs = connection.execute(sa.text("SELECT count(*) FROM procrastinate_jobs"))
+                assert jobs.scalar() == 2
 
 
-@pytest.mark.smoke(STEPS[-1])
-@pytest.mark.parametrize("revision", STEPS)
-def test_an_upgrade_that_is_killed_continues_at_its_next_step(data: Path, revision: str) -> None:
-    line = [sys.executable, "-c", _KILLED, ledger_url(data), revision]
+def check_contents(ledger: Ledger) -> None:
+    """Check that the upgraded ledger has the rows of the oldest one, and its tables those of a new
+    one.
+    """
+    with (
+        ledger.transaction() as connection,
+        closing(Ledger("sqlite://")) as empty,
+        empty.transaction() as other,
+    ):
+        for table in metadata.sorted_tables:
+            new, old = (
+                {column["name"]: column["nullable"] for column in sa.inspect(each).get_columns(table.name)}
+                for each in (other, connection)
+            )  # fmt: skip
+            assert new == old, table.name
+    incomplete, waiting = ledger.run("projects.2"), ledger.run("events.2")
+    assert incomplete
+    assert waiting
+    assert incomplete.reasons == (
+        Reason("short", {"reported": "9", "fetched": "4"}),
+        Reason("no_deletions"),
+    )
+    assert "5 of 6 published records are missing (83%)" in str(waiting.reason)
+    assert [item.id for item in ledger.awaiting_review()] == ["events.2"]
+    [withheld] = ledger.failures(incomplete)
+    assert withheld.reason == "It has no title. (title)"
+    approved = ledger.run("projects.3")
+    assert approved
+    assert ledger.has_previous(approved)
+    counts = {name: ledger.count_published(name) for name in ledger.sources()}
+    assert counts == {"events": 6, "prizes": 2, "projects": 4, "submissions": 1}
+    check_operators(ledger)
+    check_participation(ledger)
+
+
+def check_operators(ledger: Ledger) -> None:
+    operators, outbox = ledger.operators, ledger.outbox
+    assert next((act.who, act.what) for act in operators.audit_entries()) == ("Ada", "held")
+    assert operators.holds()["projects"].reason == "The registry moves."
+    [granted] = operators.overrides("events")
+    assert (granted.override.limit, granted.override.value) == ("vanished", 0.9)
+    requests = [(item.source, item.full, item.run) for item in operators.run_requests()]
+    assert requests == [("projects", False, None), ("projects", False, "projects.2"), ("events", True, None)]  # fmt: skip
+    assert [item.note for item in operators.definition_versions("events")] == ["first"]
+    assert operators.proposals() == ["events"]
+    assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
+    assert [item.text for item in ledger.problems.undecided_problems()] == ["The date is wrong."]
+    [due] = ledger.subscriptions.claim_subscriptions(99, LATER, LATER, 9)
+    assert due.results == {"https://w3id.org/x": "2026-12-01"}
+    [message] = outbox.messages()
+    assert (message.message.topic, message.message.data) == ("report events", {"count": 2})
+    [alert] = outbox.alerts(is_open=True)
+    assert (alert.rule, alert.reason.code) == ("failed", "run_state")
+    assert [item.rule for item in outbox.silences(NOW)] == ["late"]
+    states = {link.url: link.state for link in links(ledger, "projects")}
+    assert set(states.values()) == {None, LinkState.ALIVE}
+    [decision] = decision_history(ledger)
+    assert (decision.judgement, decision.when) == ("positive", NOW)
+
+
+def check_participation(ledger: Ledger) -> None:
+    sent = submissions.find(ledger, "5e4d3c2b1a00")
+    assert sent
+    assert (sent.state, sent.waiting_since) == ("submitted", NOW)
+    assert sent.content["title"] == {"en": "Village telecentres"}
+    history = submissions.history(ledger, "0123456789ab", internal=True)
+    assert [event.what for event in history] == ["created", "accepted"]
+    person = submissions.submitter_of(ledger, mail="grace@example.org")
+    assert person
+    assert prizes.votes(ledger, "2027") == {"n1": 1}
+    [review] = prizes.reviews(ledger, "2027")
+    assert (review.scores, prizes.experts(ledger, "2027")) == ({"impact": 4}, [review.expert])
+    assert [item.stage for item in prizes.nominations(ledger)] == ["nominated"]
+    assert [item.text for item in comments.comments_of(ledger, person.id)] == ["A remark"]
+    assert pictures.count_unused(ledger, person.id) == 1
+    assert [item.key for item in notifications.notifications(ledger)] == ["k1"]
+
+
+def test_an_upgrade_that_is_killed_is_taken_up_again(data: Path) -> None:
     killed = subprocess.run(
-        line, check=False, timeout=120, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        [sys.executable, "-c", _KILLED, ledger_url(data)],
+        check=False,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
     left = [migration.revision for migration in pending_migrations(ledger_url(data))]
     upgraded = run(data, "upgrade")
 
     assert killed.returncode == -signal.SIGKILL
-    assert left == STEPS[STEPS.index(revision) :]
-    assert (upgraded.exit_code, pending_migrations(ledger_url(data))) == (0, [])
+    assert (left, upgraded.exit_code, pending_migrations(ledger_url(data))) == (STEPS, 0, [])
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(data: Path) -> None:
+    with closing(sqlite3.connect(data / "ledger.sqlite")) as connection:
+        connection.execute("ALTER TABLE act RENAME TO elsewhere")
+        connection.commit()
+
+    result = run(data, "upgrade")
+
+    assert isinstance(result.exception, LedgerError)
+    assert [step.revision for step in pending_migrations(ledger_url(data))] == STEPS
+
+
+def test_a_ledger_that_is_too_old_names_the_last_commit_that_reads_it(data: Path) -> None:
+    with closing(sqlite3.connect(data / "ledger.sqlite")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0020'")
+        connection.commit()
+    before = contents(data)
+
+    result = run(data, "upgrade")
+
+    assert isinstance(result.exception, SchemaVersionError)
+    assert "the last version of Stocktake that reads them is commit 15d5d51a" in str(result.exception)  # fmt: skip
+    assert contents(data) == before
 
 
 def test_a_newer_ledger_is_not_downgraded(data: Path) -> None:
@@ -173,6 +296,7 @@ def test_a_new_directory_records_its_formats_and_an_older_one_does_not(
     tmp_path: Path, data: Path
 ) -> None:
     (tmp_path / "new").mkdir()
+    (data / data_format.FILE).unlink()
 
     for folder in (tmp_path / "new", data):
         data_format.record_if_new(folder)
