@@ -26,8 +26,7 @@ from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from vocab.iris import KINDS, encode
-from web.formats import FORMATS, JSON, Format
-from web.negotiation import wants_html
+from web.formats import FORMATS, JSON, Format, wants_html
 from web.problems import MEDIA as PROBLEM_MEDIA
 from web.problems import HTTPProblem
 

@@ -26,8 +26,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
-from web.conditional import is_not_modified, parse_http_date, tagging
-from web.negotiation import accepts_gzip
+from web.formats import accepts_gzip
+from web.respond import is_not_modified, parse_http_date, tagging
 
 MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size

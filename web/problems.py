@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from web.negotiation import quality
+from web.formats import quality
 
 MEDIA = "application/problem+json"
 

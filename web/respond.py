@@ -1,28 +1,34 @@
 """The way out of every route: choose the format, compare validators, write headers and content.
 
-Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.7 (Content-Location), 8.8 (validators), 12
+This is the only place that reads If-None-Match and If-Modified-Since. Source:
+https://www.rfc-editor.org/rfc/rfc9110 sections 8.7 (Content-Location), 8.8 (validators), 12
 (negotiation), 13 (conditions) and 15.5.7 (406).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.types import Message, Scope, Send
 
 from languages.translations import TranslatableText
-from web.conditional import SAFE_METHODS, is_not_modified
-from web.formats import FORMATS, HTML, Format
+from web.formats import FORMATS, HTML, Format, FormatT, best_match, wants_html
 from web.links import Link, link_header, typed_link
-from web.negotiation import FormatT, best_match, wants_html
 from web.problems import HTTPProblem
 
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+SAFE_METHODS = ("GET", "HEAD")
+_BODY_HEADERS = ("content-length", "content-type", "content-encoding")
+IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATED = "public, no-cache"  # caches keep it, and ask each time whether it is current
 
 
@@ -160,3 +166,80 @@ def see_other(request: Request, path: str, links: Iterable[Link] = ()) -> Respon
 def _vary(request: Request, more: str | None = None) -> str:
     accept = "Accept" if getattr(request.state, "is_negotiated", False) else ""
     return ", ".join(dict.fromkeys(filter(None, (accept, more))))
+
+
+def matches_etag(headers: Mapping[str, str], *etags: str) -> bool:
+    """Return whether the header If-None-Match is ``*`` or names one of *etags*.
+
+    Weak and strong tags count as the same (section 13.1.2).
+    """
+    sent = headers.get("if-none-match", "")
+    return sent.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(
+        _TAG.findall(sent)
+    )
+
+
+def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | None) -> bool:
+    """Return whether the client has the response with one of *etags*, last changed at *modified*,
+    in seconds since 1970.
+
+    A date counts only without If-None-Match (section 13.2.2), and only if it equals *modified*: the
+    time of a run is its start, and its changes were published later. None: unknown.
+    """
+    if "if-none-match" in headers:
+        return matches_etag(headers, *etags)
+    return modified is not None and parse_http_date(headers.get("if-modified-since")) == modified
+
+
+def parse_http_date(date: str | None) -> float | None:
+    """Return an HTTP date in seconds since 1970; None if it is absent or invalid, and then ignored
+    (section 13.1.3).
+    """
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError):
+        return None
+
+
+def tagging(scope: Scope, send: Send) -> Send:
+    """Return a send function that sets the hash of the body as ETag of complete responses to GET
+    and HEAD, and answers 304 to a client that has it.
+
+    Responses that have an ETag, must not be stored, or are streamed pass unchanged.
+    """
+    start_messages: list[Message] = []
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and _needs_etag(message):
+            start_messages.append(message)
+            return
+        if start_messages:
+            start = start_messages.pop()
+            if not message.get("more_body", False):
+                message = _set_etag(scope, start, message)
+            await send(start)
+        await send(message)
+
+    return sending if scope["method"] in SAFE_METHODS else send
+
+
+def _needs_etag(start: Message) -> bool:
+    headers = Headers(raw=start["headers"])
+    return (
+        start["status"] == HTTPStatus.OK
+        and "etag" not in headers
+        and "no-store" not in headers.get("cache-control", "")
+    )
+
+
+def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
+    """Set the ETag of the response *start* with the body *last*; return the body message to send."""
+    headers = MutableHeaders(raw=start["headers"])
+    headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
+    headers.setdefault("Cache-Control", "no-cache")
+    if not matches_etag(Headers(scope=scope), headers["etag"]):
+        return last
+    start["status"] = int(HTTPStatus.NOT_MODIFIED)
+    for name in _BODY_HEADERS:
+        del headers[name]
+    return {**last, "body": b""}

@@ -20,10 +20,10 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from web.negotiation import accepts_gzip
+from web.formats import accepts_gzip
+from web.respond import IMMUTABLE
 
 STATIC_FOLDER = Path(__file__).parents[1] / "publisher" / "static"
-IMMUTABLE = "public, max-age=31536000, immutable"
 _COMPRESSED = (".css", ".js", ".svg", ".json")  # endings of texts
 _HASHED = re.compile(r"(?P<stem>.+)\.(?P<digest>[0-9a-f]{12})(?P<ending>\.[a-z][a-z0-9]*)")
 

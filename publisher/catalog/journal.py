@@ -1,28 +1,38 @@
 """``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any
 state; ``/dumps/``: the files written by ``stocktake dump``.
+
+An entry is sent plain or gzip, complete or in ranges of bytes. Its file has two gzip members, of
+which many clients decode only the first, so it is sent as one. The first member has only the line
+with the entry's id. Nothing is compressed again: that line becomes a stored block in front of the
+second member's blocks (https://www.rfc-editor.org/rfc/rfc1952,
+https://www.rfc-editor.org/rfc/rfc1951 section 3.2.4).
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from email.utils import format_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from itertools import chain
+from pathlib import Path as FilePath
+from typing import Annotated, BinaryIO
 
 import orjson
 from fastapi import APIRouter, Path, Query
+from isal import igzip, isal_zlib
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from typing_extensions import TypedDict
 
 from journal import mirror_origin
-from journal.entry import Entry
-from journal.row_counts import count_rows
+from journal.entry import Entry, count_rows
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import Term
 from publisher.releases.dump import NAME as DUMP_NAME
 from publisher.releases.dump import list_dumps
-from publisher.releases.patches import MEDIA as PATCH_MEDIA
-from publisher.releases.patches import send
 from publisher.store.descriptions import (
     Description,
     namespaces,
@@ -43,35 +53,25 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat, accepts_gzip
 from web.links import Link
 from web.problems import HTTPProblem
-from web.respond import choose_format, respond
+from web.respond import IMMUTABLE, choose_format, respond, unchanged
 
 PAGE_SIZE = 50  # default number of entries on a page
 MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
+PATCH_MEDIA = "application/rdf-patch"
+_BLOCK = 1 << 18  # bytes sent at once
+# of a gzip member: deflate, without name and time, unknown system
+_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
+_TAIL = 8  # bytes: CRC-32 and length
+_FIRST = 4096  # bytes at the start of the file that contain the first member
+_SINGLE_RANGE = re.compile(
+    r"\s*+bytes\s*+=\s*+(?:(\d{1,18})\s*+-\s*+(\d{0,18})|-\s*+(\d{1,18}))\s*+", re.I | re.A
+)
 _ENTRY_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS}
-
-EntryName = Annotated[
-    str,
-    Path(
-        description="The number of the entry; with `.gz`, the file as it is stored",
-        examples=["1", "1.gz"],
-    ),
-]
-FormatName = Annotated[str | None, format_parameter(_FORMATS)]
-Before = Annotated[
-    int,
-    Query(ge=1, le=_MAX_NUMBER, description="Only entries with a lower number"),
-    whole_number(_MAX_NUMBER),
-]
-PerPage = Annotated[
-    int,
-    Query(ge=1, le=_MAX_NUMBER, description=f"Entries a page, at most {MAX_PAGE_SIZE}"),
-    whole_number(PAGE_SIZE),
-]
 
 
 class JournalHead(TypedDict):
@@ -135,9 +135,17 @@ def listing(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    before: Before = _MAX_NUMBER,
-    per: PerPage = PAGE_SIZE,
-    format: FormatName = None,
+    before: Annotated[
+        int,
+        Query(ge=1, le=_MAX_NUMBER, description="Only entries with a lower number"),
+        whole_number(_MAX_NUMBER),
+    ] = _MAX_NUMBER,
+    per: Annotated[
+        int,
+        Query(ge=1, le=_MAX_NUMBER, description=f"Entries a page, at most {MAX_PAGE_SIZE}"),
+        whole_number(PAGE_SIZE),
+    ] = PAGE_SIZE,
+    format: Annotated[str | None, format_parameter(_FORMATS)] = None,
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
     chosen_format = choose_format(request, {**_FORMATS, "html": HTML}, format)
@@ -186,13 +194,110 @@ def head(request: Request, service: ServiceDep) -> Response:
     response_description="The entry as an RDF Patch, or its gzip file",
     responses=contents(PATCH_MEDIA, "application/gzip") | problems(404, 503),
 )
-def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
+def entry(
+    request: Request,
+    service: ServiceDep,
+    name: Annotated[
+        str,
+        Path(
+            description="The number of the entry; with `.gz`, the file as it is stored",
+            examples=["1", "1.gz"],
+        ),
+    ],
+) -> Response:
     """Range requests are supported. An entry never changes."""
     match = _ENTRY_NAME.match(name)
     stored_entry = service.journal.entry(int(match[1])) if match else None
     if match is None or stored_entry is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-    return send(request, stored_entry, as_file=match[2] is not None)
+    as_file, compressed = match[2], accepts_gzip(request.headers.get("accept-encoding"))
+    # Each encoding has its own tag (https://www.rfc-editor.org/rfc/rfc9110, section 8.8.3.3).
+    plain, gzip, file = (f'"{stored_entry.id}{end}"' for end in ("", "-gzip", "-file"))
+    headers = {
+        "ETag": file if as_file else gzip if compressed else plain,
+        "Cache-Control": IMMUTABLE,
+        "Last-Modified": format_datetime(stored_entry.time, usegmt=True),
+        "Accept-Ranges": "bytes",
+        **({} if as_file else {"Vary": "Accept-Encoding"}),
+    }
+    if response := unchanged(request, headers, etags=(plain, gzip, file)):
+        return response
+    if as_file:
+        return FileResponse(stored_entry.path, headers=headers, media_type="application/gzip")
+    headers["Content-Type"] = PATCH_MEDIA
+    size = count_rows(stored_entry).size
+    if not compressed:
+        blocks = _read_blocks(partial(igzip.open, stored_entry.path, "rb"))
+        return _send_range(request, headers, size, blocks)
+    headers["Content-Encoding"] = "gzip"
+    return _send_range(request, headers, *_single_member(stored_entry.path, size))
+
+
+def _send_range(
+    request: Request, headers: dict[str, str], size: int, content: Iterable[bytes]
+) -> Response:
+    """Return a response with all *size* bytes, or with the requested range; several ranges, and one
+    that is invalid, are answered in full (https://www.rfc-editor.org/rfc/rfc9110, section 14.2).
+    """
+    status, start, stop = HTTPStatus.OK, 0, size
+    match = _SINGLE_RANGE.fullmatch(request.headers.get("range", ""))
+    is_current = request.headers.get("if-range", headers["ETag"]).strip() == headers["ETag"]
+    if match and is_current and not (match[2] and int(match[2]) < int(match[1])):
+        start = int(match[1]) if match[1] else max(0, size - int(match[3]))
+        stop = min(int(match[2] or size) + 1, size)
+        if start >= stop:
+            detail = f"The patch has {size} bytes; request a range within them"
+            raise HTTPProblem(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                detail,
+                {"Content-Range": f"bytes */{size}"},
+            )
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    if request.method == "HEAD":
+        return Response(None, status, headers)
+    return StreamingResponse(_cut(content, start, stop), status, headers)
+
+
+def _cut(content: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
+    position = 0
+    for block in content:
+        yield block[max(0, start - position) : max(0, stop - position)]
+        position += len(block)
+        if position >= stop:
+            return
+
+
+def _read_blocks(
+    open_file: Callable[[], BinaryIO], start: int = 0, end: int | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file from the offset *start* to *end*, None for its end."""
+    with open_file() as file:
+        file.seek(start)
+        while block := file.read(_BLOCK if end is None else min(_BLOCK, end - file.tell())):
+            yield block
+
+
+def _single_member(path: FilePath, size: int) -> tuple[int, Iterable[bytes]]:
+    """Return the two members of the file at *path* as one: its length and its bytes. Uncompressed,
+    the file has *size* bytes.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(_FIRST)
+        end = file.seek(-_TAIL, 2)
+        trailer = file.read(_TAIL)
+    first = zlib.decompressobj(31)
+    line = first.decompress(beginning)
+    start = len(beginning) - len(first.unused_data) + len(_HEAD)
+    length = len(line).to_bytes(2, "little")
+    front = _HEAD + b"\0" + length + bytes(byte ^ 0xFF for byte in length) + line
+    crc = isal_zlib.crc32_combine(
+        zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line)
+    )
+    back = crc.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
+    body = _read_blocks(lambda: path.open("rb"), start, end)
+    return len(front) + end - start + len(back), chain([front], body, [back])
 
 
 def _read_page(service: QueryService, before: int, per: int) -> JournalPage:

@@ -29,8 +29,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, list_releases
 from web.endpoints import contents, get, problems
-from web.formats import GRAPHS
-from web.negotiation import best_match
+from web.formats import GRAPHS, best_match
 from web.problems import HTTPProblem
 from web.respond import respond
 

@@ -23,12 +23,11 @@ from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from web.links import origin
 from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import IMMUTABLE, respond
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
-_FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
 _ACTIVITY_TYPES: dict[ChangeType, Literal["Create", "Update", "Delete"]] = {
     ChangeType.NEW: "Create",
@@ -164,7 +163,7 @@ def page(request: Request, changes: ChangesDep, number: PageNumber) -> Response:
         **({"next": f"{host}/activities/{number + 1}"} if is_full else {}),
         "orderedItems": [_activity(record, host) for record in changes.records(entries)],
     }
-    headers = {"Cache-Control": _FOR_EVER if is_full else _SOON}
+    headers = {"Cache-Control": IMMUTABLE if is_full else _SOON}
     return respond(request, orjson.dumps(document), MEDIA, headers=headers)
 
 

@@ -50,7 +50,7 @@ from web.formats import GRAPHS, HTML, media_types
 from web.links import Link, origin
 from web.outbound_client import Deadline, GuardedTransport, create_client
 from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import IMMUTABLE, respond
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive
@@ -58,7 +58,6 @@ POLL_SECONDS = 1.0  # seconds between checks for new entries
 MAX_RETRY_SECONDS = 600.0  # the longest pause before a failed notification is retried
 BATCH_SIZE = 100  # feeds in one request
 FILE_NAME = "hub.json"
-_FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
 _OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(("published", "summary", "content", "rights", "deleted", "comment"), ""),
@@ -197,7 +196,7 @@ def _feed(
         links=links,
     )
     header_links = [Link("self", url), *([Link("hub", hub)] if hub else [])]
-    headers = {"Cache-Control": _FOR_EVER if number else _SOON}
+    headers = {"Cache-Control": IMMUTABLE if number else _SOON}
     return respond(request, data, MEDIA, links=header_links, headers=headers)
 
 

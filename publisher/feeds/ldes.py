@@ -35,7 +35,7 @@ from web.endpoints import contents, format_parameter, get, path_segments, proble
 from web.formats import GraphFormat
 from web.links import origin
 from web.problems import HTTPProblem
-from web.respond import choose_format, respond
+from web.respond import IMMUTABLE, choose_format, respond
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"
@@ -55,7 +55,6 @@ _FORMATS = {
         "jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD
     ),
 }
-_FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=0, must-revalidate"  # of a page that is not closed
 _PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
 _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
@@ -153,7 +152,7 @@ class EventStream:
         ]
         node = {"@id": url, "rdf:type": f"{TREE}Node", f"{TREE}relation": links}
         nodes = (self.description(url), node, *more)
-        cache = _FOR_EVER if is_closed else _SOON
+        cache = IMMUTABLE if is_closed else _SOON
         return self.respond(nodes, self.changes.records(changes), cache)
 
     def respond(
@@ -370,7 +369,7 @@ def version(request: Request, stream: Stream, rest: VersionPath) -> Response:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them"
         )
-    return stream.respond((), stream.changes.records([change]), _FOR_EVER)
+    return stream.respond((), stream.changes.records([change]), IMMUTABLE)
 
 
 def _period(name: str) -> tuple[int, int]:

@@ -79,9 +79,8 @@ from web.endpoints import (
     problems,
     redirects,
 )
-from web.formats import DATA_FORMATS, FORMATS, HTML
+from web.formats import DATA_FORMATS, FORMATS, HTML, quality
 from web.links import Link
-from web.negotiation import quality
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, see_other
 

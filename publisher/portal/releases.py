@@ -52,9 +52,8 @@ from web.endpoints import (
     problems,
     split_suffix,
 )
-from web.formats import DATA_FORMATS, HTML
+from web.formats import DATA_FORMATS, HTML, quality
 from web.links import Link, origin, typed_link
-from web.negotiation import quality
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 

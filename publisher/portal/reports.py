@@ -17,7 +17,7 @@ from publisher.dependencies import PagesDep, ServiceDep
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService
 from web.endpoints import Count, contents, get, problems
-from web.negotiation import quality
+from web.formats import quality
 from web.problems import HTTPProblem
 from web.respond import respond
 

@@ -55,8 +55,7 @@ from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, format_parameter, get, other_contents, problems
-from web.formats import GRAPHS, TABLES, GraphFormat
-from web.negotiation import wants_html
+from web.formats import GRAPHS, TABLES, GraphFormat, wants_html
 from web.problems import HTTPProblem
 from web.respond import choose_format
 

@@ -43,8 +43,7 @@ from publisher.store.workers.pool import Answer, Worker
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from web.endpoints import Count, Instant, get, other_contents, problems
-from web.formats import GRAPHS, TABLES
-from web.negotiation import wants_html
+from web.formats import GRAPHS, TABLES, wants_html
 from web.problems import HTTPProblem
 from web.sessions import check_origin
 

@@ -43,11 +43,9 @@ from publisher.store.workers.query_request import (
     uses_service,
 )
 from publisher.store.workers.rate_limit import client_key
-from web.conditional import SAFE_METHODS, matches_etag, parse_http_date
-from web.formats import GRAPHS, TABLES, Format, media_types
-from web.negotiation import best_match
+from web.formats import GRAPHS, TABLES, Format, best_match, media_types
 from web.problems import HTTPProblem
-from web.respond import not_acceptable
+from web.respond import SAFE_METHODS, matches_etag, not_acceptable, parse_http_date
 
 log = structlog.get_logger(component="responses")
 

@@ -46,12 +46,12 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "journal": (
         {"errors", "outage", "atomic_file", "file_lock", "fork_server", "stop_signal", "tracing"},
         {"data_format", "entry", "mirror_origin", "store"},
-        {"row_counts", "verification"}, {"journal"}, {"integrity"},
+        {"verification"}, {"journal"}, {"integrity"},
     ),
     "web": (
         {"branding", "formats", "links", "outbound_client", "server", "templating"},
-        {"negotiation"}, {"problems", "static_files"}, {"conditional", "charts", "endpoints", "sessions"},
-        {"middleware", "page_cache", "respond"},
+        {"problems"}, {"endpoints", "sessions"}, {"middleware", "respond"},
+        {"page_cache", "static_files"}, {"charts"},
     ),
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"},

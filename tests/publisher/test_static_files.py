@@ -10,7 +10,8 @@ import httpx
 import pytest
 from rows import each
 
-from web.static_files import IMMUTABLE, STATIC_FOLDER, font_sheets, static_url
+from web.respond import IMMUTABLE
+from web.static_files import STATIC_FOLDER, font_sheets, static_url
 
 NAMES = (
     "style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg",
