@@ -6,9 +6,10 @@ A protocol reads its own with ``options = CkanOptions.of(source)`` and then, e.g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from itertools import groupby
+from math import inf
 from typing import Annotated, Any, Protocol, Self
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     ValidationInfo,
 )
@@ -33,6 +35,8 @@ _KINDS = {
     "bool_type": "kind_bool",
     "list_type": "kind_list",
     "dict_type": "kind_table",
+    "mapping_type": "kind_table",
+    "dataclass_type": "kind_table",
 }
 _MINIMA = {0: "kind_not_negative", 1: "kind_positive"}
 
@@ -58,17 +62,34 @@ def _check_regex(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
+    """Return one text or a list as a tuple, anything else as it is."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
+
+
+def must_be(kind: str, is_valid: Callable[[Any], bool]) -> PlainValidator:
+    """Return the check of a value that must be of *kind*, a code such as `kind_share`."""
+
+    def check(value: Any) -> Any:
+        if not is_valid(value):
+            raise PydanticCustomError("must_be", "unexpected", {"kind": kind})
+        return value
+
+    return PlainValidator(check)
+
+
+def is_number(value: object, most: float = inf) -> bool:
+    """Return whether a value is a number from 0 to *most*."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
 
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Regex = Annotated[str, AfterValidator(_check_regex)]
 # One text, or a list of texts.
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
 class _HasOptions(Protocol):
@@ -149,6 +170,8 @@ def _either(first: Reason, second: Reason) -> Reason:
 
 def _kind(error: ErrorDetails) -> Reason:
     """Return what to write instead of a value that is of another kind."""
+    if error["type"] == "must_be":
+        return Reason(error["ctx"]["kind"])
     if any(isinstance(part, int) for part in error["loc"]):
         return Reason("kind_texts")
     if error["type"] == "tuple_type":

@@ -39,14 +39,14 @@ class QuietHours:
         return f"{self.start:%H:%M}-{self.end:%H:%M}"
 
 
-def parse_quiet_hours(text: str) -> QuietHours:
+def parse_quiet_hours(text: object) -> QuietHours:
     """Parse ``HH:MM-HH:MM``; raises ValueError with a Reason if it is invalid or covers the whole
     day.
 
     >>> str(parse_quiet_hours("22:00-06:00"))
     '22:00-06:00'
     """
-    match = _FORM.match(text)
+    match = _FORM.match(str(text))
     if not match:
         raise ValueError(expected("quiet", text, "kind_window"))
     hour, minute, last_hour, last_minute = map(int, match.groups())

@@ -6,15 +6,27 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from apscheduler.triggers.cron import CronTrigger
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
 
-from harvesters.definition_faults import expected, located, not_one_of, suggestion
+from harvesters.definition_faults import located, suggestion
 from harvesters.errors import SourceDefinitionError
+from harvesters.options import as_tuple, is_number, must_be, one_of, value_fault
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
-from harvesters.reasons import Reason, as_reason
+from harvesters.reasons import Reason
 from languages.request_locale import LANGUAGES
 from vocab.curated_tables import RowFault
 from vocab.curated_topics import TopicDecision, read_decisions
@@ -30,6 +42,29 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI,
 _MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 
 
+MAX_PAUSE = 86_400  # seconds: a day
+# what topics are suggested from
+NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
+SHARES = ("vanished", "changed", "reidentified", "withheld")
+
+Share = Annotated[float, must_be("kind_share", lambda value: is_number(value, 1))]
+Amount = Annotated[float, must_be("kind_not_negative", is_number)]
+Pause = Annotated[float, must_be("kind_pause", lambda value: is_number(value, MAX_PAUSE))]
+Web = Annotated[str, must_be("kind_web", lambda value: is_web(str(value)))]
+URL = Annotated[str, must_be("kind_web", lambda value: value == "" or is_web(str(value)))]
+Licence = Annotated[str, must_be("kind_licence", lambda value: value == "" or is_web(str(value)))]
+Mail = Annotated[str, must_be("kind_mail", lambda value: _MAIL.match(str(value)) is not None)]
+Expression = Annotated[str, must_be("kind_expression", lambda value: isinstance(value, str))]
+
+
+def _check_schedule(every: str) -> str:
+    try:
+        CronTrigger.from_crontab(every, timezone="UTC")
+    except ValueError as error:
+        raise ValueError(Reason("not_cron", value=repr(every), error=str(error))) from error
+    return every
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The guard's limits: shares from 0 to 1, and how long a vanished record stays published.
@@ -42,16 +77,18 @@ class Limits:
     file's recurring events, *journal* that of the journal's bytes for each byte received.
     """
 
-    expect: float = 1
-    vanished: float = 0.10
-    changed: float = 0.50
-    reidentified: float = 0.05
-    withheld: float = 0.25
-    misses: int = 2
-    grace: float = 7.0
-    statements: float = 10_000
-    dates: float = 10_000
-    journal: float = 20
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    expect: Amount = 1
+    vanished: Share = 0.10
+    changed: Share = 0.50
+    reidentified: Share = 0.05
+    withheld: Share = 0.25
+    misses: Amount = 2
+    grace: Amount = 7.0
+    statements: Amount = 10_000
+    dates: Amount = 10_000
+    journal: Amount = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +100,13 @@ class Notify:
     *language* is that of the texts.
     """
 
-    mail: tuple[str, ...] = ()
-    webhook: tuple[str, ...] = ()
-    tracker: str = ""
-    reports: str = "never"
-    language: str = "en"
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
-
-REPORTS = ("never", "always", "errors", "change")
-MAX_PAUSE = 86_400  # seconds: a day
-# what topics are suggested from
-NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
-SHARES = ("vanished", "changed", "reidentified", "withheld")
+    mail: Annotated[tuple[Mail, ...], BeforeValidator(as_tuple)] = ()
+    webhook: Annotated[tuple[Web, ...], BeforeValidator(as_tuple)] = ()
+    tracker: Web = ""
+    reports: Annotated[str, one_of(("never", "always", "errors", "change"))] = "never"
+    language: Annotated[str, one_of(LANGUAGES)] = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,36 +122,37 @@ class Source:
     definitions.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     title: str
     protocol: str
     mapping: str
-    url: str
-    licence: str
+    url: URL
+    licence: Licence
     publisher: str = ""
-    every: str = "0 3 * * *"
+    every: Annotated[str, AfterValidator(_check_schedule)] = "0 3 * * *"
     language: str | None = None
-    pause: float = 1.0
-    quiet: QuietHours | None = None
+    pause: Pause = 1.0
+    quiet: Annotated[QuietHours | None, PlainValidator(parse_quiet_hours)] = None
     grant: str = ""
-    enabled: bool = True
-    second_approver: bool = False
-    suggest: str = NOTHING
-    check_links: bool = False
+    enabled: StrictBool = True
+    second_approver: StrictBool = False
+    suggest: Annotated[str, one_of(SUGGEST)] = NOTHING
+    check_links: StrictBool = False
     limits: Limits = Limits()
     notify: Notify = Notify()
     options: Mapping[str, Any] = field(default_factory=dict)
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Expression] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
     decisions: tuple[TopicDecision, ...] = ()
 
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "pause": (int, float), "enabled": bool, "second_approver": bool, "check_links": bool,
-    "limits": dict, "notify": dict, "options": dict, "fields": dict,
-}  # fmt: skip
-_KEYS = {item.name for item in fields(Source)} - {"name", "words", "decisions"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
+# These are no keys of the table.
+_OWN = {"name", "words", "decisions"}
+_TABLES: Mapping[str, type[Limits | Notify]] = {"limits": Limits, "notify": Notify}
+_NAMED = {"limits": "limit_named", "fields": "field_named"}
 
 
 def load(file: Path) -> Source:
@@ -247,140 +280,46 @@ def _require_valid(source: Source, faults: Sequence[Reason]) -> Source:
 
 def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source, list[Reason]]:
     """Return a source of the valid values of *table*, and a reason for each fault."""
-    faults: list[Reason] = []
-    values: dict[str, Any] = dict.fromkeys(_NEEDED, "")
-    if not _NAME.match(name):
-        faults.append(Reason("source_name", {"name": repr(name)}))
-    for key, value in table.items():
-        kind = _TYPES.get(key, str)
-        if key not in _KEYS:
-            faults.append(
-                Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)})
-            )
-        elif not isinstance(value, kind) or (key == "pause" and isinstance(value, bool)):
-            faults.append(expected(repr(key), value, _KINDS.get(kind, "kind_number")))
-        elif fault := _VALUE_FAULTS[key](value) if key in _VALUE_FAULTS else None:
-            faults.append(fault)
-        elif key not in _TABLES:
-            values[key] = value
-    faults += (Reason("key_missing", {"name": repr(key)}) for key in _NEEDED if not table.get(key))
-    values["limits"] = Limits(**_valid_limits(table.get("limits"), faults))
-    values["notify"] = _valid_notify(table.get("notify"), faults)
-    values["quiet"] = _quiet_hours(table.get("quiet"), faults)
-    values["fields"] = _texts(table.get("fields"), faults)
-    return Source(name=name, **values), [located(where, fault) for fault in faults]
-
-
-_KINDS: Mapping[object, str] = {str: "kind_text", bool: "kind_bool", dict: "kind_table"}
-
-
-def _valid_limits(table: object, faults: list[Reason]) -> dict[str, Any]:
-    """Return the valid limits of *table*, and add a reason to *faults* for each other one."""
-    known = {item.name for item in fields(Limits)}
-    valid = {}
-    for key, value in table.items() if isinstance(table, dict) else ():
-        named = Reason("limit_named", {"name": repr(key)})
-        if key not in known:
-            faults.append(
-                Reason(
-                    "unknown_definition_limit",
-                    {"name": repr(key), "suggestion": suggestion(key, known)},
-                )
-            )
-        elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            faults.append(expected(named, value, "kind_not_negative"))
-        elif key in SHARES and value > 1:
-            faults.append(expected(named, value, "kind_share"))
-        else:
-            valid[key] = value
-    return valid
-
-
-def _valid_notify(table: object, faults: list[Reason]) -> Notify:
-    """Return the valid part of the table *notify*, and add a reason to *faults* for each other
-    value.
-    """
-    known = {item.name for item in fields(Notify)}
-    valid: dict[str, Any] = {}
-    for key, value in table.items() if isinstance(table, dict) else ():
-        if key not in known:
-            faults.append(
-                Reason(
-                    "unknown_key", {"name": f"notify.{key}", "suggestion": suggestion(key, known)}
-                )
-            )
-        elif key in ("mail", "webhook"):
-            items = value if isinstance(value, list) else [value]
-            is_valid = _is_mail if key == "mail" else is_web
-            bad = [item for item in items if not isinstance(item, str) or not is_valid(item)]
-            faults += (
-                expected(f"notify.{key}", item, "kind_mail" if key == "mail" else "kind_web")
-                for item in bad
-            )
-            valid[key] = tuple(item for item in items if item not in bad)
-        elif key == "tracker" and (not isinstance(value, str) or not is_web(value)):
-            faults.append(expected("notify.tracker", value, "kind_web"))
-        elif key == "language" and value not in tuple(LANGUAGES):
-            faults.append(not_one_of("notify.language", value, LANGUAGES))
-        elif key == "reports" and value not in REPORTS:
-            faults.append(not_one_of("notify.reports", value, REPORTS))
-        else:
-            valid[key] = value
-    return Notify(**valid)
-
-
-def _is_mail(text: str) -> bool:
-    return _MAIL.match(text) is not None
-
-
-def _quiet_hours(text: object, faults: list[Reason]) -> QuietHours | None:
+    blank = dict.fromkeys(_NEEDED, "")
+    faults = [] if _NAME.match(name) else [Reason("source_name", name=repr(name))]
+    faults += (_unknown((key,)) for key in _OWN if key in table)
+    valid = {key: value for key, value in table.items() if key not in _OWN}
     try:
-        return parse_quiet_hours(text) if isinstance(text, str) else None
-    except ValueError as error:
-        faults.append(as_reason(error.args[0]))
-        return None
+        source = _adapter().validate_python(blank | valid | {"name": name})
+    except ValidationError as error:
+        order = [*table]
+        details = sorted(error.errors(), key=lambda detail: order.index(str(detail["loc"][0])))
+        faults += map(_fault, details)
+        for key, *inner in (detail["loc"] for detail in details):
+            if inner and isinstance(valid.get(str(key)), dict):
+                valid[str(key)] = {
+                    name: value for name, value in valid[str(key)].items() if name != inner[0]
+                }
+            else:
+                valid.pop(str(key), None)
+        source = _adapter().validate_python(blank | valid | {"name": name})
+    faults += (Reason("key_missing", name=repr(key)) for key in _NEEDED if not table.get(key))
+    return source, [located(where, fault) for fault in faults]
 
 
-def _texts(table: object, faults: list[Reason]) -> dict[str, str]:
-    items = table.items() if isinstance(table, dict) else ()
-    faults += (
-        expected(Reason("field_named", {"name": repr(key)}), value, "kind_expression")
-        for key, value in items
-        if not isinstance(value, str)
-    )
-    return {key: value for key, value in items if isinstance(value, str)}
+@cache
+def _adapter() -> TypeAdapter[Source]:
+    return TypeAdapter(Source)
 
 
-def _url_fault(url: str) -> Reason | None:
-    return expected("url", url, "kind_web") if url and not is_web(url) else None
+def _fault(detail: ErrorDetails) -> Reason:
+    path = detail["loc"]
+    if detail["type"] == "unexpected_keyword_argument":
+        return _unknown(path)
+    key: str | Reason = ".".join(part for part in path if isinstance(part, str))
+    if len(path) > 1 and path[0] in _NAMED:
+        key = Reason(_NAMED[path[0]], name=repr(path[1]))
+    return value_fault(key, detail["input"], [detail])
 
 
-def _licence_fault(licence: str) -> Reason | None:
-    return None if not licence or is_web(licence) else expected("licence", licence, "kind_licence")
-
-
-def _pause_fault(pause: float) -> Reason | None:
-    return None if 0 <= pause <= MAX_PAUSE else expected("pause", pause, "kind_pause")
-
-
-def _suggest_fault(suggest: str) -> Reason | None:
-    return None if suggest in SUGGEST else not_one_of("suggest", suggest, SUGGEST)
-
-
-def _schedule_fault(every: str) -> Reason | None:
-    try:
-        CronTrigger.from_crontab(every, timezone="UTC")
-    except ValueError as error:
-        return Reason("not_cron", {"value": repr(every), "error": str(error)})
-    return None
-
-
-_TABLES = ("limits", "notify", "quiet", "fields")  # read by functions of their own
-# return what is wrong with a value, None if nothing is
-_VALUE_FAULTS: Mapping[str, Callable[[Any], Reason | None]] = {
-    "url": _url_fault,
-    "licence": _licence_fault,
-    "pause": _pause_fault,
-    "suggest": _suggest_fault,
-    "every": _schedule_fault,
-}
+def _unknown(path: tuple[int | str, ...]) -> Reason:
+    *parents, key = map(str, path)
+    known = {item.name for item in fields(_TABLES[parents[0]] if parents else Source)} - _OWN
+    code = "unknown_definition_limit" if parents == ["limits"] else "unknown_key"
+    name = ".".join((*parents, key)) if parents == ["notify"] else repr(key)
+    return Reason(code, name=name, suggestion=suggestion(key, known))

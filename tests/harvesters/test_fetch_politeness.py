@@ -341,7 +341,7 @@ def test_a_definition_says_quiet_hours_and_who_let_us_in() -> None:
     assert (str(source.quiet), source.grant) == ("22:00-06:00", grant)
     for wrong, message in (
         ({"quiet": "22-06"}, "test: quiet is '22-06'; write HH:MM-HH:MM in UTC"),
-        ({"grant": True}, "'grant' is True; write text"),
+        ({"grant": True}, "grant is True; write text"),
     ):
         with pytest.raises(SourceDefinitionError, match=message):
             parse("a", {**table, **wrong}, "test")

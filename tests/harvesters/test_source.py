@@ -38,7 +38,7 @@ def test_a_definition_is_a_source_named_after_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [("title", "titel", "unknown key 'titel'; did you mean 'title'?"), ('title = "Projects"', "", "'title' is missing"),
-     ('title = "Projects"', "title = 3", "'title' is 3; write text"),
+     ('title = "Projects"', "title = 3", "title is 3; write text"),
      ("https://registry.example/api", "registry.example", "write an http or https address"),
      ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence is 'CC BY'; write a URL"),
      ("15 3 * * *", "daily", "no cron line of five fields"),
