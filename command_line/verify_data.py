@@ -18,8 +18,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger.integrity import ledger_faults
 from harvesters.runs.status_file import write_status
 from journal import mirror_origin
-from journal.integrity import Fault, journal_faults
-from journal.journal import Journal
+from journal.journal import Fault, Journal, journal_faults
 from publisher import damaged_files as files
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps

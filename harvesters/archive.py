@@ -26,7 +26,7 @@ from harvesters.errors import ArchiveError
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 from journal.errors import JournalWriteError
-from journal.integrity import Fault
+from journal.journal import Fault
 from journal.store import Store
 
 _BLOCK = 1 << 20  # bytes decompressed at once

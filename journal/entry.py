@@ -9,6 +9,7 @@ quad each, ``TC .``.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from isal import igzip, isal_zlib
 
@@ -59,10 +60,8 @@ class Entry:
             with igzip.open(self.path, "rb") as file:
                 yield from file
         except (EOFError, OSError, isal_zlib.IsalError) as error:
-            message = f"journal entry {self.number}: {self.path} cannot be read to its end: {error}"
-            raise ChainError(
-                message, "journal_entry_unreadable", {**self._named(), "error": str(error)}
-            ) from error
+            message = "journal entry {number}: {path} cannot be read to its end: {error}"
+            raise self._fault(message, "journal_entry_unreadable", error=error) from error
 
     def check(self) -> None:
         """Read the whole entry; raise ChainError unless it is complete and its id is the hash of
@@ -74,15 +73,16 @@ class Entry:
                 digest.update(line)
             last = line
         if last != b"TC .\n":
-            message = f"journal entry {self.number}: {self.path} ends before its commit (TC)"
-            raise ChainError(message, "journal_entry_cut", self._named())
+            message = "journal entry {number}: {path} ends before its commit (TC)"
+            raise self._fault(message, "journal_entry_cut")
         if digest.hexdigest() != self.id:
-            message = f"journal entry {self.number}: {self.path} does not match its id; restore it from a mirror"
-            raise ChainError(message, "journal_entry_changed", self._named())
+            message = (
+                "journal entry {number}: {path} does not match its id; restore it from a mirror"
+            )
+            raise self._fault(message, "journal_entry_changed")
 
-    def _named(self) -> dict[str, str | int]:
-        """Return the entry's number and file, for the texts of errors."""
-        return {"number": str(self.number), "path": str(self.path)}
+    def _fault(self, message: str, code: str, **values: object) -> ChainError:
+        return ChainError(message, code, number=self.number, path=self.path, **values)
 
 
 def read_header(path: Path, number: int | None = None) -> Entry:
@@ -137,31 +137,22 @@ def write(path: Path, blocks: Iterable[str], previous: str | None, run: str, tim
         raise JournalError(
             f"{run!r} is not the name of a run; use ASCII letters, digits, dots, hyphens and underscores"
         )
-    digest = hashlib.sha256()
-    body = path.with_suffix(".body")
-    with body.open("wb") as raw:
-        _write_body(raw, digest, blocks, previous, run, time)
-    with path.open("wb") as out, body.open("rb") as source:
-        out.write(_member(f"H id <urn:sha256:{digest.hexdigest()}> .\n".encode()))
-        shutil.copyfileobj(source, out, _BLOCK)
-    body.unlink()
-    return digest.hexdigest()
-
-
-def _write_body(
-    raw: BinaryIO,
-    digest: hashlib._Hash,
-    blocks: Iterable[str],
-    previous: str | None,
-    run: str,
-    time: datetime,
-) -> None:
-    with igzip.IGzipFile(
-        filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0
-    ) as packed:
+    digest, body = hashlib.sha256(), path.with_suffix(".body")
+    with (
+        body.open("wb") as raw,
+        igzip.IGzipFile(
+            filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0
+        ) as packed,
+    ):
         for data in _gathered(_lines(blocks, previous, run, time)):
             digest.update(data)
             packed.write(data)
+    head = f"H id <urn:sha256:{digest.hexdigest()}> .\n".encode()
+    with path.open("wb") as out, body.open("rb") as source:
+        out.write(igzip.compress(head, compresslevel=COMPRESSION_LEVEL, mtime=0))
+        shutil.copyfileobj(source, out, _BLOCK)
+    body.unlink()
+    return digest.hexdigest()
 
 
 def _lines(blocks: Iterable[str], previous: str | None, run: str, time: datetime) -> Iterator[str]:
@@ -176,20 +167,13 @@ def _lines(blocks: Iterable[str], previous: str | None, run: str, time: datetime
 
 def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
     """Join texts, each ended by a line end, into blocks worth compressing."""
-    waiting: list[str] = []
-    size = 0
+    waiting = io.BytesIO()
     for text in texts:
-        waiting.append(text)
-        size += len(text)
-        if size >= _BLOCK:
-            yield ("\n".join(waiting) + "\n").encode()
-            waiting, size = [], 0
-    if waiting:
-        yield ("\n".join(waiting) + "\n").encode()
-
-
-def _member(data: bytes) -> bytes:
-    return bytes(igzip.compress(data, compresslevel=COMPRESSION_LEVEL, mtime=0))
+        waiting.write(f"{text}\n".encode())
+        if waiting.tell() >= _BLOCK:
+            yield waiting.getvalue()
+            waiting = io.BytesIO()
+    yield waiting.getvalue()
 
 
 class RowCounts(NamedTuple):

@@ -1,28 +1,29 @@
 """Define the journal's exceptions.
 
-JournalError ├── ChainError           an entry is broken, missing or not the one that its successor
-names │   └── ForkError            another journal has diverged from this one ├── DataFormatError
-the data directory was written by a newer version, or its format file is damaged ├──
-JournalWriteError    the journal cannot be written └── ReadOnlyMirrorError  the journal is a mirror
+JournalError
+├── ChainError                an entry is broken, missing or not the one that its successor names
+│   ├── DamagedHeadError      the newest entry is damaged
+│   └── ForkError             another journal has diverged from this one
+├── DataFormatError           the data directory is of a newer version, or its format file is damaged
+├── JournalWriteError         the journal cannot be written
+└── ReadOnlyMirrorError       the journal is a mirror
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 
 class JournalError(Exception):
     """Something is wrong with the journal; *exit_code* is that of a command it ends.
 
-    *code* and *values* are those of the message for translations; "" where it has none.
+    *code* and *values* are those of the message for translations; "" where it has none. The English
+    *message* has a place in braces for each value.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, message: str, code: str = "", values: Mapping[str, str | int] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.code, self.values = code, dict(values or {})
+    def __init__(self, message: str, code: str = "", **values: object) -> None:
+        super().__init__(message.format(**values) if values else message)
+        self.code, self.values = code, {name: str(value) for name, value in values.items()}
 
 
 class ChainError(JournalError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from journal.atomic_file import replace_file
 from journal.errors import JournalError
@@ -13,6 +14,10 @@ from journal.errors import JournalError
 NAME = "origin.json"
 
 
+_FORBID = ConfigDict(extra="forbid")
+
+
+@with_config(_FORBID)
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:
     """An entry of the origin that failed a check of the mirror, at *time* (UTC), for *reason*.
@@ -28,6 +33,7 @@ class RefusedEntry:
     etag: str | None = None
 
 
+@with_config(_FORBID)
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The Stocktake at *url* whose IRIs begin with *base*.
@@ -45,7 +51,7 @@ class Origin:
     refused: RefusedEntry | None = None
 
 
-_Item = TypeVar("_Item", Origin, RefusedEntry)
+_ORIGIN = TypeAdapter(Origin)
 
 
 def read(folder: Path) -> Origin | None:
@@ -53,30 +59,14 @@ def read(folder: Path) -> Origin | None:
     JournalError if the file is invalid.
     """
     try:
-        values = json.loads((folder / NAME).read_bytes())
-        refused = values.pop("refused", None)
-        return _checked(
-            Origin(**values, refused=_checked(RefusedEntry(**refused)) if refused else None)
-        )
+        return _ORIGIN.validate_json((folder / NAME).read_bytes(), strict=True)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
+        problem = " ".join(str(error).split())
         raise JournalError(
-            f"{folder / NAME} cannot be read ({error}); write it again with stocktake mirror URL, or remove it"
+            f"{folder / NAME} cannot be read ({problem}); write it again with stocktake mirror URL, or remove it"
         ) from error
-
-
-def _checked(item: _Item) -> _Item:
-    """Return *item*; raise ValueError if a value has not the type of its field, or is a text that
-    UTF-8 cannot encode.
-    """
-    for name, kind in get_type_hints(type(item)).items():
-        value = getattr(item, name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r:.40}")
-        if isinstance(value, str):
-            value.encode()
-    return item
 
 
 def write(folder: Path, origin: Origin) -> None:

@@ -56,37 +56,34 @@ class Store:
                 _put_without_condition(system, path, f"{root}/{name}")
 
         try:
-            self._retry(put)
+            self._call(name, put)
         except FileExistsError:
-            # a put that succeeded, and whose answer was lost, is no conflict
+            # A put that succeeded, and whose answer was lost, is no conflict.
             if tries == 1 or self.peek(name) != peek(path):
                 raise
-        except Exception as error:
-            if not _is_store_error(error):
-                raise
+        except FileNotFoundError as error:
             raise self._error(name, error) from error
 
     def peek(self, name: str) -> tuple[int, bytes] | None:
         """Return the length of an object and its first PEEK bytes, None if it does not exist."""
         system, root = _system(self.url)
-        try:
-            size = int(self._retry(lambda: system.size(f"{root}/{name}")))
-            return size, bytes(
-                self._retry(lambda: system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)))
-            ) if size else b""
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            if not _is_store_error(error):
-                raise
-            raise self._error(name, error) from error
+
+        def read_start() -> tuple[int, bytes]:
+            size = int(system.size(f"{root}/{name}"))
+            start = system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)) if size else b""
+            return size, bytes(start)
+
+        with suppress(FileNotFoundError):
+            return self._call(name, read_start)
+        return None
 
     def replace(self, name: str, path: Path) -> None:
         """Replace an object: the status, the only one that is ever replaced; readers see the old or
         the new one.
         """
         system, root = _system(self.url)
-        try:
+
+        def put() -> None:
             if system.async_impl:
                 system.put_file(str(path), f"{root}/{name}")
             else:
@@ -94,9 +91,10 @@ class Store:
                 part = f"{root}/{name}.{path.name}.part"
                 system.put_file(str(path), part)
                 system.mv(part, f"{root}/{name}")
-        except Exception as error:
-            if not _is_store_error(error):
-                raise
+
+        try:
+            self._call(name, put, wait=False)
+        except FileNotFoundError as error:
             raise self._error(name, error) from error
 
     def get(self, name: str, path: Path, *, wait: bool = False) -> bool:
@@ -105,18 +103,12 @@ class Store:
         """
         system, root = _system(self.url)
         try:
-            if wait:
-                self._retry(lambda: system.get_file(f"{root}/{name}", str(path)))
-            else:
-                system.get_file(f"{root}/{name}", str(path))
-        except FileNotFoundError:
+            self._call(name, lambda: system.get_file(f"{root}/{name}", str(path)), wait=wait)
+        except (FileNotFoundError, JournalWriteError) as error:
             path.unlink(missing_ok=True)
-            return False
-        except Exception as error:
-            path.unlink(missing_ok=True)
-            if not _is_store_error(error):
+            if isinstance(error, JournalWriteError):
                 raise
-            raise self._error(name, error) from error
+            return False
         return True
 
     def names(self, folder: str, *, wait: bool = False) -> list[str]:
@@ -125,31 +117,31 @@ class Store:
 
         def listed() -> list[str]:
             system.invalidate_cache()
-            return sorted(
-                str(path).rpartition("/")[2] for path in system.ls(f"{root}/{folder}", detail=False)
-            )
+            paths = system.ls(f"{root}/{folder}", detail=False)
+            return sorted(str(path).rpartition("/")[2] for path in paths)
 
-        try:
-            return self._retry(listed) if wait else listed()
-        except FileNotFoundError:
-            return []
-        except Exception as error:
-            if not _is_store_error(error):
-                raise
-            raise self._error(folder, error) from error
+        with suppress(FileNotFoundError):
+            return self._call(folder, listed, wait=wait)
+        return []
 
-    def _retry(self, call: Callable[[], T]) -> T:
-        """Retry, with growing pauses, while the store is unavailable, up to *patience* seconds;
-        then raise its error.
+    def _call(self, name: str, call: Callable[[], T], *, wait: bool = True) -> T:
+        """Call the store about *name*; with *wait* again, with growing pauses, while it is
+        unavailable, up to *patience* seconds. Raises FileExistsError and FileNotFoundError of the
+        store as they are, any other error of it as JournalWriteError.
         """
         outage = Outage("object store does not answer; retrying", "object store answers again")
-        end, pause = monotonic() + self.patience, 0.5
+        end, pause = monotonic() + (self.patience if wait else -1), 0.5
         while True:
             try:
                 result = call()
+            except (FileExistsError, FileNotFoundError):
+                raise
             except Exception as error:
-                if not _is_outage(error) or monotonic() + pause > end:
+                if not _is_store_error(error):
                     raise
+                is_final = isinstance(error, PermissionError | NotADirectoryError)
+                if is_final or monotonic() + pause > end:
+                    raise self._error(name, error) from error
                 outage.failed(" ".join(str(error).split()), store=self.url)
             else:
                 outage.over(store=self.url)
@@ -165,25 +157,14 @@ class Store:
             code, remedy = "journal_store_no_bucket", "create the bucket first"
         else:
             code, remedy = "journal_store_failed", "check that it answers"
-        message = f"object store {self.url}: cannot read or write {name}: {error}; {remedy}, then run again"
-        return JournalWriteError(
-            message, code, {"url": self.url, "name": name, "error": str(error)}
-        )
+        message = f"object store {{url}}: cannot read or write {{name}}: {{error}}; {remedy}, then run again"
+        return JournalWriteError(message, code, url=self.url, name=name, error=error)
 
 
 def peek(path: Path) -> tuple[int, bytes]:
     """Return the length of a file and its first PEEK bytes, to compare with ``Store.peek``."""
     with path.open("rb") as file:
         return path.stat().st_size, file.read(PEEK)
-
-
-def _is_outage(error: Exception) -> bool:
-    """Return whether a store's error may be temporary: not a missing or existing name, or a missing
-    permission.
-    """
-    return _is_store_error(error) and not isinstance(
-        error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError)
-    )
 
 
 def _is_store_error(error: Exception) -> bool:

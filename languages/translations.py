@@ -1,5 +1,5 @@
-"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel); write
-numbers and dates.
+"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel), and the
+terms of our ontologies by the vocabulary; write numbers and dates.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from babel.support import Translations
 from babel.units import format_unit
 
 from languages.request_locale import current_locale
+from vocab.schemes import term_labels
 
 _DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
@@ -181,3 +182,31 @@ def month_names() -> dict[int, str]:
             "wide", context="stand-alone", locale=_babel_locale(current_locale().language)
         ).items()
     }
+
+
+def term_label(name: str) -> str:
+    """Return the label of a term, such as ``coverage`` or ``ops:lastRun``, in the language of the
+    request; raises KeyError if it is none.
+
+    >>> term_label("ops:lastRun"), term_label("confidence")
+    ('last run', 'confidence')
+    """
+    local = f"operations#{name.removeprefix('ops:')}" if name.startswith("ops:") else f"ns#{name}"
+    labels = term_labels()
+    return labels.get((local, current_locale().language)) or labels[local, "en"]
+
+
+def term_title(name: str) -> str:
+    """Return the label of a term with a capital letter; raises KeyError if it is none."""
+    text = term_label(name)
+    return text[:1].upper() + text[1:]
+
+
+def kind_name(kind: str) -> str:
+    """Return the name of a kind of thing, such as ``event``: of an initiative by the ontology,
+    which has no class for the others.
+
+    >>> kind_name("initiative"), kind_name("event")
+    ('Initiative', 'Event')
+    """
+    return term_title("Initiative") if kind == "initiative" else gettext(kind.capitalize())

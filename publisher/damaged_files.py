@@ -13,8 +13,7 @@ import duckdb
 from pyoxigraph import RdfFormat, Store, parse
 
 from journal.file_lock import SharedLock, is_locked
-from journal.integrity import Fault
-from journal.journal import Journal
+from journal.journal import Fault, Journal
 from publisher.errors import DamagedFiles, NotReady
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.projection import read_position

@@ -11,14 +11,16 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
 from languages.request_locale import LANGUAGES, current_locale
-from languages.term_titles import kind_name, term_label, term_title
 from languages.translations import (
     TEMPLATES,
     format_datetime,
     format_number,
     format_share,
     gettext,
+    kind_name,
     ngettext,
+    term_label,
+    term_title,
 )
 from vocab.iris import is_web
 

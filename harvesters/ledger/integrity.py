@@ -18,8 +18,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
 from journal.errors import JournalError
-from journal.integrity import Fault
-from journal.journal import Journal
+from journal.journal import Fault, Journal
 from vocab.iris import Iris
 
 _MAX_MESSAGES = 20  # messages of SQLite's check that are shown

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from rapidfuzz import fuzz, process
 
 from languages.request_locale import LANGUAGES, current_locale
-from languages.term_titles import term_title
 from languages.translations import gettext as _
+from languages.translations import term_title
 from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher

@@ -20,8 +20,8 @@ from fastapi import FastAPI
 from journal.atomic_file import replace_file
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
-from languages.term_titles import term_title
 from languages.translations import gettext as _
+from languages.translations import term_title
 from publisher.app import SiteOptions, create_app
 from publisher.editions.browser_data import (
     query_examples,

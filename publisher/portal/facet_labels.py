@@ -10,8 +10,8 @@ from functools import cache
 from babel import Locale
 
 from languages.request_locale import current_locale
-from languages.term_titles import term_title
 from languages.translations import gettext as _
+from languages.translations import term_title
 from publisher.projections.facets.facets import FACETS
 from vocab.initiative import Basis
 from vocab.iris import Iris

@@ -20,8 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES, current_locale, use_language
-from languages.term_titles import kind_name
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, kind_name
 from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import NotReady, QuotaExceeded

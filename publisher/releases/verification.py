@@ -8,7 +8,7 @@ from pathlib import Path
 
 import minisign
 
-from journal.integrity import Fault
+from journal.journal import Fault
 from publisher.errors import DamagedRelease
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers

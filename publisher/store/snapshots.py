@@ -25,7 +25,7 @@ from pyoxigraph import Store
 
 from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
-from journal.integrity import Fault
+from journal.journal import Fault
 from publisher.errors import DamagedFiles
 from publisher.projections.projection import POSITION_FILE, read_position
 from publisher.projections.search.index import is_current

@@ -46,7 +46,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "journal": (
         {"errors", "outage", "atomic_file", "file_lock", "fork_server", "stop_signal", "tracing"},
         {"data_format", "entry", "mirror_origin", "store"},
-        {"verification"}, {"journal"}, {"integrity"},
+        {"verification"}, {"journal"},
     ),
     "web": (
         {"branding", "formats", "links", "outbound_client", "server", "templating"},

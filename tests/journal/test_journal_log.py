@@ -115,7 +115,7 @@ def test_an_entry_with_another_previous_id_breaks_the_chain(
     other.append(['A <urn:s> <urn:p> "other" <urn:g> .'], run="s.1", time=NOW)
     next(journal.entries()).path.write_bytes(next(other.entries()).path.read_bytes())
 
-    with pytest.raises(ChainError, match="names"):
+    with pytest.raises(ChainError, match="follows the entry"):
         journal.verify()
 
 
@@ -130,17 +130,17 @@ def test_a_truncated_last_entry_is_moved_aside(journal: Journal, bytes_lost: int
 
 
 def test_a_complete_unverified_last_entry_is_kept(journal: Journal) -> None:
-    (journal.folder / "sound").unlink()
+    (journal.folder / "verified").unlink()
 
     assert journal.recover() is None
 
-    assert (journal.folder / "sound").read_text().startswith("000000002.rdfp.gz ")
+    assert (journal.folder / "verified").read_text().startswith("000000002.rdfp.gz ")
 
 
 def test_a_truncated_unverified_last_entry_is_moved_aside(journal: Journal) -> None:
     last = journal.head
     assert last is not None
-    (journal.folder / "sound").unlink()
+    (journal.folder / "verified").unlink()
     last.path.write_bytes(last.path.read_bytes()[:-1])
 
     assert journal.recover() is not None
@@ -169,5 +169,5 @@ def test_an_unwritable_journal_raises_and_shows_no_new_entry(journal: Journal) -
         "000000001.rdfp.gz",
         "000000002.rdfp.gz",
         "lock",
-        "sound",
+        "verified",
     ]

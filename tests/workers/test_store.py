@@ -22,8 +22,7 @@ from harvesters.archive import Archive, read_body
 from journal import store
 from journal.entry import Entry, write
 from journal.errors import ChainError, JournalError, JournalWriteError
-from journal.integrity import journal_faults
-from journal.journal import Journal
+from journal.journal import Journal, journal_faults
 from journal.store import Store
 from publisher.errors import ReleaseError
 from publisher.releases import copies

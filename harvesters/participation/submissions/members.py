@@ -20,8 +20,7 @@ from harvesters.ledger.participation.submissions import Content
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from languages.request_locale import current_locale
-from languages.term_titles import term_title
-from languages.translations import format_number, gettext
+from languages.translations import format_number, gettext, term_title
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC

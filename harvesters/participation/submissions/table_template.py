@@ -15,8 +15,7 @@ from xlsxwriter.utility import xl_col_to_name
 from harvesters.participation.submissions.choices import Choice, choices
 from harvesters.participation.submissions.members import MEMBERS, TYPES, Kind
 from harvesters.participation.submissions.tables import MAX_ROWS
-from languages.term_titles import kind_name
-from languages.translations import gettext
+from languages.translations import gettext, kind_name
 
 # The lists of `choices` by column; those of other columns are free.
 _LISTS: Mapping[str, str] = {
