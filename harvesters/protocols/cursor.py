@@ -15,7 +15,7 @@ from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-VERSION = 2  # raise it when old cursors can no longer be read: their lists then start again
+VERSION = 3  # raise it when old cursors can no longer be read: their lists then start again
 _REASON = "incomplete_reason"
 S = TypeVar("S")
 
@@ -63,8 +63,8 @@ def write_cursor(state: Any) -> str:
     ...     start: int = 0
     ...     sizes: tuple[int, ...] = ()
     >>> write_cursor(Cursor(start=3))
-    '{"v":2,"start":3}'
-    >>> read_cursor(Cursor, '{"v":2,"sizes":[2,1]}')
+    '{"v":3,"start":3}'
+    >>> read_cursor(Cursor, '{"v":3,"sizes":[2,1]}')
     Cursor(start=0, sizes=(2, 1))
     >>> read_cursor(Cursor, "300") is None
     True

@@ -12,7 +12,7 @@ from harvesters.protocols.protocol import Protocol
 PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
     {
         "oai-pmh": "harvesters.protocols.oai.harvest",
-        "ckan": "harvesters.protocols.ckan.harvest",
+        "ckan": "harvesters.protocols.ckan",
         "json": "harvesters.protocols.json_api.harvest",
         "csv": "harvesters.protocols.tables.csv_file",
         "spreadsheet": "harvesters.protocols.tables.spreadsheet",

@@ -335,7 +335,7 @@ def test_a_list_of_a_set_that_ends_before_its_size_is_doubted() -> None:
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
 
 
-@each("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":2,"unheard":2}'])
+@each("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":3,"unheard":2}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
     respond = Oai(records(15))
 

@@ -102,7 +102,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
 
 
 def test_a_harvest_whose_list_is_gone_begins_anew() -> None:
-    cursor = '{"v":2,"list":"https://registry.example/old","last":"https://registry.example/x"}'
+    cursor = '{"v":3,"list":"https://registry.example/old","last":"https://registry.example/x"}'
 
     pages = harvest(site(), source(), cursor=cursor)
 

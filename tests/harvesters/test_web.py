@@ -158,7 +158,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
 
 def test_a_harvest_whose_sitemap_is_gone_begins_anew() -> None:
     registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), **EVENTS})  # fmt: skip
-    cursor = '{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}'
+    cursor = '{"v":3,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}'
 
     pages = harvest(registry, source(), cursor=cursor)
 

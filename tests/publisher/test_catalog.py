@@ -26,7 +26,7 @@ from suites import folder
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
-from harvesters.protocols.ckan.harvest import collect
+from harvesters.protocols.ckan import collect
 from harvesters.source import Source
 from journal import mirror_origin
 from journal.journal import Journal

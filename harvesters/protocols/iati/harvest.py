@@ -21,7 +21,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.protocols.ckan.search import unwrap_result
+from harvesters.protocols.ckan_envelope import unwrap_result
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
 from harvesters.protocols.iati.activity_file import Item, parse_activities

@@ -1,0 +1,149 @@
+"""All packages of a portal by the Action API of CKAN, or those changed since.
+
+Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_search
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import dump_json
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.protocols.ckan_envelope import unwrap_result
+from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.error_recovery import RECORD_ERRORS
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "rows": Option(int, 100, "The number of packages per page; portals return at most 1000."),
+    "fq": Option(
+        str, None, "A filter query that limits the harvest, e.g. `organization:ict-authority`."
+    ),
+}
+
+
+class Ckan(PagedProtocol[Row]):
+    """The packages of a portal, sorted by id, so that one that changes during the run keeps its
+    place. A window is the id from which they are read on.
+    """
+
+    probes = ((0, 0),)
+    is_dated = False
+
+    def page_size(self, cursor: ListCursor) -> int:
+        return int(get_option(self.source, OPTIONS, "rows"))
+
+    def request(self, cursor: ListCursor, size: int, **more: str) -> Batch:
+        parts = [get_option(self.source, OPTIONS, "fq") or ""]
+        if self.since is not None:
+            second = in_utc(self.since) - timedelta(seconds=1)
+            parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
+        if base := cursor.windows[0][0]:
+            parts.append(f'id:["{base}" TO *]')
+        if parts[0] and len(parts) > 1:
+            parts[0] = f"({parts[0]})"
+        url = self.source.url
+        if not _is_response_url(url):
+            url = f"{url.rstrip('/')}/api/3/action/package_search"
+        terms = {"sort": "id asc", "rows": str(size), "fq": " AND ".join(filter(None, parts))}
+        terms |= {"start": str(cursor.offset), **more}
+        present = {name: text for name, text in terms.items() if text}
+        reply = self.fetch.get(url, present, accept="application/json")
+        match unwrap_result(self.source, reply):
+            case {"results": list(packages), **rest}:
+                count = rest.get("count")
+                return Batch(reply, packages, count if type(count) is int else None)
+        raise ParseError(Reason("not_ckan_search", {"source": self.source.name, "url": reply.url}))
+
+    def parse(self, record: Any) -> Item[Row]:
+        if not isinstance(record, dict):
+            return InvalidRecord(
+                None, Reason("record_not_object", {"text": repr(str(record)[:40])})
+            )
+        key = record.get("id") or record.get("name") or record.get("identifier")
+        if not isinstance(key, str) or not key.strip():
+            title = repr(str(record.get("title"))[:80])
+            return InvalidRecord(None, Reason("record_without_identifier", {"title": title}))
+        key, modified = key.strip(), record.get("metadata_modified")
+        modified = modified if isinstance(modified, str) else None
+        if record.get("state") == "deleted":
+            return DeletedRecord(key, modified)
+        # Page views change daily although the package does not.
+        stable = {name: value for name, value in record.items() if name != "tracking_summary"}
+        try:
+            return Record(key, record, dump_json(stable), modified)
+        except ValueError as error:
+            key = key.encode("utf-8", "replace").decode()
+            return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
+
+    def order(self, record: Any) -> str | None:
+        key = record.get("id") if isinstance(record, dict) else None
+        return key if isinstance(key, str) else None
+
+    def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
+        last = cursor.newest
+        if not cursor.is_sorted or not last or last == cursor.windows[0][0] or '"' in last:
+            return None
+        following = cursor.restart(((last,),))
+        self.probe(following, error)
+        return following
+
+    def lost_key(self, cursor: ListCursor) -> str | None:
+        with suppress(*RECORD_ERRORS):
+            match self.request(cursor, 1, fl="id").records:
+                case [{"id": str(key)}, *_]:
+                    return key or None
+        return None
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all packages, or those changed since *since* minus a second. The source's url is the
+    portal's root, or the full address of a response (with /api/ in its path, or ending in .json): a
+    search, or a document with one package or a list of them.
+    """
+    protocol = Ckan(source, fetch, since)
+    if is_search(source):
+        yield from protocol.read(cursor)
+        return
+    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
+    if reply.not_modified:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    match unwrap_result(source, reply):
+        case {"results": list(packages)} | list(packages):
+            pass
+        case package:
+            packages = [package]
+    # DKAN wraps lists in a list.
+    parts = (part if isinstance(part, list) else [part] for part in packages)
+    yield from paginate(
+        (protocol.parse(package) for part in parts for package in part), reply, cursor
+    )
+
+
+def is_search(source: Source) -> bool:
+    """Return whether the source's url leads to the search, which can be asked for changes; a
+    document cannot.
+    """
+    return not _is_response_url(source.url) or urlsplit(source.url).path.endswith("package_search")
+
+
+def _is_response_url(url: str) -> bool:
+    path = urlsplit(url).path
+    return "/api/" in path or path.endswith(".json")
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, is_incremental=is_search)

@@ -1,1 +1,0 @@
-"""CKAN portals by their Action API."""

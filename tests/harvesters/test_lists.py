@@ -1,0 +1,291 @@
+"""What every paged protocol does when a registry's list goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from rows import each
+from simulated import (
+    ScriptedRegistry,
+    define_source,
+    harvest,
+    harvest_page_by_page,
+    keys,
+    kinds,
+    open_client,
+)
+
+from harvesters.errors import HarvestError, UnavailableError
+from harvesters.page_model import InvalidRecord, Page, Record
+from harvesters.protocols.registry import PROTOCOLS
+from harvesters.source import Source
+
+TEXT = "Result window is too large"
+
+
+def key(number: int) -> str:
+    return f"k{number:04}"
+
+
+def stamp(number: int) -> str:
+    return f"{date(2020, 1, 1) + timedelta(days=number)}"
+
+
+def truncated(text: str) -> httpx.Response:
+    return httpx.Response(200, text=text[:-9])
+
+
+def crashed(text: str) -> httpx.Response:
+    return httpx.Response(500, text=TEXT)
+
+
+@dataclass
+class Registry:
+    """A list of *count* records. Of those that a request selects it shows *cap* and at most *most*
+    at once, and behind them does what *fault* says. It spoils each answer with one of *poison*.
+    """
+
+    count: int
+    cap: int = 10**9
+    fault: str = ""
+    poison: Collection[int] = ()
+    spoil: Callable[[str], httpx.Response] = truncated
+    most: int = 10**9
+    total: int | None = None
+    log: list[dict[str, str]] = field(default_factory=list)
+
+    names_lost: ClassVar[bool] = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.log.append(dict(request.url.params))
+        first, last, start, size = self.select(self.log[-1])
+        size = min(size, self.most)
+        rows = [number for number in range(self.count) if first <= self.sorted_by(number) <= last]
+        part = rows[start : min(start + size, self.cap)]
+        if start >= self.cap and start < len(rows) and size:
+            match self.fault:
+                case "an error":
+                    return httpx.Response(400, text=TEXT)
+                case "an outage":
+                    return crashed("")
+                case "an error page":
+                    return httpx.Response(200, text=f"<html><title>{TEXT}</title></html>")
+                case "a repeated page":
+                    part = rows[self.cap - size : self.cap]
+        text = self.render(part, len(rows) if self.total is None else self.total, start)
+        is_spoilt = not {*self.poison}.isdisjoint(part) and not self.is_about_keys(self.log[-1])
+        return self.spoil(text) if is_spoilt else httpx.Response(200, text=text)
+
+    def truth(self) -> dict[str, type]:
+        numbers = range(self.count)
+        return {key(n): InvalidRecord if n in self.poison else Record for n in numbers}
+
+    def sorted_by(self, number: int) -> str:
+        return stamp(number)
+
+    def is_about_keys(self, parameters: dict[str, str]) -> bool:
+        return False
+
+    def source(self, size: int = 10) -> Source:
+        raise NotImplementedError
+
+    def select(self, parameters: dict[str, str]) -> tuple[str, str, int, int]:
+        """Return the first and the last selected value, the place of the first record and the size."""
+        raise NotImplementedError
+
+    def render(self, part: list[int], total: int, start: int) -> str:
+        raise NotImplementedError
+
+
+class CkanPortal(Registry):
+    names_lost = True
+
+    def source(self, size: int = 10) -> Source:
+        return define_source("ckan", "ckan_package", options={"rows": size})
+
+    def sorted_by(self, number: int) -> str:
+        return key(number)
+
+    def is_about_keys(self, parameters: dict[str, str]) -> bool:
+        return parameters.get("fl") == "id" and self.names_lost
+
+    def select(self, parameters: dict[str, str]) -> tuple[str, str, int, int]:
+        base = re.search(r'id:\["(\w+)" TO \*\]', parameters.get("fq", ""))
+        first = base[1] if base else ""
+        return first, "~", int(parameters["start"]), int(parameters["rows"])
+
+    def render(self, part: list[int], total: int, start: int) -> str:
+        packages = [{"id": key(number), "title": "x"} for number in part]
+        return json.dumps({"success": True, "result": {"count": total, "results": packages}})
+
+
+class ForgetfulPortal(CkanPortal):
+    names_lost = False
+
+
+class UnsortedPortal(CkanPortal):
+    def sorted_by(self, number: int) -> str:
+        return key(94 - number)
+
+    def render(self, part: list[int], total: int, start: int) -> str:
+        return super().render([94 - number for number in part], total, start)
+
+
+Paged = type[Registry]
+PAGED: list[Paged] = [CkanPortal]
+SIZED: list[Paged] = [CkanPortal, ForgetfulPortal]
+FAULTS = ["an error", "an outage", "an error page", "an empty page", "a repeated page"]
+
+
+def read(registry: Registry) -> tuple[list[Page[Any]], str]:
+    """Return the pages, and the reason why they are not all."""
+    source, pages = registry.source(), list[Page[Any]]()
+    with open_client(registry) as fetch:
+        try:
+            for page in PROTOCOLS[source.protocol].collect(source, fetch, None):
+                pages.append(page)
+        except HarvestError as error:
+            return pages, str(error)
+    return pages, str(pages[-1].incomplete_reason)
+
+
+@each("paged", PAGED)
+@each("fault", FAULTS)
+def test_a_list_that_ends_at_a_cap_is_split(paged: Paged, fault: str) -> None:
+    registry = paged(95, 40, fault)
+
+    pages, reason = read(registry)
+
+    assert (kinds(pages), reason) == (registry.truth(), "None")
+    assert (pages[-1].cursor, pages[-1].reported_total) == (None, 95)
+    assert len(registry.log) < 60
+
+
+@each("paged", [UnsortedPortal])
+@each("fault", FAULTS)
+def test_a_cap_on_a_list_that_cannot_be_split_is_named(paged: Paged, fault: str) -> None:
+    pages, reason = read(paged(95, 40, fault))
+
+    named = {"an empty page": "ended after 40 of 95", "a repeated page": "repeats the records"}
+    assert len(keys(pages)) == 40
+    assert named.get(fault, TEXT) in reason
+
+
+@each("paged", PAGED)
+def test_a_total_that_no_list_reaches_is_read_for_once_more_at_most(paged: Paged) -> None:
+    registry = paged(95, total=1000)
+
+    pages, reason = read(registry)
+
+    assert kinds(pages) == registry.truth()
+    assert "of 1,000 records" in reason
+    assert len(registry.log) <= 40
+
+
+@each("paged", SIZED)
+@each(
+    "count, size, poison",
+    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]),
+     (23, 10, [21]), (50, 10, [0, 9, 10, 22, 45])],
+)  # fmt: skip
+@each("spoil", [truncated, crashed])
+def test_one_poison_record_costs_one_record(
+    paged: Paged, count: int, size: int, poison: list[int], spoil: Any
+) -> None:
+    registry = paged(count, poison=poison, spoil=spoil)
+
+    pages = harvest(registry, registry.source(size))
+
+    lost = [key(number) if paged.names_lost else None for number in poison]
+    assert keys(pages) == [None if n in poison and not paged.names_lost else key(n) for n in range(count)]  # fmt: skip
+    assert {item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)} == {*lost}  # fmt: skip
+    assert (pages[-1].cursor, pages[-1].reported_total) == (None, count)
+    reason = f"the record at {poison[0] + 1} of the list cannot be read, and its key is unknown"
+    assert str(pages[-1].incomplete_reason) == (str(None) if paged.names_lost else reason)
+
+
+@each("paged", SIZED)
+def test_a_poison_record_costs_requests_by_the_logarithm_of_the_page(paged: Paged) -> None:
+    sound, registry = paged(300), paged(300, poison=[137])
+
+    for each_registry in (sound, registry):
+        harvest(each_registry, each_registry.source(100))
+
+    assert len(registry.log) - len(sound.log) <= 3 * 7 + 7
+
+
+@each("paged", SIZED)
+def test_a_list_is_left_after_three_failures_of_the_server_for_neighbours(paged: Paged) -> None:
+    registry = paged(100, poison=range(20, 100), spoil=crashed)
+
+    pages, reason = read(registry)
+
+    assert f'answered 500 ("{TEXT}")' in reason
+    assert len(keys(pages)) < 25
+    assert len(registry.log) < 50
+
+
+@each("paged", SIZED)
+def test_a_registry_that_sends_fewer_than_asked_is_read_in_pieces_all_the_same(
+    paged: Paged,
+) -> None:
+    registry = paged(50, poison=[17], most=8)
+
+    assert len(keys(harvest(registry, registry.source(40)))) == 50
+
+
+@each("paged", PAGED)
+def test_a_registry_that_is_down_is_not_read_in_pieces(paged: Paged) -> None:
+    server = ScriptedRegistry(lambda _: httpx.Response(503))
+
+    with pytest.raises(UnavailableError):
+        harvest(server, paged(1).source())
+
+    assert len(server.requests) <= 3
+
+
+@each("paged", PAGED)
+@each("poison", [[], [3, 17, 18]])
+@each("cap", [10**9, 12])
+def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
+    paged: Paged, poison: list[int], cap: int
+) -> None:
+    registry = paged(33, cap, "an error", poison)
+
+    whole = harvest(registry, registry.source(4))
+    killed = harvest_page_by_page(lambda: registry, registry.source(4))
+
+    assert [(page.items, page.incomplete_reason) for page in killed] == [
+        (page.items, page.incomplete_reason) for page in whole
+    ]
+    assert kinds(killed) == registry.truth()
+
+
+@each("paged", PAGED)
+@each("later, message", [(39, "shrank from 40 to 39"), (41, "grew from 40 to 41")])
+def test_a_total_that_changes_is_doubted(paged: Paged, later: int, message: str) -> None:
+    registry = paged(40)
+    changed = replace(registry, count=later)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return (changed if registry.log else registry)(request)
+
+    assert message in str(harvest(respond, registry.source())[-1].incomplete_reason)
+
+
+@each("paged", PAGED)
+@each("cursor", ["10", "nonsense", '{"v":0,"offset":2}', '{"v":3,"unheard":2}'])
+def test_a_cursor_of_another_version_begins_the_list_anew(paged: Paged, cursor: str) -> None:
+    registry = paged(15)
+
+    pages = harvest(registry, registry.source(), cursor=cursor)
+
+    assert kinds(pages) == registry.truth()
+    assert all(page.again for page in pages)
