@@ -5,16 +5,17 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_searc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import Field
+
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json
-from harvesters.option_schema import Option, get_option
+from harvesters.options import Options, Positive
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.protocols.ckan_envelope import unwrap_result
 from harvesters.protocols.datestamps import in_utc
@@ -25,12 +26,17 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    "rows": Option(int, 100, "The number of packages per page; portals return at most 1000."),
-    "fq": Option(
-        str, None, "A filter query that limits the harvest, e.g. `organization:ict-authority`."
-    ),
-}
+
+class CkanOptions(Options):
+    """The options of a portal."""
+
+    rows: Positive = Field(
+        100, description="The number of packages per page; portals return at most 1000."
+    )
+    fq: str = Field(
+        "",
+        description="A filter query that limits the harvest, e.g. `organization:ict-authority`.",
+    )
 
 
 class Ckan(PagedProtocol[Row]):
@@ -41,11 +47,15 @@ class Ckan(PagedProtocol[Row]):
     probes = ((0, 0),)
     is_dated = False
 
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.options = CkanOptions.of(source)
+
     def page_size(self, cursor: ListCursor) -> int:
-        return int(get_option(self.source, OPTIONS, "rows"))
+        return self.options.rows
 
     def request(self, cursor: ListCursor, size: int, **more: str) -> Batch:
-        parts = [get_option(self.source, OPTIONS, "fq") or ""]
+        parts = [self.options.fq]
         if self.since is not None:
             second = in_utc(self.since) - timedelta(seconds=1)
             parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
@@ -64,17 +74,15 @@ class Ckan(PagedProtocol[Row]):
             case {"results": list(packages), **rest}:
                 count = rest.get("count")
                 return Batch(reply, packages, count if type(count) is int else None)
-        raise ParseError(Reason("not_ckan_search", {"source": self.source.name, "url": reply.url}))
+        raise ParseError(Reason("not_ckan_search", source=self.source.name, url=reply.url))
 
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):
-            return InvalidRecord(
-                None, Reason("record_not_object", {"text": repr(str(record)[:40])})
-            )
+            return InvalidRecord(None, Reason("record_not_object", text=repr(str(record)[:40])))
         key = record.get("id") or record.get("name") or record.get("identifier")
         if not isinstance(key, str) or not key.strip():
             title = repr(str(record.get("title"))[:80])
-            return InvalidRecord(None, Reason("record_without_identifier", {"title": title}))
+            return InvalidRecord(None, Reason("record_without_identifier", title=title))
         key, modified = key.strip(), record.get("metadata_modified")
         modified = modified if isinstance(modified, str) else None
         if record.get("state") == "deleted":
@@ -85,7 +93,7 @@ class Ckan(PagedProtocol[Row]):
             return Record(key, record, dump_json(stable), modified)
         except ValueError as error:
             key = key.encode("utf-8", "replace").decode()
-            return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
+            return InvalidRecord(key, Reason("record_holds", error=str(error)))
 
     def order(self, record: Any) -> str | None:
         key = record.get("id") if isinstance(record, dict) else None
@@ -146,4 +154,4 @@ def _is_response_url(url: str) -> bool:
     return "/api/" in path or path.endswith(".json")
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, is_incremental=is_search)
+PROTOCOL = Protocol(collect, Payload.ROW, CkanOptions, incremental=True, is_incremental=is_search)

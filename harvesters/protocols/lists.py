@@ -317,7 +317,7 @@ class PagedProtocol(ABC, Generic[P]):
         the registry: its total is wrong.
         """
         if total is not None and state.offset < total:
-            why = Reason("list_ended_early", {"fetched": state.offset, "total": total})
+            why = Reason("list_ended_early", fetched=state.offset, total=total)
             if state.offset and state.offset >= state.cap:
                 try:
                     return self._split(state, EndedError(why))
@@ -358,9 +358,9 @@ class PagedProtocol(ABC, Generic[P]):
         key, position = self.lost_key(state), state.offset + 1
         item = InvalidRecord(key, error.reason)
         if key is None:
-            why = Reason("listed_record", {"position": position, "error": error.reason})
+            why = Reason("listed_record", position=position, error=error.reason)
             item = InvalidRecord(None, why)
-            state = state.mark_incomplete(Reason("record_unreadable_at", {"position": position}))
+            state = state.mark_incomplete(Reason("record_unreadable_at", position=position))
         state = replace(
             state,
             position=key or "" if self.by_key else state.position,

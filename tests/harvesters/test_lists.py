@@ -47,7 +47,7 @@ def crashed(text: str) -> httpx.Response:
 
 
 @dataclass
-class Registry:
+class PagedRegistry:
     """A list of *count* records. Of those that a request selects it shows *cap* and at most *most*
     at once, and behind them does what *fault* says. It spoils each answer with one of *poison*.
     """
@@ -104,7 +104,7 @@ class Registry:
         raise NotImplementedError
 
 
-class CkanPortal(Registry):
+class CkanPortal(PagedRegistry):
     names_lost = True
 
     def source(self, size: int = 10) -> Source:
@@ -138,13 +138,13 @@ class UnsortedPortal(CkanPortal):
         return super().render([94 - number for number in part], total, start)
 
 
-Paged = type[Registry]
+Paged = type[PagedRegistry]
 PAGED: list[Paged] = [CkanPortal]
 SIZED: list[Paged] = [CkanPortal, ForgetfulPortal]
 FAULTS = ["an error", "an outage", "an error page", "an empty page", "a repeated page"]
 
 
-def read(registry: Registry) -> tuple[list[Page[Any]], str]:
+def read(registry: PagedRegistry) -> tuple[list[Page[Any]], str]:
     """Return the pages, and the reason why they are not all."""
     source, pages = registry.source(), list[Page[Any]]()
     with open_client(registry) as fetch:
