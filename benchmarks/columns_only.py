@@ -20,11 +20,11 @@ from benchmarks.result_table import err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store import query_service
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
+from publisher.store.follow import writer_lock
 from publisher.store.snapshots import ProjectionPaths, create_snapshot
-from publisher.store.writer_lock import writer_lock
 from stocktake import main
 from vocab.iris import BASE
 

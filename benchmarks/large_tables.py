@@ -22,7 +22,7 @@ from benchmarks.payloads import IRIS
 from benchmarks.release import write
 from journal.journal import Journal
 from publisher.projections.facets.facets import FACETS
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.updater import FILE, WORK
 from publisher.store.follow import open_runner

@@ -37,7 +37,7 @@ from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import data_version
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from web.branding import PLAIN, Branding
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.page_cache import PageMiddleware

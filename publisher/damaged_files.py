@@ -15,12 +15,11 @@ from pyoxigraph import RdfFormat, Store, parse
 from journal.file_lock import SharedLock, is_locked
 from journal.journal import Fault, Journal
 from publisher.errors import DamagedFiles, NotReady
-from publisher.projections.journal_reader import JournalReader
-from publisher.projections.projection import read_position
+from publisher.projections.projection import JournalReader, read_position
 from publisher.projections.search.index import TOPICS
 from publisher.projections.search.updater import IndexCheckpoint, read_index_checkpoint
 from publisher.store.columns.updater import WORK
-from publisher.store.follow import StoreCheckpoint, read_store_checkpoint
+from publisher.store.follow import StoreCheckpoint, read_store_checkpoint, require_unlocked
 from publisher.store.snapshots import (
     REBUILD,
     ProjectionPaths,
@@ -40,7 +39,6 @@ from publisher.store.verification import (
     discard,
     rebuild_local,
 )
-from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 # files with positions in the journal

@@ -29,7 +29,7 @@ from journal.outage import Outage
 from publisher.damaged_files import discard_damaged
 from publisher.errors import PublisherError
 from publisher.logs import configure_logging
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store.external.client import StoreURLs, from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.follow import Runner, open_runner

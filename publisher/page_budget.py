@@ -26,7 +26,7 @@ from languages.translations import TranslatableText
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.limits import Limits
 from publisher.projections.facets.facets import FACETS
-from publisher.store.workers.rate_limit import RateLimiter, client_key
+from publisher.store.workers.pool import RateLimiter, client_key
 
 DEEP = 3  # with at least this number of facet values, renderings of a page are limited
 # After such a page none is begun for this many times as long as it took: those that wait for one

@@ -14,8 +14,9 @@ from rich.console import Console
 from command_line.settings import Settings
 from journal.journal import Journal
 from publisher.errors import PublisherError
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store.external.follow import ExternalStore, open_external_runner
+from publisher.store.follow import require_unlocked
 from publisher.store.verification import (
     AuditTarget,
     Difference,
@@ -24,7 +25,6 @@ from publisher.store.verification import (
     rebuild_local,
     repair,
 )
-from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")

@@ -41,11 +41,10 @@ from publisher.projections.search.query import MAX_LENGTH
 from publisher.projections.search.searcher import open_searcher, suggest_spelling
 from publisher.rdf.results import iri, is_iri
 from publisher.releases.metadata import title as release_title
-from publisher.sparql.examples import examples
-from publisher.sparql.query_editor import completions
+from publisher.sparql.examples import completions, examples
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from vocab.countries import AREA, country
 from vocab.initiative import Basis
 from vocab.iris import KINDS

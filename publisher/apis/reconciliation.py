@@ -66,7 +66,7 @@ from publisher.rdf.results import Row, Term, iri
 from publisher.sparql.protocol import read_body, read_parameters, single_value
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import Concept, concepts

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from publisher.data.properties import namespaces
 from publisher.errors import QueryError
-from publisher.rdf.sparql_tokens import Token, line_and_column, tokenize
 from publisher.sparql.examples import examples
 from publisher.sparql.rewriting import PROPERTY
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import Token, line_and_column, tokenize
 from vocab.terms import RDF
 
 NEAREST = 3  # suggestions for an unknown term

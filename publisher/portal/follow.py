@@ -37,7 +37,7 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex, ListItem
 from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from vocab.iris import KINDS, Iris
 from web.endpoints import get
 from web.problems import HTTPProblem

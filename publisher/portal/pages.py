@@ -30,7 +30,7 @@ from publisher.projections.facets.queries import open_facet_index
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.product.check import LANGUAGES
 from vocab.schemes import label

@@ -25,7 +25,7 @@ from publisher.pages import Pages
 from publisher.portal.forms import FieldsDep, first_fault, optional_store, uncached
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD

@@ -56,7 +56,7 @@ from publisher.projections.search.searcher import (
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import RateLimiter, client_key
+from publisher.store.workers.pool import RateLimiter, client_key
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 from web.endpoints import (

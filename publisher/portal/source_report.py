@@ -34,7 +34,7 @@ from publisher.rdf.results import Row, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from shapes.result import Severity
 from shapes.rules import message, remedy, rules, triples
 from vocab.iris import Iris

@@ -35,7 +35,7 @@ from publisher.portal.source_definition import (
 )
 from publisher.portal.source_report import translated_remedy
 from publisher.sparql.protocol import FORM, read_body
-from publisher.store.workers.rate_limit import client_key
+from publisher.store.workers.pool import client_key
 from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems

@@ -27,7 +27,7 @@ from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.atomic_file import replace_file
 from journal.journal import Journal
-from publisher.projections.journal_reader import in_batches
+from publisher.projections.projection import in_batches
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import split_literal
 from publisher.rdf.results import PREFIXES

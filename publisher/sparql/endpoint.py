@@ -28,6 +28,12 @@ from publisher.errors import LimitError
 from publisher.freshness_headers import RELEASE_HEADER
 from publisher.limits import Limits
 from publisher.rdf.results import iri
+from publisher.sparql.examples import (
+    completions,
+    editor_state,
+    is_built,
+    script_texts,
+)
 from publisher.sparql.protocol import (
     MAX_QUERY_BYTES,
     answer_query,
@@ -43,12 +49,6 @@ from publisher.sparql.protocol import (
     read_parameters,
     single_value,
     with_validators,
-)
-from publisher.sparql.query_editor import (
-    completions,
-    editor_state,
-    is_built,
-    script_texts,
 )
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.queries import query as stored_query

@@ -39,9 +39,8 @@ from publisher.limits import Limits
 from publisher.sparql.protocol import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Answer, Worker
+from publisher.store.workers.pool import Answer, Worker, client_key
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.rate_limit import client_key
 from web.endpoints import Count, Instant, get, other_contents, problems
 from web.formats import GRAPHS, TABLES, wants_html
 from web.problems import HTTPProblem

@@ -34,7 +34,7 @@ from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.pool import Answer
+from publisher.store.workers.pool import Answer, client_key
 from publisher.store.workers.query_request import (
     CHUNK_SIZE,
     FIELD,
@@ -42,7 +42,6 @@ from publisher.store.workers.query_request import (
     Truncation,
     uses_service,
 )
-from publisher.store.workers.rate_limit import client_key
 from web.formats import GRAPHS, TABLES, Format, best_match, media_types
 from web.problems import HTTPProblem
 from web.respond import SAFE_METHODS, matches_etag, not_acceptable, parse_http_date

@@ -18,16 +18,17 @@ from publisher.errors import NotReady
 from publisher.projections.search.index import primary_language
 from publisher.projections.search.query import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
-from publisher.rdf.sparql_tokens import (
+from publisher.store.query_service import POLL_INTERVAL, QueryService
+from publisher.store.snapshots import Snapshot
+from publisher.store.workers.query_request import (
+    TEXT,
+    QueryRequest,
     Token,
     line_and_column,
     string_value,
     syntax_error,
     tokenize,
 )
-from publisher.store.query_service import POLL_INTERVAL, QueryService
-from publisher.store.snapshots import Snapshot
-from publisher.store.workers.query_request import TEXT, QueryRequest
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 
 TEXT_HEADER = "Stocktake-Text"

@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from journal.entry import Entry
-from publisher.projections.journal_reader import DecodedEntry
+from publisher.projections.projection import DecodedEntry
 from publisher.store.columns.terms import term_id
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF

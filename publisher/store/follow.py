@@ -25,8 +25,9 @@ import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
 from journal.atomic_file import replace_file
-from publisher.projections.journal_reader import JournalReader, in_batches
-from publisher.projections.projection import Projection, SlicedProjection
+from journal.file_lock import FileLock, describe_holder, is_locked
+from publisher.errors import StoreBusy
+from publisher.projections.projection import JournalReader, Projection, SlicedProjection, in_batches
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
 from publisher.store.process import lower_merge_priority, lower_thread_priority
@@ -38,8 +39,7 @@ from publisher.store.snapshots import (
     newest_snapshot,
     prune,
 )
-from publisher.store.status_watcher import StatusFile
-from publisher.store.writer_lock import ignore_report, writer_lock
+from publisher.store.source_freshness import StatusFile
 from vocab.iris import Iris
 
 # triples per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
@@ -142,6 +142,38 @@ def digest_of(quads: Iterable[Quad]) -> str:
     return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
+def writer_lock(path: Path, report: Callable[[str], None] = lambda _reason: None) -> FileLock:
+    """Wait for the lock at *path* and return it.
+
+    While another process holds it, *report* receives the reason with the id of that process;
+    afterwards "".
+    """
+    waited = False
+
+    def report_holder(process: str) -> None:
+        # Without the command line, which contains paths: /health publishes this reason.
+        nonlocal waited
+        waited = True
+        report(
+            f"process {process or 'unknown'} writes this store ({path.parent.name}/): another server uses the same data folder"
+        )
+
+    lock = FileLock(path, on_wait=report_holder)
+    if waited:
+        report("")
+    return lock
+
+
+def require_unlocked(path: Path) -> None:
+    """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a
+    missing file means unlocked.
+    """
+    if is_locked(path):
+        raise StoreBusy(
+            f"a server uses this data folder ({describe_holder(path)}); stop it, then run this command again"
+        )
+
+
 # seconds between checkpoints while entries are applied: a crash repeats no more work than that
 CHECKPOINT_INTERVAL = 5.0
 SLICE = 2.0  # seconds of index updates between two checks of the journal
@@ -211,7 +243,7 @@ class EmbeddedStore:
         status: Path,
         status_graph: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        report: Callable[[str], None] = ignore_report,
+        report: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._reader = reader
         self._folder = folder
@@ -403,7 +435,7 @@ def open_runner(
     status: Path,
     status_graph: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    report: Callable[[str], None] = ignore_report,
+    report: Callable[[str], None] = lambda _reason: None,
 ) -> Runner[EmbeddedStore]:
     """Open the store in *folder* (as ``EmbeddedStore``) with its columns and search index."""
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)

@@ -22,14 +22,12 @@ from publisher.background import in_background
 from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf.results import Row, parse_rows
-from publisher.store.external.client import StoreURLs
-from publisher.store.external.health import StoreProbe
+from publisher.store.external.client import StoreProbe, StoreURLs
 from publisher.store.process import FollowerProcess
 from publisher.store.releases.release_stores import OpenReleases, discard_damaged_stores
 from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot
-from publisher.store.workers.pool import READER, Answer, Pool
+from publisher.store.workers.pool import READER, Answer, Pool, RateLimiter
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.rate_limit import RateLimiter
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")

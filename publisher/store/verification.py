@@ -19,11 +19,10 @@ from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
 
 from journal.journal import Journal
 from publisher.errors import NotReady
-from publisher.projections.journal_reader import JournalReader, in_batches, rows_of
+from publisher.projections.projection import JournalReader, in_batches, rows_of
 from publisher.store.columns.updater import FILE, open_statements
-from publisher.store.follow import open_runner
+from publisher.store.follow import open_runner, require_unlocked
 from publisher.store.snapshots import newest_snapshot, remove_all
-from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 _BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import newest_snapshot

@@ -21,7 +21,7 @@ from waiting import wait_until, wait_until_async
 from benchmarks.engines import missing, started
 from journal.journal import Journal
 from publisher.history.change_reader import History
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.query_service import QueryService
 from publisher.store.verification import build_local

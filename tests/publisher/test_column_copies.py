@@ -17,7 +17,7 @@ from pyoxigraph import Quad, RdfFormat, parse
 from structlog.testing import capture_logs
 
 from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.store.columns import database, engine
 from publisher.store.columns.database import ColumnDatabase, log_file
 from publisher.store.columns.engine import ColumnEngine, SnapshotColumns, open_columns

@@ -46,12 +46,12 @@ from rows import each
 from small_world import CHANGED, IRIS, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.rdf.ntriples_terms import Value
+from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.database import COMMON, TABLES, ColumnDatabase, Stage
 from publisher.store.columns.engine import ColumnEngine, SnapshotColumns, _Lines
 from publisher.store.columns.expressions import _OF_ONE, _SEARCHES
-from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater, open_statements
 from publisher.store.query_service import QueryService

@@ -17,7 +17,7 @@ from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.projections.journal_reader import rows_of
+from publisher.projections.projection import rows_of
 from publisher.releases import dump as module
 from publisher.releases.dump import canonical_quads, list_dumps, read_checksums, write_dumps
 from publisher.store.columns.updater import open_statements

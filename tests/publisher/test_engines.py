@@ -27,10 +27,9 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import StoreFailure
 from publisher.limits import Limits
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.sparql.examples import examples
-from publisher.store.external.follow import ExternalStore, open_external_runner
-from publisher.store.external.load import LEASE, LeasedStore
+from publisher.store.external.follow import LEASE, ExternalStore, LeasedStore, open_external_runner
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification import compare, repair

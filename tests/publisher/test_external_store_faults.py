@@ -34,11 +34,23 @@ from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import NotReady, StoreFailure
-from publisher.projections.journal_reader import JournalReader
-from publisher.store.external.client import MERGE, Client, State, StoreURLs, missing_data
-from publisher.store.external.follow import ExternalStore, RemoteStore, open_external_runner
-from publisher.store.external.health import StoreProbe
-from publisher.store.external.load import LEASE, LeasedStore, StoreWriter
+from publisher.projections.projection import JournalReader
+from publisher.store.external.client import (
+    MERGE,
+    Client,
+    State,
+    StoreProbe,
+    StoreURLs,
+    missing_data,
+)
+from publisher.store.external.follow import (
+    LEASE,
+    ExternalStore,
+    LeasedStore,
+    RemoteStore,
+    StoreWriter,
+    open_external_runner,
+)
 from publisher.store.follow import Runner
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot

@@ -24,9 +24,9 @@ from publisher.app import SiteOptions, create_app
 from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
 from publisher.projections.search.updater import SearchUpdater
+from publisher.store.follow import writer_lock
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
-from publisher.store.writer_lock import writer_lock
 from vocab.iris import Iris
 from web.branding import Branding
 
@@ -190,7 +190,7 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(
 @pytest.mark.smoke
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; import sys; from publisher.store.writer_lock import writer_lock; "
+        "from pathlib import Path; import sys; from publisher.store.follow import writer_lock; "
         "held = writer_lock(Path(sys.argv[1])); print(1, flush=True); input()"
     )
     other = subprocess.Popen(

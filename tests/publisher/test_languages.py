@@ -38,8 +38,7 @@ from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import overview
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.releases.tables import TABLES
-from publisher.sparql.examples import examples
-from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
+from publisher.sparql.examples import EDITOR_TEXTS, SCRIPT_TEXTS, examples
 from publisher.store.workers.pool import TIME_TEXT
 from publisher.store.workers.query_request import MEMORY_TEXT
 from vocab.field_changes import FIELD_NAMES

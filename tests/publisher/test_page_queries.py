@@ -33,8 +33,8 @@ from publisher.projections.facets.filter_query import (
     total,
 )
 from publisher.sparql.examples import examples
+from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.engine import ColumnEngine, open_columns
-from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot

@@ -12,9 +12,7 @@ import pytest
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.projections import journal_reader
-from publisher.projections.journal_reader import DecodedEntry, JournalReader
-from publisher.projections.projection import SlicedProjection
+from publisher.projections.projection import DecodedEntry, JournalReader, SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.follow import EmbeddedStore, Runner
 
@@ -44,7 +42,7 @@ def test_large_entries_after_a_position_are_mostly_new(
     commit(tmp_path, "c")
     assert not reader.is_mostly_new(1)  # they are small
 
-    monkeypatch.setattr(journal_reader, "SMALL", 0)
+    monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
 
     assert [reader.is_mostly_new(after) for after in (0, 1, 2, 3)] == [True, True, False, False]
 

@@ -17,7 +17,7 @@ from live_server import served
 from publish_fixture import copy_data
 from waiting import wait_until
 
-from publisher.sparql.query_editor import is_built
+from publisher.sparql.examples import is_built
 
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 

@@ -11,8 +11,7 @@ import pytest
 
 from publisher.limits import Limits
 from publisher.pages import Pages
-from publisher.sparql.examples import examples
-from publisher.sparql.query_editor import is_built, script_texts
+from publisher.sparql.examples import examples, is_built, script_texts
 from vocab.iris import Iris
 from web.formats import GRAPHS, TABLES
 from web.static_files import static_url

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from publisher.sparql.query_editor import script_texts
+from publisher.sparql.examples import script_texts
 
 WEB = Path(__file__).parents[2] / "publisher" / "web"
 

@@ -18,8 +18,8 @@ from small_world import IRIS
 
 from publisher.sparql.examples import examples
 from publisher.store.columns import query_parser
+from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.query_parser import parse, shape_of
-from publisher.store.columns.relations import NotCompiled
 
 PREFIXES = "PREFIX e: <http://example.org/> PREFIX r: <relative#> "
 QUERIES = [

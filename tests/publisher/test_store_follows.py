@@ -23,7 +23,7 @@ from waiting import wait_until
 from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
-from publisher.projections.journal_reader import JournalReader, rows_of
+from publisher.projections.projection import JournalReader, rows_of
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.follow import EmbeddedStore, Runner, Stated, apply
 from publisher.store.process import NICE, command, environment, threads

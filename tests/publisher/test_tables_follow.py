@@ -20,10 +20,9 @@ from publish_fixture import copy_data
 from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.projections import journal_reader
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns import database
@@ -148,7 +147,9 @@ def test_after_a_change_they_are_as_if_made_anew(data: Path, whole: Tables, anew
 def test_indexes_of_which_most_would_change_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_reader, "SMALL", 0)  # so that these entries count as large
+    monkeypatch.setattr(
+        "publisher.projections.projection.SMALL", 0
+    )  # so that these entries count as large
     monkeypatch.setattr(SearchUpdater, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)

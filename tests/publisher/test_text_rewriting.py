@@ -17,9 +17,8 @@ from search_index import search_index
 from publisher.errors import QuerySyntaxError
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
-from publisher.rdf.sparql_tokens import original_column
 from publisher.sparql.rewriting import MAX_RESULTS, rewrite_searches
-from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.query_request import QueryRequest, original_column
 
 SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
 THINGS = {

@@ -36,7 +36,7 @@ from harvesters.runs.schedule import run_requests
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
-from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import JournalReader
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key

@@ -20,10 +20,10 @@ from publisher.projections.facets.facets import (
     KEYS,
     ORDERS,
     ORGANIZATION_KEYS,
+    kind_number,
     read_sql,
 )
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.properties import kind_number
 from publisher.projections.facets.thing_count import ThingCount
 from vocab.iris import KINDS
 

@@ -20,8 +20,8 @@ import structlog
 
 from journal.atomic_file import replace_file
 from publisher.data.properties import PropertyTable, namespaces, published_properties
-from publisher.projections.journal_reader import JournalReader
 from publisher.projections.projection import (
+    JournalReader,
     Properties,
     StatementSource,
     Subjects,

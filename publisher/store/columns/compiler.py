@@ -12,22 +12,14 @@ from dataclasses import dataclass
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
-from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.patterns import Patterns, Statistics
-from publisher.store.columns.query_parser import (
-    Modifiers,
-    ParsedQuery,
-    existences_of,
-    modifiers_of,
-    pattern_of,
-    variables_of,
-)
-from publisher.store.columns.relations import (
+from publisher.store.columns.algebra import (
     COMPUTED,
     PROPERTIES,
     Names,
     NotCompiled,
+    Patterns,
     SolutionTable,
+    Statistics,
     VariableColumn,
     compatible,
     constant,
@@ -38,6 +30,15 @@ from publisher.store.columns.relations import (
     with_column,
     with_properties,
     with_unbound,
+)
+from publisher.store.columns.expressions import Expressions
+from publisher.store.columns.query_parser import (
+    Modifiers,
+    ParsedQuery,
+    existences_of,
+    modifiers_of,
+    pattern_of,
+    variables_of,
 )
 from publisher.store.columns.terms import SCALE, TermKind, text_sql
 

@@ -28,9 +28,13 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.projections.facets.facets import areas_within, read_sql
-from publisher.projections.facets.properties import coded_properties, named_properties
-from publisher.projections.journal_reader import in_batches
+from publisher.projections.facets.facets import (
+    areas_within,
+    coded_properties,
+    named_properties,
+    read_sql,
+)
+from publisher.projections.projection import in_batches
 from publisher.store import change_writer
 from publisher.store.change_writer import ChangeWriter
 from publisher.store.columns.terms import (

@@ -37,9 +37,9 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.projections.projection import read_position
+from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.database import BUILD_VERSION
-from publisher.store.columns.patterns import PredicateCount, Triple, steps
 from publisher.store.columns.query_parser import (
     ParsedQuery,
     existences_of,
@@ -47,7 +47,6 @@ from publisher.store.columns.query_parser import (
     parts_of,
     pattern_of,
 )
-from publisher.store.columns.relations import NotCompiled, constant
 from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.columns.updater import FILE, read_status
 from publisher.store.workers.query_request import (

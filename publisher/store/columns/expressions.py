@@ -13,7 +13,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
-from publisher.store.columns.relations import (
+from publisher.store.columns.algebra import (
     COMPUTED,
     STRINGS,
     UNBOUND,

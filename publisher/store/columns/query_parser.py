@@ -27,8 +27,8 @@ from rdflib.plugins.sparql.algebra import (
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
-from publisher.rdf.sparql_tokens import string_value, tokenize
-from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.algebra import NotCompiled
+from publisher.store.workers.query_request import string_value, tokenize
 
 CACHED = 500  # shapes whose algebra is cached
 _FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")

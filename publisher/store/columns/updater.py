@@ -20,8 +20,13 @@ from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.errors import JournalError
-from publisher.projections.journal_reader import DecodedEntry, JournalReader
-from publisher.projections.projection import Subjects, read_position, write_position
+from publisher.projections.projection import (
+    DecodedEntry,
+    JournalReader,
+    Subjects,
+    read_position,
+    write_position,
+)
 from publisher.rdf.ntriples_terms import Value
 from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, MEMORY, ColumnDatabase

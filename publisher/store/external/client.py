@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from pyoxigraph import NamedNode, Quad, QueryResultsFormat, QuerySolutions, parse_query_results
 
+from journal.errors import JournalError
+from journal.journal import Journal
+from journal.outage import Outage
 from publisher.errors import (
     MemoryLimit,
     NotReady,
@@ -25,6 +30,7 @@ from publisher.errors import (
     StoreFailure,
     TimeLimit,
 )
+from publisher.store.snapshots import Snapshot
 
 # the settings, which are environment variables of subprocesses too
 QUERY, UPDATE, GRAPHS = SETTINGS = (
@@ -365,3 +371,49 @@ def repair_line(line: bytes) -> bytes:
 def _seven_digits(number: bytes) -> str:
     """Return a 32-bit number as a plain decimal; more digits than seven are noise."""
     return f"{Decimal(f'{float(number):.7g}'):f}"
+
+
+INTERVAL = 5.0  # seconds between two probes
+TIMEOUT = 10.0  # seconds without a response after which the store counts as down
+
+
+class StoreProbe:
+    """Probe the store at *url* repeatedly. *failure* is why it cannot answer, or not with all that is
+    published, by the last probe; "" if it can. *is_foreign* is whether it follows another journal
+    than *journal*.
+
+    *snapshot* returns what is published, None before the first.
+    """
+
+    def __init__(self, url: str, journal: Journal, snapshot: Callable[[], Snapshot | None]) -> None:
+        self.failure, self.is_foreign = "", False
+        self._url, self._journal, self._snapshot = url, journal, snapshot
+
+    async def run(self) -> None:
+        """Probe until cancelled; log the start and end of an outage."""
+        outage = Outage(
+            "SPARQL store does not answer queries", "SPARQL store answers queries again"
+        )
+        with closing(Client(self._url)) as client:
+            while True:
+                self.failure = await asyncio.to_thread(self.check, client)
+                if self.failure:
+                    outage.failed(self.failure, host=client.host)
+                else:
+                    outage.over()
+                await asyncio.sleep(INTERVAL)
+
+    def check(self, client: Client) -> str:
+        """Return why the store cannot answer, "" if it can."""
+        try:
+            state = client.state(TIMEOUT)
+        except (PublisherError, ValueError) as error:
+            return str(error)
+        if (snapshot := self._snapshot()) is None:
+            return ""  # nothing is answered yet
+        with suppress(JournalError):  # reported elsewhere
+            entry = self._journal.entry(state.position) if state else None
+            self.is_foreign = bool(state and entry and entry.id != state.entry)
+        return (
+            FOREIGN if self.is_foreign else missing_data(state, snapshot.position, snapshot.entry)
+        )

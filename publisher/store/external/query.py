@@ -24,7 +24,6 @@ from pyoxigraph import (
 
 from journal.file_lock import SharedLock
 from publisher.errors import NotReady, QueryError
-from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.external.client import (
     TABLE,
     TRIPLES,
@@ -41,6 +40,7 @@ from publisher.store.workers.query_request import (
     dataset_graphs,
     graph_patterns,
     in_written_order,
+    tokenize,
 )
 from publisher.store.workers.reader import (
     STORE,

@@ -28,8 +28,7 @@ from pyoxigraph import Store
 from journal.journal import Journal
 from languages.translations import TranslatableText
 from publisher.errors import NotReady, ReleaseError, ReleaseNotFound, StoreFailure, Withdrawn
-from publisher.projections.journal_reader import JournalReader
-from publisher.projections.projection import SlicedProjection, write_position
+from publisher.projections.projection import JournalReader, SlicedProjection, write_position
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.rdf.gzip_files import gzip_lines

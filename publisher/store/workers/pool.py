@@ -18,12 +18,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from math import ceil
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import structlog
+from cachetools import LRUCache
 
 from journal.fork_server import lock, preload, run_module, start, start_method
 from journal.tracing import open_span
@@ -35,6 +38,7 @@ from publisher.errors import (
     NotReady,
     PublisherError,
     QueryError,
+    QuotaExceeded,
     RowLimit,
     StoreBusy,
     StoreFailure,
@@ -49,7 +53,7 @@ from publisher.store.workers.query_request import (
     ResponsePart,
     Truncation,
 )
-from publisher.store.workers.rate_limit import RateLimiter
+from vocab.addresses import address_key
 
 log = structlog.get_logger()
 
@@ -598,3 +602,66 @@ class Pool:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
         self._idle.clear()
+
+
+_NAME = "query-seconds"
+_MAX_CLIENTS = 100_000  # clients that are remembered, those that asked last
+
+
+class RateLimiter:
+    """The token buckets of all clients; *now* returns the seconds of a monotonic clock.
+
+    The cost of a query is known when it has ended, so a client may start one while anything is
+    left, and may overdraw.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        self._quota, self._window, self._now = limits.budget, limits.window, now
+        # by client: seconds used, and the time of that balance
+        self._balances: LRUCache[str, tuple[float, float]] = LRUCache(_MAX_CLIENTS)
+
+    def remaining(self, client: str) -> float | None:
+        """Return the seconds that a client has left, below 0 if overdrawn; None if there is no
+        budget, or for internal queries.
+        """
+        if not self._quota or not client:
+            return None
+        used, since = self._balances.get(client, (0.0, 0.0))
+        return self._quota - max(0.0, used - (self._now() - since) * self._quota / self._window)
+
+    def headers(self, client: str) -> dict[str, str]:
+        """Return the headers of the IETF draft, none if there is no budget:
+        https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10).
+        """
+        left = self.remaining(client)
+        if left is None:
+            return {}
+        full = ceil((self._quota - left) * self._window / self._quota)
+        return {
+            "RateLimit-Policy": f'"{_NAME}";q={self._quota:.0f};w={self._window:.0f};qu="seconds"',
+            "RateLimit": f'"{_NAME}";r={max(0, int(left))};t={full}',
+        }
+
+    def admit(self, client: str) -> None:
+        """Raise QuotaExceeded if nothing is left."""
+        left = self.remaining(client)
+        if left is not None and left <= 0:
+            wait = max(1, ceil((1 - left) * self._window / self._quota))
+            raise QuotaExceeded(
+                f"this address has used its {self._quota:g} seconds of evaluation time; try again in {wait} seconds, "
+                "repeat an earlier query unchanged (a cached response costs nothing), or run the query as an export",
+                wait,
+            )
+
+    def charge(self, client: str, seconds: float) -> None:
+        """Take *seconds* from a client's bucket."""
+        left = self.remaining(client)
+        if left is not None:
+            self._balances[client] = self._quota - left + seconds, self._now()
+
+
+def client_key(scope: Mapping[str, Any]) -> str:
+    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no
+    address.
+    """
+    return address_key(scope["client"][0]) if scope.get("client") else ""

@@ -57,7 +57,6 @@ from publisher.errors import (
     StoreFailure,
 )
 from publisher.rdf.results import PREFIXES, replace_invalid_characters
-from publisher.rdf.sparql_tokens import original_column, tokenize
 from publisher.store.columns import query_parser
 from publisher.store.columns.engine import SMALL, open_columns
 from publisher.store.workers.query_request import (
@@ -70,6 +69,8 @@ from publisher.store.workers.query_request import (
     Truncation,
     count_rows,
     in_written_order,
+    original_column,
+    tokenize,
     uses_named_graphs,
 )
 from web.formats import GRAPHS, TABLES
