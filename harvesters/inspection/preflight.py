@@ -34,7 +34,7 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
-from harvesters.protocols.tables.spreadsheet import read_sheet
+from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import plan_run

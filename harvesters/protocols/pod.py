@@ -8,9 +8,10 @@ https://resources.data.gov/resources/dcat-us-3-catalog/
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
@@ -20,11 +21,11 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_dumped, load_json
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Unparsed
+from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -44,6 +45,7 @@ _Row = tuple[str, bytes, bytes, bytes] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
+_MEMBERS = {*_LISTS, *_NESTED}
 _SUBJECT = BlankNode("record")
 
 
@@ -56,54 +58,42 @@ def collect(
     A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises
     ParseError if the response is not an inventory.
     """
-    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
-    if reply.not_modified:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    rows, reply = _read_rows(source, reply), reply.without_content()
-    yield from paginate(_parse_rows(rows, reply.url), reply, cursor)
+    yield from read_document(
+        source, fetch, cursor, "application/json", lambda reply: _parse_catalogue(source, reply)
+    )
 
 
-def _read_rows(source: Source, reply: Reply) -> deque[_Row]:
-    """Return the datasets as raw bytes: parsed, all together would need three times the memory."""
+def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
+    """Return the records of an inventory. They are held as raw bytes: parsed, all together would
+    need three times the memory.
+    """
     document = load_json(reply, get_option(source, OPTIONS, "charset"))
-    if (
-        isinstance(document, dict)
-        and not any(name in document for name in (*_LISTS, *_NESTED))
-        and "title" in document
-    ):
+    if isinstance(document, dict) and not document.keys() & _MEMBERS and "title" in document:
         document = [document]  # a single dataset
     if isinstance(document, list):
         document = {"dataset": document}  # the format before version 1.1
-    if not isinstance(document, dict) or not any(
-        isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)
-    ):
-        members = ", ".join(map(str, document))[:200] if isinstance(document, dict) else ""
+    members = document if isinstance(document, dict) else {}
+    if not any(isinstance(members.get(name), list) for name in _MEMBERS):
         kind = (
-            Reason("json_object", {"members": members})
+            Reason("json_object", {"members": ", ".join(map(str, document))[:200]})
             if isinstance(document, dict)
             else type(document).__name__
         )
-        raise ParseError(
-            Reason("not_data_json", {"source": source.name, "url": reply.url, "kind": kind})
-        )
+        values = {"source": source.name, "url": reply.url, "kind": kind}
+        raise ParseError(Reason("not_data_json", values))
     wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
-    return deque(_walk_catalogue(document, wanted))
+    return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
 
 
 def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> Iterator[_Row]:
     """Yield the datasets of a catalogue, then those of nested catalogues."""
+    lists = {name: rows for name, rows in catalogue.items() if isinstance(rows, list)}
     for name, kind in wanted.items():
-        for row in _as_list(catalogue.get(name)):
+        for row in lists.get(name, ()):
             yield _dump_dataset(row, kind)
-    for name in _NESTED:
-        for row in _as_list(catalogue.get(name)):
-            if isinstance(row, dict) and any(part in row for part in (*_LISTS, *_NESTED)):
-                yield from _walk_catalogue(row, wanted)
-
-
-def _as_list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else ()
+    for row in chain.from_iterable(lists.get(name, ()) for name in _NESTED):
+        if isinstance(row, dict) and row.keys() & _MEMBERS:
+            yield from _walk_catalogue(row, wanted)
 
 
 def _dump_dataset(row: Any, kind: str) -> _Row:
@@ -140,12 +130,9 @@ def _find_key(row: Mapping[str, Any]) -> str | None:
     """Return the identifier: a text, or the notation of an Identifier, else the dataset's IRI."""
     identifier = row.get("identifier")
     identifier = identifier[0] if isinstance(identifier, list) and identifier else identifier
-    for text in (
-        identifier.get("notation") or identifier.get("@id")
-        if isinstance(identifier, dict)
-        else identifier,
-        row.get("@id"),
-    ):
+    if isinstance(identifier, dict):
+        identifier = identifier.get("notation") or identifier.get("@id")
+    for text in (identifier, row.get("@id")):
         if isinstance(text, str | int) and not isinstance(text, bool) and str(text).strip():
             return str(text).strip()
     return None
@@ -160,8 +147,9 @@ def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
     store = Store()
     try:
         subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
-        id = str(subject) if subject == _SUBJECT else node
-        document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": id}
+        name = str(subject) if subject == _SUBJECT else node
+        quoted = _quote_non_iris(row, context)
+        document = {"@type": kind, **quoted, "@context": context, "@id": name}
         quads = parse_quads(
             dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base
         )
@@ -171,30 +159,22 @@ def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
         raise ParseError(f"a dataset that holds {error}") from error
 
 
-def _quote_non_iris(value: Any, context: Mapping[str, Any]) -> Any:
+def _quote_non_iris(value: Any, context: Mapping[str, Any], name: str = "") -> Any:
     """Replace values by literals where an IRI is expected and something else is given, such as
-    `Public domain` for a licence.
+    `Public domain` for a licence; *name* is the property that has the value.
     """
     if isinstance(value, list):
-        return [_quote_non_iris(item, context) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _quote_term(name, item_value, context)
-        for name, item_value in value.items()
-        if name != "@context" and not (name == "@id" and not _is_iri(item_value))
-    }
-
-
-def _quote_term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_quote_term(name, item, context) for item in value]
-    addressed = isinstance(context.get(name), dict) and context[name].get("@type") == "@id"
-    return (
-        {"@value": value}
-        if addressed and isinstance(value, str) and not _is_iri(value)
-        else _quote_non_iris(value, context)
-    )
+        return [_quote_non_iris(item, context, name) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: _quote_non_iris(member, context, name)
+            for name, member in value.items()
+            if name != "@context" and not (name == "@id" and not _is_iri(member))
+        }
+    term = context.get(name)
+    is_address = isinstance(term, dict) and term.get("@type") == "@id"
+    is_text = is_address and isinstance(value, str) and not _is_iri(value)
+    return {"@value": value} if is_text else value
 
 
 def _is_iri(value: Any) -> bool:

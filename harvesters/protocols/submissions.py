@@ -7,18 +7,17 @@ The answer is a JSON object: ``accepted`` has the content of each submission by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.options import Options, Texts
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
-from harvesters.protocols.paged_document import paginate
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
+from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -44,28 +43,17 @@ def collect(
 
     As long as nothing was ever accepted, there is nothing to harvest, which is no error.
     """
-    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
-    if reply.not_modified:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    document = load_json(reply)
-    if (
-        not isinstance(document, dict)
-        or not isinstance(document.get("accepted"), dict)
-        or not isinstance(document.get("withdrawn"), list)
-    ):
-        raise ParseError(Reason("not_submissions", {"source": source.name, "url": reply.url}))
-    if not document["accepted"] and not document["withdrawn"]:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    yield from paginate(_items(document), reply, cursor)
+    yield from read_document(
+        source, fetch, cursor, "application/json", lambda reply: _parse(source, reply)
+    )
 
 
-def _items(document: Mapping[str, Any]) -> Iterator[Item]:
-    for key, content in document["accepted"].items():
-        yield _item(key, content)
-    for key in document["withdrawn"]:
-        yield DeletedRecord(str(key))
+def _parse(source: Source, reply: Reply) -> list[Item] | None:
+    match load_json(reply):
+        case {"accepted": dict(accepted), "withdrawn": list(withdrawn)}:
+            gone = [DeletedRecord(str(key)) for key in withdrawn]
+            return [*(_item(key, content) for key, content in accepted.items()), *gone] or None
+    raise ParseError(Reason("not_submissions", {"source": source.name, "url": reply.url}))
 
 
 def _item(key: str, content: object) -> Item:
@@ -73,7 +61,7 @@ def _item(key: str, content: object) -> Item:
         return InvalidRecord(key, Reason("record_not_object", {"text": repr(str(content)[:40])}))
     try:
         return Record(key, content, dump_json(content))
-    except ValueError as error:  # a text that JSON cannot hold
+    except ValueError as error:  # A text that JSON cannot hold.
         return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
 
 

@@ -24,8 +24,8 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
-from harvesters.protocols.ical.event import time_zones
-from harvesters.protocols.tables.spreadsheet import read_sheet
+from harvesters.protocols.ical import time_zones
+from harvesters.protocols.spreadsheet import read_sheet
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -11,7 +11,7 @@ from simulated import define_source, items, keys, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.page_model import InvalidRecord, Page, Record
-from harvesters.protocols.ical.recurrence import CallBudget, RecurrenceLimitError, expand_series
+from harvesters.protocols.ical import CallBudget, RecurrenceLimitError, expand_series
 
 URL = "https://registry.example/calendar.ics"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ CALLS = {
 }  # fmt: skip
 # Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just
 # before, published statements.
-OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/tables/row_grouping.py"}
+OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/table_rows.py"}
 
 
 class PanicException(BaseException):

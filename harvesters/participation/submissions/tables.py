@@ -23,9 +23,9 @@ from harvesters.participation.submissions.errors import TooLarge, UnsupportedMed
 from harvesters.participation.submissions.members import MEMBERS, Kind
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
-from harvesters.protocols.tables.csv_dialect import SAMPLE, detect_dialect
-from harvesters.protocols.tables.spreadsheet import read_sheet
-from harvesters.protocols.tables.table_rows import name_columns
+from harvesters.protocols.csv_file import SAMPLE, detect_dialect
+from harvesters.protocols.spreadsheet import read_sheet
+from harvesters.protocols.table_rows import name_columns
 from languages.translations import gettext
 
 CSV = "text/csv"

@@ -21,11 +21,11 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Page, Pages, Payload, Row
+from harvesters.page_model import Pages, Payload, Row
 from harvesters.parsing import parser_errors
+from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.tables import table_rows
-from harvesters.protocols.tables.table_rows import Line
+from harvesters.protocols.table_rows import Line
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
@@ -72,18 +72,25 @@ def collect(
     All merged cells have the value of the first. Raises ParseError if the response is not a
     workbook, has no such sheet, or lacks the key's columns.
     """
-    reply = fetch.get(source.url, accept=_ACCEPT, conditional=cursor is None)
-    if reply.not_modified:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    lines = _read_lines(source, reply, get_option(source, OPTIONS, "sheet"))
-    joined = {
-        name: table_rows.parse_rows(
-            replace(source, options={"key": key}), reply.url, _read_lines(source, reply, name)
-        )
-        for name, key in (get_option(source, OPTIONS, "join") or {}).items()
-    }
-    yield from table_rows.make_pages(source, reply, lines, cursor, joined)
+    sheet = get_option(source, OPTIONS, "sheet")
+    joined = get_option(source, OPTIONS, "join") or {}
+
+    def read_joined(reply: Reply) -> Mapping[str, Iterable[table_rows.Item]]:
+        return {
+            name: table_rows.parse_rows(
+                replace(source, options={"key": key}), reply.url, _read_lines(source, reply, name)
+            )
+            for name, key in joined.items()
+        }
+
+    yield from table_rows.read_table(
+        source,
+        fetch,
+        cursor,
+        _ACCEPT,
+        lambda reply: _read_lines(source, reply, sheet),
+        read_joined if joined else None,
+    )
 
 
 def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
@@ -103,7 +110,14 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
     """
     with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        sheet = _find_sheet(book, subject, wanted)
+        names = book.sheet_names
+        try:
+            name = names[wanted - 1] if isinstance(wanted, int) else wanted
+            sheet = book.get_sheet_by_name(name)
+        except (IndexError, calamine.WorksheetNotFound) as error:
+            values: dict[str, Value] = {"subject": subject, "sheet": wanted}
+            available = ", ".join(names)[:300]
+            raise ParseError(Reason("no_sheet", {**values, "available": available})) from error
         before = [""] * (sheet.start[1] if sheet.start else 0)
         rows = (before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows())
         yield from _fill_merged(rows, sorted(sheet.merged_cell_ranges or ()))
@@ -125,19 +139,6 @@ def _fill_merged(
         yield row
 
 
-def _find_sheet(
-    book: calamine.CalamineWorkbook, subject: str, wanted: int | str
-) -> calamine.CalamineSheet:
-    """Return the sheet with this name or number. Raises ParseError if there is none."""
-    names = book.sheet_names
-    try:
-        return book.get_sheet_by_name(names[wanted - 1] if isinstance(wanted, int) else wanted)
-    except (IndexError, calamine.WorksheetNotFound) as error:
-        values: dict[str, Value] = {"subject": subject, "sheet": wanted}
-        available = ", ".join(names)[:300]
-        raise ParseError(Reason("no_sheet", {**values, "available": available})) from error
-
-
 def _cell_text(cell: Any) -> str:
     """Return a cell's text as its reader sees it, dates as ISO 8601.
 
@@ -150,15 +151,9 @@ def _cell_text(cell: Any) -> str:
         return str(cell).lower()
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() else repr(cell)
-    if isinstance(cell, datetime):
-        return cell.isoformat(sep="T")
-    return (
-        cell.isoformat()
-        if isinstance(cell, date | time)
-        else str(cell)
-        if isinstance(cell, int | timedelta)
-        else ""
-    )
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell) if isinstance(cell, int | timedelta) else ""
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

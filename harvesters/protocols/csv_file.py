@@ -1,0 +1,314 @@
+"""CSV in any dialect: each row is a record, or all rows with the same key.
+
+Source: https://www.rfc-editor.org/rfc/rfc4180
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import charset_normalizer
+import structlog
+
+from harvesters.definition_faults import expected, located, option_named
+from harvesters.errors import CharsetError, ParseError, SourceDefinitionError
+from harvesters.network.charset import is_charset
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import refuse_html
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import InvalidRecord, Pages, Payload, Row
+from harvesters.parsing import parser_errors
+from harvesters.protocols import table_rows
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.table_rows import Line, find_header, name_columns, read_table
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    **table_rows.OPTIONS,
+    "delimiter": Option(
+        str,
+        None,
+        "The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
+    ),
+    "quote": Option(
+        str,
+        None,
+        "The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
+    ),
+    "escape": Option(
+        str,
+        None,
+        "The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
+    ),
+    "charset": Option(
+        str,
+        None,
+        "The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
+    ),
+}
+DELIMITERS = (",", ";", "\t", "|", "^", ":")
+SAMPLE = 64 * 1024  # Characters from which the dialect is detected.
+
+_ACCEPT = "text/csv, text/plain;q=0.9, */*;q=0.5"
+# Characters: Python's default of 131,072 is too small for long descriptions.
+_MAX_CELL = 16 * 1024 * 1024
+_CHUNK_BYTES = 1 << 20
+_MAX_SAMPLE_BYTES = 256 * 1024  # Bytes of non-ASCII lines from which a charset is guessed.
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_CONTROL = re.compile("[\x80-\x9f]")
+_QUOTED = re.compile(r"'[^'\"]*'\Z")
+# The letters beyond ASCII of languages in Latin script, after the main exemplar characters of CLDR
+# (https://cldr.unicode.org/translation/core-data/exemplars), one language an item.
+_ALPHABETS = tuple(map(frozenset, (
+    "àâæçèéêëîïôœùûüÿ", "áàâãçéêíóôõúüªº", "áéíñóúüªº", "àèéìíîòóùªºú", "àçèéíïòóúü", "äöüß", "áäéèëíïóöú", "åäöéà",
+    "æøåéòô", "áæðéíóöúýþ", "áâêîôûŵŷẁẃẅïëöäàèéìíòóùúý", "äöõüšž", "āčēģīķļņšūž", "ąčęėįšųūž", "ąćęłńóśźż",
+    "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîșțşţ", "čćđšž", "çğıİöşüâîû", "çë", "ċġħżàèìòù",
+)))  # fmt: skip
+_WORD = re.compile(r"[^\W\d_][^\s\x00-\x40\x5b-\x60\x7b-\x7f\u2010-\u201f«»…·]*")
+
+log = structlog.get_logger()
+
+
+class CsvDialect(NamedTuple):
+    """The delimiter and the quotation mark."""
+
+    delimiter: str
+    quote: str
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for a delimiter, quote or escape of more than one character, and
+    for two kinds of key.
+    """
+    for name in ("delimiter", "quote", "escape"):
+        text = source.options.get(name)
+        if text is not None and len(text) != 1:
+            fault = expected(option_named(name), text, "kind_character")
+            raise SourceDefinitionError(located(source.name, fault))
+    table_rows.check(source)
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all rows. Changes alone cannot be requested, but an unchanged table is not read again.
+
+    The table is downloaded to disk and read line by line, so that memory use is that of a page. A
+    row with more or fewer cells than the header, or with broken quotes, is unreadable. Raises
+    ParseError if the response is not a table, lacks the key's columns, or ends inside a quoted
+    cell.
+    """
+    guessed: list[str] = []
+
+    def read_lines(reply: Reply) -> Iterator[Line | InvalidRecord]:
+        refuse_html(reply, "a table")
+        charset, is_guess = _detect_charset(reply, get_option(source, OPTIONS, "charset"))
+        guessed.extend([charset] if is_guess else [])
+        return _read_lines(source, reply, charset)
+
+    for page in read_table(source, fetch, cursor, _ACCEPT, read_lines, on_disk=True):
+        yield replace(page, guessed_charset="".join(guessed))
+
+
+def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | InvalidRecord]:
+    assert reply.path is not None
+    csv.field_size_limit(_MAX_CELL)
+    skip = get_option(source, OPTIONS, "skip")
+    delimiter, quote, escape = (
+        get_option(source, OPTIONS, name) for name in ("delimiter", "quote", "escape")
+    )
+
+    def fits(rows: list[list[str]]) -> int:
+        lines = [Line(0, cells) for cells in rows[: table_rows.MAX_HEADER_LINE]]
+        header = find_header(source, lines)
+        return len(name_columns(header.cells)) if header else 0
+
+    with reply.path.open(encoding=charset, newline="") as text:
+        for _ in range(skip):
+            text.readline()
+        start = text.tell()
+        dialect = detect_dialect(text.read(SAMPLE), delimiter, quote, fits)
+        text.seek(start)
+        lines = csv.reader(
+            text,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote,
+            escapechar=escape,
+            strict=True,
+        )
+        yield from _iterate_lines(f"{source.name}: {reply.url}", lines, skip)
+
+
+def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | InvalidRecord]:
+    """Yield the lines of a csv.reader, whose type has no public name. Raise ParseError if the text
+    ends inside a quoted cell: it was truncated.
+    """
+    while True:
+        number = lines.line_num + skip + 1
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            values = {"line": number, "error": str(error)}
+            if "unexpected end" in str(error):
+                raise ParseError(Reason("table_truncated", {"subject": where, **values})) from error
+            yield InvalidRecord(None, Reason("line_unreadable", values))
+        else:
+            yield Line(number, cells)
+
+
+def detect_dialect(
+    sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]
+) -> CsvDialect:
+    """Return the dialect in which the header has the most columns (*fits* counts them).
+
+    If none has a header, the delimiter is the most frequent one in the first line. Without *quote*
+    it is the apostrophe if it encloses all cells of the first line, for any delimiter.
+    """
+    first = next((line.strip() for line in sample.splitlines() if line.strip()), "")
+    is_quoted = any(
+        mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark))
+        for mark in DELIMITERS
+    )
+    sign = quote or ("'" if is_quoted else '"')
+    counts = {
+        mark: fits(_parse_sample(sample, CsvDialect(mark, sign)))
+        for mark in delimiter or DELIMITERS
+    }
+    best = max(counts, key=lambda mark: counts[mark] if any(counts.values()) else first.count(mark))
+    return CsvDialect(best, sign)
+
+
+def _parse_sample(sample: str, dialect: CsvDialect) -> list[list[str]]:
+    """Return the lines of a sample, as far as they can be parsed."""
+    rows: list[list[str]] = []
+    text = io.StringIO(sample, newline="")
+    try:
+        rows.extend(csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote))
+    except csv.Error:
+        return rows
+    return rows
+
+
+def _detect_charset(reply: Reply, named: str | None) -> tuple[str, bool]:
+    """Return a file's charset, and whether it was guessed: its byte order mark's, else *named*,
+    else UTF-8, the declared one, or a guess from the content.
+
+    A guess is made only if the text shows a language; it is logged as a warning. Raises
+    CharsetError if the bytes are in none of these.
+    """
+    assert reply.path is not None
+    marked = next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
+    names = [marked or named or "utf-8"]
+    declared = _CHARSET.search(reply.headers.get("content-type", ""))
+    if declared and not (marked or named):
+        names.append(declared[1].lower())
+    # A text that is called ISO-8859-1 is windows-1252 for all browsers: https://encoding.spec.whatwg.org/#names-and-labels
+    if any(is_charset(name) and codecs.lookup(name).name == "iso8859-1" for name in names):
+        names.append("cp1252")
+    faults: list[str] = []
+    for name in dict.fromkeys(names):
+        fault = _decoding_error(reply.path, name)
+        if fault is None:
+            if faults and name == "cp1252":
+                log.warning("charset is windows-1252", url=reply.url, fault=faults[-1])
+            return name, False
+        faults.append(fault)
+    guess = None if marked or named else _guess_charset(reply.path)
+    if guess is None:
+        values = {"url": reply.url, "faults": " and ".join(faults)}
+        raise CharsetError(Reason("wrong_table_charset", values))
+    action = "set the option charset"
+    log.warning("charset guessed from the content", url=reply.url, charset=guess, action=action)
+    return guess, True
+
+
+def _decoding_error(path: Path, name: str) -> str | None:
+    """Return where a file is not in a charset; None if it is. One of a byte a character is the
+    wrong one too where it leaves control characters of C1, which texts do not have.
+    """
+    if not is_charset(name):
+        return f"in {name!r}, which is not a charset"
+    codec, passed = codecs.lookup(name), 0
+    decoder = codecs.getincrementaldecoder(name)()
+    with path.open("rb") as file:
+        for part in chain(iter(lambda: file.read(_CHUNK_BYTES), b""), [b""]):
+            try:
+                text = decoder.decode(part, final=not part)
+            except UnicodeDecodeError as error:
+                # The sequence may begin in the previous chunk.
+                offset = passed + len(part) - len(error.object) + error.start
+                return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
+            except UnicodeError as error:
+                return f"not {name} behind byte {passed} ({error})"
+            control = None if codec.name.startswith("utf") else _CONTROL.search(text)
+            if control:
+                return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
+            passed += len(part)
+    return None
+
+
+def _guess_charset(path: Path) -> str | None:
+    """Guess a charset from the lines that are not ASCII; None if they show no language.
+
+    Charsets of Latin letters differ in few bytes, and the ranking of charset-normalizer prefers
+    cp1250: its candidates, and windows-1252, are compared by the letters of languages.
+    """
+    lines: list[bytes] = []
+    size = 0
+    with path.open("rb") as file:
+        while size <= _MAX_SAMPLE_BYTES and (line := file.readline(_CHUNK_BYTES)):
+            if not line.isascii():
+                lines.append(line)
+                size += len(line)
+    with parser_errors(f"{path.name}: its charset cannot be guessed"):
+        matches = list(charset_normalizer.from_bytes(b"".join(lines)))
+    if not any(match.coherence > 0 for match in matches):
+        return None
+    names = [match.encoding for match in matches]
+    if not names[0].startswith("utf"):
+        names = ["cp1252", *(name for name in names if not name.startswith("utf"))]
+    usable = [name for name in dict.fromkeys(names) if _decoding_error(path, name) is None]
+    return max(usable, key=lambda name: _fitting_letters(lines, name), default=None)
+
+
+def _fitting_letters(lines: list[bytes], charset: str) -> tuple[float, float]:
+    """Return the share of the letters beyond ASCII that one language of their line has, and that
+    one language of the whole text has; a letter of another script fits in a word without Latin
+    letters.
+    """
+    fitting, total, all_letters = 0, 0, Counter[str]()
+    for line in lines:
+        letters: Counter[str] = Counter()
+        for word in _WORD.findall(line.decode(charset, "replace").lower()):
+            others = [letter for letter in word if not letter.isascii()]
+            if others and min(others) >= "\u0370" and len(others) == len(word):
+                fitting += len(others)
+            else:
+                letters.update(others)
+            total += len(others)
+        all_letters.update(letters)
+        fitting += _most_of_one_language(letters)
+    return fitting / max(total, 1), _most_of_one_language(all_letters) / max(total, 1)
+
+
+def _most_of_one_language(letters: Counter[str]) -> int:
+    return max(sum(letters[letter] for letter in known) for known in _ALPHABETS)
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

@@ -1,0 +1,367 @@
+"""iCalendar: the events of calendars; each date of a recurring event is a record with a stable key.
+
+Source: https://www.rfc-editor.org/rfc/rfc5545
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from functools import cache, partial
+from math import prod
+from types import FrameType
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import icalendar
+import recurring_ical_events
+
+from harvesters.definition_faults import expected, located, option_named
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import dump_json, refuse_html
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
+from harvesters.parsing import message, parser_errors
+from harvesters.payloads.html_to_text import html_to_text
+from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.document import read_document
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "ahead": Option(
+        int,
+        400,
+        "How many days ahead the dates of recurring events are listed, from the day of the run.",
+    ),
+    "zone": Option(
+        str,
+        None,
+        "The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
+    ),
+}
+
+# Components that no record is made of.
+_UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
+_MAX_HISTORY = timedelta(days=20 * 365)  # Before the horizon; earlier dates are left out.
+_MAX_PER_DAY = 24
+_TIMES = ("BYHOUR", "BYMINUTE", "BYSECOND")
+# No real event recurs so often, and expanding it never ends.
+_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))
+_REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
+_MAX_DATES = 10_000  # Dates per event, listed or expanded: 20 years of daily dates are 7,300.
+_MAX_RULES = 10  # Per event; RFC 5545 recommends one.
+_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # Of the months with fewer than 31.
+# Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds.
+_MAX_CALLS = 2_000_000
+# Calls for all events of a file: 25 series of daily dates for 20 years. A process that parses is
+# ended after a minute, with all its events.
+_MAX_FILE_CALLS = 30_000_000
+
+Item = Record[Row] | DeletedRecord | InvalidRecord
+
+time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for an unknown time zone."""
+    zone = get_option(source, OPTIONS, "zone")
+    if zone is not None and zone not in time_zones():
+        fault = expected(option_named("zone"), zone, "kind_zone")
+        raise SourceDefinitionError(located(source.name, fault))
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all events. Changes alone cannot be requested, but an unchanged calendar is not read
+    again.
+
+    The dates of a recurring event are listed from its beginning to *ahead* days from now, so that
+    past dates stay. Raises ParseError if the response is not a calendar.
+    """
+    until = fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))
+    read_events = partial(_parse_events, source, until)
+    for page in read_document(source, fetch, cursor, "text/calendar, */*;q=0.5", read_events):
+        yield replace(page, dates=sum(map(_is_date, page.items)))
+
+
+def _is_date(item: Item) -> bool:
+    """Return whether an item is a date of a recurring event."""
+    return isinstance(item, Record) and item.key != " ".join(item.payload["uid"].split())
+
+
+def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item]:
+    content = refuse_html(reply, "a calendar")
+    calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
+    if not calendars:
+        raise ParseError(Reason("not_calendar", {"url": reply.url}))
+    zone, budget = get_option(source, OPTIONS, "zone"), CallBudget()
+    for calendar in calendars:
+        series: dict[str, list[icalendar.Event]] = {}
+        for number, event in enumerate(calendar.walk("VEVENT"), 1):
+            if uid := " ".join(_text(event, "UID").split()):
+                series.setdefault(uid, []).append(event)
+            else:
+                title = repr(str(event.get("SUMMARY"))[:80])
+                why = Reason("event_without_uid", {"number": number, "title": title})
+                yield InvalidRecord(None, why)
+        for uid, events in series.items():
+            try:
+                for key, event in expand_series(calendar, uid, events, until, budget):
+                    with parser_errors(Reason("event_unreadable")):
+                        row = _event_row(calendar, event, zone)
+                        raw = dump_json(row)
+                    yield Record(key, row, raw, row["modified"])
+            except ParseError as error:
+                yield InvalidRecord(uid, error.reason)
+
+
+def _parse_calendars(content: bytes, subject: str) -> list[Any]:
+    """Parse the calendars of a file. Raise ParseError, beginning with *subject*, if there is none.
+
+    A zone's vendor prefix is removed, as RFC 5545 says. Where a file cannot be parsed, it is parsed
+    without alarms and tasks, which are no part of a record, and without the events that cannot be
+    parsed: each of these comes with its UID and its fault alone.
+    """
+    try:
+        return _parse(content, subject)
+    except ParseError:
+        return _parse_in_parts(content, subject)
+
+
+def _parse(content: bytes, subject: str) -> list[Any]:
+    with parser_errors(subject), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(icalendar.Calendar.from_ical(content, multiple=True))
+
+
+def _parse_in_parts(content: bytes, subject: str) -> list[Any]:
+    parts, event, broken, unused = list[bytes](), list[bytes](), list[icalendar.Event](), b""
+    for line in content.splitlines(keepends=True):
+        mark, _, component = line.strip().upper().partition(b":")
+        if unused:
+            unused = b"" if (mark, component) == (b"END", unused) else unused
+        elif mark == b"BEGIN" and component in _UNUSED:
+            unused = component
+        elif event or (mark, component) == (b"BEGIN", b"VEVENT"):
+            event.append(line)
+        else:
+            parts.append(line)
+        if event and not unused and (mark, component) == (b"END", b"VEVENT"):
+            block, event = b"".join(event), []
+            try:
+                _parse(b"BEGIN:VCALENDAR\r\n" + block + b"END:VCALENDAR\r\n", subject)
+                parts.append(block)
+            except ParseError as error:
+                broken.append(_broken_event(block, error))
+    calendars = _parse(b"".join(parts + event), subject)
+    for fault in broken if calendars else ():
+        calendars[-1].add_component(fault)
+    return calendars
+
+
+def _broken_event(block: bytes, error: ParseError) -> icalendar.Event:
+    """Return an event that has the UID of *block*, and *error* as its fault."""
+    event = icalendar.Event()
+    for line in block.replace(b"\r\n ", b"").replace(b"\n ", b"").splitlines():
+        name, _, value = line.partition(b":")
+        if name.partition(b";")[0].strip().upper() == b"UID":
+            event["UID"] = value.decode("utf-8", "replace")
+    event.errors.append(("VEVENT", message(error.__cause__ or error)))
+    return event
+
+
+def _event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
+    """Return an event as a row; *zone*, else the calendar's, applies to times without one. The time
+    of export (DTSTAMP) is left out.
+
+    Raises ValueError if it has no start.
+    """
+    if event.errors:
+        name, fault = event.errors[0]
+        raise ValueError(f"{name}: {fault}")
+    zone_name = zone or _text(calendar, "X-WR-TIMEZONE")
+    default_zone = ZoneInfo(zone_name) if zone_name in time_zones() else None
+    start, end, place = event.start, event.end, event.get("GEO")
+    if not isinstance(start, datetime) and end > start:  # An end without a time is exclusive.
+        end -= timedelta(days=1)
+    organizer = event.get("ORGANIZER")
+    params = getattr(organizer, "params", {})
+    # An organizer may be a person, unless it is declared to be none.
+    is_body = str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"}
+    status = _text(event, "STATUS").upper()
+    categories = (getattr(names, "cats", [names]) for names in _as_list(event.get("CATEGORIES")))
+    return {
+        "uid": _text(event, "UID"),
+        "summary": _texts(event.get("SUMMARY")),
+        "description": _texts(event.get("DESCRIPTION")),
+        "location": _texts(event.get("LOCATION")),
+        "start": _format_time(start, default_zone),
+        "end": _format_time(end, default_zone) if "DTEND" in event or "DURATION" in event else None,
+        "url": _text(event, "URL"),
+        "geo": [float(place.latitude), float(place.longitude)]
+        if hasattr(place, "latitude")
+        else None,
+        "categories": [str(name) for names in categories for name in names],
+        "status": status,
+        "cancelled": "CANCEL" in (_text(calendar, "METHOD").upper(), status[:6]),
+        "organizer": str(params.get("CN") or "") if is_body else "",
+        "created": _format_timestamp(event.get("CREATED")),
+        "modified": _format_timestamp(event.get("LAST-MODIFIED")),
+    }
+
+
+def _text(component: Any, name: str) -> str:
+    return str(component.get(name) or "")
+
+
+def _format_time(moment: date, zone: ZoneInfo | None) -> str:
+    """Format a day or a time. A time without any zone is reduced to its day, since the hour is
+    unknown elsewhere.
+    """
+    if not isinstance(moment, datetime):
+        return moment.isoformat()
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return moment.isoformat(timespec="seconds") if moment.tzinfo else moment.date().isoformat()
+
+
+def _format_timestamp(value: Any) -> str | None:
+    moment = getattr(value, "dt", None)
+    return moment.isoformat() if isinstance(moment, date) else None
+
+
+def _texts(value: Any) -> list[Mapping[str, str | None]]:
+    """Return a property's texts with their languages; some calendars have one per language."""
+    return [
+        {
+            "value": html_to_text(str(text)),
+            "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None,
+        }
+        for text in _as_list(value)
+        if str(text).strip()
+    ]
+
+
+@dataclass(slots=True)
+class CallBudget:
+    """Python function calls that the recurring events of a file may still take together; once they
+    are used up, the following recurring events are refused.
+    """
+
+    left: int = _MAX_FILE_CALLS
+
+
+class RecurrenceLimitError(ParseError):
+    """A series recurs more often than a calendar for people would."""
+
+
+def expand_series(
+    calendar: Any,
+    uid: str,
+    events: list[icalendar.Event],
+    until: datetime,
+    budget: CallBudget,
+) -> Iterable[tuple[str, icalendar.Event]]:
+    """Return the dates of the *events* that share *uid*, each with its key: the uid alone if the
+    event does not recur.
+
+    The key of a date is the uid and the time that the rule sets, so that a moved date keeps its
+    key. Raises RecurrenceLimitError if there are more than 10,000 dates, or finding them takes more
+    than 2 million calls or what is left of *budget*, and ParseError if an event is broken.
+    """
+    if len(events) == 1 and not any(name in events[0] for name in _REPEATS):
+        return [(uid, events[0])]
+    with parser_errors("a recurring event that cannot be read"), _limit_calls(budget):
+        _check_number("it has", len(events))
+        series = icalendar.Calendar()
+        for event in events:
+            _check_rules(event)
+        for component in (*calendar.walk("VTIMEZONE"), *events):
+            series.add_component(component)
+        first = max(min(_to_utc(event.start) for event in events), until - _MAX_HISTORY)
+        expansion = recurring_ical_events.of(series, keep_recurrence_attributes=True)
+        occurrences = expansion.between(first, max(first, until))
+        _check_number("it has", len(occurrences))
+        return [(f"{uid}#{_recurrence_id(event)}", event) for event in occurrences]
+
+
+@contextmanager
+def _limit_calls(budget: CallBudget) -> Iterator[None]:
+    """Raise RecurrenceLimitError if the block makes more calls than one event may, or than are left
+    of *budget*: a rule that never matches is searched up to the year 9999.
+
+    Calls are counted, not seconds, so that the result is the same on every machine.
+    """
+    granted = left = min(_MAX_CALLS, budget.left)
+    before = sys.gettrace()
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            what = (
+                "its dates" if granted == _MAX_CALLS else "the dates of all events of its calendar"
+            )
+            raise RecurrenceLimitError(f"finding {what} takes too long")
+
+    sys.settrace(count)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+        budget.left -= granted - max(left, 0)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _check_number(subject: str, count: int) -> None:
+    if count > _MAX_DATES:
+        raise RecurrenceLimitError(f"{subject} {count} dates, more than {_MAX_DATES}")
+
+
+def _check_rules(event: icalendar.Event) -> None:
+    """Raise an error for an event whose rules or lists give too many dates, or none."""
+    rules = _as_list(event.get("RRULE"))
+    if len(rules) > _MAX_RULES:
+        raise RecurrenceLimitError(f"it recurs by {len(rules)} rules, more than {_MAX_RULES}")
+    for rule in rules:
+        if any(int(number) < 1 for number in rule.get("INTERVAL", [])):
+            raise ValueError("its rule has an INTERVAL below 1")
+        months, days = (
+            [abs(int(number)) for number in _as_list(rule.get(name))]
+            for name in ("BYMONTH", "BYMONTHDAY")
+        )
+        if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
+            raise ValueError("its rule names a day that does not exist in its months")
+        often = _REFUSED_FREQUENCIES & {str(number).upper() for number in rule.get("FREQ", [])}
+        if often:
+            raise RecurrenceLimitError(f"it recurs {min(often).lower()}")
+        if prod(len(rule.get(name, [1])) for name in _TIMES) > _MAX_PER_DAY:
+            raise RecurrenceLimitError(f"it recurs more than {_MAX_PER_DAY} times a day")
+    for name in ("RDATE", "EXDATE"):
+        count = sum(len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name)))
+        _check_number(f"its {name} lists", count)
+
+
+def _recurrence_id(event: icalendar.Event) -> str:
+    """Format the time at which the rule sets a date; it stays the same when the date is moved."""
+    stated = event.get("RECURRENCE-ID")
+    moment = stated.dt if stated is not None else event.start
+    return moment.strftime("%Y%m%dT%H%M%S" if isinstance(moment, datetime) else "%Y%m%d")
+
+
+def _to_utc(start: date) -> datetime:
+    return in_utc(start if isinstance(start, datetime) else datetime.combine(start, time()))
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

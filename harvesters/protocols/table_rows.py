@@ -1,0 +1,413 @@
+"""Convert lines of cells to records: find the header, name the columns, build the key, merge rows."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import chain, groupby, islice, zip_longest
+from operator import itemgetter
+from typing import Any, TypeGuard
+
+import orjson
+
+from harvesters.definition_faults import located
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.option_schema import Option, get_option, option_names
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
+from harvesters.payloads.jmespath_search import compile_jmespath
+from harvesters.protocols.document import read_document
+from harvesters.reasons import Reason, Value, as_reason
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "key": Option(
+        (str, list), None, "The column or columns of the key; else the field `key`, else `id`."
+    ),
+    "digest": Option(
+        list, None, "The columns whose cells are hashed into a key, if there is no key column."
+    ),
+    "modified": Option(str, None, "The column with the time of change."),
+    "group": Option(
+        bool,
+        False,
+        "Merge rows with the same key into one record; a column that differs among them becomes a list.",
+    ),
+    "carry": Option(
+        (str, list),
+        None,
+        "The columns whose empty cells have the value above. "
+        "A heading over a group of rows gives it too, also to one column that the table lacks.",
+    ),
+    "continued": Option(
+        bool,
+        False,
+        "A row whose key is empty continues the record above; a column that differs becomes a list.",
+    ),
+    "skip": Option(
+        int, 0, "The number of lines to skip; the header is searched in the next hundred."
+    ),
+}
+# Hand-made tables have titles, notes and empty lines before their header, on so many lines at most.
+MAX_HEADER_LINE = 100
+# Records, and their bytes, that are compared to find a column that tells rows with one key apart.
+_MAX_SAMPLE, _MAX_SAMPLE_BYTES = 2000, 8 * 1024 * 1024
+# C0 and C1 controls without the white space of RFC 4180's lines: what a wrong charset leaves.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_SEPARATOR = "\x1f"  # The unit separator, which no cell contains.
+
+Item = Record[Row] | DeletedRecord | InvalidRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line's cells; *number* is where it begins."""
+
+    number: int
+    cells: list[str]
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for two kinds of key."""
+    if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
+        raise SourceDefinitionError(
+            located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"}))
+        )
+
+
+def read_table(
+    source: Source,
+    fetch: Fetch,
+    cursor: str | None,
+    accept: str,
+    read_lines: Callable[[Reply], Iterable[Line | InvalidRecord]],
+    read_joined: Callable[[Reply], Mapping[str, Iterable[Item]]] | None = None,
+    *,
+    on_disk: bool = False,
+) -> Pages[Row]:
+    """Yield the pages of a table, its rows grouped if the source says so, with the records of other
+    tables (*read_joined*, by name) that have their key.
+
+    Raises ParseError if no line has the columns of the key.
+    """
+    sample: list[Record[Row]] = []
+    is_grouped: bool = get_option(source, OPTIONS, "group")
+
+    def parse(reply: Reply) -> Iterator[Item]:
+        items = _keep_sample(parse_rows(source, reply.url, read_lines(reply)), sample)
+        grouped = _group_rows(items) if is_grouped else items
+        return _join(grouped, read_joined(reply)) if read_joined else grouped
+
+    compared, composed_key = 0, ""
+    for page in read_document(source, fetch, cursor, accept, parse, on_disk=on_disk):
+        if compared < len(sample) and not is_grouped:
+            compared, composed_key = len(sample), _composed_key(source, sample)
+        lost = next((item.cause for item in page.items if _is_key_lost(item)), None)
+        reason = Reason("row_key_unreadable", {"error": lost}) if lost else None
+        yield replace(page, incomplete_reason=reason, composed_key=composed_key)
+
+
+def _is_key_lost(item: Item) -> TypeGuard[InvalidRecord]:
+    """Return whether an item may be any record that seems missing: its key cannot be read."""
+    if not isinstance(item, InvalidRecord) or item.key is not None:
+        return False
+    return as_reason(item.cause).code not in {"row_without_key", "joined_row_alone"}
+
+
+def _keep_sample(items: Iterable[Item], sample: list[Record[Row]]) -> Iterator[Item]:
+    size = 0
+    for item in items:
+        if isinstance(item, Record) and len(sample) < _MAX_SAMPLE and size < _MAX_SAMPLE_BYTES:
+            sample.append(item)
+            size += len(item.raw)
+        yield item
+
+
+def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
+    """Return the option, as TOML, by which the different records of *sample* have different keys:
+    the columns of today's key, and the one with the fewest values that tells them apart.
+
+    Return "" if no key is repeated, or if no column is enough.
+    """
+    columns = _key_columns(source)
+    records = list({record.raw: record for record in sample}.values())
+    if not columns or len({record.key for record in records}) == len(records):
+        return ""
+    candidates: dict[str, int] = {}
+    for name in records[0].payload:
+        cells = [_cell(record.payload, name) for record in records]
+        keys = {(record.key, cell) for record, cell in zip(records, cells, strict=True)}
+        if name not in columns and all(cells) and len(keys) == len(records):
+            candidates[name] = len(set(cells))
+    if not candidates:
+        return ""
+    chosen = min(candidates, key=lambda name: candidates[name])
+    names = [name for name in records[0].payload if name in (*columns, chosen)]
+    option = "digest" if option_names(source, OPTIONS, "digest") else "key"
+    return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
+
+
+def _join(items: Iterable[Item], joined: Mapping[str, Iterable[Item]]) -> Iterator[Item]:
+    """Yield the records with the rows of the *joined* tables that have their key, as a list by the
+    table's name, then the rows that no record has.
+    """
+    tables: dict[str, dict[str, list[Row]]] = {name: {} for name in joined}
+    for name, others in joined.items():
+        for item in others:
+            if isinstance(item, Record):
+                tables[name].setdefault(item.key, []).append(item.payload)
+            else:
+                yield item
+    matched = set[str]()
+    for item in items:
+        if isinstance(item, Record):
+            matched.add(item.key)
+            more = {name: rows.get(item.key, []) for name, rows in tables.items()}
+            row = {**item.payload, **more}
+            item = Record(item.key, row, orjson.dumps(row), item.modified)
+        yield item
+    for name, rows in tables.items():
+        for key in sorted(rows.keys() - matched):
+            yield InvalidRecord(None, Reason("joined_row_alone", {"sheet": name, "key": key}))
+
+
+def _group_rows(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield one record per key, sorted by key, after the items that are not records. The rows are
+    kept on disk, so that memory use stays constant.
+    """
+    # "" is a temporary file, deleted with the connection.
+    with closing(sqlite3.connect("")) as store:
+        store.execute("PRAGMA cache_size = -16000")  # 16 MB
+        store.execute("CREATE TABLE rows (key TEXT, raw BLOB, modified TEXT)")
+        for item in items:
+            if isinstance(item, Record):
+                values = (item.key, item.raw, item.modified)
+                store.execute("INSERT INTO rows VALUES (?, ?, ?)", values)
+            else:
+                yield item
+        stored = store.execute("SELECT key, raw, modified FROM rows ORDER BY key, rowid")
+        for key, group in groupby(stored, key=itemgetter(0)):
+            _, raws, stamps = zip(*group, strict=True)
+            row = merge_rows([orjson.loads(raw) for raw in raws])
+            yield Record(key, row, orjson.dumps(row), max(filter(None, stamps), default=None))
+
+
+def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
+    """Merge rows into one: a column whose cells differ becomes a list of them, without empty ones.
+
+    >>> merge_rows([{"id": "1", "place": "a", "note": ""}, {"id": "1", "place": "b", "note": "x"}])
+    {'id': '1', 'place': ['a', 'b'], 'note': 'x'}
+    """
+    merged: dict[str, dict[Any, None]] = {}
+    for row in rows:
+        for name, cell in row.items():
+            merged.setdefault(name, {}).update({cell: None} if cell else {})
+    return {
+        name: list(cells) if len(cells) > 1 else next(iter(cells), "")
+        for name, cells in merged.items()
+    }
+
+
+def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item]:
+    """Yield a table's records. Raise ParseError if no line has the columns of the key."""
+    remaining = iter(lines)
+    first_lines = list(islice(remaining, MAX_HEADER_LINE))
+    header = find_header(source, first_lines)
+    if header is None:
+        raise _header_error(source, url, first_lines)
+    table = _Table(source, url, header)
+    below = chain(first_lines[first_lines.index(header) + 1 :], remaining)
+    return table.records(table.rows(below))
+
+
+def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
+    """Return the header: the first line with the columns of the key and of the time of change."""
+    keys, modified = _key_columns(source), get_option(source, OPTIONS, "modified")
+    # A heading may have what a carried column would.
+    needed = {*keys, *filter(None, [modified])} - {*option_names(source, OPTIONS, "carry")}
+    find = None if keys else compile_jmespath(source.fields["key"], source.name)
+    for line in lines:
+        if isinstance(line, Line):
+            names = name_columns(line.cells)
+            if needed <= {*names} and (find is None or find({name: name for name in names})):
+                return line
+    return None
+
+
+def name_columns(cells: list[str]) -> tuple[str, ...]:
+    """Name the columns: an empty name becomes its number, a repeated name gets a number.
+
+    >>> name_columns(["id", "", " n ", "n"])
+    ('id', 'column 2', 'n', 'n 2')
+    """
+    counts: Counter[str] = Counter()
+    names: list[str] = []
+    for number, cell in enumerate(cells, 1):
+        name = " ".join(cell.split()) or f"column {number}"
+        counts[name] += 1
+        names.append(name if counts[name] == 1 else f"{name} {counts[name]}")
+    return tuple(names)
+
+
+def _key_columns(source: Source) -> tuple[str, ...]:
+    """Return the names of the key's columns; none if the field `key` finds it."""
+    chosen = option_names(source, OPTIONS, "digest") or option_names(source, OPTIONS, "key")
+    return chosen or (() if "key" in source.fields else ("id",))
+
+
+def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
+    values: dict[str, Value] = {"source": source.name, "url": url}
+    texts = (line.cells for line in lines if isinstance(line, Line))
+    cells = next((cells for cells in texts if any(map(str.strip, cells))), None)
+    if cells is None:
+        fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
+        code = "no_header_because" if fault else "no_header"
+        return ParseError(Reason(code, {**values, "error": fault}))
+    names = name_columns(cells)
+    values["available"] = ", ".join(names)[:300]
+    modified = get_option(source, OPTIONS, "modified")
+    missing = next((name for name in _key_columns(source) if name not in names), modified)
+    if missing:
+        return ParseError(Reason("no_column", {**values, "column": str(missing)}))
+    return ParseError(Reason("no_key_column", {**values, "field": source.fields["key"]}))
+
+
+def _cell(row: Row, name: str) -> str:
+    return " ".join(str(row.get(name, "")).split())
+
+
+class _Table:
+    """How the rows below a header become records."""
+
+    def __init__(self, source: Source, url: str, header: Line) -> None:
+        self.source = source
+        self.columns = name_columns(header.cells)
+        self.header = [" ".join(cell.split()) for cell in header.cells]
+        # A sheet may be far wider than its last column with a name.
+        self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
+        self.keys = _key_columns(source)
+        self.modified: str | None = get_option(source, OPTIONS, "modified")
+        self.continued: bool = get_option(source, OPTIONS, "continued")
+        self.carried = option_names(source, OPTIONS, "carry")
+        lacking = [name for name in self.carried if name not in self.columns]
+        if len(lacking) > 1:
+            names = ", ".join(map(repr, lacking))
+            values: dict[str, Value] = {"source": source.name, "url": url, "names": names}
+            raise ParseError(Reason("no_carried_columns", values))
+        self.lacking = lacking[0] if lacking else None  # A column that only headings have.
+        self.key = self._key()
+
+    def _key(self) -> Callable[[Row], str]:
+        if not self.keys:
+            find = compile_jmespath(self.source.fields["key"], self.source.name)
+            return lambda row: str(find(row) or "").strip()
+        is_digest = bool(option_names(self.source, OPTIONS, "digest"))
+
+        def key(row: Row) -> str:
+            cells = [_cell(row, name) for name in self.keys]
+            if is_digest:
+                return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
+            return ":".join(cells) if all(cells) else ""
+
+        return key
+
+    def rows(
+        self, lines: Iterable[Line | InvalidRecord]
+    ) -> Iterator[tuple[int, Row] | InvalidRecord]:
+        """Yield the rows with the numbers of their lines, without headers that repeat and headings
+        of groups.
+        """
+        width = len(self.columns)
+        above: dict[str, str] = {}  # what is carried into the rows below
+        for line in lines:
+            if isinstance(line, InvalidRecord):
+                yield line
+                continue
+            cells = line.cells
+            if not any(map(str.strip, cells)) or self._is_header(cells):
+                continue
+            row = dict(zip(self.columns, cells, strict=False))
+            for name in self.columns[self.named :]:
+                if not row.get(name):
+                    row.pop(name, None)
+            if self.carried and self._carry(row, above):
+                continue
+            if len(cells) < width or any(cells[width:]):
+                values: dict[str, Value] = {"line": line.number, "count": len(cells)}
+                reason = Reason("row_cells", {**values, "expected": width})
+                yield InvalidRecord(self.key(row) or None, reason)
+            else:
+                yield line.number, row
+
+    def _is_header(self, cells: list[str]) -> bool:
+        if not cells or " ".join(cells[0].split()) != self.header[0]:
+            return False
+        pairs = zip_longest(cells, self.header, fillvalue="")
+        return all(" ".join(cell.split()) == text for cell, text in pairs)
+
+    def _carry(self, row: dict[str, str], above: dict[str, str]) -> bool:
+        """Fill the empty cells of the carried columns from *above*, and keep theirs there; return
+        whether the row is a heading. A new text ends what later columns carried.
+
+        A heading has texts in carried columns alone, or one text: repeated, as in merged cells, or
+        in any column where the table lacks a carried one; in the first, where rows may be
+        continued.
+        """
+        filled = [name for name, cell in row.items() if cell.strip()]
+        texts = {row[name].strip() for name in filled}
+        named = zip(self.columns, self.header, strict=True)
+        first = next((name for name, text in named if text), None)
+        alone = bool(self.lacking) and (not self.continued or filled[:1] == [first])
+        is_single = len(texts) == 1 and (alone or len(filled) > 1)
+        own = {name: row[name] for name in filled if name in self.carried}
+        if is_single:
+            own = {self.lacking or next(iter(own), self.carried[-1]): texts.pop()}
+        changed = False
+        for name in self.carried:
+            if name in own:
+                changed = changed or above.get(name) != own[name]
+                above[name] = own[name]
+            elif changed:
+                above.pop(name, None)
+            row[name] = above.get(name, "")
+        return is_single or set(filled) <= set(self.carried)
+
+    def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item]:
+        """Yield the records; one that rows below may continue waits for them."""
+        waiting: list[Row] = []
+        for item in chain(rows, [None]):
+            row = item[1] if isinstance(item, tuple) else None
+            key = self.key(row) if row is not None else ""
+            if waiting and self.continued and row is not None and not key:
+                waiting.append(row)
+                continue
+            if waiting:
+                yield self._record(waiting)
+                waiting = []
+            if isinstance(item, InvalidRecord):
+                yield item
+            elif isinstance(item, tuple):
+                if fault := self._key_fault(*item, key):
+                    yield InvalidRecord(None, fault)
+                else:
+                    waiting = [item[1]]
+
+    def _key_fault(self, line: int, row: Row, key: str) -> Reason | None:
+        if not key:
+            return Reason("row_without_key", {"line": line})
+        texts = [str(row.get(name, "")) for name in self.keys] or [key]
+        if control := next(filter(None, map(_CONTROL.search, texts)), None):
+            character = f"U+{ord(control[0]):04X}"
+            return Reason("row_key_control", {"line": line, "character": character})
+        return None
+
+    def _record(self, rows: list[Row]) -> Record[Row]:
+        row = rows[0] if len(rows) == 1 else merge_rows(rows)
+        modified = rows[0][self.modified].strip() if self.modified else ""
+        return Record(self.key(rows[0]), row, orjson.dumps(row), modified or None)

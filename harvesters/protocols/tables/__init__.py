@@ -1,1 +1,0 @@
-"""Tables: CSV files and spreadsheets."""
