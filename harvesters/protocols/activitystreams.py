@@ -7,17 +7,12 @@ algorithm is used)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from harvesters.errors import (
-    ForbiddenError,
-    HarvestError,
-    NotFoundError,
-    ParseError,
-)
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
@@ -26,13 +21,9 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, 
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.error_recovery import (
-    RECORD_ERRORS,
-    LoopDetector,
-    count_empty_pages,
-    count_unreadable,
-)
-from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.protocols.document import Items, ListedDocument
+from harvesters.protocols.error_recovery import LoopDetector, count_empty_pages
+from harvesters.protocols.files import FORMATS, file_reader
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -47,6 +38,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/json;q=0.8"
+_COLLECTIONS = {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}
 _CHANGES = {"Create", "Update", "Add", "Announce", "Move"}
 _DELETIONS = {"Delete", "Remove"}
 
@@ -104,213 +96,156 @@ def collect(
     """
     moment = in_utc(since) if since else None
     state = read_cursor(ActivityCursor, cursor) or _start(source, fetch)
-    loop_detector, seen = LoopDetector(source.name), set[str]()
+    loop_detector, reader = LoopDetector(source.name), ActivityReader(source, fetch, state)
     while state.pages:
-        address = state.pages[0]
+        address, rest = state.pages[0], state.pages[1:]
         loop_detector.check_token("", address, "page")
-        reply = fetch.get(address, accept=_ACCEPT)
-        document = _check_collection(source, reply.url, load_json(reply))
-        activities = list(_parse_activities(document))
-        items, state, is_last = _read_activities(source, fetch, activities, moment, seen, state)
-        empty = count_empty_pages(source.name, reply.url, state.empty, activities)
-        rest = _next_pages(state, document, reply)
-        state = replace(state, pages=() if is_last else rest, empty=empty)
-        yield state.page(items, has_next=bool(state.pages), at=reply.at, again=True)
+        reply, document = _fetch_page(source, fetch, address)
+        activities = _parse_activities(document)
+        items, is_last = reader.read(activities, moment)
+        if state.back:
+            earlier = _object_id(document.get("prev"))
+            rest = (join_url(reply.url, earlier),) if earlier else ()
+        state = replace(
+            state,
+            pages=() if is_last else rest,
+            deletions=reader.deletions,
+            faults=reader.faults,
+            empty=count_empty_pages(source.name, reply.url, state.empty, activities),
+        )
+        yield state.page((*items,), has_next=bool(state.pages), at=reply.at, again=True)
 
 
-def _read_activities(
-    source: Source,
-    fetch: Fetch,
-    activities: list[Activity | InvalidRecord],
-    moment: datetime | None,
-    seen: set[str],
-    state: ActivityCursor,
-) -> tuple[tuple[Item, ...], ActivityCursor, bool]:
-    """Return the objects of a page, the cursor, and whether earlier activities are irrelevant."""
-    items: list[Item] = []
-    for activity in activities:
-        if isinstance(activity, InvalidRecord):
-            items.append(activity)
-            continue
-        timestamp = parse_timestamp(activity.stamp)
-        if moment is not None and timestamp is not None and timestamp < moment:
-            return tuple(items), state, True
-        if activity.kind == "Refresh":
-            state = replace(state, deletions=True)
-            if moment is None:
-                return tuple(items), state, True
-            continue
-        new_items, state = _apply_activity(source, fetch, activity, seen, state)
-        items += new_items
-    return tuple(items), state, False
+class ActivityReader:
+    """Reads the objects of activities, each by its newest one."""
 
+    def __init__(self, source: Source, fetch: Fetch, state: ActivityCursor) -> None:
+        self.source, self.fetch = source, fetch
+        self.deletions, self.faults = state.deletions, state.faults
+        self.seen = set[str]()
 
-def _next_pages(
-    state: ActivityCursor, document: Mapping[str, Any], reply: Reply
-) -> tuple[str, ...]:
-    """Return the addresses of the pages that are still to be read."""
-    if not state.back:
-        return state.pages[1:]
-    earlier = document.get("prev")
-    return (join_url(reply.url, _object_id(earlier)),) if earlier else ()
+    def read(
+        self, activities: list[Activity | InvalidRecord], moment: datetime | None
+    ) -> tuple[list[Record[Any] | DeletedRecord | InvalidRecord], bool]:
+        """Return the objects of a page's activities, and whether earlier ones are irrelevant."""
+        items: list[Record[Any] | DeletedRecord | InvalidRecord] = []
+        for activity in activities:
+            if isinstance(activity, InvalidRecord):
+                items.append(activity)
+                continue
+            timestamp = parse_timestamp(activity.stamp)
+            if moment and timestamp and timestamp < moment:
+                return items, True
+            if activity.kind == "Refresh":
+                self.deletions = True
+                if moment is None:
+                    return items, True
+            else:
+                items += self._apply(activity)
+        return items, False
+
+    def _apply(self, activity: Activity) -> Items:
+        """Return the items of an activity; none if a newer activity of the same object was read."""
+        moved = activity.target if activity.kind == "Move" else None
+        stamp, row, gone = activity.stamp or None, moved or activity.row, Items()
+        if activity.key not in self.seen and (activity.kind in _DELETIONS or moved):
+            self.seen.add(activity.key)
+            gone = (DeletedRecord(activity.key, stamp),)
+        key = _object_id(row)
+        if not key or key in self.seen or activity.kind not in _CHANGES or self.deletions:
+            return gone
+        self.seen.add(key)
+        return gone + self._read_object(key, row, stamp)
+
+    def _read_object(self, key: str, row: Mapping[str, Any], stamp: str | None) -> Items:
+        """Return an object from its activity or its address; one that is missing is gone."""
+        if get_option(self.source, OPTIONS, "format") == "inline":
+            try:
+                return (Record(key, row, dump_json(row), stamp),)
+            except ValueError as error:
+                return (InvalidRecord(key, Reason("record_holds", {"error": str(error)})),)
+        is_elsewhere = get_option(self.source, OPTIONS, "also")
+        address = _object_id(_first(row.get("seeAlso"))) if is_elsewhere else key
+        if not address:
+            return (InvalidRecord(key, Reason("object_without_see_also")),)
+        reader = file_reader(self.source, self.fetch, _ACCEPT)
+        items, _, self.faults, _ = reader.read(ListedDocument(address, key, stamp), self.faults)
+        return items
 
 
 def _start(source: Source, fetch: Fetch) -> ActivityCursor:
     """Find the newest page: the collection's last one, else all pages from the first on, to be read
     in reverse.
     """
-    reply = fetch.get(source.url, accept=_ACCEPT)
-    document = _check_collection(source, reply.url, load_json(reply))
+    reply, document = _fetch_page(source, fetch, source.url)
     if last := _object_id(document.get("last")):
         return ActivityCursor((join_url(reply.url, last),))
-    if not (first := _object_id(document.get("first"))):
+    following = _object_id(document.get("first"))
+    if not following:
         return ActivityCursor((reply.url,))
-    pages, following = [], join_url(reply.url, first)
-    loop_detector = LoopDetector(source.name)
+    pages, loop_detector = list[str](), LoopDetector(source.name)
     while following:
-        loop_detector.check_token(reply.url, following, "page")
-        pages.append(following)
-        reply = fetch.get(following, accept=_ACCEPT)
-        after = _object_id(_check_collection(source, reply.url, load_json(reply)).get("next"))
-        following = join_url(reply.url, after) if after else ""
-    return ActivityCursor(tuple(reversed(pages)), back=False)
+        pages.insert(0, join_url(reply.url, following))
+        loop_detector.check_token(reply.url, pages[0], "page")
+        reply, document = _fetch_page(source, fetch, pages[0])
+        following = _object_id(document.get("next"))
+    return ActivityCursor(tuple(pages), back=False)
 
 
-def _check_collection(source: Source, url: str, document: Any) -> Mapping[str, Any]:
-    types = (
-        _as_list(document.get("type") or document.get("@type"))
-        if isinstance(document, dict)
-        else []
-    )
-    names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
-    if not isinstance(document, dict) or not names & {
-        "Collection",
-        "OrderedCollection",
-        "CollectionPage",
-        "OrderedCollectionPage",
-    }:
-        raise ParseError(Reason("not_activities", {"source": source.name, "url": url}))
-    return document
+def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[str, Any]]:
+    """Request a collection or a page of one. Raise ParseError if it is neither."""
+    reply = fetch.get(url, accept=_ACCEPT)
+    document = load_json(reply)
+    if isinstance(document, dict):
+        types = _as_list(document.get("type") or document.get("@type"))
+        names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
+        if names & _COLLECTIONS:
+            return reply, document
+    raise ParseError(Reason("not_activities", {"source": source.name, "url": reply.url}))
 
 
-def _parse_activities(document: Mapping[str, Any]) -> Iterator[Activity | InvalidRecord]:
-    """Yield a page's activities, the newest first: an ordered page begins with the oldest, any
+def _parse_activities(document: Mapping[str, Any]) -> list[Activity | InvalidRecord]:
+    """Return a page's activities, the newest first: an ordered page begins with the oldest, any
     other is sorted.
     """
     ordered = document.get("orderedItems")
     rows = _as_list(ordered if ordered is not None else document.get("items"))
     activities = [_parse_activity(row) for row in rows]
     if ordered is None:
-        activities.sort(
-            key=lambda activity: (
-                "" if isinstance(activity, InvalidRecord) else _sort_key(activity.stamp)
-            )
-        )
-    return reversed(activities)
+        activities.sort(key=_sort_key)
+    return activities[::-1]
 
 
-def _sort_key(stamp: str) -> str:
-    moment = parse_timestamp(stamp)
+def _sort_key(activity: Activity | InvalidRecord) -> str:
+    moment = parse_timestamp(activity.stamp) if isinstance(activity, Activity) else None
     return moment.isoformat(timespec="microseconds") if moment else ""
 
 
 def _parse_activity(row: Any) -> Activity | InvalidRecord:
     if not isinstance(row, dict):
         return InvalidRecord(None, Reason("activity_not_object", {"text": repr(str(row)[:40])}))
-    kind = str(next(iter(_as_list(row.get("type"))), ""))
-    stamp = next(
-        (
-            text
-            for name in ("endTime", "updated", "published", "startTime")
-            if isinstance(text := row.get(name), str)
-        ),
-        "",
-    )
+    kind = str(_first(row.get("type")) or "")
+    stamps = (row.get(name) for name in ("endTime", "updated", "published", "startTime"))
+    stamp = next((text for text in stamps if isinstance(text, str)), "")
     if kind == "Refresh":
         return Activity(kind, "", {}, stamp)
-    target_object = next(iter(_as_list(row.get("object"))), None)
-    target_object = {"id": target_object} if isinstance(target_object, str) else target_object
-    key = _object_id(target_object)
-    if not isinstance(target_object, dict) or not key:
-        return InvalidRecord(
-            None, Reason("activity_without_object", {"id": repr(str(row.get("id"))[:80])})
-        )
-    target = next(iter(_as_list(row.get("target"))), None)
-    return Activity(
-        kind,
-        key,
-        target_object,
-        stamp,
-        {"id": target} if isinstance(target, str) else target if isinstance(target, dict) else None,
+    node, target = (
+        {"id": value} if isinstance(value, str) else value
+        for value in (_first(row.get("object")), _first(row.get("target")))
     )
-
-
-def _apply_activity(
-    source: Source, fetch: Fetch, activity: Activity, seen: set[str], state: ActivityCursor
-) -> tuple[list[Item], ActivityCursor]:
-    """Return the items of an activity; none if a newer activity of the same object was read."""
-    moved = activity.target if activity.kind == "Move" else None
-    items: list[Item] = []
-    if activity.key not in seen and (activity.kind in _DELETIONS or moved):
-        seen.add(activity.key)
-        items.append(DeletedRecord(activity.key, activity.stamp or None))
-    row = moved or activity.row
-    key = _object_id(row)
-    if key and key not in seen and activity.kind in _CHANGES and not state.deletions:
-        seen.add(key)
-        fetched, state = _fetch_object(source, fetch, key, row, activity.stamp, state)
-        items += fetched
-    return items, state
-
-
-def _fetch_object(
-    source: Source,
-    fetch: Fetch,
-    key: str,
-    row: Mapping[str, Any],
-    stamp: str,
-    state: ActivityCursor,
-) -> tuple[tuple[Item, ...], ActivityCursor]:
-    """Return an object from its activity or its address; one that is missing is gone."""
-    kind = get_option(source, OPTIONS, "format")
-    try:
-        if kind == "inline":
-            return (Record(key, row, dump_json(row), stamp or None),), state
-        also = (
-            _object_id(next(iter(_as_list(row.get("seeAlso"))), None))
-            if get_option(source, OPTIONS, "also")
-            else key
-        )
-        if not also:
-            return (InvalidRecord(key, Reason("object_without_see_also")),), state
-        reply = fetch.get(also, accept=FORMATS[kind].accept)
-        records = parse_file(source, fetch, key, reply, stamp or None)
-        return tuple(replace(item, key=key) for item in records[:1]) if kind == "rdf" and len(
-            records
-        ) == 1 else records, replace(state, faults=0)
-    except NotFoundError:
-        return (DeletedRecord(key, stamp or None),), state
-    except ValueError as error:
-        return (InvalidRecord(key, Reason("record_holds", {"error": str(error)})),), state
-    except RECORD_ERRORS as error:
-        faults = count_unreadable(source.name, state.faults, error)
-        if not isinstance(error, ForbiddenError | ParseError):
-            _check_reachable(source, fetch, error)
-        return (InvalidRecord(key, error.reason),), replace(state, faults=faults)
-
-
-def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* if the collection can no longer be read either: the fault is then not a single
-    object's.
-    """
-    try:
-        fetch.get(source.url, accept=_ACCEPT)
-    except RECORD_ERRORS as probe_error:
-        raise error from probe_error
+    key = _object_id(node)
+    if not isinstance(node, dict) or not key:
+        why = Reason("activity_without_object", {"id": repr(str(row.get("id"))[:80])})
+        return InvalidRecord(None, why)
+    return Activity(kind, key, node, stamp, target if isinstance(target, dict) else None)
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _first(value: Any) -> Any:
+    return next(iter(_as_list(value)), None)
 
 
 def _object_id(node: Any) -> str:

@@ -13,7 +13,7 @@ from codebase import Codebase
 DYNAMIC = {
     "harvesters.options": "the operator's, from a source definition",
     "harvesters.option_schema": "the operator's, from a source definition",
-    "harvesters.protocols.files.harvest": "the operator's, from a source definition",
+    "harvesters.protocols.files": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",

@@ -16,7 +16,7 @@ from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.paged_document import MAX_RECORDS
-from harvesters.protocols.rdf.harvest import collect
+from harvesters.protocols.rdf import collect
 
 URL = "https://registry.example/api"
 HEAD = """

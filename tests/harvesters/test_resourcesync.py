@@ -16,7 +16,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, UnavailableError
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Page, Payload
-from harvesters.protocols.resourcesync.harvest import collect
+from harvesters.protocols.resourcesync import collect
 from harvesters.source import Source
 
 HOST = "https://registry.example"

@@ -25,14 +25,14 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Pay
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
+from harvesters.protocols import rdf as reader
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.ldes import tree
 from harvesters.protocols.ldes.tree import Member, Stream
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf import reader
-from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader
+from harvesters.protocols.rdf import Item, RdfReader
 from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -80,7 +80,7 @@ def collect(
     version; they are stored on disk meanwhile. A page that cannot be read ends the run, since it
     may hold the latest version of any entity. Raises ParseError if the source is not a stream.
     """
-    rdf_reader = build_reader(source, fetch)
+    rdf_reader = RdfReader(source, fetch)
     moment = in_utc(since) if since else None
     state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
     with (

@@ -1,1 +1,0 @@
-"""Folders of files, on web servers and code hosts."""

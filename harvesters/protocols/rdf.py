@@ -1,0 +1,362 @@
+"""RDF documents in any syntax: the records of a document, of its next pages, and of the catalogues
+that it links to.
+
+Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/latest/core/#collections
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urldefrag, urlsplit
+
+import structlog
+from pyoxigraph import BlankNode, NamedNode, Store
+
+from harvesters.definition_faults import located
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import load_json
+from harvesters.option_schema import Option, check_choice, get_option, option_names
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.parsing import join_url
+from harvesters.payloads import record_discovery
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.graph import Graph, Node, bounded_description, iri
+from harvesters.payloads.rdf_parser import NodeErrors
+from harvesters.payloads.record_discovery import DiscoveredRecords
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.document import check_reachable
+from harvesters.protocols.error_recovery import (
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    total_changed,
+)
+from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.rdf_format import ACCEPT, SYNTAXES, parse_rdf
+from harvesters.reasons import Reason, Value
+from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
+
+OPTIONS: Mapping[str, Option] = {
+    "types": Option(
+        (str, list),
+        None,
+        "Classes whose instances are records, e.g. `dcat:Dataset`; without it the members of catalogues and instances of usual classes.",
+    ),
+    "syntax": Option(
+        str,
+        None,
+        "The syntax of documents with a wrong Content-Type: "
+        + ", ".join(f"`{name}`" for name in SYNTAXES)
+        + ".",
+    ),
+    "contexts": Option(
+        (str, list),
+        None,
+        "Addresses of JSON-LD contexts that may be fetched, in addition to the bundled ones.",
+    ),
+    "steps": Option(
+        int, 2, "How many named nodes away from a record statements still belong to it."
+    ),
+    "follow": Option(bool, True, "Read nested catalogues, and members that a document only names."),
+    "elsewhere": Option(bool, False, "Follow links to other hosts too."),
+}
+
+# More than any known catalogue of catalogues has.
+_MAX_CATALOGUES = 10_000
+
+Item = Record[Graph] | DeletedRecord | InvalidRecord
+
+log = structlog.get_logger()
+
+
+class RdfReader:
+    """Reads a source's RDF documents; JSON-LD contexts that were fetched are cached."""
+
+    def __init__(self, source: Source, fetch: Fetch) -> None:
+        self.source, self.fetch = source, fetch
+        self.classes = frozenset(map(iri, option_names(source, OPTIONS, "types")))
+        self.syntax: str | None = get_option(source, OPTIONS, "syntax")
+        self.steps: int = get_option(source, OPTIONS, "steps")
+        self.contexts: dict[str, Any] = {}
+
+    def open_store(
+        self, reply: Reply, broken: NodeErrors | None = None, *, graphs: bool = False
+    ) -> AbstractContextManager[Store]:
+        """Parse a response into a store that exists within the context manager, as ``parse_rdf``.
+        Raise ParseError if it is not RDF.
+        """
+        return parse_rdf(reply, self.load_context, self.syntax, graphs=graphs, broken=broken)
+
+    def load_context(self, address: str) -> Any:
+        """Return a JSON-LD context, bundled or allowed by the source definition. Raise LookupError
+        for any other.
+        """
+        try:
+            return builtin_context(address)
+        except LookupError:
+            if address not in option_names(self.source, OPTIONS, "contexts"):
+                raise LookupError(address) from None
+        if address not in self.contexts:
+            accept = "application/ld+json, application/json;q=0.9"
+            document = load_json(self.fetch.get(address, accept=accept))
+            if not isinstance(document, dict) or "@context" not in document:
+                values: dict[str, Value] = {"source": self.source.name, "url": address}
+                raise ParseError(Reason("not_context", values))
+            self.contexts[address] = document["@context"]
+        return self.contexts[address]
+
+    def parse_record(
+        self, store: Store, key: str, node: Node, broken: NodeErrors | None = None
+    ) -> Item:
+        """Return one record of a document; one with a *broken* part is unreadable."""
+        try:
+            graph = bounded_description(store, node, self.steps)
+        except ValueError as error:
+            return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
+        for part in graph.properties if broken else ():
+            if broken and str(part) in broken and (part == node or isinstance(part, BlankNode)):
+                return InvalidRecord(key, Reason("record_broken", {"error": broken[str(part)]}))
+        modified = record_discovery.find_modified(store, node)
+        return Record(key, graph, graph.canonical_text(), modified)
+
+    def find_records(self, store: Store, page: str | None = None) -> DiscoveredRecords:
+        """Find the records of a document."""
+        return record_discovery.find_records(store, self.classes, page)
+
+    def parse_records(
+        self, store: Store, found: DiscoveredRecords, broken: NodeErrors | None = None
+    ) -> list[Item]:
+        """Return all records of a document, and what cannot be read."""
+        records = [self.parse_record(store, key, node, broken) for key, node in found.records]
+        return [*records, *unreadable_parts(found, broken or {})]
+
+
+def unreadable_parts(found: DiscoveredRecords, broken: NodeErrors) -> Iterator[InvalidRecord]:
+    """Yield the records without IRI and identifier, and the parts of a document that cannot be read
+    and belong to no record; a blank node belongs to what points to it.
+    """
+    for node in found.keyless:
+        label = node.value if isinstance(node, NamedNode) else Reason("unnamed_node")
+        yield InvalidRecord(None, Reason("node_without_key", {"node": label}))
+    nodes = {str(node) for _, node in found.records}
+    for name, why in broken.items():
+        if name not in nodes and not name.startswith("_:"):
+            part = name or Reason("unnamed_part")
+            yield InvalidRecord(None, Reason("part_unreadable", {"part": part, "error": why}))
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for an unknown syntax or an invalid class."""
+    check_choice(source, OPTIONS, "syntax", SYNTAXES)
+    for name in option_names(source, OPTIONS, "types"):
+        if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
+            fault = Reason("types_not_iri", {"value": repr(name), "example": "dcat:Dataset"})
+            raise SourceDefinitionError(located(source.name, fault))
+
+
+@dataclass(frozen=True, slots=True)
+class RdfCursor(ListCursorMethods):
+    """Position in a crawl.
+
+    *todo* are the documents to read, the current one first; *seen* are digests of all that were
+    ever queued, so that catalogues that contain each other end. *last* is the last item read of the
+    current document: a record by its key, or a member by its address. *total* is the total that the
+    collection declares; the others are as in Page or count errors in a row.
+    """
+
+    todo: tuple[str, ...]
+    seen: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    paged: bool = False
+    below: bool = False
+    total: int | None = None
+    again: bool = False
+    incomplete_reason: Reason | None = None
+    empty: int = 0
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield all records of a document, of its next pages and of its catalogues. Changes alone
+    cannot be requested.
+
+    A record's payload is a graph of its statements and of those about what it points to; its raw
+    bytes are the same as sorted N-Triples. A member that is only named is requested by its address.
+    A catalogue that was read is not read again. Raises ParseError if a response is not RDF, has no
+    record, or pages do not end.
+    """
+    reader, first, loop_detector = (
+        RdfReader(source, fetch),
+        cursor is None,
+        LoopDetector(source.name),
+    )
+    state = read_cursor(RdfCursor, cursor)
+    state = state or RdfCursor((source.url,), (_digest(source.url),), again=not first)
+    while state.todo:
+        address = state.todo[0]
+        if not state.paged:
+            loop_detector.reset()
+            loop_detector.check_token("", address)
+        try:
+            reply = fetch.get(address, accept=ACCEPT, conditional=first)
+            if reply.not_modified:
+                yield Page((), None, at=reply.at, unchanged=True)
+                return
+            broken: NodeErrors = {}
+            with reader.open_store(reply, broken) as store:
+                found = reader.find_records(store, urldefrag(reply.url).url)
+                _check_content(source, reply, store, found)
+                state = _queue_catalogues(source, state, found, reply)
+                following = record_discovery.find_next_page(store)
+                following = join_url(reply.url, following) if following else None
+                is_only = first and not following and not found.elsewhere and len(state.todo) == 1
+                loop_detector.check_token(reply.url, following, "next_page")
+                pages = _read_document(reader, state, reply, store, found, broken, following)
+                for page, after in pages:
+                    state = after
+                    yield page
+        except RECORD_ERRORS as error:
+            if not state.below:
+                raise
+            why = Reason("catalogue_unreadable", {"url": address, "error": error.reason})
+            state = _next_document(state.mark_incomplete(why), None)
+            lost = InvalidRecord(None, why)
+            yield state.page((lost,), has_next=bool(state.todo), again=state.again)
+            continue
+        if not is_only:  # A document may be unchanged while those it links to are not.
+            fetch.forget(address)
+        first = False
+
+
+def _digest(address: str) -> str:
+    return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
+
+
+def _check_content(source: Source, reply: Reply, store: Store, found: DiscoveredRecords) -> None:
+    """Raise ParseError, with the classes found, if a document has no record, catalogue or page of
+    one.
+    """
+    if found.records or found.keyless or found.elsewhere or found.catalogues:
+        return
+    if not record_discovery.is_catalogue(store):
+        classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
+        values: dict[str, Value] = {"source": source.name, "url": reply.url, "classes": classes}
+        raise ParseError(Reason("no_known_class", values))
+
+
+def _queue_catalogues(
+    source: Source, state: RdfCursor, found: DiscoveredRecords, reply: Reply
+) -> RdfCursor:
+    """Queue the catalogues to which a document links, each once."""
+    for address in _allowed_links(source, found.catalogues, reply):
+        mark = _digest(address)
+        if mark not in state.seen and mark != _digest(reply.url):
+            if len(state.seen) >= _MAX_CATALOGUES:
+                values: dict[str, Value] = {"source": source.name, "url": reply.url}
+                limit = _MAX_CATALOGUES
+                raise ParseError(Reason("too_many_catalogues", {**values, "limit": limit}))
+            state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
+    return state
+
+
+def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> list[str]:
+    """Return the links that may be followed: those to the same host, unless the source definition
+    allows others.
+    """
+    if not get_option(source, OPTIONS, "follow"):
+        return []
+    if get_option(source, OPTIONS, "elsewhere"):
+        return [*addresses]
+    hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
+    allowed = [address for address in addresses if urlsplit(address).hostname in hosts]
+    if excluded := len(set(addresses)) - len(allowed):
+        log.info(
+            "links to other hosts not followed",
+            source=source.name,
+            skipped=excluded,
+            at=reply.url,
+            action="set `elsewhere`",
+        )
+    return allowed
+
+
+def _read_document(
+    reader: RdfReader,
+    state: RdfCursor,
+    reply: Reply,
+    store: Store,
+    found: DiscoveredRecords,
+    broken: NodeErrors,
+    following: str | None,
+) -> Iterator[tuple[Page[Graph], RdfCursor]]:
+    """Yield the pages of one document, at least one: its records, what cannot be read, then each
+    member that it only names.
+    """
+    total, again = record_discovery.find_total(store), state.again
+    if state.paged:
+        state = state.mark_incomplete(total_changed(state.total, total))
+    if broken:
+        values = {"url": reply.url, "error": next(iter(broken.values()))}
+        state = state.mark_incomplete(Reason("parts_unreadable", values))
+    # Totals of several catalogues cannot be added: a record may be in more than one.
+    state, whole = replace(state, total=total), total if len(state.seen) == 1 else None
+    linked = _allowed_links(reader.source, found.elsewhere, reply)
+    members = [address for address in linked if ("m", address) > state.last]
+    records = [(key, node) for key, node in found.records if ("d", key) > state.last]
+    for start in range(0, len(records) or 1, MAX_RECORDS):
+        chunk = records[start : start + MAX_RECORDS]
+        items: list[Item] = [reader.parse_record(store, *record, broken) for record in chunk]
+        is_last = start + MAX_RECORDS >= len(records)
+        if is_last and state.last < ("m",):
+            items += unreadable_parts(found, broken)
+        empty = count_empty_pages(reader.source.name, reply.url, state.empty, items)
+        state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
+        if is_last and not members:
+            state = _next_document(state, following)
+        has_next = bool(state.todo)
+        yield state.page((*items,), has_next=has_next, total=whole, at=reply.at, again=again), state
+    for address in members:
+        item, at = _fetch_member(reader, address)
+        state = replace(state, last=("m", address))
+        if address == members[-1]:
+            state = _next_document(state, following)
+        has_next = bool(state.todo)
+        yield state.page((item,), has_next=has_next, total=whole, at=at, again=again), state
+
+
+def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
+    """Return the cursor after a document: at its next page, else at the next one in the queue."""
+    if following:
+        return replace(state, todo=(following, *state.todo[1:]), last=(), paged=True)
+    return replace(state, todo=state.todo[1:], last=(), paged=False, below=True, total=None)
+
+
+def _fetch_member(reader: RdfReader, address: str) -> tuple[Item, SourcePosition | None]:
+    """Request a member by its address; one that cannot be read does not stop the others while its
+    catalogue can be read.
+    """
+    position, node = None, NamedNode(address)
+    try:
+        reply = reader.fetch.get(address, accept=ACCEPT)
+        position = reply.at
+        with reader.open_store(reply) as store:
+            if record_discovery.is_described(store, node):
+                return reader.parse_record(store, address, node), position
+        return InvalidRecord(address, Reason("document_empty", {"url": reply.url})), position
+    except RECORD_ERRORS as error:
+        check_reachable(reader.source, reader.fetch, error, ACCEPT)
+        return InvalidRecord(address, error.reason), position
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=False, check=check)

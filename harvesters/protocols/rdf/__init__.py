@@ -1,1 +1,0 @@
-"""RDF documents in any syntax."""

@@ -1,0 +1,263 @@
+"""ResourceSync: all resources of a source's lists, or of the packages of its dumps, later those in
+its change lists.
+
+Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from lxml import etree
+from lxml.etree import _Element
+
+from harvesters.errors import ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import parse_xml
+from harvesters.option_schema import Option, check_choice, get_pattern
+from harvesters.page_model import Pages, Payload
+from harvesters.parsing import join_url, parser_errors
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.document import Items, ListedDocument
+from harvesters.protocols.error_recovery import LoopDetector
+from harvesters.protocols.files import FORMAT_OPTION, FORMATS, file_reader, payload_type
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason, Value
+from harvesters.source import Source
+from vocab.iris import is_web
+
+OPTIONS: Mapping[str, Option] = {
+    **FORMAT_OPTION,
+    "only": Option(str, None, "A regular expression that the addresses of resources must contain."),
+}
+
+_ACCEPT = "application/xml, text/xml;q=0.9"
+_RS = "{http://www.openarchives.org/rs/terms/}"
+_MAX_DEPTH = 4  # Source description, capability list, index, list.
+_OVERLAP = timedelta(days=1)  # A lastmod may be a date without a time.
+_MANIFEST_NAME = "manifest.xml"
+_MAX_MANIFEST_BYTES = 256 << 20  # About a manifest of a million resources.
+_MANIFESTS = ("resourcedump-manifest", "changedump-manifest")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceEntry:
+    """A resource or document: its *address*, its timestamp *stamp* as written, its *change* and its
+    *capability*; in a package its *path* and its *media* type.
+    """
+
+    address: str
+    stamp: str
+    change: str
+    capability: str
+    path: str
+    media: str
+
+    def changed_since(self, moment: datetime | None) -> bool:
+        """Return whether it may have changed since *moment*."""
+        stamp = parse_timestamp(self.stamp)
+        return moment is None or stamp is None or stamp >= moment
+
+    def document(self, reply: Reply | None = None) -> ListedDocument:
+        """Return the resource as a document of a list; *reply* is its content from a package."""
+        is_deleted = self.change == "deleted"
+        return ListedDocument(self.address, self.address, self.stamp or None, is_deleted, reply)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceDocument:
+    """A document: its *capability*, whether it is an index, the time from which it lists changes,
+    and its entries, sorted by address.
+    """
+
+    url: str
+    capability: str
+    is_index: bool
+    changes_from: datetime | None
+    entries: list[ResourceEntry]
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for an unknown format or an invalid regular expression."""
+    check_choice(source, FORMAT_OPTION, "format", FORMATS)
+    get_pattern(source, OPTIONS, "only")
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Any]:
+    """Yield all resources, or those changed since *since* by change lists, else by the dates in
+    resource lists.
+
+    A resource's key is its address; one that is reported as deleted is gone. One that cannot be
+    read is unreadable and does not stop the others. Raises ParseError if the source's url leads to
+    no list.
+    """
+    moment, only = in_utc(since) if since else None, get_pattern(source, OPTIONS, "only")
+    reader = file_reader(source, fetch, _ACCEPT)
+
+    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
+        if document.reply and not reply.content:
+            raise ParseError(f"{document.address}: it is missing in its package, or too large")
+        return reader.parse(document, reply)
+
+    def lists(_: object) -> Iterator[tuple[str, Iterator[ListedDocument]]]:
+        for name, documents in _select_documents(source, fetch, moment):
+            yield name, (document for document in documents if only.search(document.address))
+
+    yield from replace(reader, parse=parse).read_lists(cursor, lists)
+
+
+def _select_documents(
+    source: Source, fetch: Fetch, moment: datetime | None
+) -> Iterator[tuple[str, Iterable[ListedDocument]]]:
+    """Yield the resources to read, list by list or package by package, sorted by address; a
+    package's with their content.
+    """
+    changes = _latest_changes(source, fetch, moment) if moment else None
+    if changes is not None:
+        yield "changes", [entry.document() for entry in changes]
+        return
+    since = moment - _OVERLAP if moment else None
+    is_empty = True
+    for document in _walk_lists(source, fetch, "resourcelist"):
+        is_empty, entries = False, document.entries
+        yield document.url, [entry.document() for entry in entries if entry.changed_since(since)]
+    dumps = _walk_lists(source, fetch, "resourcedump") if is_empty else ()
+    for address in [entry.address for document in dumps for entry in document.entries]:
+        is_empty = False
+        yield address, _read_package(source, fetch, address, since)
+    if is_empty:
+        raise ParseError(Reason("no_resource_list", {"source": source.name, "url": source.url}))
+
+
+def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[ResourceEntry] | None:
+    """Return the newest change of each resource since *moment*, or None if change lists do not
+    reach back to it.
+    """
+    documents = list(_walk_lists(source, fetch, "changelist"))
+    if all(document.changes_from and document.changes_from > moment for document in documents):
+        return None
+    newest: dict[str, ResourceEntry] = {}
+    for entry in (entry for document in documents for entry in document.entries):
+        known = newest.get(entry.address)
+        stamps = [parse_timestamp(item.stamp) or moment for item in (entry, known or entry)]
+        if entry.changed_since(moment) and stamps[0] >= stamps[1]:
+            newest[entry.address] = entry
+    return [newest[address] for address in sorted(newest)]
+
+
+def _walk_lists(
+    source: Source,
+    fetch: Fetch,
+    wanted: str,
+    address: str = "",
+    loop_detector: LoopDetector | None = None,
+    depth: int = 0,
+) -> Iterator[ResourceDocument]:
+    """Yield all lists of a capability, such as `resourcelist`, to which the source's url leads,
+    sorted by address.
+    """
+    address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
+    loop_detector.check_token(address, address, "document")
+    if depth > _MAX_DEPTH:
+        values: dict[str, Value] = {"source": source.name, "url": address, "limit": _MAX_DEPTH}
+        raise ParseError(Reason("lists_too_deep", values))
+    document = _fetch_document(source, fetch, address)
+    if document.capability == wanted and not document.is_index:
+        yield document
+        return
+    for entry in document.entries:
+        if document.capability == wanted or entry.capability in {wanted, "capabilitylist"}:
+            after = depth + 1
+            yield from _walk_lists(source, fetch, wanted, entry.address, loop_detector, after)
+
+
+def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocument:
+    """Request a document. Raise ParseError if it is not ResourceSync."""
+    reply = fetch.get(address, accept=_ACCEPT)
+    root = parse_xml(reply)
+    metadata, kind = _metadata(root), etree.QName(root).localname
+    capability = metadata.get("capability", "")
+    if kind not in {"urlset", "sitemapindex"} or not capability:
+        values: dict[str, Value] = {"source": source.name, "url": reply.url, "element": kind}
+        raise ParseError(Reason("not_resourcesync", values))
+    begin = parse_timestamp(metadata.get("from", ""))
+    entries = _parse_entries(root, reply.url, capability)
+    return ResourceDocument(reply.url, capability, kind == "sitemapindex", begin, entries)
+
+
+def _metadata(node: _Element) -> Mapping[str, str]:
+    element = node.find(f"{_RS}md")
+    return {} if element is None else {str(key): str(text) for key, text in element.attrib.items()}
+
+
+def _parse_entries(root: _Element, base: str, capability: str) -> list[ResourceEntry]:
+    entries = []
+    for node in root.iterchildren("{*}url", "{*}sitemap"):
+        location, metadata = " ".join((node.findtext("{*}loc") or "").split()), _metadata(node)
+        address = join_url(base, location)
+        if location and is_web(address):
+            lastmod = " ".join((node.findtext("{*}lastmod") or "").split())
+            defaults = {"datetime": lastmod, "capability": capability}
+            values = {**defaults, **{name: text for name, text in metadata.items() if text}}
+            names = ("datetime", "change", "capability", "path", "type")
+            entries.append(ResourceEntry(address, *(values.get(name, "") for name in names)))
+    return sorted(entries, key=lambda entry: entry.address)
+
+
+def _read_package(
+    source: Source, fetch: Fetch, address: str, since: datetime | None
+) -> Iterator[ListedDocument]:
+    """Yield the resources of the ZIP file at *address*, sorted by address, each with a reply as if
+    it had been requested: an empty one if it is missing, or too large.
+
+    Raises ParseError if it is not a package (sections 11 and 12 of the specification).
+    """
+    values: dict[str, Value] = {"source": source.name, "url": address}
+    subject = Reason("not_zip", values)
+    most = fetch.network.retry_policy.max_bytes
+    with ExitStack() as stack:
+        accept = "application/zip, application/octet-stream;q=0.9"
+        reply = stack.enter_context(fetch.download(address, accept=accept))
+        with parser_errors(subject):
+            package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
+            content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
+        if content is None:
+            raise ParseError(Reason("no_manifest", {**values, "name": _MANIFEST_NAME}))
+        root = parse_xml(replace(reply, content=content, path=None))
+        capability = _metadata(root).get("capability", "")
+        if capability not in _MANIFESTS:
+            values["url"] = reply.url
+            raise ParseError(Reason("not_dump_manifest", {**values, "capability": capability}))
+        for entry in _parse_entries(root, reply.url, capability):
+            member = None
+            # A resource that cannot be decompressed does not stop the others.
+            with suppress(ParseError), parser_errors(subject):
+                member = _read_member(package, entry.path, most)
+            headers = httpx.Headers({"content-type": entry.media})
+            if entry.changed_since(since):
+                yield entry.document(Reply(entry.address, 200, headers, member or b"", reply.at))
+
+
+def _read_member(package: zipfile.ZipFile, path: str, most: int) -> bytes | None:
+    """Return a file's content, or None if it is missing, encrypted or larger than *most* bytes."""
+    try:
+        with package.open(path.lstrip("/")) as file:
+            content = file.read(most + 1)
+    except (KeyError, RuntimeError, NotImplementedError):
+        return None
+    return content if len(content) <= most else None
+
+
+PROTOCOL = Protocol(
+    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+)

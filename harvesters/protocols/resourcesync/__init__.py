@@ -1,1 +1,0 @@
-"""ResourceSync 1.1."""

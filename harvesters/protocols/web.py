@@ -1,0 +1,231 @@
+"""Web pages found by the site's sitemap: their JSON-LD, microdata and RDFa.
+
+Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from importlib import import_module
+from urllib.parse import urldefrag, urlsplit
+
+import structlog
+from lxml import etree
+from lxml.etree import _Element
+
+from harvesters.errors import ParseError
+from harvesters.network.encoding import decode_content
+from harvesters.network.fetch import Fetch
+from harvesters.network.html_detection import is_html
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import decode_text, parse_xml
+from harvesters.option_schema import Option, get_pattern
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload
+from harvesters.parsing import join_url
+from harvesters.payloads.graph import Graph
+from harvesters.protocols import rdf
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.document import DocumentReader, Items, ListedDocument
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.rdf import RdfReader
+from harvesters.reasons import Reason, Value
+from harvesters.source import Source
+from vocab.iris import is_web
+
+OPTIONS: Mapping[str, Option] = {
+    **{name: rdf.OPTIONS[name] for name in ("types", "steps")},
+    "only": Option(
+        str,
+        None,
+        "A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
+    ),
+}
+
+_SITEMAP = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
+_PAGE = "text/html, application/xhtml+xml;q=0.9"
+_PAGE_TYPES = (
+    "",
+    "text/html",
+    "application/xhtml+xml",
+    "text/plain",
+    "application/xml",
+    "text/xml",
+)
+_MAX_HOSTS = 5  # That an error names.
+_MAX_DEPTH = 3  # An index should list sitemaps only, some list indexes.
+_MAX_BYTES = 64 * 1024 * 1024  # Of a decompressed sitemap; the protocol allows 50 MB.
+_MAX_ENTRIES = 50_000  # The protocol's limit.
+_OVERLAP = timedelta(days=1)  # A lastmod is often a date without a time.
+
+log = structlog.get_logger()
+
+
+def check(source: Source) -> None:
+    """Raise SourceDefinitionError for an invalid class or regular expression."""
+    rdf.check(source)
+    get_pattern(source, OPTIONS, "only")
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the records on all pages of a site, or on those that its sitemaps date since the day
+    before *since*.
+
+    The source's url is a sitemap, an index of sitemaps, a robots.txt that names some, or a single
+    page. A page that is no longer there is gone. Raises ParseError if the url is none of these.
+    """
+    moment = in_utc(since) - _OVERLAP if since else None
+    rdf_reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
+    if is_html(root.content):
+        document = ListedDocument(root.url, urldefrag(root.url).url)
+        items, _ = _parse_page(rdf_reader, document, root)
+        if not items:
+            raise ParseError(
+                Reason("page_without_record", {"source": source.name, "url": root.url})
+            )
+        yield Page(items, None, at=root.at)
+        return
+
+    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
+        return _parse_page(rdf_reader, document, reply)
+
+    reader = DocumentReader(source, fetch, _PAGE, _SITEMAP, parse)
+    yield from reader.read_lists(cursor, lambda _: _walk_sitemaps(source, fetch, root, moment))
+
+
+def _walk_sitemaps(
+    source: Source, fetch: Fetch, reply: Reply, moment: datetime | None, depth: int = 0
+) -> Iterator[tuple[str, list[ListedDocument]]]:
+    """Yield each sitemap with its pages, always in the same order."""
+    values: dict[str, Value] = {"source": source.name, "url": reply.url}
+    is_index, listed, ignored = _parse_sitemap(reply)
+    hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
+    here = {address for address in listed if urlsplit(address).hostname in hosts}
+    only = get_pattern(source, OPTIONS, "only")
+    wanted = [
+        address for address in listed if address in here and (is_index or only.search(address))
+    ]
+    changed = [address for address in wanted if _may_have_changed(listed[address], moment)]
+    log.info(
+        "sitemap read",
+        source=source.name,
+        sitemap=reply.url,
+        maps=len(listed) if is_index else 0,
+        pages=0 if is_index else len(wanted),
+        passed=0 if is_index else len(listed) - len(wanted),
+        unusable=ignored,
+    )
+    if not is_index:
+        if listed and not here:
+            others = {urlsplit(address).hostname for address in listed}
+            named = ", ".join(sorted(filter(None, others))[:_MAX_HOSTS])
+            count = len(listed)
+            raise ParseError(
+                Reason("sitemap_elsewhere", {**values, "count": count, "hosts": named})
+            )
+        yield reply.url, [_document(address, listed[address]) for address in changed]
+        return
+    yield reply.url, []
+    if depth == _MAX_DEPTH:
+        raise ParseError(Reason("sitemaps_too_deep", {**values, "limit": _MAX_DEPTH}))
+    for address in changed:
+        following = fetch.get(address, accept=_SITEMAP)
+        yield from _walk_sitemaps(source, fetch, following, moment, depth + 1)
+
+
+def _may_have_changed(stamp: str, moment: datetime | None) -> bool:
+    changed = parse_timestamp(stamp)
+    return moment is None or changed is None or changed >= moment
+
+
+def _document(address: str, stamp: str) -> ListedDocument:
+    lost = Reason("page_unreadable", {"page": address})
+    return ListedDocument(address, address, stamp or None, unreadable=lost)
+
+
+def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
+    """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt
+    that names sitemaps: return whether it is an index, the time of change as written by address
+    (empty: unknown) in their order, and the number of entries that are no web addresses.
+
+    Raises ParseError if it is none of these, or has more entries than the protocol allows.
+    """
+    reply = _decompress(reply)
+    is_text = not reply.content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if is_text:
+        lines = [line.strip() for line in decode_text(reply).splitlines() if line.strip()]
+        maps = [line.partition(":")[2] for line in lines if line.lower().startswith("sitemap:")]
+        is_index, entries = bool(maps), [(line.strip(), "") for line in maps or lines]
+    else:
+        root = parse_xml(reply)
+        kind = etree.QName(root).localname
+        if kind not in {"urlset", "sitemapindex"}:
+            raise ParseError(Reason("not_sitemap", {"url": reply.url, "element": kind}))
+        nodes = root.iterchildren("{*}url", "{*}sitemap")
+        texts = [(_text(node, "loc"), _text(node, "lastmod")) for node in nodes]
+        entries = [(loc and join_url(reply.url, loc), lastmod) for loc, lastmod in texts]
+        is_index = kind == "sitemapindex"
+    listed = {address: stamp for address, stamp in entries if is_web(address)}
+    if len(listed) > _MAX_ENTRIES:
+        values: dict[str, Value] = {"url": reply.url, "count": len(listed), "limit": _MAX_ENTRIES}
+        raise ParseError(Reason("sitemap_too_long", values))
+    if is_text and not listed:
+        raise ParseError(Reason("not_sitemap_text", {"url": reply.url}))
+    return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
+
+
+def _text(node: _Element, name: str) -> str:
+    return " ".join((node.findtext(f"{{*}}{name}") or "").split())
+
+
+def _decompress(reply: Reply) -> Reply:
+    """Decompress a sitemap in a gzip file, in bounded memory."""
+    if not reply.content.startswith(b"\x1f\x8b"):
+        return reply
+    content = bytearray()
+    try:
+        for part in decode_content([reply.content], "gzip"):
+            content += part
+            if len(content) > _MAX_BYTES:
+                values: dict[str, Value] = {"url": reply.url, "limit": _MAX_BYTES}
+                raise ParseError(Reason("sitemap_too_large", values))
+    except ValueError as error:
+        raise ParseError(Reason("not_gzip", {"url": reply.url, "error": str(error)})) from error
+    return replace(reply, content=bytes(content))
+
+
+def _parse_page(
+    rdf_reader: RdfReader, document: ListedDocument, reply: Reply
+) -> tuple[Items, Reason | None]:
+    """Return the records of a page; if its markup is invalid and has none, the page is unreadable,
+    and the harvest incomplete.
+    """
+    if reply.media_type not in _PAGE_TYPES:
+        return (), None
+    # Imported with the first page: its libraries take a fifth of the start of a process that
+    # harvests.
+    parser = import_module("harvesters.protocols.structured_data")
+    store, problems = parser.parse_page(reply)
+    page = str(document.key)
+    found = rdf_reader.find_records(store, page)
+    if problems and not found.records:
+        lost = InvalidRecord(page, "; ".join(problems))
+        return (lost,), Reason("markup_unreadable", {"page": page})
+    if problems:
+        name = rdf_reader.source.name
+        log.warning("page has invalid markup", source=name, page=page, problems=problems)
+    items = rdf_reader.parse_records(store, found)
+    unreadable = any(isinstance(item, InvalidRecord) and item.key == page for item in items)
+    dated = (
+        item
+        if isinstance(item, InvalidRecord)
+        else replace(item, modified=item.modified or document.modified)
+        for item in items
+    )
+    return tuple(dated), Reason("markup_unreadable", {"page": page}) if unreadable else None
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)

@@ -1,1 +1,0 @@
-"""Web pages with embedded RDF, by sitemaps."""
