@@ -23,7 +23,7 @@ from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import Items, ListedDocument
 from harvesters.protocols.error_recovery import LoopDetector, count_empty_pages
-from harvesters.protocols.files import FORMATS, file_reader
+from harvesters.protocols.file_formats import FORMATS, file_reader
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

@@ -4,37 +4,32 @@ IIS), or in a repository on a code host (GitHub's trees and contents, GitLab's t
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote, urldefrag
 
-from lxml import etree, html
+from lxml import html
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json, parse_xml
+from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, check_choice, get_option, get_pattern
-from harvesters.page_model import InvalidRecord, Pages, Payload, Record
+from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.contexts import builtin_context
-from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.protocols.datestamps import in_utc
-from harvesters.protocols.document import DocumentReader, Items, ListedDocument
+from harvesters.protocols.document import ListedDocument
+from harvesters.protocols.file_formats import FORMAT_OPTION, FORMATS, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf import RdfReader
-from harvesters.protocols.rdf_format import parse_rdf
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
-FORMAT_OPTION = {"format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")}
 OPTIONS: Mapping[str, Option] = {
     **FORMAT_OPTION,
     "only": Option(
@@ -49,26 +44,6 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-class Format(NamedTuple):
-    """A file format: its *payload* type, the *suffix* of file names (a regular expression), and the
-    Accept header.
-    """
-
-    payload: Payload
-    suffix: str
-    accept: str
-
-
-FORMATS: Mapping[str, Format] = {
-    "json": Format(Payload.ROW, r"\.json\Z", "application/json"),
-    "xml": Format(Payload.XML, r"\.xml\Z", "application/xml, text/xml;q=0.9"),
-    "rdf": Format(
-        Payload.GRAPH,
-        r"\.(ttl|nt|nq|trig|rdf|owl|jsonld)\Z",
-        "text/turtle, application/n-triples;q=0.9, application/rdf+xml;q=0.9, application/ld+json;q=0.8",
-    ),
-}
-
 _ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
 _MAX_DEPTH = 16  # Nested folders; more are a loop of links.
 _OVERLAP = timedelta(days=2)  # Listings have the server's local time, without a zone.
@@ -78,12 +53,6 @@ _DATE = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _DATE_FORMATS = ("%Y-%m-%d %H:%M", "%d-%b-%Y %H:%M", "%Y-%b-%d %H:%M", "%m/%d/%Y %I:%M %p")
-
-
-def payload_type(source: Source) -> Payload:
-    """Return the payload type of the source's files."""
-    file_format = get_option(source, FORMAT_OPTION, "format")
-    return FORMATS[file_format].payload if file_format in FORMATS else Payload.ROW
 
 
 def check(source: Source) -> None:
@@ -106,16 +75,6 @@ def collect(
     yield from reader.read_lists(
         cursor, lambda state: [("", _list_files(source, fetch, moment, state.last))]
     )
-
-
-def file_reader(source: Source, fetch: Fetch, probe: str) -> DocumentReader:
-    """Return a reader of files in the source's format; *probe* as in DocumentReader."""
-    accept = FORMATS[get_option(source, FORMAT_OPTION, "format")].accept
-
-    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
-        return _parse_file(source, fetch, document, reply), None
-
-    return DocumentReader(source, fetch, accept, probe, parse)
 
 
 def _list_files(
@@ -248,49 +207,6 @@ def _parse_tree(reply: Reply, raw: str | None) -> tuple[list[_Entry], Reason | N
         entries.append(_Entry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
     return entries, Reason("listing_truncated", {"url": reply.url}) if is_truncated else None
-
-
-def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: Reply) -> Items:
-    """Return the record of a file under its key; those of an RDF file without a key, or with
-    several records, under their own.
-
-    Raises ParseError if the file is not what the source definition says.
-    """
-    key, kind = document.key, get_option(source, FORMAT_OPTION, "format")
-    if kind == "rdf":
-        return _parse_rdf_file(source, fetch, key, reply)
-    assert key is not None
-    if kind == "xml":
-        root = parse_xml(reply)
-        raw = etree.tostring(root, encoding="utf-8", with_tail=False)
-        return (Record(key, root, raw, document.modified),)
-    match load_json(reply):
-        # A code host wraps the content of a file in a JSON object.
-        case {"encoding": "base64", "content": str(text)}:
-            with parser_errors(f"{reply.url}: its content is not base64"):
-                content = base64.b64decode(text)
-            row = load_json(replace(reply, content=content))
-        case row:
-            pass
-    if not isinstance(row, dict):
-        values = {"url": reply.url, "kind": type(row).__name__}
-        return (InvalidRecord(key, Reason("not_json_object", values)),)
-    try:
-        return (Record(key, row, dump_json(row), document.modified),)
-    except ValueError as error:
-        values = {"url": reply.url, "error": str(error)}
-        return (InvalidRecord(key, Reason("file_holds", values)),)
-
-
-def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply) -> Items:
-    reader, broken = RdfReader(source, fetch), NodeErrors()
-    with parse_rdf(reply, builtin_context, broken=broken) as store:
-        items = reader.parse_records(store, reader.find_records(store, reply.url), broken)
-    if not items:
-        return (InvalidRecord(key, Reason("file_without_record", {"url": reply.url})),)
-    if key is not None and len(items) == 1:
-        return (replace(items[0], key=key),)
-    return tuple(items)
 
 
 PROTOCOL = Protocol(

@@ -28,7 +28,7 @@ from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import Items, ListedDocument
 from harvesters.protocols.error_recovery import LoopDetector
-from harvesters.protocols.files import FORMAT_OPTION, FORMATS, file_reader, payload_type
+from harvesters.protocols.file_formats import FORMAT_OPTION, FORMATS, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source

@@ -25,17 +25,17 @@ from harvesters.option_schema import Option, get_pattern
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.parsing import join_url
 from harvesters.payloads.graph import Graph
-from harvesters.protocols import rdf
+from harvesters.protocols import rdf_reader
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import DocumentReader, Items, ListedDocument
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf import RdfReader
+from harvesters.protocols.rdf_reader import RdfReader
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    **{name: rdf.OPTIONS[name] for name in ("types", "steps")},
+    **{name: rdf_reader.OPTIONS[name] for name in ("types", "steps")},
     "only": Option(
         str,
         None,
@@ -64,7 +64,7 @@ log = structlog.get_logger()
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid class or regular expression."""
-    rdf.check(source)
+    rdf_reader.check(source)
     get_pattern(source, OPTIONS, "only")
 
 
@@ -78,10 +78,10 @@ def collect(
     page. A page that is no longer there is gone. Raises ParseError if the url is none of these.
     """
     moment = in_utc(since) - _OVERLAP if since else None
-    rdf_reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
+    reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
     if is_html(root.content):
         document = ListedDocument(root.url, urldefrag(root.url).url)
-        items, _ = _parse_page(rdf_reader, document, root)
+        items, _ = _parse_page(reader, document, root)
         if not items:
             raise ParseError(
                 Reason("page_without_record", {"source": source.name, "url": root.url})
@@ -90,10 +90,10 @@ def collect(
         return
 
     def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
-        return _parse_page(rdf_reader, document, reply)
+        return _parse_page(reader, document, reply)
 
-    reader = DocumentReader(source, fetch, _PAGE, _SITEMAP, parse)
-    yield from reader.read_lists(cursor, lambda _: _walk_sitemaps(source, fetch, root, moment))
+    pages = DocumentReader(source, fetch, _PAGE, _SITEMAP, parse)
+    yield from pages.read_lists(cursor, lambda _: _walk_sitemaps(source, fetch, root, moment))
 
 
 def _walk_sitemaps(
@@ -198,7 +198,7 @@ def _decompress(reply: Reply) -> Reply:
 
 
 def _parse_page(
-    rdf_reader: RdfReader, document: ListedDocument, reply: Reply
+    reader: RdfReader, document: ListedDocument, reply: Reply
 ) -> tuple[Items, Reason | None]:
     """Return the records of a page; if its markup is invalid and has none, the page is unreadable,
     and the harvest incomplete.
@@ -210,14 +210,14 @@ def _parse_page(
     parser = import_module("harvesters.protocols.structured_data")
     store, problems = parser.parse_page(reply)
     page = str(document.key)
-    found = rdf_reader.find_records(store, page)
+    found = reader.find_records(store, page)
     if problems and not found.records:
         lost = InvalidRecord(page, "; ".join(problems))
         return (lost,), Reason("markup_unreadable", {"page": page})
     if problems:
-        name = rdf_reader.source.name
+        name = reader.source.name
         log.warning("page has invalid markup", source=name, page=page, problems=problems)
-    items = rdf_reader.parse_records(store, found)
+    items = reader.parse_records(store, found)
     unreadable = any(isinstance(item, InvalidRecord) and item.key == page for item in items)
     dated = (
         item

@@ -25,15 +25,15 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Pay
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
-from harvesters.protocols import rdf as reader
+from harvesters.protocols import rdf_reader as reader
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.ldes import tree
 from harvesters.protocols.ldes.tree import Member, Stream
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf import Item, RdfReader
 from harvesters.protocols.rdf_format import parse_rdf
+from harvesters.protocols.rdf_reader import Item, RdfReader
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
