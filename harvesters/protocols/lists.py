@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeAlias
@@ -262,8 +263,10 @@ class PagedProtocol(ABC, Generic[P]):
         items: tuple[Item[P], ...],
         size: int,
     ) -> ListCursor:
-        """Return the cursor after a page."""
-        count, reply = len(batch.records), batch.reply
+        """Return the cursor after a page. A window of more records than the registry shows of one
+        is split at once, unless its total is that of the whole list, and may be wrong.
+        """
+        before, count, reply = state, len(batch.records), batch.reply
         url = reply.url if reply else self.source.url
         detector.check_page(url, items, reply.content if reply else b"")
         detector.check_token(url, batch.next or None, self.kind)
@@ -288,6 +291,10 @@ class PagedProtocol(ABC, Generic[P]):
             failures=0 if count else state.failures,
         )
         is_complete = total is not None and state.offset >= total
+        if not before.offset and 0 < before.cap < (total or 0) < (before.total or 0):
+            why = Reason("list_ended_early", fetched=before.cap, total=total or 0)
+            with suppress(*RECORD_ERRORS):
+                return self._split(before, EndedError(why))
         if batch.next == "" or (batch.next is None and (is_complete or not count)):
             return self._finish(state, total)
         return state
@@ -319,10 +326,8 @@ class PagedProtocol(ABC, Generic[P]):
         if total is not None and state.offset < total:
             why = Reason("list_ended_early", fetched=state.offset, total=total)
             if state.offset and state.offset >= state.cap:
-                try:
+                with suppress(*RECORD_ERRORS):
                     return self._split(state, EndedError(why))
-                except RECORD_ERRORS:
-                    pass
             state = state.mark_incomplete(why)
         after = state.restart(state.windows[1:])
         is_single = len(self.windows) == 1
@@ -333,7 +338,7 @@ class PagedProtocol(ABC, Generic[P]):
         smaller = self.split(state, error)
         if smaller is None:
             raise error
-        return replace(smaller, cap=state.offset)
+        return replace(smaller, cap=max(state.cap, state.offset))
 
     def _divide(
         self, state: ListCursor, size: int, error: HarvestError

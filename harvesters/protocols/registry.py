@@ -18,7 +18,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "spreadsheet": "harvesters.protocols.spreadsheet",
         "iati": "harvesters.protocols.iati.harvest",
         "pod": "harvesters.protocols.pod",
-        "csw": "harvesters.protocols.csw.harvest",
+        "csw": "harvesters.protocols.csw",
         "files": "harvesters.protocols.files",
         "ldes": "harvesters.protocols.ldes.harvest",
         "stocktake": "harvesters.protocols.peer.harvest",

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import pytest
 from lxml import etree
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import Source
 
@@ -29,15 +26,11 @@ def always(count: int, body: str, after: str = "") -> ScriptedRegistry:
 
 @dataclass
 class Service:
-    """A service with *count* records; it gives at most *most* at once, and dies of those that are
-    *poison* or in *mute*'s place.
-    """
+    """A service with *count* records that sends at most *most* at once."""
 
     count: int
     most: int = 1000
-    poison: Collection[int] = ()
     next: bool = True
-    down: bool = False
     posts: bool = False
     request_log: list[dict[str, str]] = field(default_factory=list)
 
@@ -49,16 +42,12 @@ class Service:
         start = int(parameters["startPosition"])
         size = min(self.most, int(parameters["maxRecords"]))
         numbers = range(start, min(self.count, start + size - 1) + 1)
-        if self.down:
-            return httpx.Response(503)
         body = "".join(
             f"<csw:Record><dc:identifier>r{n:03}</dc:identifier><dct:modified>2026-01-01</dct:modified></csw:Record>"
             for n in numbers
         )
         following = numbers.stop if numbers and numbers.stop <= self.count else 0
         result = f' nextRecord="{following}"' if self.next else ""
-        if any(number in self.poison for number in numbers):
-            body += "\x01"
         return httpx.Response(200, text=RESULTS.format(self.count, result, body))
 
 
@@ -117,31 +106,6 @@ def test_what_changed_is_asked_for_where_the_definition_says_how() -> None:
     assert check_compatible(source())[0].incremental is False
 
 
-@each("bad", [[1], [33], [50, 51], [120]])
-def test_a_record_that_spoils_its_page_costs_only_itself(bad: list[int]) -> None:
-    server = Service(120, poison=bad)
-
-    pages = harvest(server, source())
-
-    assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
-    reason = f"the record at {bad[0]} of the list cannot be read"
-    assert str(pages[-1].incomplete_reason).startswith(reason)
-    assert len(server.request_log) < 45
-
-
-def test_a_service_that_is_down_ends_the_harvest() -> None:
-    with pytest.raises(UnavailableError):
-        harvest(Service(5, down=True), source())
-
-
-def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
-    server = Service(60, poison=[33])
-    whole = harvest(server, source(size=20))
-
-    for number, page in enumerate(whole[:-1], 1):
-        assert keys(harvest(server, source(size=20), cursor=page.cursor)) == keys(whole[number:])
-
-
 def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete() -> None:
     service = Service(120)
 
@@ -151,11 +115,6 @@ def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete() -> None:
     pages = harvest(short, source())
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 50 of 120 records"
-
-
-def test_a_list_that_repeats_itself_ends_the_harvest() -> None:
-    with pytest.raises(ParseError, match="repeats the records"):
-        harvest(always(9, "<csw:Record><dc:identifier>a</dc:identifier></csw:Record>"), source())
 
 
 def test_iso_records_have_their_file_identifier_and_others_are_unreadable() -> None:

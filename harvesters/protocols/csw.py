@@ -1,0 +1,203 @@
+"""All records of a catalogue service by GetRecords of CSW 2.0.2, or those changed since.
+
+Source: https://portal.ogc.org/files/?artifact_id=20555 (OGC 07-006r1, section 10.8)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from lxml import etree
+from lxml.builder import ElementMaker  # type: ignore[import-not-found]
+from lxml.etree import _Element
+from pydantic import Field
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import parse_xml
+from harvesters.options import Options, Positive, one_of
+from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+_ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
+_DCAT = [
+    f"{{http://www.w3.org/ns/dcat#}}{name}" for name in ("Dataset", "DataService", "DatasetSeries")
+]
+_PREFIXES = {
+    "csw": "http://www.opengis.net/cat/csw/2.0.2",
+    "ogc": "http://www.opengis.net/ogc",
+    "gmd": "http://www.isotc211.org/2005/gmd",
+    "apiso": "http://www.opengis.net/cat/csw/apiso/1.0",
+}
+_CSW = ElementMaker(namespace=_PREFIXES["csw"], nsmap=_PREFIXES)
+_OGC = ElementMaker(namespace=_PREFIXES["ogc"])
+
+
+class CswOptions(Options):
+    """The options of a catalogue service."""
+
+    types: str = Field(
+        "csw:Record", description="The typeNames to request, e.g. `gmd:MD_Metadata`."
+    )
+    output: str = Field(
+        _PREFIXES["csw"],
+        alias="schema",
+        description="The outputSchema, e.g. `http://www.isotc211.org/2005/gmd` for ISO 19139.",
+    )
+    constraint: str = Field(
+        "",
+        description="A constraint in CQL text that limits the harvest, e.g. `dc:type = 'dataset'`.",
+    )
+    modified: str = Field(
+        "",
+        description="The queryable with the time of change, e.g. `dct:modified` or `apiso:Modified`.",
+    )
+    sort: str = Field(
+        "",
+        description="The sort order, e.g. `dc:identifier:A`; without it records may move between pages during a run.",
+    )
+    method: Annotated[str, one_of(("get", "post"))] = Field(
+        "get",
+        description="The HTTP method: `get`, or `post` for services that accept XML requests only.",
+    )
+    size: Positive = Field(50, description="The number of records per page.")
+
+
+class Csw(PagedProtocol[_Element]):
+    """The records of a service. A window is the days from which and before which they changed, and
+    the value of the sort order from which they are read on; each "" if open.
+    """
+
+    moves = False
+    windows = (("", "", ""),)
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.options = CswOptions.of(source)
+        self.sort, _, self.direction = self.options.sort.rpartition(":")
+        if since is not None and self.options.modified:
+            self.windows = ((f"{in_utc(since) - timedelta(days=1):%Y-%m-%d}", "", ""),)
+
+    def page_size(self, cursor: ListCursor) -> int:
+        return self.options.size
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        start = cursor.offset + 1
+        terms = self._terms(cursor) | {"startPosition": str(start), "maxRecords": str(size)}
+        accept, source = "application/xml, text/xml", self.source
+        if self.options.method == "post":
+            reply = self.fetch.post(source.url, self._document(terms), accept=accept)
+        else:
+            reply = self.fetch.get(source.url, terms, accept=accept)
+        root = parse_xml(reply)
+        kind, results = etree.QName(root).localname, root.find("{*}SearchResults")
+        if kind == "ExceptionReport":
+            message = "; ".join(map(_exception_text, root.iterfind("{*}Exception")))
+            message = message or "an exception without a message"
+            raise ServiceError(
+                Reason("service_says", source=source.name, url=reply.url, message=message)
+            )
+        if kind != "GetRecordsResponse" or results is None:
+            raise ParseError(Reason("not_csw", source=source.name, url=reply.url, element=kind))
+        total = _number(results.get("numberOfRecordsMatched"))
+        following = _number(results.get("nextRecord"))
+        records = list(results.iterfind("*"))
+        if following is not None and following <= start:
+            return Batch(reply, records, total, "")
+        return Batch(reply, records, total, passed=following and following - start)
+
+    def _terms(self, cursor: ListCursor) -> dict[str, str]:
+        options, (first, end, last) = self.options, cursor.windows[0]
+        name = options.modified
+        bounds = ((name, ">=", first), (name, "<", end), (self.sort, ">=", last))
+        parts = [f"{name} {sign} '{value}'" for name, sign, value in bounds if value]
+        if options.constraint:
+            parts.insert(0, options.constraint)
+        terms = {
+            "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results",
+            "elementSetName": "full", "typeNames": options.types, "outputSchema": options.output,
+        }  # fmt: skip
+        if parts:
+            terms |= {"constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0"}
+            terms["constraint"] = " AND ".join(map("({})".format, parts)) if parts[1:] else parts[0]
+        return terms | {"sortby": options.sort} if options.sort else terms
+
+    def _document(self, terms: Mapping[str, str]) -> bytes:
+        """Return the request as XML (section 10.8.4.1), equivalent to the parameters."""
+        query = [_CSW.ElementSetName(terms["elementSetName"])]
+        if "constraint" in terms:
+            text = _CSW.CqlText(terms["constraint"])
+            query.append(_CSW.Constraint(text, version=terms["constraint_language_version"]))
+        if self.sort:
+            direction = "DESC" if self.direction.upper().startswith("D") else "ASC"
+            field = _OGC.PropertyName(self.sort), _OGC.SortOrder(direction)
+            query.append(_OGC.SortBy(_OGC.SortProperty(*field)))
+        names = ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")
+        attributes = {name: terms[name] for name in names}
+        root = _CSW.GetRecords(_CSW.Query(*query, typeNames=terms["typeNames"]), **attributes)
+        return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+    def parse(self, record: _Element) -> Item[_Element]:
+        """Return a record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier, DCAT by the
+        identifier or the IRI of the resource.
+        """
+        resources = [record, *record.iter(*_DCAT)]
+        keys = [
+            _text(each, name) for name in ("fileIdentifier", "identifier") for each in resources
+        ]
+        keys += [each.get(_ABOUT) or "" for each in resources]
+        key = next(filter(None, keys), None)
+        if key is None:
+            name = etree.QName(record).localname
+            return InvalidRecord(None, f"a record without an identifier, <{name}>")
+        stamps = [_text(each, name) for name in ("modified", "dateStamp") for each in resources]
+        stamp = next(filter(None, stamps), None)
+        return Record(key, record, etree.tostring(record, encoding="utf-8", with_tail=False), stamp)
+
+    def order(self, record: _Element) -> str | None:
+        is_ascending = self.sort and not self.direction.upper().startswith("D")
+        return _text(record, self.sort.rpartition(":")[2]) if is_ascending else None
+
+    def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
+        """Continue at the value of the sort order that was reached, else in halves by time."""
+        (first, end, last), rest = cursor.windows[0], cursor.windows[1:]
+        newest = cursor.newest
+        if cursor.is_sorted and newest and newest != last and "'" not in newest:
+            return cursor.restart(((first, end, newest), *rest))
+        low = parse_timestamp(first) or datetime(2000, 1, 1, tzinfo=UTC)
+        high = parse_timestamp(end) or datetime.now(UTC) + timedelta(days=1)
+        middle = f"{low + (high - low) / 2:%Y-%m-%d}"
+        is_cut = bool(cursor.cap or cursor.offset)
+        if not (self.options.modified and is_cut) or middle <= f"{low:%Y-%m-%d}":
+            return None
+        return cursor.restart(((first, middle, last), (middle, end, last), *rest))
+
+
+def _exception_text(node: _Element) -> str:
+    texts = [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
+    return " ".join(filter(None, (node.get("exceptionCode"), node.get("locator"), *texts)))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _text(node: _Element, name: str) -> str:
+    element = node.find(f"{{*}}{name}")
+    return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
+
+
+def is_incremental(source: Source) -> bool:
+    """Return whether the source definition says how to ask for changes."""
+    return bool(CswOptions.of(source).modified)
+
+
+PROTOCOL = Protocol(
+    Csw.collect, Payload.XML, CswOptions, incremental=True, is_incremental=is_incremental
+)

@@ -1,1 +1,0 @@
-"""Catalogue Service for the Web (CSW) 2.0.2."""
