@@ -1,281 +1,248 @@
-"""The same questions to six endpoints over the same data, side by side in one run.
+"""The same questions to three endpoints over the same data in one run: ours, `oxigraph serve` and
+Virtuoso. Then one in a hundred records changes: how soon do we show it, and do readers wait
+meanwhile?
 
-They are ours on our own store, `oxigraph serve`, Virtuoso, ours on that Virtuoso by URL, maplib and
-rdflib-endpoint. Then one in a hundred records changes: how soon do both of ours show it, and do
-readers wait meanwhile?
-
-By hand: ``python -m benchmarks.columns --records 20000``; ``--records 1000000 --columns-only`` for
-sizes that an RDF store loads in hours.
+By hand: ``python -m benchmarks columns --records 100000``
 """
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from math import exp, log
 from pathlib import Path
+from statistics import fmean, median
 from typing import Annotated
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import orjson
 import typer
-from rich.table import Table
 
-from benchmarks.columns_only import columns_only_endpoint, command
-from benchmarks.concurrent_queries import (
-    AT_ONCE,
-    FIRST,
-    LAST,
-    REPEATED,
-    Client,
-    Column,
-    Figure,
-    crowded,
-    format_figure,
-    measure,
-)
-from benchmarks.end_to_end import LIMITS, harvested, ready, served, settled
-from benchmarks.endpoint import loaded, peer, rows, unpack
+from benchmarks.end_to_end import harvested
 from benchmarks.engines import bulk_load, missing, started
-from benchmarks.processes import until
-from benchmarks.python_peers import maplib_endpoint, rdflib_endpoint, share
-from benchmarks.result_table import Aim, Json, Line, err
-from benchmarks.sparql import SMALL, natively, queries
-from benchmarks.update_latency import SHOWN, WAIT, changed
+from benchmarks.measuring import Json, Line, environment, err, served, settled, show
 from demo.registries import Demo
 from demo.source_definitions import write_sources
+from journal.journal import Journal
 from publisher.store.external.client import MERGE
-from publisher.store.snapshots import newest_snapshot
+from vocab.iris import BASE
 
-LOAD = "first load, s"
+QUERIES = Path(__file__).parent / "queries"
+_ROWS = "rows"  # the query of 100,000 rows; the others are small ones
+_TABLE = "application/sparql-results+json"
+_TURNS = 3  # times that a question is asked alone; the median is reported
+_AT_ONCE = (1, 8, 32)
+_SECONDS = 5.0  # that each number of clients asks
 _BUFFERS = 4 << 30  # bytes that Virtuoso holds at most
-_SLOW = 300.0  # seconds in all for rdflib-endpoint, which answers few of the questions
-AIMS = {
-    **{crowded(clients): Aim("least", 0.8) for clients in AT_ONCE},
-    REPEATED: Aim("least", 10),
-    FIRST: Aim("most", 20, "ours"),
-    LAST: Aim("most", 1.2),
-    SHOWN: Aim("most", 10_000, "ours"),
-    WAIT: Aim("most", 100, "ours"),
-}
+_FEW = 100  # one in so many records changes
+_TITLE, _NEW = "http://purl.org/dc/terms/title", "Changed by the benchmark"
+_CHANGED = f'SELECT (COUNT(DISTINCT ?s) AS ?n) {{ ?s <{_TITLE}> "{_NEW}"@en }}'
+_fresh = count()
 
 
-def differing(columns: Sequence[Column], small: Mapping[str, str]) -> dict[str, list[str]]:
-    """Compare the answers of all with the first one's; return by column the queries whose answers
-    differ.
+@dataclass(slots=True)
+class Endpoint:
+    """An endpoint: *more* are parameters of each question; *figures* by the name of their line."""
+
+    name: str
+    url: str
+    more: Sequence[tuple[str, str]] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def ask(self, query: str, client: http.client.HTTPConnection) -> bytes:
+        """Return the answer to *query*, which no cache holds, read to its end."""
+        head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": _TABLE}
+        text = f"{query}\n# {next(_fresh)}"
+        body = urlencode([("query", text), *self.more])
+        client.request("POST", urlsplit(self.url).path or "/", body, head)
+        answer = client.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise OSError(f"{self.name} answered {answer.status}: {content[:300]!r}")
+        return content
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection, which stays open from question to question."""
+        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=600)
+
+
+def queries(folder: Path = QUERIES) -> dict[str, str]:
+    """Return the queries of *folder* by name; they stand under our base."""
+    return {
+        path.stem: f"BASE <{BASE}>\n{path.read_text(encoding='utf-8')}"
+        for path in sorted(folder.glob("*.rq"))
+    }
+
+
+def rows(answer: bytes) -> list[bytes]:
+    """Return an answer's rows in an order of their own, so that two answers can be compared."""
+    bindings = orjson.loads(answer)["results"]["bindings"]
+    return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in bindings)
+
+
+def _plain(term: dict[str, str]) -> list[str]:
+    kind = term["type"].removeprefix("typed-")  # Virtuoso has the name of an early draft
+    return [kind, term["value"], term.get("xml:lang", ""), term.get("datatype", "")]
+
+
+def measure(endpoint: Endpoint, asked: Mapping[str, str]) -> None:
+    """Ask all questions cold, then each alone, then many clients at once."""
+    client, figures = endpoint.connect(), endpoint.figures
+    small = {name: query for name, query in asked.items() if name != _ROWS}
+    figures["all once, cold, ms"] = sum(_times(endpoint, small.values(), client)) * 1000
+    for name, query in asked.items():
+        figures[f"{name}, ms"] = median(_times(endpoint, [query] * _TURNS, client)) * 1000
+        err.print(f"  {endpoint.name}: {name}: {figures[f'{name}, ms']:,.1f} ms")
+    client.close()
+    for clients in _AT_ONCE:
+        figures[f"{clients} at once, /s"] = _crowd(endpoint, list(small.values()), clients)
+
+
+def _times(
+    endpoint: Endpoint, texts: Iterable[str], client: http.client.HTTPConnection
+) -> Iterator[float]:
+    for text in texts:
+        since = time.perf_counter()
+        endpoint.ask(text, client)
+        yield time.perf_counter() - since
+
+
+def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
+    """Return the questions a second that *clients* get answered, each beginning with another one."""
+    end = time.perf_counter() + _SECONDS
+
+    def work(number: int) -> int:
+        client, answered = endpoint.connect(), 0
+        while time.perf_counter() < end:
+            endpoint.ask(texts[(number + answered) % len(texts)], client)
+            answered += 1
+        return answered
+
+    since = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        answered = sum(pool.map(work, range(clients)))
+    return answered / (time.perf_counter() - since)
+
+
+def change(data: Path, endpoint: Endpoint, records: int) -> None:
+    """Change the titles of one in a hundred records in the journal; measure how soon that is shown,
+    and the longest wait of a reader meanwhile.
     """
-    results: dict[str, list[str]] = {}
-    for name, query in small.items():
-        right = _rows(columns[0], query)
-        for column in columns[1:]:
-            if right is None or _rows(column, query) != right:
-                results.setdefault(column.name, []).append(name)
-    return results
+    client, reads, patch = endpoint.connect(), list[float](), list[str]()
+    old = f"""SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t
+        FILTER(LANG(?t) = 'en') }} }} LIMIT {records // _FEW}"""
+    titles = orjson.loads(endpoint.ask(old, client))["results"]["bindings"]
+    for row in titles:
+        s, g, t = row["s"]["value"], row["g"]["value"], orjson.dumps(row["t"]["value"]).decode()
+        patch += [f"D <{s}> <{_TITLE}> {t}@en <{g}> .", f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .']
+    client.close()  # the server closes a connection that is idle while the entry is written
+    Journal(data / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
+    client, since, shown = endpoint.connect(), time.perf_counter(), 0
+    while shown < len(titles):
+        began = time.perf_counter()
+        answer = orjson.loads(endpoint.ask(_CHANGED, client))
+        reads.append(time.perf_counter() - began)
+        shown = int(answer["results"]["bindings"][0]["n"]["value"])
+    endpoint.figures["1 % changed, shown after, ms"] = (time.perf_counter() - since) * 1000
+    endpoint.figures["longest wait of a reader meanwhile, ms"] = max(reads) * 1000
 
 
-def _rows(column: Column, query: str) -> list[bytes] | None:
-    client = Client(column)
-    try:
-        return rows(client.ask(query)[0])
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        client.close()
-
-
-def lines(columns: Sequence[Column]) -> list[Line]:
-    """Put ours beside the second column, `oxigraph serve` if it is asked, with the aims."""
-    ours, peers = columns[0].figures, columns[1].figures if len(columns) > 1 else {}
-    results = []
-    for name, figure in ours.items():
-        a, b = (value if isinstance(value, float) else None for value in (figure, peers.get(name)))
-        unit = name.rpartition(", ")[2] if "," in name else ""
-        results.append(Line(name, unit, a, b, a / b if a and b else None, AIMS.get(name)))
-    return results
-
-
-def _print_table(columns: Sequence[Column], note: str) -> None:
-    beside = {line.what: line for line in lines(columns)}
-    heads = ["", *(column.name for column in columns), "ours by the second's", "aim", "met"]
-    table = Table(*heads, title=f"Columns: {note}")
-    print("|", " | ".join(heads), "|")
-    print("|---" * len(heads) + "|")
-    for name in dict.fromkeys(name for column in columns for name in column.figures):
-        line = beside.get(name) or Line(name, "", None)
-        ratio = f"{line.ratio:.2f}" if line.ratio else ""
-        is_met = "" if line.aim is None else "yes" if line.aim.is_met(line) else "no"
-        cells = [
-            name,
-            *(format_figure(column.figures.get(name, "")) for column in columns),
-            ratio,
-            str(line.aim or ""),
-            is_met,
-        ]
-        table.add_row(*cells)
-        print("|", " | ".join(cells), "|")
-    err.print(table)
-
-
-def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
-    """Return the lines as ``table.show`` does, each with all columns."""
-    return [
-        {
-            "benchmark": f"Columns: {note}",
-            **asdict(line),
-            "met": line.aim.is_met(line) if line.aim else None,
-            "columns": {column.name: column.figures.get(line.what) for column in columns},
-        }
-        for line in lines(columns)
-    ]
-
-
-def _ours(open_: ExitStack, data: Path, records: int) -> str:
-    """Harvest a simulated portal into *data*, serve it, and dump it; return the address."""
+def _ours(open_: ExitStack, data: Path, records: int) -> Endpoint:
+    """Harvest a simulated portal into *data*, serve it, and dump it."""
     with Demo(size=records, only=("ckan",), faults=()) as registry:
         write_sources(registry.url, data / "sources", ("ckan",))
-        ours = open_.enter_context(served(data, LIMITS))
-        client = open_.enter_context(httpx.Client(base_url=ours, timeout=600))
-        until(lambda: ready(client), 300)
+        client: httpx.Client = open_.enter_context(served(data))
         err.print(f"harvesting {records:,} records")
         harvested(data, client)
-    err.print("dumping, and waiting until tables and texts have followed")
-    command(data, "dump")
+    command = [sys.executable, "-m", "stocktake", "dump"]
+    subprocess.run(command, env=environment(data), check=True, stdout=subprocess.DEVNULL)
     settled(data, client)
-    return ours
+    return Endpoint("ours", str(client.base_url.join("/sparql")))
 
 
-def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Column]:
-    """Start Virtuoso, and ours on it with the same journal, which loads it."""
+def unpack(dumps: Path, folder: Path) -> list[Path]:
+    """Write our dumps into *folder*, not compressed: the named graphs, and their merge."""
+    files = []
+    for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
+        files.append(folder / packed.name.removesuffix(".gz"))
+        with gzip.open(packed) as source, files[-1].open("wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+    return files
+
+
+def _oxigraph(open_: ExitStack, folder: Path, files: Sequence[Path]) -> Endpoint:
+    store = folder / "oxigraph" / "store"
+    command = [str(Path(sys.executable).with_name("oxigraph")), "load", "--lenient"]
+    line = [*command, "--location", str(store), "--file", *map(str, files)]
+    subprocess.run(line, check=True, capture_output=True)
+    engine = open_.enter_context(started("oxigraph", folder / "oxigraph"))
+    return Endpoint("oxigraph serve", engine.address.query)
+
+
+def _virtuoso(open_: ExitStack, folder: Path, files: Sequence[Path]) -> Endpoint:
     engine = open_.enter_context(started("virtuoso", folder / "virtuoso", _BUFFERS))
-    other = folder / "other"
-    shutil.copytree(journal, other / "journal")
-    theirs = open_.enter_context(served(other, LIMITS, engine.address.environment()))
-    there = open_.enter_context(httpx.Client(base_url=theirs, timeout=600))
-    err.print("loading Virtuoso")
-    since = time.perf_counter()
-    until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 7200, 1.0)
-    results: dict[str, Figure] = {LOAD: time.perf_counter() - since}
-    err.print(f"  {format_figure(results[LOAD])} s; waiting until tables and texts have followed")
-    snapshots = other / "store" / engine.address.folder / "snapshots"
-    until(
-        lambda: (
-            (item := newest_snapshot(snapshots)) is not None
-            and item.text == item.columns == item.position
-        ),
-        7200,
-        1.0,
-    )
-    return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
-        "ours on Virtuoso", f"{theirs}/sparql", (), figures=results
-    )
+    bulk_load(folder / "virtuoso", files)
+    return Endpoint("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)])
 
 
-def _virtuoso_alone(open_: ExitStack, folder: Path) -> Column:
-    """Start Virtuoso, and load what was dumped into *folder* with its own loader."""
-    engine = open_.enter_context(started("virtuoso", folder / "virtuoso", _BUFFERS))
-    err.print("loading Virtuoso")
-    since = time.perf_counter()
-    bulk_load(folder / "virtuoso", [*folder.glob("*.nq"), *folder.glob("*.ttl")])
-    figures: dict[str, Figure] = {LOAD: time.perf_counter() - since}
-    err.print(f"  {format_figure(figures[LOAD])} s")
-    return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)], figures=figures)
+PEERS = {"oxigraph": _oxigraph, "virtuoso": _virtuoso}
 
 
-def _rdflib(open_: ExitStack, dump: Path, folder: Path, most: int) -> Column | None:
-    """Start rdflib-endpoint on at most *most* statements; None where it is not ready in time."""
-    file, whole = share(dump, folder, most)
-    name = "rdflib-endpoint" if whole else f"rdflib-endpoint, {most:,} statements"
-    err.print(f"loading {name}")
-    try:
-        return Column(name, open_.enter_context(rdflib_endpoint(file)), patience=20, budget=_SLOW)
-    except (TimeoutError, subprocess.CalledProcessError) as error:
-        err.print(f"  left out: {error}")
-        return None
-
-
-def _maplib(open_: ExitStack, folder: Path) -> Column:
-    """Start maplib on the default graph that was dumped into *folder*."""
-    err.print("loading maplib")
-    return Column("maplib", open_.enter_context(maplib_endpoint(next(folder.glob("*.ttl")))))
-
-
-def _ask_all(
-    columns: Sequence[Column], small: Mapping[str, str], slow: Mapping[str, str], large: str
-) -> None:
-    """Compare the answers of all, then ask each alone; the figures are kept in the columns. No
-    *large* query: no large answer is asked for.
-    """
-    unlike = differing(columns, small)
-    for column in columns:
-        err.print(f"asking {column.name}")
-        measure(column, small, slow, large)
-        names = ", ".join(unlike.get(column.name, ()))
-        column.figures["answers that are not as ours"] = names or "none"
+def _lines(ours: Endpoint, peer: Endpoint, asked: Iterable[str]) -> Iterator[Line]:
+    for name, figure in ours.figures.items():
+        what, _, unit = name.rpartition(", ")
+        yield Line(what, unit, figure, peer.figures.get(name), note=f"peer: {peer.name}")
+    ratios = [ours.figures[f"{name}, ms"] / peer.figures[f"{name}, ms"] for name in asked]
+    yield Line("geometric mean of the questions", "", exp(fmean(map(log, ratios))), 1, aim=1)
+    yield Line("the worst of them", "", max(ratios), 1, aim=3)
 
 
 def main(
-    records: Annotated[
-        int, typer.Option(help="Records to harvest and ask about.", min=4000)
-    ] = 20_000,
-    rdflib: Annotated[
-        int,
-        typer.Option(
-            help="Statements for rdflib-endpoint, which holds them in memory; 0 leaves it out."
-        ),
-    ] = 500_000,
-    virtuoso: Annotated[bool, typer.Option(help="With Virtuoso.")] = True,
-    under: Annotated[
-        bool, typer.Option(help="With ours on Virtuoso too, which takes another first load.")
-    ] = True,
-    maplib: Annotated[bool, typer.Option(help="With maplib, which holds all in memory.")] = False,
-    columns_only: Annotated[
-        bool,
-        typer.Option(help="With nothing in our RDF store, without `oxigraph serve` and a change."),
-    ] = False,
+    records: Annotated[int, typer.Option(help="Records to harvest.", min=4000)] = 20_000,
+    peers: Annotated[str, typer.Option(help="Which peers, by commas.")] = "oxigraph,virtuoso",
+    research: Annotated[bool, typer.Option(help="Researchers' questions, not the twelve.")] = False,
     json: Json = False,
 ) -> None:
     """Harvest a simulated portal, put the same into each store, and ask all of them the same."""
-    small = queries()
-    large = small.pop("rows")
-    small = dict(list(small.items())[:12])
+    asked = queries(QUERIES / "research" if research else QUERIES)
     with tempfile.TemporaryDirectory(prefix="columns-") as name, ExitStack() as open_:
-        folder = Path(name)
-        data = folder / "data"
-        if columns_only:
-            columns = [Column("ours", f"{columns_only_endpoint(open_, data, records)}/sparql")]
-            unpack(data / "dumps", folder)
-            slow, large, under = small, "", False
-        else:
-            columns = [Column("ours", f"{_ours(open_, data, records)}/sparql")]
-            store = loaded(data / "dumps", folder)
-            inside = natively(store, small)
-            slow = {name: query for name, query in small.items() if inside[name] >= SMALL}
-            columns.append(Column("oxigraph serve", open_.enter_context(peer(store))))
-        if virtuoso and not missing("virtuoso"):
-            columns += (
-                _virtuoso(open_, folder, data / "journal")
-                if under
-                else [_virtuoso_alone(open_, folder)]
-            )
-        if maplib:
-            columns.append(_maplib(open_, folder))
-        if rdflib and (last := _rdflib(open_, next(folder.glob("*.nq")), folder, rdflib)):
-            columns.append(last)
-        _ask_all(columns, small, slow, large)
-        own = [column for column in columns if column.name.startswith("ours")]
-        if not columns_only:
-            changed([data, folder / "other"][: len(own)], own, records)
-    quick = ", ".join(sorted(small.keys() - slow.keys())) or "none"
-    title = f"{records:,} records; too quick for the crowds: {quick}"
-    if json:
-        print(orjson.dumps(_rows_of(columns, title)).decode())
-    else:
-        _print_table(columns, title)
+        folder, data = Path(name), Path(name) / "data"
+        ours = _ours(open_, data, records)
+        measure(ours, asked)
+        files, lines = unpack(data / "dumps", folder), list[Line]()
+        for peer in filter(None, peers.split(",")):
+            if why := missing(peer):
+                err.print(f"without {peer}: {why}")
+                continue
+            err.print(f"loading {peer}")
+            other = PEERS[peer](open_, folder, files)
+            clients = ours.connect(), other.connect()
+            unlike = [
+                name
+                for name, query in asked.items()
+                if rows(ours.ask(query, clients[0])) != rows(other.ask(query, clients[1]))
+            ]
+            err.print(f"answers that are not as ours: {', '.join(unlike) or 'none'}")
+            measure(other, asked)
+            lines += _lines(ours, other, asked)
+        change(data, ours, records)
+        lines += [
+            Line(name.rpartition(", ")[0], "ms", figure)
+            for name, figure in list(ours.figures.items())[-2:]
+        ]
+    show(f"Questions, {records:,} records", lines, json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Count the modules that a request and a journal entry cross: ``python -m benchmarks.crossings
+"""Count the modules that a request and a journal entry cross: ``python -m benchmarks crossings
 DATA``, for a published data folder.
 
 A module counts if one of its functions runs between the request and its response, in any thread or

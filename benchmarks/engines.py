@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.measuring import free_port
 from publisher.store.external.client import MERGE, StoreURLs
 
 _READY = 240.0  # seconds
@@ -106,13 +106,6 @@ def bulk_load(folder: Path, files: Sequence[Path]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     if "\n0 Rows." not in result.stdout:
         raise RuntimeError(f"Virtuoso could not load {incoming}:\n{result.stdout}{result.stderr}")
-
-
-def free_port() -> int:
-    """Find a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _oxigraph() -> str | None:

@@ -1,7 +1,7 @@
 """A data.json of 5,000 datasets: the first harvest, one of the same file and one of a file in which
 every dataset is equal but the bytes differ; processor time and memory of `stocktake harvest`.
 
-By hand: ``python -m benchmarks.inventory --datasets 5000``
+By hand: ``python -m benchmarks inventory --datasets 5000``
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.end_to_end import settings
-from benchmarks.processes import Watch
-from benchmarks.result_table import Aim, Json, Line, show
+from benchmarks.measuring import Json, Line, Watch, environment, show
 
 _MOST_MEMORY = 250.0  # MB
 _MOST_HELP = 0.5  # seconds of processor time
@@ -119,20 +117,18 @@ def _served(files: list[bytes]) -> Iterator[int]:
 def _run(data: Path, *arguments: str) -> _Cost:
     command = [sys.executable, "-m", "stocktake", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with Watch(memory_interval=1) as watch:
-        subprocess.run(command, env=settings(data), check=True, stdout=subprocess.DEVNULL)
+    with Watch() as watch:
+        subprocess.run(command, env=environment(data), check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return _Cost(seconds, max(watch.peaks().values()), watch.together)
+    return _Cost(seconds, max(watch.peaks.values()), watch.together)
 
 
 def _lines(name: str, cost: _Cost, start: float, most: float | None) -> list[Line]:
-    aim = Aim("most", most, "ours") if most else None
-    memory = Aim("most", _MOST_MEMORY, "ours")
     return [
-        Line(f"{name}: processor time beyond the start", "s", cost.seconds - start, aim=aim),
-        Line(f"{name}: memory of the largest process", "MB", cost.largest, aim=memory),
-        Line(f"{name}: memory of all processes", "MB", cost.together, aim=memory),
+        Line(f"{name}: processor time beyond the start", "s", cost.seconds - start, aim=most),
+        Line(f"{name}: memory of the largest process", "MB", cost.largest, aim=_MOST_MEMORY),
+        Line(f"{name}: memory of all processes", "MB", cost.together, aim=_MOST_MEMORY),
     ]
 
 
@@ -160,7 +156,7 @@ def main(
         files.append(jsonlib.dumps({"dataset": rows}, indent=1).encode())
         equal = _run(data, "harvest", "inventory")
     lines = [
-        Line("the help of harvest", "s", help_text, aim=Aim("most", _MOST_HELP, "ours")),
+        Line("the help of harvest", "s", help_text, aim=_MOST_HELP),
         Line("start: a harvest of no source", "s", start),
         *_lines(f"first harvest of {datasets:,} datasets", first, start, None),
         *_lines("the same file again", unchanged, start, _MOST_SECONDS),

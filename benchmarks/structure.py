@@ -1,5 +1,5 @@
-"""Count packages, layers, arrows, statements, bytes of SQL, files and lines:
-``python -m benchmarks.structure [FOLDER ...]``, one column for each checkout.
+"""Count statements, and bytes of SQL, TOML, templates and scripts, by package, and files and lines:
+``python -m benchmarks structure [FOLDER ...]``, one column for each checkout.
 """
 
 from __future__ import annotations
@@ -14,19 +14,12 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ("harvesters", "publisher")
 CODE = (
-    *PACKAGES,
-    "vocab",
-    "shapes",
-    "journal",
-    "demo",
-    "languages",
-    "web",
-    "command_line",
-    "stocktake.py",
+    *("harvesters", "publisher", "vocab", "shapes", "journal", "demo", "languages", "web"),
+    *("command_line", "benchmarks", "stocktake.py"),
 )
-COLUMNS = 100
+DECLARED = {".sql": "SQL", ".toml": "TOML", ".js": "scripts"}
+BUILT = ("static/query/", "static/docs/")  # from packages of npm, and from docs
 _UNCOUNTED = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SQL = re.compile(
     r"\s*(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE|WITH|DROP|PRAGMA|SET|BEGIN|FROM)\b"
@@ -87,43 +80,6 @@ def package_arrows(modules: dict[str, Module], package: str) -> dict[str, set[st
     return arrows
 
 
-def components(arrows: dict[str, set[str]]) -> list[set[str]]:
-    """Return the strongly connected components, packages that import each other in a circle, in
-    order of dependency (Tarjan 1972).
-    """
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    result: list[set[str]] = []
-
-    def visit(node: str) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in arrows.get(node, ()):
-            if other not in index:
-                visit(other)
-            if other in stack:
-                low[node] = min(low[node], low[other])
-        if low[node] == index[node]:
-            cut = stack.index(node)
-            result.append(set(stack[cut:]))
-            del stack[cut:]
-
-    for node in sorted(arrows):
-        if node not in index:
-            visit(node)
-    return result
-
-
-def layer_count(arrows: dict[str, set[str]]) -> int:
-    """Return the length of the longest chain of imports; packages in a circle count as one."""
-    depth: dict[str, int] = {}
-    for group in components(arrows):
-        below = {other for node in group for other in arrows.get(node, ())} - group
-        depth |= dict.fromkeys(group, 1 + max((depth[other] for other in below), default=0))
-    return max(depth.values(), default=0)
-
-
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions of *module*, nested ones too."""
     return (
@@ -152,22 +108,31 @@ def sql_bytes(tree: ast.Module) -> int:
     )
 
 
-def sizes(root: Path, modules: dict[str, Module]) -> Iterator[tuple[str, str]]:
-    """Yield the statements, and the bytes of SQL in modules and files, of each package."""
-    statements, sql = Counter[str](), Counter[str]()
+def _package(parts: tuple[str, ...]) -> str:
+    return ".".join(parts[:2]) if parts[0] in CODE[:2] and len(parts) > 2 else parts[0]
+
+
+def measure(root: Path) -> dict[str, int]:
+    """Return the measures of the checkout at *root* by name."""
+    modules = read_modules(root)
+    counts = Counter[str]()
     for module in modules.values():
-        parts = module.name.split(".")
-        name = ".".join(parts[:2]) if parts[0] in PACKAGES and len(parts) > 2 else parts[0]
-        statements[name] += statement_count(module.tree)
-        sql[name] += sql_bytes(module.tree)
-    for file in root.glob("publisher/*/**/*.sql"):
-        sql[".".join(file.relative_to(root).parts[:2])] += file.stat().st_size
-    for name, count in sorted(statements.items()):
-        yield f"{name}: statements", str(count)
-        if sql[name]:
-            yield f"{name}: bytes of SQL", str(sql[name])
-    yield "statements", str(statements.total())
-    yield "bytes of SQL", str(sql.total())
+        package, statements = _package(tuple(module.name.split("."))), statement_count(module.tree)
+        counts[f"{package}: statements"] += statements
+        counts["statements"] += statements
+        counts["bytes of SQL"] += sql_bytes(module.tree)
+    for folder in CODE[:-1]:
+        for file in (root / folder).rglob("*"):
+            name = file.relative_to(root).as_posix()
+            if file.is_file() and not any(built in name for built in BUILT):
+                kind = "templates" if "/templates/" in name else DECLARED.get(file.suffix)
+                counts[f"bytes of {kind}"] += file.stat().st_size if kind else 0
+    del counts["bytes of None"]
+    lengths = [line_count(node) for module in modules.values() for node in functions(module)]
+    counts["files"] = len(modules)
+    counts["lines"] = sum(len(module.lines) for module in modules.values())
+    counts["lines of the longest function"] = max(lengths)
+    return dict(sorted(counts.items()))
 
 
 def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -175,52 +140,17 @@ def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - function.lineno + 1
 
 
-def measure(root: Path) -> dict[str, str]:
-    """Return the measures of the checkout at *root*, as text by name."""
-    modules = read_modules(root)
-    table: dict[str, str] = {}
-    for package in PACKAGES:
-        arrows = package_arrows(modules, package)
-        packages = {
-            name
-            for name in arrows
-            if any(other.startswith(f"{package}.{name}.") for other in modules)
-        }
-        inner = {name: others & packages for name, others in arrows.items() if name in packages}
-        circles = [group for group in components(inner) if len(group) > 1]
-        table[f"{package}: packages"] = str(len(packages))
-        table[f"{package}: layers"] = str(layer_count(inner))
-        table[f"{package}: arrows between packages"] = str(sum(map(len, inner.values())))
-        table[f"{package}: packages that import each other in a circle"] = str(
-            sum(map(len, circles))
-        )
-    lines = [line for module in modules.values() for line in module.lines]
-    imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
-    lengths = [line_count(node) for module in modules.values() for node in functions(module)]
-    table |= dict(sizes(root, modules))
-    table["source files"] = str(len(modules))
-    table["source lines"] = str(len(lines))
-    table["import lines"] = f"{len(imports) / len(lines):.1%}"
-    table[f"lines over {COLUMNS} columns"] = (
-        f"{sum(len(line) > COLUMNS for line in lines) / len(lines):.1%}"
-    )
-    table["longest function, lines"] = str(max(lengths))
-    return table
-
-
 def main(
     folders: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Checkouts to compare; this one where none is named."),
+        list[Path] | None, typer.Argument(help="Checkouts to compare; this one if none is named.")
     ] = None,
 ) -> None:
     """Print the measures of each checkout in *folders* beside each other."""
-    roots = folders or [Path(__file__).parents[1]]
-    tables = [measure(root) for root in roots]
-    names = list(dict.fromkeys(name for table in tables for name in table))
+    tables = [measure(root) for root in folders or [Path(__file__).parents[1]]]
+    names = sorted({name for table in tables for name in table})
     width = max(map(len, names))
     for name in names:
-        print(f"{name:<{width}}", *(f"{table.get(name, '-'):>10}" for table in tables))
+        print(f"{name:<{width}}", *(f"{table.get(name, 0):>10,}" for table in tables))
 
 
 if __name__ == "__main__":

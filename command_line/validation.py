@@ -9,6 +9,7 @@ import pwd
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
@@ -31,10 +32,12 @@ from journal.tracing import configure_tracing
 from publisher.limits import read as read_limits
 from publisher.logs import LOG_FORMATS, configure_logging
 from publisher.releases.schedule import trigger
-from publisher.store.external.client import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent
 from vocab.iris import is_web
 from web.branding import DEMO_NAME, NAME, check_logo
+
+if TYPE_CHECKING:
+    from publisher.store.external.client import StoreURLs
 
 _MIN_SECRET = 16  # characters of the secret that signs webhooks
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
@@ -279,6 +282,11 @@ def _webhook_secret(secret: str) -> str:
 
 
 def _external_store(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
+    if not (sparql_url or update or graphs):
+        return None
+    # late, since it loads an HTTP client, which few commands need
+    from publisher.store.external.client import parse_settings
+
     try:
         return parse_settings(sparql_url, update, graphs)
     except ValueError as error:

@@ -57,11 +57,8 @@ VERBS: dict[str, tuple[set[str], set[str], bool]] = {
     "ListRecords": _LIST,
 }
 _NAME = r"[A-Za-z0-9_.!~*'()-]+"
-_PATTERNS = {
-    "metadataPrefix": re.compile(rf"{_NAME}\Z"),
-    "set": re.compile(rf"{_NAME}(?::{_NAME})*\Z"),
-}
-_ANY = re.compile("")
+_PREFIX = re.compile(rf"{_NAME}\Z")
+_SET = re.compile(rf"{_NAME}(?::{_NAME})*\Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z", re.ASCII)
 
 Verb = Annotated[
@@ -224,7 +221,8 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
     if missing := sorted(required - names):
         raise OaiError("badArgument", f"{verb} needs {', '.join(missing)}")
     for name, value in arguments.items():
-        if not value or not _PATTERNS.get(name, _ANY).match(value):
+        is_valid = {"metadataPrefix": _PREFIX.match, "set": _SET.match}.get(name, bool)
+        if not value or not is_valid(value):
             raise OaiError("badArgument", f"{value!r} cannot be the value of {name}")
     return arguments
 

@@ -1,4 +1,4 @@
-"""The structure benchmark counts the packages that there are; no function and no file is long."""
+"""No function and no file is long."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from labelled import labelled_set, many_sources, measure
 from lxml import etree
 from rows import each
 from simulated import define_source
 
-from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
 from harvesters.mappings import datacite, mods, oai_dc
 from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs

@@ -24,13 +24,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from live_server import served
-from processes import ELSEWHERE, Process
+from processes import ELSEWHERE, Process, free_port
 from publish_fixture import settle
 from pyoxigraph import QueryBoolean, QueryResultsFormat, QuerySolutions, Store
 from small_world import IRIS, plain, record_rows
 from waiting import WITHIN, wait_until, wait_until_async
 
-from benchmarks.engines import Engine, free_port, missing, started
+from benchmarks.engines import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import NotReady, StoreFailure

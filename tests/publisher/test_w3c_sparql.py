@@ -163,7 +163,7 @@ async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Su
 async def forced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint that answers from columns all that they can answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("publisher.store.query_service.READER", "benchmarks.forced_reader")
+        patch.setattr("publisher.store.query_service.READER", "forced_reader")
         async with open_endpoint(
             tmp_path_factory.mktemp("forced") / "data", is_forced=True
         ) as opened:

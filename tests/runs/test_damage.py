@@ -15,10 +15,10 @@ import httpx
 import pytest
 import zstandard
 from _pytest.mark import ParameterSet
+from damage import damage_each, largest_files
 from projects import NOON, project
 from typer.testing import CliRunner, Result
 
-from benchmarks.damage import damage_each, largest_files
 from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact

@@ -50,7 +50,7 @@ async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.
 
 
 def link_of(page: httpx.Response) -> str:
-    match = re.search(r'href="(https?://[^"]+authorize[^"]*)"', page.text)
+    match = re.search(r'href="(https?://[^"]+authoriz[^"]*)"', page.text)
     assert match, page.text
     return match[1].replace("&amp;", "&")
 

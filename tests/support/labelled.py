@@ -1,48 +1,24 @@
-"""Measure the matching of records on a labelled set: `python -m benchmarks.identity [--size N]
-[--seed S] [--sources K [--ledger FILE]]`.
+"""A labelled set for the matching of records, made by the demo's generator.
 
-The set is made by the demo's generator: two registries share a third of their initiatives, in other
-spellings, orders and languages, with missing dates and pages, and have near misses: later phases,
-the same title in another country, namesakes of organizations abroad. The weights were set by hand
-on seed 1; measure with another one. With `--sources`, N records of K registries are matched, a
-third of which describe an initiative of another registry, and time and peak memory are printed.
-With `--data FOLDER` beside it, the records are written to the ledger of a new data folder; if it is
-there, its new and changed records are matched, and the clusters published, as a running service
-does (`harvesters.runs.schedule.match_changes`).
+Two registries share a third of their initiatives, in other spellings, orders and languages, with
+missing dates and pages, and have near misses: later phases, the same title in another country,
+namesakes of organizations abroad. The weights were set by hand on seed 1; measure with another one.
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from hashlib import sha256
 from itertools import combinations, islice
-from pathlib import Path
 from random import Random
 
-import sqlalchemy as sa
-
 from demo.generate import Organization, Project, generate_record
-from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
-from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import RecordState
-from harvesters.matching.clusters import count_pairs
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
-from harvesters.matching.match import match_records
 from harvesters.matching.pairs import Pair, score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
-from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import store_known_names
-from harvesters.network.settings import NetworkSettings
-from harvesters.runs.context import open_context
-from harvesters.runs.publish_clusters import publish_clusters
 from vocab.countries import country
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug
@@ -51,9 +27,7 @@ from vocab.statements.describe import describe
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
 _SHARE = 3  # one record in this many is in both registries
-_STORED = 1_000  # records of one transaction
 _CHANGED = 100  # one entity in this many is marked as changed
-_STARTED = time.monotonic()
 _MISSES = 6  # one record in this many has a near miss
 
 
@@ -147,43 +121,6 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
         store_known_names(entities)
         entities.mark_changed(islice(entities, 0, None, _CHANGED))
         yield entities
-
-
-def fill_ledger(folder: Path, size: int, sources: int, seed: int) -> None:
-    """Write the records of `many_sources` to the ledger of a new data folder, as published."""
-    random, seen = Random(seed), datetime(2026, 1, 1)
-    folder.mkdir(parents=True)
-    with closing(Ledger(_ledger(folder))) as ledger:
-        for start in range(0, size, _STORED):
-            with ledger.transaction() as connection:
-                for number in range(start, min(size, start + _STORED)):
-                    is_copy = number % _SHARE == 0 and number >= sources
-                    project = generate_record(seed, number - 1 if is_copy else number)
-                    source = f"registry{number % sources}"
-                    text = "\n".join(
-                        describe(
-                            _initiative(str(number), project, random if is_copy else None),
-                            IRIS,
-                            source,
-                        )
-                    )
-                    row = {
-                        "source": source,
-                        "key": str(number),
-                        "state": RecordState.PUBLISHED.value,
-                        "first_seen": seen,
-                        "run": "r",
-                    }
-                    connection.execute(
-                        sa.insert(t.record).values(
-                            **row, seq=number, digest="", content="", misses=0
-                        )
-                    )
-                    connection.execute(
-                        sa.insert(t.description).values(
-                            run="r", seq=number, statements=compress(text)
-                        )
-                    )
 
 
 def _near_miss(project: Project, number: int, random: Random) -> Project:
@@ -321,110 +258,3 @@ def _precision_recall(
         (right / len(truth) if truth else 1.0),
         len(chosen) - right,
     )
-
-
-def _measure_many(entities: EntityStore) -> None:
-    """Print what matching all entities takes, and matching again the pairs of one in a hundred,
-    with a digest of the scores.
-    """
-    print(f"{len(entities)} entities, peak {_peak_memory():.0f} MB")
-    for name, only_changed in (("all", False), ("one in a hundred", True)):
-        started = time.process_time()
-        with open_scratch(
-            "CREATE TABLE row (pair TEXT PRIMARY KEY, score TEXT) WITHOUT ROWID"
-        ) as database:
-            rows = (
-                (" ".join(pair), repr(score))
-                for pair, score in score_pairs(entities, only_changed=only_changed)
-            )
-            database.executemany("INSERT INTO row VALUES (?, ?)", rows)
-            seconds, digest, pairs = time.process_time() - started, sha256(), 0
-            for row in database.execute("SELECT pair, score FROM row ORDER BY pair"):
-                pairs += 1
-                digest.update(repr(row).encode())
-        print(
-            f"{name}: {pairs} pairs, {seconds:.1f} s of processor time, peak {_peak_memory():.0f} MB, {digest.hexdigest()[:16]}"
-        )
-
-
-def _measure_ledger(folder: Path) -> None:
-    """Print the time and the peak memory of each step of what a running service does after a
-    harvest.
-    """
-    with (
-        open_context(folder, _ledger(folder), IRIS.base, NetworkSettings("")) as context,
-        match_records(context.ledger, IRIS, only_changed=True) as matching,
-    ):
-        _print_step(f"{matching.records} records, {len(matching.entities)} entities matched")
-        counts = count_pairs(context.ledger, matching.entities)
-        _print_step(
-            f"{sum(counts.statuses.values())} pairs counted, {sum(counts.sets.values())} sets"
-        )
-        with publish_clusters(context, matching.entities) as (_, changes):
-            _print_step(f"{len(changes)} clusters published")
-
-
-def _ledger(folder: Path) -> str:
-    return f"sqlite:///{folder}/ledger.sqlite"
-
-
-def _print_step(text: str) -> None:
-    used, passed = time.process_time(), time.monotonic() - _STARTED
-    print(
-        f"{text}: {used:.1f} s of processor time, {passed:.1f} s, peak {_peak_memory():.0f} MB",
-        flush=True,
-    )
-
-
-def _peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def main() -> None:
-    """Print precision and recall by threshold, and the time and memory that matching took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--size", type=int, default=3000, help="initiatives of each of the two registries"
-    )
-    parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument(
-        "--sources",
-        type=int,
-        default=0,
-        help="registries over which the initiatives are spread; 0: the labelled set",
-    )
-    parser.add_argument(
-        "--data", type=Path, help="data folder, which is made if there is none; with --sources"
-    )
-    options = parser.parse_args()
-    if options.data and options.data.exists():
-        _measure_ledger(options.data)
-        return
-    if options.data:
-        fill_ledger(options.data, options.size, options.sources or 10, options.seed)
-        return
-    if options.sources:
-        with many_sources(options.size, options.sources, options.seed) as entities:
-            _measure_many(entities)
-        return
-    labelled = labelled_set(options.size, options.seed)
-    started = time.process_time()
-    for kind in ("initiative", "organization"):
-        result = measure(labelled, kind)
-        print(
-            f"{kind}: {result['true pairs']} true pairs, {result['scored']} pairs of {QUEUED:g} bits or more"
-        )
-        print("  bits  precision  recall  wrong pairs")
-        curve = result["curve"]
-        assert isinstance(curve, dict)
-        for bits, (precision, recall, wrong) in curve.items():
-            used = {AUTOMATIC: "  automatic", QUEUED: "  queue"}.get(bits, "")
-            print(f"  {bits:4.0f}  {precision:9.4f}  {recall:6.4f}  {wrong:11}{used}")
-    seconds = (time.process_time() - started) / 2  # each measurement scores both kinds
-    print(
-        f"{len(labelled.entities)} entities: {seconds:.1f} s of processor time, {_peak_memory():.0f} MB"
-    )
-
-
-if __name__ == "__main__":
-    main()

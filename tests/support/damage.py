@@ -1,10 +1,5 @@
-"""Print which damage `stocktake verify` notices and repairs: ``python -m benchmarks.damage DATA
-[--only PREFIX]``.
-
-Of each kind of file in the data directory DATA, which stays as it is, the largest is damaged in a
-copy: 64 bytes in its middle are inverted. The table has the file, the part that is named, whether
-the damage was noticed, and whether `verify --repair` repaired it. Bytes of an SQLite or DuckDB file
-that no row uses are named as such. Stop the server first.
+"""Damage one file of each kind in a copy of a data directory: 64 bytes in the middle of the largest
+are inverted. The table of docs/how-to/back-up.md is of this.
 """
 
 from __future__ import annotations
@@ -19,10 +14,8 @@ from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
 
 import duckdb
-import typer
 from typer.testing import CliRunner
 
 from stocktake import app
@@ -160,19 +153,3 @@ def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str
                 answer,
                 "yes" if repaired else "by a person" if noticed else "-",
             )
-
-
-def main(
-    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A data directory.")],
-    only: Annotated[
-        str, typer.Option(help="Only files whose paths begin so, such as `store/snapshots`.")
-    ] = "",
-) -> None:
-    """Damage one file of each kind in a copy of DATA, and print what is noticed and repaired."""
-    print("| file | part | noticed | repaired |\n|---|---|---|---|")
-    for row in damage_each(data, only):
-        print(f"| {' | '.join(row)} |", flush=True)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,0 +1,257 @@
+"""What the benchmarks share: a line of figures beside its peer and its aim, processes that are
+watched (Linux), and a server over a data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import httpx
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from journal.journal import Journal
+from publisher.projections.projection import read_position
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+err = Console(stderr=True)
+PATIENCE = 3600.0  # seconds: a large journal is loaded first
+_PAUSE = (
+    0.1  # seconds between looks: a process that ends has lost no more than these of its account
+)
+_MEMORY_LOOKS = 20  # looks for one at the memory, which the kernel counts page by page
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ROLES = {
+    "publisher.follower": "follower",
+    "multiprocessing.forkserver": "readers",
+    "publisher.portal.report.process": "report",
+    "spawn_main": "workers",
+    "resource_tracker": "workers",
+    "demo": "registry",
+    " harvest ": "harvester",
+    " serve ": "server",
+    " release ": "release",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A figure in *unit*, beside its *peer*'s; *aim* is the most that it may be, or the least with
+    *is_least*.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    peer: float | None = None
+    aim: float | None = None
+    is_least: bool = False
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.ours / self.peer if self.peer else None
+
+    @property
+    def is_met(self) -> bool | None:
+        if self.aim is None:
+            return None
+        return self.ours >= self.aim if self.is_least else self.ours <= self.aim
+
+
+def show(title: str, lines: Sequence[Line], json: bool) -> None:
+    """Print the lines of a benchmark, for people or as JSON."""
+    if json:
+        rows = [{**asdict(line), "ratio": line.ratio, "is_met": line.is_met} for line in lines]
+        print(orjson.dumps({"benchmark": title, "lines": rows}).decode())
+        return
+    table = Table(
+        "measured", "unit", "ours", "peer", "ours / peer", "aim", "met", "note", title=title
+    )
+    for line in lines:
+        figures = [_written(figure) for figure in (line.ours, line.peer, line.ratio, line.aim)]
+        met = {None: "", True: "yes", False: "no"}[line.is_met]
+        table.add_row(line.what, line.unit, *figures, met, line.note)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _written(figure: float | None) -> str:
+    if figure is None:
+        return ""
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:,.2f}"
+
+
+class Watch:
+    """Look at the processes below this one until the context ends.
+
+    *seconds* of processor and *peaks* of memory (MB, of a single process) are by role; *together*
+    is the greatest sum in MB of what all but the registry held at one time, shared pages once.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[int, tuple[str, float, float]] = {}
+        self.together = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        sums: dict[str, float] = {}
+        for role, seconds, _ in list(self._accounts.values()):
+            sums[role] = sums.get(role, 0.0) + seconds
+        return sums
+
+    @property
+    def peaks(self) -> Mapping[str, float]:
+        most: dict[str, float] = {}
+        for role, _, peak in list(self._accounts.values()):
+            most[role] = max(most.get(role, 0.0), peak)
+        return most
+
+    def _look(self, *, memory: bool = True) -> None:
+        megabytes = 0.0
+        for pid in below(os.getpid()):
+            with suppress(OSError, ValueError, IndexError):  # it may end at any moment
+                known, _, peak = self._accounts.get(pid, ("", 0.0, 0.0))
+                role = _role(pid) or known
+                peak = max(peak, _megabytes(pid, "status", "VmHWM:"))
+                self._accounts[pid] = (role, processor(pid), peak)
+                if memory and role != "registry":
+                    megabytes += _megabytes(pid, "smaps_rollup", "Pss:")
+        self.together = max(self.together, megabytes)
+
+    def _work(self) -> None:
+        looks = 0
+        while not self._ended.wait(_PAUSE):
+            self._look(memory=looks % _MEMORY_LOOKS == 0)
+            looks += 1
+
+    def __enter__(self) -> Watch:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._look()
+        self._ended.set()
+        self._thread.join()
+
+
+def below(pid: int) -> list[int]:
+    """Return the processes that *pid* has started, and theirs."""
+    results: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                children = [int(child) for child in (task / "children").read_text().split()]
+                results += children + [other for child in children for other in below(child)]
+    return results
+
+
+def processor(pid: int) -> float:
+    """Return a process's seconds of processor so far, its own and the system's for it."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / _TICKS
+
+
+def _role(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return next((name for mark, name in _ROLES.items() if mark in words), "other" if words else "")
+
+
+def _megabytes(pid: int, file: str, name: str) -> float:
+    text = Path(f"/proc/{pid}/{file}").read_text()
+    return int(text.partition(name)[2].split()[0]) / 1024
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE, pause: float = 0.05) -> None:
+    """Wait until *condition*; raise TimeoutError after *seconds*."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not done after {seconds:.0f} seconds")
+        time.sleep(pause)
+
+
+def environment(data: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of our processes over *data*, with the settings *more*."""
+    others = {
+        name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")
+    }
+    return {
+        **others,
+        "STOCKTAKE_DATA": str(data),
+        "STOCKTAKE_SOURCES": str(data / "sources"),
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+        # the one address that asks here stands for many
+        "STOCKTAKE_QUERY_LIMITS": "budget=0, each=0, share=0, rows=2000000, seconds=60, wait=300",
+        **(more or {}),
+    }
+
+
+def free_port() -> int:
+    """Return a port on loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def served(data: Path, more: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
+    """Serve *data* with the settings *more*; yield a client of the server, which answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    with (
+        subprocess.Popen(command, env=environment(data, more)) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client,
+    ):
+        try:
+            until(lambda: _health(client) is not None or server.poll() is not None)
+            yield client
+        finally:
+            server.terminate()
+
+
+def _health(client: httpx.Client) -> dict[str, object] | None:
+    with suppress(httpx.TransportError):
+        answer = client.get("/health")
+        if answer.is_success:
+            return dict(answer.json())
+    return None
+
+
+def is_served(client: httpx.Client, data: Path) -> bool:
+    """Return whether the server shows all that the journal has."""
+    head = Journal(data / "journal").head
+    health = _health(client)
+    return health is not None and health["position"] == (head.number if head else 0)
+
+
+def settled(data: Path, client: httpx.Client) -> None:
+    """Wait until columns and text index have followed, and no snapshot is made any more."""
+    head = Journal(data / "journal").head
+    published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
+    until(lambda: min(map(read_position, published)) == (head.number if head else 0))
+    before, since = None, time.monotonic()
+    while time.monotonic() - since < 2:  # seconds without a new snapshot
+        now = (_health(client) or {}).get("snapshot")
+        before, since = now, since if now == before else time.monotonic()
+        time.sleep(0.2)
