@@ -137,7 +137,7 @@ def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
 
 
 def change(data: Path, endpoint: Endpoint, records: int) -> None:
-    """Change the titles of one in a hundred records in the journal; measure how soon that is shown,
+    """Change the titles of one in a hundred records in the journal; measure how soon that is changed,
     and the longest wait of a reader meanwhile.
     """
     client, reads, patch = endpoint.connect(), list[float](), list[str]()
@@ -149,13 +149,13 @@ def change(data: Path, endpoint: Endpoint, records: int) -> None:
         patch += [f"D <{s}> <{_TITLE}> {t}@en <{g}> .", f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .']
     client.close()  # the server closes a connection that is idle while the entry is written
     Journal(data / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
-    client, since, shown = endpoint.connect(), time.perf_counter(), 0
-    while shown < len(titles):
+    client, since, changed = endpoint.connect(), time.perf_counter(), 0
+    while changed < len(titles):
         began = time.perf_counter()
         answer = orjson.loads(endpoint.ask(_CHANGED, client))
         reads.append(time.perf_counter() - began)
-        shown = int(answer["results"]["bindings"][0]["n"]["value"])
-    endpoint.figures["1 % changed, shown after, ms"] = (time.perf_counter() - since) * 1000
+        changed = int(answer["results"]["bindings"][0]["n"]["value"])
+    endpoint.figures["1 % changed, visible after, ms"] = (time.perf_counter() - since) * 1000
     endpoint.figures["longest wait of a reader meanwhile, ms"] = max(reads) * 1000
 
 

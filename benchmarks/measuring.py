@@ -79,12 +79,12 @@ def show(title: str, lines: Sequence[Line], json: bool) -> None:
         print(orjson.dumps({"benchmark": title, "lines": rows}).decode())
         return
     table = Table(
-        "measured", "unit", "ours", "peer", "ours / peer", "aim", "met", "note", title=title
+        "measured", "unit", "ours", "peer", "ours / peer", "aim", "reached", "note", title=title
     )
     for line in lines:
         figures = [_written(figure) for figure in (line.ours, line.peer, line.ratio, line.aim)]
-        met = {None: "", True: "yes", False: "no"}[line.is_met]
-        table.add_row(line.what, line.unit, *figures, met, line.note)
+        reached = {None: "", True: "yes", False: "no"}[line.is_met]
+        table.add_row(line.what, line.unit, *figures, reached, line.note)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

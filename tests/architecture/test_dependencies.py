@@ -20,7 +20,7 @@ OURS = {
 }  # fmt: skip
 # Packages that another one installs and documents as a part of itself.
 BUNDLED = {
-    "pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto", "opentelemetry": "opentelemetry-sdk",
+    "pydantic_core": "pydantic", "click": "typer", "markupsafe": "jinja2", "boto3": "moto", "opentelemetry": "opentelemetry-sdk",
 }  # fmt: skip
 # Never imported by name: uvicorn and starlette import them.
 IMPLICIT = {"uvloop", "httptools", "python-multipart"}
