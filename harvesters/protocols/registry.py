@@ -16,7 +16,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "json": "harvesters.protocols.json_api.harvest",
         "csv": "harvesters.protocols.csv_file",
         "spreadsheet": "harvesters.protocols.spreadsheet",
-        "iati": "harvesters.protocols.iati.harvest",
+        "iati": "harvesters.protocols.iati",
         "pod": "harvesters.protocols.pod",
         "csw": "harvesters.protocols.csw",
         "files": "harvesters.protocols.files",

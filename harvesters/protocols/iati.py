@@ -1,0 +1,365 @@
+"""IATI: the activity files of each publisher in the registry or the bulk data service, or one file.
+
+Source: https://iatistandard.org/en/guidance/publishing-data/registering-and-registry/ (the registry
+is a CKAN portal), https://github.com/IATI/bulk-data-service (the index of copies of all files) and
+https://iatistandard.org/en/iati-standard/203/activity-standard/ (and 1.0x, whose activities are
+found in the same way).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from mmap import ACCESS_READ, mmap
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from lxml import etree
+from lxml.etree import _Element
+from pydantic import Field
+
+from harvesters.definition_faults import located
+from harvesters.errors import HarvestError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
+from harvesters.options import Options, Texts
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.parsing import parser_errors
+from harvesters.protocols.ckan_envelope import unwrap_result
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.document import read_document
+from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
+from harvesters.protocols.paged_document import take_page
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+from vocab.iris import is_web
+
+Item = Record[_Element] | DeletedRecord | InvalidRecord
+
+_INDEXES = ("datasets-minimal", "datasets-full")  # Of the bulk data service.
+_ORGANISATIONS = "iati-organisations"  # The root of files that have no activities.
+_SEARCH = "/api/3/action/package_search"
+_ROWS = 500  # Packages per page of the list.
+_XML = "application/xml, text/xml;q=0.9, */*;q=0.5"
+# Comments and CDATA may contain the other marks: each mark is found alone, so that the time does
+# not grow with the square of marks that are never closed.
+_PART = re.compile(
+    rb"(?P<comment><!--)|(?P<text><!\[CDATA\[)|(?P<start><iati-activity(?=[\s>]))"
+    rb"|(?P<end></iati-activity\s*+>)|(?P<root></iati-activities\s*+>)"
+)
+_DECLARATION = re.compile(rb"<\?xml[^<>?]*+\?>")
+_IDENTIFIER = re.compile(rb"<iati-identifier[^<>]*+>([^<&]{1,500})</iati-identifier")
+_BARE = etree.XMLParser(
+    resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+)
+
+log = structlog.get_logger()
+
+
+class IatiOptions(Options):
+    """The options of a registry, an index or a file."""
+
+    publishers: Texts = Field(
+        (),
+        description="The publishers to read, by their names in the registry; without it all.",
+    )
+    fq: str = Field(
+        "",
+        description="A filter query for the registry that limits the harvest, e.g. `extras_country:KE`.",
+    )
+    secondary: bool = Field(
+        False, description="Read secondary publishers' reports on the activities of others too."
+    )
+    hierarchy: int = Field(
+        0, description="The hierarchy level to read, e.g. `1` for parents only; 0 for all."
+    )
+    file: bool = Field(
+        False, description="The url is one activity file, even if it does not end in `.xml`."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IatiCursor(ListCursorMethods):
+    """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*,
+    after *passed* activities.
+    """
+
+    url: str
+    position: int
+    mark: str = ""
+    passed: int = 0
+    incomplete_reason: Reason | None = None
+
+
+def _is_single_file(source: Source) -> bool:
+    return IatiOptions.of(source).file or urlsplit(source.url).path.endswith(".xml")
+
+
+def _is_index(source: Source) -> bool:
+    return urlsplit(source.url).path.rpartition("/")[2] in _INDEXES
+
+
+def is_incremental(source: Source) -> bool:
+    """Return whether the registry can be asked which files have changed; a single file and an index
+    cannot.
+    """
+    return not _is_single_file(source) and not _is_index(source)
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[_Element]:
+    """Yield the activities of all files, or of those that changed since *since*.
+
+    Each file is downloaded to disk and read activity by activity. A file that is missing or broken
+    is reported with its address and marks the full harvest incomplete; all others are read. Raises
+    ParseError if the registry's list cannot be read.
+    """
+    if _is_single_file(source):
+        parse = partial(parse_activities, source)
+        yield from read_document(source, fetch, cursor, _XML, parse, on_disk=True)
+        return
+    files = _list_copies(source, fetch) if _is_index(source) else _list_files(source, fetch, since)
+    state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
+    begin = files.index(state.url) if state.url in files else state.position
+    if not files[begin:]:
+        yield Page((), None, incomplete_reason=state.incomplete_reason)
+    for position, url in enumerate(files[begin:], begin):
+        if url != state.url:
+            state = IatiCursor(url, position, incomplete_reason=state.incomplete_reason)
+        following = files[position + 1] if position + 1 < len(files) else None
+        for page, after in _read_file(source, fetch, state, following):
+            state = after
+            yield page
+
+
+def _read_file(
+    source: Source, fetch: Fetch, state: IatiCursor, following: str | None
+) -> Iterator[tuple[Page[_Element], IatiCursor]]:
+    """Yield a file's pages, each with the cursor after it; *following* is the address of the next
+    file.
+    """
+    lost: tuple[InvalidRecord, ...] = ()
+    again, faults = False, list[ParseError]()
+    try:
+        with fetch.download(state.url, accept=_XML) as reply:
+            if state.mark != reply.digest:
+                state, again = replace(state, mark=reply.digest, passed=0), state.passed > 0
+            left = _until_error(parse_activities(source, reply), faults)
+            for _ in range(state.passed):
+                next(left, None)
+            while items := take_page(left):
+                state = replace(state, passed=state.passed + len(items))
+                yield state.page(items, has_next=True, at=reply.at, again=again), state
+            if faults:
+                raise faults[0]
+    except RECORD_ERRORS as error:
+        if error.reason.values.get("element") != _ORGANISATIONS:  # Which an index lists too.
+            lost = (InvalidRecord(None, Reason("activity_file_unreadable", error=error.reason)),)
+            state = state.mark_incomplete(Reason("some_file_unreadable", error=error.reason))
+    if following:
+        reason = state.incomplete_reason
+        state = IatiCursor(following, state.position + 1, incomplete_reason=reason)
+    yield state.page(lost, has_next=following is not None), state
+
+
+def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[Item]:
+    """Yield the items before an error, and append the error to *faults*."""
+    try:
+        yield from items
+    except ParseError as error:
+        faults.append(error)
+
+
+def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
+    """Yield the activities of a file that the source definition selects, each parsed alone, so that
+    memory use is that of the largest one.
+
+    One that is not well-formed is unreadable; the others are read. Raises ParseError for a DOCTYPE,
+    for another root element, and, after all activities, for a file whose end is missing or that has
+    a broken activity without a key.
+    """
+    refuse_html(reply, "an IATI file")
+    refuse_doctype(reply)
+    assert reply.path is not None
+    options, excluded, lost = IatiOptions.of(source), Counter[str](), list[ParseError]()
+    with reply.path.open("rb") as file:
+        with parser_errors(Reason("not_xml", url=reply.url)):
+            _, root = next(
+                etree.iterparse(file, ("start",), resolve_entities=False, no_network=True)
+            )
+            text = mmap(file.fileno(), 0, access=ACCESS_READ)
+        if root.tag != "iati-activities":
+            values = {"element": root.tag, "expected": "iati-activities"}
+            raise ParseError(Reason("not_iati", values, url=reply.url))
+        declaration = _DECLARATION.match(text)
+        empty = etree.tostring(etree.Element(root.tag, dict(root.attrib), root.nsmap))
+        head = (declaration[0] if declaration else b"") + empty.removesuffix(b"/>") + b">"
+        is_ended = False
+        for part in _find_parts(text):
+            if part is None:
+                is_ended = True
+                break
+            stated = _IDENTIFIER.search(part)
+            key = " ".join(stated[1].decode("utf-8", "replace").split()) if stated else ""
+            try:
+                node = _parse(reply, key, head + part + b"</iati-activities>")[0]
+            except ParseError as error:
+                lost += [] if key else [error]
+                yield InvalidRecord(key or None, error.reason)
+                continue
+            if why := _exclusion(options, node):
+                excluded[why] += 1
+            else:
+                yield _parse_activity(reply, node)
+    if excluded:
+        message = "activities excluded by the source definition"
+        log.info(message, source=source.name, file=reply.url, **excluded)
+    with parser_errors(Reason("not_xml", url=reply.url)):
+        if not is_ended:
+            raise ValueError("it has no </iati-activities> at its end")
+        if lost:
+            raise ValueError(str(lost[0].reason))
+
+
+def _find_parts(text: mmap) -> Iterator[bytes | None]:
+    """Yield each activity from its start to its end, or to the start of the next; None at the end
+    of the root.
+    """
+    start: int | None = None
+    passed = 0  # What lies before it is in a comment or a text.
+    for match in _PART.finditer(text):
+        mark = match.lastgroup
+        if match.start() < passed:
+            continue
+        if mark in {"comment", "text"}:
+            end = text.find(b"-->" if mark == "comment" else b"]]>", match.end())
+            passed = end if end >= 0 else len(text)
+            continue
+        if start is not None:
+            yield text[start : match.end() if mark == "end" else match.start()]
+        start = match.start() if mark == "start" else None
+        if mark == "root":
+            yield None
+            return
+
+
+def _exclusion(options: IatiOptions, activity: _Element) -> str:
+    """Return why an activity is not selected: it is from a secondary reporter, or of another
+    hierarchy level; "" if it is.
+    """
+    reporter = activity.find("reporting-org")
+    stated = "" if reporter is None else reporter.get("secondary-reporter", "")
+    if not options.secondary and stated.lower() in {"1", "true"}:
+        return "secondary"
+    level = (activity.get("hierarchy") or "1").strip()
+    return "hierarchy" if options.hierarchy and level != str(options.hierarchy) else ""
+
+
+def _parse(reply: Reply, key: str, text: bytes) -> _Element:
+    with parser_errors(Reason("activity_unreadable", url=reply.url, key=repr(key))):
+        return etree.fromstring(text, _BARE)
+
+
+def _parse_activity(reply: Reply, node: _Element) -> Item:
+    raw = etree.tostring(node, encoding="utf-8", with_tail=False)
+    key = " ".join((node.findtext("iati-identifier") or "").split())
+    if not key:
+        title = " ".join(str(node.xpath("string(title)")).split())
+        fault = Reason("activity_without_identifier", title=repr(title[:80]))
+        return InvalidRecord(None, located(reply.url, fault))
+    try:
+        return Record(key, _parse(reply, key, raw), raw, node.get("last-updated-datetime") or None)
+    except ParseError as error:
+        return InvalidRecord(key, error.reason)
+
+
+def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
+    """Return the addresses of the files, without duplicates, in the order of the packages' ids."""
+    options, start, total = IatiOptions.of(source), 0, None
+    url = source.url if source.url.endswith("package_search") else source.url.rstrip("/") + _SEARCH
+    parts = ["extras_filetype:activity", options.fq]
+    if options.publishers:
+        parts.append(f"organization:({' OR '.join(options.publishers)})")
+    if since is not None:
+        second = since.astimezone(UTC) - timedelta(seconds=1)
+        parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
+    query = " AND ".join(f"({part})" for part in parts if part)
+    addresses: dict[str, None] = {}
+    while total is None or start < total:
+        terms = {"fq": query, "sort": "id asc", "rows": str(_ROWS), "start": str(start)}
+        reply = fetch.get(url, terms, accept="application/json")
+        where = {"source": source.name, "url": reply.url}
+        match unwrap_result(source, reply):
+            case {"results": list(packages), "count": int(count)}:
+                pass
+            case _:
+                raise ParseError(Reason("not_search_count", where))
+        if why := total_changed(total, count):
+            raise HarvestError(Reason("changed_while_read", where, error=why))
+        if not packages and start < count:
+            raise ParseError(Reason("empty_package_page", where, start=start, total=count))
+        start, total = start + len(packages), count
+        for package in packages:
+            addresses.update(dict.fromkeys(_file_urls(source, package, options.secondary)))
+    return list(addresses)
+
+
+def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
+    """Return the addresses of a package's files, unless a secondary publisher's are excluded."""
+    if not isinstance(package, dict):
+        return []
+    extras = [extra for extra in package.get("extras") or () if isinstance(extra, dict)]
+    properties = {
+        **{extra.get("key"): extra.get("value") for extra in extras},
+        **(package.get("organization") or {}),
+        **package,
+    }
+    is_secondary = properties.get("publisher_source_type") == "secondary_source" or properties.get(
+        "secondary_publisher"
+    )
+    if is_secondary and not secondary:
+        message = "file of a secondary publisher excluded by the source definition"
+        log.info(message, source=source.name, package=package.get("name"))
+        return []
+    resources = (item for item in package.get("resources") or () if isinstance(item, dict))
+    urls = (str(resource.get("url")).strip() for resource in resources)
+    return [url for url in urls if is_web(url)]
+
+
+def _list_copies(source: Source, fetch: Fetch) -> list[str]:
+    """Return the addresses of the last good copies of all datasets, or of those of the chosen
+    publishers, in the order of the index.
+    """
+    reply = fetch.get(source.url, accept="application/json")
+    index, chosen = load_json(reply), IatiOptions.of(source).publishers
+    datasets = index.get("datasets") if isinstance(index, dict) else None
+    if not isinstance(datasets, list):
+        raise ParseError(Reason("not_dataset_index", source=source.name, url=reply.url))
+    addresses: dict[str, None] = {}
+    for dataset in datasets:
+        if not isinstance(dataset, dict):
+            continue
+        if chosen and dataset.get("reporting_org_short_name") not in chosen:
+            continue
+        copy = dataset.get("last_known_good_dataset")
+        copy = copy if isinstance(copy, Mapping) else {}
+        url = copy.get("cached_dataset_xml_url") or copy.get("cached_dataset_url_xml")
+        if isinstance(url, str) and is_web(url):
+            addresses[url] = None
+        else:
+            name = dataset.get("short_name")
+            log.info("dataset without a copy", source=source.name, dataset=name)
+    return list(addresses)
+
+
+PROTOCOL = Protocol(
+    collect, Payload.XML, IatiOptions, incremental=True, is_incremental=is_incremental
+)

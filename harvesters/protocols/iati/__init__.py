@@ -1,1 +1,0 @@
-"""IATI activity files."""
