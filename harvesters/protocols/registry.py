@@ -26,7 +26,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "resourcesync": "harvesters.protocols.resourcesync",
         "web": "harvesters.protocols.web",
         "sparql": "harvesters.protocols.sparql.harvest",
-        "feed": "harvesters.protocols.feed.harvest",
+        "feed": "harvesters.protocols.feed",
         "ical": "harvesters.protocols.ical",
         "rdf": "harvesters.protocols.rdf",
         "html": "harvesters.protocols.html_list",

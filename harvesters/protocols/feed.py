@@ -1,0 +1,264 @@
+"""Atom and RSS in all their versions, with their pages and archives; each entry is a record.
+
+Source: https://www.rfc-editor.org/rfc/rfc4287, https://www.rssboard.org/rss-specification,
+https://www.rfc-editor.org/rfc/rfc5005
+"""
+
+from __future__ import annotations
+
+import calendar
+import io
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import feedparser
+from lxml import etree
+from pydantic import Field
+
+from harvesters.errors import ParseError
+from harvesters.network.charset import is_charset
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import (
+    declared_charset,
+    dump_json,
+    refuse_doctype,
+    refuse_html,
+)
+from harvesters.options import Options
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.parsing import join_url, parser_errors
+from harvesters.payloads.html_to_text import html_to_text
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.error_recovery import LoopDetector
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+
+class FeedOptions(Options):
+    """The options of a feed."""
+
+    archives: bool = Field(
+        True, description="Read the feed's older pages and archives too, if it links to them."
+    )
+
+
+_DECLARATION = re.compile(
+    rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>"
+)
+_FIRST_ELEMENT = re.compile(rb"<\w")
+_LONG_BLANK = re.compile(rb"\s{100,}+")
+_ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, text/xml;q=0.8, */*;q=0.5"
+_OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
+_HISTORY = "http://purl.org/syndication/history/1.0"
+_DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
+_NEWEST_ONLY = Reason("newest_only")
+_HARMLESS = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
+
+Item = Record[Row] | DeletedRecord | InvalidRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FeedCursor(ListCursorMethods):
+    """Position in a feed: the *url* of the next page, and the reason why missing entries prove
+    nothing.
+    """
+
+    url: str
+    incomplete_reason: Reason | None = None
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all entries, from the newest page to the oldest archive; with *since*, no older page
+    than necessary.
+
+    Entries that are not well-formed XML are parsed as far as feedparser can, and mark the full
+    harvest incomplete, as does a feed without its older entries. Raises ParseError if a response is
+    not a feed, or pages repeat.
+    """
+    state: FeedCursor | None = read_cursor(FeedCursor, cursor) or FeedCursor(source.url)
+    loop_detector, first = LoopDetector(source.name), cursor is None
+    with_archives = FeedOptions.of(source).archives
+    while state:
+        reply = fetch.get(state.url, accept=_ACCEPT, conditional=first)
+        if reply.not_modified:
+            yield Page((), None, at=reply.at, unchanged=True)
+            return
+        parsed = _parse_feed(reply)
+        items = tuple(_parse_entries(reply, parsed))
+        loop_detector.check_page(reply.url, items, reply.content)
+        older = _older_page(parsed, reply) if with_archives else None
+        if older:
+            loop_detector.check_token(reply.url, older, "older_page")
+        state = state.mark_incomplete(_format_error(parsed))
+        if first and not older and not _is_complete(parsed):
+            state = state.mark_incomplete(_NEWEST_ONLY)
+        is_last = not older or _is_older_than(items, since)
+        after = replace(state, url=older or "")
+        yield after.page(items, has_next=not is_last, at=reply.at)
+        state, first = None if is_last else after, False
+
+
+def _parse_feed(reply: Reply) -> Any:
+    content = refuse_html(reply, "a feed")
+    refuse_doctype(reply)
+    media_type, charset = str(reply.headers.get("content-type", "")), declared_charset(reply)
+    # feedparser tries any name that Python knows as a codec, in the header and in the declaration.
+    if charset is not None and not is_charset(charset):
+        media_type = reply.media_type
+    declaration = _DECLARATION.match(content)
+    if declaration and not is_charset(declaration[1].decode("ascii", "replace")):
+        content = content[declaration.end() :]
+    # Its search for a DOCTYPE takes the square of the length of blanks before the first element.
+    element = _FIRST_ELEMENT.search(content)
+    start = element.start() if element else len(content)
+    content = _LONG_BLANK.sub(b"\n", content[:start]) + content[start:]
+    headers = {"content-location": reply.url, "content-type": media_type}
+    with parser_errors(Reason("unreadable_feed", url=reply.url)):
+        parsed = feedparser.parse(io.BytesIO(content), response_headers=headers)
+    if not parsed.get("version") and not parsed.get("entries"):
+        if why := _format_error(parsed):
+            raise ParseError(Reason("not_feed_because", url=reply.url, error=why))
+        raise ParseError(Reason("not_feed", url=reply.url))
+    return parsed
+
+
+def _format_error(parsed: Any) -> Reason | None:
+    """Return what is malformed in a feed, so that entries may be missing. An undeclared charset is
+    harmless.
+    """
+    error = parsed.get("bozo_exception") if parsed.bozo else None
+    if error is None or isinstance(error, _HARMLESS):
+        return None
+    return Reason("feed_malformed", error=" ".join(str(error).split())[:200])
+
+
+def _is_complete(parsed: Any) -> bool:
+    """Return whether the feed says that it is complete (RFC 5005), so that what it lacks is gone."""
+    return any(
+        f"{prefix}_complete" in parsed.feed
+        for prefix, address in parsed.namespaces.items()
+        if address == _HISTORY and prefix
+    )
+
+
+def _older_page(parsed: Any, reply: Reply) -> str | None:
+    links = {link.get("rel"): link.get("href") for link in reversed(parsed.feed.get("links", []))}
+    address = next((links[name] for name in _OLDER if links.get(name)), None)
+    return join_url(reply.url, address) if address else None
+
+
+def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
+    """Return whether all entries of a page are older than *since*, so that later pages are too."""
+    if since is None or not items:
+        return False
+    stamps = [getattr(item, "modified", None) for item in items]
+    return all(stamp and datetime.fromisoformat(stamp) < in_utc(since) for stamp in stamps)
+
+
+def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
+    with parser_errors(Reason("unreadable_feed", url=reply.url)):
+        feed = _feed_row(parsed.feed)
+    for entry in parsed.entries:
+        key = str(entry.get("id") or entry.get("link") or "")
+        if not key:
+            title = repr(str(entry.get("title"))[:80])
+            yield InvalidRecord(None, Reason("feed_entry_without_key", title=title))
+            continue
+        try:
+            with parser_errors(Reason("entry_unreadable")):
+                row = _entry_row(entry, feed)
+                raw = dump_json(row)
+            yield Record(key.strip(), row, raw, row["updated"] or row["published"])
+        except ParseError as error:
+            yield InvalidRecord(key.strip(), error.reason)
+    if b"tombstones/1.0" in reply.content:
+        yield from _tombstones(reply)
+
+
+def _tombstones(reply: Reply) -> Iterator[DeletedRecord]:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    with suppress(ParseError):
+        with parser_errors(reply.url):
+            root = etree.fromstring(reply.content, parser)
+        for node in root.iter(_DELETED):
+            if ref := node.get("ref"):
+                yield DeletedRecord(ref.strip(), node.get("when"))
+
+
+def _feed_row(feed: Any) -> Row:
+    """Return the values that apply to all entries of a feed."""
+    return {
+        "title": html_to_text(feed.get("title") or ""),
+        "link": feed.get("link") or "",
+        "language": feed.get("language") or "",
+        "licence": _licence(feed),
+        "publisher": feed.get("publisher") or "",
+    }
+
+
+def _entry_row(entry: Any, feed: Row) -> Row:
+    """Return an entry as a row: plain texts with languages, times in UTC, links by their relation;
+    *feed* has the values of the whole feed. Authors are persons and are left out.
+    """
+    links: dict[str, list[str]] = {}
+    for link in entry.get("links", []):
+        if link.get("href"):
+            links.setdefault(link.get("rel", "alternate"), []).append(link["href"])
+    contents = [_text(element) for element in entry.get("content", [])]
+    tags = (tag.get("label") or tag.get("term") for tag in entry.get("tags", []))
+    where = entry.get("where") or {}
+    point = where.get("coordinates") if where.get("type") == "Point" else None
+    created = entry.get("published_parsed") or entry.get("created_parsed")
+    return {
+        "id": entry.get("id") or "",
+        "title": _detail(entry, "title"),
+        "summary": _detail(entry, "summary"),
+        "content": max(contents, key=lambda element: len(element["value"] or ""), default=None),
+        "link": entry.get("link") or "",
+        "alternates": links.get("alternate", []),
+        "enclosures": links.get("enclosure", []),
+        "related": links.get("related", []),
+        "published": _format_time(created),
+        "updated": _format_time(entry.get("updated_parsed")) if "updated" in entry else None,
+        "tags": [tag for tag in tags if tag],
+        "publisher": entry.get("publisher") or "",
+        "licence": _licence(entry),
+        "where": [*map(float, point[:2])] if point and len(point) >= 2 else None,
+        "feed": feed,
+    }
+
+
+def _detail(entry: Any, name: str) -> Mapping[str, str | None] | None:
+    detail = entry.get(f"{name}_detail")
+    return _text(detail) if detail and detail.get("value") else None
+
+
+def _text(detail: Any) -> Mapping[str, str | None]:
+    text = html_to_text(detail.get("value") or "")
+    return {"value": text, "language": detail.get("language") or None}
+
+
+def _format_time(parsed: time.struct_time | None) -> str | None:
+    """Format a time that feedparser parsed; None if it could not, or if no calendar has it."""
+    with suppress(ValueError, OverflowError, OSError):
+        moment = datetime.fromtimestamp(calendar.timegm(parsed), UTC) if parsed else None
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+    return None
+
+
+def _licence(element: Any) -> str:
+    links = (link.get("href") for link in element.get("links", []) if link.get("rel") == "license")
+    return element.get("license") or next(filter(None, links), "")
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, FeedOptions, incremental=True)

@@ -1,1 +1,0 @@
-"""Atom and RSS feeds."""
