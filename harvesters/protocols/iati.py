@@ -196,6 +196,8 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
                 etree.iterparse(file, ("start",), resolve_entities=False, no_network=True)
             )
             text = mmap(file.fileno(), 0, access=ACCESS_READ)
+        if root.getroottree().docinfo.internalDTD is not None:
+            raise ParseError(Reason("doctype", url=reply.url))
         if root.tag != "iati-activities":
             values = {"element": root.tag, "expected": "iati-activities"}
             raise ParseError(Reason("not_iati", values, url=reply.url))

@@ -20,7 +20,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "pod": "harvesters.protocols.pod",
         "csw": "harvesters.protocols.csw",
         "files": "harvesters.protocols.files",
-        "ldes": "harvesters.protocols.ldes.harvest",
+        "ldes": "harvesters.protocols.ldes",
         "stocktake": "harvesters.protocols.peer.harvest",
         "activitystreams": "harvesters.protocols.activitystreams",
         "resourcesync": "harvesters.protocols.resourcesync",

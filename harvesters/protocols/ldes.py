@@ -1,0 +1,349 @@
+"""LDES: replicate an event stream to the latest version of each entity, later follow its changes.
+
+Source: https://w3id.org/ldes/specification (1.0), https://w3id.org/tree/specification
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urldefrag, urlsplit
+
+import structlog
+from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, Store
+
+from harvesters.errors import ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
+from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
+from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
+from harvesters.payloads.record_discovery import is_described
+from harvesters.protocols import rdf_reader
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.rdf_reader import Item, RdfReader
+from harvesters.reasons import Reason
+from harvesters.source import Source
+from vocab.iris import is_web
+
+OPTIONS: Mapping[str, Option] = {
+    **{name: rdf_reader.OPTIONS[name] for name in ("syntax", "contexts", "steps")},
+    "view": Option(str, None, "The address of the view to read, if the stream names several."),
+}
+check = rdf_reader.check
+
+_ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
+_MAX_PAGES = 100_000  # A longer stream is treated as endless.
+_TABLE = "CREATE TABLE latest (entity TEXT PRIMARY KEY, rank TEXT, stamp TEXT, gone INTEGER, text TEXT, fault TEXT) WITHOUT ROWID"
+_UPSERT = (
+    "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET rank = excluded.rank, stamp = excluded.stamp,"
+    " gone = excluded.gone, text = excluded.text, fault = excluded.fault WHERE excluded.rank > latest.rank"
+)
+_LDES, _TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
+_TERMS = {
+    "stamp": "timestampPath",
+    "sequence": "sequencePath",
+    "entity": "versionOfPath",
+    "deletes": "versionDeletePath",
+    "deleted": "versionDeleteObject",
+}
+_AMOUNTS = ("versionAmount", "amount")
+_DURATIONS = ("fullLogDuration", "versionDuration", "startingFrom", "value")
+# Relations to a page whose members are not newer than their value.
+_BOUNDS = frozenset(
+    f"{_TREE}{name}Relation" for name in ("LessThan", "LessThanOrEqualTo", "EqualTo")
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LdesCursor:
+    """Position in a harvest: after the entity *last*; *again* as in Page."""
+
+    last: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream's metadata: the properties for time, sequence and entity, and how deletions are
+    marked.
+    """
+
+    stamp: str | None = None
+    sequence: str | None = None
+    entity: str = "http://purl.org/dc/terms/isVersionOf"
+    deletes: str = TYPE
+    deleted: str = "https://www.w3.org/ns/activitystreams#Delete"
+
+
+class Member(NamedTuple):
+    """A version of an *entity*: its *rank* among all versions, whether it is a deletion, and its
+    statements as N-Triples; or the *fault* for which it cannot be read.
+    """
+
+    entity: str
+    rank: str = ""
+    stamp: str = ""
+    deleted: bool = False
+    text: str = ""
+    fault: str = ""
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the latest version of each entity, or of those with a version since *since*; a version
+    that reports a deletion is gone.
+
+    All pages are read before the first record is returned, since any of them may hold a later
+    version; they are stored on disk meanwhile. A page that cannot be read ends the run, since it
+    may hold the latest version of any entity. Raises ParseError if the source is not a stream.
+    """
+    stream = StreamReader(source, fetch, in_utc(since) if since else None)
+    state: LdesCursor | None = read_cursor(LdesCursor, cursor)
+    state = state or LdesCursor(again=cursor is not None)
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
+        closing(sqlite3.connect(Path(folder) / "latest.sqlite")) as file,
+    ):
+        file.execute(_TABLE)
+        file.executemany(_UPSERT, stream.members())
+        log.info("stream read", source=source.name, pages=stream.pages, since=since and str(since))
+        (count,) = file.execute("SELECT count(*) FROM latest").fetchone()
+        query = "SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?"
+        while state:
+            rows = file.execute(query, (state.last, MAX_RECORDS)).fetchall()
+            items = tuple(stream.parse_entity(Member(*row)) for row in rows)
+            after = replace(state, last=rows[-1][0]) if len(rows) == MAX_RECORDS else None
+            yield Page(
+                items,
+                write_cursor(after) if after else None,
+                None if since else count,
+                again=state.again,
+                incomplete_reason=stream.incomplete_reason,
+            )
+            state = after
+
+
+class StreamReader:
+    """Reads the pages of a stream that may hold changes since *moment*, and notes what they state
+    about it.
+    """
+
+    def __init__(self, source: Source, fetch: Fetch, moment: datetime | None) -> None:
+        self.reader, self.moment = RdfReader(source, fetch), moment
+        self.stream, self.pages = Stream(), 0
+        self.incomplete_reason: Reason | None = None
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members of all pages, from the root node on."""
+        source, fetch = self.reader.source, self.reader.fetch
+        pending, seen = [self._root_node()], set[str]()
+        while pending:
+            address = pending.pop()
+            if address in seen:
+                continue
+            seen.add(address)
+            if len(seen) > _MAX_PAGES:
+                raise ParseError(Reason("stream_too_long", source=source.name, limit=_MAX_PAGES))
+            reply = fetch.get(address, accept=_ACCEPT)
+            seen.add(urldefrag(reply.url).url)
+            links, members = self._parse_page(reply)
+            if self.pages == 1 and not links and not members:
+                raise ParseError(Reason("not_stream_page", source=source.name, url=reply.url))
+            pending += [
+                link
+                for link, newest in sorted(links.items(), reverse=True)
+                if link not in seen and self._may_be_new(newest)
+            ]
+            yield from (
+                member for member in members if self._may_be_new(parse_timestamp(member.stamp))
+            )
+
+    def _may_be_new(self, stamp: datetime | None) -> bool:
+        return self.moment is None or stamp is None or stamp >= self.moment
+
+    def _root_node(self) -> str:
+        """Return the root node: the source definition's view, else a view of the stream, with
+        latest versions only for a full harvest.
+        """
+        source = self.reader.source
+        wanted: str | None = get_option(source, OPTIONS, "view")
+        if wanted:
+            return wanted
+        reply = self.reader.fetch.get(source.url, accept=_ACCEPT)
+        with self.reader.open_store(reply, graphs=True) as store:
+            page, host = urldefrag(reply.url).url, urlsplit(reply.url).hostname
+            if _parse_relations(store, page, Stream()) or any(_parse_members(store, Stream(), 0)):
+                return source.url
+            views = [
+                (view, f"{_LDES}LatestVersionSubset" in _policies(store, NamedNode(view)))
+                for view in sorted({*_iris(store, None, f"{_TREE}view")})
+                if is_web(view) and urlsplit(view).hostname == host
+            ]
+        if not views:
+            raise ParseError(Reason("not_stream", source=source.name, url=reply.url))
+        is_full = self.moment is None
+        return next((view for view, latest in views if latest is is_full), views[0][0])
+
+    def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[Member]]:
+        """Return the relations and members of a page."""
+        broken: NodeErrors = {}
+        with self.reader.open_store(reply, broken, graphs=True) as store:
+            paths = {name: _text(store, None, _LDES + term) for name, term in _TERMS.items()}
+            known = {name: _normalize_iri(path) for name, path in paths.items() if path}
+            self.stream, self.pages = replace(self.stream, **known), self.pages + 1
+            self.incomplete_reason = self.incomplete_reason or _retention_limit(store)
+            links = _parse_relations(store, urldefrag(reply.url).url, self.stream)
+            members = list(_parse_members(store, self.stream, self.reader.steps, broken))
+        if broken and self.incomplete_reason is None:
+            # Members have their own reason; other parts may be relations to pages.
+            why = next(iter(broken.values()))
+            self.incomplete_reason = Reason("parts_unreadable", url=reply.url, error=why)
+        return links, members
+
+    def parse_entity(self, member: Member) -> Item:
+        """Return the record of an entity's latest version; its digest covers the statements about
+        the entity, not the version.
+        """
+        entity, stamp = member.entity, member.stamp or None
+        if member.fault:
+            return InvalidRecord(entity, member.fault)
+        if member.deleted:
+            return DeletedRecord(entity, stamp)
+        store = Store()
+        store.extend(list(parse_quads(member.text.encode(), RdfFormat.N_TRIPLES, entity)))
+        try:
+            names = [NamedNode(name) for name in (entity, member.rank.rpartition(" ")[2])]
+        except ValueError as error:
+            return InvalidRecord(entity, Reason("version_not_iri", error=str(error)))
+        described = [name for name in names if is_described(store, name)]
+        if not described:
+            return InvalidRecord(entity, Reason("version_empty"))
+        item = self.reader.parse_record(store, entity, described[0])
+        return (
+            item if isinstance(item, InvalidRecord) or not stamp else replace(item, modified=stamp)
+        )
+
+
+def _retention_limit(store: Store) -> Reason | None:
+    """Return why a stream may lack entities: a retention policy that drops old members, even the
+    latest of their entity.
+    """
+    for policy in _objects(store, None, f"{_LDES}retentionPolicy"):
+        by_amount, by_time = (
+            any(_objects(store, policy, f"{_LDES}{name}") for name in names)
+            for names in (_AMOUNTS, _DURATIONS)
+        )
+        is_latest = f"{_LDES}LatestVersionSubset" in _iris(store, policy, TYPE)
+        if not is_latest and (by_time or not by_amount):
+            return Reason("retention_policy")
+    return None
+
+
+def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datetime | None]:
+    """Return the pages to which a page links, each with the time than which its members are not
+    newer, None if it is unknown.
+    """
+    relation = f"{_TREE}relation"
+    links = _objects(store, NamedNode(page), relation) or _objects(store, None, relation)
+    bounds: dict[str, datetime | None] = {}
+    for link in links:
+        paths = {*map(_normalize_iri, _iris(store, link, f"{_TREE}path"))}
+        is_bound = stream.stamp in paths and not _BOUNDS.isdisjoint(_iris(store, link, TYPE))
+        bound = parse_timestamp(_literal(store, link, f"{_TREE}value")) if is_bound else None
+        for address in _iris(store, link, f"{_TREE}node"):
+            known = filter(None, (bound, bounds.get(address)))
+            bounds[address] = min(known, default=None)
+    return bounds
+
+
+def _parse_members(
+    store: Store, stream: Stream, steps: int, broken: Mapping[str, str] = {}
+) -> Iterator[Member]:
+    """Yield a page's members. *broken* are the nodes that cannot be read."""
+    terms = {*_objects(store, None, f"{_TREE}member")}
+    for node in sorted((term for term in terms if isinstance(term, NamedNode)), key=str):
+        name = node.value
+        entity = next(iter(_iris(store, node, stream.entity)), name)
+        stamp = _literal(store, node, stream.stamp)
+        moment, sequence = parse_timestamp(stamp), _literal(store, node, stream.sequence)
+        time = moment.isoformat(timespec="microseconds") if moment else stamp
+        rank = f"{time} {int(sequence) if sequence.isdigit() else 0:020} {name}"
+        states = _objects(store, node, stream.deletes)
+        is_gone = any(getattr(term, "value", None) == stream.deleted for term in states)
+        if why := broken.get(str(node)) or broken.get(f"<{entity}>"):
+            yield Member(entity, fault=f"a member that cannot be read: {why}")
+            continue
+        try:
+            text = "" if is_gone else _serialize(store, node, entity, stream, steps)
+            yield Member(entity, rank, stamp, is_gone, text)
+        except ValueError as error:
+            yield Member(entity, fault=f"a member that holds {error}")
+
+
+def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, steps: int) -> str:
+    """Serialize a member: the graph of its name, else the statements about it, as if they were
+    about its entity.
+    """
+    graph = list(store.quads_for_pattern(None, None, None, member))
+    if graph:
+        return "".join(f"{quad.triple} .\n" for quad in graph)
+    lines = []
+    # These describe a version, and not its entity.
+    versions = (stream.stamp, stream.sequence, stream.entity)
+    for node, properties in bounded_description(store, member, steps).properties.items():
+        subject = f"<{entity}>" if node == member else str(node)
+        for name, terms in properties.items():
+            if node != member or name not in versions:
+                lines += [f"{subject} <{name}> {term} .\n" for term in terms]
+    return "".join(lines)
+
+
+def _normalize_iri(name: str) -> str:
+    return "http" + name[5:] if name.startswith("https://schema.org/") else name
+
+
+def _policies(store: Store, view: Node) -> set[str]:
+    policies = _objects(store, view, f"{_LDES}retentionPolicy")
+    return {name for policy in policies for name in _iris(store, policy, TYPE)}
+
+
+def _text(store: Store, node: Term | None, name: str) -> str:
+    return next((str(getattr(term, "value", "")) for term in _objects(store, node, name)), "")
+
+
+def _literal(store: Store, node: Term, name: str | None) -> str:
+    terms = _objects(store, node, name) if name else []
+    return next((term.value for term in terms if isinstance(term, Literal)), "").strip()
+
+
+def _iris(store: Store, node: Term | None, name: str) -> list[str]:
+    return [term.value for term in _objects(store, node, name) if isinstance(term, NamedNode)]
+
+
+def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
+    if isinstance(node, Literal):
+        return []
+    try:
+        predicate = NamedNode(name)
+    except ValueError:  # The stream's path is not an IRI.
+        return []
+    subject = node if isinstance(node, NamedNode | BlankNode) else None
+    quads = store.quads_for_pattern(subject, predicate, None, DefaultGraph())
+    return [quad.object for quad in quads]
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)
