@@ -21,7 +21,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "csw": "harvesters.protocols.csw",
         "files": "harvesters.protocols.files",
         "ldes": "harvesters.protocols.ldes",
-        "stocktake": "harvesters.protocols.peer.harvest",
+        "stocktake": "harvesters.protocols.peer",
         "activitystreams": "harvesters.protocols.activitystreams",
         "resourcesync": "harvesters.protocols.resourcesync",
         "web": "harvesters.protocols.web",

@@ -14,8 +14,8 @@ from simulated import define_source, items
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, Page, Record
-from harvesters.protocols.peer import harvest as peer_harvest
-from harvesters.protocols.peer.harvest import collect
+from harvesters.protocols import peer as peer_harvest
+from harvesters.protocols.peer import collect
 from harvesters.source import Source, load
 from harvesters.stored_response import Validator
 from vocab.terms import DCT

@@ -13,7 +13,7 @@ from harvesters.errors import ParseError
 from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
-from harvesters.protocols.peer.record import parse_name, parse_record, parse_statements
+from harvesters.protocols.peer import parse_name, parse_record, parse_statements
 from vocab.initiative import (
     Amount,
     Basis,

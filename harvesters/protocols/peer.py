@@ -1,0 +1,484 @@
+"""Harvest another Stocktake by its journal: its changed and deleted records, except those that it
+took from us.
+
+Source: docs/explanation/journal.md (RDF Patch, https://afs.github.io/rdf-delta/rdf-patch.html, with
+a chain of hashes), docs/reference/feeds.md (/ldes/version: a record as it was after an entry)
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from pydantic import Field
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
+
+from harvesters.errors import NotFoundError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import load_json
+from harvesters.options import Options, Texts
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.payloads.graph import Graph, Node, Term
+from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+from journal.entry import SUFFIX, Entry, read_header
+from journal.errors import ChainError
+from journal.verification import verify_file
+from vocab.iris import is_web
+from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
+
+Item = Record[Graph] | DeletedRecord | InvalidRecord
+
+MAX_RECORDS = 500  # Records per page, each a checkpoint.
+# Records requested one by one; for more, reading the whole journal takes fewer requests.
+MAX_SINGLE_REQUESTS = 1_000
+# Of a decompressed entry: about a first harvest of ten million records.
+MAX_ENTRY_BYTES = 64 << 30
+TOPIC = f"{FOAF}primaryTopic"
+LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f"{SCHEMA}creditText"
+# Other statements about a record are the peer's bookkeeping.
+_OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))
+_OF_REGISTRY = frozenset((f"{DCT}title", f"{DCT}publisher", f"{FOAF}name", f"{DCT}license"))
+_STATUS, _TIMES = f"{ADMS}status", (f"{PROV}invalidatedAtTime", f"{DCT}modified")
+_LIST_SIZE = 1_000  # Entries listed per request.
+_ID = re.compile(r"[0-9a-f]{64}")
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE statements (graph TEXT, line TEXT, PRIMARY KEY (graph, line)) WITHOUT ROWID;
+CREATE TABLE changed (graph TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
+"""
+_CHANGES = {
+    "A": "INSERT OR IGNORE INTO statements VALUES (?, ?)",
+    "D": "DELETE FROM statements WHERE graph = ? AND line = ?",
+}
+
+log = structlog.get_logger()
+
+
+class PeerOptions(Options):
+    """The options of another Stocktake."""
+
+    sources: Texts = Field(
+        (), description="The names of its registries to harvest; without it all."
+    )
+    relayed: bool = Field(
+        True,
+        description="Harvest also records that it took from other Stocktakes, but never those that came from here.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCursor:
+    """Position in a journal, all of whose IRIs begin with *base*: it is read up to entry *number*
+    with *id*, starting after entry *after* with the id *since*.
+
+    *last* is the last graph that was read; *again* as in Page.
+    """
+
+    base: str
+    number: int
+    id: str
+    after: int = 0
+    since: str = ""
+    last: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """The parts of a record graph's IRI: the peer's *base*, the *registry* that the record came
+    from, and its *key*.
+    """
+
+    base: str
+    registry: str
+    key: str
+
+    @property
+    def local_key(self) -> str:
+        """Return the record's key here: two registries of a peer may use the same key."""
+        return f"{self.registry}/{self.key}"
+
+
+class OutOfSync(Exception):
+    """Changes cannot be read record by record: the peer's feed lacks them or differs from its
+    journal, or there are too many.
+    """
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the records of another Stocktake; after the first run, those that new journal entries
+    changed.
+
+    *since* only says that changes suffice: the ETag of the journal's head shows where the last run
+    ended. Each entry is verified before its records are returned. Raises ParseError if there is no
+    journal, if an entry is invalid, or if both servers have the same base IRI.
+    """
+    home = source.url.rstrip("/") + "/"
+    state = read_cursor(PeerCursor, cursor)
+    if state is None:
+        state = _fetch_head(source, fetch, home)
+        if state is None:
+            yield Page((), None, unchanged=True)
+            return
+        if state.base == fetch.base:
+            raise ParseError(Reason("same_base", source=source.name, url=home, base=state.base))
+        after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
+        state = replace(state, after=after, since=before, again=cursor is not None)
+    peer = PeerReader(source, fetch, home, state.base)
+    if state.after:
+        try:
+            with peer.replay(state, state.after, state.since) as replay:
+                if (count := replay.count_changed()) > MAX_SINGLE_REQUESTS:
+                    raise OutOfSync(f"{count} records have changed")
+                for page, after_page in _read_pages(state, replay, peer.records_from_feed):
+                    state = after_page
+                    yield page
+            return
+        except OutOfSync as error:
+            message = "remote index unavailable; reading changes from the whole journal"
+            log.info(message, source=source.name, reason=str(error))
+    with peer.replay(state, 0, None) as replay:
+        for page, _ in _read_pages(state, replay, peer.records_from_journal):
+            yield page
+
+
+def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
+    """Request the newest entry: number 0 and no id if the journal is empty. Return None if it has
+    not changed since the last run. Raise ParseError if there is no journal.
+    """
+    where = {"source": source.name, "url": f"{home}journal/head"}
+    try:
+        reply = fetch.get(where["url"], accept="application/json", conditional=True)
+    except NotFoundError as error:
+        raise ParseError(Reason("no_journal", where)) from error
+    if reply.not_modified:
+        return None
+    match load_json(reply):
+        case {"base": str(base), "number": int(number), "id": str() | None as name} if (
+            is_web(base)
+            and base[-1] in "/#"
+            and ((number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None))
+        ):
+            return PeerCursor(base, number, name or "")
+    raise ParseError(Reason("no_journal_head", where))
+
+
+def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
+    """Return number and id of the entry at which the last good run ended, by the stored ETag;
+    (0, "") if there was none, or if the journal lacks it: it was rewound or replaced.
+    """
+    validator = fetch.validator(f"{home}journal/head")
+    match = _ID.search(validator.etag or "") if validator else None
+    before = newest + 1
+    while match and before > 1:
+        terms = {"format": "json", "before": str(before), "per": str(_LIST_SIZE)}
+        reply = fetch.get(f"{home}journal/", terms, accept="application/json")
+        listing = load_json(reply)
+        rows: list[Any] = listing.get("entries", []) if isinstance(listing, dict) else []
+        entries = [row for row in rows if isinstance(row, dict)]
+        numbers = {row.get("id"): row["number"] for row in entries if _is_number(row)}
+        if match[0] in numbers:
+            return numbers[match[0]], match[0]
+        least = min(numbers.values(), default=before)
+        if least >= before:
+            values = {"source": source.name, "url": reply.url}
+            raise ParseError(Reason("entries_not_listed", values, number=before))
+        before = least
+    if match:
+        message = "remote journal was rewound or replaced; re-reading from the start"
+        log.warning(message, source=source.name, known=match[0])
+    return 0, ""
+
+
+def _is_number(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("number"), int)
+
+
+def _read_pages(
+    state: PeerCursor, replay: JournalReplay, read: _ReadRecords
+) -> Iterator[tuple[Page[Graph], PeerCursor]]:
+    """Yield the pages of the records that were changed, each with the cursor after it."""
+    has_next = True
+    while has_next:
+        graphs = replay.changed_graphs(state.last, MAX_RECORDS)
+        has_next = len(graphs) == MAX_RECORDS
+        items = [
+            item
+            for graph, entry in graphs
+            if entry > state.after
+            for item in read(replay, graph, entry)
+        ]
+        state = replace(state, last=graphs[-1][0] if graphs else state.last)
+        following = write_cursor(state) if has_next else None
+        yield Page(tuple(items), following, again=state.again), state
+
+
+class PeerReader:
+    """Reads the records of one peer; the descriptions of its registries are cached."""
+
+    def __init__(self, source: Source, fetch: Fetch, home: str, base: str) -> None:
+        self.source, self.fetch, self.home, self.base = source, fetch, home, base
+        self.options = PeerOptions.of(source)
+        self.registries: dict[str, list[Quad]] = {}
+
+    @contextmanager
+    def replay(self, state: PeerCursor, after: int, since: str | None) -> Iterator[JournalReplay]:
+        """Apply the journal's entries after the number *after* with the id *since*."""
+        with (
+            tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
+            closing(sqlite3.connect(Path(folder) / "replay.sqlite")) as file,
+        ):
+            replay = JournalReplay(Path(folder), file, self.base)
+            replay.apply_entries(self.source, self.fetch, self.home, state, after, since)
+            log.info(
+                "remote journal read",
+                source=self.source.name,
+                after=after,
+                until=state.number,
+                changed=replay.count_changed(),
+            )
+            yield replay
+
+    def records_from_journal(self, replay: JournalReplay, graph: str, _: int) -> Iterator[Item]:
+        """Yield a record as the whole journal describes it."""
+        if about := self._selected(graph):
+            quads = parse_statements(replay.statements(graph))
+            yield from self._records(
+                about, graph, quads, lambda name: parse_statements(replay.statements(name))
+            )
+
+    def records_from_feed(self, replay: JournalReplay, graph: str, entry: int) -> Iterator[Item]:
+        """Yield a record as the peer's feed describes it after an entry. Raise OutOfSync if that
+        differs from the journal.
+        """
+        about = self._selected(graph)
+        if about is None:
+            return
+        changes = parse_statements(replay.statements(graph))
+        if _is_deleted(graph, changes, self.base):
+            yield from self._records(about, graph, changes, lambda _: [])
+            return
+        version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
+        quads = self._fetch_graph(f"{self.base}{version}")
+        if not set(changes) <= set(quads):
+            raise OutOfSync(f"{self.home}{version} lacks statements of entry {entry}")
+        yield from self._records(about, graph, quads, self._fetch_graph)
+
+    def _selected(self, graph: str) -> RecordName | None:
+        """Return the name of a record, None if the source definition does not select its registry."""
+        about, chosen = parse_name(graph, self.base), self.options.sources
+        return about if about and (not chosen or about.registry in chosen) else None
+
+    def _fetch_graph(self, graph: str) -> list[Quad]:
+        """Request the statements of a graph."""
+        url = f"{self.home}{graph.removeprefix(self.base)}"
+        try:
+            reply = self.fetch.get(url, accept="application/n-quads, application/n-triples;q=0.9")
+        except NotFoundError as error:
+            raise OutOfSync(str(error)) from error
+        subject = f"{reply.url}: the N-Quads cannot be parsed"
+        quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, subject))
+        in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
+        return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
+
+    def _records(
+        self,
+        about: RecordName,
+        graph: str,
+        quads: list[Quad],
+        registry: Callable[[str], list[Quad]],
+    ) -> Iterator[Item]:
+        """Yield the record in *graph*, unless it came from us or through us: it would circulate for
+        ever.
+        """
+        origins = [
+            term.value for term in _values(quads, graph, LINEAGE) if isinstance(term, NamedNode)
+        ]
+        ours = self.fetch.base
+        is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
+        if is_ours or (origins and not self.options.relayed):
+            return
+        if about.registry not in self.registries:
+            self.registries[about.registry] = registry(f"{self.base}source/{about.registry}")
+        yield parse_record(about, graph, quads, self.registries[about.registry])
+
+
+class JournalReplay:
+    """The statements about records and registries after some entries of a journal, in *file*."""
+
+    def __init__(self, folder: Path, file: sqlite3.Connection, base: str) -> None:
+        self._folder, self._file, self._base = folder, file, base
+        self._range = (f"{base}record/", f"{base}record0")  # "0" follows "/" in ASCII
+        file.executescript(_TABLES)
+
+    def apply_entries(
+        self,
+        source: Source,
+        fetch: Fetch,
+        home: str,
+        head: PeerCursor,
+        after: int,
+        previous: str | None,
+    ) -> None:
+        """Apply the entries after the number *after*, whose entry has the id *previous*, up to
+        *head*.
+
+        Raises ParseError if an entry does not match its id or does not follow the one before.
+        """
+        for number in range(after + 1, head.number + 1):
+            address, path = f"{home}journal/{number}.gz", self._folder / f"{number:09d}{SUFFIX}"
+            where = {"source": source.name, "url": address}
+            try:
+                with fetch.download(address) as reply:
+                    assert reply.path is not None
+                    shutil.move(reply.path, path)
+                verify_file(path, number, previous, MAX_ENTRY_BYTES)
+                entry = read_header(path)
+            except NotFoundError as error:
+                raise ParseError(Reason("journal_gap", where)) from error
+            except ChainError as error:
+                raise ParseError(Reason("journal_broken", where, error=str(error))) from error
+            self._apply_entry(entry)
+            previous = entry.id
+        if previous and previous != head.id:
+            values = {"source": source.name, "url": home, "id": previous, "expected": head.id}
+            raise ParseError(Reason("wrong_entry_id", values, number=head.number))
+
+    def _apply_entry(self, entry: Entry) -> None:
+        touched = set[str]()
+        for sign, rows in groupby(self._relevant_rows(entry), key=itemgetter(0)):
+            for _, graph, line in rows:
+                touched.add(graph)
+                self._file.execute(_CHANGES[sign], (graph, line))
+        changed = ((graph, entry.number) for graph in touched)
+        self._file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
+        self._file.commit()
+        entry.path.unlink()
+
+    def _relevant_rows(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        """Yield sign, graph and statement of the rows about records and registries."""
+        begins = (f"{self._base}record/", f"{self._base}source/")
+        for row in entry.rows():
+            border = row.rindex(" <")
+            graph = row[border + 2 : -3]
+            if graph.startswith(begins):
+                yield row[0], graph, row[2:border]
+
+    def changed_graphs(self, after: str, most: int) -> list[tuple[str, int]]:
+        """Return up to *most* record graphs after *after* that were changed, each with the number
+        of the last entry, sorted.
+        """
+        begin, end = self._range
+        query = (
+            "SELECT graph, entry FROM changed WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?"
+        )
+        return self._file.execute(query, (after or begin, end, most)).fetchall()
+
+    def count_changed(self) -> int:
+        """Return the number of record graphs that were changed."""
+        query = "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?"
+        return int(self._file.execute(query, self._range).fetchone()[0])
+
+    def statements(self, graph: str) -> list[str]:
+        """Return the statements of a graph after the applied entries, in N-Triples without the
+        final dot.
+        """
+        query = "SELECT line FROM statements WHERE graph = ? ORDER BY line"
+        return [row[0] for row in self._file.execute(query, (graph,))]
+
+
+_ReadRecords = Callable[[JournalReplay, str, int], Iterator[Item]]
+
+
+def parse_name(graph: str, base: str) -> RecordName | None:
+    """Parse the IRI of a record graph under *base*; None if it is not one.
+
+    >>> parse_name("https://a.example/record/kenya/p%2F1", "https://a.example/").local_key
+    'kenya/p/1'
+    """
+    match graph.removeprefix(base).split("/"):
+        case ["record", registry, key] if registry and key:
+            return RecordName(base, registry, unquote(key))
+    return None
+
+
+def parse_statements(lines: Iterable[str]) -> list[Quad]:
+    """Parse statements ``<s> <p> <o>``. Raise ParseError if one is invalid."""
+    text = "".join(f"{line} .\n" for line in lines).encode()
+    return list(parse_quads(text, RdfFormat.N_TRIPLES, "the statement cannot be parsed"))
+
+
+def _values(quads: Iterable[Quad], graph: str, name: str) -> list[Term]:
+    """Return the values of a property of a record."""
+    subject = NamedNode(graph)
+    return [
+        quad.object for quad in quads if quad.predicate.value == name and quad.subject == subject
+    ]
+
+
+def _is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
+    """Return whether a record's graph is a tombstone."""
+    return NamedNode(f"{base}operations#gone") in _values(quads, graph, _STATUS)
+
+
+def parse_record(
+    about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]
+) -> Item:
+    """Return the record in *graph*, without the peer's own bookkeeping; *registry* are the
+    statements about the registry that it came from.
+    """
+    times = (term for name in _TIMES for term in _values(quads, graph, name))
+    modified = next((time.value for time in times if isinstance(time, Literal)), None)
+    if not quads or _is_deleted(graph, quads, about.base):
+        return DeletedRecord(about.local_key, modified)
+    topics = [term for term in _values(quads, graph, TOPIC) if isinstance(term, NamedNode)]
+    if not topics:
+        return InvalidRecord(about.local_key, Reason("no_primary_topic", graph=graph))
+    subjects: dict[Node, dict[str, list[Term]]] = {}
+    for quad in _record_statements(graph, quads, registry):
+        if isinstance(quad.subject, NamedNode):
+            properties = subjects.setdefault(quad.subject, {})
+            properties.setdefault(quad.predicate.value, []).append(quad.object)
+    payload = Graph(topics[0], {
+        node: {name: tuple(sorted(terms, key=str)) for name, terms in sorted(properties.items())}
+        for node, properties in subjects.items()
+    })  # fmt: skip
+    return Record(about.local_key, payload, payload.canonical_text(), modified)
+
+
+def _record_statements(
+    graph: str, quads: Iterable[Quad], registry: Iterable[Quad]
+) -> Iterator[Quad]:
+    result = f"{graph}#result-"
+    for quad in quads:
+        subject = quad.subject.value if isinstance(quad.subject, NamedNode) else result
+        predicate = quad.predicate.value
+        if (
+            not subject.startswith(result)
+            and predicate != f"{DCAT}record"
+            and (subject != graph or predicate in _OF_RECORD)
+        ):
+            yield quad
+    yield from (quad for quad in registry if quad.predicate.value in _OF_REGISTRY)
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, PeerOptions, incremental=True)

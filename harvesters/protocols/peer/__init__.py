@@ -1,1 +1,0 @@
-"""Other Stocktake servers, harvested by their journal."""
