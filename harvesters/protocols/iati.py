@@ -1,4 +1,4 @@
-"""IATI: the activity files of each publisher in the registry or the bulk data service, or one file.
+"""Activity files of IATI: those of each publisher in the registry or the bulk data service, or one.
 
 Source: https://iatistandard.org/en/guidance/publishing-data/registering-and-registry/ (the registry
 is a CKAN portal), https://github.com/IATI/bulk-data-service (the index of copies of all files) and

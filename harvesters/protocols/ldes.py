@@ -1,4 +1,4 @@
-"""LDES: replicate an event stream to the latest version of each entity, later follow its changes.
+"""Replicate a linked data event stream to the latest version of each entity, later follow its changes.
 
 Source: https://w3id.org/ldes/specification (1.0), https://w3id.org/tree/specification
 """

@@ -106,14 +106,14 @@ def collect(
                 return
             broken: NodeErrors = {}
             with reader.open_store(reply, broken) as store:
-                found = reader.find_records(store, urldefrag(reply.url).url)
-                _check_content(source, reply, store, found)
-                state = _queue_catalogues(source, state, found, reply)
+                result = reader.find_records(store, urldefrag(reply.url).url)
+                _check_content(source, reply, store, result)
+                state = _queue_catalogues(source, state, result, reply)
                 following = record_discovery.find_next_page(store)
                 following = join_url(reply.url, following) if following else None
-                is_only = first and not following and not found.elsewhere and len(state.todo) == 1
+                is_only = first and not following and not result.elsewhere and len(state.todo) == 1
                 loop_detector.check_token(reply.url, following, "next_page")
-                pages = _read_document(reader, state, reply, store, found, broken, following)
+                pages = _read_document(reader, state, reply, store, result, broken, following)
                 for page, after in pages:
                     state = after
                     yield page
@@ -134,11 +134,11 @@ def _digest(address: str) -> str:
     return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
 
 
-def _check_content(source: Source, reply: Reply, store: Store, found: DiscoveredRecords) -> None:
+def _check_content(source: Source, reply: Reply, store: Store, result: DiscoveredRecords) -> None:
     """Raise ParseError, with the classes found, if a document has no record, catalogue or page of
     one.
     """
-    if found.records or found.keyless or found.elsewhere or found.catalogues:
+    if result.records or result.keyless or result.elsewhere or result.catalogues:
         return
     if not record_discovery.is_catalogue(store):
         classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
@@ -147,10 +147,10 @@ def _check_content(source: Source, reply: Reply, store: Store, found: Discovered
 
 
 def _queue_catalogues(
-    source: Source, state: RdfCursor, found: DiscoveredRecords, reply: Reply
+    source: Source, state: RdfCursor, result: DiscoveredRecords, reply: Reply
 ) -> RdfCursor:
     """Queue the catalogues to which a document links, each once."""
-    for address in _allowed_links(source, found.catalogues, reply):
+    for address in _allowed_links(source, result.catalogues, reply):
         mark = _digest(address)
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
@@ -187,7 +187,7 @@ def _read_document(
     state: RdfCursor,
     reply: Reply,
     store: Store,
-    found: DiscoveredRecords,
+    result: DiscoveredRecords,
     broken: NodeErrors,
     following: str | None,
 ) -> Iterator[tuple[Page[Graph], RdfCursor]]:
@@ -202,15 +202,15 @@ def _read_document(
         state = state.mark_incomplete(Reason("parts_unreadable", values))
     # Totals of several catalogues cannot be added: a record may be in more than one.
     state, whole = replace(state, total=total), total if len(state.seen) == 1 else None
-    linked = _allowed_links(reader.source, found.elsewhere, reply)
+    linked = _allowed_links(reader.source, result.elsewhere, reply)
     members = [address for address in linked if ("m", address) > state.last]
-    records = [(key, node) for key, node in found.records if ("d", key) > state.last]
+    records = [(key, node) for key, node in result.records if ("d", key) > state.last]
     for start in range(0, len(records) or 1, MAX_RECORDS):
         chunk = records[start : start + MAX_RECORDS]
         items: list[Item] = [reader.parse_record(store, *record, broken) for record in chunk]
         is_last = start + MAX_RECORDS >= len(records)
         if is_last and state.last < ("m",):
-            items += unreadable_parts(found, broken)
+            items += unreadable_parts(result, broken)
         empty = count_empty_pages(reader.source.name, reply.url, state.empty, items)
         state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
         if is_last and not members:

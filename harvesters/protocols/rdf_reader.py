@@ -106,21 +106,21 @@ class RdfReader:
         return record_discovery.find_records(store, self.classes, page)
 
     def parse_records(
-        self, store: Store, found: DiscoveredRecords, broken: NodeErrors | None = None
+        self, store: Store, result: DiscoveredRecords, broken: NodeErrors | None = None
     ) -> list[Item]:
         """Return all records of a document, and what cannot be read."""
-        records = [self.parse_record(store, key, node, broken) for key, node in found.records]
-        return [*records, *unreadable_parts(found, broken or {})]
+        records = [self.parse_record(store, key, node, broken) for key, node in result.records]
+        return [*records, *unreadable_parts(result, broken or {})]
 
 
-def unreadable_parts(found: DiscoveredRecords, broken: NodeErrors) -> Iterator[InvalidRecord]:
+def unreadable_parts(result: DiscoveredRecords, broken: NodeErrors) -> Iterator[InvalidRecord]:
     """Yield the records without IRI and identifier, and the parts of a document that cannot be read
     and belong to no record; a blank node belongs to what points to it.
     """
-    for node in found.keyless:
+    for node in result.keyless:
         label = node.value if isinstance(node, NamedNode) else Reason("unnamed_node")
         yield InvalidRecord(None, Reason("node_without_key", {"node": label}))
-    nodes = {str(node) for _, node in found.records}
+    nodes = {str(node) for _, node in result.records}
     for name, why in broken.items():
         if name not in nodes and not name.startswith("_:"):
             part = name or Reason("unnamed_part")

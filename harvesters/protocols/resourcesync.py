@@ -1,4 +1,4 @@
-"""ResourceSync: all resources of a source's lists, or of the packages of its dumps, later those in
+"""All resources of a source's lists, or of the packages of its dumps, later those in
 its change lists.
 
 Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)

@@ -1,4 +1,4 @@
-"""Web pages found by the site's sitemap: their JSON-LD, microdata and RDFa.
+"""Web pages result by the site's sitemap: their JSON-LD, microdata and RDFa.
 
 Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
 """
@@ -210,14 +210,14 @@ def _parse_page(
     parser = import_module("harvesters.protocols.structured_data")
     store, problems = parser.parse_page(reply)
     page = str(document.key)
-    found = reader.find_records(store, page)
-    if problems and not found.records:
+    result = reader.find_records(store, page)
+    if problems and not result.records:
         lost = InvalidRecord(page, "; ".join(problems))
         return (lost,), Reason("markup_unreadable", {"page": page})
     if problems:
         name = reader.source.name
         log.warning("page has invalid markup", source=name, page=page, problems=problems)
-    items = reader.parse_records(store, found)
+    items = reader.parse_records(store, result)
     unreadable = any(isinstance(item, InvalidRecord) and item.key == page for item in items)
     dated = (
         item

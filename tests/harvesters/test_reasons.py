@@ -50,6 +50,7 @@ def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
             needed = set(re.findall(r"%\((\w+)\)", TEXTS.get(code, "%(a text in TEXTS)")))
             if isinstance(values, ast.Dict) and None not in values.keys:
                 supplied = {key.value for key in values.keys if isinstance(key, ast.Constant)}
+                supplied |= {keyword.arg for keyword in node.keywords}
                 faults += [f"{file.name}:{node.lineno}: {code}"] if not needed <= supplied else []
             elif code not in TEXTS:
                 faults.append(f"{file.name}:{node.lineno}: {code}")
