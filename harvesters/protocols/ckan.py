@@ -107,12 +107,13 @@ class Ckan(PagedProtocol[Row]):
         self.probe(following, error)
         return following
 
-    def lost_key(self, cursor: ListCursor) -> str | None:
+    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
+        """Return the package with the id that a search for the field `id` alone returns."""
         with suppress(*RECORD_ERRORS):
             match self.request(cursor, 1, fl="id").records:
-                case [{"id": str(key)}, *_]:
-                    return key or None
-        return None
+                case [{"id": str(key)}, *_] if key:
+                    return InvalidRecord(key, error.reason), cursor
+        return super().skip(cursor, error)
 
 
 def collect(

@@ -143,17 +143,18 @@ class ListCursor(ListCursorMethods):
 class PagedProtocol(ABC, Generic[P]):
     """A list that is read page by page. *since* limits it to what changed, None to nothing.
 
-    *windows* are the parts in which the list is read at first. The offsets and sizes of *probes*
-    are those of small requests, one of which succeeds if the registry answers at all. *by_key*: the
-    position is the key of the last record. *is_dated*: the list may be sorted by time. *kind* is
-    the code of what positions are, *moves* is as in Page.
+    *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
+    (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
+    *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
+    was requested. *kind* is the code of what positions are, None if they cannot repeat; *moves* is
+    as in Page.
     """
 
     windows: tuple[Window, ...] = (("",),)
-    probes: ClassVar[tuple[tuple[int, int], ...]] = ((0, 1), (1, 1))
-    by_key: ClassVar[bool] = False
+    probes: tuple[tuple[int, int], ...] = ((0, 1), (1, 1))
     is_dated: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "cursor"
+    is_exact: ClassVar[bool] = False
+    kind: ClassVar[Kind | None] = "cursor"
     moves: ClassVar[bool] = True
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
@@ -203,9 +204,14 @@ class PagedProtocol(ABC, Generic[P]):
         """
         return None
 
-    def lost_key(self, cursor: ListCursor) -> str | None:
-        """Return the key of the record at *cursor*, which cannot be read; None if it is unknown."""
-        return None
+    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
+        """Return the record at *cursor*, which cannot be read because of *error*, and the cursor
+        with what is then in doubt.
+        """
+        position = cursor.offset + 1
+        item = InvalidRecord(None, Reason("listed_record", position=position, error=error.reason))
+        why = Reason("record_unreadable_at", position=position)
+        return item, cursor.mark_incomplete(why)
 
     def indivisible(self, error: HarvestError) -> HarvestError:
         """Return the error of a page that can be neither read nor divided."""
@@ -215,7 +221,7 @@ class PagedProtocol(ABC, Generic[P]):
         """Return the total of the window. Raise *error* if the registry answers nothing at all."""
         failure: HarvestError = error
         for offset, size in self.probes:
-            start = ListCursor(cursor.windows, offset=offset, sizes=(size,))
+            start = ListCursor(cursor.windows, offset=offset, sizes=(size,) if size else ())
             try:
                 return self.request(start, size).total
             except RECORD_ERRORS as probe_error:
@@ -268,8 +274,16 @@ class PagedProtocol(ABC, Generic[P]):
         """
         before, count, reply = state, len(batch.records), batch.reply
         url = reply.url if reply else self.source.url
-        detector.check_page(url, items, reply.content if reply else b"")
-        detector.check_token(url, batch.next or None, self.kind)
+        if self.kind:
+            detector.check_page(url, items, reply.content if reply else b"")
+            detector.check_token(url, batch.next or None, self.kind)
+        passed = count if batch.passed is None else batch.passed
+        is_short = self.is_exact and 0 < count < size and state.offset + count < (batch.total or 0)
+        if state.sizes and (count > size or is_short):
+            source = self.source.name
+            raise ServiceError(
+                Reason("wrong_page_size", source=source, url=url, count=count, size=size)
+            )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         total = batch.total
         if state.windows[0] in self.windows:
@@ -283,10 +297,10 @@ class PagedProtocol(ABC, Generic[P]):
             state,
             position=batch.next or "",
             place=batch.place,
-            offset=state.offset + (count if batch.passed is None else batch.passed),
+            offset=state.offset + passed,
             pages=state.pages if left else state.pages + 1,
             sizes=left,
-            empty=count_empty_pages(self.source.name, url, state.empty, batch.records),
+            empty=count_empty_pages(self.source.name, url, state.empty, range(passed)),
             faults=0 if count else state.faults,
             failures=0 if count else state.failures,
         )
@@ -353,26 +367,16 @@ class PagedProtocol(ABC, Generic[P]):
         left = None if total is None else total - state.offset
         if left is not None and left <= 0:
             raise error
+        pieces: tuple[int, ...] = self.pieces(state, size, left) if size > 1 else ()
+        if size > 1 and not pieces:
+            return (), self._split(state, self.indivisible(error))
         if total is not None and not state.sizes and self._is_capped(state, size, total):
             return (), self._split(state, error)
-        if size > 1:
-            pieces: tuple[int, ...] = self.pieces(state, size, left)
-            if not pieces:
-                return (), self._split(state, self.indivisible(error))
+        if pieces:
             return (), replace(state, sizes=(*pieces, *state.sizes[1:]))
-        key, position = self.lost_key(state), state.offset + 1
-        item = InvalidRecord(key, error.reason)
-        if key is None:
-            why = Reason("listed_record", position=position, error=error.reason)
-            item = InvalidRecord(None, why)
-            state = state.mark_incomplete(Reason("record_unreadable_at", position=position))
-        state = replace(
-            state,
-            position=key or "" if self.by_key else state.position,
-            offset=position,
-            pages=state.pages if state.sizes[1:] else state.pages + 1,
-            sizes=state.sizes[1:],
-        )
+        item, state = self.skip(state, error)
+        pages = state.pages if state.sizes[1:] else state.pages + 1
+        state = replace(state, offset=state.offset + 1, pages=pages, sizes=state.sizes[1:])
         return (item,), self._finish(state, total) if left == 1 else state
 
     def _is_capped(self, state: ListCursor, size: int, total: int) -> bool:

@@ -13,7 +13,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
     {
         "oai-pmh": "harvesters.protocols.oai.harvest",
         "ckan": "harvesters.protocols.ckan",
-        "json": "harvesters.protocols.json_api.harvest",
+        "json": "harvesters.protocols.json_api",
         "csv": "harvesters.protocols.csv_file",
         "spreadsheet": "harvesters.protocols.spreadsheet",
         "iati": "harvesters.protocols.iati",

@@ -12,15 +12,13 @@ from simulated import (
     URL,
     Handler,
     ScriptedRegistry,
-    crashed,
     define_source,
     harvest,
-    harvest_page_by_page,
     items,
     keys,
 )
 
-from harvesters.errors import HarvestError, ParseError, UnavailableError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
@@ -77,49 +75,6 @@ def definition(size: int = 10, total: bool = True, **options: Any) -> Source:
 
 def truth(registry: Lister) -> list[str | None]:
     return [None if row["id"] in registry.poison else row["id"] for row in registry.rows]
-
-
-@each("way", WAYS)
-@each("total", [True, False])
-@each(
-    "count, size, poison",
-    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]),
-     (50, 10, [0, 9, 10, 45])],
-)  # fmt: skip
-def test_one_poison_record_costs_one_record(
-    way: str, total: bool, count: int, size: int, poison: list[int]
-) -> None:
-    registry = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)
-
-    pages = harvest(registry, definition(size, total, **WAYS[way]))
-
-    assert keys(pages) == truth(registry)
-    assert (pages[-1].cursor, pages[-1].reported_total) == (None, count if total else None)
-    assert "cannot be read, and its key is unknown" in str(pages[-1].incomplete_reason)
-
-
-def test_a_server_that_crashes_at_one_record_is_read_around_it() -> None:
-    registry = Lister(30, [17], crashed)
-
-    pages = harvest(registry, definition(page="page"))
-
-    assert keys(pages) == truth(registry)
-    (reason,) = [item.reason for item in items(pages) if isinstance(item, InvalidRecord)]
-    assert "answered 500" in reason
-
-
-def test_it_costs_requests_by_the_divisors_of_the_page() -> None:
-    sound, registry = Lister(300), Lister(300, [137])
-
-    for lister in (sound, registry):
-        harvest(lister, definition(100, page="page"))
-
-    assert len(registry.request_log) - len(sound.request_log) <= 2 * (2 + 2 + 5 + 5)
-
-
-def test_a_registry_that_is_down_is_not_read_in_pieces() -> None:
-    with pytest.raises(UnavailableError):
-        harvest(lambda request: httpx.Response(500), definition(page="page"))
 
 
 def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
@@ -189,20 +144,6 @@ def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run() -> None
         harvest(registry, definition(**CURSOR))
 
 
-@each("way", [{"page": "page"}, {"offset": "offset"}, CURSOR])
-@each("poison", [[], [3, 17, 18]])
-def test_a_run_that_is_killed_at_any_page_brings_the_same_records(
-    way: dict[str, Any], poison: list[int]
-) -> None:
-    registry, source = Lister(33, [] if "cursor" in way else poison), definition(4, **way)
-
-    undisturbed, killed = harvest(registry, source), harvest_page_by_page(lambda: registry, source)
-
-    assert [(page.items, page.incomplete_reason) for page in killed] == [
-        (page.items, page.incomplete_reason) for page in undisturbed
-    ]
-
-
 def test_empty_pages_with_ever_new_cursors_end() -> None:
     numbers = itertools.count(1)
     server = ScriptedRegistry(lambda _: httpx.Response(200, json={"rows": [], "next": next(numbers)}))  # fmt: skip
@@ -215,25 +156,6 @@ def test_pages_without_keys_are_distinguished_by_what_they_hold() -> None:
     registry = Lister(20)
 
     assert keys(harvest(registry, definition(page="page", key="nothing"))) == [None] * 20
-
-
-@each("later, message", [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
-def test_a_total_that_changes_is_doubted(later: int, message: str) -> None:
-    registry = Lister(30)
-
-    def changing(request: httpx.Request) -> httpx.Response:
-        if len(registry.request_log) == 1:
-            registry.rows = Lister(later).rows
-        return registry(request)
-
-    assert message in str(harvest(changing, definition(page="page"))[-1].incomplete_reason)
-
-
-@each("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
-def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
-    pages = harvest(Lister(15), definition(page="page"), cursor=cursor)
-
-    assert (len(keys(pages)), all(page.again for page in pages)) == (15, True)
 
 
 def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before() -> None:
@@ -256,13 +178,3 @@ def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_unless_its_nam
 
     assert [type(item) for item in items(pages)] == [Record, InvalidRecord, Record]
     assert (pages[-1].incomplete_reason is not None) == doubted
-
-
-def test_a_list_is_left_after_three_failures_of_the_server_for_neighbours() -> None:
-    lister = Lister(100, range(20, 100), lambda _: httpx.Response(500, text="out of service"))
-
-    with pytest.raises(ParseError, match="3 responses in a row cannot be read") as error:
-        harvest(lister, definition(page="page"))
-
-    assert 'answered 500 ("out of service")' in str(error.value)
-    assert len(lister.request_log) < 20

@@ -1,0 +1,367 @@
+"""A list of records in JSON: in one document, in pages, or as a folder of files with an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Self
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from harvesters.definition_faults import option_named
+from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.options import Options, Positive
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.parsing import join_url, url_path
+from harvesters.payloads.jmespath_search import Find, compile_jmespath
+from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.error_recovery import CURSOR_ERRORS, RECORD_ERRORS
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+# A link in a Link header, with its parameters (RFC 8288).
+_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")
+_RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
+_ACCEPT = "application/json"
+_find_address = compile_jmespath("download_url || url || href || path || file || name")
+
+
+def _check_path(value: str, info: ValidationInfo) -> str:
+    try:
+        compile_jmespath(value or "@", option_named(str(info.field_name)))
+    except SourceDefinitionError as error:
+        raise ValueError(error.reason) from error
+    return value
+
+
+# What ends the reading of one file of a folder, and not that of the others.
+_FILE_ERRORS: tuple[type[HarvestError], ...] = (ForbiddenError, *CURSOR_ERRORS)
+Path = Annotated[str, AfterValidator(_check_path)]
+
+
+class JsonOptions(Options):
+    """The options of a list in JSON."""
+
+    records: Path = Field(
+        "@",
+        description="JMESPath to the list of records in a response; objects keyed by ids are read as a list.",
+    )
+    key: Path = Field(
+        "",
+        description="JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem.",
+    )
+    modified: Path = Field("", description="JMESPath to the time when a record changed.")
+    total: Path = Field(
+        "", description="JMESPath to the total number of records, if responses have it."
+    )
+    page: str = Field(
+        "",
+        description="The parameter for the page number; pages are requested until one is empty or `total` is reached.",
+    )
+    first: int = Field(1, description="The number of the first page.")
+    offset: str = Field("", description="The parameter for the number of records to skip.")
+    limit: str = Field(
+        "", description="The parameter for the page size, sent with the value of `size`."
+    )
+    size: Positive = Field(100, description="The number of records per page.")
+    cursor: str = Field("", description="The parameter for the cursor that `next` finds.")
+    next: Path = Field(
+        "",
+        description="JMESPath to the address of the next page, or with `cursor` to the cursor; "
+        "`Link` headers are followed too.",
+    )
+    files: Path = Field(
+        "",
+        description="JMESPath to the list of files in an index, as names, addresses, or objects with one.",
+    )
+    since: str = Field("", description="The parameter for the time since which records changed.")
+    since_format: str = Field(
+        "%Y-%m-%dT%H:%M:%SZ", description="The format of that time, in UTC (strftime)."
+    )
+    charset: str = Field(
+        "utf-8", description="The text's charset, if it is not UTF-8 as JSON requires."
+    )
+
+    @model_validator(mode="after")
+    def _check_paging(self) -> Self:
+        ways = [name for name in ("page", "offset", "cursor", "files") if getattr(self, name)]
+        if ways[1:]:
+            raise ValueError(Reason("two_pagings", first=repr(ways[0]), second=repr(ways[1])))
+        if self.cursor and not self.next:
+            raise ValueError(Reason("cursor_without_next"))
+        return self
+
+    @property
+    def is_paged(self) -> bool:
+        """Return whether the registry answers in pages."""
+        return bool(self.page or self.offset or self.cursor or self.next)
+
+
+class JsonPages(PagedProtocol[Row]):
+    """Pages by number, offset, cursor or next link. A window is the time from which records changed,
+    in the registry's form, "" if open.
+    """
+
+    is_exact = True
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.options = options = JsonOptions.of(source)
+        self.key_path = options.key or source.fields.get("key")
+        self.find_key = _compile(self.key_path or ("" if options.files else "id"))
+        paths = (options.records, options.modified, options.total, options.next)
+        self.find_records, self.find_modified, self.find_total, self.find_next = map(
+            _compile, paths
+        )
+        self.limits = {options.limit: str(options.size)} if options.limit else {}
+        self.is_sized = bool(options.limit and (options.page or options.offset))
+        self.probes = ((0, 1), (1, 1)) if self.is_sized else ((0, 0),)
+        if since is not None and options.since:
+            self.windows = ((self._format_since(since),),)
+
+    def page_size(self, cursor: ListCursor) -> int:
+        return self.options.size
+
+    def terms(self, window: str) -> dict[str, str]:
+        """Return the parameters of every request."""
+        return self.limits | ({self.options.since: window} if window else {})
+
+    def load(self, reply: Reply) -> Any:
+        """Return the document of a response."""
+        return load_json(reply, self.options.charset)
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        options, address, terms = self.options, self.source.url, self.terms(cursor.windows[0][0])
+        if cursor.sizes:
+            terms[options.limit] = str(size)
+        if options.page:
+            passed = cursor.offset // size if cursor.sizes else cursor.pages
+            terms[options.page] = str(options.first + passed)
+        elif options.offset:
+            terms[options.offset] = str(cursor.offset)
+        elif options.cursor and cursor.position:
+            terms[options.cursor] = cursor.position
+        elif cursor.position:
+            address, terms = cursor.position, {}
+        reply = self.fetch.get(address, terms, accept=_ACCEPT)
+        document = self.load(reply)
+        rows, total = self.find_rows(reply, document), self.total(reply, document)
+        if options.page or options.offset:
+            return Batch(reply, rows, total, "" if cursor.sizes and len(rows) < size else None)
+        following = self.find_next(document)
+        if options.cursor:
+            return Batch(reply, rows, total, "" if following in (None, False) else str(following))
+        if following is None and not options.next:
+            following = _next_link(reply.headers.get("link", ""))
+        return Batch(reply, rows, total, join_url(reply.url, str(following)) if following else "")
+
+    def total(self, reply: Reply, document: Any) -> int | None:
+        """Return the declared total. Raise ParseError if the source definition says where it is and
+        it is missing.
+        """
+        path = self.options.total
+        number = _text(self.find_total(document)) or ""
+        if path and not (number.isascii() and number.isdigit()):
+            raise ParseError(Reason("no_total", source=self.source.name, url=reply.url, path=path))
+        return int(number) if path else None
+
+    def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:
+        """Return a response's records, with the names under which an object holds them."""
+        options, rows = self.options, self.find_records(document)
+        if isinstance(rows, list):
+            return [(None, row) for row in rows]
+        if isinstance(rows, dict):
+            is_table = all(isinstance(row, dict) for row in rows.values())
+            if "records" in options.model_fields_set and is_table:
+                return list(rows.items())
+            if not options.is_paged:
+                return [(None, rows)]
+        kind: str | Reason = type(document).__name__
+        if isinstance(document, dict):
+            kind = Reason("json_object", members=", ".join(sorted(map(str, document)))[:200])
+        path, source = options.records, self.source.name
+        raise ParseError(
+            Reason("no_records_at", source=source, url=reply.url, path=path, kind=kind)
+        )
+
+    def parse(self, record: tuple[str | None, Any]) -> Item[Row]:
+        name, row = record
+        if not isinstance(row, dict):
+            return InvalidRecord(name, Reason("record_not_object", text=repr(str(row)[:40])))
+        key, members = _text(self.find_key(row)) or name, ", ".join(map(str, row))[:200]
+        if not key and self.key_path:
+            return InvalidRecord(
+                None, Reason("no_value_of_key", path=self.key_path, members=members)
+            )
+        if not key:
+            return InvalidRecord(None, Reason("record_without_key", members=members))
+        try:
+            return Record(key, row, dump_json(row), _text(self.find_modified(row)))
+        except ValueError as error:
+            key = key.encode("utf-8", "replace").decode()
+            return InvalidRecord(key, Reason("record_holds", error=str(error)))
+
+    def order(self, record: tuple[str | None, Any]) -> str | None:
+        if not (self.options.since and self.options.modified):
+            return None
+        return _text(self.find_modified(record[1])) or ""
+
+    def pieces(self, cursor: ListCursor, size: int, left: int | None) -> tuple[int, ...]:
+        """Divide a page into equal pieces, as few as possible, so that pages of a piece's size start
+        where the page started.
+        """
+        is_even = self.options.offset or cursor.sizes or cursor.offset == cursor.pages * size
+        if not (self.is_sized and is_even):
+            return ()
+        count = next(number for number in range(2, size + 1) if size % number == 0)
+        return (size // count,) * count
+
+    def indivisible(self, error: HarvestError) -> HarvestError:
+        if not (self.options.page or self.options.offset):
+            return ParseError(Reason("page_links_next", error=error.reason))
+        code = "page_size_ignored" if self.options.limit else "page_needs_limit"
+        return ParseError(Reason(code, error=error.reason))
+
+    def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
+        """Continue at the newest change if they were sorted; begin a list again whose cursor was
+        rejected, if it was read further than the last time.
+        """
+        moment = parse_timestamp(cursor.newest) if cursor.is_sorted and cursor.newest else None
+        since = self._format_since(moment) if moment else ""
+        if since and since != cursor.windows[0][0]:
+            why = Reason("resumed_at_changes", newest=cursor.newest)
+            is_proven = cursor.total is not None
+            return cursor.restart(((since,),)).mark_incomplete(None if is_proven else why)
+        if not cursor.position or not isinstance(error, CURSOR_ERRORS):
+            return None
+        if cursor.offset <= cursor.reach:
+            raise ParseError(Reason("list_unreadable", error=error.reason)) from error
+        return cursor.restart(cursor.windows, cursor.offset)
+
+    def _format_since(self, moment: datetime) -> str:
+        """Return a time minus a second, as the source definition says."""
+        earlier = datetime.fromtimestamp(moment.timestamp() - 1, UTC)
+        return earlier.strftime(self.options.since_format)
+
+
+class JsonFolder(JsonPages):
+    """An index, then each of its files in the order of their addresses, which are the positions."""
+
+    kind = None
+    moves = False
+
+    def page_size(self, cursor: ListCursor) -> int:
+        return 1
+
+    def read(self, cursor: str | None) -> Pages[Row]:
+        self.index, self.addresses = self._read_index()
+        yield from super().read(cursor)
+
+    def _read_index(self) -> tuple[Reply, list[str]]:
+        path, source = self.options.files, self.source
+        reply = self.fetch.get(source.url, self.terms(self.windows[0][0]), accept=_ACCEPT)
+        listed = _compile(path)(self.load(reply))
+        if not isinstance(listed, list):
+            raise ParseError(Reason("no_file_list", source=source.name, url=reply.url, path=path))
+        names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
+        texts = {name for name in names if isinstance(name, str) and name}
+        return reply, sorted({join_url(reply.url, name) for name in texts})
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        left = [address for address in self.addresses if address > cursor.position]
+        total = len(self.addresses)
+        if not left:
+            return Batch(self.index, (), total, "")
+        try:
+            reply = self.fetch.get(left[0], accept=_ACCEPT)
+        except _FILE_ERRORS as error:
+            raise ParseError(error.reason) from error
+        found = self.find_rows(reply, self.load(reply))
+        rows = [(_stem(left[0]) if name is None else name, row) for name, row in found]
+        return Batch(reply, rows, total, left[0] if left[1:] else "", passed=1)
+
+    def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
+        """Read the index again, unless the fault is in the content of a file."""
+        if not isinstance(error, ParseError):
+            try:
+                self._read_index()
+            except RECORD_ERRORS as failure:
+                raise error from failure
+        return None
+
+    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
+        """Return the file under its name; where that is not its record's key, that is unknown."""
+        address = next(address for address in self.addresses if address > cursor.position)
+        name = _stem(address)
+        why = Reason("file_unreadable", file=name) if self.key_path else None
+        item = InvalidRecord(name, Reason("this_file_unreadable", error=error.reason))
+        return item, replace(cursor, position=address).mark_incomplete(why)
+
+
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all records, or those changed since *since* minus a second if the source definition has
+    the option ``since``. A record's raw bytes are its JSON with sorted keys.
+    """
+    protocol = JsonPages(source, fetch, since)
+    options = protocol.options
+    if options.files:
+        protocol = JsonFolder(source, fetch, since)
+    if options.files or options.is_paged:
+        yield from protocol.read(cursor)
+        return
+    terms = protocol.terms(protocol.windows[0][0])
+    reply = fetch.get(source.url, terms, accept=_ACCEPT, conditional=cursor is None)
+    if reply.not_modified:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    document = protocol.load(reply)
+    items = tuple(map(protocol.parse, protocol.find_rows(reply, document)))
+    yield from paginate(items, reply, cursor, protocol.total(reply, document))
+
+
+def is_incremental(source: Source) -> bool:
+    """Return whether the source definition says how to ask for changes."""
+    return bool(JsonOptions.of(source).since)
+
+
+def _compile(path: str) -> Find:
+    return compile_jmespath(path) if path else lambda _: None
+
+
+def _stem(address: str) -> str:
+    return PurePosixPath(unquote(url_path(address))).stem
+
+
+def _next_link(header: str) -> str | None:
+    """Return the address that a Link header calls the next one.
+
+    >>> _next_link('<https://a.example/1>; rel="prev", <https://a.example/3>; title="3"; rel="last next"')
+    'https://a.example/3'
+    """
+    for link in _LINK.finditer(header):
+        if any("next" in relation[1].lower().split() for relation in _RELATIONS.finditer(link[2])):
+            return link[1].strip()
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+PROTOCOL = Protocol(
+    collect, Payload.ROW, JsonOptions, incremental=True, is_incremental=is_incremental
+)
