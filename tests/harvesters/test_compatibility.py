@@ -33,7 +33,7 @@ def test_a_good_definition_gives_its_protocol_and_mapping() -> None:
      ({"options": {"pages": "p"}}, "unknown option 'pages' of json with fields; did you mean 'page'?"),
      ({"options": {"size": "10"}}, "option 'size' is '10'; write a whole number"),
      ({"options": {"size": True}}, "option 'size' is True; write a whole number"),
-     ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
+     ({"options": {"size": -1}}, "option 'size' is -1; write a number from 1 up"),
      ({"protocol": "csv", "options": {"key": 3}}, "option 'key' is 3; write text or a list"),
      ({"protocol": "csv", "options": {"digest": [1]}}, "write a list of texts"),
      ({"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}}, "option 'kind' is 'thing'; use one of initiative"),
