@@ -65,9 +65,12 @@ def compatibility_faults(source: Source) -> list[Reason]:
         )
     if unknown:
         return unknown
-    mapping = MAPPINGS[source.mapping]
+    try:
+        mapping, protocol = MAPPINGS[source.mapping], PROTOCOLS[source.protocol]
+    except SourceDefinitionError as error:
+        return [located(source.name, fault) for fault in error.faults]
     faults: list[Reason] = []
-    models = [mapping.options, PROTOCOLS[source.protocol].options]
+    models = [mapping.options, protocol.options]
     for model in models:
         if isinstance(model, type):
             try:
@@ -76,7 +79,7 @@ def compatibility_faults(source: Source) -> list[Reason]:
                 faults.extend(error.faults)
     faults += _option_faults(source, models)
     try:
-        protocol = _resolve_payload(source, PROTOCOLS[source.protocol])
+        protocol = _resolve_payload(source, protocol)
         if protocol.payload_type not in mapping.accepts:
             return [_payload_fault(source, protocol), *faults]
         faults += _field_faults(source, protocol)

@@ -15,6 +15,10 @@ DEFINITION_TEXTS: Mapping[str, str] = {
     "unknown_field": "unknown field %(name)s; %(suggestion)s",
     "unknown_crosswalk": "unknown crosswalk %(name)s; %(suggestion)s",
     "unknown_option": "unknown option %(name)s of %(protocol)s with %(mapping)s; %(suggestion)s",
+    "plugin_broken": (
+        "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; "
+        "update the package, or uninstall it"
+    ),
     "unknown_protocol": "protocol %(name)s is unknown; %(suggestion)s",
     "unknown_mapping": "mapping %(name)s is unknown; %(suggestion)s",
     "did_you_mean": "did you mean %(name)s?",

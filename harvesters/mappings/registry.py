@@ -26,4 +26,6 @@ MAPPINGS: Mapping[str, RecordMapping] = LazyRegistry(
         "submission": "harvesters.mappings.submission",
     },
     "MAPPING",
+    "stocktake.mappings",
+    RecordMapping,
 )

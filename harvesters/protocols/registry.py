@@ -33,4 +33,6 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "submissions": "harvesters.protocols.submissions",
     },
     "PROTOCOL",
+    "stocktake.protocols",
+    Protocol,
 )

@@ -1,4 +1,4 @@
-"""Web pages result by the site's sitemap: their JSON-LD, microdata and RDFa.
+"""Web pages found by the site's sitemap: their JSON-LD, microdata and RDFa.
 
 Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
 """

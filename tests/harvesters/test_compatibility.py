@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -10,8 +12,11 @@ from simulated import define_source
 
 from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
+from harvesters.lazy_registry import LazyRegistry
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options, Positive, Regex, Texts, one_of
+from harvesters.page_model import Payload
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
 
 FIELDS = {"title": "name"}
@@ -116,3 +121,48 @@ def test_all_faults_of_options_are_reported_at_once() -> None:
         "a: option 'join.b' is 2",
         "a: option 'key' is missing: The key.",
     ]
+
+
+JSON_LINES = """from harvesters.options import Options
+from harvesters.page_model import Payload
+from harvesters.protocols.protocol import Protocol
+
+PROTOCOL = Protocol(lambda *arguments: iter(()), Payload.ROW, Options, incremental=False)
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Protocol]:
+    """Return the protocols with those of an installed package."""
+    package = tmp_path / "stocktake_more-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: stocktake-more\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(
+        "[stocktake.protocols]\njson-lines = more_lines:PROTOCOL\nwrong = more_lines:Payload\n"
+        "absent = more_nothing:PROTOCOL\ncsv = more_lines:PROTOCOL\n"
+    )
+    (tmp_path / "more_lines.py").write_text(JSON_LINES)
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = {"csv": "harvesters.protocols.csv_file"}
+    return LazyRegistry(modules, "PROTOCOL", "stocktake.protocols", Protocol)
+
+
+def test_a_protocol_of_an_installed_package_is_one_but_takes_no_name(
+    registry: Mapping[str, Protocol],
+) -> None:
+    assert [*registry] == ["csv", "absent", "json-lines", "wrong"]
+    assert registry["json-lines"].payload_type is Payload.ROW
+    assert registry["csv"] is PROTOCOLS["csv"]
+    assert ("json-lines" in registry, "none" in registry) == (True, False)
+
+
+@each(
+    "name, fault",
+    [("absent", "ModuleNotFoundError: No module named 'more_nothing'"), ("wrong", "more_lines:Payload is no Protocol")],
+)  # fmt: skip
+def test_a_protocol_that_cannot_be_imported_names_its_package(
+    registry: Mapping[str, Protocol], name: str, fault: str
+) -> None:
+    message = f"the plugin '{name}' of the package stocktake-more cannot be used: {fault}; update the package"
+    with pytest.raises(SourceDefinitionError, match=re.escape(message)):
+        registry[name]
