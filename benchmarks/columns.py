@@ -137,7 +137,7 @@ def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
 
 
 def change(data: Path, endpoint: Endpoint, records: int) -> None:
-    """Change the titles of one in a hundred records in the journal; measure how soon that is changed,
+    """Change the titles of one in a hundred records in the journal; measure how soon that is visible,
     and the longest wait of a reader meanwhile.
     """
     client, reads, patch = endpoint.connect(), list[float](), list[str]()
