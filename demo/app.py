@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -24,13 +24,14 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from demo import ckan, list_endpoints, oai
-from demo.error_responses import ERROR_FAULTS, error_response, robots
 from demo.publications import PUBLICATIONS
-from demo.raw_http import SCRIPTS, RawResponse
+from demo.raw_http import ERROR_FAULTS, SCRIPTS, RawResponse, error_response, robots
 from demo.record_index import RecordIndex
 from demo.scenario import Fault, Registry, ScenarioState
 
 Headers = Mapping[str, str]
+Pairs = list[tuple[str, str]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 _NONE: Headers = {}
 _JSON = "application/json"
@@ -89,7 +90,7 @@ def _get_state(request: Request) -> DemoState:
     return demo
 
 
-async def _read_arguments(request: Request) -> list[tuple[str, str]]:
+async def _read_arguments(request: Request) -> Pairs:
     """Return the arguments in order, from the query and from a posted form or JSON object."""
     pairs = list(request.query_params.multi_items())
     if request.method != "POST":
@@ -112,6 +113,9 @@ def _read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(posted, dict):
         raise HTTPException(400, "post a JSON object")
     return posted
+
+
+Answer = Callable[[Request, DemoState, Pairs], Response]
 
 
 async def _fault_response(demo: DemoState, name: str, url: str) -> Response | None:
@@ -176,31 +180,46 @@ def _url(request: Request) -> str:
     return str(request.url.replace(query=""))
 
 
-async def _oai(request: Request) -> Response:
-    demo = _get_state(request)
-    fault_response = await _fault_response(demo, "oai", str(request.url))
-    if fault_response:
-        return fault_response
-    pairs = await _read_arguments(request)
+def _oai(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     if Fault.EXPIRED in demo.state.faults and demo.since_change["oai"] == 3:
         pairs = [(name, "expired" if name == "resumptionToken" else value) for name, value in pairs]
     body = oai.answer(demo.indexes["oai"], pairs, _url(request), demo.page)
     return _reply(demo, "oai", body, "text/xml; charset=utf-8")
 
 
-async def _ckan(request: Request) -> Response:
-    demo = _get_state(request)
-    fault_response = await _fault_response(demo, "ckan", str(request.url))
-    if fault_response:
-        return fault_response
+def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     url, _, action = _url(request).rpartition("/")
-    actions = {"package_search": ckan.search, "package_show": ckan.show}
-    if action not in actions:
-        return _reply(
-            demo, "ckan", ckan.error_body(url, "Not Found Error", f"no action {action}"), _JSON, 404
-        )
-    status, body = actions[action](demo.indexes["ckan"], dict(await _read_arguments(request)), url)
+    answer = {"package_search": ckan.search, "package_show": ckan.show}.get(action)
+    if answer is None:
+        body = ckan.error_body(url, "Not Found Error", f"no action {action}")
+        return _reply(demo, "ckan", body, _JSON, 404)
+    status, body = answer(demo.indexes["ckan"], dict(pairs), url)
     return _reply(demo, "ckan", body, f"{_JSON};charset=utf-8", status)
+
+
+def _file(request: Request, demo: DemoState, pairs: Pairs) -> Response:
+    name, index = request.path_params["name"], demo.indexes["files"]
+    is_list = name in {"", "index.json"}
+    body = list_endpoints.list_files(index) if is_list else list_endpoints.get_file(index, name)
+    if body is None:
+        return PlainTextResponse("no such file\n", 404)
+    return _cached(request, index, body, _JSON)
+
+
+def _csv(request: Request, demo: DemoState, pairs: Pairs) -> Response:
+    index = demo.indexes["csv"]
+    return _cached(request, index, list_endpoints.csv_table(index), "text/csv; charset=utf-8")
+
+
+def _registry(name: str, answer: Answer) -> Endpoint:
+    """Return the endpoint of a registry: a fault may replace what *answer* returns."""
+
+    async def endpoint(request: Request) -> Response:
+        demo, pairs = _get_state(request), await _read_arguments(request)
+        fault = await _fault_response(demo, name, str(request.url))
+        return fault or answer(request, demo, pairs)
+
+    return endpoint
 
 
 async def _list(request: Request) -> Response:
@@ -209,35 +228,8 @@ async def _list(request: Request) -> Response:
         return PlainTextResponse("no such registry\n", 404)
     index = demo.indexes[name]
     body = list_endpoints.LISTS[name](index, request.query_params, _url(request), demo.page)
-    return await _fault_response(demo, name, str(request.url)) or _cached(
-        request, index, body, _JSON
-    )
-
-
-async def _file(request: Request) -> Response:
-    demo, name = _get_state(request), request.path_params["name"]
-    fault_response = await _fault_response(demo, "files", str(request.url))
-    if fault_response:
-        return fault_response
-    index = demo.indexes["files"]
-    body = (
-        list_endpoints.list_files(index)
-        if name in {"", "index.json"}
-        else list_endpoints.get_file(index, name)
-    )
-    return (
-        PlainTextResponse("no such file\n", 404)
-        if body is None
-        else _cached(request, index, body, _JSON)
-    )
-
-
-async def _csv(request: Request) -> Response:
-    demo = _get_state(request)
-    index = demo.indexes["csv"]
-    return await _fault_response(demo, "csv", str(request.url)) or _cached(
-        request, index, list_endpoints.csv_table(index), "text/csv; charset=utf-8"
-    )
+    fault = await _fault_response(demo, name, str(request.url))
+    return fault or _cached(request, index, body, _JSON)
 
 
 async def _publication(request: Request) -> Response:
@@ -293,13 +285,17 @@ async def _robots(request: Request) -> Response:
 def create_app(demo: DemoState) -> Starlette:
     """Create the demo's ASGI app; paths of registries not in the demo are 404."""
     routes = [Route("/control", _control, methods=["GET", "POST"]), Route("/robots.txt", _robots)]
-    route_by_name = {
-        "oai": Route("/oai", _oai, methods=["GET", "POST"]),
-        "ckan": Route("/ckan/api/3/action/{action}", _ckan, methods=["GET", "POST"]),
-        "csv": Route("/csv/projects.csv", _csv),
-        "files": Route("/json/files/{name:path}", _file),
+    registries: dict[str, tuple[str, Answer, list[str]]] = {
+        "oai": ("/oai", _oai, ["GET", "POST"]),
+        "ckan": ("/ckan/api/3/action/{action}", _ckan, ["GET", "POST"]),
+        "csv": ("/csv/projects.csv", _csv, ["GET"]),
+        "files": ("/json/files/{name:path}", _file, ["GET"]),
     }
-    routes += [route for name, route in route_by_name.items() if name in demo.indexes]
+    routes += [
+        Route(path, _registry(name, answer), methods=methods)
+        for name, (path, answer, methods) in registries.items()
+        if name in demo.indexes
+    ]
     routes += [Route(PUBLICATIONS[name][0], _publication) for name in demo.publications]
     app = Starlette(routes=[*routes, Route("/json/{name}", _list)])
     app.state.playground = demo

@@ -8,10 +8,34 @@ random generator.
 from __future__ import annotations
 
 import struct
+import tomllib
+from functools import cache
 from hashlib import blake2b
-from typing import TypedDict
+from importlib.resources import files
+from typing import Any, TypeAlias
 
-from demo.phrases import Country, Phrases, countries, phrases
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru", "pt", "sw")
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("demo").joinpath(name).read_text(encoding="utf-8"))
+
+
+@cache
+def phrases() -> dict[str, Any]:
+    """Return the phrases by language, topics and their articles also by action line; in the order
+    of the file, so that choices are reproducible.
+    """
+    return _read("words.toml")
+
+
+@cache
+def countries() -> list[dict[str, Any]]:
+    """Return the countries: codes, a city with WGS 84 coordinates, languages of its projects, and
+    its name by language.
+    """
+    return [{"iso2": code, **row} for code, row in _read("countries.toml").items()]
+
 
 _RANDOM_STRUCT = struct.Struct("<40B12H")  # 40 small and 12 large numbers: the 64 bytes of one hash
 _LICENCES = (
@@ -52,55 +76,8 @@ _TAGS = (
 )
 
 
-class Organization(TypedDict):
-    """An organization with its stakeholder type and country as the registry writes them."""
-
-    name: str
-    type: str
-    country: str
-
-
-class Location(TypedDict):
-    """A named point, WGS 84 decimal degrees."""
-
-    name: str
-    latitude: float
-    longitude: float
-
-
-class Contact(TypedDict):
-    """A fictitious person, such as registries publish and a harvester must drop."""
-
-    name: str
-    email: str
-
-
-class Project(TypedDict):
-    """A record of a registry; texts are by language, codes are in the registry's own forms."""
-
-    id: str
-    title: dict[str, str]
-    summary: dict[str, str]
-    period: dict[str, str]
-    created: str
-    updated: str
-    language: list[str]
-    countries: list[str]
-    lines: list[str]
-    action_lines: list[str]
-    goals: list[str]
-    targets: list[str]
-    tags: list[str]
-    links: list[str]
-    lead: Organization
-    partners: list[Organization]
-    funders: list[Organization]
-    status: str
-    coverage: str
-    types: list[str]
-    location: Location
-    licence: str
-    contact: Contact
+# a record of a registry: texts are by language, codes are in the registry's own forms
+Project: TypeAlias = dict[str, Any]
 
 
 def random_values(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
@@ -110,57 +87,59 @@ def random_values(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
     )
 
 
-def _brand(phrases_: Phrases, roll: int) -> str:
-    syllables, endings = phrases_.brands, phrases_.endings
+def _brand(phrases_: Project, roll: int) -> str:
+    syllables, endings = phrases_["brands"], phrases_["endings"]
     first, second = roll % len(syllables), roll // 24 % len(syllables)
-    return (syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]).capitalize()
+    name: str = syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]
+    return name.capitalize()
 
 
 def _organization(
-    phrases_: Phrases, language: str, country: Country, kind: str, roll: int
-) -> Organization:
-    names = phrases_.organizations[language][kind]
+    phrases_: Project, language: str, country: Project, kind: str, roll: int
+) -> Project:
+    names = phrases_["organizations"][language][kind]
     name = names[roll % len(names)].format(
-        brand=_brand(phrases_, roll // 3), country=country.name[language]
+        brand=_brand(phrases_, roll // 3), country=country["name"][language]
     )
-    return {"name": name, "type": kind, "country": country.iso2}
+    return {"name": name, "type": kind, "country": country["iso2"]}
 
 
-def _goal(phrases_: Phrases, target: str, form: int) -> str:
+def _goal(phrases_: Project, target: str, form: int) -> str:
     code = target.partition(".")[0]
-    return (f"SDG {code}", f"Goal {code}", f"{code} - {phrases_.goals[code]}", code, f"SDG {code}")[
-        form % 5
-    ]
+    goal = f"{code} - {phrases_['goals'][code]}"
+    return (f"SDG {code}", f"Goal {code}", goal, code, f"SDG {code}")[form % 5]
 
 
-def _country_text(country: Country, language: str, form: int) -> str:
+def _country_text(country: Project, language: str, form: int) -> str:
     name_language = language if language in _COUNTRY_LANGUAGES else "en"
-    return (country.iso2, country.iso3, country.name["en"], country.name[name_language])[form % 4]
+    names = country["name"]
+    text: str = (country["iso2"], country["iso3"], names["en"], names[name_language])[form % 4]
+    return text
 
 
 def _texts(
-    phrases_: Phrases, language: str, line: str, country: Country, d: tuple[int, ...], revision: int
+    phrases_: Project, language: str, line: str, country: Project, d: tuple[int, ...], revision: int
 ) -> tuple[str, str]:
-    audiences, middles = phrases_.audiences[language], phrases_.middles[language]
+    audiences, middles = phrases_["audiences"][language], phrases_["middles"][language]
     brand = _brand(phrases_, d[40])
-    topic, audience = phrases_.topics[line][language], audiences[d[4] % len(audiences)]
-    place = country.name[language]
-    title = phrases_.titles[language][d[5] % 3].format(
+    topic, audience = phrases_["topics"][line][language], audiences[d[4] % len(audiences)]
+    place = country["name"][language]
+    title = phrases_["titles"][language][d[5] % 3].format(
         brand=brand, topic=topic, audience=audience, country=place
     )
     phrases = {
         "brand": brand,
         "topic": topic,
-        "article": phrases_.articles[line].get(language, ""),
+        "article": phrases_["articles"][line].get(language, ""),
         "audience": audience,
         "country": place,
     }
-    opener = phrases_.openers[language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
+    opener = phrases_["openers"][language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
     middle = middles[d[7] % len(middles)].format(number=100 + d[41], sites=2 + d[8])
-    closers = phrases_.closers[language]
+    closers = phrases_["closers"][language]
     summary = f"{opener} {middle} {closers[d[9] % len(closers)]}"
     if revision:
-        summary += " " + phrases_.revised[language].format(revision=revision)
+        summary += " " + phrases_["revised"][language].format(revision=revision)
     return title[0].upper() + title[1:], summary
 
 
@@ -170,47 +149,39 @@ def _status(start: int, end: int) -> str:
     return "Planned" if start > 2024 else "Ongoing"
 
 
-def _nearby_point(country: Country, north: int, east: int) -> Location:
-    latitude, longitude = country.latitude + north / 1000, country.longitude + east / 1000
-    return {"name": country.city, "latitude": round(latitude, 4), "longitude": round(longitude, 4)}
+def _nearby_point(country: Project, north: int, east: int) -> Project:
+    latitude, longitude = country["latitude"] + north / 1000, country["longitude"] + east / 1000
+    return {
+        "name": country["city"],
+        "latitude": round(latitude, 4),
+        "longitude": round(longitude, 4),
+    }
 
 
 def _date(year: int, month: int, day: int) -> str:
     return f"{year}-{1 + month % 12:02d}-{1 + day % 28:02d}"
 
 
-class _Topics(TypedDict):
-    lines: list[str]
-    action_lines: list[str]
-    goals: list[str]
-    targets: list[str]
-    tags: list[str]
-
-
-def _topics(phrases_: Phrases, d: tuple[int, ...]) -> _Topics:
-    codes = tuple(phrases_.lines)
+def _topics(phrases_: Project, d: tuple[int, ...]) -> Project:
+    codes = tuple(phrases_["lines"])
     line, other = codes[d[1] % len(codes)], codes[d[2] % len(codes)]
     lines = [line, other] if d[3] < 90 and other != line else [line]
-    targets = [phrases_.targets[line][(d[11] + n) % 4] for n in range(2 if d[12] < 140 else 1)]
+    targets = [phrases_["targets"][line][(d[11] + n) % 4] for n in range(2 if d[12] < 140 else 1)]
     return {
         "lines": lines,
-        "action_lines": [phrases_.lines[code][d[25] % len(phrases_.lines[code])] for code in lines],
+        "action_lines": [
+            phrases_["lines"][code][d[25] % len(phrases_["lines"][code])] for code in lines
+        ],
         "goals": list(dict.fromkeys(_goal(phrases_, target, d[26]) for target in targets)),
         "targets": targets,
         "tags": [_TAGS[d[27] % 8], _TAGS[(d[27] + 1 + d[28] % 7) % 8]],
     }
 
 
-class _Organizations(TypedDict):
-    lead: Organization
-    partners: list[Organization]
-    funders: list[Organization]
-
-
 def _organizations(
-    phrases_: Phrases, language: str, country: Country, d: tuple[int, ...]
-) -> _Organizations:
-    def choose(kind: int, roll: int) -> Organization:
+    phrases_: Project, language: str, country: Project, d: tuple[int, ...]
+) -> Project:
+    def choose(kind: int, roll: int) -> Project:
         return _organization(phrases_, language, country, _KINDS[kind % 6], roll)
 
     return {
@@ -231,7 +202,7 @@ def generate_record(seed: int, number: int, revision: int = 0) -> Project:
     """
     phrases_, all_countries, d = phrases(), countries(), random_values(seed, number)
     country = all_countries[d[42] % len(all_countries)]
-    language = country.languages[d[0] % len(country.languages)]
+    language = country["languages"][d[0] % len(country["languages"])]
     topics = _topics(phrases_, d)
     line = topics["lines"][0]
     languages = [language, "en"] if language != "en" and d[13] < 80 else [language]
@@ -244,7 +215,7 @@ def generate_record(seed: int, number: int, revision: int = 0) -> Project:
     site = f"https://{_brand(phrases_, d[40]).lower()}.example.org"
     links = [f"{site}/{line.lower()}/{number}", f"{site}/?lang={language}&id={number}"]
     return {
-        "id": f"{country.iso2}-{2012 + d[10] % 14}-{number:06d}",
+        "id": f"{country['iso2']}-{2012 + d[10] % 14}-{number:06d}",
         "title": {tag: pair[0] for tag, pair in texts.items()},
         "summary": {tag: pair[1] for tag, pair in texts.items()},
         "period": {"from": _date(start, d[17], d[18]), "to": _date(end, d[19], d[20])},

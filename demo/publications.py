@@ -12,8 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import orjson
 
-from demo.generate import Project, generate_record
-from demo.phrases import LANGUAGES, countries
+from demo.generate import LANGUAGES, Project, countries, generate_record
 from demo.serializers import xml
 
 _JSON = "application/json"
@@ -67,9 +66,9 @@ def _fold(line: str) -> str:
 def _event(number: int, project: Project) -> list[str]:
     language, title = _title(project)
     day = _FIRST_DAY + timedelta(days=_STEP * number)
-    country = next(row for row in countries() if row.iso2 == project["id"][:2])
+    country = next(row for row in countries() if row["iso2"] == project["id"][:2])
     where = project["location"]
-    venue = f"{where['name']}, {country.name['en']}"
+    venue = f"{where['name']}, {country['name']['en']}"
     return [
         "BEGIN:VEVENT",
         f"UID:event-{number:04d}@events.example.org",

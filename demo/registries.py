@@ -5,7 +5,6 @@ Run it by hand: ``python -m demo.registries --port 8765 --size 4000 --seed 1``
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import socket
@@ -18,9 +17,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 from urllib.request import Request, urlopen
 
+import typer
 import uvicorn
 
 from demo.app import DemoState, create_app
@@ -141,91 +141,51 @@ class Demo:
         self.stop()
 
 
-def _arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.registries", description="Serve simulated registries."
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument(
-        "--port", type=int, default=0, help="0: a free one; the first line printed names it"
-    )
-    parser.add_argument("--size", type=int, default=SIZE, help="records in all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--page", type=int, default=100, help="records a page where the client does not say"
-    )
-    parser.add_argument("--version", type=int, default=1)
-    parser.add_argument(
-        "--faults", default=",".join(sorted(DEFAULT)), help=f"some of {', '.join(Fault)}, by commas"
-    )
-    parser.add_argument(
-        "--only", default="", help=f"some of {', '.join(SHARES)}, by commas; none: all"
-    )
-    parser.add_argument("--attached", action="store_true", help="end when standard input ends")
-    parser.add_argument(
-        "--write-sources",
-        type=Path,
-        metavar="DIR",
-        help="write the registries' source definitions into this directory",
-    )
-    parser.add_argument(
-        "--public-host",
-        default="",
-        help="host in these definitions; default: the address listened on",
-    )
-    return parser.parse_args(words)
-
-
-def _create_state(options: argparse.Namespace) -> DemoState:
-    faults = frozenset(Fault(name) for name in options.faults.split(",") if name)
-    only = [name for name in options.only.split(",") if name]
-    state = ScenarioState(options.version, faults)
-    publications = () if only else tuple(PUBLICATIONS)
-    return DemoState(
-        registries(options.size, options.seed, only),
-        state,
-        options.page,
-        publications,
-        options.seed,
-    )
-
-
 def _end_with_input(server: uvicorn.Server) -> None:
     while os.read(0, 1024):  # not sys.stdin, whose lock a waiting thread would hold at the end
         pass
     server.should_exit = True
 
 
-def main(words: list[str] | None = None) -> None:
-    """Serve until interrupted."""
-    options = _arguments(words)
+def main(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: a free one; the first line names it.")] = 0,
+    size: Annotated[int, typer.Option(help="Records in all.")] = SIZE,
+    seed: Annotated[int, typer.Option(help="What the records depend on.")] = 1,
+    page: Annotated[int, typer.Option(help="Records a page by default.")] = 100,
+    version: Annotated[int, typer.Option(help="Version of the registries.")] = 1,
+    faults: Annotated[str, typer.Option(help=f"Some of {', '.join(Fault)}, by commas.")] = ",".join(
+        sorted(DEFAULT)
+    ),
+    only: Annotated[str, typer.Option(help=f"Some of {', '.join(SHARES)}, by commas.")] = "",
+    attached: Annotated[bool, typer.Option("--attached", help="End with the input.")] = False,
+    write_to: Annotated[
+        Path | None, typer.Option("--write-sources", help="Directory of source definitions.")
+    ] = None,
+    public_host: Annotated[str, typer.Option(help="Host in these definitions.")] = "",
+) -> None:
+    """Serve simulated registries until interrupted."""
+    names = tuple(filter(None, only.split(",")))
     try:
-        state = _create_state(options)
+        scenario = ScenarioState(version, frozenset(map(Fault, filter(None, faults.split(",")))))
+        served = registries(size, seed, names)
     except ValueError as error:
         raise SystemExit(f"demo: {error}") from error
+    state = DemoState(served, scenario, page, () if names else tuple(PUBLICATIONS), seed)
     config = uvicorn.Config(
-        create_app(state),
-        http=RawProtocol,
-        log_level="warning",
-        access_log=False,
-        date_header=False,
-        lifespan="off",
-    )
+        create_app(state), http=RawProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off",
+    )  # fmt: skip
     server = uvicorn.Server(config)
-    with socket.create_server((options.host, options.port), backlog=128) as listener:
+    with socket.create_server((host, port), backlog=128) as listener:
         port = listener.getsockname()[1]
-        if options.write_sources:
-            write_sources(
-                f"http://{options.public_host or options.host}:{port}",
-                options.write_sources,
-                tuple(filter(None, options.only.split(","))),
-            )
+        if write_to:
+            write_sources(f"http://{public_host or host}:{port}", write_to, names)
         print(port, flush=True)
-        if options.attached:
+        if attached:
             threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
             server.run(sockets=[listener])
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

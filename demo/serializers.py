@@ -11,8 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from demo.generate import Project
-from demo.phrases import LANGUAGES
+from demo.generate import LANGUAGES, Project
 from demo.scenario import Fault, RecordHistory, format_time
 
 OAI_ID = "oai:demo.example.org:"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from demo.generate import generate_record
-from demo.phrases import LANGUAGES, countries, phrases
+from demo.generate import LANGUAGES, countries, generate_record, phrases
 
 
 def test_a_record_is_the_same_whenever_it_is_made() -> None:
@@ -31,7 +30,7 @@ def test_all_languages_and_lines_occur() -> None:
     created = [generate_record(1, number) for number in range(2000)]
 
     assert {tag for project in created for tag in project["title"]} == set(LANGUAGES)
-    assert {code for project in created for code in project["lines"]} == set(phrases().lines)
+    assert {code for project in created for code in project["lines"]} == set(phrases()["lines"])
 
 
 def test_a_project_ends_after_it_starts() -> None:
@@ -49,18 +48,10 @@ def test_every_target_belongs_to_a_goal_of_the_record() -> None:
 def test_every_phrase_is_there_in_every_language() -> None:
     item = phrases()
 
-    assert all(set(topic) == set(LANGUAGES) for topic in item.topics.values())
-    for table in (
-        item.audiences,
-        item.titles,
-        item.openers,
-        item.middles,
-        item.closers,
-        item.revised,
-        item.organizations,
-    ):
-        assert set(table) == set(LANGUAGES)
-    assert all(set(country.name) == set(LANGUAGES) for country in countries())
+    assert all(set(topic) == set(LANGUAGES) for topic in item["topics"].values())
+    tables = ("audiences", "titles", "openers", "middles", "closers", "revised", "organizations")
+    assert all(set(item[table]) == set(LANGUAGES) for table in tables)
+    assert all(set(country["name"]) == set(LANGUAGES) for country in countries())
 
 
 def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
@@ -71,8 +62,8 @@ def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
         ("es", {"un", "una"}),
         ("pt", {"um", "uma"}),
     ):
-        assert {articles_of[language] for articles_of in item.articles.values()} == articles
-        assert all("{article} {topic}" in opener for opener in item.openers[language])
+        assert {articles_of[language] for articles_of in item["articles"].values()} == articles
+        assert all("{article} {topic}" in opener for opener in item["openers"][language])
     summaries = [
         text for number in range(2000) for text in generate_record(1, number)["summary"].values()
     ]
@@ -84,4 +75,4 @@ def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
         for wrong in ("  ", "{", " a open", " a archive", " a online")
         if wrong in text
     ] == []
-    assert set(item.articles) == set(item.topics)
+    assert set(item["articles"]) == set(item["topics"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from random import Random
 
-from demo.generate import Organization, Project, generate_record
+from demo.generate import Project, generate_record
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import Pair, score_pairs
@@ -133,7 +133,7 @@ def _near_miss(project: Project, number: int, random: Random) -> Project:
     if random.random() < 0.5:
         title = {tag: f"{text} (phase 2)" for tag, text in project["title"].items()}
         return {**project, "title": title, "period": later, "links": links}
-    abroad: Organization = {**project["lead"], "country": "IS"}
+    abroad: Project = {**project["lead"], "country": "IS"}
     return {
         **project,
         "countries": ["IS"],
@@ -164,7 +164,7 @@ def _add(
         labels[organization] = f"{original['name']} {original['country']}"
 
 
-def _organizations(project: Project) -> Iterator[Organization]:
+def _organizations(project: Project) -> Iterator[Project]:
     yield project["lead"]
     yield from project["partners"]
     yield from project["funders"]
@@ -200,7 +200,7 @@ def _initiative(key: str, project: Project, random: Random | None) -> Initiative
     )
 
 
-def _party(role: Role, organization: Organization, random: Random | None) -> Party:
+def _party(role: Role, organization: Project, random: Random | None) -> Party:
     name, position = organization["name"], country(organization["country"])
     if random:
         roll = random.random()
