@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import structlog
 
-from harvesters.errors import SourceDefinitionError
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.parsing import message, parser_errors
 from harvesters.reasons import Reason
 
 Entry = TypeVar("Entry")
@@ -54,17 +55,16 @@ class LazyRegistry(Mapping[str, Entry]):
         return self._entries[name]
 
     def _load(self, point: EntryPoint) -> Entry:
+        fault = f"{point.value} is no {self._kind.__name__}"
         try:
-            entry = point.load()
+            with parser_errors(point.value):
+                entry = point.load()
             if isinstance(entry, self._kind):
                 return entry
-            fault = f"{point.value} is no {self._kind.__name__}"
-        except Exception as error:  # Whatever the code of a package raises when it is imported.
-            fault = f"{type(error).__name__}: {error}"
-        package = _package(point)
-        raise SourceDefinitionError(
-            Reason("plugin_broken", name=repr(point.name), package=package, error=fault)
-        )
+        except ParseError as error:
+            fault = message(error.__cause__ or error)
+        values = {"name": repr(point.name), "package": _package(point), "error": fault}
+        raise SourceDefinitionError(Reason("plugin_broken", values))
 
     def __contains__(self, name: object) -> bool:
         return name in self._modules or name in self._plugins
