@@ -7,7 +7,7 @@ Values of the table are JMESPath (JSON, rows), XPath (XML) or property paths (RD
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lxml import etree
@@ -116,13 +116,18 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
     Document: (_COMMON | {"type"}) - {"activity_types"},
     Post: (_COMMON | {"content", "container"}) - {"activity_types"},
 }
-_PREFIXES = {
+PREFIXES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "dct": "http://purl.org/dc/terms/",
     "xsi": "http://www.w3.org/2001/XMLSchema-instance",
     "xml": "http://www.w3.org/XML/1998/namespace",
+    "xlink": "http://www.w3.org/1999/xlink",
+    "mods": "http://www.loc.gov/mods/v3",
 }
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
+# Most paths of rows: names need no interpreter of JMESPath, which takes longer than all the rest.
+_MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
+_ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
 
 Find = Callable[[Any], Any]
 
@@ -155,6 +160,7 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
                 Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}),
             )
     yield from _split_faults(source, known)
+    prefixes = get_option(source, OPTIONS, "namespaces") or {}
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:
@@ -175,7 +181,7 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
             yield located(source.name, Reason("field_amounts"))
         elif name != "kind":
             try:
-                compile_field(source, name, text, payload_type)
+                compile_path(text, field_location(source, name), payload_type, prefixes)
             except SourceDefinitionError as error:
                 yield from error.faults
 
@@ -197,25 +203,58 @@ def _field_named(name: str) -> Reason:
     return Reason("field_named", {"name": repr(name)})
 
 
-def compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
-    """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid
-    expression.
+def field_location(source: Source, name: str) -> Reason:
+    """Return where a field of a source definition is, for an error's text."""
+    return located(source.name, _field_named(name))
+
+
+def compile_path(
+    text: str, where: Reason, payload_type: Payload, prefixes: Mapping[str, str]
+) -> Find:
+    """Return the function that reads a path of a record. Raise SourceDefinitionError at an invalid
+    one.
     """
-    where = located(source.name, _field_named(name))
-    prefixes = get_option(source, OPTIONS, "namespaces") or {}
+    if payload_type is Payload.ROW and _MEMBER.match(text):
+        return _find_member(text.split("."))
     if payload_type is Payload.ROW:
         return compile_jmespath(text, where)
     if payload_type is Payload.GRAPH:
         return property_path.compile_path(text, where, prefixes)
     try:
-        path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
+        path = etree.XPath(
+            expand_path(text), namespaces={**PREFIXES, **prefixes}, smart_strings=False
+        )
     except (etree.XPathSyntaxError, ValueError) as error:
         raise SourceDefinitionError(
             located(where, Reason("not_xpath", {"text": repr(text), "error": str(error)}))
         ) from error
 
     def find(node: Any) -> Any:
-        with parser_errors(f"{where}: {text!r} does not fit the record"):
+        try:
             return path(node)
+        except Exception:
+            # Entered only now, since entering it takes longer than most searches.
+            with parser_errors(f"{where}: {text!r} does not fit the record"):
+                raise
+
+    return find
+
+
+def expand_path(text: str) -> str:
+    """Return an XPath in which ``*:name``, an element of that name in any namespace, is written as
+    XPath 1.0 has it.
+    """
+    return _ANY_NAMESPACE.sub(r"*[local-name()='\1']", text)
+
+
+def _find_member(names: Sequence[str]) -> Find:
+    """Return the function that follows names from object to object, as JMESPath does."""
+    first, *others = names
+
+    def find(row: Any) -> Any:
+        value = row.get(first)
+        for name in others:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
     return find

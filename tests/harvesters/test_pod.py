@@ -9,7 +9,7 @@ from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
-from harvesters.mappings.dcat import build_mapper
+from harvesters.mappings.dcat import MAPPING
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
@@ -60,7 +60,7 @@ def test_the_contact_of_an_organization_is_published(
 ) -> None:
     row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "contactPoint": contact,
            "publisher": {"@type": "org:Organization", "name": "Water"}}  # fmt: skip
-    mapper = build_mapper(define_source("pod", mapping="dcat", language="en"), crosswalks())
+    mapper = MAPPING.build(define_source("pod", mapping="dcat", language="en"), crosswalks())
 
     assert list(mapper(*read(row)).contacts) == published
 
