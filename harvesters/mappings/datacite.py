@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from lxml.etree import _Element
 
-from harvesters.mappings.fields import (
+from harvesters.mappings.schema import (
     DocumentOptions,
     Entry,
     Part,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.mappings.fields import FieldTable, Part, Schema
 from harvesters.mappings.mapping import parse_licence
+from harvesters.mappings.schema import FieldTable, Part, Schema
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import (
     as_list,

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.mappings.fields import FieldTable, Schema
 from harvesters.mappings.mapping import Kind
+from harvesters.mappings.schema import FieldTable, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import as_list, normalize_block, parse_titles

@@ -6,7 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc5545#section-3.6.1
 from __future__ import annotations
 
 from harvesters.errors import ParseError
-from harvesters.mappings.fields import Schema
+from harvesters.mappings.schema import Schema
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import as_list, normalize_inline
 

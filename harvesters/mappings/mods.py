@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lxml.etree import _Element
 
-from harvesters.mappings.fields import (
+from harvesters.mappings.schema import (
     DocumentOptions,
     Entry,
     Part,

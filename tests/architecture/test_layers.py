@@ -67,8 +67,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
-# and the function that each entry has
-REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "build_mapper"}
+# and the function or constant that each entry has
+REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "MAPPING"}
 VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 
@@ -148,21 +148,24 @@ def test_no_module_has_a_vague_name(codebase: Codebase) -> None:
     assert [module for module in codebase.imports if VAGUE & set(module.split("."))] == []
 
 
+def _names(node: ast.stmt) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return {each.id for each in targets if isinstance(each, ast.Name)} | {getattr(node, "name", "")}
+
+
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_entries_of_a_registry_do_not_import_each_other(codebase: Codebase, registry: str) -> None:
-    function = REGISTRIES[registry]
+    name = REGISTRIES[registry]
     entries = {
         module
         for module, tree in codebase.trees.items()
         for node in tree.body
-        if module.startswith(f"{registry}.")
-        and isinstance(node, ast.FunctionDef)
-        and node.name == function
+        if module.startswith(f"{registry}.") and name in _names(node)
     }
 
     entangled = {entry: codebase.reachable(entry) & (entries - {entry}) for entry in entries}
 
-    assert entries, f"{registry} has no module with {function}"
+    assert entries, f"{registry} has no module with {name}"
     assert {entry: others for entry, others in entangled.items() if others} == {}
 
 
