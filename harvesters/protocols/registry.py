@@ -25,7 +25,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "activitystreams": "harvesters.protocols.activitystreams",
         "resourcesync": "harvesters.protocols.resourcesync",
         "web": "harvesters.protocols.web",
-        "sparql": "harvesters.protocols.sparql.harvest",
+        "sparql": "harvesters.protocols.sparql",
         "feed": "harvesters.protocols.feed",
         "ical": "harvesters.protocols.ical",
         "rdf": "harvesters.protocols.rdf",

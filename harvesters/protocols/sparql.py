@@ -1,0 +1,358 @@
+"""The subjects of a SPARQL endpoint, listed in the order of their IRIs, then described in batches.
+
+Source: https://www.w3.org/TR/sparql11-protocol/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from string import Template
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from pyoxigraph import DefaultGraph, Literal, NamedNode, Store
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import load_json
+from harvesters.options import Count, Options, Positive, Texts, one_of
+from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.payloads import record_discovery
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.graph import PREFIXES, TYPE, Graph, bounded_description, iri
+from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.rdf_format import parse_rdf
+from harvesters.reasons import Reason
+from harvesters.source import Source
+
+_TABLE = "application/sparql-results+json, application/json;q=0.9"
+_GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
+_MAX_SUBJECT_CHARS = 4000  # Keeps addresses below the usual limit of 8,000.
+# No known endpoint truncates below this number of statements; Virtuoso's public ones do at 10,000.
+_MIN_TRUNCATED = 1000
+
+
+class SparqlOptions(Options):
+    """The options of a SPARQL endpoint."""
+
+    types: Texts = Field(
+        (), description="The classes whose instances are the records, e.g. `eurio:Project`."
+    )
+    pattern: str = Field(
+        "",
+        description="A graph pattern that binds `?subject` to the records, if classes do not select them.",
+    )
+    graph: str = Field(
+        "", description="The named graph to query; without it the endpoint's default graph."
+    )
+    modified: str = Field(
+        "dct:modified|schema:dateModified",
+        description="The property path to the time when a record changed; empty if there is none.",
+    )
+    namespaces: dict[str, str] = Field(
+        {},
+        description="Prefixes of the pattern and of paths, `prefix = address`, in addition to the known ones.",
+    )
+    method: Annotated[str, one_of(("get", "post"))] = Field(
+        "get",
+        description="The HTTP method: `get`, or `post` for endpoints that accept queries as forms only.",
+    )
+    page: Positive = Field(1000, description="The number of subjects listed per query.")
+    size: Positive = Field(
+        20,
+        description="The number of records described per query, fewer if the address would be too long.",
+    )
+    steps: Count = Field(
+        1, description="How many steps away from a record statements still belong to it."
+    )
+
+    @model_validator(mode="after")
+    def _check_queries(self) -> Self:
+        if bool(self.types) == bool(self.pattern):
+            raise ValueError(Reason("no_selection"))
+        if self.pattern and "?subject" not in self.pattern:
+            raise ValueError(Reason("pattern_without_subject"))
+        if re.search(r"\bSERVICE\b", self.pattern, re.IGNORECASE):
+            raise ValueError(Reason("pattern_with_service"))
+        for name in self.types:
+            if iri(name) == name and not name.startswith(("http:", "https:", "urn:")):
+                example = "eurio:Project"
+                raise ValueError(Reason("types_not_iri", value=repr(name), example=example))
+        path = f"({self.modified.strip() or 'a'})"
+        try:
+            for query in ("count", "undated"):
+                Store().query(self.query(query, pattern=self.selection(), path=path))
+        except (SyntaxError, ValueError) as error:
+            problem = " ".join(str(getattr(error, "msg", error)).split())
+            raise ValueError(Reason("not_sparql", error=problem)) from error
+        return self
+
+    def selection(self, since: str = "") -> str:
+        """Return the pattern of the records, or of those that changed since a day: dates and times
+        are compared as text.
+        """
+        pattern = self.pattern
+        if not pattern:
+            names = [iri(name) for name in self.types]
+            # Both spellings of the namespace are in use.
+            others = [
+                "https://schema.org/" + name[7:]
+                for name in self.types
+                if name.startswith("schema:")
+            ]
+            classes = " ".join(str(NamedNode(name)) for name in [*names, *others])
+            pattern = f"VALUES ?class {{ {classes} }} ?subject a ?class ."
+        if since:
+            changed = f"FILTER(STR(?modified) >= {Literal(since)})"
+            pattern = f"{{ {pattern} }} ?subject {self.modified.strip()} ?modified {changed}"
+            return pattern
+        return f"{{ {pattern} }}"
+
+    def query(self, name: str, **terms: str) -> str:
+        """Return a query with the prefixes that it needs."""
+        known = {**PREFIXES, **self.namespaces}
+        text = f"{self.pattern} {self.modified}"
+        used = sorted(
+            (prefix, address) for prefix, address in known.items() if f"{prefix}:" in text
+        )
+        prologue = "".join(f"PREFIX {name}: {NamedNode(address)}\n" for name, address in used)
+        return prologue + _template(name).substitute(terms)
+
+
+@cache
+def _template(name: str) -> Template:
+    file = files("harvesters.protocols").joinpath("queries", f"{name}.rq")
+    return Template(file.read_text(encoding="utf-8"))
+
+
+class Sparql(PagedProtocol[Graph]):
+    """The subjects of an endpoint; the position is the IRI of the last one. A window is the day from
+    which they changed, "" if open.
+    """
+
+    kind = None
+    moves = False
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.options = SparqlOptions.of(source)
+        self.limit = self.options.page
+        # The next subjects, each with the endpoint's count of its statements.
+        self.listed: list[tuple[str, int]] = []
+
+    def page_size(self, cursor: ListCursor) -> int:
+        return self.options.size
+
+    def start(self) -> ListCursor:
+        """Begin with what changed if all subjects are dated, else with all, and the endpoint's
+        count.
+        """
+        path = self.options.modified.strip()
+        if self.since is not None and path:
+            day = f"{in_utc(self.since) - timedelta(days=1):%Y-%m-%d}"
+            with suppress(*PAGE_ERRORS):
+                if not self._number("undated", pattern=self.options.selection(), path=f"({path})"):
+                    self.windows = ((day,),)
+        cursor = ListCursor(self.windows)
+        try:
+            return replace(cursor, total=self._count(cursor))
+        except RECORD_ERRORS as error:
+            # If this fails too, the endpoint is down.
+            self._list(cursor, 1)
+            return cursor.mark_incomplete(Reason("no_count", error=error.reason))
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        """Describe the next subjects. Raise ParseError if the endpoint truncates that, which its
+        counts show.
+        """
+        while self.listed and self.listed[0][0] <= cursor.position:
+            self.listed.pop(0)
+        if not self.listed:
+            self.listed = self._list_next(cursor)
+        subjects = [*self._fitting(size)]
+        if not subjects:
+            return Batch(None, (), self._final_total(cursor), "")
+        names = [name for name, _ in subjects if _is_iri(name)]
+        items: list[Item[Graph]] = []
+        reply = None
+        if names:
+            branches = self._branches(names)
+            reply = self._send(_GRAPH, "description", branches=branches)
+            with parse_rdf(reply, builtin_context) as store:
+                whole = {name: self._statements(store, name) for name in names}
+                is_cut = any(whole.get(name, count) < count for name, count in subjects)
+                if is_cut or _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
+                    url, count = self.source.url, len(store)
+                    raise ParseError(Reason("truncated_description", url=url, count=count))
+                items = [self._build_record(store, name) for name in names]
+        items += [
+            InvalidRecord(name, Reason("name_not_iri")) for name, _ in subjects if name not in names
+        ]
+        return Batch(reply, items, cursor.total, subjects[-1][0])
+
+    def parse(self, record: Item[Graph]) -> Item[Graph]:
+        return record
+
+    def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
+        """List one subject, unless the endpoint has answered."""
+        if not isinstance(error, ParseError):
+            try:
+                self._list(replace(cursor, position=""), 1)
+            except RECORD_ERRORS as failure:
+                raise error from failure
+        return None
+
+    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
+        name = self.listed[0][0]
+        return InvalidRecord(name, error.reason), replace(cursor, position=name)
+
+    def _fitting(self, size: int) -> Iterator[tuple[str, int]]:
+        """Yield the next subjects whose IRIs fit into an address."""
+        length = 0
+        for subject in self.listed[:size]:
+            length += len(subject[0])
+            if length > _MAX_SUBJECT_CHARS and length > len(subject[0]):
+                return
+            yield subject
+
+    def _list_next(self, cursor: ListCursor) -> list[tuple[str, int]]:
+        """List the next subjects; fewer at once if that is too much for the endpoint."""
+        while True:
+            try:
+                return self._list(cursor, self.limit)
+            except PAGE_ERRORS as error:
+                if self.limit == 1:
+                    raise ServiceError(error.reason) from error
+                self.limit = max(1, self.limit // 4)
+
+    def _list(self, cursor: ListCursor, limit: int) -> list[tuple[str, int]]:
+        after, source = cursor.position, self.source
+        pattern = self.options.selection(cursor.windows[0][0])
+        rows = self._table("subjects", pattern=pattern, after=str(Literal(after)), limit=str(limit))
+        try:
+            listed = [(row["subject"], int(row["statements"])) for row in rows]
+        except (KeyError, ValueError) as error:
+            raise ParseError(
+                Reason("subjects_incomplete", source=source.name, url=source.url, error=str(error))
+            ) from error
+        if any(
+            later <= earlier for earlier, later in pairwise([after, *(name for name, _ in listed)])
+        ):
+            raise ParseError(Reason("subjects_unsorted", source=source.name, url=source.url))
+        return listed
+
+    def _count(self, cursor: ListCursor) -> int:
+        return self._number("count", pattern=self.options.selection(cursor.windows[0][0]))
+
+    def _final_total(self, cursor: ListCursor) -> int | None:
+        """Return the total at the end of the list; None if the endpoint counts fewer now, and no
+        more than were listed.
+        """
+        total = cursor.total
+        if total is not None and cursor.offset < total:
+            with suppress(*RECORD_ERRORS):
+                total = self._count(cursor)
+            return total if cursor.offset < total else None
+        return total
+
+    def _branches(self, subjects: Sequence[str]) -> str:
+        """Return the UNION of the subjects' statements and those of the nodes that they point to,
+        step by step, except classes.
+        """
+        iris = " ".join(str(NamedNode(subject)) for subject in subjects)
+        parts = [f"{{ VALUES ?node {{ {iris} }} ?node ?property ?value }}"]
+        for steps in range(1, self.options.steps + 1):
+            nodes = ["?start", *(f"?n{number}" for number in range(1, steps)), "?node"]
+            path = " ".join(
+                f"{a} ?p{n} {b} . FILTER(?p{n} != <{TYPE}>)"
+                for n, (a, b) in enumerate(pairwise(nodes))
+            )
+            parts.append(f"{{ VALUES ?start {{ {iris} }} {path} ?node ?property ?value }}")
+        return " UNION ".join(parts)
+
+    def _statements(self, store: Store, subject: str) -> int:
+        return sum(
+            1 for _ in store.quads_for_pattern(NamedNode(subject), None, None, DefaultGraph())
+        )
+
+    def _build_record(self, store: Store, subject: str) -> Item[Graph]:
+        node = NamedNode(subject)
+        try:
+            graph = bounded_description(store, node, self.options.steps)
+        except ValueError as error:
+            return InvalidRecord(subject, Reason("record_holds", error=str(error)))
+        modified = record_discovery.find_modified(store, node)
+        return Record(subject, graph, graph.canonical_text(), modified)
+
+    def _number(self, query: str, **terms: str) -> int:
+        rows, source = self._table(query, **terms), self.source
+        text = rows[0].get("count", "") if len(rows) == 1 else ""
+        if not (text.isascii() and text.isdigit()):
+            raise ParseError(Reason("no_number", source=source.name, url=source.url))
+        return int(text)
+
+    def _table(self, query: str, **terms: str) -> list[dict[str, str]]:
+        """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
+        invalid.
+        """
+        source, document = self.source, load_json(self._send(_TABLE, query, **terms))
+        match document:
+            case {"results": {"bindings": list(rows)}} if all(
+                isinstance(row, dict) for row in rows
+            ):
+                return [
+                    {name: term["value"] for name, term in row.items() if _is_named(term)}
+                    for row in rows
+                ]
+            case {"boolean": _}:
+                raise ParseError(Reason("boolean_result", source=source.name, url=source.url))
+        raise ParseError(Reason("not_select_result", source=source.name, url=source.url))
+
+    def _send(self, accept: str, query: str, **terms: str) -> Reply:
+        source, options = self.source, self.options
+        parameters = {"query": options.query(query, **terms)}
+        if options.graph:
+            parameters["default-graph-uri"] = options.graph
+        send = self.fetch.post if options.method == "post" else self.fetch.get
+        reply = send(source.url, parameters, accept=accept)
+        # Virtuoso reached its time limit and returns a partial result.
+        if state := reply.headers.get("x-sql-state"):
+            raise ParseError(
+                Reason("partial_result", source=source.name, url=source.url, state=state)
+            )
+        return reply
+
+
+def is_incremental(source: Source) -> bool:
+    """Return whether the source definition names the property for the time of change."""
+    return bool(SparqlOptions.of(source).modified.strip())
+
+
+def _is_named(term: Any) -> bool:
+    return (
+        isinstance(term, dict)
+        and isinstance(term.get("value"), str)
+        and term.get("type") != "bnode"
+    )
+
+
+def _is_iri(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(NamedNode(text))
+    return False
+
+
+PROTOCOL = Protocol(
+    Sparql.collect, Payload.GRAPH, SparqlOptions, incremental=True, is_incremental=is_incremental
+)
