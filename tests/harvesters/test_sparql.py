@@ -173,7 +173,7 @@ def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error() -> None
 def test_an_endpoint_that_describes_nothing_is_left_after_three_records() -> None:
     server = SourceEndpoint(projects(50), mute=["CONSTRUCT"])
 
-    with pytest.raises(ParseError, match="3 responses in a row cannot be read.*answered 503"):
+    with pytest.raises(ParseError, match=r"3 responses in a row cannot be read.*answered 503"):
         harvest(server, source())
 
 
