@@ -181,7 +181,11 @@ def _assemble(store: Store, name: str, path: Path) -> None:
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
     return ArchiveError(
-        Reason("archive_not_written", {"path": str(path), "error": error.strerror or ""})
+        Reason(
+            "archive %(path)s: %(error)s; free disk space or fix the directory, then run again",
+            path=str(path),
+            error=error.strerror or "",
+        )
     )
 
 
@@ -274,7 +278,11 @@ def list_responses(
                 )
     except OSError as error:
         raise ArchiveError(
-            Reason("archive_not_read", {"path": str(folder / name), "error": error.strerror or ""})
+            Reason(
+                "archive %(path)s: %(error)s; missing responses must be requested again",
+                path=str(folder / name),
+                error=error.strerror or "",
+            )
         ) from error
 
 

@@ -52,7 +52,11 @@ def compatibility_faults(source: Source) -> list[Reason]:
         unknown.append(
             located(
                 source.name,
-                Reason("unknown_protocol", {"name": repr(source.protocol), "suggestion": near}),
+                Reason(
+                    "protocol %(name)s is unknown; %(suggestion)s",
+                    name=repr(source.protocol),
+                    suggestion=near,
+                ),
             )
         )
     if source.mapping not in MAPPINGS:
@@ -60,7 +64,11 @@ def compatibility_faults(source: Source) -> list[Reason]:
         unknown.append(
             located(
                 source.name,
-                Reason("unknown_mapping", {"name": repr(source.mapping), "suggestion": near}),
+                Reason(
+                    "mapping %(name)s is unknown; %(suggestion)s",
+                    name=repr(source.mapping),
+                    suggestion=near,
+                ),
             )
         )
     if unknown:
@@ -88,7 +96,9 @@ def compatibility_faults(source: Source) -> list[Reason]:
     except SourceDefinitionError as error:
         faults.extend(error.faults)
     if fault := model_fault(source):
-        faults.append(located(source.name, Reason("model_not_usable", {"error": fault})))
+        faults.append(
+            located(source.name, Reason("suggest is 'model', but %(error)s", error=fault))
+        )
     return faults
 
 
@@ -109,7 +119,14 @@ def _payload_fault(source: Source, protocol: Protocol) -> Reason:
         "payload": payload.value,
         "mappings": fit,
     }
-    return located(source.name, Reason("mapping_does_not_fit", values))
+    return located(
+        source.name,
+        Reason(
+            "mapping %(mapping)s cannot read what protocol %(protocol)s brings, %(payload)s; "
+            "these can: %(mappings)s",
+            **values,
+        ),
+    )
 
 
 def _option_faults(
@@ -124,14 +141,19 @@ def _option_faults(
             values = {"name": repr(name), "protocol": source.protocol, "mapping": source.mapping}
             yield located(
                 source.name,
-                Reason("unknown_option", {**values, "suggestion": suggestion(name, known)}),
+                Reason(
+                    "unknown option %(name)s of %(protocol)s with %(mapping)s; %(suggestion)s",
+                    **values,
+                    suggestion=suggestion(name, known),
+                ),
             )
         elif option is not None and (kind := _expected_kind(value, option)):
             yield located(source.name, expected(option_named(name), value, kind))
     for name, option in known.items():
         if option is not None and option.required and name not in source.options:
             yield located(
-                source.name, Reason("option_missing", {"name": repr(name), "help": option.help})
+                source.name,
+                Reason("option %(name)s is missing: %(help)s", name=repr(name), help=option.help),
             )
     if known.get("kind") and (kind := source.options.get("kind", "initiative")) not in KINDS:
         yield located(source.name, not_one_of(option_named("kind"), kind, KINDS))
@@ -142,12 +164,14 @@ def _expected_kind(value: object, option: Option) -> Reason | None:
     if type(value) not in option_types(option):
         first, *others = (Reason(_KINDS[kind]) for kind in option_types(option))
         return reduce(
-            lambda one, other: Reason("kind_or", {"first": one, "second": other}), others, first
+            lambda one, other: Reason("%(first)s or %(second)s", first=one, second=other),
+            others,
+            first,
         )
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        return Reason("kind_texts")
+        return Reason("a list of texts")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        return Reason("kind_not_negative")
+        return Reason("a number from 0 up")
     return None
 
 
@@ -155,4 +179,10 @@ def _field_faults(source: Source, protocol: Protocol) -> Iterator[Reason]:
     if source.mapping == "fields":
         yield from field_definitions.faults(source, protocol.payload_type)
     elif source.fields:
-        yield located(source.name, Reason("fields_not_used", {"mapping": repr(source.mapping)}))
+        yield located(
+            source.name,
+            Reason(
+                "[fields] is for mapping 'fields'; mapping %(mapping)s has its own, so remove the table",
+                mapping=repr(source.mapping),
+            ),
+        )

@@ -13,26 +13,31 @@ from harvesters.reasons import Reason
 def located(where: str | Reason, fault: Reason) -> Reason:
     """Return a fault with the file, source or key where it is.
 
-    >>> located("kenya", expected("pause", -1, "kind_not_negative")).text
+    >>> located("kenya", expected("pause", -1, "a number from 0 up")).text
     'kenya: pause is -1; write a number from 0 up'
     """
-    return Reason("located", {"where": where, "fault": fault})
+    return Reason("%(where)s: %(fault)s", where=where, fault=fault)
 
 
 def expected(key: str | Reason, value: object, kind: str | Reason) -> Reason:
-    """Return the fault of a value that must be of another *kind*, a code such as `kind_text`."""
+    """Return the fault of a value that must be of another *kind*, such as "text"."""
     needed = Reason(kind) if isinstance(kind, str) else kind
-    return Reason("value_expected", {"key": key, "value": repr(value), "kind": needed})
+    return Reason("%(key)s is %(value)s; write %(kind)s", key=key, value=repr(value), kind=needed)
 
 
 def not_one_of(key: str | Reason, value: object, names: Iterable[str]) -> Reason:
     """Return the fault of a value that is none of *names*."""
-    return Reason("not_one_of", {"key": key, "value": repr(value), "names": ", ".join(names)})
+    return Reason(
+        "%(key)s is %(value)s; use one of %(names)s",
+        key=key,
+        value=repr(value),
+        names=", ".join(names),
+    )
 
 
 def option_named(name: str) -> Reason:
     """Return how a fault names an option."""
-    return Reason("option_named", {"name": repr(name)})
+    return Reason("option %(name)s", name=repr(name))
 
 
 def suggestion(name: str, known: Iterable[str]) -> Reason:
@@ -47,7 +52,7 @@ def suggestion(name: str, known: Iterable[str]) -> Reason:
     begins = [other for other in names if name and other.startswith(f"{name}-")]
     close = begins or get_close_matches(name, names, n=1, cutoff=0.7)
     return (
-        Reason("did_you_mean", {"name": repr(close[0])})
+        Reason("did you mean %(name)s?", name=repr(close[0]))
         if close
-        else Reason("known_names", {"names": ", ".join(names)})
+        else Reason("known are %(names)s", names=", ".join(names))
     )

@@ -334,5 +334,5 @@ def error_reason(error: HarvestError | JournalError) -> Reason:
     'other'
     """
     if isinstance(error, JournalError):
-        return Reason(error.code, error.values) if error.code else other(error)
+        return Reason(error.code, **error.values) if error.code else other(error)
     return error.reason

@@ -29,16 +29,16 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.reasons import Reason
 
 _KINDS = {
-    "string_type": "kind_text",
-    "int_type": "kind_whole",
-    "float_type": "kind_number",
-    "bool_type": "kind_bool",
-    "list_type": "kind_list",
-    "dict_type": "kind_table",
-    "mapping_type": "kind_table",
-    "dataclass_type": "kind_table",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a TOML table",
+    "mapping_type": "a TOML table",
+    "dataclass_type": "a TOML table",
 }
-_MINIMA = {0: "kind_not_negative", 1: "kind_positive"}
+_MINIMA = {0: "a number from 0 up", 1: "a number from 1 up"}
 
 
 def one_of(names: Iterable[str]) -> AfterValidator:
@@ -58,7 +58,9 @@ def _check_regex(value: str, info: ValidationInfo) -> str:
         re.compile(value)
     except re.error as error:
         where = option_named(str(info.field_name))
-        raise ValueError(Reason("not_regex", {"where": where, "error": str(error)})) from error
+        raise ValueError(
+            Reason("%(where)s is no regular expression: %(error)s", where=where, error=str(error))
+        ) from error
     return value
 
 
@@ -70,7 +72,7 @@ def as_tuple(value: object) -> object:
 
 
 def must_be(kind: str, is_valid: Callable[[Any], bool]) -> PlainValidator:
-    """Return the check of a value that must be of *kind*, a code such as `kind_share`."""
+    """Return the check of a value that must be of *kind*, such as "a mail address"."""
 
     def check(value: Any) -> Any:
         if not is_valid(value):
@@ -141,7 +143,9 @@ class Options(BaseModel):
             errors = [*group]
             if errors[0]["type"] == "missing":
                 text = cls.model_fields[cls.names()[name]].description
-                yield Reason("option_missing", {"name": repr(name), "help": str(text)})
+                yield Reason(
+                    "option %(name)s is missing: %(help)s", name=repr(name), help=str(text)
+                )
             elif isinstance(values.get(name), dict) and len(errors[0]["loc"]) > 1:
                 for item in errors:
                     key = ".".join(map(str, item["loc"]))
@@ -157,7 +161,7 @@ def value_fault(key: str | Reason, value: object, errors: list[ErrorDetails]) ->
     context = errors[0].get("ctx", {})
     if "error" in context:
         reason = context["error"].args[0]
-        return reason if isinstance(reason, Reason) else Reason("other", {"text": str(reason)})
+        return reason if isinstance(reason, Reason) else Reason("other", text=str(reason))
     if errors[0]["type"] == "not_one_of":
         return not_one_of(key, value, context["names"])
     kinds = {kind.text: kind for kind in map(_kind, errors)}
@@ -165,7 +169,7 @@ def value_fault(key: str | Reason, value: object, errors: list[ErrorDetails]) ->
 
 
 def _either(first: Reason, second: Reason) -> Reason:
-    return Reason("kind_or", {"first": first, "second": second})
+    return Reason("%(first)s or %(second)s", first=first, second=second)
 
 
 def _kind(error: ErrorDetails) -> Reason:
@@ -173,9 +177,9 @@ def _kind(error: ErrorDetails) -> Reason:
     if error["type"] == "must_be":
         return Reason(error["ctx"]["kind"])
     if any(isinstance(part, int) for part in error["loc"]):
-        return Reason("kind_texts")
+        return Reason("a list of texts")
     if error["type"] == "tuple_type":
-        return _either(Reason("kind_text"), Reason("kind_list"))
+        return _either(Reason("text"), Reason("a list"))
     if error["type"] == "greater_than_equal":
         return Reason(_MINIMA[error["ctx"]["ge"]])
     return Reason(_KINDS[error["type"]])

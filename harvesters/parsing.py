@@ -39,7 +39,7 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
             raise
         raise ParseError(
-            Reason("parser_error", {"subject": subject, "error": message(error)})
+            Reason("%(subject)s: %(error)s", subject=subject, error=message(error))
         ) from error
 
 

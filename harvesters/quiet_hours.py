@@ -48,9 +48,15 @@ def parse_quiet_hours(text: object) -> QuietHours:
     """
     match = _FORM.match(str(text))
     if not match:
-        raise ValueError(expected("quiet", text, "kind_window"))
+        raise ValueError(expected("quiet", text, "HH:MM-HH:MM in UTC, such as 22:00-06:00"))
     hour, minute, last_hour, last_minute = map(int, match.groups())
     window = QuietHours(time(hour, minute), time(last_hour, last_minute))
     if window.start == window.end:
-        raise ValueError(Reason("quiet_empty", {"value": repr(text)}))
+        raise ValueError(
+            Reason(
+                "quiet is %(value)s: start and end are equal; to stop harvesting a source set "
+                "`enabled = false`",
+                value=repr(text),
+            )
+        )
     return window

@@ -63,13 +63,13 @@ class Reason:
             else value
             for name, value in self.values.items()
         }
-        return Reason(self.code, values)
+        return Reason(self.code, **values)
 
     def with_rule_message(self, translate: Callable[[str], str]) -> Reason:
         """Return the reason with the message of a broken rule translated; any other as it is."""
         if self.code != "broken_rule":
             return self
-        return Reason(self.code, {**self.values, "message": translate(str(self.values["message"]))})
+        return Reason(self.code, **self.values, message=translate(str(self.values["message"])))
 
     def describe(
         self,
@@ -101,7 +101,7 @@ class Reason:
 
 def other(text: object) -> Reason:
     """Return the reason that has only a text, such as the message of an error."""
-    return Reason("other", {"text": str(text)})
+    return Reason("other", text=str(text))
 
 
 def as_reason(reason: str | Reason) -> Reason:
@@ -131,11 +131,11 @@ def parse_reason(text: str, codes: Iterable[str], known: Mapping[str, str] | Non
     Reason(code='superseded', values={'run': 'a.2'})
     """
     for code in codes:
-        if known and Reason(code, known).text == text:
-            return Reason(code, known)
+        if known and Reason(code, **known).text == text:
+            return Reason(code, **known)
         pattern = re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(TEXTS[code]))
         if not known and (match := re.fullmatch(pattern, text)):
-            return Reason(code, match.groupdict())
+            return Reason(code, **match.groupdict())
     return other(text)
 
 

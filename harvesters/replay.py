@@ -47,10 +47,19 @@ class Replay(httpx.BaseTransport):
         if not responses:
             if not self.is_complete:
                 raise RefusedError(
-                    Reason("no_answer_archived", {"url": str(request.url), "archive": self.name})
+                    Reason(
+                        "%(url)s: did not answer when the archive %(archive)s was written",
+                        url=str(request.url),
+                        archive=self.name,
+                    )
                 )
             raise ArchiveError(
-                Reason("not_archived", {"url": str(request.url), "archive": self.name})
+                Reason(
+                    "%(url)s is not in the archive %(archive)s, as when the source or a protocol has "
+                    "changed; `stocktake harvest --full` asks the registry itself",
+                    url=str(request.url),
+                    archive=self.name,
+                )
             )
         response = _next(responses)
         self._last = response.position

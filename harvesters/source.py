@@ -47,21 +47,43 @@ MAX_PAUSE = 86_400  # seconds: a day
 NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
-Share = Annotated[float, must_be("kind_share", lambda value: is_number(value, 1))]
-Amount = Annotated[float, must_be("kind_not_negative", is_number)]
-Pause = Annotated[float, must_be("kind_pause", lambda value: is_number(value, MAX_PAUSE))]
-Web = Annotated[str, must_be("kind_web", lambda value: is_web(str(value)))]
-URL = Annotated[str, must_be("kind_web", lambda value: value == "" or is_web(str(value)))]
-Licence = Annotated[str, must_be("kind_licence", lambda value: value == "" or is_web(str(value)))]
-Mail = Annotated[str, must_be("kind_mail", lambda value: _MAIL.match(str(value)) is not None)]
-Expression = Annotated[str, must_be("kind_expression", lambda value: isinstance(value, str))]
+Share = Annotated[
+    float,
+    must_be("a share from 0 to 1, such as 0.1 for a tenth", lambda value: is_number(value, 1)),
+]
+Amount = Annotated[float, must_be("a number from 0 up", is_number)]
+Pause = Annotated[
+    float, must_be("a number of seconds from 0 to 86400", lambda value: is_number(value, MAX_PAUSE))
+]
+Web = Annotated[str, must_be("an http or https address", lambda value: is_web(str(value)))]
+URL = Annotated[
+    str, must_be("an http or https address", lambda value: value == "" or is_web(str(value)))
+]
+Licence = Annotated[
+    str,
+    must_be(
+        "a URL, e.g. https://creativecommons.org/licenses/by/4.0/",
+        lambda value: value == "" or is_web(str(value)),
+    ),
+]
+Mail = Annotated[str, must_be("a mail address", lambda value: _MAIL.match(str(value)) is not None)]
+Expression = Annotated[
+    str, must_be("the JMESPath or XPath as text", lambda value: isinstance(value, str))
+]
 
 
 def _check_schedule(every: str) -> str:
     try:
         CronTrigger.from_crontab(every, timezone="UTC")
     except ValueError as error:
-        raise ValueError(Reason("not_cron", value=repr(every), error=str(error))) from error
+        raise ValueError(
+            Reason(
+                'every %(value)s is no cron line of five fields: %(error)s; write e.g. "0 3 * * *", '
+                "each day at 3:00 UTC",
+                value=repr(every),
+                error=str(error),
+            )
+        ) from error
     return every
 
 
@@ -152,7 +174,7 @@ _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 # These are no keys of the table.
 _OWN = {"name", "words", "decisions"}
 _TABLES: Mapping[str, type[Limits | Notify]] = {"limits": Limits, "notify": Notify}
-_NAMED = {"limits": "limit_named", "fields": "field_named"}
+_NAMED = {"limits": "limit %(name)s", "fields": "field %(name)s"}
 
 
 def load(file: Path) -> Source:
@@ -168,7 +190,7 @@ def read(file: Path) -> tuple[Source, list[Reason]]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(
-            located(str(file), Reason("not_toml", {"error": str(error)}))
+            located(str(file), Reason("invalid TOML: %(error)s", error=str(error)))
         ) from error
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
@@ -213,11 +235,16 @@ def _read_curated_table(
     except FileNotFoundError:
         return [], []
     except (OSError, UnicodeDecodeError) as error:
-        return [], [located(str(file), Reason("table_unreadable", {"error": str(error)}))]
+        return [], [
+            located(
+                str(file),
+                Reason("cannot be read: %(error)s; save it as UTF-8 text", error=str(error)),
+            )
+        ]
     return rows, [
         located(
-            Reason("at_line", {"file": str(file), "line": str(fault.line)}),
-            Reason(fault.code, fault.values),
+            Reason("%(file)s, line %(line)s", file=str(file), line=str(fault.line)),
+            Reason(fault.code, **fault.values),
         )
         for fault in faults
     ]
@@ -232,7 +259,7 @@ def read_text(name: str, text: str) -> tuple[Source | None, list[Reason]]:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return None, [located(name, Reason("not_toml", {"error": str(error)}))]
+        return None, [located(name, Reason("invalid TOML: %(error)s", error=str(error)))]
     return _read_table(name, table, name)
 
 
@@ -281,7 +308,16 @@ def _require_valid(source: Source, faults: Sequence[Reason]) -> Source:
 def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source, list[Reason]]:
     """Return a source of the valid values of *table*, and a reason for each fault."""
     blank = dict.fromkeys(_NEEDED, "")
-    faults = [] if _NAME.match(name) else [Reason("source_name", name=repr(name))]
+    faults = (
+        []
+        if _NAME.match(name)
+        else [
+            Reason(
+                "the name %(name)s is part of every IRI: use a to z, 0 to 9 and hyphens",
+                name=repr(name),
+            )
+        ]
+    )
     faults += (_unknown((key,)) for key in _OWN if key in table)
     valid = {key: value for key, value in table.items() if key not in _OWN}
     try:
@@ -298,7 +334,9 @@ def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source
             else:
                 valid.pop(str(key), None)
         source = _adapter().validate_python(blank | valid | {"name": name})
-    faults += (Reason("key_missing", name=repr(key)) for key in _NEEDED if not table.get(key))
+    faults += (
+        Reason("%(name)s is missing", name=repr(key)) for key in _NEEDED if not table.get(key)
+    )
     return source, [located(where, fault) for fault in faults]
 
 
@@ -320,6 +358,8 @@ def _fault(detail: ErrorDetails) -> Reason:
 def _unknown(path: tuple[int | str, ...]) -> Reason:
     *parents, key = map(str, path)
     known = {item.name for item in fields(_TABLES[parents[0]] if parents else Source)} - _OWN
-    code = "unknown_definition_limit" if parents == ["limits"] else "unknown_key"
-    name = ".".join((*parents, key)) if parents == ["notify"] else repr(key)
-    return Reason(code, name=name, suggestion=suggestion(key, known))
+    near = suggestion(key, known)
+    if parents == ["limits"]:
+        return Reason("unknown limit %(name)s; %(suggestion)s", name=repr(key), suggestion=near)
+    name = ".".join((*parents, key)) if parents else repr(key)
+    return Reason("unknown key %(name)s; %(suggestion)s", name=name, suggestion=near)

@@ -47,7 +47,13 @@ def read_rows(
     try:
         if missing := set(needed) - set(reader.fieldnames or ()):
             values = {"missing": ", ".join(sorted(missing)), "columns": ", ".join(columns)}
-            raise TableError(RowFault("columns_missing", values, 1))
+            raise TableError(
+                RowFault(
+                    "no column %(missing)s; the columns are %(columns)s, separated by tabs",
+                    values,
+                    1,
+                )
+            )
         for row in reader:
             yield reader.line_num, {name: (row.get(name) or "").strip() for name in columns}
     except csv.Error as error:
@@ -59,5 +65,5 @@ def date_fault(day: str) -> RowFault | None:
     try:
         date.fromisoformat(day or "2000-01-01")
     except ValueError:
-        return RowFault("row_date", {"value": repr(day[:80])})
+        return RowFault("%(value)s is no date; write it as 2026-01-31", {"value": repr(day[:80])})
     return None

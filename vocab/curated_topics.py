@@ -70,7 +70,7 @@ def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
             item = TopicDecision(*row.values())
             fault = fault_of(item)
             if fault is None and (item.key, item.concept) in decisions:
-                fault = RowFault("decision_repeated")
+                fault = RowFault("a line above is about the same record and concept")
             if fault:
                 faults.append(fault.at(line))
             else:
@@ -83,15 +83,23 @@ def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
 def fault_of(item: TopicDecision) -> RowFault | None:
     """Return what is wrong with a row, None if nothing is."""
     if not item.key:
-        return RowFault("record_missing")
+        return RowFault("there is no record")
     resolved = resolve_concept(item.concept)
     if resolved is None or resolved[0] not in _KINDS:
-        return RowFault("topic_concept", {"concept": repr(item.concept[:80])})
+        return RowFault(
+            "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea",
+            {"concept": repr(item.concept[:80])},
+        )
     if item.decision not in DECISIONS:
         names = ", ".join(DECISIONS)
-        return RowFault("decision_unknown", {"value": repr(item.decision[:80]), "names": names})
+        return RowFault(
+            "%(value)s is no decision; write one of %(names)s",
+            {"value": repr(item.decision[:80]), "names": names},
+        )
     if item.decision == SUGGESTED and not (item.method and _is_confidence(item.confidence)):
-        return RowFault("suggestion_incomplete")
+        return RowFault(
+            "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
+        )
     return date_fault(item.day)
 
 

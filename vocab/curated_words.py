@@ -131,7 +131,10 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
             item = CuratedWord(*(row[name] for name in _STORED))
             fault = fault_of(item)
             if fault is None and fold(item.word) in words:
-                fault = RowFault("word_repeated", {"word": repr(item.word[:80])})
+                fault = RowFault(
+                    "the word %(word)s has a concept in a line above",
+                    {"word": repr(item.word[:80])},
+                )
             if fault:
                 faults.append(fault.at(line))
             else:
@@ -144,10 +147,17 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
 def fault_of(item: CuratedWord) -> RowFault | None:
     """Return what is wrong with a row, None if nothing is."""
     if not fold(item.word):
-        return RowFault("word_missing")
+        return RowFault("there is no word")
     if len(item.word) > MAX_LENGTH:
-        return RowFault("word_too_long", {"length": len(item.word), "most": MAX_LENGTH})
+        return RowFault(
+            "the word has %(length)s characters; the most are %(most)s",
+            {"length": len(item.word), "most": MAX_LENGTH},
+        )
     if item.concept != NO_CONCEPT and resolve_concept(item.concept) is None:
         schemes = ", ".join(OWN_SCHEMES)
-        return RowFault("word_concept", {"concept": repr(item.concept[:80]), "schemes": schemes})
+        return RowFault(
+            "unknown concept %(concept)s; write it as sdg:4, sdg:4.4, area:404, or with one of "
+            "%(schemes)s as action-line:C7-ehea",
+            {"concept": repr(item.concept[:80]), "schemes": schemes},
+        )
     return date_fault(item.day)

@@ -57,7 +57,12 @@ def resume(ctx: typer.Context, name: _Name) -> None:
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         if not context.ledger.removals.resume_source(name, context.now()):
-            raise PlanError(Reason("not_retired", {"source": name}))
+            raise PlanError(
+                Reason(
+                    "%(source)s: not retired; to list sources: `stocktake sources list`",
+                    source=name,
+                )
+            )
         context.ledger.operators.record_audit_entry(
             AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name)
         )

@@ -325,7 +325,14 @@ def run_source(
         Exception
     ) as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
-        abort(source, context, Reason("bug", {"error": f"{type(error).__name__}: {error}"}))
+        abort(
+            source,
+            context,
+            Reason(
+                "a fault of this program, please report it (%(error)s)",
+                error=f"{type(error).__name__}: {error}",
+            ),
+        )
         update_status(context)
         return error
     finally:

@@ -101,7 +101,7 @@ def send_test(context: AdminContext, key: Key, name: str) -> None:
     if rule is None:
         raise NotFound("There is no rule with that name.")
     now = context.now()
-    alert = Alert(0, name, "", now, Reason("alert_test", {"by": key.display_name}))
+    alert = Alert(0, name, "", now, Reason("alert_test", by=key.display_name))
     context.ledger.outbox.queue_messages(write_messages(rule, alert, context.channels, now), now)
     _record(context, key, ActionType.TESTED, note=name)
 

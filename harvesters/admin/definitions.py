@@ -81,7 +81,11 @@ def definition_file(context: AdminContext, name: str) -> Path:
 def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]:
     """Return the source that *text* defines and every fault in it; None if there is any fault."""
     if len(text) > MAX_LENGTH:
-        return None, [located(name, Reason("definition_too_long", {"most": MAX_LENGTH}))]
+        return None, [
+            located(
+                name, Reason("a definition can have at most %(most)s characters", most=MAX_LENGTH)
+            )
+        ]
     source, faults = read_text(name, text)
     if source is not None and source.protocol and source.mapping:
         faults += compatibility_faults(source)

@@ -60,7 +60,12 @@ def read_to_file(
             "folder": str(path.parent),
             "error": error.strerror or "",
         }
-        raise ArchiveError(Reason("response_not_stored", values)) from error
+        raise ArchiveError(
+            Reason(
+                "%(url)s: cannot be kept in %(folder)s: %(error)s; free space, then run again",
+                **values,
+            )
+        ) from error
     return bytes(start), digest.hexdigest()
 
 
@@ -79,7 +84,11 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
             yield part
     except ValueError as error:
         raise UndecodableError(
-            Reason("wrong_encoding", {"url": str(response.url), "error": str(error)})
+            Reason(
+                "%(url)s: its body is not in the encoding that it declares: %(error)s",
+                url=str(response.url),
+                error=str(error),
+            )
         ) from error
     except httpx.TimeoutException as error:
         values: dict[str, Value] = {
@@ -87,10 +96,17 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
             "size": received,
             "error": str(error) or type(error).__name__,
         }
-        raise ReadTimeoutError(Reason("stalled", values)) from error
+        raise ReadTimeoutError(
+            Reason("%(url)s: stalled after %(size)s bytes: %(error)s", **values)
+        ) from error
     except httpx.TransportError as error:
         raise TruncatedError(
-            Reason("broke_off", {"url": str(response.url), "size": received, "error": str(error)})
+            Reason(
+                "%(url)s: broke off after %(size)s bytes: %(error)s",
+                url=str(response.url),
+                size=received,
+                error=str(error),
+            )
         ) from error
 
 
@@ -113,6 +129,15 @@ class _RawBody:
 
 def _check(url: httpx.URL, received: int, size: int, deadline: Deadline) -> None:
     if received > size:
-        raise TooLargeError(Reason("too_large", {"url": str(url), "limit": size}))
+        raise TooLargeError(
+            Reason(
+                "%(url)s: over %(limit)s bytes; ask for smaller pages in the options of the source "
+                "definition",
+                url=str(url),
+                limit=size,
+            )
+        )
     if deadline.is_over:
-        raise ReadTimeoutError(Reason("response_too_slow", {"url": str(url)}))
+        raise ReadTimeoutError(
+            Reason("%(url)s: the response exceeded its time limit", url=str(url))
+        )

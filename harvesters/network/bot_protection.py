@@ -107,6 +107,15 @@ def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     values = {"page": host + path, "token": USER_AGENT_TOKEN, "agent": agent, "path": path}
     if wall.allow_rule:
         return Reason(
-            "unblock_firewall", {**values, "rule": wall.allow_rule.format(host=host, path=path)}
+            "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+            '"%(agent)s". In its firewall: %(rule)s. In its robots.txt: "User-agent: %(token)s" '
+            'and on the next line "Allow: %(path)s".',
+            **values,
+            rule=wall.allow_rule.format(host=host, path=path),
         )
-    return Reason("unblock", values)
+    return Reason(
+        "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+        '"%(agent)s". In its robots.txt: "User-agent: %(token)s" and on the next line '
+        '"Allow: %(path)s".',
+        **values,
+    )

@@ -46,7 +46,12 @@ def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> b
             start != received or not reply.content or (known is not None and reported != known)
         ):
             discard(path)
-            raise ParseError(Reason("ranges_differ", {"url": url}))
+            raise ParseError(
+                Reason(
+                    "%(url)s: its ranges do not fit together; the next attempt starts again",
+                    url=url,
+                )
+            )
         with _write_errors(path):
             if known is None or reply.status == 200:
                 _check(url, path, reported.total, max_bytes)
@@ -85,14 +90,22 @@ def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
         return 0, _PartialDownload(etag, len(reply.content))
     match = _RANGE.match(reply.headers.get("content-range", ""))
     if match is None:
-        raise ParseError(Reason("no_content_range", {"url": reply.url}))
+        raise ParseError(
+            Reason("%(url)s: answered 206 without a valid Content-Range", url=reply.url)
+        )
     return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 
 def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
         raise TooLargeError(
-            Reason("file_too_large", {"url": url, "size": total, "limit": max_bytes})
+            Reason(
+                "%(url)s: has %(size)s bytes, more than the %(limit)s that may come; raise --largest "
+                "if you trust it",
+                url=url,
+                size=total,
+                limit=max_bytes,
+            )
         )
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but {path.parent} has room for {free} only")

@@ -219,7 +219,11 @@ class Fetch(AbstractContextManager["Fetch"]):
             if url.scheme not in {"http", "https"}:
                 raise self._count_error(
                     InvalidURLError(
-                        Reason("redirect_not_web", {"address": address, "url": str(url)})
+                        Reason(
+                            "%(address)s: redirects to %(url)s, which is not a web address",
+                            address=address,
+                            url=str(url),
+                        )
                     )
                 )
             reply = self._send_with_retries(url, request, self._pause_for(url, request))
@@ -229,8 +233,11 @@ class Fetch(AbstractContextManager["Fetch"]):
         raise self._count_error(
             TooManyRedirectsError(
                 Reason(
-                    "too_many_redirects",
-                    {"address": address, "limit": _MAX_REDIRECTS, "url": str(url)},
+                    "%(address)s: more than %(limit)s redirects, the last to %(url)s; correct the "
+                    "source's url",
+                    address=address,
+                    limit=_MAX_REDIRECTS,
+                    url=str(url),
                 )
             )
         )
@@ -292,7 +299,9 @@ class Fetch(AbstractContextManager["Fetch"]):
         except (httpx.InvalidURL, UnicodeError) as error:
             printable = (location or url).encode("utf-8", "backslashreplace").decode()
             raise self._count_error(
-                InvalidURLError(Reason("invalid_url", {"url": printable, "error": str(error)}))
+                InvalidURLError(
+                    Reason("%(url)s: invalid URL: %(error)s", url=printable, error=str(error))
+                )
             ) from error
 
     def _count_error(self, error: HarvestError) -> HarvestError:
@@ -307,7 +316,14 @@ class Fetch(AbstractContextManager["Fetch"]):
                 "hours": str(self.quiet_hours),
                 "end": f"{end:%Y-%m-%d %H:%M}",
             }
-            raise self._count_error(QuietHoursError(Reason("quiet_hours", values)))
+            raise self._count_error(
+                QuietHoursError(
+                    Reason(
+                        "%(host)s: its quiet hours are %(hours)s UTC; the run goes on after %(end)s UTC",
+                        **values,
+                    )
+                )
+            )
 
     def _send(self, url: httpx.URL, request: _Request) -> Reply:
         policy = self.network.retry_policy

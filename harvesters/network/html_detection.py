@@ -13,19 +13,6 @@ _HTML = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# what was expected, if not named by an abbreviation that is the same in all languages
-_EXPECTED = {
-    text: Reason(code)
-    for text, code in (
-        ("data", "expected_data"),
-        ("a table", "expected_table"),
-        ("a feed", "expected_feed"),
-        ("a spreadsheet", "expected_spreadsheet"),
-        ("a calendar", "expected_calendar"),
-        ("a web page", "expected_web_page"),
-        ("an IATI file", "expected_iati"),
-    )
-}
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
 _HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
 _TITLE_BYTES = 64 * 1024  # bytes of a page in which its title is looked for
@@ -60,12 +47,26 @@ def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
     """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
     table".
     """
-    named = _EXPECTED.get(expected, expected)
+    named = Reason(expected)  # which catalogues have, but for an abbreviation such as JSON
     if title := page_title(content):
-        return Reason("web_page_titled", {"url": url, "title": title, "expected": named})
-    return Reason("web_page", {"url": url, "expected": named})
+        return Reason(
+            '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
+            "expected; open it in a browser",
+            url=url,
+            title=title,
+            expected=named,
+        )
+    return Reason(
+        "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a browser",
+        url=url,
+        expected=named,
+    )
 
 
 def empty_reason(url: str, expected: str) -> Reason:
     """Return the reason why the empty body of *url* is not what was *expected*."""
-    return Reason("empty", {"url": url, "expected": _EXPECTED.get(expected, expected)})
+    return Reason(
+        "%(url)s: empty response; expected %(expected)s",
+        url=url,
+        expected=Reason(expected),
+    )

@@ -76,7 +76,13 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
             "vendor": vendor.name,
             "remedy": remedy,
         }
-        raise BotProtectionError(Reason("bot_protection", values))
+        raise BotProtectionError(
+            Reason(
+                "%(url)s: answered %(status)s by bot protection (%(vendor)s), so the registry was "
+                "not reached; %(remedy)s",
+                **values,
+            )
+        )
     if reply.status != 200:
         raise _status_error(reply)
     if accept != "*/*" and "html" not in accept and is_html(reply.content):
@@ -88,16 +94,28 @@ def _status_error(reply: Response) -> Exception:
     if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
         return _retry_later_error(reply)
     if reply.status in {401, 403}:
-        return ForbiddenError(_status_reason("forbidden", reply))
+        return ForbiddenError(
+            Reason(
+                "%(url)s: answered %(status)s; correct the source's url, or ask the registry to let "
+                "us in",
+                **_status_reason(reply).values,
+            )
+        )
     if reply.status in {404, 410}:
-        return NotFoundError(_status_reason("not_found", reply))
-    return UnexpectedStatusError(_status_reason("status", reply))
+        return NotFoundError(
+            Reason(
+                "%(url)s: answered %(status)s; correct the source's url, or ask the registry where "
+                "it is now",
+                **_status_reason(reply).values,
+            )
+        )
+    return UnexpectedStatusError(_status_reason(reply))
 
 
-def _status_reason(code: str, reply: Response, **values: int) -> Reason:
+def _status_reason(reply: Response) -> Reason:
     text = server_text(reply.content)
     status = f'{reply.status} ("{text}")' if text else str(reply.status)
-    return Reason(code, {"url": reply.url, "status": status, **values})
+    return Reason("%(url)s: answered %(status)s", url=reply.url, status=status)
 
 
 def server_text(content: bytes) -> str:
@@ -119,11 +137,13 @@ def _retry_later_error(reply: Response) -> RetryLaterError:
     after = retry_after(
         reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC)
     )
-    reason = (
-        _status_reason("status_retry", reply, seconds=round(after))
-        if after
-        else _status_reason("status", reply)
-    )
+    reason = _status_reason(reply)
+    if after:
+        reason = Reason(
+            "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds",
+            **reason.values,
+            seconds=round(after),
+        )
     return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
 
 
@@ -137,9 +157,15 @@ def check_robots_response(reply: Response) -> None:
     if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
         raise _retry_later_error(reply)
     if reply.status >= 500:
-        raise UnexpectedStatusError(_status_reason("status", reply))
+        raise UnexpectedStatusError(_status_reason(reply))
 
 
 def robots_unavailable_error(error: FetchError) -> RobotsError:
     """Return the exception for a host whose robots.txt cannot be fetched because of *error*."""
-    return RobotsError(Reason("robots_unavailable", {"error": error.reason}))
+    return RobotsError(
+        Reason(
+            "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
+            "again later",
+            error=error.reason,
+        )
+    )

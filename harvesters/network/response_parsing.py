@@ -44,17 +44,27 @@ def parse_xml(reply: Reply) -> _Element:
         remove_comments=True,
         remove_pis=True,
     )
-    with parser_errors(Reason("not_xml", {"url": reply.url})):
+    with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
         root = etree.fromstring(content, parser)
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(Reason("doctype", {"url": reply.url}))
+        raise ParseError(
+            Reason(
+                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
+                url=reply.url,
+            )
+        )
     return root
 
 
 def refuse_doctype(reply: Reply) -> None:
     """Raise ParseError if the body is XML with a DOCTYPE, before parsing it."""
     if _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
-        raise ParseError(Reason("doctype", {"url": reply.url}))
+        raise ParseError(
+            Reason(
+                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
+                url=reply.url,
+            )
+        )
 
 
 class InvalidJson:
@@ -74,7 +84,7 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     digits.
     """
     content = refuse_html(reply, "JSON")
-    with parser_errors(Reason("unreadable_json", {"url": reply.url})):
+    with parser_errors(Reason("%(url)s: not JSON that can be read", url=reply.url)):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
             # the slower reader accepts more, and its errors say more
             with suppress(orjson.JSONDecodeError):
@@ -151,7 +161,14 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
             )
         except UnicodeError as error:
             faults.append(f"not {name} ({error})")
-    raise CharsetError(Reason("wrong_charset", {"url": reply.url, "faults": " and ".join(faults)}))
+    raise CharsetError(
+        Reason(
+            "%(url)s: its text is %(faults)s; name its charset in the options of the source "
+            "definition",
+            url=reply.url,
+            faults=" and ".join(faults),
+        )
+    )
 
 
 def declared_charset(reply: Reply) -> str | None:
@@ -184,5 +201,9 @@ def _json_reason(reply: Reply, error: json.JSONDecodeError) -> Reason:
         "column": error.colno,
     }
     if reply.media_type in {"", "application/json"}:
-        return Reason("not_json", values)
-    return Reason("not_json_sent_as", {**values, "type": reply.media_type})
+        return Reason("%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s", **values)
+    return Reason(
+        "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s",
+        **values,
+        type=reply.media_type,
+    )

@@ -54,7 +54,13 @@ class RobotsCheck:
                 "token": USER_AGENT_TOKEN,
                 "path": url.path,
             }
-            raise RobotsError(Reason("robots_forbids", values))
+            raise RobotsError(
+                Reason(
+                    '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
+                    'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                    **values,
+                )
+            )
         return min(rules.delay, robots.MAX_CRAWL_DELAY)
 
     def _host_rules(self, address: str) -> Robots:

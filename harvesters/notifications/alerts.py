@@ -81,12 +81,12 @@ def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Foun
             free = shutil.disk_usage(context.data).free / _GIGABYTE
             if free < rule.limit:
                 reasons[rule.name, ""] = Reason(
-                    "alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"}
+                    "alert_disk_low", free=f"{free:.1f}", limit=f"{rule.limit:g}"
                 )
             continue
         if rule.when in _WAITING:
             if count := _WAITING[rule.when](context.ledger, now):
-                reasons[rule.name, ""] = Reason(f"alert_{rule.when}", {"count": count})
+                reasons[rule.name, ""] = Reason(f"alert_{rule.when}", count=count)
             continue
         for status in statuses:
             if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
@@ -104,16 +104,12 @@ def _reason(
         plan = context.ledger.run(status.plan)
         since = (plan.planned or plan.started) if plan else now
         waits = (now - since).total_seconds() / 3600 >= rule.limit
-        return (
-            Reason("alert_plan_waits", {"run": status.plan, "source": status.source})
-            if waits
-            else None
-        )
+        return Reason("alert_plan_waits", run=status.plan, source=status.source) if waits else None
     if rule.when == "failing" and status.marks.failures and status.marks.failures >= rule.limit:
         failures: dict[str, str | int] = {"source": status.source, "count": status.marks.failures}
-        return Reason("alert_failing", {**failures, "reason": status.reason or ""})
+        return Reason("alert_failing", **failures, reason=status.reason or "")
     if rule.when == "late" and freshness(status.marks, now) is Freshness.LATE and status.attempt:
-        return Reason("alert_late", {"source": status.source})
+        return Reason("alert_late", source=status.source)
     run = context.ledger.run(status.run) if rule.when == "withheld" and status.run else None
     fetched, withheld = (run.fetched, run.counts.get("withheld", 0)) if run else (0, 0)
     if fetched and withheld * 100 / fetched > rule.limit:
@@ -122,7 +118,7 @@ def _reason(
             "count": withheld,
             "total": fetched,
         }
-        return Reason("alert_withheld", shares)
+        return Reason("alert_withheld", **shares)
     return None
 
 

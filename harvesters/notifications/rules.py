@@ -90,7 +90,12 @@ def read_rules(data: Path) -> str:
         return file.read_bytes()[: MAX_BYTES + 1].decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise RulesError(
-            [located(str(file), Reason("table_unreadable", {"error": str(error)}))]
+            [
+                located(
+                    str(file),
+                    Reason("cannot be read: %(error)s; save it as UTF-8 text", error=str(error)),
+                )
+            ]
         ) from error
 
 
@@ -101,29 +106,35 @@ def parse_rules(text: str) -> list[Rule]:
     ['waiting', 'failing']
     """
     if len(text.encode()) > MAX_BYTES:
-        raise RulesError([located(FILE, Reason("rules_too_long", {"most": MAX_BYTES}))])
+        raise RulesError([located(FILE, Reason("more than %(most)s bytes", most=MAX_BYTES))])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesError([located(FILE, Reason("not_toml", {"error": str(error)}))]) from error
+        raise RulesError(
+            [located(FILE, Reason("invalid TOML: %(error)s", error=str(error)))]
+        ) from error
     tables = document.get("rule", [])
     unknown = sorted(set(document) - {"rule"})
     faults = [
         located(
             FILE,
-            Reason("unknown_key", {"name": repr(name), "suggestion": suggestion(name, ["rule"])}),
+            Reason(
+                "unknown key %(name)s; %(suggestion)s",
+                name=repr(name),
+                suggestion=suggestion(name, ["rule"]),
+            ),
         )
         for name in unknown
     ]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise RulesError([*faults, located(FILE, Reason("rules_without_table"))])
+        raise RulesError([*faults, located(FILE, Reason("write each rule as a table [[rule]]"))])
     rules: list[Rule] = []
     for number, table in enumerate(tables, 1):
         name = table.get("name", "")
         wrong = [*_faults(table)]
         if not wrong and any(rule.name == name for rule in rules):
-            wrong = [Reason("rule_repeated")]
-        named = Reason("rule_named", {"name": repr(name or number)})
+            wrong = [Reason("there are two of this name")]
+        named = Reason("rule %(name)s", name=repr(name or number))
         faults += (located(FILE, located(named, fault)) for fault in wrong)
         if not wrong:
             rules.append(_rule(table))
@@ -147,18 +158,24 @@ def _rule(table: Mapping[str, Any]) -> Rule:
 
 def _faults(table: Mapping[str, Any]) -> Iterator[Reason]:
     for key in sorted(set(table) - _KEYS):
-        yield Reason("unknown_key", {"name": repr(key), "suggestion": suggestion(key, _KEYS)})
+        yield Reason(
+            "unknown key %(name)s; %(suggestion)s",
+            name=repr(key),
+            suggestion=suggestion(key, _KEYS),
+        )
     name, when, limit = table.get("name"), table.get("when"), table.get("limit", 0)
     if not isinstance(name, str) or not 0 < len(name) <= 60 or not name.isprintable():
-        yield Reason("rule_without_name")
+        yield Reason("give it a name of 1 to 60 visible characters")
     if not isinstance(when, str) or when not in CONDITIONS:
         yield not_one_of("when", when, CONDITIONS)
     elif "limit" in table and CONDITIONS[when] is None:
-        yield Reason("rule_without_limit", {"condition": when})
+        yield Reason("%(condition)s has no limit; remove it", condition=when)
     elif when in GLOBAL and "sources" in table:
-        yield Reason("rule_global", {"condition": when})
+        yield Reason(
+            "%(condition)s is about the whole installation; remove sources", condition=when
+        )
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1e6:
-        yield expected("limit", limit, "kind_not_negative")
+        yield expected("limit", limit, "a number from 0 up")
     if table.get("language", "en") not in LANGUAGES:
         yield not_one_of("language", table.get("language"), LANGUAGES)
     yield from _address_faults(table)
@@ -168,12 +185,18 @@ def _address_faults(table: Mapping[str, Any]) -> Iterator[Reason]:
     for key in ("sources", "mail", "webhook"):
         values = table.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            yield expected(key, values, "kind_texts")
+            yield expected(key, values, "a list of texts")
         elif key == "mail":
             yield from (
-                expected(key, value, "kind_mail") for value in values if not is_mail_address(value)
+                expected(key, value, "a mail address")
+                for value in values
+                if not is_mail_address(value)
             )
         elif key == "webhook":
-            yield from (expected(key, value, "kind_web") for value in values if not is_web(value))
+            yield from (
+                expected(key, value, "an http or https address")
+                for value in values
+                if not is_web(value)
+            )
     if not table.get("mail") and not table.get("webhook"):
-        yield Reason("rule_without_recipient")
+        yield Reason("name who is notified: mail = [...], webhook = [...], or both")

@@ -45,7 +45,13 @@ class Process:
             )
         except (OSError, EOFError) as error:
             self._folder.cleanup()
-            raise CrashLoopError(Reason("no_reader", {"error": str(error)})) from error
+            raise CrashLoopError(
+                Reason(
+                    "no process that reads responses can be started: %(error)s; free some memory, then "
+                    "run again",
+                    error=str(error),
+                )
+            ) from error
 
     @property
     def id(self) -> int:

@@ -164,9 +164,9 @@ def repeat_reason(item: Item, digest: str | None, first: str | None, composed_ke
     first record with its key, *composed_key* as in ``Page``.
     """
     if isinstance(item, DeletedRecord) or (digest is not None and digest == first):
-        return Reason("record_repeated")
+        return Reason("the same record occurred before in this run")
     if composed_key:
-        return Reason("key_repeated_in_table", {"key": composed_key})
+        return Reason("key_repeated_in_table", key=composed_key)
     return Reason("key_repeated")
 
 
@@ -387,11 +387,13 @@ def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
     if page.incomplete_reason:
         return page.incomplete_reason
     if pending.is_repeat:
-        return Reason("repeated_page", {"page": number})
+        return Reason("page %(page)s contains only records of earlier pages", page=number)
     if _total_decreased(page, run):
         return Reason(
-            "total_decreased",
-            {"before": run.reported_total or 0, "now": page.reported_total or 0, "page": number},
+            "the source reported %(before)s records, but %(now)s on page %(page)s",
+            before=run.reported_total or 0,
+            now=page.reported_total or 0,
+            page=number,
         )
     return None
 

@@ -177,7 +177,13 @@ class RecordProcessor:
         except MAPPING_ERRORS as error:
             failure = f"{type(error).__name__}: {error}"
             failed = {"mapping": self.task.source.mapping, "error": failure}
-            return _unreadable(item, Reason("mapping_failed", failed))
+            return _unreadable(
+                item,
+                Reason(
+                    "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report it",
+                    **failed,
+                ),
+            )
         text = "\n".join(statements)
         content = _content_digest(text, resource)
         same = stored and stored.content == content and not stored.is_deleted
@@ -309,8 +315,7 @@ def _violation_reasons(violations: Sequence[Result]) -> tuple[Reason, ...]:
     """Return the distinct messages of *violations*, each with the name of its property, sorted."""
     broken = {(result.message, _local_name(result.path)) for result in violations}
     return tuple(
-        Reason("broken_rule", {"message": message, "property": name})
-        for message, name in sorted(broken)
+        Reason("broken_rule", message=message, property=name) for message, name in sorted(broken)
     )
 
 

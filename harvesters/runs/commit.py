@@ -111,7 +111,10 @@ def defer(run: Run, context: HarvestContext, reason: Reason) -> Run:
     """Store that a run's commit failed for *reason*. Its plan stays in the ledger, and a later run
     writes it.
     """
-    is_kept = Reason("kept", {"source": run.source})
+    is_kept = Reason(
+        "the plan is kept; the schedule or `stocktake harvest %(source)s` will write it",
+        source=run.source,
+    )
     ended = max(context.now(), run.planned or run.started)
     deferred = replace(
         run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reasons=(reason, is_kept)

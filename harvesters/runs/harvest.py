@@ -89,14 +89,26 @@ def harvest(
 def _check_not_retired(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if an operator ended the harvests of the source."""
     if context.ledger.removals.is_retired(source.name):
-        raise PlanError(Reason("retired", {"source": source.name}))
+        raise PlanError(
+            Reason(
+                "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
+                "resumes it",
+                source=source.name,
+            )
+        )
 
 
 def _check_no_open_run(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if a run is open: a dry run would resume it, and then delete it."""
     if opened := context.ledger.open_run(source.name):
         values = {"source": source.name, "run": opened.id, "command": "harvest"}
-        raise PlanError(Reason("still_open", values))
+        raise PlanError(
+            Reason(
+                "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+                "%(source)s` to finish it",
+                **values,
+            )
+        )
 
 
 def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
@@ -144,11 +156,9 @@ def finalize(
                 _OVERRIDE_NOTICE,
                 Reason(
                     "override_used",
-                    {
-                        "by": granted.by,
-                        "limit": granted.override.limit,
-                        "value": f"{granted.override.value:g}",
-                    },
+                    by=granted.by,
+                    limit=granted.override.limit,
+                    value=f"{granted.override.value:g}",
                 ).text,
             )
             for granted in result.used_overrides
@@ -194,7 +204,7 @@ def _supersede(run: Run, context: HarvestContext) -> None:
                 state=State.SUPERSEDED,
                 reasons=(
                     *without_review(awaiting_review.reasons),
-                    Reason("superseded", {"run": run.id}),
+                    Reason("superseded by the plan of %(run)s", run=run.id),
                 ),
             )
         )
@@ -209,7 +219,7 @@ def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
         planned=ended,
         ended=ended,
         counts=plan.counts,
-        reasons=(*plan.hold_reasons, Reason(REVIEW, {"run": run.id})),
+        reasons=(*plan.hold_reasons, Reason(REVIEW, run=run.id)),
     )
     context.ledger.save(awaiting_review)
     return replace(plan, run=awaiting_review)

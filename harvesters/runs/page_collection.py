@@ -177,7 +177,7 @@ def _end_early(run: Run, error: HarvestError, context: HarvestContext) -> Run:
         "key": context.ledger.last_key(run) or "?",
         "error": error.reason,
     }
-    reason = Reason(READ_UP_TO, values)
+    reason = Reason(READ_UP_TO, **values)
     log.warning("list ended early", source=run.source, run=run.id, reason=reason.text)
     return replace(run, incomplete_reason=reason)
 

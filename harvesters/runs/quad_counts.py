@@ -73,11 +73,31 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
     published = ledger.count_published(run.source)
     reasons = []
     if run.fetched != seen:
-        reasons.append(Reason("inconsistent_fetched", {"counted": run.fetched, "listed": seen}))
+        reasons.append(
+            Reason(
+                "inconsistent numbers: %(counted)s records fetched, but %(listed)s listed by "
+                "outcome; this is a bug, please report it",
+                counted=run.fetched,
+                listed=seen,
+            )
+        )
     if after != published:
-        reasons.append(Reason("inconsistent_published", {"counted": after, "listed": published}))
+        reasons.append(
+            Reason(
+                "inconsistent numbers: %(counted)s records published, but %(listed)s in the ledger; "
+                "this is a bug, please report it",
+                counted=after,
+                listed=published,
+            )
+        )
     for outcome, count in listed.items():
         if (counted := counts.get(outcome.value, 0)) != count:
             values = {"outcome": outcome.value, "counted": counted, "listed": count}
-            reasons.append(Reason("inconsistent_outcome", values))
+            reasons.append(
+                Reason(
+                    "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
+                    "listed; this is a bug, please report it",
+                    **values,
+                )
+            )
     return reasons

@@ -71,7 +71,12 @@ def remap(
         _close_interrupted(source, context, dry_run=dry_run)
         archived_runs = context.ledger.fetched_runs(source.name, _PUBLISHED_STATES)
         if not archived_runs:
-            raise PlanError(Reason("no_archive", {"source": source.name}))
+            raise PlanError(
+                Reason(
+                    "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first",
+                    source=source.name,
+                )
+            )
         validators = context.ledger.graphs.validators(source.name)
         run = _create_run(source, context, archived_runs)
         try:
@@ -92,11 +97,17 @@ def _close_interrupted(source: Source, context: HarvestContext, *, dry_run: bool
     if opened.last_fetched is None or dry_run:
         command = "harvest" if opened.last_fetched is None else "remap"
         values = {"source": source.name, "run": opened.id, "command": command}
-        raise PlanError(Reason("still_open", values))
+        raise PlanError(
+            Reason(
+                "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+                "%(source)s` to finish it",
+                **values,
+            )
+        )
     if opened.state is State.COMMITTING:
         finish_commit(opened, source, context)
     else:
-        fail(opened, context, Reason("restarted"))
+        fail(opened, context, Reason("interrupted, then restarted"))
 
 
 def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run]) -> Run:

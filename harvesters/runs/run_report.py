@@ -28,7 +28,7 @@ def get_run(id: str, ledger: Ledger) -> Run:
     """Return the run with this id; raises PlanError if there is none."""
     run = ledger.run(id)
     if run is None:
-        raise PlanError(Reason("unknown_run", {"run": id}))
+        raise PlanError(Reason("there is no run %(run)r; to list runs: `stocktake runs`", run=id))
     return run
 
 

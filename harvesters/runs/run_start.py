@@ -56,8 +56,12 @@ def _open_run(source: Source, context: HarvestContext, protocol: Protocol, *, fu
             return replace(opened, reasons=())
         if opened.rules == digest and opened.last_fetched is None:
             return _resume(opened, context)
-        code = "restarted_rules" if opened.last_fetched is None else "restarted_remap"
-        fail(opened, context, Reason(code))
+        reason = Reason(
+            "interrupted, then restarted: mapping or shapes changed"
+            if opened.last_fetched is None
+            else "interrupted, then restarted: it was a re-mapping of the archive"
+        )
+        fail(opened, context, reason)
     clock, latest = context.now(), context.ledger.latest_time(source.name)
     now = max(clock, latest or clock)
     last = context.ledger.last_run(source.name, SUCCESSFUL)
@@ -86,7 +90,11 @@ def _resume(run: Run, context: HarvestContext) -> Run:
     interruptions = run.counts.get(RESUMED, 0) + (run.reason is None)
     if interruptions > _MAX_RESUMPTIONS:
         values = {"count": str(interruptions), "page": str(run.pages)}
-        reason = Reason("crash_loop", values)
+        reason = Reason(
+            "its process was killed %(count)s times after page %(page)s; look for the cause in "
+            "the logs of this program and of the system",
+            **values,
+        )
         fail(run, context, reason)
         raise CrashLoopError(f"{run.source}: {run.id} was aborted: {reason.text}")
     resumed = replace(run, reasons=(), counts={**run.counts, RESUMED: interruptions})
@@ -100,9 +108,7 @@ def _record_clock_change(run: Run, clock: datetime, context: HarvestContext) -> 
     """Store a notice that the clock went back. The run uses the latest known time, so that no
     change is missed.
     """
-    reason = Reason(
-        "clock_set_back", {"clock": clock.isoformat(), "started": run.started.isoformat()}
-    )
+    reason = Reason("clock_set_back", clock=clock.isoformat(), started=run.started.isoformat())
     log.warning(
         "clock moved backwards",
         source=run.source,

@@ -210,17 +210,30 @@ class _PagesRead:
         charset that is stated nowhere.
         """
         notes = [
-            Reason("would_repeat", {"count": count, "total": self._count, "reason": reason})
+            Reason(
+                "%(count)s of the %(total)s records read would not be published: %(reason)s",
+                count=count,
+                total=self._count,
+                reason=reason,
+            )
             for reason, count in _count_reasons(self._duplicates)
         ]
         incomplete = self._incomplete
         if not self.has_more and self._count < (self.reported_total or 0):
             numbers = {"reported": str(self.reported_total), "fetched": str(self._count)}
-            incomplete = incomplete or Reason("short", numbers)
+            incomplete = incomplete or Reason(
+                "the source reported %(reported)s records but returned %(fetched)s", **numbers
+            )
         if incomplete:
-            notes.append(Reason("would_be_incomplete", {"reason": incomplete}))
+            notes.append(Reason("a run would be incomplete: %(reason)s", reason=incomplete))
         if self._guessed_charset:
-            notes.append(Reason("charset_guessed", {"charset": self._guessed_charset}))
+            notes.append(
+                Reason(
+                    "The text states no charset and was read as %(charset)s. If letters are wrong, set "
+                    "the option 'charset' in the source definition.",
+                    charset=self._guessed_charset,
+                )
+            )
         return tuple(notes)
 
 
@@ -255,7 +268,13 @@ def _notes(source: Source, records: list[Record[Any]]) -> tuple[Reason, ...]:
         "fields": ", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
         "names": ", ".join(names[:MOST_FIELD_NAMES]),
     }
-    return (Reason("fields_unmatched", values),)
+    return (
+        Reason(
+            "these fields of the definition match nothing in the records: %(fields)s; the "
+            "records have the fields %(names)s",
+            **values,
+        ),
+    )
 
 
 def _create_processor(source: Source, base: str, engine: EngineName) -> RecordProcessor:

@@ -107,7 +107,7 @@ class World:
         outcomes, fetched = [item.outcome for item in staged_records], len(staged_records)
         counts = {"fetched": fetched, **{item.value: outcomes.count(item) for item in Outcome}}
         ended = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=fetched)
-        run = replace(ended, reasons=(why, Reason(REVIEW, {"run": run.id})))
+        run = replace(ended, reasons=(why, Reason(REVIEW, run=run.id)))
         self.ledger.save(run)
         return run
 

@@ -52,7 +52,7 @@ async def test_a_form_of_alerts_wants_its_scope(world: Any) -> None:
 
 
 async def test_an_open_alert_is_silenced_and_the_silence_ended(operator: Any) -> None:
-    late = Reason("alert_late", {"source": "projects"})
+    late = Reason("alert_late", source="projects")
     operator.ledger.outbox.open_alert("waiting", "projects", NOON, late)
     form = {"rule": "waiting", "source": "projects", "hours": "5", "reason": "maintenance"}
 

@@ -79,15 +79,23 @@ async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(ad
     values: dict[str, int | str | Reason] = {
         "count": 4000, "total": 5000, "share": "80%", "limit": "10%",
     }  # fmt: skip
-    rule = Reason("broken_rule", {"message": "It has no title.", "property": "title"})
-    unreadable = Reason("listed_record", {"position": 7, "error": Reason("no_oai_metadata")})
+    rule = Reason("broken_rule", message="It has no title.", property="title")
+    unreadable = Reason(
+        "the record at %(position)s of the list: %(error)s",
+        position=7,
+        error=Reason("a record without metadata"),
+    )
     records = (
         staged("a", Outcome.WITHHELD, reason=rule),
         staged("b", Outcome.UNREADABLE, reason=unreadable),
     )
-    run = admin.add_held_plan(records, reason=Reason("missing", values))
-    ended = Reason("list_ended_early", {"fetched": 1200, "total": 3000})
-    admin.create_run(state=State.INCOMPLETE, reasons=(ended, Reason("no_deletions")))
+    run = admin.add_held_plan(records, reason=Reason("missing", **values))
+    ended = Reason(
+        "the list ended after %(fetched)s of %(total)s records", fetched=1200, total=3000
+    )
+    admin.create_run(
+        state=State.INCOMPLETE, reasons=(ended, Reason("no record was marked as deleted"))
+    )
     path = f"/admin/page/runs/{run.id}"
 
     withheld = await admin.page(f"{path}?outcome=withheld", "fr")
@@ -106,7 +114,7 @@ async def test_reasons_of_runs_and_records_are_in_the_language_of_the_request(ad
 async def test_names_in_an_arabic_reason_are_isolated_and_escaped(reader: Any) -> None:
     values = {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"}
     run = reader.add_held_plan(
-        (staged("a", Outcome.NEW),), reason=Reason("on_hold_because", values)
+        (staged("a", Outcome.NEW),), reason=Reason("on_hold_because", **values)
     )
 
     page = await reader.page(f"/admin/page/runs/{run.id}", "ar")

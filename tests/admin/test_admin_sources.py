@@ -262,7 +262,9 @@ async def test_a_source_is_mapped_again_in_a_process_of_its_own(world: Any) -> N
 
 
 async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(operator: Any) -> None:
-    run = operator.create_run(state=State.FAILED, ended=NOON, reasons=(Reason("restarted"),))
+    run = operator.create_run(
+        state=State.FAILED, ended=NOON, reasons=(Reason("interrupted, then restarted"),)
+    )
     lists = ("/admin/", "/admin/page/runs", f"/admin/page/runs/{run.id}")
     retry = f'Retry<span class="hidden"> {run.id}</span></button>'
 
@@ -288,8 +290,8 @@ async def test_the_inbox_lists_no_runs_of_the_program_itself(reader: Any) -> Non
 
 
 async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(operator: Any) -> None:
-    changed = Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"})
-    more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
+    changed = Reason("changed", count=6, total=10, share="60%", limit="50%")
+    more = Reason("missing", count=9, total=10, share="90%", limit="10%")
     mild = operator.add_held_plan((staged("a"),), reason=changed)
     bad = operator.add_held_plan((staged("b"),), reason=Reason("no_records"))
     operator.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
@@ -566,8 +568,8 @@ async def test_the_page_of_a_run_in_progress_is_loaded_again_on_request_only(rea
 
 async def test_notices_of_a_run_are_in_the_language_of_the_page(reader: Any) -> None:
     run = reader.add_held_plan((staged("a"),))
-    limit = Reason("override_used", {"by": "Ada", "limit": "vanished", "value": "0.5"})
-    same = Reason("same_content", {"key": "a", "other": "x7", "source": "kenya"})
+    limit = Reason("override_used", by="Ada", limit="vanished", value="0.5")
+    same = Reason("same_content", key="a", other="x7", source="kenya")
     notices = [
         Notice("override", limit.text), Notice("duplicate", same.text, "a", "kenya", "x7"), Notice("note", "Anything else"),
     ]  # fmt: skip

@@ -100,11 +100,14 @@ def test_a_response_that_cannot_be_parsed_has_its_reason_in_the_language(
 
 
 def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None:
-    reason = Reason("feed_malformed", {"error": Reason("status", {"url": URL, "status": "500"})})
+    reason = Reason(
+        "the feed is not well-formed: %(error)s",
+        error=Reason("%(url)s: answered %(status)s", url=URL, status="500"),
+    )
 
     assert Reason.from_json(json.loads(json.dumps(asdict(reason)))) == reason
     assert pickle.loads(pickle.dumps(NotFoundError(reason))).reason == reason
-    assert ParseError("a.json: broken").reason == Reason("other", {"text": "a.json: broken"})
+    assert ParseError("a.json: broken").reason == Reason("other", text="a.json: broken")
 
 
 def test_an_error_of_the_journal_has_its_reason_in_the_language(tmp_path: Path) -> None:

@@ -431,7 +431,7 @@ def test_a_round_number_of_records_without_a_total_is_remarked(
 
 def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestContext) -> None:
     run = context.ledger.create_run("s", context.now(), "", is_full=False, since=context.now())
-    early = replace(run, incomplete_reason=Reason(READ_UP_TO, {}))
+    early = replace(run, incomplete_reason=Reason(READ_UP_TO))
 
     assert incompleteness_reasons(run) == ()
     assert [reason.code for reason in incompleteness_reasons(early)] == [READ_UP_TO]

@@ -48,7 +48,7 @@ def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
         yield LimitViolation(None, Reason("no_records"))
     elif plan.fetched < limits.expect:
         values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
-        yield LimitViolation("expect", Reason("too_few_records", values))
+        yield LimitViolation("expect", Reason("too_few_records", **values))
 
 
 def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterator[LimitViolation]:
@@ -76,10 +76,10 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
                 "deleted": deleted,
                 **shares,
             }
-            yield LimitViolation(name, Reason(code, values))
+            yield LimitViolation(name, Reason(code, **values))
             if name == "withheld" and lost:
                 conflict: dict[str, Value] = {"count": lost, "reason": plan.key_conflicts[0][0]}
-                yield LimitViolation(name, Reason("keys_repeated", conflict))
+                yield LimitViolation(name, Reason("keys_repeated", **conflict))
 
 
 def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
@@ -87,11 +87,11 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
     if plan.largest:
         key, count = plan.largest
         values: dict[str, Value] = {"key": key, "count": count, "limit": int(limits.statements)}
-        yield LimitViolation(None, Reason("too_many_statements", values))
+        yield LimitViolation(None, Reason("too_many_statements", **values))
     dates = plan.run.counts.get(DATES, 0)
     if dates > limits.dates and any(plan.outcomes[outcome] for outcome in UPSERTED):
         values = {"count": dates, "limit": int(limits.dates)}
-        yield LimitViolation(None, Reason("too_many_dates", values))
+        yield LimitViolation(None, Reason("too_many_dates", **values))
     received = plan.run.responses.get("bytes", 0)
     if received and plan.journal_bytes > limits.journal * received:
         values = {
@@ -100,7 +100,7 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
             "ratio": round(plan.journal_bytes / received),
             "limit": f"{limits.journal:g}",
         }
-        yield LimitViolation(None, Reason("journal_too_large", values))
+        yield LimitViolation(None, Reason("journal_too_large", **values))
 
 
 def _missing_code(missed: int, deleted: int) -> str:
@@ -132,7 +132,7 @@ def check_limits(
     violations = find_violations(plan, limits, rules_changed=rules_changed)
     if hold is not None and (plan.change_count or violations):
         values = {"by": hold.by, "since": f"{hold.since:%Y-%m-%d %H:%M}", "note": hold.reason}
-        reason = Reason("on_hold_because" if hold.reason else "on_hold", values)
+        reason = Reason("on_hold_because" if hold.reason else "on_hold", **values)
         return GuardResult(_all_reasons(plan, [LimitViolation(None, reason), *violations]))
     exceeded = {violation.limit for violation in violations}
     usable = [

@@ -120,10 +120,12 @@ def incompleteness_reasons(run: Run) -> tuple[Reason, ...]:
         early = run.incomplete_reason and run.incomplete_reason.code == READ_UP_TO
         return (run.incomplete_reason,) if run.incomplete_reason and early else ()
     if run.incomplete_reason:
-        return run.incomplete_reason, Reason("no_deletions")
+        return run.incomplete_reason, Reason("no record was marked as deleted")
     if run.reported_total is not None and run.fetched < run.reported_total:
         numbers = {"reported": str(run.reported_total), "fetched": str(run.fetched)}
-        return Reason("short", numbers), Reason("no_deletions")
+        return Reason(
+            "the source reported %(reported)s records but returned %(fetched)s", **numbers
+        ), Reason("no record was marked as deleted")
     return ()
 
 
@@ -162,7 +164,16 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
         else next(ledger.absent(run), None) is None
     )
     return (
-        run if saw_all else replace(run, incomplete_reason=Reason("listed_twice", {"count": twice}))
+        run
+        if saw_all
+        else replace(
+            run,
+            incomplete_reason=Reason(
+                "records that came on two pages: %(count)s; others may have been missed between the "
+                "pages",
+                count=twice,
+            ),
+        )
     )
 
 
@@ -194,7 +205,7 @@ def _missing_records(
             yield StagedRecord(
                 record.key,
                 Outcome.REPLACED,
-                reasons=(Reason("listed_under_other_key"),),
+                reasons=(Reason("its source lists the same record under another key"),),
                 other=new_key,
             )
         else:
@@ -221,8 +232,12 @@ def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
 def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> Reason:
     since = record.since or run.started
     if outcome is Outcome.LOST:
-        return Reason("lost", {"since": f"{since:%Y-%m-%d}", "count": record.misses + 1})
-    return Reason("not_seen", {"since": f"{since:%Y-%m-%d %H:%M}"})
+        return Reason(
+            "not found at its source in %(count)s full harvests since %(since)s",
+            since=f"{since:%Y-%m-%d}",
+            count=record.misses + 1,
+        )
+    return Reason("not seen since %(since)s UTC; still served", since=f"{since:%Y-%m-%d %H:%M}")
 
 
 def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
@@ -231,7 +246,9 @@ def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
             DUPLICATE,
             Reason(
                 "same_page" if match.same_page else "same_content",
-                {"key": match.key, "other": match.other, "source": match.source},
+                key=match.key,
+                other=match.other,
+                source=match.source,
             ).text,
             match.key,
             match.source,

@@ -31,9 +31,21 @@ def check_supersede(ledger: Ledger, source: str, plan: str | None) -> None:
     if waiting and waiting.id != plan:
         text = join_reasons(without_review(waiting.reasons))
         values = {"source": source, "plan": waiting.id, "text": text}
-        raise PlanError(Reason("would_supersede", values))
+        raise PlanError(
+            Reason(
+                "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
+                "%(text)s; to run anyway, confirm with supersede=%(plan)s",
+                **values,
+            )
+        )
     if plan and not waiting:
-        raise PlanError(Reason("nothing_to_supersede", {"source": source, "plan": plan}))
+        raise PlanError(
+            Reason(
+                "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`",
+                source=source,
+                plan=plan,
+            )
+        )
 
 
 def approve(
@@ -61,7 +73,14 @@ def approve(
         awaiting_review = _find_held_plan(context, source.name, run)
         newer = context.ledger.last_run(source.name, _COMMITTED_STATES)
         if newer and newer.number > awaiting_review.number:
-            raise PlanError(Reason("outdated_plan", {"run": run, "newer": newer.id}))
+            raise PlanError(
+                Reason(
+                    "%(run)s: %(newer)s has been committed since, so the plan no longer fits; `stocktake "
+                    "plans reject %(run)s`",
+                    run=run,
+                    newer=newer.id,
+                )
+            )
         if source.second_approver and _is_first_approval(context, awaiting_review, by, note):
             return awaiting_review
         _record_approval(
@@ -89,7 +108,14 @@ def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, n
     """
     approved = context.ledger.operators.endorsements(awaiting_review.id)
     if by in approved:
-        raise PlanError(Reason("needs_another", {"run": awaiting_review.id, "by": by}))
+        raise PlanError(
+            Reason(
+                "%(run)s: %(by)s approved it already; this source needs the approval of another "
+                "person too",
+                run=awaiting_review.id,
+                by=by,
+            )
+        )
     if not approved:
         action = ActionType.ENDORSED.value
         entry = AuditEntry(
@@ -124,12 +150,18 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
             )
         )
         values = {"by": by, "note": reason}
-        rejected = Reason("rejected_because" if reason else "rejected", values)
+        rejected = Reason(
+            "rejected by %(by)s: %(note)s" if reason else "rejected by %(by)s", **values
+        )
         decided = replace(
             awaiting_review,
             state=State.REJECTED,
             ended=max(context.now(), awaiting_review.started),
-            reasons=(rejected, Reason("was_held"), *without_review(awaiting_review.reasons)),
+            reasons=(
+                rejected,
+                Reason("the plan awaited approval"),
+                *without_review(awaiting_review.reasons),
+            ),
         )
         context.ledger.discard_run(decided)
         return decided
@@ -149,7 +181,11 @@ def release(context: HarvestContext, source: str, *, by: str) -> None:
     on hold.
     """
     if not context.ledger.operators.release(source):
-        raise PlanError(Reason("not_on_hold", {"source": source}))
+        raise PlanError(
+            Reason(
+                "%(source)s: not on hold; to list holds: `stocktake sources list`", source=source
+            )
+        )
     context.ledger.operators.record_audit_entry(
         AuditEntry(context.now(), by, ActionType.RELEASED.value, source)
     )
@@ -158,14 +194,33 @@ def release(context: HarvestContext, source: str, *, by: str) -> None:
 def _find_held_plan(context: HarvestContext, source: str, id: str) -> Run:
     run = context.ledger.run(id)
     if run is None:
-        raise PlanError(Reason("unknown_plan", {"run": id}))
+        raise PlanError(
+            Reason(
+                "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
+                "list`",
+                run=id,
+            )
+        )
     if run.source != source:
         values = {"run": id, "owner": run.source, "source": source}
-        raise PlanError(Reason("other_source", values))
+        raise PlanError(Reason("%(run)s: this is a plan of %(owner)s, not of %(source)s", **values))
     if run.state is State.SUPERSEDED and (newer := context.ledger.last_run(source, [State.HELD])):
-        raise PlanError(Reason("superseded_plan", {"run": id, "newer": newer.id}))
+        raise PlanError(
+            Reason(
+                "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
+                run=id,
+                newer=newer.id,
+            )
+        )
     if run.state is not State.HELD:
-        raise PlanError(Reason("not_awaiting", {"run": id, "state": run.state.value}))
+        raise PlanError(
+            Reason(
+                "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
+                "approval: `stocktake plans list`",
+                run=id,
+                state=run.state.value,
+            )
+        )
     return run
 
 
@@ -175,12 +230,24 @@ def _check_override(override: Override | None, context: HarvestContext) -> None:
     if override.limit not in OVERRIDABLE_LIMITS:
         is_limit = override.limit in {item.name for item in fields(Limits)}
         limit = {"limit": override.limit, "known": ", ".join(OVERRIDABLE_LIMITS)}
-        raise PlanError(Reason("not_overridable" if is_limit else "unknown_limit", limit))
+        raise PlanError(
+            Reason(
+                "%(limit)r is not a limit that holds plans; known limits: %(known)s"
+                if is_limit
+                else "%(limit)r is not a limit; known limits: %(known)s",
+                **limit,
+            )
+        )
     if override.value < 0 or (override.limit in SHARES and override.value > 1):
         values = {"limit": override.limit, "value": f"{override.value:g}"}
-        raise PlanError(Reason("not_a_share", values))
+        raise PlanError(Reason("%(limit)s=%(value)s: use a share from 0 to 1, e.g. 0.6", **values))
     if override.until <= context.now():
-        raise PlanError(Reason("past_override", {"until": f"{override.until:%Y-%m-%d %H:%M}"}))
+        raise PlanError(
+            Reason(
+                "the override would end at %(until)s UTC, which is in the past; use a later date",
+                until=f"{override.until:%Y-%m-%d %H:%M}",
+            )
+        )
 
 
 def _audit_note(note: str, override: Override | None) -> str | None:

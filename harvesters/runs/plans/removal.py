@@ -31,7 +31,7 @@ _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BATCH_SIZE = 500  # records
 _LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
-_CLEARED = (Reason("cleared"),)
+_CLEARED = (Reason("its source was cleared by an operator"),)
 _ACTIONS = {
     RemovalKind.CLEAR: ActionType.CLEAR_PLANNED,
     RemovalKind.FORGET: ActionType.REMOVAL_PLANNED,
@@ -67,7 +67,13 @@ def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: s
     ``plan_clear``.
     """
     if context.ledger.removals.is_retired(source.name):
-        raise PlanError(Reason("retired", {"source": source.name}))
+        raise PlanError(
+            Reason(
+                "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
+                "resumes it",
+                source=source.name,
+            )
+        )
     return _plan(source, context, RemovalKind.RETIRE, None, by, note)
 
 
@@ -101,7 +107,7 @@ def _plan(
                 context,
             )
         plan, result = plan_run(source, context, run)
-        reason = Reason(f"planned_{kind.value}", {"by": by, "count": plan.tombstoned})
+        reason = Reason(f"planned_{kind.value}", by=by, count=plan.tombstoned)
         # the source itself deleted nothing
         limits = [item for item in result.hold_reasons if item.code != _LIMIT]
         return hold_plan(replace(plan, hold_reasons=(reason, *limits)), context)
@@ -110,10 +116,23 @@ def _plan(
 def _check_free(source: Source, context: HarvestContext) -> None:
     if opened := context.ledger.open_run(source.name):
         raise PlanError(
-            Reason("still_open", {"source": source.name, "run": opened.id, "command": "harvest"})
+            Reason(
+                "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+                "%(source)s` to finish it",
+                source=source.name,
+                run=opened.id,
+                command="harvest",
+            )
         )
     if waiting := context.ledger.last_run(source.name, [State.HELD]):
-        raise PlanError(Reason("decide_first", {"source": source.name, "plan": waiting.id}))
+        raise PlanError(
+            Reason(
+                "%(source)s: the plan %(plan)s awaits approval; approve or reject it first: "
+                "`stocktake plans show %(plan)s`",
+                source=source.name,
+                plan=waiting.id,
+            )
+        )
 
 
 def _create_run(source: Source, context: HarvestContext, *, keeps_rules: bool) -> Run:

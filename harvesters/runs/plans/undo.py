@@ -62,12 +62,19 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
     with source_lock(source.name, context) as context:
         approved = find_undoable(context.ledger, source.name)
         if approved is None or approved.id != run:
-            raise PlanError(Reason("not_undoable", {"run": run, "source": source.name}))
+            raise PlanError(
+                Reason(
+                    "%(run)s: only the newest run of a source can be undone, if a person approved it, "
+                    "until the next run; see `stocktake runs %(source)s`",
+                    run=run,
+                    source=source.name,
+                )
+            )
         context.ledger.operators.record_audit_entry(
             AuditEntry(context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None)
         )
         restoring = _stage(_create_run(approved, context), approved, context)
-        text = Reason("restores", {"run": approved.id}).text
+        text = Reason("restores", run=approved.id).text
         context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
         context.ledger.graphs.set_validators(source.name, {})
         head = context.journal.head
@@ -80,7 +87,12 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
             entry=head.number if head else 0,
         )
         values = {"by": by, "note": reason, "run": restoring.id}
-        undone = Reason("undone_because" if reason else "undone", values)
+        undone = Reason(
+            "undone by %(by)s: %(note)s; %(run)s restored what was published before"
+            if reason
+            else "undone by %(by)s; %(run)s restored what was published before",
+            **values,
+        )
         reasons = (undone, *approved.reasons)
         context.ledger.begin_undo(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
         return finish_commit(restoring, source, context)
@@ -125,14 +137,18 @@ def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedReco
     staged, outcome = previous.staged, previous.outcome
     key = staged.key or ""
     if previous.state not in SERVED:
-        reasons = (Reason("publication_undone", {"run": approved.id}),)
+        reasons = (Reason("its publication by %(run)s was undone by an operator", run=approved.id),)
         return StagedRecord(
             key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other
         )
     if outcome is Outcome.VANISHED:
         return replace(staged, outcome=Outcome.RETURNED, description="")
     if previous.state is RecordState.VANISHED and outcome in _LISTED:
-        return StagedRecord(key, Outcome.VANISHED, reasons=(Reason("not_seen_before_undone"),))
+        return StagedRecord(
+            key,
+            Outcome.VANISHED,
+            reasons=(Reason("not seen before the approval that was undone; still served"),),
+        )
     description = strip_mark(staged.description, key, approved.source, iris)
     restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
     return replace(staged, outcome=restored, description=description)
