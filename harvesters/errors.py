@@ -327,12 +327,12 @@ class LockLostError(LedgerError):
 
 
 def error_reason(error: HarvestError | JournalError) -> Reason:
-    """Return the reason of an error of ours: its code with values where it has one, else its text.
+    """Return the reason of an error of ours: its message with values where it has any, else its text.
 
     >>> from journal.errors import JournalWriteError
     >>> error_reason(JournalWriteError("no space")).code
     'other'
     """
     if isinstance(error, JournalError):
-        return Reason(error.code, **error.values) if error.code else other(error)
+        return Reason(error.message, **error.values) if error.values else other(error)
     return error.reason

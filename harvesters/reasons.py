@@ -69,7 +69,9 @@ class Reason:
         """Return the reason with the message of a broken rule translated; any other as it is."""
         if self.code != "broken_rule":
             return self
-        return Reason(self.code, **self.values, message=translate(str(self.values["message"])))
+        return Reason(
+            "broken_rule", **self.values | {"message": translate(str(self.values["message"]))}
+        )
 
     def describe(
         self,

@@ -60,8 +60,8 @@ class Entry:
             with igzip.open(self.path, "rb") as file:
                 yield from file
         except (EOFError, OSError, isal_zlib.IsalError) as error:
-            message = "journal entry {number}: {path} cannot be read to its end: {error}"
-            raise self._fault(message, "journal_entry_unreadable", error=error) from error
+            message = "journal entry %(number)s: %(path)s cannot be read to its end: %(error)s"
+            raise self._fault(message, error=error) from error
 
     def check(self) -> None:
         """Read the whole entry; raise ChainError unless it is complete and its id is the hash of
@@ -73,16 +73,16 @@ class Entry:
                 digest.update(line)
             last = line
         if last != b"TC .\n":
-            message = "journal entry {number}: {path} ends before its commit (TC)"
-            raise self._fault(message, "journal_entry_cut")
+            message = "journal entry %(number)s: %(path)s ends before its commit (TC)"
+            raise self._fault(message)
         if digest.hexdigest() != self.id:
             message = (
-                "journal entry {number}: {path} does not match its id; restore it from a mirror"
+                "journal entry %(number)s: %(path)s does not match its id; restore it from a mirror"
             )
-            raise self._fault(message, "journal_entry_changed")
+            raise self._fault(message)
 
-    def _fault(self, message: str, code: str, **values: object) -> ChainError:
-        return ChainError(message, code, number=self.number, path=self.path, **values)
+    def _fault(self, message: str, **values: object) -> ChainError:
+        return ChainError(message, number=self.number, path=self.path, **values)
 
 
 def read_header(path: Path, number: int | None = None) -> Entry:

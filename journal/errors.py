@@ -15,15 +15,15 @@ from typing import ClassVar
 class JournalError(Exception):
     """Something is wrong with the journal; *exit_code* is that of a command it ends.
 
-    *code* and *values* are those of the message for translations; "" where it has none. The English
-    *message* has a place in braces for each value.
+    The English *message* has a place such as ``%(path)s`` for each of the *values*; catalogues
+    translate it where it has any.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, code: str = "", **values: object) -> None:
-        super().__init__(message.format(**values) if values else message)
-        self.code, self.values = code, {name: str(value) for name, value in values.items()}
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message % values if values else message)
+        self.message, self.values = message, {name: str(value) for name, value in values.items()}
 
 
 class ChainError(JournalError):

@@ -75,8 +75,7 @@ class Journal:
         for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
             if number != expected:
                 raise ChainError(
-                    "journal {folder}: entry {number} is missing before {next}; restore it from a mirror",
-                    "journal_entry_missing",
+                    "journal %(folder)s: entry %(number)s is missing before %(next)s; restore it from a mirror",
                     folder=self.folder,
                     number=expected,
                     next=number,
@@ -124,9 +123,8 @@ class Journal:
         """
         if mirrored := mirror_origin.read(self.folder):
             raise ReadOnlyMirrorError(
-                "journal {folder} is a mirror of {url}, so run {run} is not written to it; harvest "
+                "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written to it; harvest "
                 "into another directory (--data)",
-                "journal_is_mirror",
                 folder=self.folder,
                 url=mirrored.url,
                 run=run,
@@ -149,17 +147,15 @@ class Journal:
                 self._mark_verified(path)
             except FileExistsError as error:
                 raise JournalWriteError(
-                    "journal {folder}: another writer has taken number {number}; run {run} again",
-                    "journal_number_taken",
+                    "journal %(folder)s: another writer has taken number %(number)s; run %(run)s again",
                     folder=self.folder,
                     number=number,
                     run=run,
                 ) from error
             except OSError as error:
                 raise JournalWriteError(
-                    "journal {folder}: run {run} could not be written: {error}; free disk space or "
+                    "journal %(folder)s: run %(run)s could not be written: %(error)s; free disk space or "
                     "fix the directory, then run again",
-                    "journal_not_written",
                     folder=self.folder,
                     run=run,
                     error=error.strerror or error,
@@ -201,9 +197,7 @@ class Journal:
             try:
                 head.check()
             except ChainError as error:
-                damaged = DamagedHeadError(str(error), error.code)
-                damaged.values = error.values
-                raise damaged from error
+                raise DamagedHeadError(error.message, **error.values) from error
             self._intact = head.id
         return head
 
@@ -300,9 +294,8 @@ class Journal:
         newest = max((int(name) for name in names if name.isdigit()), default=0)
         if newest > number:
             raise ChainError(
-                "{where} has entry {newest}, but entry {missing} is missing or cannot follow entry "
-                "{number}; restore it from a backup or a mirror, then run again",
-                "journal_store_gap",
+                "%(where)s has entry %(newest)s, but entry %(missing)s is missing or cannot follow entry "
+                "%(number)s; restore it from a backup or a mirror, then run again",
                 where=where,
                 newest=newest,
                 missing=number + 1,
@@ -311,20 +304,18 @@ class Journal:
         if head is None:
             return
         there = store.peek(f"{_STORE_FOLDER}/{head.path.name}")
-        remedy = "put the entries of {folder} back there, or use an empty data folder"
         known = {"where": where, "number": number, "id": head.id, "folder": self.folder}
         if there is None:
             raise ChainError(
-                "{where} has no entry {number}, which is {id} in {folder}: it was emptied or "
-                f"replaced; {remedy}",
-                "journal_store_emptied",
+                "%(where)s has no entry %(number)s, which is %(id)s in %(folder)s: it was emptied or "
+                "replaced; put the entries of %(folder)s back there, or use an empty data folder",
                 **known,
             )
         if there != peek(head.path):
             raise ChainError(
-                "{where} has another entry {number} than {folder}: {other} there, {id} here; it is "
-                f"cut short, or another installation's; {remedy}",
-                "journal_store_differs",
+                "%(where)s has another entry %(number)s than %(folder)s: %(other)s there, %(id)s here; it is "
+                "cut short, or another installation's; put the entries of %(folder)s back there, or use "
+                "an empty data folder",
                 other=_id_of(there[1]),
                 **known,
             )

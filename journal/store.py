@@ -150,15 +150,21 @@ class Store:
             pause = min(pause * 2, 5.0)
 
     def _error(self, name: str, error: Exception) -> JournalWriteError:
+        message = (
+            "object store %(url)s: cannot read or write %(name)s: %(error)s; check that it answers, "
+            "then run again"
+        )
         if isinstance(error, PermissionError):
-            code = "journal_store_forbidden"
-            remedy = "give these keys the permission to list, read and write there"
+            message = (
+                "object store %(url)s: cannot read or write %(name)s: %(error)s; give these keys the "
+                "permission to list, read and write there, then run again"
+            )
         elif isinstance(error, FileNotFoundError):
-            code, remedy = "journal_store_no_bucket", "create the bucket first"
-        else:
-            code, remedy = "journal_store_failed", "check that it answers"
-        message = f"object store {{url}}: cannot read or write {{name}}: {{error}}; {remedy}, then run again"
-        return JournalWriteError(message, code, url=self.url, name=name, error=error)
+            message = (
+                "object store %(url)s: cannot read or write %(name)s: %(error)s; create the bucket "
+                "first, then run again"
+            )
+        return JournalWriteError(message, url=self.url, name=name, error=error)
 
 
 def peek(path: Path) -> tuple[int, bytes]:

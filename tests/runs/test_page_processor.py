@@ -100,7 +100,7 @@ def test_a_repeated_key_says_whether_its_record_is_lost() -> None:
         staged = processor.results(processor.submit(page, {}, {}))
 
     assert [reason.code for record in staged for reason in record.reasons] == [
-        "record_repeated",
+        "the same record occurred before in this run",
         "key_repeated_in_table",
     ]
     assert 'set the option key = ["b", "a"]' in (staged[2].reason or "")
