@@ -69,9 +69,8 @@ class Reason:
         """Return the reason with the message of a broken rule translated; any other as it is."""
         if self.code != "broken_rule":
             return self
-        return Reason(
-            "broken_rule", **self.values | {"message": translate(str(self.values["message"]))}
-        )
+        message = translate(str(self.values["message"]))
+        return Reason("broken_rule", message=message, property=self.values["property"])
 
     def describe(
         self,
