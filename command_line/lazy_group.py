@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from typer import Context
@@ -29,17 +31,40 @@ def import_quickly(module: str) -> Any:
     return imported
 
 
-class LazyCommand(TyperCommand):
-    """A command or group named *name* of the Typer app *app* in *module*.
-
-    *target* is "" for the app itself, else the name of one of its commands.
+def read_help(module: str, app: str, target: str) -> str:
+    """Return the help of a command, or of an app without *target*, from the source of its module,
+    which is not imported.
     """
+    file = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and target in _command_names(node):
+            return ast.get_docstring(node) or ""
+        if isinstance(node, ast.Assign) and not target and ast.unparse(node.targets[0]) == app:
+            assert isinstance(node.value, ast.Call)
+            texts = {item.arg: item.value for item in node.value.keywords}
+            return str(ast.literal_eval(texts["help"]))
+    raise LookupError(f"{module} has no command {target or app}")
 
-    def __init__(
-        self, name: str, module: str, app: str, target: str, help: str, panel: str
-    ) -> None:
-        super().__init__(name=name, callback=None, help=help, rich_help_panel=panel)
-        self._module, self._app, self._target = module, app, target
+
+def _command_names(function: ast.FunctionDef) -> Iterator[str]:
+    for decorator in function.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "app.command":
+            names = [item.value for item in decorator.args if isinstance(item, ast.Constant)]
+            yield str(names[0]) if names else function.name.replace("_", "-")
+
+
+class LazyCommand(TyperCommand):
+    """A command or group *name* at *place*: ``module:app`` or ``module:app.command``."""
+
+    def __init__(self, name: str, place: str, panel: str) -> None:
+        super().__init__(name=name, callback=None, rich_help_panel=panel)
+        self._module, _, rest = place.partition(":")
+        self._app, _, self._target = rest.partition(".")
+
+    def describe(self) -> None:
+        """Set the first sentence of the help, for the list of commands."""
+        text = read_help(self._module, self._app, self._target).partition("\n\n")[0]
+        self.short_help = f"{' '.join(text.split()).partition('. ')[0].rstrip('.')}."
 
     def load(self) -> Any:
         """Import the module and return the real command."""
@@ -68,12 +93,9 @@ def is_help_wanted(context: Context) -> bool:
 
 
 def lazy_group(
-    commands: Mapping[str, tuple[str, str, str, str]],
-    panels: Mapping[str, Sequence[str]],
-    default: str = "",
+    commands: Mapping[str, str], panels: Mapping[str, Sequence[str]], default: str = ""
 ) -> type[TyperGroup]:
-    """Return a group class with *commands*: by name the module, its app, the command in it, and the
-    help.
+    """Return a group class with *commands*: the place of each by its name.
 
     *panels* has each command once, in the order of ``--help``, by the heading above it. *default*
     is the command that runs if none is named.
@@ -89,6 +111,12 @@ def lazy_group(
             super().__init__(**more)
             for panel, names in panels.items():
                 for name in names:
-                    self.commands[name] = LazyCommand(name, *commands[name], panel)
+                    self.commands[name] = LazyCommand(name, commands[name], panel)
+
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            for command in self.commands.values():
+                if isinstance(command, LazyCommand):
+                    command.describe()
+            super().format_help(ctx, formatter)
 
     return LazyGroup

@@ -9,13 +9,12 @@ import pwd
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
-from typing_extensions import TypedDict, Unpack
 
 from command_line.settings import Settings
 from demo.folder import is_demo
@@ -62,38 +61,10 @@ def prepare_process(parent: int, log_format: str) -> None:
         exit_with_parent(parent, _STOP_TIMEOUT)
 
 
-class SettingValues(TypedDict):
-    """The values of the command line's options and of the environment, as they were entered."""
-
-    data: Path
-    sources: Path
-    base: str
-    ledger: str
-    allow_hosts: str
-    contact: str
-    name: str
-    logo: str
-    shapes_engine: str
-    processes: int | None
-    dask: str
-    limits: str
-    sparql_url: str
-    sparql_update_url: str
-    graph_store_url: str
-    proxies: str
-    public_url: str
-    releases: str
-    comments: str
-    hub: str
-    smtp: str
-    oidc: str
-    webhook_secret: str
-    store: str
-    log_format: str
-
-
-def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Settings:
-    """Check all values and return the settings."""
+def check_settings(*, is_base_set: bool, **values: Any) -> Settings:
+    """Return the settings, from the values of the command line's options and of the environment as
+    they were entered.
+    """
     for variable in sorted(os.environ):
         if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
             known = ", ".join(Settings.VARIABLES)

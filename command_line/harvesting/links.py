@@ -17,7 +17,7 @@ app = typer.Typer()
 _CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it imports most libraries
 
 
-@app.command(name="links")
+@app.command("links")
 def list_links(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The source.")],

@@ -6,24 +6,22 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from click import unstyle
 from processes import free_port
 from projects import DEFINITION
 from rows import each
-from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import stocktake
 from command_line import services
-from command_line.harvesting import groups
 from command_line.harvesting.source_runs import SourceQueue
 from command_line.settings import Settings
 from demo.registries import Demo
@@ -127,23 +125,6 @@ def test_settings_are_checked_unless_help_is_asked_for(run: Callable[..., Result
     assert (helped.exit_code, "--port" in unstyle(helped.output)) == (0, True)
     assert (refused.exit_code, "STOCKTAKE_LOGO" in refused.output) == (2, True)
     assert (valid.exit_code, "unknown format '--help'" in unstyle(valid.output)) == (2, True)
-
-
-@each(
-    "group, commands",
-    [("", COMMANDS), ("sources", groups.SOURCES), ("runs", groups.RUNS), ("plans", groups.PLANS)],
-)
-def test_help_of_a_lazy_command_is_that_of_its_module(
-    group: str, commands: Mapping[str, object]
-) -> None:
-    loaded: Any = get_command(app)
-    if group:
-        loaded = loaded.commands[group].load()
-        assert list(loaded.commands) == list(commands)
-
-    for name in commands:
-        command = loaded.commands[name]
-        assert command.get_short_help_str(limit=200) == command.load().get_short_help_str(limit=200)
 
 
 @each(
