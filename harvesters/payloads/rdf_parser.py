@@ -2,16 +2,20 @@
 of the whole document.
 
 Source: https://www.w3.org/TR/rdf12-turtle/#sec-grammar-grammar (tokens),
+https://www.w3.org/TR/rdf12-xml/#section-Grammar-productions,
 https://pyoxigraph.readthedocs.io/en/stable/io.html
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urldefrag
 
+from lxml import etree
+from lxml.etree import _Element
 from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
@@ -21,13 +25,13 @@ from harvesters.payloads.graph import MEMBERS, PREFIXES
 from harvesters.reasons import Reason
 from vocab.iris import is_web
 
-# why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
-# known
+# Why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
+# known.
 NodeErrors = dict[str, str]
 
-# of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
+# Of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2.
 MAX_DEPTH = 100
-_MAX_ERRORS = 100  # broken statements of a document; more are no document in this syntax
+_MAX_ERRORS = 100  # Broken statements of a document; more are no document in this syntax.
 _TEXT_FORMATS = frozenset(
     (RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS)
 )
@@ -55,6 +59,13 @@ _STRUCTURES = (
     "https://w3id.org/tree#",
     "https://w3id.org/ldes#",
 )
+# Bytes of a document of RDF/XML that is checked piece by piece: its tree takes four times as much.
+LARGE = 32 * 1024 * 1024
+_RDF = f"{{{PREFIXES['rdf']}}}"
+_DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
+# Attributes whose value is an IRI, and an ampersand that begins no entity.
+_REFERENCE = re.compile(rb"""((?:about|resource)\s*+=\s*+)("[^"]*+"|'[^']*+')""")
+_AMPERSAND = re.compile(rb"&(?!(?:[A-Za-z]\w{0,30}|#\w{1,10});)")
 
 
 def parse_quads(
@@ -93,20 +104,14 @@ def _without_empty_references(quads: Iterator[Quad], marked: str, base: str) -> 
             return term
         try:
             return NamedNode(base + term.value[len(marked) :])
-        except ValueError:  # the lenient parser keeps what is no IRI
+        except ValueError:  # The lenient parser keeps what is no IRI.
             return term
 
     for quad in quads:
         name, value = quad.predicate.value, quad.object
-        if (
-            isinstance(value, NamedNode)
-            and value.value == marked
-            and not (name in MEMBERS or name.startswith(_STRUCTURES))
-        ):
-            continue
-        yield Quad(
-            restore(quad.subject), restore(quad.predicate), restore(value), restore(quad.graph_name)
-        )
+        is_empty = isinstance(value, NamedNode) and value.value == marked
+        if not is_empty or name in MEMBERS or name.startswith(_STRUCTURES):
+            yield Quad(*map(restore, (quad.subject, quad.predicate, value, quad.graph_name)))
 
 
 def _parse(
@@ -117,20 +122,17 @@ def _parse(
     broken: NodeErrors | None,
     rename: bool,
 ) -> Iterator[Quad]:
-    nested = content.count(b"<<") > MAX_DEPTH
-    if nested and syntax in _TEXT_FORMATS:
+    is_nested = content.count(b"<<") > MAX_DEPTH
+    if is_nested and syntax in _TEXT_FORMATS:
         _check_depth(content, subject)
-    if syntax == RdfFormat.JSON_LD:
-        with parser_errors(subject):
-            check_contexts(content)
-    with parser_errors(subject):
-        quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
     # Behind a fault, the library's tokens may differ from those whose depth was checked.
-    errors = (
-        _Statements(content, broken)
-        if broken is not None and syntax in _TEXT_FORMATS and not nested
-        else None
-    )
+    errors = None
+    if broken is not None and syntax in _TEXT_FORMATS and not is_nested:
+        errors = _Statements(content, broken)
+    with parser_errors(subject):
+        if syntax == RdfFormat.JSON_LD:
+            check_contexts(content)
+        quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
     while True:
         with parser_errors(subject):
             try:
@@ -153,7 +155,7 @@ def _check_depth(content: bytes, subject: str | Reason) -> None:
         elif token.lastgroup == "close" and depth:
             depth -= 1
         if depth > MAX_DEPTH:
-            raise ParseError(Reason("terms_too_deep", {"subject": subject, "limit": MAX_DEPTH}))
+            raise ParseError(Reason("terms_too_deep", subject=subject, limit=MAX_DEPTH))
 
 
 class _Statements:
@@ -164,9 +166,9 @@ class _Statements:
     def __init__(self, content: bytes, broken: NodeErrors) -> None:
         self._content, self._broken = content, broken
         self._errors: list[SyntaxError] = []
-        self._tokens = _TOKEN.finditer(content)
-        self._begin = 0  # of the present statement
-        self._next_begin = 0  # where the statement after it begins
+        tokens = _TOKEN.finditer(content)
+        self._ends = (token.end() for token in tokens if token.lastgroup == "end")
+        self._begin = self._end = 0  # Of the present statement.
         self._line, self._line_begin = 1, 0
 
     def add(self, error: SyntaxError, quads: QuadParser) -> None:
@@ -175,32 +177,130 @@ class _Statements:
         if len(self._errors) > _MAX_ERRORS:
             raise self._errors[0]
         offset = self._offset(error.lineno or 1, error.offset or 1)
-        while self._next_begin <= offset:
-            self._begin = self._next_begin
-            self._next_begin = next(
-                (token.end() for token in self._tokens if token.lastgroup == "end"),
-                len(self._content) + 1,
-            )
+        while self._end <= offset:
+            self._begin, self._end = self._end, next(self._ends, len(self._content) + 1)
         self._broken.setdefault(self._node(quads.prefixes, quads.base_iri), message(error))
 
     def _offset(self, line: int, column: int) -> int:
         """Return the byte offset of *column* of *line*, both counted from 1."""
         while self._line < line and (end := self._content.find(b"\n", self._line_begin)) >= 0:
             self._line, self._line_begin = self._line + 1, end + 1
-        text = self._content[self._line_begin : self._line_begin + 4 * column].decode(
-            "utf-8", "replace"
-        )
-        return self._line_begin + len(text[: column - 1].encode())
+        row = self._content[self._line_begin : self._line_begin + 4 * column]
+        return self._line_begin + len(row.decode("utf-8", "replace")[: column - 1].encode())
 
     def _node(self, prefixes: Mapping[str, str], base: str | None) -> str:
         match = _SUBJECT.match(self._content, self._begin)
         if match is None:
             return ""
+        texts = {
+            name: text.decode("utf-8", "replace") for name, text in match.groupdict(b"").items()
+        }
         if match["blank"]:
-            return match["blank"].decode("utf-8", "replace")
+            return texts["blank"]
         if match["iri"] is not None:
-            node = join_url(base or "", match["iri"].decode("utf-8", "replace"))
+            node = join_url(base or "", texts["iri"])
             return str(NamedNode(re.sub(f"[?&]{_EMPTY_REFERENCE}(?=#|$)", "", node)))
-        prefix = match["prefix"].decode("utf-8", "replace")
-        local = match["local"].decode("utf-8", "replace")
-        return str(NamedNode(prefixes[prefix] + local)) if prefix in prefixes else ""
+        if texts["prefix"] not in prefixes:
+            return ""
+        return str(NamedNode(prefixes[texts["prefix"]] + texts["local"]))
+
+
+def check_xml(content: bytes, url: str) -> bytes:
+    """Return a document of RDF/XML as the parser may read it: unchanged, or serialized again where
+    that is safer.
+
+    Raises ParseError if it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML.
+    Markup in the value of rdf:about or rdf:resource is escaped, so that only the record that has it
+    is invalid.
+    """
+    if len(content) > LARGE:
+        return _check_large(content, url)
+    try:
+        root = _parse_xml(content, url)
+    except ParseError:
+        escaped = _REFERENCE.sub(
+            lambda match: match[1] + _AMPERSAND.sub(b"&amp;", match[2]).replace(b"<", b"&lt;"),
+            content,
+        )
+        if escaped == content:
+            raise
+        content, root = escaped, _parse_xml(escaped, url)
+    encoding = (root.getroottree().docinfo.encoding or "utf-8").lower()
+    # A comment or CDATA section may look as if it had a DOCTYPE.
+    is_plain = encoding in {"utf-8", "utf8", "us-ascii"} and not _DOCTYPE.search(content)
+    return content if is_plain else etree.tostring(root)
+
+
+def _parse_xml(content: bytes, url: str) -> _Element:
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    with parser_errors(Reason("not_rdf", url=url, format="RDF/XML")):
+        root = etree.fromstring(content, parser, base_url=url)
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise ParseError(Reason("doctype", url=url))
+    return root
+
+
+def _check_large(content: bytes, url: str) -> bytes:
+    if _DOCTYPE.search(content):
+        raise ParseError(Reason("doctype", url=url))
+    file = io.BytesIO(content)
+    with parser_errors(Reason("not_rdf", url=url, format="RDF/XML")):
+        for _, node in etree.iterparse(file, resolve_entities=False, no_network=True):
+            node.clear(keep_tail=False)
+            while node.getprevious() is not None and (parent := node.getparent()) is not None:
+                del parent[0]
+    return content
+
+
+def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
+    """Return a document without text where RDF/XML allows none, and add the nodes that had it to
+    *broken*.
+    """
+    if len(content) > LARGE:
+        raise ParseError(Reason("rdf_xml_text", url=url))
+    root = _parse_xml(content, url)
+    nodes = [root]
+    if root.tag == f"{_RDF}RDF":
+        _strip_text(root, None, url, broken)
+        nodes = list(root)
+    while nodes:
+        node = nodes.pop()
+        _strip_text(node, node, url, broken)
+        properties = list(node)
+        while properties:
+            element = properties.pop()
+            kind = element.get(f"{_RDF}parseType")
+            if kind == "Resource":
+                _strip_text(element, node, url, broken)
+                properties += element
+            elif len(element) and kind in {None, "Collection", "Triple"}:  # Others are literals.
+                _strip_text(element, node, url, broken)
+                nodes += element
+    return etree.tostring(root)
+
+
+def _strip_text(element: _Element, node: _Element | None, url: str, broken: NodeErrors) -> None:
+    """Remove the text of an element that may only have child elements, and record the *node* to
+    which it belongs, an IRI or a blank node as in N-Triples, as broken; one without a name gets one.
+    """
+    texts = [element.text, *(child.tail for child in element)]
+    stray = next((text for text in texts if text and text.strip()), None)
+    if stray is None:
+        return
+    element.text, name = None, ""
+    for child in element:
+        child.tail = None
+    if node is not None:
+        about, fragment = node.get(f"{_RDF}about"), node.get(f"{_RDF}ID")
+        address = about if about is not None else fragment and f"#{fragment}"
+        label = node.get(f"{_RDF}nodeID") or f"unnamed-{len(broken)}"
+        name = f"<{join_url(node.base or url, address)}>" if address is not None else f"_:{label}"
+        if address is None:
+            node.set(f"{_RDF}nodeID", label)
+    broken.setdefault(name, f"the text {' '.join(stray.split())[:80]!r} where RDF/XML has none")

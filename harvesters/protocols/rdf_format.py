@@ -18,8 +18,7 @@ from harvesters.network.response_parsing import dump_json, load_json, refuse_htm
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import Find, has_remote_context, inline_contexts
 from harvesters.payloads.graph import merge_graphs, normalize_schema_org
-from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
-from harvesters.payloads.rdf_xml import LARGE, check_document, repair
+from harvesters.payloads.rdf_parser import LARGE, NodeErrors, check_xml, parse_quads, repair_xml
 from harvesters.reasons import Reason
 
 ACCEPT = (
@@ -115,7 +114,9 @@ def parse_rdf(
                 raise
             store.clear()
             store.bulk_extend(
-                form(parse_quads(repair(content, reply.url, broken), syntax, subject, reply.url))
+                form(
+                    parse_quads(repair_xml(content, reply.url, broken), syntax, subject, reply.url)
+                )
             )
         if not len(store):
             raise ParseError(_no_statement_reason(reply, name, broken))
@@ -144,7 +145,7 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
     """Return the content for the parser: without a DOCTYPE, and without references to contexts."""
     content = refuse_html(reply, "RDF").removeprefix(codecs.BOM_UTF8)
     if name == "rdf-xml":
-        return check_document(content, reply.url)
+        return check_xml(content, reply.url)
     if name != "json-ld":
         return content
     document = load_json(reply)
