@@ -8,21 +8,22 @@ Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) `/` and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, Value
 
 Find = Callable[[Graph], list[Term]]
-_Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself
-_Path = tuple[_Step, ...]
+_Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself.
+_Token = tuple[str, str]  # Its kind, that of its group in _TOKEN or the mark itself, and its text.
 
 _TOKEN = re.compile(
-    r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*"
+    r"\s*(?:'(?P<text>[^']*)'|<(?P<iri>[^<>\s]+)>|(?P<name>[A-Za-z][\w.-]*:[\w.%-]+)|(?P<a>a)\b"
+    r"|(?P<mark>\|\||[|/.()]))\s*"
 )
 
 
@@ -41,107 +42,86 @@ def compile_path(
     >>> compile_path("dct:title | rdfs:label")(Graph(NamedNode("urn:a"), found))
     [<Literal value=Wells language=en>]
     """
-    known = {**PREFIXES, **(prefixes or {})}
-    choices = [_compile_choice(part, where, known) for part in _tokenize(text, where)]
-
-    def find(graph: Graph) -> list[Term]:
-        for choice in choices:
-            if terms := choice(graph):
-                return terms
-        return []
-
-    return find
-
-
-def _tokenize(text: str, where: str | Reason) -> list[list[tuple[str, str]]]:
-    """Split a path at its `||`, and each side into tokens: kind and text."""
-    parts: list[list[tuple[str, str]]] = [[]]
-    position = 0
+    compiler, choices, position = (
+        _Compiler(where, {**PREFIXES, **(prefixes or {})}),
+        [list[_Token]()],
+        0,
+    )
     while position < len(text):
         match = _TOKEN.match(text, position)
-        if match is None:
-            raise SourceDefinitionError(
-                located(
-                    where, Reason("path_no_token", {"text": repr(text), "position": position + 1})
-                )
-            )
-        position = match.end()
-        quoted, full, prefix, local, kind, mark = match.groups()
-        if mark == "||":
-            parts.append([])
-        elif quoted is not None:
-            parts[-1].append(("text", quoted))
-        elif mark is not None:
-            parts[-1].append((mark, mark))
+        if match is None or match.lastgroup is None:
+            raise compiler.fault("path_no_token", text=repr(text), position=position + 1)
+        kind, value, position = match.lastgroup, match[match.lastgroup], match.end()
+        if value == "||" and kind == "mark":
+            choices.append([])
         else:
-            parts[-1].append(
-                ("iri", full) if full else ("a", TYPE) if kind else ("name", f"{prefix}:{local}")
+            choices[-1].append((value if kind == "mark" else kind, value))
+    finds = [compiler.compile(tokens) for tokens in choices]
+    return lambda graph: next((terms for find in finds if (terms := find(graph))), [])
+
+
+class _Compiler:
+    """Compiles the tokens of a path; *where* begins the messages."""
+
+    def __init__(self, where: str | Reason, prefixes: Mapping[str, str]) -> None:
+        self.where, self.prefixes = where, prefixes
+
+    def fault(self, code: str, **values: Value) -> SourceDefinitionError:
+        return SourceDefinitionError(located(self.where, Reason(code, values)))
+
+    def compile(self, tokens: list[_Token]) -> Find:
+        """Return the function that finds the values of a path without `||`."""
+        if [kind for kind, _ in tokens] == ["text"]:
+            literal = Literal(tokens[0][1])
+            return lambda graph: [literal]
+        paths: list[list[_Step]] = [[]]
+        while True:
+            step, tokens = self.step(tokens)
+            paths[-1].append(step)
+            if not tokens:
+                break
+            mark, tokens = tokens[0], tokens[1:]
+            if mark[0] == "|":
+                paths.append([])
+            elif mark[0] != "/":
+                raise self.fault("path_no_mark", text=repr(mark[1]))
+        return lambda graph: list(
+            dict.fromkeys(term for path in paths for term in _evaluate(graph, path))
+        )
+
+    def step(self, tokens: list[_Token]) -> tuple[_Step, list[_Token]]:
+        """Return a step and the tokens after it: a property, the node itself, or several properties
+        in brackets.
+        """
+        first = tokens[0] if tokens else ("", "")
+        if first[0] == ".":
+            return (), tokens[1:]
+        if first[0] != "(":
+            return (self.resolve(first),), tokens[1:]
+        kinds = [kind for kind, _ in tokens]
+        if ")" not in kinds or any(mark != "|" for mark in kinds[2 : kinds.index(")") : 2]):
+            raise self.fault("path_brackets")
+        end = kinds.index(")")
+        return tuple(map(self.resolve, tokens[1:end:2])), tokens[end + 1 :]
+
+    def resolve(self, token: _Token) -> str:
+        """Return the IRI of a property."""
+        kind, text = token
+        if kind in {"iri", "a"}:
+            return TYPE if kind == "a" else text
+        if kind != "name":
+            raise (
+                self.fault("path_no_property", text=repr(text))
+                if text
+                else self.fault("path_no_end")
             )
-    return parts
+        prefix, _, local = text.partition(":")
+        if prefix not in self.prefixes:
+            raise self.fault("path_prefix", prefix=repr(prefix))
+        return self.prefixes[prefix] + local
 
 
-def _compile_choice(
-    tokens: Sequence[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
-) -> Find:
-    if [kind for kind, _ in tokens] == ["text"]:
-        literal = Literal(tokens[0][1])
-        return lambda graph: [literal]
-    paths: list[_Path] = []
-    rest = list(tokens)
-    while True:
-        path, rest = _parse_path(rest, where, prefixes)
-        paths.append(path)
-        if not rest:
-            break
-        rest = rest[1:]
-    return lambda graph: list(
-        dict.fromkeys(term for path in paths for term in _evaluate(graph, path))
-    )
-
-
-def _parse_path(
-    tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
-) -> tuple[_Path, list[tuple[str, str]]]:
-    """Parse steps up to a `|` or the end."""
-    steps: list[_Step] = []
-    while True:
-        step, tokens = _parse_step(tokens, where, prefixes)
-        steps.append(step)
-        if not tokens or tokens[0][0] == "|":
-            return tuple(steps), tokens
-        if tokens[0][0] != "/":
-            raise SourceDefinitionError(
-                located(where, Reason("path_no_mark", {"text": repr(tokens[0][1])}))
-            )
-        tokens = tokens[1:]
-
-
-def _parse_step(
-    tokens: list[tuple[str, str]], where: str | Reason, prefixes: Mapping[str, str]
-) -> tuple[_Step, list[tuple[str, str]]]:
-    """Parse one step: a property, the node itself, or several properties in brackets."""
-    kind, text = tokens[0] if tokens else ("", "")
-    if kind == "(":
-        end = next((number for number, (mark, _) in enumerate(tokens) if mark == ")"), None)
-        if end is None or any(mark != "|" for mark, _ in tokens[2:end:2]):
-            raise SourceDefinitionError(located(where, Reason("path_brackets")))
-        names = tuple(_resolve_name(one, where, prefixes) for one in tokens[1:end:2])
-        return names, tokens[end + 1 :]
-    return (() if kind == "." else (_resolve_name((kind, text), where, prefixes),)), tokens[1:]
-
-
-def _resolve_name(token: tuple[str, str], where: str | Reason, prefixes: Mapping[str, str]) -> str:
-    kind, text = token
-    if kind not in {"iri", "a", "name"}:
-        fault = Reason("path_no_property", {"text": repr(text)}) if text else Reason("path_no_end")
-        raise SourceDefinitionError(located(where, fault))
-    prefix, _, local = text.partition(":")
-    if kind == "name" and prefix not in prefixes:
-        raise SourceDefinitionError(located(where, Reason("path_prefix", {"prefix": repr(prefix)})))
-    return prefixes[prefix] + local if kind == "name" else text
-
-
-def _evaluate(graph: Graph, path: _Path) -> list[Term]:
+def _evaluate(graph: Graph, path: list[_Step]) -> list[Term]:
     nodes: list[Term] = [graph.subject]
     for step in path:
         if step:

@@ -18,8 +18,7 @@ from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.protocols.document import DocumentReader, Items, ListedDocument
-from harvesters.protocols.rdf_format import parse_rdf
-from harvesters.protocols.rdf_reader import RdfReader
+from harvesters.protocols.rdf_reader import RdfReader, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

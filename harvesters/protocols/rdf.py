@@ -36,8 +36,7 @@ from harvesters.protocols.error_recovery import (
 )
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_format import ACCEPT
-from harvesters.protocols.rdf_reader import Item, RdfReader, unreadable_parts
+from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfReader, unreadable_parts
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition

@@ -32,7 +32,7 @@ from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_format import parse_rdf
+from harvesters.protocols.rdf_reader import parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

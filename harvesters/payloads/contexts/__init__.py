@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from typing import Any
 
@@ -24,7 +26,7 @@ _OURS: Mapping[str, str] = {
     "www.w3.org/ns/hydra/context.jsonld": "hydra",
 }
 
-# gives the context at an address; raises LookupError where there is none
+# Returns the context at an address; raises LookupError where there is none.
 Find = Callable[[str], Any]
 
 
@@ -67,24 +69,6 @@ def _context(value: Any, find: Find) -> Any:
     if isinstance(value, list):
         return [_context(item, find) for item in value]
     return inline_contexts(value, find)  # a term of it may have a context of its own
-
-
-def has_remote_context(value: Any) -> bool:
-    """Return whether a document references a context by its address."""
-    if isinstance(value, list):
-        return any(map(has_remote_context, value))
-    if not isinstance(value, dict):
-        return False
-    return any(
-        _named(element) if name == "@context" else has_remote_context(element)
-        for name, element in value.items()
-    )
-
-
-def _named(value: Any) -> bool:
-    return isinstance(value, str) or (
-        any(map(_named, value)) if isinstance(value, list) else has_remote_context(value)
-    )
 
 
 # Of terms that are each defined by the next, and of contexts within each other: pyoxigraph overflows
@@ -150,23 +134,16 @@ def _count_values(document: Any) -> tuple[int, list[dict[str, Any]]]:
 
 def _check_chain(context: Mapping[str, Any]) -> None:
     """Raise ValueError where too many terms are defined each by the next, or some by themselves."""
-    defined_by = {term: _defined_by(context, term) for term in context}
-    users: dict[str, list[str]] = {term: [] for term in context}
-    for term, others in defined_by.items():
-        for other in others:
-            users[other].append(term)
-    ready, length = [term for term, others in defined_by.items() if not others], 0
-    while ready and length < _MAX_CHAIN:
-        done, ready, length = ready, [], length + 1
-        for term in done:
-            for user in users[term]:
-                defined_by[user].discard(term)
-                if not defined_by[user]:
-                    ready.append(user)
-    if any(defined_by.values()):
-        raise ValueError(
-            f"terms of its context are defined by each other more than {_MAX_CHAIN} deep"
-        )
+    order = TopologicalSorter({term: _defined_by(context, term) for term in context})
+    length = 0
+    with suppress(CycleError):
+        order.prepare()
+        while order.is_active() and length < _MAX_CHAIN:
+            order.done(*order.get_ready())
+            length += 1
+        if not order.is_active():
+            return
+    raise ValueError(f"terms of its context are defined by each other more than {_MAX_CHAIN} deep")
 
 
 def _defined_by(context: Mapping[str, Any], term: str) -> set[str]:
