@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
@@ -27,20 +28,13 @@ from publisher.store.columns.algebra import (
     constant_operand,
     fallback,
     integer,
-    quote,
     string,
 )
 from publisher.store.columns.terms import TermKind
 from vocab.terms import RDF, XSD
 
 _LONGEST = 20_000  # characters of the SQL of a value
-_PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
 _CLASS = r"\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
-# Means the same in each dialect of regular expressions, for whether a text contains a match.
-_SIMPLE_PATTERN = re.compile(
-    rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"
-)
-_RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
 # The only other letters of which lower case has ASCII letters: the Kelvin sign, and I with a dot.
 _ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
@@ -113,8 +107,6 @@ class Expressions:
 
     def _compound(self, expression: CompValue) -> Operand:
         name = expression.name.removeprefix("Builtin_")
-        if function := _OF_ONE.get(name):
-            return function(self.operand(expression.arg))
         match name:
             case "ConditionalAndExpression" | "ConditionalOrExpression":
                 word = " AND " if "And" in name else " OR "
@@ -130,14 +122,8 @@ class Expressions:
                 variable = str(expression.arg)
                 column = self._sides.get(variable, "") + self._names[variable]
                 return boolean(f"({column} IS NOT NULL)" if variable in self._columns else "false")
-            case "CONTAINS" | "STRSTARTS" | "STRENDS":
-                return self._search(expression, _SEARCHES[name])
-            case "REGEX":
-                return self._regex(expression)
-            case "LANGMATCHES":
-                return self._lang_matches(expression)
-            case "STRBEFORE" | "STRAFTER" | "SUBSTR":
-                return self._part(name, expression)
+            case "LCASE":
+                return _lowered(self.operand(expression.arg), _ODD_LETTERS)
             case "IF":
                 return self._chosen(expression)
             case "COALESCE" if isinstance(expression.arg, list):
@@ -148,7 +134,35 @@ class Expressions:
                     return string(f"({' || '.join(text.lexical for text in texts)})")
             case "Function":
                 return self._cast(expression)
-        raise NotCompiled(name)
+        return self._call(name, expression)
+
+    def _call(self, name: str, expression: CompValue) -> Operand:
+        """Return one of FUNCTIONS; an argument that may be absent is part of its name."""
+        if expression.flags is not None:
+            name += constant(expression.flags).text
+        function = FUNCTIONS.get(name if expression.length is None else f"{name} length")
+        if function is None:
+            raise NotCompiled(name)
+        operands = [
+            self._argument(expression, *argument) for argument in function.arguments.items()
+        ]
+        return computed(function.result, function.sql.format(*operands))
+
+    def _argument(self, expression: CompValue, name: str, allowed: Allowed) -> Operand:
+        argument = expression[name]
+        if isinstance(allowed, re.Pattern):
+            row = constant(argument)
+            if not allowed.fullmatch(row.text):
+                raise NotCompiled(f"{expression.name} of a constant that may be read differently")
+            return constant_operand(row)
+        other = expression.arg2
+        is_lowered = getattr(argument, "name", "") == "Builtin_LCASE"
+        if is_lowered and isinstance(other, ParsedLiteral) and other.isascii():
+            return _lowered(self.operand(argument.arg), _ASCII_FROM_OTHERS)
+        value = self.operand(argument)
+        if allowed is TermKind.STRING and value.static is not allowed:
+            raise NotCompiled(f"{expression.name} of what may have a language, or be no string")
+        return value
 
     def _relational(self, expression: CompValue) -> str:
         operator = str(expression.op)
@@ -164,58 +178,6 @@ class Expressions:
         if operator in ("=", "!="):
             return f"({'NOT ' if operator == '!=' else ''}{_equal(one, two)})"
         return _ordered(one, two, operator)
-
-    def _search(self, expression: CompValue, function: str) -> Operand:
-        part = self.operand(expression.arg2)
-        if part.static is not TermKind.STRING:
-            raise NotCompiled(f"{function} with a text that is no xsd:string")
-        is_lowered = getattr(expression.arg1, "name", "") == "Builtin_LCASE"
-        if is_lowered and isinstance(expression.arg2, ParsedLiteral) and expression.arg2.isascii():
-            text = _lowered(self.operand(expression.arg1.arg), _ASCII_FROM_OTHERS)
-        else:
-            text = self.operand(expression.arg1)
-        return _of_string(text, f"{function}({text.lexical}, {part.lexical})")
-
-    def _regex(self, expression: CompValue) -> Operand:
-        """Return REGEX. Raises NotCompiled unless pattern and flags are constants that mean the same
-        in each dialect.
-        """
-        text, pattern = self.operand(expression.text), _constant_string(expression.pattern)
-        flags = "" if expression.flags is None else _constant_string(expression.flags)
-        allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
-        if not allowed or not allowed.fullmatch(pattern):
-            raise NotCompiled("REGEX with a pattern that dialects may read differently")
-        return _of_string(text, f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')")
-
-    def _lang_matches(self, expression: CompValue) -> Operand:
-        """Return LANGMATCHES with a constant range."""
-        tag, wanted = self.operand(expression.arg1), _constant_string(expression.arg2).lower()
-        if tag.static is not TermKind.STRING or not _RANGE.fullmatch(wanted):
-            raise NotCompiled("LANGMATCHES with an odd range, or of what may be no string")
-        lowered = f"lower({tag.lexical})"
-        return boolean(f"({lowered} = '{wanted}' OR starts_with({lowered}, '{wanted}-'))")
-
-    def _part(self, name: str, expression: CompValue) -> Operand:
-        """Return the part of an xsd:string between constant places, or beside a constant text."""
-        text = self.operand(expression.arg if name == "SUBSTR" else expression.arg1)
-        if text.static is not TermKind.STRING:
-            raise NotCompiled(f"{name} of what may have a language")
-        if name == "SUBSTR":
-            places = [constant(expression.start)]
-            places += [] if expression.length is None else [constant(expression.length)]
-            if not all(place.whole and 0 < place.whole < 10**6 for place in places):
-                raise NotCompiled("SUBSTR with odd places")
-            return string(f"substr({text.lexical}, {', '.join(row.lexical for row in places)})")
-        separator = _constant_string(expression.arg2)
-        if not separator:
-            raise NotCompiled(f"{name} with an empty text")
-        quoted = quote(separator)
-        part = f"split_part({text.lexical}, {quoted}, 1)"
-        if name == "STRAFTER":
-            part = f"substr({text.lexical}, length({part}) + {len(separator) + 1})"
-        return string(
-            f"CASE WHEN contains({text.lexical}, {quoted}) THEN {part} ELSE {text.lexical}[:0] END"
-        )
 
     def _first_of(self, parts: list[Operand]) -> Operand:
         """Return COALESCE; the number of the term alone is read where all *parts* are stored terms."""
@@ -291,27 +253,6 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     )
 
 
-def _constant_string(term: object) -> str:
-    """Return the text of a simple literal: of a variable or another term, which SPARQL may have an
-    error for, it raises NotCompiled.
-    """
-    row = constant(term)
-    if row.kind is not TermKind.STRING:
-        raise NotCompiled("a string function of another constant than a string")
-    return row.lexical
-
-
-def _of_string(text: Operand, sql: str) -> Operand:
-    return boolean(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {sql} END)")
-
-
-def _text(value: Operand) -> Operand:
-    missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
-    return string(
-        f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)"
-    )
-
-
 def _lowered(text: Operand, is_odd: str) -> Operand:
     """Return LCASE of *text*, with its language; a text for which *is_odd* holds ends the query."""
     lowered = fallback(is_odd.format(text.lexical), f"lower({text.lexical})")
@@ -321,18 +262,6 @@ def _lowered(text: Operand, is_odd: str) -> Operand:
     return Operand(kind, lexical, text.static, None, text.language)
 
 
-def _date_part(start: int, length: int) -> Callable[[Operand], Operand]:
-    """Return what reads a part of dates and instants, at a place of their texts."""
-
-    def part(value: Operand) -> Operand:
-        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
-        dates = f"({TermKind.INSTANT:d}, {TermKind.DATE:d})"
-        number = f"substr({value.lexical}, {start}, {length})::BIGINT"
-        return integer(f"(CASE WHEN {value.kind} IN {dates} THEN {number} ELSE {other} END)")
-
-    return part
-
-
 # a text that is not ASCII and has letters that have not one lower-case letter in every version of
 # Unicode
 _ODD_LETTERS = (
@@ -340,16 +269,99 @@ _ODD_LETTERS = (
     + _LOWERED.replace("{", "{{").replace("}", "}}")
     + "', 's')"
 )
-_SEARCHES = {"CONTAINS": "contains", "STRSTARTS": "starts_with", "STRENDS": "ends_with"}
-_OF_ONE: dict[str, Callable[[Operand], Operand]] = {
-    "STR": _text,
-    "LANG": lambda value: string(f"(CASE WHEN {value.kind} {_LITERAL} THEN {value.language} END)"),
-    "LCASE": lambda value: _lowered(value, _ODD_LETTERS),
-    "isIRI": lambda value: boolean(f"({value.kind} = {TermKind.IRI:d})"),
-    "isURI": lambda value: boolean(f"({value.kind} = {TermKind.IRI:d})"),
-    "isBLANK": lambda value: boolean(f"({value.kind} = {TermKind.BLANK:d})"),
-    "isLITERAL": lambda value: boolean(f"({value.kind} {_LITERAL})"),
-    "YEAR": _date_part(1, 4),
-    "MONTH": _date_part(6, 2),
-    "DAY": _date_part(9, 2),
+# What an argument may be: any term, an xsd:string, or a constant whose N-Triples form matches.
+Allowed = TermKind | re.Pattern[str] | None
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)+"')
+_PLACE = re.compile(rf'"[1-9][0-9]{{0,5}}"\^\^<{XSD}integer>')
+_RANGE = re.compile(r'"[A-Za-z0-9-]+"')
+# These mean the same in each dialect of regular expressions, for whether a text contains a match.
+_SIMPLE_PATTERN = re.compile(
+    rf'"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"'
+)
+_PLAIN_PATTERN = re.compile(r'"[A-Za-z0-9 ]+"')
+
+
+class Function(NamedTuple):
+    """A function: the kind of its *result*, what its *arguments* may be, by their names in the
+    algebra, and its *sql* over these operands.
+    """
+
+    result: TermKind
+    arguments: Mapping[str, Allowed]
+    sql: str
+
+
+def _is(condition: str) -> Function:
+    return Function(TermKind.BOOLEAN, {"arg": None}, f"({{0.kind}} {condition})")
+
+
+def _of_string(sql: str, **arguments: Allowed) -> Function:
+    """Return what is true or false of a string with or without a language."""
+    test = f"(CASE WHEN {{0.kind}} IN {STRINGS} THEN {sql} END)"
+    return Function(TermKind.BOOLEAN, arguments, test)
+
+
+def _part(start: int, length: int) -> Function:
+    """Return the number at a place of the texts of dates and instants."""
+    other = fallback(f"{{0.kind}} = {TermKind.OTHER:d}", "NULL")
+    dates = f"{{0.kind}} IN ({TermKind.INSTANT:d}, {TermKind.DATE:d})"
+    number = f"substr({{0.lexical}}, {start}, {length})::BIGINT"
+    part = f"(CASE WHEN {dates} THEN {number} ELSE {other} END)"
+    return Function(TermKind.INTEGER, {"arg": None}, part)
+
+
+def _of_text(sql: str, **arguments: Allowed) -> Function:
+    return Function(TermKind.STRING, arguments, sql)
+
+
+_BESIDE = "CASE WHEN contains({0.lexical}, {1.lexical}) THEN %s ELSE {0.lexical}[:0] END"
+_BEFORE = "split_part({0.lexical}, {1.lexical}, 1)"
+_WITHOUT_TEXT = fallback(
+    f"{{0.kind}} = {TermKind.OTHER:d} AND {{0.lexical}} IS NULL", "{0.lexical}"
+)
+FUNCTIONS = {
+    "STR": _of_text(
+        f"(CASE WHEN {{0.kind}} <> {TermKind.BLANK:d} THEN {_WITHOUT_TEXT} END)", arg=None
+    ),
+    "LANG": _of_text(f"(CASE WHEN {{0.kind}} {_LITERAL} THEN {{0.language}} END)", arg=None),
+    "SUBSTR": _of_text("substr({0.lexical}, {1.whole})", arg=TermKind.STRING, start=_PLACE),
+    "SUBSTR length": _of_text(
+        "substr({0.lexical}, {1.whole}, {2.whole})",
+        arg=TermKind.STRING,
+        start=_PLACE,
+        length=_PLACE,
+    ),
+    "STRBEFORE": _of_text(_BESIDE % _BEFORE, arg1=TermKind.STRING, arg2=_TEXT),
+    "STRAFTER": _of_text(
+        _BESIDE % f"substr({{0.lexical}}, length({_BEFORE}) + length({{1.lexical}}) + 1)",
+        arg1=TermKind.STRING,
+        arg2=_TEXT,
+    ),
+    "isIRI": _is(f"= {TermKind.IRI:d}"),
+    "isURI": _is(f"= {TermKind.IRI:d}"),
+    "isBLANK": _is(f"= {TermKind.BLANK:d}"),
+    "isLITERAL": _is(_LITERAL),
+    "CONTAINS": _of_string("contains({0.lexical}, {1.lexical})", arg1=None, arg2=TermKind.STRING),
+    "STRSTARTS": _of_string(
+        "starts_with({0.lexical}, {1.lexical})", arg1=None, arg2=TermKind.STRING
+    ),
+    "STRENDS": _of_string("ends_with({0.lexical}, {1.lexical})", arg1=None, arg2=TermKind.STRING),
+    "LANGMATCHES": Function(
+        TermKind.BOOLEAN,
+        {"arg1": TermKind.STRING, "arg2": _RANGE},
+        "(lower({0.lexical}) = lower({1.lexical})"
+        " OR starts_with(lower({0.lexical}), lower({1.lexical}) || '-'))",
+    ),
+    "REGEX": _of_string(
+        "regexp_matches({0.lexical}, {1.lexical}, 'c')", text=None, pattern=_SIMPLE_PATTERN
+    ),
+    'REGEX""': _of_string(
+        "regexp_matches({0.lexical}, {1.lexical}, 'c')", text=None, pattern=_SIMPLE_PATTERN
+    ),
+    'REGEX"i"': _of_string(
+        "regexp_matches({0.lexical}, {1.lexical}, 'i')", text=None, pattern=_PLAIN_PATTERN
+    ),
+    "YEAR": _part(1, 4),
+    "MONTH": _part(6, 2),
+    "DAY": _part(9, 2),
 }
