@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from journal.entry import Entry
-from publisher.projections.projection import DecodedEntry
+from publisher.projections.projection import rows_of
 from publisher.store.columns.terms import term_id
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
@@ -116,20 +116,20 @@ class ChangeWriter:
         }
         self._facets = {f"<{iri}>".encode(): facet for iri, facet in facets.items()}
 
-    def read(self, entries: Iterable[DecodedEntry]) -> Iterator[bytes]:
+    def read(self, entries: Iterable[Entry]) -> Iterator[bytes]:
         """Yield the rows of *entries*, and write what they change.
 
         Rows of a graph that lie apart in an entry are one change, at the place of the first, unless
         they are so many rows apart as are written at once.
         """
-        for decoded in entries:
-            for end, rows in rows_by_graph(decoded.rows()):
-                self._pending.setdefault((decoded.number, end), []).extend(rows)
+        for entry in entries:
+            for end, rows in rows_by_graph(rows_of(entry)):
+                self._pending.setdefault((entry.number, end), []).extend(rows)
                 self._bytes += sum(map(len, rows))
                 if self._bytes >= BATCH_BYTES:
                     self._write()
                 yield from rows
-            self._entries.append(decoded.entry)
+            self._entries.append(entry)
         self._write()
 
     def _write(self) -> None:

@@ -27,7 +27,13 @@ from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 from journal.atomic_file import replace_file
 from journal.file_lock import FileLock, describe_holder, is_locked
 from publisher.errors import StoreBusy
-from publisher.projections.projection import JournalReader, Projection, SlicedProjection, in_batches
+from publisher.projections.projection import (
+    JournalReader,
+    Projection,
+    SlicedProjection,
+    in_batches,
+    rows_of,
+)
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
 from publisher.store.process import lower_merge_priority, lower_thread_priority
@@ -309,10 +315,10 @@ class EmbeddedStore:
         before, since = self.checkpoint.position, time.monotonic()
         if before == self.columns.checkpoint:
             return False
-        for entry in self._reader.entries(before):
+        for entry in self._reader.journal.entries(before):
             if entry.number > self.columns.checkpoint:
                 break
-            apply(self.merge, entry.rows(), self.columns.stated)
+            apply(self.merge, rows_of(entry), self.columns.stated)
             self.checkpoint = StoreCheckpoint(entry.number, entry.id)
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint()

@@ -114,7 +114,7 @@ def _changes(journal: Journal, position: int) -> Iterator[tuple[Quad, int]]:
     for entry in journal.entries():
         if entry.number > position:
             return
-        for batch in in_batches(rows_of(entry.lines()), _BATCH, _BATCH_BYTES):
+        for batch in in_batches(rows_of(entry), _BATCH, _BATCH_BYTES):
             lines = b"".join(row[2:] for row in batch)
             quads = parse(lines, RdfFormat.N_QUADS, lenient=True)
             yield from zip(quads, [1 if row[:1] == b"A" else -1 for row in batch], strict=True)

@@ -59,7 +59,7 @@ def reader(tmp_path: Path) -> JournalReader:
 
 def level(updater: ColumnUpdater, reader: JournalReader) -> Path:
     """Apply all entries and publish; return the published file."""
-    *_, last = reader.entries(0)
+    *_, last = reader.journal.entries(0)
     list(updater.advance(last.number, last.id))
     updater.show(1)
     assert updater.position == last.number
@@ -92,7 +92,7 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
     with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
         level(updater, reader)
         commit(tmp_path, (row(number) for number in range(200, 300)))
-        *_, last = reader.entries(0)
+        *_, last = reader.journal.entries(0)
         for _ in islice(updater.advance(last.number, last.id), 7):
             pass  # the process is killed here
 

@@ -375,7 +375,7 @@ def test_a_quoted_triple_is_left_out_and_the_columns_answer_no_query(
     for _ in range(2):  # it is known after a restart too
         with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
             if updater.checkpoint == 0:
-                list(updater.advance(1, next(reader.entries(0)).id))
+                list(updater.advance(1, next(reader.journal.entries(0)).id))
             stated = updater.statements.graphs([GRAPHS[0].value], [PREDICATES[0].value])
 
             updater.show(1.0)
@@ -791,7 +791,7 @@ def test_damaged_columns_are_rebuilt(data: Path) -> None:
     folder.mkdir()
     (folder / "work.duckdb").write_bytes(b"no database")
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
-    entry = next(reader.entries(0))
+    entry = next(reader.journal.entries(0))
 
     with closing(ColumnUpdater(folder, reader)) as updater:
         list(updater.advance(1, entry.id))

@@ -39,7 +39,7 @@ def quad(number: int) -> str:
 
 
 def stored(journal: Journal, folder: Path) -> list[bytes]:
-    rows = (row for entry in journal.entries() for row in rows_of(entry.lines()))
+    rows = (row for entry in journal.entries() for row in rows_of(entry))
     with open_statements(write_columns(rows, folder)) as statements:
         return sorted(f"{quad} .\n".encode() for quad in statements.quads())
 

@@ -12,7 +12,7 @@ import pytest
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.projections.projection import DecodedEntry, JournalReader, SlicedProjection
+from publisher.projections.projection import JournalReader, SlicedProjection
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.follow import EmbeddedStore, Runner
 
@@ -88,33 +88,8 @@ class SlowIndex(BrokenIndex):
             yield
 
 
-def test_small_entry_is_decompressed_once_for_all_readers(
-    tmp_path: Path, reader: JournalReader
-) -> None:
-    commit(tmp_path, "1", "2")
-    (entry,) = reader.entries()
-    rows = list(entry.rows())
-    entry.entry.path.write_bytes(b"")  # a second decompression would fail
-
-    (again,) = reader.entries()
-
-    assert list(again.rows()) == rows
-    assert len(rows) == 2
-
-
-def test_large_entry_is_not_kept_in_memory(tmp_path: Path) -> None:
-    commit(tmp_path, "1", "2")
-    (entry,) = Journal(tmp_path / "journal").entries()
-    decoded = DecodedEntry(entry, BASE, small=0)
-    before = list(decoded.rows())
-    entry.path.write_bytes(b"")
-
-    assert (len(before), list(decoded.rows())) == (2, [])
-
-
-@pytest.mark.parametrize("small", [0, 1 << 20])
 def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
-    tmp_path: Path, small: int
+    tmp_path: Path, reader: JournalReader
 ) -> None:
     rows = [
         f"A <{BASE}id/event/demo/1> <{TYPE}> <{BASE}ns#Event> <{BASE}record/demo/1> .",
@@ -125,7 +100,7 @@ def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
     Journal(tmp_path / "journal").append(rows, run="run-1", time=WHEN)
     (entry,) = Journal(tmp_path / "journal").entries()
 
-    changed = list(DecodedEntry(entry, BASE, small).changed(2))
+    changed = list(reader.changed(entry, 2))
 
     assert set().union(*changed) == {
         f"{BASE}id/event/demo/1",
@@ -148,7 +123,7 @@ def test_position_belongs_to_a_journal_by_the_id_of_its_entry(
     tmp_path: Path, reader: JournalReader
 ) -> None:
     commit(tmp_path, "1")
-    (entry,) = reader.entries()
+    (entry,) = reader.journal.entries()
 
     results = [
         reader.contains(0, ""),

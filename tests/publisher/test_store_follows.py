@@ -237,9 +237,7 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     following = follow(tmp_path)
     following.step()
 
-    rows = [
-        row for entry in Journal(tmp_path / "journal").entries() for row in rows_of(entry.lines())
-    ]
+    rows = [row for entry in Journal(tmp_path / "journal").entries() for row in rows_of(entry)]
     undisturbed = Store()
     apply(undisturbed, rows, stated_after(rows))
     snapshot = newest_snapshot(folder / "snapshots")

@@ -174,7 +174,7 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     monkeypatch.setattr(database, "READ_BATCH", 5)
     monkeypatch.setattr(database, "FLUSHED", 1)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
-    entry = next(reader.entries(0)).id
+    entry = next(reader.journal.entries(0)).id
     for steps in range(1, 5):
         with closing(ColumnUpdater(data / "stopped" / "columns", reader)) as columns:
             assert len(list(islice(columns.advance(1, entry), steps))) == steps  # never committed

@@ -204,10 +204,10 @@ class SearchUpdater:
         vocabulary = {f"{self._reader.base}scheme/{scheme}" for scheme in SCHEMES}
         is_vocabulary_new = False
         before = Searcher(self._index)
-        for entry in self._reader.entries(self.checkpoint):
+        for entry in self._reader.journal.entries(self.checkpoint):
             if entry.number > position:
                 break
-            for changed in entry.changed(BATCH):
+            for changed in self._reader.changed(entry, BATCH):
                 is_vocabulary_new = is_vocabulary_new or not vocabulary.isdisjoint(changed)
                 things = [iri for iri in changed if iri.startswith(f"{self._reader.base}id/")]
                 self._put(things)

@@ -19,9 +19,9 @@ import structlog
 from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
+from journal.entry import Entry
 from journal.errors import JournalError
 from publisher.projections.projection import (
-    DecodedEntry,
     JournalReader,
     Subjects,
     read_position,
@@ -120,9 +120,9 @@ class ColumnUpdater:
         changes = self._database.begin()
         number, identifier = self.checkpoint, ""
 
-        def entries() -> Iterator[DecodedEntry]:
+        def entries() -> Iterator[Entry]:
             nonlocal number, identifier
-            for decoded in self._reader.entries(self.checkpoint):
+            for decoded in self._reader.journal.entries(self.checkpoint):
                 if decoded.number > position:
                     return
                 yield decoded

@@ -29,13 +29,14 @@ from SPARQLWrapper.SPARQLExceptions import (
     SPARQLWrapperException,
 )
 
+from journal.entry import Entry
 from journal.journal import Journal
 from publisher.errors import NotReady, StoreFailure
 from publisher.projections.projection import (
-    DecodedEntry,
     JournalReader,
     SlicedProjection,
     in_batches,
+    rows_of,
 )
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.updater import ColumnUpdater
@@ -124,15 +125,15 @@ class RemoteStore:
         if newest_snapshot(self.snapshots) and state.position >= published:
             self._register(replace(state, applying=head.number))
             self._wait(GRACE)
-        for entry in self._reader.entries(state.position):
+        for entry in self._reader.journal.entries(state.position):
             state = self._load(entry, state)
         return state
 
-    def _load(self, entry: DecodedEntry, state: State) -> State:
+    def _load(self, entry: Entry, state: State) -> State:
         self.leased.write_state(replace(state, applying=entry.number), self._now())
         writer, quads = self.leased.writer, state.quads
         skipped = writer.skipped
-        for rows in in_batches(entry.rows(), BULK, BULK_BYTES):
+        for rows in in_batches(rows_of(entry), BULK, BULK_BYTES):
             self.leased.renew(self._now())
             removed, added = net_changes(rows)
             writer.remove(removed)
