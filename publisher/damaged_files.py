@@ -15,11 +15,10 @@ from pyoxigraph import RdfFormat, Store, parse
 from journal.file_lock import SharedLock, is_locked
 from journal.journal import Fault, Journal
 from publisher.errors import DamagedFiles, NotReady
-from publisher.projections.projection import JournalReader, read_position
+from publisher.projections.projection import Checkpoint, JournalReader, read_position
 from publisher.projections.search.index import TOPICS
-from publisher.projections.search.updater import IndexCheckpoint, read_index_checkpoint
 from publisher.store.columns.updater import WORK
-from publisher.store.follow import StoreCheckpoint, read_store_checkpoint, require_unlocked
+from publisher.store.follow import require_unlocked
 from publisher.store.snapshots import (
     REBUILD,
     ProjectionPaths,
@@ -42,10 +41,7 @@ from publisher.store.verification import (
 from vocab.iris import Iris
 
 # files with positions in the journal
-_CHECKPOINTS: dict[str, Callable[[Path], StoreCheckpoint | IndexCheckpoint]] = {
-    "position.json": read_store_checkpoint,
-    "text/position.json": read_index_checkpoint,
-}
+_CHECKPOINTS = ("position.json", "text/position.json")
 # files of the search index that are replaced with each commit
 _CHANGED = ("meta.json", ".managed.json")
 
@@ -107,9 +103,9 @@ def _working_problems(
     with the snapshot are compared with it. The store is opened, unless a server has it open, and
     DuckDB files are read to the end. Bytes that no row uses may differ.
     """
-    for name, read in _CHECKPOINTS.items():
+    for name in _CHECKPOINTS:
         try:
-            checkpoint = read(store / name)
+            checkpoint = Checkpoint.read(store / name)
             if not reader.contains(checkpoint.position, checkpoint.entry):
                 yield name, f"the journal has no such entry {checkpoint.position}"
         except (OSError, ValueError) as error:
@@ -140,7 +136,7 @@ def _copies(store: Path, snapshot: Snapshot) -> Iterator[tuple[str, Path]]:
                 yield f"{name}/{path.name}", folder / path.name
     committed = None
     with suppress(OSError, ValueError):
-        committed = read_index_checkpoint(store / "text" / "position.json").position
+        committed = Checkpoint.read(store / "text" / "position.json").position
     changed = _CHANGED if committed == snapshot.text else (*_CHANGED, TOPICS)
     for path in store.glob("text/index/*.*"):
         if path.name not in changed:

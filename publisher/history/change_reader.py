@@ -26,6 +26,7 @@ from publisher.store.change_writer import ChangeType as ChangeType
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.terms import TERM_TEXT, term_id
 from publisher.store.columns.updater import FILE
+from publisher.store.queries import sql
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 
@@ -39,24 +40,12 @@ LATEST = """
 FROM graph_changes ANTI JOIN (SELECT previous AS sequence FROM graph_changes WHERE sequence <= $upto) USING (sequence)
 WHERE sequence BETWEEN 1 AND $upto
 """
-_CHANGES = """
-WITH page AS MATERIALIZED (FROM ($query) ORDER BY number $direction LIMIT $limit)
-SELECT page.number, sequence, previous, name, entry, type, kind, sets, stamp, coalesce(announced, $announced)
-FROM page JOIN graph_changes USING (sequence) JOIN entries ON entries.number = entry ORDER BY page.number $direction
-"""
 _OF_ALL = "SELECT sequence, sequence AS number FROM graph_changes WHERE sequence > 0"
 _OF_SET = """
 SELECT sequence, row_number() OVER (ORDER BY sequence) AS number FROM graph_changes WHERE contains(sets, $member)
 """
 _IS_LATEST = """
 AND sequence <= $upto AND sequence NOT IN (SELECT previous FROM graph_changes WHERE sequence <= $upto)
-"""
-_GRAPH_CHANGES = """
-SELECT entry, run, max(time) OVER (ORDER BY entry), added, removed, "rows"
-FROM graph_changes JOIN entries ON number = entry WHERE graph = $graph ORDER BY entry
-"""
-_WATERMARK = """
-SELECT number, sequence, stamp FROM entries WHERE coalesce(announced, $announced) <= $now ORDER BY number DESC LIMIT 1
 """
 _LEAVES = "SELECT DISTINCT unnest(string_split(sets[2:-2], ': ')) FROM graph_changes"
 _TEXTS = f"SELECT id, {TERM_TEXT} FROM terms t WHERE id IN (SELECT unnest($ids::UBIGINT[]))"
@@ -149,13 +138,13 @@ class History:
 
     def watermark(self, now: float) -> Watermark:
         """Return the last change that feeds announce at *now*. Raises NotReady before the first."""
-        for row in self.rows(_WATERMARK, announced=self._announced, now=int(now)):
+        for row in self.rows(sql("watermark"), announced=self._announced, now=int(now)):
             return Watermark(*row)
         raise NotReady(_NOT_READY)
 
     def graph_changes(self, graph: str) -> tuple[GraphChange, ...]:
         """Return the changes of *graph*, oldest first."""
-        rows = self.rows(_GRAPH_CHANGES, graph=term_id(f"<{graph}>"))
+        rows = self.rows(sql("changes-of-graph"), graph=term_id(f"<{graph}>"))
         return tuple(GraphChange(*(*row, _lines(data))) for *row, data in rows)
 
     def changes(
@@ -298,7 +287,7 @@ class History:
     def _changes(
         self, query: str, values: Mapping[str, object], limit: int, direction: str = "ASC"
     ) -> list[Change]:
-        text = _CHANGES.replace("$query", query).replace("$direction", direction)
+        text = sql("changes-page").replace("$query", query).replace("$direction", direction)
         rows = self.rows(text, **values, limit=limit, announced=self._announced)
         return [
             Change(*(*start, ChangeType(change_type), kind, _leaves(sets), stamp, announced))

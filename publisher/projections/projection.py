@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from journal.atomic_file import replace_file
 from journal.entry import Entry
 from journal.journal import Journal
 from publisher.rdf.ntriples_terms import Value
@@ -28,6 +31,27 @@ def read_position(folder: Path) -> int:
 def write_position(folder: Path, entry: int) -> None:
     """Record that *folder* shows the journal up to entry number *entry*."""
     (folder / POSITION_FILE).write_text(str(entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last journal entry that is stored, and the *version* of format and libraries that stored it."""
+
+    position: int = 0
+    entry: str = ""
+    version: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Read the file *path*; raises OSError, or ValueError if it is damaged."""
+        match json.loads(path.read_text()):
+            case {"position": int(position), "entry": str(entry), **rest}:
+                return cls(position, entry, str(rest.get("version", "")))
+        raise ValueError("it is not a checkpoint")
+
+    def write(self, path: Path) -> None:
+        """Write the file *path*, replacing an older one atomically."""
+        replace_file(path, json.dumps(asdict(self)))
 
 
 MAX_RETRY_DELAY = 60.0  # seconds
@@ -181,9 +205,6 @@ class StatementSource(Protocol):
         """Return the statements of the default graph about each of *names* with one of
         *predicates*; a subject without any is empty.
         """
-
-    def graph_names(self, prefix: str) -> Iterator[str]:
-        """Yield the named graphs whose IRIs begin with *prefix*."""
 
     def subjects_with(
         self, predicates: Collection[str], objects: Collection[str] = ()

@@ -37,8 +37,6 @@ from publisher.sparql.examples import (
 from publisher.sparql.protocol import (
     MAX_QUERY_BYTES,
     answer_query,
-    cached_response,
-    digest,
     explain_query,
     graph_parameters,
     parse_form,
@@ -110,29 +108,23 @@ router, graphs = APIRouter(), APIRouter()
 
 @router.post("/sparql", include_in_schema=False)
 async def answer_request(request: Request) -> Response:
-    """Answer a query, from the cache where that has the same request."""
+    """Answer a query."""
     service = await get_service(request)
-    data = await read_body(request)
-    key = _request_digest(request, data)
-    if response := cached_response(request, service, key):
-        return response
-    params = read_parameters(request, data)
+    params = read_parameters(request, await read_body(request))
     if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:
         return await _introduction(
             request, service, single_value(params, "example"), single_value(params, "show")
         )
     accept = request.headers.get("accept")
-    parsed = parse_request(params, accept, service.iris.base, service.limits.rows)
-    seconds = parse_timeout(single_value(params, "timeout"))
-    query, release = parsed, None
+    query = parse_request(params, accept, service.iris.base, service.limits.rows)
+    seconds, release = parse_timeout(single_value(params, "timeout")), None
     if (number := parse_release(single_value(params, "release"))) is not None:
         release = await service.release(number)
         query = replace(query, snapshot=release.path, release=number)
-    rewritten = await rewrite(service, query, release) if query.has_search else query
+    rewritten = await rewrite(service, query, release)
     if release is None and single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, rewritten, seconds)
-    known = key if rewritten is parsed else None
-    response = await answer_query(request, service, rewritten, seconds, known, release)
+    response = await answer_query(request, service, rewritten, seconds, release)
     if rewritten.note:
         response.headers[TEXT_HEADER] = rewritten.note
     if release:
@@ -185,21 +177,6 @@ async def sparql(
     ] = None,
 ) -> None:
     """The parameters may be in the body of a POST instead."""
-
-
-def _request_digest(request: Request, data: bytes) -> bytes:
-    """Return a digest of everything in the request that the response depends on, the method
-    included.
-    """
-    header_values = (
-        request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type")
-    )
-    return digest(
-        b"POST" if request.method == "POST" else b"GET",
-        request.scope["query_string"],
-        data,
-        *header_values,
-    )
 
 
 async def _introduction(

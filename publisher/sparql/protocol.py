@@ -55,7 +55,6 @@ _HIT, _SHARED, _MISS, _BYPASS = ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=
 
 MAX_ENTRY_BYTES = 4 << 20  # larger responses are not cached
 MAX_TOTAL_BYTES = 128 << 20
-MAX_REQUESTS = 20_000  # requests whose response is remembered, so that they are not parsed again
 _OVERHEAD = 1_000  # bytes of a cached response besides its body
 BUFFER_MEMORY = 1 << 20  # bytes of a response; enough for a client that reads steadily
 MAX_BUFFERED = 2 << 30  # bytes of all responses that wait for their clients
@@ -252,15 +251,12 @@ class CachedResponse:
 
 
 class Responses:
-    """The cached responses of the app by version and digest of their query, the queries by a digest
-    of the HTTP request, the running queries, and the bytes that wait for clients.
-    """
+    """The cached responses of the app by version and digest of their query, the running queries, and the bytes that wait for clients."""
 
     def __init__(self, max_bytes: int = MAX_TOTAL_BYTES, max_buffered: int = MAX_BUFFERED) -> None:
         self.cached: LRUCache[Hashable, CachedResponse] = LRUCache(
             max_bytes, lambda response: len(response.body) + _OVERHEAD
         )
-        self.queries: LRUCache[Hashable, Hashable] = LRUCache(MAX_REQUESTS)
         self.running: dict[Hashable, RunningQuery] = {}
         self.buffered, self.max_buffered = 0, max_buffered
 
@@ -390,13 +386,11 @@ async def answer_query(
     service: QueryService,
     query_request: QueryRequest,
     seconds: float | None = None,
-    request_key: bytes | None = None,
     release: Snapshot | None = None,
 ) -> Response:
     """Return the response to *query_request*; *seconds* may shorten the time limit. Raises
     PublisherError and HTTPProblem.
 
-    *request_key* is a digest of the request, by which ``cached_response`` finds the response.
     *release* is the release to query, None for current data.
     """
     start = partial(RunningQuery, request, service, query_request, seconds)
@@ -411,21 +405,17 @@ async def answer_query(
         return response
     key = current.version, digest(serialized)
     if cached := responses.cached.get(key):
-        response = _send_complete(request, cached, _HIT)
+        return _send_complete(request, cached, _HIT)
+    start = partial(start, release, serialized)
+    identical = current.version, query_request.pack(), seconds
+    running, status = responses.running.get(identical), _SHARED
+    if running and not running.task.done():
+        running.requests += 1
     else:
-        start = partial(start, release, serialized)
-        identical = current.version, query_request.pack(), seconds
-        running, status = responses.running.get(identical), _SHARED
-        if running and not running.task.done():
-            running.requests += 1
-        else:
-            running, status = start(), _MISS
-            responses.running[identical] = running
-            running.task.add_done_callback(lambda _task: responses.running.pop(identical, None))
-        response = await _respond(request, running, status, start)
-    if request_key and key in responses.cached:
-        responses.queries[current.version, request_key] = key
-    return response
+        running, status = start(), _MISS
+        responses.running[identical] = running
+        running.task.add_done_callback(lambda _task: responses.running.pop(identical, None))
+    return await _respond(request, running, status, start)
 
 
 async def _respond(
@@ -465,19 +455,6 @@ async def explain_query(
     with closing(await cancel_on_disconnect(request, query)) as answer:
         body = b"".join([chunk async for chunk in answer.chunks()])
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def cached_response(request: Request, service: QueryService, request_key: bytes) -> Response | None:
-    """Return the cached response to an identical earlier request, without parsing it; None if there
-    is none.
-    """
-    responses: Responses = request.app.state.responses
-    version = service.snapshot.version if service.snapshot else ""
-    cached = responses.cached.get(responses.queries.get((version, request_key)))
-    if cached is None or cached.snapshot is None:
-        return None
-    response = unchanged(request, cached.etag, cached.snapshot)
-    return response or _send_complete(request, cached, _HIT)
 
 
 def with_validators(

@@ -24,7 +24,6 @@ from publisher.store.workers.query_request import (
     TEXT,
     QueryRequest,
     Token,
-    line_and_column,
     string_value,
     syntax_error,
     tokenize,
@@ -74,7 +73,7 @@ async def rewrite(
     if search is None:
         raise NotReady("the text index is being built; try again in a moment")
     rewritten = await asyncio.to_thread(rewrite_searches, query_request, search)
-    if not rewritten.inserted:
+    if not rewritten.original:
         return query_request
     notes = [rewritten.note] if rewritten.note else []
     notes += [f"position={current.text}"] if current.text != current.position else []
@@ -94,8 +93,7 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
     """Insert the results of the searches into the query. Raises QuerySyntaxError if a search is
     malformed or elsewhere than at the top level.
 
-    Line numbers do not change; ``original_column`` maps a column of the result to one of the query.
-    The note has the limits of the searches, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
+    Line numbers do not change. The note has the limits of the searches, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
     """
     query = query_request.text
     tokens = tokenize(query)
@@ -126,13 +124,10 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
             verbs.remove(words[0])
     if verbs:
         raise syntax_error(query, verbs[0].start, _NESTED)
-    insertions.sort()
-    for offset, values in reversed(insertions):
+    for offset, values in sorted(insertions, reverse=True):
         text = text[:offset] + values + text[offset:]
-    inserted = ((*line_and_column(query, offset), len(values)) for offset, values in insertions)
-    return replace(
-        query_request, text=text, inserted=tuple(inserted), note=", ".join(sorted(notes))
-    )
+    original = query if insertions else ""
+    return replace(query_request, text=text, original=original, note=", ".join(sorted(notes)))
 
 
 def _expand(token: Token, prefixes: Mapping[str, str]) -> str:

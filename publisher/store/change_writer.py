@@ -11,7 +11,7 @@ read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from journal.entry import Entry
 from publisher.projections.projection import rows_of
 from publisher.store.columns.terms import term_id
+from publisher.store.queries import sql
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 
@@ -32,19 +33,6 @@ BATCH_BYTES = 8 << 20  # of rows whose changes are written at once
 
 LEAD = 2  # seconds between a snapshot and its announcement, so that every server has switched to it
 
-# "announced" is when this host first announced an entry to harvesters, NULL if that follows from the
-# snapshot. "graph" is the number of the graph's term. The columns from "sequence" on are those of
-# records: "sets" is such as " goal:4:declared: source:demo:", "previous" the sequence number of the
-# change before, 0 if there is none.
-TABLES = """
-CREATE TABLE entries (
-    number INTEGER, run VARCHAR, time BIGINT, stamp BIGINT, sequence INTEGER, announced BIGINT
-);
-CREATE TABLE graph_changes (
-    graph UBIGINT, entry INTEGER, added INTEGER, removed INTEGER, "rows" BLOB, sequence INTEGER,
-    previous INTEGER, record INTEGER, name VARCHAR, kind VARCHAR, sets VARCHAR, type UTINYINT, size INTEGER
-);
-"""
 _COLUMNS: dict[str, dict[str, type]] = {
     "entries": {
         "number": np.int32, "run": np.object_, "time": np.int64, "stamp": np.int64, "sequence": np.int32,
@@ -56,13 +44,6 @@ _COLUMNS: dict[str, dict[str, type]] = {
         "sets": np.object_, "type": np.uint8, "size": np.int32,
     },
 }  # fmt: skip
-_LAST = """
-SELECT DISTINCT ON (graph) graph, sequence, record, kind, sets, type, size
-FROM graph_changes SEMI JOIN arrived USING (graph) ORDER BY graph, entry DESC, sequence DESC
-"""
-_ENDS = """
-SELECT coalesce(max(graph_changes.sequence), 0), coalesce(max(record), 0), (SELECT max(stamp) FROM entries) FROM graph_changes
-"""
 _STATUS, _TOPIC = "status", "topic"
 # characters of a set's name (OAI-PMH 2.0, section 2.6)
 _CODE = re.compile(rb"[A-Za-z0-9_.!~*'()-]+\Z")
@@ -97,7 +78,9 @@ class ChangeWriter:
         self._pending: dict[tuple[int, bytes], list[bytes]] = {}
         self._entries: list[Entry] = []
         self._bytes = 0
-        ((self._sequence, self._records, stamp),) = connection.execute(_ENDS).fetchall()
+        ((self._sequence, self._records, stamp),) = connection.execute(
+            sql("last-numbers")
+        ).fetchall()
         # entries that were in the journal before the file was created were announced when written
         self._stamp, self._announced = stamp or 0, 0 if stamp is None else None
         self._kinds, operations = f"<{base}id/".encode(), f"<{base}operations#".encode()
@@ -166,9 +149,9 @@ class ChangeWriter:
         self._pending, self._entries, self._bytes = {}, [], 0
 
     def _read_states(self, graphs: Iterable[int]) -> dict[int, _GraphState]:
-        self._connection.register("arrived", {"graph": np.array([*graphs], np.uint64)})
-        rows = self._connection.execute(_LAST).fetchall()
-        self._connection.unregister("arrived")
+        rows = read_arrived(
+            self._connection, sql("last-states"), {"graph": np.array([*graphs], np.uint64)}
+        )
         return {graph: _GraphState(*state) for graph, *state in rows}
 
     def _insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
@@ -179,9 +162,7 @@ class ChangeWriter:
         columns: dict[str, NDArray[Any]] = {
             name: np.array(column, kind) for (name, kind), column in zip(types, values, strict=True)
         }
-        self._connection.register("arrived", columns)
-        self._connection.execute(f"INSERT INTO {table} BY NAME FROM arrived")
-        self._connection.unregister("arrived")
+        read_arrived(self._connection, f"INSERT INTO {table} BY NAME FROM arrived", columns)
 
     def _next_state(
         self, name: str, rows: Sequence[bytes], added: int, known: _GraphState
@@ -230,6 +211,16 @@ class ChangeWriter:
         """Return the kind of a thing, "" if it has no record."""
         kind = thing.removeprefix(self._kinds).partition(b"/")[0].decode()
         return kind if kind in KINDS[:-1] else ""
+
+
+def read_arrived(
+    connection: duckdb.DuckDBPyConnection, query: str, columns: Mapping[str, NDArray[Any]]
+) -> list[tuple[Any, ...]]:
+    """Run *query* with *columns* as the table ``arrived``; return its rows."""
+    connection.register("arrived", columns)
+    rows = connection.execute(query).fetchall()
+    connection.unregister("arrived")
+    return rows
 
 
 def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:

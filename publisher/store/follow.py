@@ -7,14 +7,12 @@ each continues from its own checkpoint, and applying an entry again changes noth
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain, islice
@@ -24,10 +22,10 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
-from journal.atomic_file import replace_file
 from journal.file_lock import FileLock, describe_holder, is_locked
 from publisher.errors import StoreBusy
 from publisher.projections.projection import (
+    Checkpoint,
     JournalReader,
     Projection,
     SlicedProjection,
@@ -214,26 +212,6 @@ class FollowingStore(Protocol):
         """Close the store and release its lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreCheckpoint:
-    """The last journal entry in the RDF store."""
-
-    position: int = 0
-    entry: str = ""
-
-
-def read_store_checkpoint(path: Path) -> StoreCheckpoint:
-    """Read the checkpoint in the file *path*; raises OSError, or ValueError if it is damaged."""
-    values = json.loads(path.read_text())
-    try:
-        checkpoint = StoreCheckpoint(**values)
-    except TypeError as error:
-        raise ValueError(f"it is not a checkpoint: {error}") from error
-    if (type(checkpoint.position), type(checkpoint.entry)) != (int, str):
-        raise ValueError("it has a value of a wrong type")
-    return checkpoint
-
-
 class EmbeddedStore:
     """The store in *folder*, with its columns. It follows the journal of *reader*, and stores the
     file *status* in the graph *status_graph*.
@@ -295,15 +273,9 @@ class EmbeddedStore:
 
     def create_snapshot(self) -> Snapshot:
         """Create a snapshot of the store with the published indexes."""
-        return create_snapshot(
-            self.snapshots,
-            self.merge,
-            self.checkpoint.position,
-            self.checkpoint.entry,
-            self.columns.quads,
-            self._status.digest,
-            self.paths,
-        )
+        checkpoint, status = self.checkpoint, self._status.digest
+        state = Snapshot(0, checkpoint.position, checkpoint.entry, self.columns.quads, "", status)
+        return create_snapshot(self.snapshots, self.merge, state, self.paths)
 
     def close(self) -> None:
         """Close the store and release the lock."""
@@ -319,12 +291,11 @@ class EmbeddedStore:
             if entry.number > self.columns.checkpoint:
                 break
             apply(self.merge, rows_of(entry), self.columns.stated)
-            self.checkpoint = StoreCheckpoint(entry.number, entry.id)
+            self.checkpoint = Checkpoint(entry.number, entry.id)
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint()
                 since = time.monotonic()
         self._store_checkpoint()
-        _ = self.columns.quads  # counted while the file is open
         return self.checkpoint.position != before
 
     def _read_status(self) -> None:
@@ -346,21 +317,21 @@ class EmbeddedStore:
     def _delete_store(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)
         shutil.rmtree(self._folder / "store", ignore_errors=True)
-        self.checkpoint = StoreCheckpoint()
+        self.checkpoint = Checkpoint()
 
-    def _read_checkpoint(self) -> StoreCheckpoint:
+    def _read_checkpoint(self) -> Checkpoint:
         try:
-            return read_store_checkpoint(self._checkpoint_file)
+            return Checkpoint.read(self._checkpoint_file)
         except FileNotFoundError:
             pass
         except ValueError as error:
             log.warning("store of another version or damaged; rebuilding it", error=str(error))
         shutil.rmtree(self._folder / "store", ignore_errors=True)
-        return StoreCheckpoint()
+        return Checkpoint()
 
     def _store_checkpoint(self) -> None:
         self.merge.flush()
-        replace_file(self._checkpoint_file, json.dumps(asdict(self.checkpoint)))
+        self.checkpoint.write(self._checkpoint_file)
 
 
 StoreT = TypeVar("StoreT", bound=FollowingStore)

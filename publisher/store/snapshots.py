@@ -242,32 +242,12 @@ def older_snapshots(folder: Path) -> list[Path]:
 
 
 def create_snapshot(
-    folder: Path,
-    store: Store,
-    position: int,
-    entry: str,
-    quads: int,
-    status: str = "",
-    indexes: ProjectionPaths | None = None,
+    folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None = None
 ) -> Snapshot:
-    """Create a snapshot of *store* as it is now, with the indexes in *indexes*. The folder appears
-    by a rename.
+    """Create a snapshot of *store* as it is now, None of an external one, in the given *state*, with
+    the indexes in *indexes*; its number, path and indexes are set here. The folder appears by a
+    rename.
     """
-    return _create(folder, store, Snapshot(0, position, entry, quads, "", status), indexes)
-
-
-def register_external(
-    folder: Path, state: Snapshot, indexes: ProjectionPaths | None = None
-) -> Snapshot:
-    """Create a snapshot of an external store in the given *state*; its number, path and indexes are
-    set here.
-    """
-    return _create(folder, None, state, indexes)
-
-
-def _create(
-    folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None
-) -> Snapshot:
     before = newest_snapshot(folder)
     number = (before.number if before else _last_removed(folder)) + 1
     path, part = folder / f"{number:09d}", folder / ".part"

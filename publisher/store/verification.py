@@ -26,9 +26,6 @@ from publisher.store.snapshots import newest_snapshot, remove_all
 from vocab.iris import Iris
 
 _BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once
-_MODULUS = 1 << 128
-# folders of the embedded store and its indexes, beside the snapshots
-_DERIVED = ("store", "text", "columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ def _sums(changes: Iterable[tuple[Quad, int]]) -> defaultdict[str, int]:
     for quad, by in changes:
         digest = int.from_bytes(blake2b(str(quad).encode(), digest_size=16).digest())
         graph = _graph_of(quad)
-        sums[graph] = (sums[graph] + by * digest) % _MODULUS
+        sums[graph] = (sums[graph] + by * digest) % (1 << 128)
     return sums
 
 
@@ -179,7 +176,7 @@ def discard(store: Path) -> None:
     of releases stay.
     """
     (store / "position.json").unlink(missing_ok=True)
-    for name in _DERIVED:
+    for name in ("store", "text", "columns"):
         shutil.rmtree(store / name, ignore_errors=True)
     remove_all(store / "snapshots")
 

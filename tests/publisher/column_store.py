@@ -16,7 +16,7 @@ from publisher.projections.projection import write_position
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
-from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, prune
 from publisher.store.workers.query_request import QueryRequest, Result, dataset_graphs
 from publisher.store.workers.reader import evaluate, union
 from vocab.iris import Iris
@@ -89,7 +89,7 @@ def create_unmerged_snapshot(folder: Path, store: Store, number: int) -> None:
     paths = ProjectionPaths.below(folder.parent / "indexes" / str(number))
     write_columns_of_unmerged(store, paths.columns)
     write_position(paths.columns, number)
-    create_snapshot(folder, store, number, "w3c", len(store), indexes=paths)
+    create_snapshot(folder, store, Snapshot(0, number, "w3c", len(store), ""), paths)
     prune(folder)
 
 

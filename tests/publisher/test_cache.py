@@ -43,7 +43,7 @@ def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
     created = [
-        create_snapshot(tmp_path / "made", store, position, str(position), 0)
+        create_snapshot(tmp_path / "made", store, Snapshot(0, position, str(position), 0, ""))
         for position in (1, 2, 3)
     ]
 
@@ -53,7 +53,9 @@ def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
 def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    first, again = (create_snapshot(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
+    first, again = (
+        create_snapshot(tmp_path / "made", store, Snapshot(0, 1, "a", 0, "", "s")) for _ in range(2)
+    )
 
     assert (first.modified, first.version) == (again.modified, again.version)
 

@@ -947,20 +947,6 @@ def test_part_of_an_order_by_two_keys_is_that_of_the_store(
     assert _answer(shared(*stored), query) == solutions(merged_store(stored).query(query))
 
 
-def test_second_key_is_read_only_where_the_first_is_in_the_part(tmp_path: Path) -> None:
-    values = [NODES[0], NODES[1], BlankNode("unordered"), BlankNode("other")]
-    stored = [
-        Quad(NODES[0], predicate, value, GRAPHS[0])
-        for predicate, value in zip(PREDICATES, values, strict=False)
-    ]
-    query = "SELECT ?p ?o { ?s ?p ?o } ORDER BY ?p ?o LIMIT "
-
-    with closing(columns_of(stored, tmp_path)) as columns:
-        assert _answer(columns, f"{query} 2") == solutions(merged_store(stored).query(f"{query} 2"))
-        with pytest.raises(NotCompiled, match="not compiled"):
-            _answer(columns, f"{query} 3")
-
-
 def test_common_terms_are_predicates_and_objects_of_many_triples(tmp_path: Path) -> None:
     subjects = [NamedNode(f"x:{number}") for number in range(COMMON)]
     stored = [

@@ -18,7 +18,7 @@ from waiting import wait_until_async
 
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
 from publisher.limits import Limits
-from publisher.store.snapshots import create_snapshot
+from publisher.store.snapshots import Snapshot, create_snapshot
 from publisher.store.workers.pool import Pool, Worker
 from publisher.store.workers.query_request import QueryRequest
 
@@ -29,7 +29,7 @@ def snapshot(data: Path, number: int) -> str:
     """Return the folder of a snapshot with one statement more."""
     store = Store(str(data / "store"))
     store.add(Quad(NamedNode("urn:s"), NamedNode("urn:p"), Literal(number)))
-    return create_snapshot(data / "snapshots", store, number, "entry", number).path
+    return create_snapshot(data / "snapshots", store, Snapshot(0, number, "entry", number, "")).path
 
 
 @pytest.fixture

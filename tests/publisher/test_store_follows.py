@@ -27,7 +27,7 @@ from publisher.projections.projection import JournalReader, rows_of
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.follow import EmbeddedStore, Runner, Stated, apply
 from publisher.store.process import NICE, command, environment, threads
-from publisher.store.snapshots import Snapshot, newest_snapshot, register_external
+from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -343,7 +343,7 @@ def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Fol
 
 
 def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path: Path) -> None:
-    registered = register_external(tmp_path, Snapshot(0, 5, "id", 10, ""))
+    registered = create_snapshot(tmp_path, None, Snapshot(0, 5, "id", 10, ""))
     assert newest_snapshot(tmp_path) == registered
     about = Path(registered.path) / "about.json"
     written = about.read_text()

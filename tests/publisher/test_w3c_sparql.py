@@ -29,7 +29,7 @@ from publisher.errors import NotReady
 from publisher.limits import Limits
 from publisher.projections.projection import POSITION_FILE, write_position
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import ProjectionPaths, create_snapshot, prune
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, prune
 from publisher.store.workers.pool import Answer, Pool
 from publisher.store.workers.query_request import QueryRequest, uses_named_graphs
 from vocab.iris import Iris
@@ -96,7 +96,7 @@ class SuiteEndpoint:
             self.number += 1
             folder = self.service.data / "store" / "snapshots"
             indexes = self._indexes(case) if has_columns else None
-            create_snapshot(folder, self.store, self.number, case.name, 0, indexes=indexes)
+            create_snapshot(folder, self.store, Snapshot(0, self.number, case.name, 0, ""), indexes)
             prune(folder)
             await self.service.refresh()
             self.stored = (case.default, case.named, has_columns)

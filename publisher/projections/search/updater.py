@@ -9,18 +9,16 @@ vocabulary.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 import structlog
 
-from journal.atomic_file import replace_file
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.projections.projection import (
+    Checkpoint,
     JournalReader,
     Properties,
     StatementSource,
@@ -48,23 +46,6 @@ _NAME, _CLASS, _LABEL = f"{SKOS}prefLabel", f"{ORG}classification", f"{RDFS}labe
 _TYPE, _LOCATION = f"{RDF}type", f"{SCHEMA}location"
 
 log = structlog.get_logger(component="text")
-
-
-@dataclass(frozen=True, slots=True)
-class IndexCheckpoint:
-    """The last journal entry in the index, and the *version* of format and libraries that wrote it."""
-
-    position: int = 0
-    entry: str = ""
-    version: str = ""
-
-
-def read_index_checkpoint(path: Path) -> IndexCheckpoint:
-    """Read the checkpoint in the file *path*; raises OSError, or ValueError if it is damaged."""
-    match json.loads(path.read_text()):
-        case {"position": int(position), "entry": str(entry), "version": str(version)}:
-            return IndexCheckpoint(position, entry, version)
-    raise ValueError("it is not a checkpoint")
 
 
 class EntryReader:
@@ -195,9 +176,8 @@ class SearchUpdater:
         if is_vocabulary_new:
             write_topics(self._index, read_topics(self._source, self._reader.base))
         self._writer.commit()
-        checkpoint = IndexCheckpoint(position, entry, BUILD_VERSION)
-        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
-        self._committed = checkpoint
+        self._committed = Checkpoint(position, entry, BUILD_VERSION)
+        self._committed.write(self._checkpoint_file)
 
     def _apply_entries(self, position: int) -> Generator[None, None, bool]:
         """Change the index by the entries up to *position*; return whether the vocabulary changes."""
@@ -259,13 +239,13 @@ class SearchUpdater:
 
     def _start_over(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._committed = IndexCheckpoint()
+        self._committed = Checkpoint()
         self._writer = open_writer(self._index)
 
-    def _read_checkpoint(self) -> IndexCheckpoint:
+    def _read_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of a usable index; raises OSError or ValueError if there is none."""
         (self._index / "meta.json").stat()
-        checkpoint = read_index_checkpoint(self._checkpoint_file)
+        checkpoint = Checkpoint.read(self._checkpoint_file)
         is_ours = self._reader.contains(checkpoint.position, checkpoint.entry)
         if checkpoint.version != BUILD_VERSION or not is_ours:
             raise ValueError("it is of another version or another journal")

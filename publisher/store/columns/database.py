@@ -35,8 +35,7 @@ from publisher.projections.facets.facets import (
     read_sql,
 )
 from publisher.projections.projection import in_batches
-from publisher.store import change_writer
-from publisher.store.change_writer import ChangeWriter
+from publisher.store.change_writer import ChangeWriter, read_arrived
 from publisher.store.columns.terms import (
     DEFAULT_GRAPH,
     TermKind,
@@ -45,9 +44,10 @@ from publisher.store.columns.terms import (
     stored_rows,
     term_id,
 )
+from publisher.store.queries import sql
 from vocab.countries import AREA
 from vocab.iris import KINDS, Iris
-from vocab.terms import ORG, PROV, RDF, XSD
+from vocab.terms import ORG, PROV
 
 READ_BATCH = 10_000  # graphs or organizations that are read at once: about 0.7 s
 
@@ -93,9 +93,7 @@ class FacetTables:
             f"c{place}": np.array(values, dtype=object)
             for place, values in enumerate(zip(*rows, strict=True))
         }
-        self._connection.register("arrived", columns)
-        self._connection.execute(f"INSERT INTO {table} FROM arrived")
-        self._connection.unregister("arrived")
+        read_arrived(self._connection, f"INSERT INTO {table} FROM arrived", columns)
 
     def update(self) -> Iterator[None]:
         """Read the touched things again; yield between batches."""
@@ -141,36 +139,6 @@ class FacetTables:
 CACHED_TERMS, CACHED_LENGTH = 500_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
-_TABLES = """
-CREATE OR REPLACE TEMP TABLE staged (n BIGINT, added BOOLEAN, g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
-CREATE OR REPLACE TEMP TABLE staged_terms (
-    id UBIGINT, "check" UINTEGER, kind UTINYINT, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
-    whole BIGINT, written VARCHAR
-);
-"""
-_STAGE_UNCHANGED = f"""
-INSERT INTO staged_terms
-    SELECT id, "check",
-        CASE WHEN tail IS NULL THEN {TermKind.IRI:d} WHEN tail = '' THEN {TermKind.STRING:d}
-            WHEN tail[1] = '@' THEN {TermKind.LANGUAGE_STRING:d}
-            WHEN tail = '^^<{XSD}dateTime>' THEN {TermKind.INSTANT:d}
-            WHEN tail = '^^<{XSD}date>' THEN {TermKind.DATE:d}
-            WHEN tail = '^^<{XSD}decimal>' THEN {TermKind.DECIMAL:d} ELSE {TermKind.OTHER:d} END,
-        CASE WHEN tail IS NULL THEN text[2:-2] ELSE split_part(text, '"', 2) END,
-        CASE WHEN tail IS NULL THEN '' WHEN tail = '' THEN '{XSD}string'
-            WHEN tail[1] = '@' THEN '{RDF}langString' ELSE tail[4:-2] END,
-        CASE WHEN tail[1] = '@' THEN tail[2:] ELSE '' END, NULL, NULL
-    FROM (SELECT *, CASE WHEN text[1] <> '<' THEN split_part(text, '"', 3) END AS tail FROM arrived_terms)
-"""
-_COLLISIONS = """
-SELECT 1 FROM staged_terms GROUP BY id HAVING min("check") <> max("check")
-UNION ALL SELECT 1 FROM staged_terms JOIN terms USING (id) WHERE staged_terms."check" <> terms."check" LIMIT 1
-"""
-_INSERT_TERMS = """
-INSERT INTO terms SELECT DISTINCT ON (id) * FROM staged_terms ANTI JOIN terms USING (id);
-DELETE FROM staged_terms;
-"""
-
 
 class _Numbers(dict[bytes, int]):
     """The numbers of terms by their N-Triples forms; those of long terms are not kept. New terms are
@@ -205,7 +173,7 @@ class Stage:
         self._numbers = _Numbers()
         self.rows = 0  # number of rows in ``staged``
         self.text_bytes = 0  # of the N-Triples forms of ``staged_terms``
-        connection.execute(_TABLES)
+        connection.execute(sql("staged"))
 
     def add(self, rows: Sequence[bytes]) -> None:
         """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``, but those with a quoted triple.
@@ -229,16 +197,16 @@ class Stage:
             ),
             **encoded,
         }
-        self._insert("staged", "n, added, g, s, p, o", columns)
+        read_arrived(self._connection, "INSERT INTO staged BY NAME FROM arrived", columns)
         self.rows += len(rows)
         if len(self._numbers) > CACHED_TERMS:
             self._numbers = _Numbers()
 
     def insert_terms(self) -> None:
         """Move new staged terms to ``terms``."""
-        if self._connection.execute(_COLLISIONS).fetchall():
+        if self._connection.execute(sql("collisions")).fetchall():
             self.fault = self.fault or "two terms have the same 64-bit hash"
-        self._connection.execute(_INSERT_TERMS)
+        self._connection.execute(sql("insert-terms"))
         self.text_bytes = 0
 
     def clear(self) -> None:
@@ -263,9 +231,7 @@ class Stage:
             name: hashes[name].copy() for name in ("id", "check")
         }
         columns["text"] = _objects([text.decode() for text in texts])
-        self._connection.register("arrived_terms", columns)
-        self._connection.execute(_STAGE_UNCHANGED)
-        self._connection.unregister("arrived_terms")
+        read_arrived(self._connection, sql("stage-terms"), columns)
 
     def _stage_special(
         self,
@@ -292,16 +258,7 @@ class Stage:
             for name in ("whole", "lexical", "datatype", "language")
         }
         columns["written"] = _objects([row.text for row in rows])
-        self._insert(
-            "staged_terms",
-            'id, "check", kind, lexical, datatype, language, whole, written',
-            columns,
-        )
-
-    def _insert(self, table: str, names: str, columns: dict[str, NDArray[np.generic]]) -> None:
-        self._connection.register("arrived", columns)
-        self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arrived")
-        self._connection.unregister("arrived")
+        read_arrived(self._connection, "INSERT INTO staged_terms BY NAME FROM arrived", columns)
 
 
 def _has_quoted_triple(row: bytes) -> bool:
@@ -386,72 +343,8 @@ MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, 
 SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
-TABLES = (
-    """
-CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-Triples form if it does not follow from the rest
-    id UBIGINT, "check" UINTEGER, kind UTINYINT, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
-    whole BIGINT, written VARCHAR
-);
-CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
-CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
-CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
-CREATE TABLE common_terms AS FROM terms;  -- objects of many triples, numbers, times and booleans
-CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
-CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
-CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
-CREATE TABLE base (is_current BOOLEAN);  -- has a row while the last full copy and the log are the columns
-"""
-    + change_writer.TABLES
-    + read_sql("schema")
-)
+TABLES = sql("columns") + read_sql("schema")
 _SORTED = ("quads", "triples", "terms", "predicates", "common_terms", "layout", "base")
-_CHANGES = """
-CREATE OR REPLACE TEMP TABLE change AS
-    SELECT arg_max(added, n) AS added, g, s, p, o FROM staged GROUP BY g, s, p, o;
-"""
-_STATUS_CHANGES = """
-CREATE OR REPLACE TEMP TABLE change AS
-    SELECT true AS added, g, s, p, o FROM (SELECT DISTINCT g, s, p, o FROM staged)
-        ANTI JOIN status USING (g, s, p, o)
-    UNION ALL
-    SELECT false, g, s, p, o FROM status ANTI JOIN staged USING (g, s, p, o);
-DELETE FROM status;
-INSERT INTO status SELECT DISTINCT g, s, p, o FROM staged;
-"""
-_DELETE = """
-DELETE FROM quads USING change
-    WHERE NOT added AND quads.g = change.g AND quads.s = change.s
-    AND quads.p = change.p AND quads.o = change.o;
-DELETE FROM triples USING (
-        SELECT s, p, o FROM (SELECT DISTINCT s, p, o FROM change WHERE NOT added)
-        ANTI JOIN quads USING (s, p, o)
-    ) AS gone
-    WHERE triples.s = gone.s AND triples.p = gone.p AND triples.o = gone.o;
-"""
-_ADD = """
-INSERT INTO quads
-    SELECT g, s, p, o FROM change ANTI JOIN quads USING (g, s, p, o) WHERE added;
-INSERT INTO triples
-    SELECT DISTINCT s, p, o FROM change ANTI JOIN triples USING (s, p, o) WHERE added;
-"""
-# the highest number of each part of the terms whose texts have about SORTED_TEXT bytes
-_TERM_PARTS = """
-WITH lengths AS MATERIALIZED (SELECT id, strlen(lexical) AS length FROM terms)
-SELECT max(id) FROM (
-    SELECT id, sum(length) OVER (ORDER BY id) // $size AS part FROM lengths
-) GROUP BY part ORDER BY part
-"""
-_SORT = """
-INSERT INTO sorted.quads FROM quads ORDER BY g, s, p, o;
-INSERT INTO sorted.triples FROM triples ORDER BY p, o, s;
-INSERT INTO sorted.layout SELECT count(*) FROM quads;
-"""
-_COUNT = """
-CREATE OR REPLACE TABLE predicates AS
-    SELECT p, count(*) AS triples, approx_count_distinct(s) AS subjects,
-        approx_count_distinct(o) AS objects
-    FROM triples GROUP BY p;
-"""
 _COMMON = f"""
 CREATE OR REPLACE TABLE common_terms AS
     SELECT * FROM terms SEMI JOIN (
@@ -573,16 +466,16 @@ class ColumnDatabase:
         """
         self._connection.execute("DELETE FROM checkpoint; DELETE FROM base; COMMIT; BEGIN")
 
-    def _apply(self, changes: str = _CHANGES) -> None:
-        """Apply what is staged, of which the SQL *changes* makes the table ``change``."""
+    def _apply(self, changes: str = "changes") -> None:
+        """Apply what is staged, of which the file *changes* of SQL makes the table ``change``."""
         self._stage.insert_terms()
-        self._connection.execute(changes)
+        self._connection.execute(sql(changes))
         self._stage.clear()
         self._connection.execute("INSERT INTO touched SELECT DISTINCT g, s FROM change")
         kinds = self._connection.execute("SELECT DISTINCT added FROM change").fetchall()
         for added in (False, True):
             if (added,) in kinds:
-                self._connection.execute(_ADD if added else _DELETE)
+                self._connection.execute(sql("add-quads") if added else sql("delete-quads"))
 
     def _count(self, table: str) -> int:
         ((number,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -593,7 +486,7 @@ class ColumnDatabase:
         self.begin()
         self._stage.add(rows)
         self._applied = len(rows)
-        self._apply(_STATUS_CHANGES)
+        self._apply("status-changes")
         self._connection.execute("UPDATE checkpoint SET fault = ?", [self._stage.fault])
         self._commit()
 
@@ -629,7 +522,7 @@ class ColumnDatabase:
         self._connection.execute("DELETE FROM base")
         if self._is_unsorted:
             self._sort()
-        self._connection.execute(_COUNT)
+        self._connection.execute(sql("count-predicates"))
         self._connection.execute(_COMMON)
         self._connection.execute("CHECKPOINT")
         self.close()
@@ -642,9 +535,9 @@ class ColumnDatabase:
             file.unlink(missing_ok=True)
         self._connection.execute("CHECKPOINT")  # the log, which would not fit the other file
         self._connection.execute("ATTACH ? AS sorted", [str(part)])
-        self._connection.execute(f"USE sorted; {TABLES} USE {self._path.stem}; {_SORT}")
+        self._connection.execute(f"USE sorted; {TABLES} USE {self._path.stem}; {sql('sort')}")
         after = -1
-        parts = self._connection.execute(_TERM_PARTS, {"size": SORTED_TEXT}).fetchall()
+        parts = self._connection.execute(sql("term-parts"), {"size": SORTED_TEXT}).fetchall()
         for (last,) in parts:
             self._connection.execute(
                 "INSERT INTO sorted.terms FROM terms WHERE id > $after AND id <= $last ORDER BY id",

@@ -364,12 +364,10 @@ class MatchingQuads:
             case "Graph":
                 return self._graph(node, known)
             case "values":
-                return _inline(node.res)
+                return {}
             case "ToMultiSet":
                 return self._pattern(node.p, graph, {}) if node.p else {}
             case _:  # FILTER, BIND, an aggregate or a modifier of the solutions
-                if node.name == "Filter":
-                    known = {**known, **_equal(node.expr)}
                 values = self._pattern(node.p, graph, known) if node.p else {}
                 others = {} if node.name == "AggregateJoin" else values
         for part in existences_of([node.expr, node.A]):
@@ -489,27 +487,6 @@ def _numbers(term: object, values: Values) -> Numbers:
         return [constant(part).id for part in (terms if isinstance(terms, list) else [terms])]
     except NotCompiled:  # the store may read the term in another way
         return None
-
-
-def _equal(expression: object) -> dict[str, Collection[int]]:
-    """Return the values of the variables that a filter, or a part of its AND, says to be an IRI."""
-    if not isinstance(expression, CompValue):
-        return {}
-    is_and = expression.name == "ConditionalAndExpression"
-    return {
-        str(part.expr): numbers
-        for part in ([expression.expr, *expression.other] if is_and else [expression])
-        if isinstance(part, CompValue) and part.name == "RelationalExpression" and part.op == "="
-        if isinstance(part.expr, Variable) and isinstance(part.other, URIRef)
-        if (numbers := _numbers(part.other, {})) is not None
-    }
-
-
-def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[int]]:
-    """Return the values of the variables that each of the *rows* of VALUES binds."""
-    names = set.intersection(*({*row} for row in rows)) if rows else set()
-    values = {str(name): _numbers([row[name] for row in rows], {}) for name in names}
-    return {name: numbers for name, numbers in values.items() if numbers is not None}
 
 
 SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -19,7 +20,6 @@ import structlog
 from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
-from journal.entry import Entry
 from journal.errors import JournalError
 from publisher.projections.projection import (
     JournalReader,
@@ -31,9 +31,9 @@ from publisher.rdf.ntriples_terms import Value
 from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, MEMORY, ColumnDatabase
 from publisher.store.columns.terms import TermKind, term_id, text_sql
+from publisher.store.queries import sql
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
-from vocab.terms import RDF, XSD
 
 WORK = "work.duckdb"
 FILE = "columns.duckdb"
@@ -69,12 +69,13 @@ class ColumnUpdater:
     ) -> None:
         self.published = folder / "shown"
         self._folder, self._reader, self._status = folder, reader, status
-        self._counted = (-1, 0)  # a position and the number of quads there
         self._database = self._open()
         position, entry, version = self._database.checkpoint()
         is_ours = version == BUILD_VERSION and reader.contains(position, entry)
         self.checkpoint = position if is_ours else 0
-        if not self.checkpoint:
+        if self.checkpoint:
+            self.quads = self._database.quads  # without the status graph
+        else:
             if position:
                 log.info("columns of another version or journal; rebuilding them", version=version)
             self.reset()
@@ -98,13 +99,6 @@ class ColumnUpdater:
         """Return the number of the journal entry that readers see, -1 if nothing is published."""
         return read_position(self.published)
 
-    @property
-    def quads(self) -> int:
-        """Return the number of stored quads, without the status graph."""
-        if self._counted[0] != self.checkpoint:
-            self._counted = self.checkpoint, self._database.quads
-        return self._counted[1]
-
     def stated(self, rows: Sequence[bytes]) -> set[int]:
         """Return the places of those *rows* of the journal whose triple is in some graph."""
         return self._database.stated(rows)
@@ -118,23 +112,15 @@ class ColumnUpdater:
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
         changes = self._database.begin()
-        number, identifier = self.checkpoint, ""
-
-        def entries() -> Iterator[Entry]:
-            nonlocal number, identifier
-            for decoded in self._reader.journal.entries(self.checkpoint):
-                if decoded.number > position:
-                    return
-                yield decoded
-                number, identifier = decoded.number, decoded.id
-
+        entries = self._reader.journal.entries(self.checkpoint)
         try:
-            yield from self._database.apply(changes.read(entries()))
+            new = islice(entries, position - self.checkpoint)
+            yield from self._database.apply(changes.read(new))
         except JournalError:
             self._database.close()  # which forgets what was begun
             raise
-        self._database.commit(number, identifier)
-        self.checkpoint = number
+        self._database.commit(position, entry)
+        self.checkpoint, self.quads = position, self._database.quads
 
     def show(self, seconds: float) -> None:
         """Publish a copy of the file atomically."""
@@ -166,7 +152,7 @@ class ColumnUpdater:
         """Delete the file and what is published, so that both are rebuilt."""
         self._database.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._database, self.checkpoint = self._open(), 0
+        self._database, self.checkpoint, self.quads = self._open(), 0, 0
 
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
@@ -188,23 +174,6 @@ def read_status(folder: Path) -> str:
 
 
 _PAGE = 20_000  # numbers whose names are looked up at once: 2 MB
-
-# The terms of the table ``selected (place, s, p, o)``. They are not sorted, since texts may be long;
-# a new table is read in the order of its rows: https://duckdb.org/docs/stable/sql/dialect/order_preservation
-_TEXTS = """
-CREATE OR REPLACE TEMP TABLE texts AS
-SELECT id, kind, lexical, language, datatype
-FROM terms SEMI JOIN (SELECT s AS id FROM selected UNION SELECT o FROM selected) USING (id)
-"""
-_VALUES = f"""
-SELECT lexical, kind = {TermKind.IRI:d}, nullif(language, ''),
-    CASE WHEN datatype NOT IN ('', '{XSD}string', '{RDF}langString') THEN datatype END
-FROM texts
-"""
-_ROWS = """
-SELECT place, s.rowid AS s, p, o.rowid AS o
-FROM selected JOIN texts s ON s.id = selected.s JOIN texts o ON o.id = selected.o
-"""
 
 
 class ColumnStatements:
@@ -238,14 +207,6 @@ class ColumnStatements:
             lines = "".join(" ".join(row) + " .\n" for row in page)
             yield from parse(lines, RdfFormat.N_QUADS, lenient=True)
 
-    def graph_names(self, prefix: str) -> Iterator[str]:
-        """Yield the named graphs whose IRIs begin with *prefix*."""
-        return self._names(
-            """SELECT id FROM terms SEMI JOIN (SELECT DISTINCT g AS id FROM quads) USING (id)
-            WHERE starts_with(lexical, $prefix)""",
-            {"prefix": prefix},
-        )
-
     def subjects_with(
         self, predicates: Collection[str], objects: Collection[str] = ()
     ) -> Iterator[str]:
@@ -268,10 +229,10 @@ class ColumnStatements:
             {_number(name): name for name in iris} for iris in (results, predicates)
         )
         self._select(table, place, places, predicates)
-        self._run(_TEXTS, {})
+        self._run(sql("selected-texts"), {})
         # each term once, since most are repeated
-        values = [Value(*row) for row in self._run(_VALUES, {}).fetchall()]
-        columns = self._run(_ROWS, {}).fetchnumpy()
+        values = [Value(*row) for row in self._run(sql("selected-values"), {}).fetchall()]
+        columns = self._run(sql("selected-rows"), {}).fetchnumpy()
         self._run("DROP TABLE selected; DROP TABLE texts", {})
         rows = zip(*(columns[name].tolist() for name in ("place", "s", "p", "o")), strict=True)
         for number, subject, predicate, value in rows:

@@ -51,7 +51,7 @@ from publisher.store.external.client import (
     without_password,
 )
 from publisher.store.follow import Runner, StoreState, digest_of, writer_lock
-from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, newest_snapshot
 from publisher.store.source_freshness import StatusFile
 from publisher.store.verification import Difference
 from vocab.iris import Iris
@@ -167,7 +167,7 @@ class RemoteStore:
             digest_of(self._status),
             applying=state.applying,
         )
-        return register_external(self.snapshots, snapshot, self.paths)
+        return create_snapshot(self.snapshots, None, snapshot, self.paths)
 
 
 def net_changes(rows: list[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -1,4 +1,6 @@
-"""The SPARQL queries of the pages, one a file; values are bound, never pasted."""
+"""The SPARQL queries of the pages and the SQL of the columns, one a file; values are bound, never
+pasted.
+"""
 
 from __future__ import annotations
 
@@ -12,3 +14,9 @@ _HERE = Path(__file__).parent
 def query(name: str) -> str:
     """Return the text of the query *name*."""
     return (_HERE / f"{name}.rq").read_text()
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the text of the file *name* of SQL."""
+    return (_HERE / f"{name}.sql").read_text()

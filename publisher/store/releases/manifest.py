@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from journal.atomic_file import replace_file
 from publisher.errors import DamagedRelease
@@ -73,6 +75,9 @@ class Release:
         return next((file for file in self.files if file.name == name), None)
 
 
+_RELEASE = TypeAdapter(Release)
+
+
 def write_manifest(folder: Path, release: Release) -> None:
     """Write the manifest into *folder*, replacing an older one atomically."""
     fields = {name: value for name, value in asdict(release).items() if name != "demo" or value}
@@ -85,14 +90,8 @@ def read_manifest(folder: Path) -> Release:
     """
     content = (folder / MANIFEST).read_bytes()
     try:
-        values = json.loads(content)
-        release = Release(**values)
-        return replace(
-            release,
-            sources=tuple(ReleaseSource(**value) for value in values["sources"]),
-            files=tuple(File(**value) for value in values["files"]),
-        )
-    except (ValueError, TypeError, KeyError) as error:
+        return _RELEASE.validate_json(content)
+    except ValueError as error:
         raise DamagedRelease(
             f"{MANIFEST} of release {folder.name} cannot be read; restore it from a backup or a mirror"
         ) from error

@@ -113,14 +113,13 @@ class AdmissionQueue:
         try:
             async with asyncio.timeout(self._limits.wait):
                 await turn.called
-        except TimeoutError as error:
+        except (TimeoutError, asyncio.CancelledError) as error:
             self.leave(turn)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise StoreBusy(
                 f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
             ) from error
-        except asyncio.CancelledError:
-            self.leave(turn)
-            raise
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -207,12 +206,11 @@ class Worker:
             await asyncio.to_thread(_start, process, connection)
             streams = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
             return cls(process, *streams, memory)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, asyncio.CancelledError) as error:
             ours.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise StoreFailure(f"no query worker can be started: {error}") from error
-        except asyncio.CancelledError:
-            ours.close()
-            raise
 
     @property
     def has_exited(self) -> bool:

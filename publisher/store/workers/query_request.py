@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import dropwhile, islice, pairwise
@@ -56,7 +56,7 @@ class QueryRequest:
     None means all. *bindings* are N-Triples terms by variable; the variables must be in the
     projection. *rows* is the maximum number of rows. With *check* the query is only parsed.
 
-    For a rewritten text, *inserted* are the line, column and width of each insertion, *note* is a
+    For a rewritten text, *original* is the text as it was written, *note* is a
     message for the client, and *snapshot* is the folder of the snapshot that it was rewritten for,
     which is queried while it exists. If *release* is a number, that folder is the store of the
     release, and no other snapshot may be queried. With *explain* the result is a description of the
@@ -71,7 +71,7 @@ class QueryRequest:
     named_graphs: tuple[str, ...] | None = None
     bindings: Mapping[str, str] = field(default_factory=dict)
     rows: int | None = None
-    inserted: tuple[tuple[int, int, int], ...] = ()
+    original: str = ""
     note: str = ""
     check: bool = False
     snapshot: str = ""
@@ -363,20 +363,3 @@ def line_and_column(query: str, offset: int) -> tuple[int, int]:
 def syntax_error(query: str, offset: int, message: str) -> QuerySyntaxError:
     """Return the error that points to *offset* in *query*."""
     return QuerySyntaxError(message, *line_and_column(query, offset))
-
-
-def original_column(line: int, column: int, inserted: Iterable[Sequence[int]]) -> int:
-    """Return the column of the query as it was written for one of the query as it was rewritten.
-
-    *inserted* are line, column and width of what was put in, in the order of the text.
-
-    >>> original_column(1, 50, [(1, 10, 30)]), original_column(1, 5, [(1, 10, 30)]), original_column(1, 20, [(1, 10, 30)])
-    (20, 5, 10)
-    """
-    shift = 0
-    for index, start, width in inserted:
-        if index == line and column >= start + shift:
-            if column < start + shift + width:
-                return start
-            shift += width
-    return column - shift

@@ -24,6 +24,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import count, islice
 from multiprocessing import parent_process
@@ -69,7 +70,6 @@ from publisher.store.workers.query_request import (
     Truncation,
     count_rows,
     in_written_order,
-    original_column,
     tokenize,
     uses_named_graphs,
 )
@@ -373,23 +373,18 @@ def evaluate(
             substitutions=bindings or None,
         )
     except SyntaxError as error:
-        raise parse_engine_error(str(error), request.text, request.inserted) from error
+        if request.original:  # if it is in that, it is reported where it was written
+            return evaluate(replace(request, text=request.original, original=""), Store())
+        raise parse_engine_error(str(error), request.text) from error
 
 
-def parse_engine_error(
-    message: str, text: str, inserted: tuple[tuple[int, int, int], ...] = ()
-) -> QuerySyntaxError:
-    """Return the syntax error that the engine reports in *text*; *inserted* are the insertions of a
-    rewritten text.
-    """
+def parse_engine_error(message: str, text: str) -> QuerySyntaxError:
+    """Return the syntax error that the engine reports in *text*."""
     match = _POSITION.match(message)
     hint = _misspelled_keyword(text)
     if match is None:
         return QuerySyntaxError(message + hint)
-    line, column = int(match[1]), int(match[2])
-    return QuerySyntaxError(
-        _readable(match[3]) + hint, line, original_column(line, column, inserted)
-    )
+    return QuerySyntaxError(_readable(match[3]) + hint, int(match[1]), int(match[2]))
 
 
 def _misspelled_keyword(text: str) -> str:

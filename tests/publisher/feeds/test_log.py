@@ -18,7 +18,7 @@ from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.history.change_reader import ALL, Change, ChangeType, History
 from publisher.store.change_writer import LEAD
-from publisher.store.snapshots import ProjectionPaths, Snapshot, register_external
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
@@ -129,7 +129,9 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     os.utime(head.path, (old, old))
     assert read_journal(tmp_path).watermark(old).entry == 1
     store = tmp_path / "store"
-    register_external(store / "snapshots", Snapshot(0, 1, "x", 1, ""), ProjectionPaths.below(store))
+    create_snapshot(
+        store / "snapshots", None, Snapshot(0, 1, "x", 1, ""), ProjectionPaths.below(store)
+    )
 
     append(tmp_path, f"A {GOAL}3>")
     history, then = read_journal(tmp_path, int(old) + 50), int(old) + 50 + LEAD
@@ -137,11 +139,11 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     announced = [change.announced_at for change in history.changes(ALL, 0, 2, 2)]
     del history  # its file is replaced
     # the next entry is written when this one has a snapshot
-    state = register_external(
-        store / "snapshots", Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
+    state = create_snapshot(
+        store / "snapshots", None, Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
     )
-    again = register_external(
-        store / "snapshots", Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
+    again = create_snapshot(
+        store / "snapshots", None, Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
     )
     append(tmp_path, f"D {GOAL}3>")
     rows = read_journal(tmp_path).rows("SELECT announced FROM entries ORDER BY number")
