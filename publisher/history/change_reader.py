@@ -164,7 +164,6 @@ class History:
         return self._changes(*self._selected(set_name, 0, last), limit, "DESC")
 
     def count(self, set_name: str, after: int, last: int, latest: int) -> int:
-        """Count the changes that ``changes`` would return."""
         query, values = self._selected(set_name, after, last, latest)
         return int(self.rows(f"SELECT count(*) FROM ({query})", **values)[0][0])
 

@@ -41,7 +41,6 @@ class Memento(NamedTuple):
 
     @property
     def date(self) -> str:
-        """Return its time as an HTTP date."""
         return formatdate(self.time, usegmt=True)
 
     def address(self, graph: str) -> str:

@@ -181,7 +181,6 @@ class SlicedProjection(Generic[ProjectionT]):
         }
 
     def close(self) -> None:
-        """Stop the work and close the projection."""
         self._work = None
         self.projection.close()
 

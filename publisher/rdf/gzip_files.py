@@ -15,7 +15,6 @@ _BLOCK = 1 << 18  # bytes that are compressed at once
 
 @contextmanager
 def gzip_writer(path: Path) -> Iterator[BinaryIO]:
-    """Write a gzip file."""
     with igzip_threaded.open(
         path, "wb", compresslevel=_LEVEL, threads=1, block_size=_BLOCK
     ) as file:

@@ -28,7 +28,6 @@ class Value(NamedTuple):
 
 
 def split_triple(triple: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split ``<s> <p> o`` into its terms."""
     subject, predicate, value = triple.split(b" ", 2)
     return subject, predicate, value
 

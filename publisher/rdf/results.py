@@ -38,7 +38,6 @@ class Term:
 
     @property
     def is_iri(self) -> bool:
-        """Return whether it is an IRI."""
         return self.kind == "uri"
 
 

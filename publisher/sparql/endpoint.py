@@ -139,7 +139,6 @@ class QueryRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Return the handler."""
         return answer_request
 
 
@@ -182,7 +181,6 @@ async def sparql(
 async def _introduction(
     request: Request, service: QueryService, example: str | None, text: str | None
 ) -> Response:
-    """Return the query page, or the service description."""
     pages = await get_pages(request)
     if wants_html(request.headers.get("accept"), GRAPHS.values()):
         return pages.page(
@@ -264,7 +262,6 @@ def _limits(limits: Limits) -> str:
 
 
 async def _numbers(service: QueryService) -> dict[str, int]:
-    """Return the counts of the current snapshot."""
     numbers = {}
     with suppress(LimitError):
         properties = await service.rows(stored_query("void-properties"))

@@ -115,7 +115,6 @@ Export = dict[str, Any]
 
 
 def is_open(export: Export) -> bool:
-    """Return whether *export* is queued or running."""
     return export["state"] in ("queued", "running")
 
 
@@ -186,7 +185,6 @@ class ExportQueue:
             replace_file(folder / "state.json", json.dumps(export))
 
     def end(self, export: Export, **values: object) -> None:
-        """Save the export with *values* as ended now."""
         (self.folder / export["id"] / "part").unlink(missing_ok=True)
         expires = (self._now() + RETENTION).isoformat()
         self.save({**export, **values, "ended": self._timestamp(), "expires": expires})
@@ -198,7 +196,6 @@ class ExportQueue:
             self._running[1].cancel()
 
     def delete_expired(self) -> None:
-        """Delete exports past their retention."""
         for export in self.all():
             if "expires" in export and datetime.fromisoformat(export["expires"]) <= self._now():
                 self.delete(export)
@@ -302,7 +299,6 @@ async def _lock(folder: Path) -> FileLock:
 
 
 async def get_exports(request: Request) -> ExportQueue:
-    """Return the exports of the app."""
     return cast(ExportQueue, request.app.state.exports)
 
 
@@ -454,7 +450,6 @@ async def result(exports: ExportsDep, export: FoundExport) -> Response:
 
 
 def _describe(export: Export, exports: ExportQueue) -> Export:
-    """Return what is reported of *export*."""
     ahead = {"ahead": exports.ahead(export)} if export["state"] == "queued" else {}
     members = {**export, **ahead}
     return {name: members[name] for name in ExportJson.__annotations__ if name in members}

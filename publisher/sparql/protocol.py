@@ -469,7 +469,6 @@ def with_validators(
 
 
 def media_type(suffix: str) -> str:
-    """Return the media type of the format *suffix*."""
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 

@@ -96,7 +96,6 @@ class Description:
         return self.names.get(text) or self.short(text)
 
     def expand(self, name: str) -> str:
-        """Return the IRI of a prefixed name."""
         prefix, _, local = name.partition(":")
         return self.spaces[prefix] + local
 
@@ -117,7 +116,6 @@ async def describe_graph(
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
-    """Return all statements about *thing*, in any graph."""
     rows = await service.rows(query("about"), {"subject": iri(thing)})
     return await _described(service, thing, rows)
 
@@ -125,7 +123,6 @@ async def describe_thing(service: QueryService, thing: str) -> Description:
 async def describe_triples(
     service: QueryService, about: str, triples: Iterable[Triple]
 ) -> Description:
-    """Return *triples* as the description of *about*."""
     return await _described(service, about, _rows(triples))
 
 
@@ -178,7 +175,6 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
 
 
 def to_triples(description: Description) -> Iterator[Triple]:
-    """Return the statements as pyoxigraph triples."""
     return (
         Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object))
         for s in description.statements
@@ -186,7 +182,6 @@ def to_triples(description: Description) -> Iterator[Triple]:
 
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
-    """Return *about* with its statements replaced by *triples*."""
     return replace(about, statements=_statements(_rows(triples)))
 
 
@@ -202,7 +197,6 @@ def _rows(triples: Iterable[Triple]) -> list[Row]:
 
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:
-    """Serialize the statements in the format *format*."""
     own = {name: description.spaces[name] for name in ("wsis", "ops")}
     return (
         serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, **own})

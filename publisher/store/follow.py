@@ -268,7 +268,6 @@ class EmbeddedStore:
         )
 
     def status_graph(self) -> StatusGraph:
-        """Return the status graph."""
         return self._status
 
     def create_snapshot(self) -> Snapshot:
@@ -278,7 +277,6 @@ class EmbeddedStore:
         return create_snapshot(self.snapshots, self.merge, state, self.paths)
 
     def close(self) -> None:
-        """Close the store and release the lock."""
         del self.merge
         self._lock.close()
 
@@ -358,7 +356,6 @@ class Runner(Generic[StoreT]):
 
     @property
     def snapshots(self) -> Path:
-        """Return the folder of the snapshots."""
         return self.store.snapshots
 
     def step(self) -> Snapshot | None:
@@ -399,7 +396,6 @@ class Runner(Generic[StoreT]):
         }
 
     def close(self) -> None:
-        """Close the indexes and the store."""
         self._executor.shutdown()
         for index in self._indexes:
             index.close()

@@ -35,7 +35,6 @@ class SourceStatus:
     inputs: FreshnessInputs
 
     def state(self, at: datetime) -> Freshness:
-        """Return the freshness of the source at *at*."""
         return freshness(self.inputs, at)
 
     def run(self, term: str) -> str | None:
@@ -44,7 +43,6 @@ class SourceStatus:
 
     @property
     def last_full_harvest(self) -> str | None:
-        """Return when its last full harvest began."""
         return self.properties.get("lastFullHarvest")
 
 
@@ -95,7 +93,6 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
 
 
 def count_by_state(statuses: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
-    """Count the sources by state."""
     counts = Counter(item.state(at) for item in statuses.values())
     return {state: counts[state] for state in Freshness if counts[state]}
 

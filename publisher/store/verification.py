@@ -143,7 +143,6 @@ class LocalStore:
             yield from (q for q in statements.quads() if _graph_of(q) != self._iris.status)
 
     def graph(self, graph: str) -> set[Quad]:
-        """Return the quads of one graph."""
         with open_statements(self._path / "columns" / FILE) as statements:
             return set(statements.quads(graph))
 

@@ -87,7 +87,6 @@ def property_name(tie: str, basis: Basis) -> str:
 
 
 def class_iris(iris: Iris) -> dict[str, str]:
-    """Return the class of each kind of thing."""
     return {
         "initiative": f"{iris.ns}Initiative",
         "event": f"{SCHEMA}Event",

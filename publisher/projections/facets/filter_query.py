@@ -68,7 +68,6 @@ class Filter:
         return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
 
     def codes(self, facet: str) -> tuple[str, ...]:
-        """Return the accepted codes of a facet."""
         return dict(self.chosen).get(facet, ())
 
     def url_parameters(self) -> list[tuple[str, str]]:
@@ -99,7 +98,6 @@ def make_filter(*bases: Basis, **chosen: str) -> Filter:
 
 
 def total(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
-    """Write the query that counts the things."""
     return _count(filters, (), "", "", iris, has_parts)
 
 
@@ -172,7 +170,6 @@ def parts(iris: Iris) -> str:
 
 
 def listing(filters: Filter, iris: Iris) -> str:
-    """Write the query that lists the things."""
     return _query(iris, "SELECT DISTINCT ?thing", _where(filters, iris), "ORDER BY ?thing")
 
 

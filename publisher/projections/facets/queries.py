@@ -104,7 +104,6 @@ class FacetIndex:
         }
 
     def close(self) -> None:
-        """Close the file."""
         self._connection.close()
 
     def count_different(self, filters: Filter) -> ThingCount:
@@ -292,7 +291,6 @@ class FacetIndex:
         return tuple(iri for (iri,) in rows) or (organization,)
 
     def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
-        """Return the names of organizations."""
         return self._cached(
             ("names", organizations),
             lambda: {

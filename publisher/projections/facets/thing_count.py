@@ -14,18 +14,15 @@ class ThingCount(int):
     records: int
 
     def __new__(cls, things: int, records: int) -> ThingCount:
-        """Return the number *things* of *records*."""
         count = super().__new__(cls, things)
         count.records = records
         return count
 
     def __reduce__(self) -> tuple[type[ThingCount], tuple[int, int]]:
-        """Return how a copy is made."""
         return ThingCount, (int(self), self.records)
 
     @property
     def has_copies(self) -> bool:
-        """Return whether several records describe one thing."""
         return self.records != self
 
 

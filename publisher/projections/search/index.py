@@ -93,7 +93,6 @@ def _pieces(text: str) -> list[str]:
 
 
 def find_words(text: str) -> Iterator[re.Match[str]]:
-    """Yield the words of *text*, as written."""
     return (_PLAIN if text.isascii() or not text or max(text) < _HEBREW else _word()).finditer(text)
 
 
@@ -206,7 +205,6 @@ class SearchEntry(NamedTuple):
 
     @property
     def languages(self) -> list[str]:
-        """Return the languages of its texts."""
         return sorted({primary_language(tag) for _, tag in (*self.titles, *self.texts)})
 
     @property
@@ -259,7 +257,6 @@ def schema() -> tantivy.Schema:
 
 
 def document(entry: SearchEntry) -> tantivy.Document:
-    """Return *entry* as a document of the index."""
     fields = {
         "thing": entry.thing,
         "kind": entry.kind,

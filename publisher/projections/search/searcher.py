@@ -92,7 +92,6 @@ class Searcher:
 
     @cached_property
     def languages(self) -> list[str]:
-        """Return the languages of all texts."""
         return [language for language, _ in self._searcher.terms_with_prefix("language", "")]
 
     def find(self, request: SearchRequest, limit: int, *, similar: bool = True) -> Matches:
@@ -243,7 +242,6 @@ class Marker:
         self._similar = similar
 
     def pieces(self, text: str, tag: str | None) -> list[Piece]:
-        """Split *text* into matching pieces and others."""
         pieces, last = list[Piece](), 0
         for start, end in self._spans(text, primary_language(tag)):
             pieces += [Piece(text[last:start], False), Piece(text[start:end], True)]

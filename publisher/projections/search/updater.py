@@ -155,7 +155,6 @@ class SearchUpdater:
 
     @property
     def is_current(self) -> bool:
-        """Return whether readers see what is stored."""
         return self.position == self.checkpoint
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
@@ -221,7 +220,6 @@ class SearchUpdater:
                 self._writer.add_document(document(entry))
 
     def show(self, seconds: float) -> None:
-        """Publish the committed index."""
         part = self._folder / "shown.part"
         link_index(self._index, part)
         write_position(part, self.checkpoint)
@@ -229,7 +227,6 @@ class SearchUpdater:
         part.rename(self.published)
 
     def reset(self) -> None:
-        """Delete the index, so that it is rebuilt."""
         self.close()
         self._start_over()
 

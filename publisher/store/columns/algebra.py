@@ -97,7 +97,7 @@ def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> I
         yield triple
 
 
-class Patterns:
+class JoinPlanner:
     """Compiles basic graph patterns by *statistics*."""
 
     def __init__(self, names: Names, statistics: Statistics) -> None:
@@ -386,7 +386,6 @@ def join(
 
 
 def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
-    """Return Union(left, right)."""
     columns: dict[str, VariableColumn] = {}
     for variable in dict.fromkeys((*left.columns, *right.columns)):
         sides = [side.columns.get(variable) for side in (left, right)]
@@ -518,7 +517,6 @@ def constant(term: object) -> TermRow:
 
 
 def constant_operand(row: TermRow) -> Operand:
-    """Return a constant term as an operand."""
     whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
     lexical, language = quote(row.lexical), quote(row.language)
     return Operand(f"{row.kind:d}", lexical, row.kind, f"{row.id}::UBIGINT", language, whole)

@@ -15,9 +15,9 @@ from rdflib.term import Literal, URIRef, Variable
 from publisher.store.columns.algebra import (
     COMPUTED,
     PROPERTIES,
+    JoinPlanner,
     Names,
     NotCompiled,
-    Patterns,
     SolutionTable,
     Statistics,
     VariableColumn,
@@ -208,12 +208,11 @@ class _Compiler:
 
     def __init__(self, statistics: Statistics) -> None:
         self._names = Names()
-        self._patterns = Patterns(self._names, statistics)
+        self._planner = JoinPlanner(self._names, statistics)
         self._is_blocking = False
         self._depth = 0
 
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
-        """Return the whole query as SQL."""
         relation = self._select(parsed.algebra.p)
         cells = []
         for number, variable in enumerate(parsed.variables):
@@ -224,7 +223,7 @@ class _Compiler:
             f"SELECT {', '.join(cells) or '0 AS c0'} FROM ({relation.sql}) q",
             parsed.variables,
             tuple(relation.columns[variable].kind for variable in parsed.variables),
-            self._patterns.cost,
+            self._planner.cost,
             self._is_blocking,
             self._names.constants,
         )
@@ -245,7 +244,7 @@ class _Compiler:
             return ordered_solutions(names, relation, modifiers)
         if modifiers.length is None and not modifiers.start:
             return relation
-        if not self._patterns.has_named:  # else nothing but the columns answers: any solutions do
+        if not self._planner.has_named:  # else nothing but the columns answers: any solutions do
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         length = "" if modifiers.length is None else f" LIMIT {modifiers.length}"
         return SolutionTable(f"{relation.sql}{length} OFFSET {modifiers.start}", columns)
@@ -264,9 +263,9 @@ class _Compiler:
     def _pattern(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         match node.name:
             case "BGP":
-                return self._patterns.compile(node.triples, graph)
+                return self._planner.compile(node.triples, graph)
             case "Join" if node.p1.name == node.p2.name == "BGP":
-                return self._patterns.compile([*node.p1.triples, *node.p2.triples], graph)
+                return self._planner.compile([*node.p1.triples, *node.p2.triples], graph)
             case "Join":
                 return join(self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph))
             case "LeftJoin":
@@ -314,7 +313,7 @@ class _Compiler:
 
     def _left_join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         left = self.pattern(node.p1, graph)
-        with self._patterns.after(left.columns):
+        with self._planner.after(left.columns):
             right = self.pattern(node.p2, graph)
         condition = "true"
         if not isinstance(node.expr, CompValue) or node.expr.name != "TrueFilter":
@@ -365,7 +364,7 @@ class _Compiler:
         sides = (inner.p1, inner.p2) if inner.name == "Join" else (inner,)
         if any(side.name != "BGP" for side in sides):
             raise NotCompiled("EXISTS of more than triples and a filter")
-        with self._patterns.after(relation.columns):
+        with self._planner.after(relation.columns):
             right = self.pattern(inner, graph)
         negation = "NOT " if expression.name == "Builtin_NOTEXISTS" else ""
         shared = [item for item in right.columns if item in relation.columns]

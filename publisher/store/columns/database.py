@@ -83,7 +83,6 @@ class FacetTables:
 
     @property
     def marks(self) -> int:
-        """Return the number of marks that were written."""
         query = "SELECT count(*) FROM marks SEMI JOIN changed USING (thing)"
         ((number,),) = self._run(query).fetchall()
         return int(number)
@@ -116,7 +115,6 @@ class FacetTables:
         self._relate()
 
     def _relate(self) -> None:
-        """Store what depends on several things."""
         self._run(read_sql("relations"))
         self._run(read_sql("derive"))
         self._replace("containers", "area, facet, code")
@@ -203,14 +201,12 @@ class Stage:
             self._numbers = _Numbers()
 
     def insert_terms(self) -> None:
-        """Move new staged terms to ``terms``."""
         if self._connection.execute(sql("collisions")).fetchall():
             self.fault = self.fault or "two terms have the same 64-bit hash"
         self._connection.execute(sql("insert-terms"))
         self.text_bytes = 0
 
     def clear(self) -> None:
-        """Remove the staged rows."""
         self._connection.execute("DELETE FROM staged")
         self.rows = 0
 

@@ -106,7 +106,6 @@ class ColumnEngine:
 
     @cached_property
     def predicates(self) -> Mapping[int, PredicateCount]:
-        """Return the counts by predicate."""
         rows = self.connection.execute(
             "SELECT p, triples, subjects, objects FROM predicates"
         ).fetchall()
@@ -127,7 +126,9 @@ class ColumnEngine:
             try:
                 if "\\" in text:
                     raise NotCompiled("a backslash, which the two parsers may read differently")
-                compiled = compile_query(_in_order_of_store(parse(text, base), text, base), self)
+                written = in_written_order(text, base)
+                parsed = _in_order_of_store(parse(written, base), written, base)
+                compiled = compile_query(parsed, self)
             except NotCompiled as error:
                 compiled = str(error)
             self._compiled[text, base] = compiled
@@ -213,7 +214,6 @@ class ColumnEngine:
         return self.connection.execute(query, [numbers]).fetchall()
 
     def close(self) -> None:
-        """Close the file."""
         self.connection.close()
 
 
@@ -227,7 +227,6 @@ class _Lines(io.RawIOBase):
         self._part = io.BytesIO("\t".join(f"?{name}" for name in query.variables).encode() + b"\n")
 
     def readable(self) -> bool:
-        """Return True, as files do."""
         return True
 
     def read(self, size: int = -1) -> bytes:
@@ -536,21 +535,15 @@ class SnapshotColumns:
         it too, for its error message. *small* takes the place of the number that was given first.
         """
         try:
-            return self._answer(query_request, small)
-        except _FAILURES:
-            log.exception("columns failed; the RDF store answers")
-            return None
-
-    def _answer(self, query_request: QueryRequest, small: float | None) -> QuerySolutions | None:
-        if query_request.bindings or self.engine.triples < min(self._least(small), SMALL):
-            return None  # one thing has few solutions
-        try:
-            text = in_written_order(query_request.text, query_request.base)
-            query = self.engine.compile(text, query_request.base)
+            if query_request.bindings or self.engine.triples < min(self._least(small), SMALL):
+                return None  # one thing has few solutions
+            query = self.engine.compile(query_request.text, query_request.base)
             if self._is_worth(query, small):
                 return self.engine.answer(query, query_request.rows)
         except (NotCompiled, SyntaxError):
             pass
+        except _FAILURES:
+            log.exception("columns failed; the RDF store answers")
         return None
 
     def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
@@ -585,8 +578,7 @@ class SnapshotColumns:
         """
         explanation: dict[str, object] = {"engine": "store"}
         try:
-            text = in_written_order(query_request.text, query_request.base)
-            query = self.engine.compile(text, query_request.base)
+            query = self.engine.compile(query_request.text, query_request.base)
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not self._is_worth(query, small):
                 return explanation | {
@@ -605,7 +597,6 @@ class SnapshotColumns:
         }
 
     def close(self) -> None:
-        """Close the file."""
         self.engine.close()
 
 

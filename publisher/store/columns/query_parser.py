@@ -223,7 +223,6 @@ def variables_of(node: object, *, with_exists: bool = False) -> list[str]:
 
 
 def existences_of(expression: object) -> list[CompValue]:
-    """Return each EXISTS and NOT EXISTS in *expression*."""
     parts = parts_of(expression)
     return [part for part in parts if isinstance(part, CompValue) and part.name in EXISTS]
 

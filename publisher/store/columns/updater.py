@@ -91,7 +91,6 @@ class ColumnUpdater:
 
     @property
     def statements(self) -> ColumnStatements:
-        """Return the statements up to the checkpoint."""
         return ColumnStatements(lambda query, values: self._database.read(query, values))
 
     @property
@@ -159,7 +158,6 @@ class ColumnUpdater:
         self._database.close()
 
     def free_memory(self) -> None:
-        """Close the file until it is used again."""
         self._database.close()
 
 

@@ -168,7 +168,6 @@ class State:
     until: int = 0
 
     def update(self) -> str:
-        """Return the SPARQL update that stores this state."""
         values = " ; ".join(f'<{STATE}#{name}> "{value}"' for name, value in asdict(self).items())
         delete = f"DELETE WHERE {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
         return f"{delete} ;\nINSERT DATA {{ GRAPH <{STATE}> {{ <{STATE}> {values} }} }}"
@@ -214,7 +213,6 @@ class Client:
         self._open: httpx.Response | None = None
 
     def close(self) -> None:
-        """Close the connection."""
         self._http.close()
 
     @cached_property

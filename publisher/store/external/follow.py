@@ -229,7 +229,6 @@ class ExternalStore:
         self._too_many = f"{self._merge} FILTER NOT EXISTS {{ {self._named} }}"
 
     def close(self) -> None:
-        """Close the connections."""
         self._leased.close()
 
     @property
@@ -244,16 +243,13 @@ class ExternalStore:
         return (graph.value for graph in self._client.graphs() if graph.value != self._status)
 
     def quads(self) -> Iterator[Quad]:
-        """Yield the quads of all these graphs."""
         for graph in self.graphs():
             yield from self._client.quads(NamedNode(graph))
 
     def graph(self, graph: str) -> set[Quad]:
-        """Return the quads of one graph."""
         return set(self._client.quads(NamedNode(graph)))
 
     def unmerged(self) -> Difference | None:
-        """Compare the merge with the graphs."""
         stated = f"{{ SELECT DISTINCT ?s ?p ?o {{ {self._named} }} }}"
         missing = self._count(f"{stated} FILTER NOT EXISTS {{ {self._merge} }}")
         added = self._count(self._too_many)
@@ -274,7 +270,6 @@ class ExternalStore:
                 self._writer.replace(set(), self.graph(graph))
 
     def empty(self) -> None:
-        """Delete all data, and initialize the store."""
         for graph in [*self.graphs(), self._status, STATE]:
             self._writer.update(f"DROP SILENT GRAPH <{graph}>")
         merged = self._client.dialect.merged
@@ -322,7 +317,6 @@ class StoreWriter:
         self._http = httpx.Client(timeout=TIMEOUT, trust_env=False, auth=digest if merged else None)
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def update(self, text: str) -> None:
@@ -443,7 +437,6 @@ class LeasedStore:
         self.writer = StoreWriter(urls, self.client.dialect.merged)
 
     def close(self) -> None:
-        """Close the connections."""
         self.writer.close()
         self.client.close()
 

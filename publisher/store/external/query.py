@@ -82,7 +82,6 @@ class ExternalSnapshot:
         return send_result(result, replace(request, rows=rows), connection)
 
     def close(self) -> None:
-        """Release the lock."""
         self._lock.close()
 
     def _ask(self, request: QueryRequest, form: Result) -> tuple[Result, int | None]:
@@ -113,7 +112,6 @@ class ExternalSnapshot:
         return table, min(limits, default=None)
 
     def _dataset(self, request: QueryRequest, text: str) -> Mapping[str, Sequence[str]]:
-        """Return the protocol parameters that name the graphs."""
         merged = self._client.dialect.merged
         if request.default_graphs is not None or request.named_graphs is not None:
             return {

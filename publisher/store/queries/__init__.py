@@ -12,7 +12,6 @@ _HERE = Path(__file__).parent
 
 @cache
 def query(name: str) -> str:
-    """Return the text of the query *name*."""
     return (_HERE / f"{name}.rq").read_text()
 
 

@@ -67,7 +67,6 @@ class Release:
 
     @property
     def day(self) -> str:
-        """Return the day on which it was issued."""
         return self.issued[:10]
 
     def file(self, name: str) -> File | None:

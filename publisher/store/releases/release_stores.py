@@ -237,7 +237,6 @@ class OpenReleases:
             log.error("release store could not be built", release=number, code=code)
 
     async def close(self) -> None:
-        """Cancel the builds that are running."""
         for task in list(self._builds.values()):
             task.cancel()
         await asyncio.gather(*self._builds.values(), return_exceptions=True)

@@ -93,7 +93,6 @@ class AdmissionQueue:
 
     @property
     def free(self) -> int:
-        """Return the number of free slots."""
         return self._size - sum(turn.in_slot for turn in self.running)
 
     @property
@@ -214,7 +213,6 @@ class Worker:
 
     @property
     def has_exited(self) -> bool:
-        """Return whether the process has ended."""
         return self._exited.is_set()
 
     def _record_exit(self) -> None:
@@ -248,7 +246,6 @@ class Worker:
         return message
 
     def kill(self) -> None:
-        """Kill the process."""
         if not self.has_exited:
             self.process.kill()
 
@@ -550,7 +547,6 @@ class Pool:
         await self._fill()
 
     async def _fill(self) -> None:
-        """Start the workers that are missing."""
         async with self._filling:
             while (
                 not self._is_closed
@@ -593,7 +589,6 @@ class Pool:
         task.add_done_callback(log_failure)
 
     async def close(self) -> None:
-        """Stop all workers."""
         self._is_closed = True
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -99,7 +99,6 @@ class QueryRequest:
 
     @classmethod
     def unpack(cls, data: bytes) -> QueryRequest:
-        """Parse what ``pack`` returned."""
         return cls(**json.loads(data))
 
 
@@ -305,7 +304,6 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Return the offset after the token."""
         return self.start + len(self.text)
 
     def word(self) -> str:

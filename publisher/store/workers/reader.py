@@ -270,13 +270,15 @@ class OpenSnapshot:
         """
         is_named = uses_named_graphs(request)
         if not self.columns:
-            explanation = _not_compiled("the columns of this state are not open")
+            explanation: dict[str, object] = {
+                "engine": STORE,
+                "reason": "the columns of this state are not open",
+            }
         elif is_named or may_compile(request):
             explanation = self.columns.explain(request, SMALL if is_named else None)
         else:
-            explanation = _not_compiled(
-                "not parsed: it does not count, sort or group, or begins at known subjects"
-            )
+            reason = "not parsed: it does not count, sort or group, or begins at known subjects"
+            explanation = {"engine": STORE, "reason": reason}
         if explanation["engine"] == COLUMNS:
             return explanation
         result = self._evaluate_named(request)[0] if is_named else evaluate(request, self.store)
@@ -295,21 +297,16 @@ class OpenSnapshot:
         self._lock.close()
 
 
-def _not_compiled(reason: str) -> dict[str, object]:
-    return {"engine": STORE, "reason": reason}
-
-
 def may_compile(request: QueryRequest) -> bool:
     """Return whether *request* is worth parsing for the columns, which takes ten milliseconds.
 
     A client's query of a release is not: its answer must be the same, byte for byte, whenever it is
     sent.
     """
-    is_plain = (
-        request.default_graphs is None and request.named_graphs is None and request.release is None
-    )
     return (
-        is_plain
+        request.default_graphs is None
+        and request.named_graphs is None
+        and request.release is None
         and not request.bindings  # what is bound has few solutions
         and request.table is not None
         and len(request.text) <= _MAX_LENGTH
@@ -525,7 +522,6 @@ class ResultWriter:
         rows: int | None = None,
         truncation: Truncation | None = None,
     ) -> None:
-        """Send the buffered data up to *boundary*."""
         data = self._clean(bytes(memoryview(self._data)[:boundary]))
         part = ResponsePart(data, self._suffix, self._engine, is_last, rows, truncation)
         self._connection.send(part)
