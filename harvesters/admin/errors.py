@@ -38,18 +38,18 @@ class HTTPProblem(HarvestError):
 
     status = HTTPStatus.BAD_REQUEST
 
-    def __init__(self, text: str, **values: object) -> None:
-        super().__init__(text % values if values else text)
-        self._text, self._values = text, values
+    def __init__(self, text: str | Reason, **values: object) -> None:
+        named = {
+            name: value if isinstance(value, Reason) else str(value)
+            for name, value in values.items()
+        }
+        # A process that reads a picture or table sends the error with its reason.
+        super().__init__(text if isinstance(text, Reason) else Reason(text, **named))
 
     @property
     def localized(self) -> str:
         """Return the message in the language of the request."""
-        values = {
-            name: value.describe(gettext, format_number) if isinstance(value, Reason) else value
-            for name, value in self._values.items()
-        }
-        return gettext(self._text) % values if values else gettext(self._text)
+        return self.reason.describe(gettext, format_number)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -86,18 +86,10 @@ class InsufficientScope(HTTPProblem):
     def __init__(self, required: str, actual: str) -> None:
         super().__init__(
             "A key with the permission “%(needed)s” is required; yours has “%(yours)s”.",
-            needed=required,
-            yours=actual,
+            needed=Reason(required),
+            yours=Reason(actual),
         )
-        self._required, self._actual = required, actual
-
-    @property
-    def localized(self) -> str:
-        """Return the message in the language of the request, with the names of the scopes."""
-        return gettext(self._text) % {
-            "needed": gettext(self._required),
-            "yours": gettext(self._actual),
-        }
+        self._required = required
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from harvesters.errors import (
     PlanError,
     SourceDefinitionError,
     SourceLockedError,
+    error_reason,
 )
 from journal.errors import JournalError
 from languages.translations import format_number, gettext
@@ -143,11 +144,10 @@ def describe_error(error: Exception) -> str:
 
 def _localized(error: Exception) -> str | None:
     """Return the error's message in the language of the request, None if it is in English only."""
-    if isinstance(error, HTTPProblem):
-        return error.localized
-    if isinstance(error, PlanError):
-        return error.reason.describe(gettext, format_number)
-    return None
+    if not isinstance(error, HarvestError | JournalError):
+        return None
+    reason = error_reason(error)
+    return None if reason.code == "other" else reason.describe(gettext, format_number)
 
 
 def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
