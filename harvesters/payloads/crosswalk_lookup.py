@@ -12,56 +12,59 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, Resource
 
 _SDG = "http://metadata.un.org/sdg/"
-_CACHE_SIZE = 16384  # words: a registry's vocabulary, some 3 MB
-_LINE, _GOAL, _TARGET = 0, 1, 2  # where Subjects has them
-
-# an action line, goal or target by its code alone, or any number
+_CACHE_SIZE = 16384  # Words: a registry's vocabulary, some 3 MB.
+_LINE, _GOAL, _TARGET = 0, 1, 2  # Where Subjects has them.
+# An action line, goal or target by its code alone, or any number.
 _BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")
-
-# others, such as a toolkit, can be documents
+# Others, such as a toolkit, can be documents.
 _INITIATIVES = frozenset(("project", "programme", "training"))
 
-_NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
-
-Match = tuple[int, Claim]  # one of these places, and the claim
+Find = Callable[[str], str | None]
+Match = tuple[int, Claim]  # One of these places, and the claim.
 
 
 class Subjects(NamedTuple):
     """Words sorted by the scheme of their concept; *unmatched* has those without one."""
 
-    lines: tuple[Claim, ...]
-    goals: tuple[Claim, ...]
-    targets: tuple[Claim, ...]
-    unmatched: tuple[str, ...]
+    lines: tuple[Claim, ...] = ()
+    goals: tuple[Claim, ...] = ()
+    targets: tuple[Claim, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+
+_NONE = Subjects()
 
 
 class CrosswalkLookup:
     """Look up words in the crosswalks, with a cache for each."""
 
     def __init__(self, crosswalks: Crosswalks) -> None:
-        self.line = lru_cache(_CACHE_SIZE)(crosswalks.action_line)
-        self.goal = lru_cache(_CACHE_SIZE)(crosswalks.goal)
-        self.target = lru_cache(_CACHE_SIZE)(crosswalks.target)
-        self.country = _with_fallback(crosswalks.country)
-        self.find_country = lru_cache(_CACHE_SIZE)(crosswalks.country)
-        self.stakeholder_type = _translation(
-            crosswalks, "stakeholder-type", crosswalks.stakeholder_type
+        cached, sources = lru_cache(_CACHE_SIZE), crosswalks
+        self.line, self.goal = cached(sources.action_line), cached(sources.goal)
+        self.target, self.find_country = cached(sources.target), cached(sources.country)
+        self.find_coverage = cached(sources.coverage)
+        self.find_activity_type = cached(sources.activity_type)
+        self.country, self.prize_category, self.prize_stage = (
+            _with_fallback(find)
+            for find in (sources.country, sources.prize_category, sources.prize_stage)
         )
-        self.coverage = _translation(crosswalks, "coverage", crosswalks.coverage)
-        self.find_coverage = lru_cache(_CACHE_SIZE)(crosswalks.coverage)
-        self.status = _translation(crosswalks, "status", crosswalks.status)
-        self.activity_type = _translation(crosswalks, "activity-type", crosswalks.activity_type)
-        self.find_activity_type = lru_cache(_CACHE_SIZE)(crosswalks.activity_type)
-        self.prize_category = _with_fallback(crosswalks.prize_category)
-        self.prize_stage = _with_fallback(crosswalks.prize_stage)
-        as_line, as_goal, as_target = (_LINE, self.line), (_GOAL, self.goal), (_TARGET, self.target)
+        self.stakeholder_type, self.coverage, self.status, self.activity_type = (
+            _translation(crosswalks, scheme, find)
+            for scheme, find in (
+                ("stakeholder-type", sources.stakeholder_type),
+                ("coverage", sources.coverage),
+                ("status", sources.status),
+                ("activity-type", sources.activity_type),
+            )
+        )
         sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
+        as_line, as_goal = (_LINE, self.line, line), (_GOAL, self.goal, sdg)
+        as_target = (_TARGET, self.target, sdg)
         curated = crosswalks.is_curated
-        self._lines = _matcher(as_line, curated=curated, scheme=line)
-        self._goals = _matcher(as_goal, as_target, curated=curated, scheme=sdg)
-        self._targets = _matcher(as_target, as_goal, curated=curated, scheme=sdg)
-        finds = (_TARGET, self.target, sdg), (_GOAL, self.goal, sdg), (_LINE, self.line, line)
-        self._words = _keyword_matcher(*finds, curated=curated)
+        self._lines = _matcher(curated, as_line)
+        self._goals = _matcher(curated, as_goal, as_target)
+        self._targets = _matcher(curated, as_target, as_goal)
+        self._words = _matcher(curated, as_target, as_goal, as_line, is_keyword=True)
 
     def countries(self, word: str) -> tuple[str, ...]:
         """Return the country that a word names, those of a list with commas if each is known, else
@@ -96,9 +99,7 @@ class CrosswalkLookup:
         A keyword declares nothing, since its field is not about action lines, goals or targets. A
         bare number or code ("4.4", "C2") is unmatched.
         """
-        unmatched: dict[str, None] = {}
-        lines, goals, targets = _sort_words(words, self._words, unmatched)
-        return Subjects(lines, goals, targets, tuple(unmatched))
+        return _sort_words(words, self._words)
 
     def parse_declared(
         self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]
@@ -106,33 +107,25 @@ class CrosswalkLookup:
         """Sort words that the source declares as action lines, goals and targets; a bare 4 is a
         goal here, a 4.4 a target.
         """
-        unmatched: dict[str, None] = {}
-        found_lines, _, _ = _sort_words(lines, self._lines, unmatched)
-        _, first_goals, more_targets = _sort_words(goals, self._goals, unmatched)
-        _, more_goals, first_targets = _sort_words(targets, self._targets, unmatched)
+        line = _sort_words(lines, self._lines)
+        goal, target = _sort_words(goals, self._goals), _sort_words(targets, self._targets)
         return Subjects(
-            found_lines,
-            _merged(first_goals, more_goals),
-            _merged(first_targets, more_targets),
-            tuple(unmatched),
+            line.lines,
+            _merged(goal.goals, target.goals),
+            _merged(target.targets, goal.targets),
+            tuple(dict.fromkeys(line.unmatched + goal.unmatched + target.unmatched)),
         )
 
 
-def _with_fallback(find: Callable[[str], str | None]) -> Callable[[str], str]:
+def _with_fallback(find: Find) -> Callable[[str], str]:
     """Return the function *find* with a cache, and with unknown words returned unchanged, for the
     shapes to report.
     """
-
-    @lru_cache(_CACHE_SIZE)
-    def known(word: str) -> str:
-        return find(word) or word
-
+    known = lru_cache(_CACHE_SIZE)(lambda word: find(word) or word)
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
-def _translation(
-    crosswalks: Crosswalks, scheme: str, find: Callable[[str], str | None]
-) -> Callable[[str], Coded]:
+def _translation(crosswalks: Crosswalks, scheme: str, find: Find) -> Callable[[str], Coded]:
     """Return the function *find* for a coded field.
 
     The field declares a concept by its own code or preferred label. For another name the result is
@@ -143,88 +136,65 @@ def _translation(
     @lru_cache(_CACHE_SIZE)
     def known(word: str) -> Coded:
         concept = find(word)
-        if concept is None:
-            return word
-        if crosswalks.is_own_name(concept, word):
-            return concept
+        if concept is None or crosswalks.is_own_name(concept, word):
+            return concept or word
         return Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalks.iris.scheme(scheme))
 
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
 def _matcher(
-    *finds: tuple[int, Callable[[str], str | None]], curated: Callable[[str], bool], scheme: str
+    curated: Callable[[str], bool], *finds: tuple[int, Find, str], is_keyword: bool = False
 ) -> Callable[[str], Match | None]:
-    """Return a function that returns the declared match of the first of *finds* that has one; a
-    *curated* word is crosswalked.
+    """Return a function that returns the match of the first of *finds* (place, function, scheme)
+    that has one: crosswalked for a *curated* word, else declared.
+
+    A keyword is crosswalked unless it is the concept's own IRI, and no match if it is a bare code
+    that is not curated.
     """
 
     @lru_cache(_CACHE_SIZE)
-    def sort(word: str) -> Match | None:
-        kind, concept = next(
-            ((kind, concept) for kind, find in finds if (concept := find(word))), (0, "")
-        )
-        if not concept:
+    def match(word: str) -> Match | None:
+        if is_keyword and _BARE_CODE.match(word) and not curated(word):
             return None
-        return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme) if curated(
-            word
-        ) else Claim(concept, word=word)
+        for kind, find, scheme in finds:
+            if concept := find(word):
+                is_iri = word.startswith((_SDG, _SDG.replace("http:", "https:")))
+                if is_iri if is_keyword else not curated(word):
+                    return kind, Claim(concept, word=word)
+                return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme)
+        return None
 
-    return sort
-
-
-def _keyword_matcher(
-    *finds: tuple[int, Callable[[str], str | None], str], curated: Callable[[str], bool]
-) -> Callable[[str], Match | None]:
-    """Return a function that returns the crosswalked match of the first of *finds* that has one; of
-    bare codes only a *curated* one.
-    """
-
-    @lru_cache(_CACHE_SIZE)
-    def sort(word: str) -> Match | None:
-        if _BARE_CODE.match(word) and not curated(word):
-            return None
-        # the concept's own IRI, in whatever field
-        declared = word.startswith((_SDG, _SDG.replace("http:", "https:")))
-        claims = (
-            (
-                kind,
-                Claim(concept, word=word)
-                if declared
-                else Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme),
-            )
-            for kind, find, scheme in finds
-            if (concept := find(word))
-        )
-        return next(claims, None)
-
-    return sort
+    return match
 
 
-def _sort_words(
-    words: Iterable[str], sort: Callable[[str], Match | None], unmatched: dict[str, None]
-) -> Sequence[tuple[Claim, ...]]:
-    if not words:
-        return _NONE
+def _sort_words(words: Iterable[str], match: Callable[[str], Match | None]) -> Subjects:
+    return _collect((word, _matches(word, match)) for word in words) if words else _NONE
+
+
+def _collect(words: Iterable[tuple[str, Sequence[Match]]]) -> Subjects:
+    """Return the matches of words, each concept once, and the words without one."""
     claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
-    for word in words:
-        matches = _matches(word, sort) if len(word) <= MAX_NAME_LENGTH else ()
+    unmatched: dict[str, None] = {}
+    for word, matches in words:
         for kind, claim in matches:
             claims[kind].setdefault(claim.concept, claim)
         if word and not matches:
             unmatched[word] = None
-    lines, goals, targets = claims
-    return tuple(lines.values()), tuple(goals.values()), tuple(targets.values())
+    lines, goals, targets = (tuple(by_concept.values()) for by_concept in claims)
+    return Subjects(lines, goals, targets, tuple(unmatched))
 
 
-def _matches(word: str, sort: Callable[[str], Match | None]) -> Sequence[Match]:
+def _matches(word: str, match: Callable[[str], Match | None]) -> Sequence[Match]:
     """Return the match of a word; of a list with commas ("1, 4, 5") the matches of its parts if
     each has one.
     """
-    if match := sort(word):
-        return (match,)
+    if len(word) > MAX_NAME_LENGTH:
+        return ()
+    if whole := match(word):
+        return (whole,)
     parts = word.split(",") if "," in word else ()
-    matches = [match for part in parts if (match := sort(part.strip()))]
+    matches = [part for part in map(match, map(str.strip, parts)) if part]
     return matches if len(matches) == len(parts) else ()
 
 
@@ -234,33 +204,23 @@ def classify_words(
     """Sort words by the concepts that a registry's own *crosswalk* (the IRI of its scheme) has for
     them.
     """
-    claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
-    unmatched: dict[str, None] = {}
-    for word in words:
-        concepts = find(word)
-        for concept in concepts:
-            kind = (
-                _LINE
-                if not concept.startswith(_SDG)
-                else _TARGET
-                if "." in concept.removeprefix(_SDG)
-                else _GOAL
-            )
-            claims[kind].setdefault(
-                concept, Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
-            )
-        if not concepts and word:
-            unmatched[word] = None
-    lines, goals, targets = claims
-    return Subjects(
-        tuple(lines.values()), tuple(goals.values()), tuple(targets.values()), tuple(unmatched)
-    )
+    return _collect(
+        (word, [
+            (_place(concept), Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk))
+            for concept in find(word)
+        ])
+        for word in words
+    )  # fmt: skip
+
+
+def _place(concept: str) -> int:
+    if not concept.startswith(_SDG):
+        return _LINE
+    return _TARGET if "." in concept.removeprefix(_SDG) else _GOAL
 
 
 def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
-    if not more:
-        return first
-    known = {claim.concept for claim in first}
+    known = {claim.concept for claim in first} if more else ()
     return (*first, *(claim for claim in more if claim.concept not in known))
 
 
@@ -270,7 +230,5 @@ def merge_subjects(first: Subjects, second: Subjects) -> Subjects:
         _merged(first.lines, second.lines),
         _merged(first.goals, second.goals),
         _merged(first.targets, second.targets),
-        tuple(dict.fromkeys(first.unmatched + second.unmatched))
-        if first.unmatched
-        else second.unmatched,
+        tuple(dict.fromkeys(first.unmatched + second.unmatched)),
     )

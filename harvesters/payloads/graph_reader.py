@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -30,43 +31,29 @@ from vocab.identifiers import parse_identifier
 from vocab.initiative import Contact, Party, Place, Role
 from vocab.iris import is_web
 
-LABELS = tuple(
-    map(
-        iri,
-        (
-            "skos:prefLabel",
-            "rdfs:label",
-            "foaf:name",
-            "schema:name",
-            "dct:title",
-            "vcard:fn",
-            "org:name",
-            "dc:title",
-        ),
-    )
+
+def _iris(*names: str) -> tuple[str, ...]:
+    return tuple(map(iri, names))
+
+
+LABELS = _iris(
+    "skos:prefLabel", "rdfs:label", "foaf:name", "schema:name", "dct:title", "vcard:fn", "org:name", "dc:title"
+)  # fmt: skip
+_PERSONS = _iris("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")
+_ORGANIZATIONS = _iris(
+    "vcard:Organization", "org:Organization", "foaf:Organization", "schema:Organization"
 )
-_PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
-_ORGANIZATIONS = frozenset(
-    map(
-        iri,
-        ("vcard:Organization", "org:Organization", "foaf:Organization", "schema:Organization"),
-    )
-)
-_EMAILS = tuple(map(iri, ("vcard:hasEmail", "vcard:email")))
-_CONTACT_PAGES = tuple(map(iri, ("vcard:hasURL", "vcard:url")))
+_EMAILS, _CONTACT_PAGES = _iris("vcard:hasEmail", "vcard:email"), _iris("vcard:hasURL", "vcard:url")
+_PAGES, _SAME = _iris("foaf:homepage", "schema:url"), _iris("owl:sameAs", "schema:sameAs")
+_IDENTIFIERS = _iris("schema:identifier", "dct:identifier", "adms:identifier")
+_NOTATIONS = _iris("skos:notation", "schema:value")
+_SHAPES = _iris("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")
+_LATITUDE, _LONGITUDE = _iris("geo:lat", "schema:latitude"), _iris("geo:long", "schema:longitude")
 _POINT = re.compile(
     r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE
 )
 _PERSON = re.compile(r"https?://orcid\.org/")
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
-_IDENTIFIERS = tuple(map(iri, ("schema:identifier", "dct:identifier", "adms:identifier")))
-_NOTATIONS = tuple(map(iri, ("skos:notation", "schema:value")))
-_SAME = tuple(map(iri, ("owl:sameAs", "schema:sameAs")))
-_SHAPES = tuple(
-    map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo"))
-)
-_LATITUDE = tuple(map(iri, ("geo:lat", "schema:latitude")))
-_LONGITUDE = tuple(map(iri, ("geo:long", "schema:longitude")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,46 +70,38 @@ class GraphReader:
         texts: list[tuple[str, str | None]] = []
         for term in self.graph.all(node or self.graph.subject, *names):
             if isinstance(term, Literal):
-                texts.append(
-                    (
-                        form(term.value),
-                        (parse_language(term.language) or term.language)
-                        if term.language
-                        else self.tag,
-                    )
-                )
+                texts.append((form(term.value), self._language(term)))
             elif not isinstance(term, NamedNode) or self.graph.first(term, *LABELS):
-                texts += self.texts(*self._label_property(term), node=term, form=form)
+                texts += self._labels(term, form)
         return texts
+
+    def _labels(
+        self, term: Term, form: Callable[[str], str] = normalize_inline
+    ) -> list[tuple[str, str | None]]:
+        """Return a node's label with its language, or those of the one property that has it."""
+        name = next((name for name in LABELS if self.graph.all(term, name)), None)
+        return self.texts(name, node=term, form=form) if name else []
+
+    def _language(self, term: Literal) -> str | None:
+        return (parse_language(term.language) or term.language) if term.language else self.tag
 
     def words(self, *names: str, node: Term | None = None) -> list[str]:
         """Return the words of these properties: texts, labels of nodes, and the IRIs of nodes
         without a label.
         """
-        return list(
-            dict.fromkeys(
-                word
-                for term in self.graph.all(node or self.graph.subject, *names)
-                if (word := self.word(term))
-            )
-        )
+        words = map(self.word, self.graph.all(node or self.graph.subject, *names))
+        return list(dict.fromkeys(word for word in words if word))
 
     def word(self, term: Term) -> str:
         """Return the text or label of a value; empty for a blank node without a label."""
-        if isinstance(term, Literal):
-            text = normalize_inline(term.value)
-            return "" if is_blank_name(text) else text
-        label = next(
-            (
-                normalize_inline(name.value)
-                for name in self.graph.first(term, *LABELS)
-                if isinstance(name, Literal)
-            ),
-            "",
-        )
-        if label or not isinstance(term, NamedNode):
-            return label
-        return "" if is_blank_name(term.value) else term.value
+        text = normalize_inline(term.value) if isinstance(term, Literal) else ""
+        if isinstance(term, NamedNode | BlankNode):
+            labels = (name for name in self.graph.first(term, *LABELS) if isinstance(name, Literal))
+            text = next((normalize_inline(name.value) for name in labels), "")
+            if text or not isinstance(term, NamedNode):
+                return text
+            text = term.value
+        return "" if is_blank_name(text) else text
 
     def first(self, *names: str) -> str | None:
         """Return the first word of the first of these properties that has one."""
@@ -131,56 +110,32 @@ class GraphReader:
     def links(self, *names: str, node: Term | None = None) -> list[str]:
         """Return the web addresses of these properties, whatever the kind of value."""
         terms = self.graph.all(node or self.graph.subject, *names)
-        return [
-            term.value.strip()
-            for term in terms
-            if isinstance(term, NamedNode | Literal)
-            and is_web(term.value.strip())
-            and not is_blank_name(term.value.strip())
-        ]
+        links = [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal)]
+        return [link for link in links if is_web(link) and not is_blank_name(link)]
 
     def date(self, *names: str, node: Term | None = None) -> str | None:
         """Return the date of the first of these properties that has one."""
-        values = (self.graph.all(node or self.graph.subject, name) for name in names)
-        return next(
-            (
-                parse_date(normalize_inline(term.value))
-                for terms in values
-                for term in terms
-                if isinstance(term, Literal) and term.value.strip()
-            ),
-            None,
-        )
+        for term in self.graph.all(node or self.graph.subject, *names):
+            if isinstance(term, Literal) and term.value.strip():
+                return parse_date(normalize_inline(term.value))
+        return None
 
     def parties(self, role: Role, *names: str, node: Term | None = None) -> Iterator[Party]:
         """Yield the organizations of these properties; persons and parties without a name are left
         out. A lead that is only an IRI is named by it.
         """
         for term in self.graph.all(node or self.graph.subject, *names):
-            if self.graph.types(term) & _PERSONS:
+            if not self.graph.types(term).isdisjoint(_PERSONS):
                 continue
-            name = (
-                next(iter(self.texts(*self._label_property(term), node=term)), None)
-                if not isinstance(term, Literal)
-                else self._literal_text(term)
-            )
-            if not name and role is Role.LEAD and (address := self._address(term)):
-                name = (address, None)
-            if name and name[0]:
-                pages = unique_non_contact(
-                    self.links(iri("foaf:homepage"), iri("schema:url"), node=term)
-                )
-                yield Party(
-                    role,
-                    parse_name(*name),
-                    page=pages[0] if pages else None,
-                    identifiers=self._assigned(term),
-                )
-
-    def _address(self, term: Term) -> str:
-        """Return the web address of a node without a name, unless it is a person's."""
-        word = self.word(term)
-        return word if is_web(word) and not _PERSON.match(word) else ""
+            word, labels = self.word(term), self._labels(term)
+            if isinstance(term, Literal):
+                labels = [(word, self._language(term))]
+            elif not labels and role is Role.LEAD and is_web(word) and not _PERSON.match(word):
+                labels = [(word, None)]
+            if labels and labels[0][0]:
+                pages = unique_non_contact(self.links(*_PAGES, node=term))
+                page, assigned = pages[0] if pages else None, self._assigned(term)
+                yield Party(role, parse_name(*labels[0]), page=page, identifiers=assigned)
 
     def contacts(self, parties: Iterable[Party], *names: str) -> Iterator[Contact]:
         """Yield the contacts of these properties that are an organization's: by their class, or by
@@ -189,11 +144,10 @@ class GraphReader:
         """
         known = {party.name.value.casefold() for party in parties}
         for term in self.graph.all(self.graph.subject, *names):
-            if isinstance(term, Literal) or (types := self.graph.types(term)) & _PERSONS:
-                continue
-            texts = parse_titles(self.texts(*self._label_property(term), node=term))
+            types, texts = self.graph.types(term), parse_titles(self._labels(term))
             is_known = any(text.value.casefold() in known for text in texts)
-            if not texts or not (is_known or types & _ORGANIZATIONS):
+            is_body = is_known or not types.isdisjoint(_ORGANIZATIONS)
+            if not texts or not is_body or not types.isdisjoint(_PERSONS):
                 continue
             email = next(filter(None, map(parse_email, self._emails(term))), None)
             page = next(iter(unique_urls(self.links(*_CONTACT_PAGES, node=term))), None)
@@ -210,71 +164,35 @@ class GraphReader:
         """Return the identifiers of an organization in other registries: its own IRI, and what it
         is the same as.
         """
-        if isinstance(term, Literal):
-            return ()
-        own = [term.value] if isinstance(term, NamedNode) else []
-        nodes = self.graph.all(term, *_IDENTIFIERS)
-        values = (
-            word
-            for node in nodes
-            for word in (self.words(*_NOTATIONS, node=node) or [self.word(node)])
-        )
-        texts = (*own, *values, *self.links(*_SAME, node=term))
-        return tuple(
-            dict.fromkeys(text for text in texts if parse_identifier(text, "organization"))
-        )
+        texts = [term.value] if isinstance(term, NamedNode) else []
+        for node in self.graph.all(term, *_IDENTIFIERS):
+            texts += self.words(*_NOTATIONS, node=node) or [self.word(node)]
+        texts += self.links(*_SAME, node=term)
+        assigned = (text for text in texts if parse_identifier(text, "organization"))
+        return tuple(dict.fromkeys(assigned))
 
     def places(self, *names: str) -> Iterator[Place]:
         """Yield the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""
         for term in self.graph.all(self.graph.subject, *names):
-            label = (
-                next(iter(self.texts(*self._label_property(term), node=term)), None)
-                if not isinstance(term, Literal)
-                else None
-            )
-            for point in self._points(term):
+            label = next(iter(self._labels(term)), None)
+            if point := self._point(term):
                 yield Place(parse_name(*label) if label else None, *point)
 
     def countries(self, lexicon: CrosswalkLookup, *names: str) -> tuple[str, ...]:
         """Return the countries of these properties: by name, by the code at the end of their IRI,
         else the word itself.
         """
-        terms = [
-            term for term in self.graph.all(self.graph.subject, *names) if not self._is_shape(term)
-        ]
-        return tuple(
-            dict.fromkeys(country for term in terms if (country := self._country(term, lexicon)))
-        )
+        countries: dict[str, None] = {}
+        for term in self.graph.all(self.graph.subject, *names):
+            word = self.word(term)
+            code = term.value.rstrip("/#").rpartition("/")[2] if isinstance(term, NamedNode) else ""
+            by_code = lexicon.find_country(code.upper()) if _CODE.match(code) else None
+            if word and not _is_shape(term):
+                countries[lexicon.find_country(word) or by_code or word] = None
+        return tuple(countries)
 
-    def _country(self, term: Term, lexicon: CrosswalkLookup) -> str:
-        word = self.word(term)
-        code = term.value.rstrip("/#").rpartition("/")[2] if isinstance(term, NamedNode) else ""
-        country = lexicon.find_country(word) if word else None
-        return (
-            country or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
-        )
-
-    def _is_shape(self, term: Term) -> bool:
-        """Return whether a place is a geometry and nothing else."""
-        if isinstance(term, Literal):
-            return (
-                bool(_POINT.match(term.value))
-                or term.value.lstrip()[:1] in {"{", "<"}
-                or term.value.upper().startswith("POLYGON")
-            )
-        return isinstance(term, BlankNode) and not self.word(term)
-
-    def _literal_text(self, term: Literal) -> tuple[str, str | None]:
-        return self.word(term), (
-            parse_language(term.language) or term.language
-        ) if term.language else self.tag
-
-    def _label_property(self, term: Term) -> tuple[str, ...]:
-        """Return the one property that has a node's label."""
-        return next(((name,) for name in LABELS if self.graph.all(term, name)), ())
-
-    def _points(self, term: Term) -> Iterator[tuple[float, float]]:
-        """Yield the point of a term or of the first of its shapes that has one, if any. Shapes of
+    def _point(self, term: Term) -> tuple[float, float] | None:
+        """Return the point of a term or of the first of its shapes that has one, if any. Shapes of
         shapes are followed, each node once: a node may be a shape of itself.
         """
         ahead, seen = [term], set[Term]()
@@ -283,40 +201,36 @@ class GraphReader:
             if node in seen:
                 continue
             seen.add(node)
-            latitude = self.graph.first(node, *_LATITUDE)
-            longitude = self.graph.first(node, *_LONGITUDE)
-            if latitude and longitude:
-                north, east = (getattr(side[0], "value", "") for side in (latitude, longitude))
-                points = list(_point(north, east))
+            sides = self.graph.first(node, *_LATITUDE)[:1] + self.graph.first(node, *_LONGITUDE)[:1]
+            point = None
+            if len(sides) == 2:
+                point = _as_point(*(getattr(side, "value", "") for side in sides))
             elif isinstance(node, Literal):
-                points = list(_parse_point(node.value))
+                point = _parse_point(node.value)
             else:
                 ahead += reversed(self.graph.all(node, *_SHAPES))
-                continue
-            if points:
-                yield points[0]
-                return
+            if point:
+                return point
+        return None
 
 
-def _parse_point(text: str) -> Iterator[tuple[float, float]]:
-    """Yield the point of a WKT or GeoJSON text; a polygon has none."""
+def _is_shape(term: Term) -> bool:
+    """Return whether a place is written as a geometry."""
+    text = term.value.lstrip() if isinstance(term, Literal) else ""
+    return bool(_POINT.match(text)) or text[:1] in {"{", "<"} or text.upper().startswith("POLYGON")
+
+
+def _parse_point(text: str) -> tuple[float, float] | None:
+    """Return the point of a WKT or GeoJSON text; a polygon has none."""
     if match := _POINT.match(text):
-        yield from _point(match[2], match[1])
-    elif text.lstrip().startswith("{"):
-        try:
-            with parser_errors("GeoJSON"):
-                shape = orjson.loads(text)
-        except ParseError:
-            return
-        if (
-            shape.get("type") == "Point"
-            and isinstance(shape.get("coordinates"), list)
-            and len(shape["coordinates"]) >= 2
-        ):
-            yield from _point(str(shape["coordinates"][1]), str(shape["coordinates"][0]))
+        return _as_point(match[2], match[1])
+    with suppress(ParseError), parser_errors("GeoJSON"):
+        match orjson.loads(text) if text.lstrip().startswith("{") else None:
+            case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
+                return _as_point(str(latitude), str(longitude))
+    return None
 
 
-def _point(latitude: str, longitude: str) -> Iterator[tuple[float, float]]:
-    point = parse_number(latitude), parse_number(longitude)
-    if point[0] is not None and point[1] is not None:
-        yield point[0], point[1]
+def _as_point(latitude: str, longitude: str) -> tuple[float, float] | None:
+    north, east = parse_number(latitude), parse_number(longitude)
+    return None if north is None or east is None else (north, east)

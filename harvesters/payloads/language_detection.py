@@ -6,13 +6,12 @@ Source: https://github.com/adbar/py3langid (97 languages and more, by Naive Baye
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from vocab.initiative import Detection, Event, Post, Resource, Text
+from vocab.initiative import Detection, Resource, Text
 
 MIN_CONFIDENCE = 0.9  # below it no language is stated; short texts rarely reach it
 # letters: a text that has more is looked at by itself, others together with the record's other
@@ -33,55 +32,39 @@ def detect_languages(resource: Resource) -> Resource:
 
     Names of organizations and subjects are skipped: a word or two are too short to detect.
     """
+    texts = {name: getattr(resource, name, None) or () for name in _TEXTS}
     untagged = {
-        name: texts
-        for name in _TEXTS
-        if (texts := [text for text in _texts(resource, name) if text.language is None])
+        name: [text for text in _as_tuple(value) if text.language is None]
+        for name, value in texts.items()
     }
-    if not untagged:
-        return resource
-    all_text = " ".join(text.value for texts in untagged.values() for text in texts)
+    all_text = " ".join(text.value for values in untagged.values() for text in values)
     changed: dict[str, Any] = {}
     detections: dict[tuple[str, str], float] = {}
-    for name, texts in untagged.items():
-        results = {text: result for text in texts if (result := _detect(text.value, all_text))}
+    for name, values in untagged.items():
+        results = {text: result for text in values if (result := _detect(text.value, all_text))}
+        for language, confidence in results.values():
+            field = _TEXTS[name], language
+            detections[field] = min(confidence, detections.get(field, 1.0))
         if results:
-            changed[name] = _with_languages(
-                resource, name, {text: language for text, (language, _) in results.items()}
+            tagged = tuple(
+                text._replace(language=results[text][0]) if text in results else text
+                for text in _as_tuple(texts[name])
             )
-            for language, confidence in results.values():
-                detections[_TEXTS[name], language] = min(
-                    confidence, detections.get((_TEXTS[name], language), 1.0)
-                )
+            changed[name] = tagged[0] if isinstance(texts[name], Text) else tagged
     if not changed:
         return resource
-    return replace(
-        resource,
-        **changed,
-        detected=tuple(Detection(*field, confidence) for field, confidence in detections.items()),
-    )
+    detected = tuple(Detection(*field, confidence) for field, confidence in detections.items())
+    return replace(resource, **changed, detected=detected)
 
 
-def _texts(resource: Resource, name: str) -> Iterable[Text]:
-    if name in {"titles", "descriptions"}:
-        texts: tuple[Text, ...] = getattr(resource, name)
-        return texts
-    single = resource.venue if name == "venue" and isinstance(resource, Event) else None
-    single = resource.content if name == "content" and isinstance(resource, Post) else single
-    return () if single is None else (single,)
-
-
-def _with_languages(resource: Resource, name: str, languages: dict[Text, str]) -> Any:
-    texts = tuple(
-        text._replace(language=languages.get(text, text.language))
-        for text in _texts(resource, name)
-    )
-    return texts if name in {"titles", "descriptions"} else texts[0]
+def _as_tuple(value: Text | tuple[Text, ...]) -> tuple[Text, ...]:
+    # A text is a tuple itself.
+    return (value,) if isinstance(value, Text) else value
 
 
 def _detect(text: str, all_text: str) -> tuple[str, float] | None:
     is_long = sum(map(str.isalpha, text[:_MAX_CHARACTERS])) >= _LONG_LETTERS
-    return _rank(text[:_MAX_CHARACTERS] if is_long else all_text[:_MAX_CHARACTERS])
+    return _rank((text if is_long else all_text)[:_MAX_CHARACTERS])
 
 
 @lru_cache(maxsize=256)
@@ -91,12 +74,9 @@ def _rank(text: str) -> tuple[str, float] | None:
     sums: Counter[str] = Counter()
     for language, confidence in _identifier().rank(text)[:_CANDIDATES]:
         sums[_MACROLANGUAGES.get(language, str(language))] += confidence
-    (language, confidence), *_ = sums.most_common(1)
-    return (
-        (language, min(1.0, round(float(confidence), 3)))
-        if confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE
-        else None
-    )
+    language, confidence = sums.most_common(1)[0]
+    is_clear = confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE
+    return (language, min(1.0, round(float(confidence), 3))) if is_clear else None
 
 
 @lru_cache(maxsize=1)
