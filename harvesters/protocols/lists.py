@@ -82,7 +82,8 @@ class Batch:
 class ListCursor(ListCursorMethods):
     """Position in a list.
 
-    *windows* are the parts that are still to be read, the current one first. *position* is the next
+    *windows* are the parts that are still to be read, the current one first; it *is_part* of a list
+    that was split. *position* is the next
     of the last page, *offset* the number of records before it in the window, *pages* that of whole
     pages; *sizes* are the sizes of the pieces in which an unreadable page is read. *newest* is the
     greatest value by which the list may be sorted: if *is_sorted* all came in order, in *steps*
@@ -93,6 +94,7 @@ class ListCursor(ListCursorMethods):
     """
 
     windows: tuple[Window, ...]
+    is_part: bool = False
     position: str = ""
     offset: int = 0
     pages: int = 0
@@ -114,7 +116,7 @@ class ListCursor(ListCursorMethods):
     def restart(self, windows: tuple[Window, ...], reach: int = 0) -> ListCursor:
         """Return a cursor at the beginning of the first of *windows*, whose records may repeat."""
         return ListCursor(
-            windows, total=self.total, cap=self.cap, reach=reach, again=True,
+            windows, self.is_part or windows != self.windows, total=self.total, cap=self.cap, reach=reach, again=True,
             incomplete_reason=self.incomplete_reason, faults=self.faults,
         )  # fmt: skip
 
@@ -286,7 +288,7 @@ class PagedProtocol(ABC, Generic[P]):
             )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         total = batch.total
-        if state.windows[0] in self.windows:
+        if not state.is_part:
             state = state.mark_incomplete(total_changed(state.total, total))
             total = state.total if total is None else total
             state = replace(state, total=total)
@@ -345,14 +347,20 @@ class PagedProtocol(ABC, Generic[P]):
             state = state.mark_incomplete(why)
         after = state.restart(state.windows[1:])
         is_single = len(self.windows) == 1
-        return replace(after, again=state.again, total=state.total if is_single else None)
+        return replace(
+            after,
+            again=state.again,
+            is_part=state.is_part and is_single,
+            total=state.total if is_single else None,
+        )
 
     def _split(self, state: ListCursor, error: HarvestError) -> ListCursor:
         """Return where to continue beyond what can be read. Raise *error* if that is nowhere."""
         smaller = self.split(state, error)
         if smaller is None:
             raise error
-        return replace(smaller, cap=max(state.cap, state.offset))
+        # A token that was rejected shows nothing of a limit.
+        return replace(smaller, cap=max(state.cap, 0 if state.position else state.offset))
 
     def _divide(
         self, state: ListCursor, size: int, error: HarvestError
@@ -362,7 +370,7 @@ class PagedProtocol(ABC, Generic[P]):
         """
         state = state.count_unreadable(self.source.name, error, size)
         total = self.probe(state, error)
-        if state.windows[0] in self.windows and state.total is None:
+        if not state.is_part and state.total is None:
             state = replace(state, total=total)
         left = None if total is None else total - state.offset
         if left is not None and left <= 0:

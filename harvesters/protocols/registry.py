@@ -11,7 +11,7 @@ from harvesters.protocols.protocol import Protocol
 
 PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
     {
-        "oai-pmh": "harvesters.protocols.oai.harvest",
+        "oai-pmh": "harvesters.protocols.oai",
         "ckan": "harvesters.protocols.ckan",
         "json": "harvesters.protocols.json_api",
         "csv": "harvesters.protocols.csv_file",

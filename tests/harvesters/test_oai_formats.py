@@ -16,7 +16,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.oai import rdf_metadata
+from harvesters.protocols import oai
 from harvesters.source import Source
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
@@ -80,7 +80,7 @@ def test_rdf_brings_a_graph_that_is_parsed_only_when_its_payload_is_needed(
         parses.append(content)
         return parse_quads(content, *rest)
 
-    monkeypatch.setattr(rdf_metadata, "parse_quads", count)
+    monkeypatch.setattr(oai, "parse_quads", count)
 
     record = read_one(RDF, graph)
 

@@ -288,8 +288,9 @@ def part(
 
 
 def in_turn(*answers: httpx.Response) -> Handler:
+    """Answer ListRecords in turn, and nothing else."""
     left = iter(answers)
-    return lambda request: next(left)
+    return lambda request: next(left) if "List" in str(request.url) else httpx.Response(404)
 
 
 def test_empty_pages_with_ever_new_tokens_end() -> None:

@@ -14,7 +14,7 @@ from mutating_source import IRIS, SECOND
 from rows import each
 from suites import folder
 
-from harvesters.protocols.oai.provenance import parse_chain
+from harvesters.protocols.oai import parse_chain
 from journal.journal import Journal
 from publisher.feeds.oai import ResumptionToken, signing_key, write_token
 

@@ -1,0 +1,657 @@
+"""All records of an OAI-PMH 2.0 repository by ListRecords, or those changed since.
+
+Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from lxml import etree
+from lxml.etree import _Element
+from pydantic import Field
+from pyoxigraph import NamedNode, RdfFormat, Store
+
+from harvesters.errors import (
+    ForbiddenError,
+    HarvestError,
+    PaginationLoopError,
+    ParseError,
+    RepeatedPageError,
+)
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
+from harvesters.network.response_parsing import parse_xml
+from harvesters.options import Options, Texts
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
+from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
+from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.error_recovery import (
+    CURSOR_ERRORS,
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+)
+from harvesters.protocols.lists import (
+    Batch,
+    EndedError,
+    Item,
+    ListCursor,
+    PagedProtocol,
+    ServiceError,
+    Window,
+)
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
+from harvesters.source import Source
+from vocab.iris import is_web
+
+_NS = "{http://www.openarchives.org/OAI/2.0/}"
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_PROVENANCE = "{http://www.openarchives.org/OAI/2.0/provenance}"
+_ORIGIN = f"{_PROVENANCE}originDescription"
+_ACCEPT = "text/xml, application/xml"
+_MAX_ORIGINS = 20  # Aggregators that a record came through.
+_MAX_ADDRESS = 1_000  # Characters of an identifier or an address.
+_RDF_STEPS = 2  # Named nodes away from the resource; all are in the same record.
+# Records requested one by one: splitting their window would cost the same number of requests.
+_MAX_SINGLE_REQUESTS = 8
+# Increases of datestamps: one unsorted list in 40,320 has this number by chance.
+_MIN_ASCENDING = 8
+# A token is the only parameter of its request, so badArgument means the token.
+_TOKEN_ERRORS = frozenset({"badResumptionToken", "badArgument"})
+_FORMATS = {
+    "YYYY-MM-DD": ("%Y-%m-%d", timedelta(days=1)),
+    "YYYY-MM-DDThh:mm:ssZ": ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1)),
+}
+
+
+class OaiOptions(Options):
+    """The options of a repository."""
+
+    prefix: str = Field("oai_dc", description="The metadataPrefix to request.")
+    sets: Texts = Field(
+        (),
+        alias="set",
+        description="The set or sets to harvest; `project:*` for all whose names begin so.",
+    )
+    singly: bool = Field(
+        False,
+        description="List identifiers and request records one by one, if ListRecords does not work.",
+    )
+    graph: bool | None = Field(
+        None,
+        description="The metadata is RDF/XML, so records are graphs; by default so with the prefix `rdf`.",
+    )
+
+    @property
+    def is_graph(self) -> bool:
+        """Return whether records are graphs."""
+        return self.prefix == "rdf" if self.graph is None else self.graph
+
+
+class OaiError(ServiceError):
+    """The repository reports errors with *codes*."""
+
+    def __init__(self, message: Reason, codes: frozenset[str]) -> None:
+        super().__init__(message)
+        self.codes = codes
+
+
+# Errors of one record that is requested by itself.
+_SINGLE_ERRORS: tuple[type[HarvestError], ...] = (OaiError, ForbiddenError, *CURSOR_ERRORS)
+
+
+class Header(NamedTuple):
+    """A record's header."""
+
+    key: str
+    datestamp: str
+    sets: tuple[str, ...]
+    deleted: bool
+
+    def in_sets(self, sets: Iterable[str]) -> bool:
+        """Return whether the record is in one of *sets* or in a subset (setSpecs are hierarchical,
+        separated by colons).
+        """
+        return any(
+            spec == name or spec.startswith(f"{name}:") for spec in self.sets for name in sets
+        )
+
+
+class HeaderList(NamedTuple):
+    """The first headers of a window, "" as *token* if these are all, and the declared number."""
+
+    url: str
+    headers: list[Header]
+    token: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A repository's date format, smallest *step*, *earliest* datestamp and clock."""
+
+    time_format: str
+    step: timedelta
+    earliest: datetime | None = None
+    now: datetime | None = None
+
+    def text(self, moment: datetime, steps: int = 0) -> str:
+        """Format a time, some *steps* later."""
+        return f"{moment.astimezone(UTC) + steps * self.step:{self.time_format}}"
+
+    def shift(self, stamp: str, steps: int = 0) -> str:
+        """Return a datestamp in the granularity, some *steps* later; "" if it is not a date."""
+        moment = parse_timestamp(stamp)
+        return self.text(moment, steps) if moment else ""
+
+
+class OaiPmh(PagedProtocol[Any]):
+    """The records of a repository. A window is the number of a set, the datestamps from and until
+    ("" if open), and whether its records are requested one by one. The position is then the key of
+    the last record, else a resumption token.
+    """
+
+    kind = "token"
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.options = OaiOptions.of(source)
+        self.sets: tuple[str, ...] = ()
+        self.earlier_sets: tuple[str, ...] = ()
+        self.expires = ""
+        # The keys that the list of a minimal window has brought; without them, after an
+        # interruption, some records come again.
+        self.seen: tuple[Window, set[str]] = ((), set())
+        # The headers of a window that are still to be requested one by one.
+        self.left: tuple[Window, list[Header]] = ((), [])
+
+    def read(self, cursor: str | None) -> Pages[Any]:
+        self.sets = self._select_sets()
+        singly = self.options.singly
+        self.windows = tuple((number, "", "", singly) for number in range(len(self.sets) or 1))
+        yield from super().read(cursor)
+
+    def start(self) -> ListCursor:
+        if self.since is None:
+            return ListCursor(self.windows)
+        calendar = self._identify()
+        origin = in_utc(self.since) - max(calendar.step, timedelta(seconds=1))
+        return ListCursor(
+            tuple((n, calendar.text(origin), "", one) for n, _, _, one in self.windows)
+        )
+
+    def page_size(self, cursor: ListCursor) -> int:
+        # The number of records in a list's page is the repository's, at least two.
+        return 1 if cursor.windows[0][3] else 2
+
+    def pieces(self, cursor: ListCursor, size: int, left: int | None) -> tuple[int, ...]:
+        return ()
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        window = cursor.windows[0]
+        self.earlier_sets = self.sets[: window[0]]
+        if window[3]:
+            return self._request_single(cursor)
+        reply, nodes, token = self._list("ListRecords", window, cursor.position)
+        place, doubt = _number(token, "cursor"), None
+        if cursor.place is not None and place is not None and place > cursor.place:
+            doubt = Reason("list_gap", next=place, expected=cursor.place)
+        total = _number(token, "completeListSize")
+        if nodes is None and cursor.offset and (cursor.is_part or cursor.total is None):
+            doubt = Reason("ended_no_records_match")
+        nodes = nodes or []
+        if window[1] and window[1] == window[2]:
+            if self.seen[0] != window[:3]:
+                self.seen = (window[:3], set())
+            self.seen[1].update(head.key for node in nodes if (head := _find_header(node)))
+        following = None if place is None else place + len(nodes)
+        records = list(zip(nodes, drop_repeated(map(parse_chain, nodes)), strict=True))
+        self.expires = "" if token is None else token.get("expirationDate") or ""
+        return Batch(reply, records, total, _token(token), place=following, doubt=doubt)
+
+    def parse(self, record: tuple[_Element, tuple[str, ...]] | InvalidRecord) -> Item[Any] | None:
+        if isinstance(record, InvalidRecord | DeletedRecord):
+            return record
+        node, chain = record
+        head = _find_header(node)
+        if head is None:
+            return InvalidRecord(None, Reason("no_oai_header"))
+        if head.in_sets(self.earlier_sets):
+            return None
+        if not head.key:
+            return InvalidRecord(None, Reason("no_oai_identifier"))
+        if head.deleted:
+            return DeletedRecord(head.key, head.datestamp or None)
+        metadata = node.find(f"{_NS}metadata")
+        if metadata is None or not len(metadata):
+            return InvalidRecord(head.key, Reason("no_oai_metadata"))
+        payload = metadata[0]
+        raw = etree.tostring(payload, encoding="utf-8", with_tail=False)
+        if not self.options.is_graph:
+            return Record(head.key, payload, raw, head.datestamp or None, chain)
+        # The metadata is parsed only if the record has changed.
+        first = next(payload.iterchildren("*"), None) if payload.tag == f"{_RDF}RDF" else payload
+        about = None if first is None else first.get(f"{_RDF}about")
+        if not about:
+            return InvalidRecord(head.key, Reason("metadata_not_rdf", element=str(payload.tag)))
+        content: Unparsed[Graph] = Unparsed(partial(_parse_metadata, raw, about))
+        return Record(head.key, content, raw, head.datestamp or None, chain)
+
+    def order(self, record: tuple[_Element, tuple[str, ...]] | InvalidRecord) -> str | None:
+        head = _find_header(record[0]) if isinstance(record, tuple) else None
+        return head.datestamp if head else ""
+
+    def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
+        self._identify(error)
+        return None
+
+    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
+        key = self.left[1].pop(0).key
+        return InvalidRecord(key, error.reason), replace(cursor, position=key)
+
+    def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
+        """A list sorted by datestamp is read on from the newest one. Any other is begun again once
+        if a token was rejected; else its window is split, down to single records.
+        """
+        window, rest = cursor.windows[0], cursor.windows[1:]
+        codes = error.codes if isinstance(error, OaiError) else frozenset()
+        if "badVerb" in codes and not cursor.position:
+            return replace(cursor, windows=((*window[:3], True), *rest))
+        if "cannotDisseminateFormat" in codes:
+            raise self._prefix_error(error) from error
+        is_rejected = bool(codes & _TOKEN_ERRORS) or isinstance(error, CURSOR_ERRORS)
+        if window[3] or (isinstance(error, ServiceError) and not is_rejected):
+            return None
+        if is_rejected and not cursor.position:
+            return None
+        try:
+            calendar = self._identify(None if is_rejected else error)
+        except RECORD_ERRORS as failure:
+            if not is_rejected:
+                raise
+            if cursor.reach:
+                code = "list_unreadable_token" if self.expires else "list_unreadable"
+                why = Reason(code, error=error.reason, expires=self.expires)
+                raise ParseError(why) from failure
+            return cursor.restart(cursor.windows, max(1, cursor.offset))
+        later, doubt = self._remaining(cursor, calendar)
+        if later != window:
+            cursor = cursor.mark_incomplete(doubt)
+            is_list_error = isinstance(error, EndedError | RepeatedPageError | PaginationLoopError)
+            if is_rejected or is_list_error:
+                return cursor.restart((later, *rest))
+        elif is_rejected and not cursor.reach:
+            return cursor.restart(cursor.windows, max(1, cursor.offset))
+        return self._halve(cursor, later, calendar)
+
+    def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
+        """Return the part of the window that is still to be read, and why it may miss records.
+
+        A list that was sorted so far is read on from its newest datestamp if the repository counts
+        no more records before it than were read; without a count, if the list is too long to be
+        sorted by chance.
+        """
+        window = index, start, until, _ = cursor.windows[0]
+        newest = calendar.shift(cursor.newest) if cursor.is_sorted else ""
+        if not newest or newest <= start or (until and newest > until):
+            return window, None
+        listed = self._headers((index, start, calendar.shift(newest, -1), False))
+        count = None
+        if listed:
+            count = len(listed.headers) if listed.size is None and not listed.token else listed.size
+        read = cursor.offset - cursor.ties
+        if cursor.steps < _MIN_ASCENDING if count is None else count > read:
+            return window, None
+        is_proven = count == read or (cursor.total is not None and len(self.windows) == 1)
+        why = None if is_proven else Reason("resumed_at_datestamp", newest=newest)
+        return (index, newest, until, False), why
+
+    def _halve(self, cursor: ListCursor, window: Window, calendar: Calendar) -> ListCursor:
+        """Split the window by the datestamps of ListIdentifiers, else in its middle. If it cannot be
+        split, its records are requested one by one.
+        """
+        index, start, until, _ = window
+        rest = cursor.windows[1:]
+        singly = (index, start, until, True)
+        if start and start == until:
+            return cursor.restart((singly, *rest))
+        listed = self._headers(window)
+        stamps = [head.datestamp for head in listed.headers] if listed else []
+        if listed and not cursor.is_part and cursor.total is None:
+            cursor = replace(cursor, total=listed.size)
+        is_short = len(stamps) <= _MAX_SINGLE_REQUESTS or len({*stamps}) == 1
+        if listed and not listed.token and is_short:
+            return cursor.restart((singly, *rest))
+        halves = split_by_datestamps(start, until, stamps, calendar)
+        halves = halves or split_by_time(start, until, calendar)
+        windows = tuple((index, *half, False) for half in halves) or (singly,)
+        return cursor.restart((*windows, *rest))
+
+    def _headers(self, window: Window) -> HeaderList | None:
+        """Return the first headers of a window, or None if they cannot be read either."""
+        try:
+            return self._list_headers(window, "")
+        except RECORD_ERRORS:
+            return None
+
+    def _list_headers(self, window: Window, token: str) -> HeaderList:
+        reply, nodes, end = self._list("ListIdentifiers", window, token)
+        headers = [_parse_header(node) for node in nodes or []]
+        return HeaderList(reply.url, headers, _token(end), _number(end, "completeListSize"))
+
+    def _list(
+        self, verb: str, window: Window, token: str
+    ) -> tuple[Reply, list[_Element] | None, _Element | None]:
+        """Request a page of a list: the one that *token* stands for, or the first of *window*.
+        Return its records, None for noRecordsMatch, and its resumption token.
+        """
+        terms = {"resumptionToken": token}
+        if not token:
+            index, start, until, _ = window
+            name = self.sets[index] if self.sets else ""
+            terms = {
+                "metadataPrefix": self.options.prefix,
+                "set": name,
+                "from": start,
+                "until": until,
+            }
+        reply, container = self._send(verb, **terms)
+        if container is None:
+            return reply, None, None
+        names = {"ListRecords": "record", "ListIdentifiers": "header"}
+        nodes = container.findall(f"{_NS}{names[verb]}")
+        return reply, nodes, container.find(f"{_NS}resumptionToken")
+
+    def _request_single(self, cursor: ListCursor) -> Batch:
+        """Request the next record of the window."""
+        window = cursor.windows[0]
+        if self.left[0] != window:
+            try:
+                self.left = (window, self._list_left(cursor))
+            except RECORD_ERRORS as error:
+                return self._lost_window(window, error)
+        left = self.left[1]
+        if not left:
+            self.left = ((), [])
+            is_known = cursor.position or self.seen[1] or self.options.singly
+            return Batch(None, (), None, "", doubt=None if is_known else Reason("page_not_listed"))
+        head = left[0]
+        reply: Reply | None = None
+        record: Any = DeletedRecord(head.key, head.datestamp or None)
+        if not head.deleted:
+            terms = {"identifier": head.key, "metadataPrefix": self.options.prefix}
+            try:
+                reply, container = self._send("GetRecord", **terms)
+            except _SINGLE_ERRORS as error:
+                raise ParseError(error.reason) from error
+            node = None if container is None else container.find(f"{_NS}record")
+            if node is None:
+                source = self.source.name
+                raise ParseError(Reason("no_oai_record", source=source, url=reply.url))
+            record = (node, parse_chain(node))
+        left.pop(0)
+        return Batch(reply, (record,), None, head.key if left else "")
+
+    def _list_left(self, cursor: ListCursor) -> list[Header]:
+        """Return the headers of the window that are still to be requested, sorted by identifier."""
+        window, token, is_restarted, empty = cursor.windows[0], "", False, 0
+        headers: dict[str, Header] = {}
+        detector = LoopDetector(self.source.name)
+        while True:
+            try:
+                page = self._list_headers(window, token)
+            except OaiError:
+                if not token or is_restarted:
+                    raise
+                token, is_restarted, detector = "", True, LoopDetector(self.source.name)
+                continue
+            headers |= {head.key: head for head in page.headers if head.key}
+            empty = count_empty_pages(self.source.name, page.url, empty, page.headers)
+            token = page.token
+            detector.check_token(page.url, token or None)
+            if not token:
+                seen = self.seen[1] if self.seen[0] == window[:3] else set()
+                left = (headers[key] for key in sorted(headers) if key > cursor.position)
+                return [
+                    head
+                    for head in left
+                    if head.key not in seen and not head.in_sets(self.earlier_sets)
+                ]
+
+    def _lost_window(self, window: Window, error: HarvestError) -> Batch:
+        """Return the record of a window that can be neither read nor listed. Raise ServiceError if
+        it may hold several.
+        """
+        is_expired = isinstance(error, OaiError) and "badResumptionToken" in error.codes
+        if is_expired or not window[1] or window[1] != window[2]:
+            raise ServiceError(Reason("list_unreadable", error=error.reason)) from error
+        self._identify(error)
+        why = Reason("datestamp_unreadable", datestamp=window[1], error=error.reason)
+        return Batch(None, (InvalidRecord(None, why),), None, "", doubt=why)
+
+    def _send(self, verb: str, **terms: str) -> tuple[Reply, _Element | None]:
+        """Return the response and its element *verb*, None for noRecordsMatch. Raise OaiError if the
+        repository reports an error, ParseError if it is no such response.
+        """
+        present = {name: text for name, text in {"verb": verb, **terms}.items() if text}
+        source = self.source
+        reply = self.fetch.get(source.url, present, accept=_ACCEPT)
+        root = parse_xml(reply)
+        if root.tag != f"{_NS}OAI-PMH":
+            element = etree.QName(root).localname
+            raise ParseError(Reason("not_oai", source=source.name, url=reply.url, element=element))
+        errors = [
+            (node.get("code") or "no code", " ".join((node.text or "").split()))
+            for node in root.iterfind(f"{_NS}error")
+        ]
+        codes = frozenset(code for code, _ in errors)
+        container = root.find(f"{_NS}{verb}")
+        if errors and codes != {"noRecordsMatch"}:
+            message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
+            raise OaiError(
+                Reason("service_says", source=source.name, url=reply.url, message=message), codes
+            )
+        if not errors and container is None:
+            raise ParseError(Reason("no_verb", source=source.name, url=reply.url, verb=verb))
+        return reply, container
+
+    def _identify(self, error: HarvestError | None = None) -> Calendar:
+        """Return the repository's date format. If Identify fails too, raise *error*: the fault is
+        not a single page's.
+        """
+        source, answer = self.source, f"{_NS}Identify/{_NS}"
+        try:
+            reply = self.fetch.get(source.url, {"verb": "Identify"}, accept=_ACCEPT)
+            root = parse_xml(reply)
+            name = (root.findtext(f"{answer}granularity") or "").strip()
+            if name not in _FORMATS:
+                values = {"source": source.name, "url": reply.url, "granularity": name}
+                raise ParseError(Reason("unknown_granularity", values))
+        except RECORD_ERRORS as failure:
+            raise error or failure from failure
+        earliest = parse_timestamp(root.findtext(f"{answer}earliestDatestamp") or "")
+        now = parse_timestamp(root.findtext(f"{_NS}responseDate") or "")
+        return Calendar(*_FORMATS[name], earliest, now)
+
+    def _select_sets(self) -> tuple[str, ...]:
+        """Return the sets to harvest; patterns with a * are matched against the repository's list
+        of sets.
+        """
+        wanted = self.options.sets
+        if not any("*" in name for name in wanted):
+            return wanted
+        known = self._names("ListSets", "set", "setSpec")
+        chosen = [
+            spec for spec in sorted({*known}) if any(fnmatchcase(spec, name) for name in wanted)
+        ]
+        if not chosen:
+            names, available = " or ".join(wanted), ", ".join(known[:20]) or "none"
+            source = self.source.name
+            raise ParseError(Reason("no_set", source=source, sets=names, available=available))
+        return tuple(chosen)
+
+    def _names(self, verb: str, part: str, name: str) -> list[str]:
+        """Return all names that ListSets or ListMetadataFormats lists."""
+        names, token = list[str](), ""
+        detector = LoopDetector(self.source.name)
+        while True:
+            reply, container = self._send(verb, resumptionToken=token)
+            if container is None:
+                return names
+            texts = (node.findtext(f"{_NS}{name}") for node in container.iterfind(f"{_NS}{part}"))
+            names += [text.strip() for text in texts if text and text.strip()]
+            token = _token(container.find(f"{_NS}resumptionToken"))
+            if not token:
+                return names
+            detector.check_token(reply.url, token)
+
+    def _prefix_error(self, error: HarvestError) -> ParseError:
+        """Return an error that lists the metadata prefixes that the repository supports."""
+        try:
+            names = self._names("ListMetadataFormats", "metadataFormat", "metadataPrefix")
+            available = ", ".join(names)
+        except RECORD_ERRORS as failure:
+            available = f"unknown prefixes ({failure})"
+        return ParseError(Reason("no_prefix", error=error.reason, available=available))
+
+
+def split_by_datestamps(
+    start: str, until: str, stamps: Sequence[str], calendar: Calendar
+) -> tuple[tuple[str, str], ...]:
+    """Split a window so that each half has half of the records with these *stamps*; a datestamp
+    that all share gets its own window.
+
+    The halves cover the window without gaps, whatever the order of the list, and each is shorter.
+    Empty if no split is possible.
+
+    >>> days = Calendar(*_FORMATS["YYYY-MM-DD"])
+    >>> split_by_datestamps("", "", ["2026-01-01", "2026-01-02", "2026-01-05", "2026-01-09"], days)
+    (('', '2026-01-02'), ('2026-01-03', ''))
+    >>> split_by_datestamps("", "2026-01-05", ["2026-01-05"], days)
+    (('', '2026-01-04'), ('2026-01-05', '2026-01-05'))
+    """
+    floors = (calendar.shift(stamp) for stamp in stamps)
+    inside = sorted(text for text in floors if text and start <= text <= (until or text))
+    if not inside:
+        return ()
+    middle = inside[(len(inside) - 1) // 2]
+    if middle == inside[-1]:
+        middle = next((text for text in reversed(inside) if text < middle), middle)
+    if not until or middle < until:
+        return (start, middle), (calendar.shift(middle, 1), until)
+    return (start, calendar.shift(middle, -1)), (middle, until)
+
+
+def split_by_time(start: str, until: str, calendar: Calendar) -> tuple[tuple[str, str], ...]:
+    """Split a window at its middle; empty if it is one step long or its ends are unknown.
+
+    >>> split_by_time("2026-01-01", "2026-01-04", Calendar(*_FORMATS["YYYY-MM-DD"]))
+    (('2026-01-01', '2026-01-02'), ('2026-01-03', '2026-01-04'))
+    """
+    first = parse_timestamp(start) if start else calendar.earliest
+    last = parse_timestamp(until) if until else calendar.now
+    if first is None or last is None or calendar.text(first) >= calendar.text(last):
+        return ()
+    middle = calendar.text(first + (last - first) // 2)
+    return (start, middle), (calendar.shift(middle, 1), until)
+
+
+def parse_chain(record: _Element) -> tuple[str, ...]:
+    """Return the addresses at which a record was harvested before, the oldest first; empty if its
+    ``<about>`` does not say so.
+
+    An address is the GetRecord request for the record in Dublin Core, which every repository
+    answers. A level without an identifier or with a base URL that is no web address is left out, as
+    are levels beyond 20. Source: https://www.openarchives.org/OAI/2.0/guidelines-provenance.htm
+    """
+    origin = record.find(f"{_NS}about/{_PROVENANCE}provenance/{_ORIGIN}")
+    addresses: list[str] = []
+    for _ in range(_MAX_ORIGINS):
+        if origin is None:
+            break
+        base, identifier = (
+            (origin.findtext(f"{_PROVENANCE}{name}") or "").strip()
+            for name in ("baseURL", "identifier")
+        )
+        if address := _record_address(base, identifier):
+            addresses.insert(0, address)
+        origin = origin.find(_ORIGIN)
+    return tuple(dict.fromkeys(addresses))
+
+
+def _record_address(base: str, identifier: str) -> str:
+    try:
+        parts = urlsplit(base)
+    except ValueError:
+        return ""
+    is_short = len(base) <= _MAX_ADDRESS and len(identifier) <= _MAX_ADDRESS
+    if not (parts.hostname and identifier and is_short and parts.scheme in ("http", "https")):
+        return ""
+    query = urlencode({"verb": "GetRecord", "identifier": identifier, "metadataPrefix": "oai_dc"})
+    address = parts._replace(query=query, fragment="").geturl()
+    return address if is_web(address) else ""
+
+
+def drop_repeated(chains: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the chains of a page's records without those that end at one address: one record is
+    not the origin of several. Some repositories write one and the same container into every record.
+
+    >>> drop_repeated([("a",), ("a", "b"), ("b",), ()])
+    [('a',), (), (), ()]
+    """
+    listed = list(chains)
+    ends = Counter(chain[-1] for chain in listed if chain)
+    return [chain if chain and ends[chain[-1]] == 1 else () for chain in listed]
+
+
+def _parse_metadata(raw: bytes, about: str) -> Graph:
+    store = Store()
+    try:
+        quads = parse_quads(raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")
+        store.extend(list(iri_or_text(merge_graphs(quads))))
+        return bounded_description(store, NamedNode(about), _RDF_STEPS)
+    except ValueError as error:
+        raise ParseError(Reason("record_holds", error=str(error))) from error
+
+
+def _find_header(record: _Element) -> Header | None:
+    header = record.find(f"{_NS}header")
+    return None if header is None else _parse_header(header)
+
+
+def _parse_header(header: _Element) -> Header:
+    return Header(
+        key=(header.findtext(f"{_NS}identifier") or "").strip(),
+        datestamp=(header.findtext(f"{_NS}datestamp") or "").strip(),
+        sets=tuple((node.text or "").strip() for node in header.iterfind(f"{_NS}setSpec")),
+        deleted=header.get("status") == "deleted",
+    )
+
+
+def _token(node: _Element | None) -> str:
+    return "" if node is None else (node.text or "").strip()
+
+
+def _number(token: _Element | None, name: str) -> int | None:
+    text = (token.get(name) or "").strip() if token is not None else ""
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def payload_type(source: Source) -> Payload:
+    """Return GRAPH if the metadata is RDF, else XML."""
+    return Payload.GRAPH if OaiOptions.of(source).is_graph else Payload.XML
+
+
+PROTOCOL = Protocol(
+    OaiPmh.collect, Payload.XML, OaiOptions, incremental=True, payload_type_for=payload_type
+)
