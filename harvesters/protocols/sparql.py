@@ -29,7 +29,7 @@ from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, bounded_description, iri
 from harvesters.protocols.datestamps import in_utc
-from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS
+from harvesters.protocols.error_recovery import CURSOR_ERRORS, PAGE_ERRORS, RECORD_ERRORS
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import parse_rdf
@@ -41,6 +41,8 @@ _GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
 _MAX_SUBJECT_CHARS = 4000  # Keeps addresses below the usual limit of 8,000.
 # No known endpoint truncates below this number of statements; Virtuoso's public ones do at 10,000.
 _MIN_TRUNCATED = 1000
+
+_LIST_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS)
 
 
 class SparqlOptions(Options):
@@ -227,14 +229,16 @@ class Sparql(PagedProtocol[Graph]):
             yield subject
 
     def _list_next(self, cursor: ListCursor) -> list[tuple[str, int]]:
-        """List the next subjects; fewer at once if that is too much for the endpoint."""
+        """List the next subjects; fewer at once if the endpoint refuses so many or lists none."""
         while True:
             try:
-                return self._list(cursor, self.limit)
-            except PAGE_ERRORS as error:
+                listed = self._list(cursor, self.limit)
+                if listed or self.limit == 1 or cursor.offset >= (cursor.total or 0):
+                    return listed
+            except _LIST_ERRORS as error:
                 if self.limit == 1:
                     raise ServiceError(error.reason) from error
-                self.limit = max(1, self.limit // 4)
+            self.limit = max(1, self.limit // 4)
 
     def _list(self, cursor: ListCursor, limit: int) -> list[tuple[str, int]]:
         after, source = cursor.position, self.source
