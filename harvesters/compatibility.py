@@ -88,6 +88,9 @@ def compatibility_faults(source: Source) -> list[Reason]:
     faults += _option_faults(source, models)
     try:
         protocol = _resolve_payload(source, protocol)
+    except SourceDefinitionError:
+        return faults
+    try:
         if protocol.payload_type not in mapping.accepts:
             return [_payload_fault(source, protocol), *faults]
         faults += _field_faults(source, protocol)

@@ -178,7 +178,7 @@ def _kind(error: ErrorDetails) -> Reason:
         return Reason(error["ctx"]["kind"])
     if any(isinstance(part, int) for part in error["loc"]):
         return Reason("a list of texts")
-    if error["type"] == "tuple_type":
+    if error["type"] in ("tuple_type", "too_short"):
         return _either(Reason("text"), Reason("a list"))
     if error["type"] == "greater_than_equal":
         return Reason(_MINIMA[error["ctx"]["ge"]])

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.option_schema import Option, check_choice, get_option
+from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
@@ -28,14 +30,16 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    "format": Option(
-        str,
+
+class ActivityOptions(Options):
+    """The options of an ActivityStreams collection."""
+
+    format: Annotated[str, one_of(("inline", *FORMATS))] = Field(
         "inline",
-        "Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
-    ),
-    "also": Option(bool, False, "The record is at the address in the object's `seeAlso`."),
-}
+        description="Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
+    )
+    also: bool = Field(False, description="The record is at the address in the object's `seeAlso`.")
+
 
 _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/json;q=0.8"
 _COLLECTIONS = {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}
@@ -75,13 +79,8 @@ class Activity:
 
 def payload_type(source: Source) -> Payload:
     """Return the payload type of the source's records."""
-    file_format = get_option(source, OPTIONS, "format")
+    file_format = ActivityOptions.of(source).format
     return FORMATS[file_format].payload if file_format in FORMATS else Payload.ROW
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an unknown format."""
-    check_choice(source, OPTIONS, "format", ("inline", *FORMATS))
 
 
 def collect(
@@ -159,13 +158,13 @@ class ActivityReader:
 
     def _read_object(self, key: str, row: Mapping[str, Any], stamp: str | None) -> Items:
         """Return an object from its activity or its address; one that is missing is gone."""
-        if get_option(self.source, OPTIONS, "format") == "inline":
+        options = ActivityOptions.of(self.source)
+        if options.format == "inline":
             try:
                 return (Record(key, row, dump_json(row), stamp),)
             except ValueError as error:
                 return (InvalidRecord(key, Reason("record_holds", {"error": str(error)})),)
-        is_elsewhere = get_option(self.source, OPTIONS, "also")
-        address = _object_id(_first(row.get("seeAlso"))) if is_elsewhere else key
+        address = _object_id(_first(row.get("seeAlso"))) if options.also else key
         if not address:
             return (InvalidRecord(key, Reason("object_without_see_also")),)
         reader = file_reader(self.source, self.fetch, _ACCEPT)
@@ -254,5 +253,5 @@ def _object_id(node: Any) -> str:
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+    collect, Payload.ROW, ActivityOptions, incremental=True, payload_type_for=payload_type
 )

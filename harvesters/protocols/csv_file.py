@@ -10,54 +10,64 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import charset_normalizer
 import structlog
+from pydantic import Field
 
-from harvesters.definition_faults import expected, located, option_named
-from harvesters.errors import CharsetError, ParseError, SourceDefinitionError
+from harvesters.errors import CharsetError, ParseError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
-from harvesters.option_schema import Option, get_option
+from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.table_rows import Line, find_header, name_columns, read_table
+from harvesters.protocols.table_rows import (
+    Line,
+    TableOptions,
+    find_header,
+    name_columns,
+    read_table,
+)
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    **table_rows.OPTIONS,
-    "delimiter": Option(
-        str,
+Character = Annotated[
+    str | None,
+    must_be("one character", lambda text: isinstance(text, str) and len(text) == 1),
+]
+
+
+class CsvOptions(TableOptions):
+    """The options of a table in CSV."""
+
+    delimiter: Character = Field(
         None,
-        "The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
-    ),
-    "quote": Option(
-        str,
+        description="The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
+    )
+    quote: Character = Field(
         None,
-        "The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
-    ),
-    "escape": Option(
-        str,
+        description="The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
+    )
+    escape: Character = Field(
         None,
-        "The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
-    ),
-    "charset": Option(
-        str,
+        description="The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
+    )
+    charset: str | None = Field(
         None,
-        "The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
-    ),
-}
+        description="The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
+    )
+
+
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 SAMPLE = 64 * 1024  # Characters from which the dialect is detected.
 
@@ -90,18 +100,6 @@ class CsvDialect(NamedTuple):
     quote: str
 
 
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for a delimiter, quote or escape of more than one character, and
-    for two kinds of key.
-    """
-    for name in ("delimiter", "quote", "escape"):
-        text = source.options.get(name)
-        if text is not None and len(text) != 1:
-            fault = expected(option_named(name), text, "kind_character")
-            raise SourceDefinitionError(located(source.name, fault))
-    table_rows.check(source)
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
@@ -116,7 +114,7 @@ def collect(
 
     def read_lines(reply: Reply) -> Iterator[Line | InvalidRecord]:
         refuse_html(reply, "a table")
-        charset, is_guess = _detect_charset(reply, get_option(source, OPTIONS, "charset"))
+        charset, is_guess = _detect_charset(reply, CsvOptions.of(source).charset)
         guessed.extend([charset] if is_guess else [])
         return _read_lines(source, reply, charset)
 
@@ -127,10 +125,7 @@ def collect(
 def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | InvalidRecord]:
     assert reply.path is not None
     csv.field_size_limit(_MAX_CELL)
-    skip = get_option(source, OPTIONS, "skip")
-    delimiter, quote, escape = (
-        get_option(source, OPTIONS, name) for name in ("delimiter", "quote", "escape")
-    )
+    options = CsvOptions.of(source)
 
     def fits(rows: list[list[str]]) -> int:
         lines = [Line(0, cells) for cells in rows[: table_rows.MAX_HEADER_LINE]]
@@ -138,19 +133,19 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
         return len(name_columns(header.cells)) if header else 0
 
     with reply.path.open(encoding=charset, newline="") as text:
-        for _ in range(skip):
+        for _ in range(options.skip):
             text.readline()
         start = text.tell()
-        dialect = detect_dialect(text.read(SAMPLE), delimiter, quote, fits)
+        dialect = detect_dialect(text.read(SAMPLE), options.delimiter, options.quote, fits)
         text.seek(start)
         lines = csv.reader(
             text,
             delimiter=dialect.delimiter,
             quotechar=dialect.quote,
-            escapechar=escape,
+            escapechar=options.escape,
             strict=True,
         )
-        yield from _iterate_lines(f"{source.name}: {reply.url}", lines, skip)
+        yield from _iterate_lines(f"{source.name}: {reply.url}", lines, options.skip)
 
 
 def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | InvalidRecord]:
@@ -311,4 +306,4 @@ def _most_of_one_language(letters: Counter[str]) -> int:
     return max(sum(letters[letter] for letter in known) for known in _ALPHABETS)
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)
+PROTOCOL = Protocol(collect, Payload.ROW, CsvOptions, incremental=False, check=table_rows.check)

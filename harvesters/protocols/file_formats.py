@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from lxml import etree
+from pydantic import Field
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, parse_xml
-from harvesters.option_schema import Option, get_option
+from harvesters.options import Options, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context
@@ -21,8 +22,6 @@ from harvesters.protocols.document import DocumentReader, Items, ListedDocument
 from harvesters.protocols.rdf_reader import RdfReader, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-FORMAT_OPTION = {"format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")}
 
 
 class Format(NamedTuple):
@@ -46,15 +45,22 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+class FormatOption(Options):
+    """The option of files that hold a record each."""
+
+    format: Annotated[str, one_of(FORMATS)] = Field(
+        "json", description="The format of the files: `json`, `xml` or `rdf`."
+    )
+
+
 def payload_type(source: Source) -> Payload:
     """Return the payload type of the source's files."""
-    file_format = get_option(source, FORMAT_OPTION, "format")
-    return FORMATS[file_format].payload if file_format in FORMATS else Payload.ROW
+    return FORMATS[FormatOption.of(source).format].payload
 
 
 def file_reader(source: Source, fetch: Fetch, probe: str) -> DocumentReader:
     """Return a reader of files in the source's format; *probe* as in DocumentReader."""
-    accept = FORMATS[get_option(source, FORMAT_OPTION, "format")].accept
+    accept = FORMATS[FormatOption.of(source).format].accept
 
     def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
         return _parse_file(source, fetch, document, reply), None
@@ -68,7 +74,7 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
 
     Raises ParseError if the file is not what the source definition says.
     """
-    key, kind = document.key, get_option(source, FORMAT_OPTION, "format")
+    key, kind = document.key, FormatOption.of(source).format
     if kind == "rdf":
         return _parse_rdf_file(source, fetch, key, reply)
     assert key is not None

@@ -5,7 +5,7 @@ IIS), or in a repository on a code host (GitHub's trees and contents, GitLab's t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,34 +14,35 @@ from typing import Any
 from urllib.parse import quote, unquote, urldefrag
 
 from lxml import html
+from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.option_schema import Option, check_choice, get_option, get_pattern
+from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import ListedDocument
-from harvesters.protocols.file_formats import FORMAT_OPTION, FORMATS, file_reader, payload_type
+from harvesters.protocols.file_formats import FORMATS, FormatOption, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    **FORMAT_OPTION,
-    "only": Option(
-        str,
-        None,
-        "A regular expression that file paths must contain; without it the suffixes of `format`.",
-    ),
-    "deep": Option(bool, True, "Read subfolders too."),
-    "raw": Option(
-        str, None, "The base address of a repository's files, if its list has no addresses."
-    ),
-}
+
+class FilesOptions(FormatOption):
+    """The options of a folder of files."""
+
+    only: Regex = Field(
+        "",
+        description="A regular expression that file paths must contain; without it the suffixes of `format`.",
+    )
+    deep: bool = Field(True, description="Read subfolders too.")
+    raw: str = Field(
+        "", description="The base address of a repository's files, if its list has no addresses."
+    )
 
 
 _ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
@@ -53,12 +54,6 @@ _DATE = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _DATE_FORMATS = ("%Y-%m-%d %H:%M", "%d-%b-%Y %H:%M", "%Y-%b-%d %H:%M", "%m/%d/%Y %I:%M %p")
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an unknown format or an invalid regular expression."""
-    check_choice(source, FORMAT_OPTION, "format", FORMATS)
-    get_pattern(source, OPTIONS, "only")
 
 
 def collect(
@@ -81,8 +76,8 @@ def _list_files(
     source: Source, fetch: Fetch, moment: datetime | None, last: str
 ) -> Iterator[ListedDocument | Reason]:
     """Yield the files that are wanted, and why a listing is incomplete."""
-    kind = get_option(source, FORMAT_OPTION, "format")
-    suffix = get_option(source, OPTIONS, "only") or FORMATS[kind].suffix
+    options = FilesOptions.of(source)
+    suffix = options.only or FORMATS[options.format].suffix
     only, total, matching = re.compile(suffix, re.IGNORECASE), 0, 0
     for entry in _walk_folder(source, fetch, source.url, last):
         if isinstance(entry, Reason):
@@ -95,7 +90,7 @@ def _list_files(
         if moment is None or entry.modified is None or entry.modified >= moment:
             key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
             stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
-            if kind == "rdf":
+            if options.format == "rdf":
                 lost = Reason("file_unreadable", {"file": entry.path})
                 yield ListedDocument(entry.address, None, stamp, unreadable=lost)
             else:
@@ -125,7 +120,7 @@ def _walk_folder(
         raise ParseError(Reason("folders_too_deep", values))
     reply = fetch.get(address, accept=_ACCEPT)
     root = root or _folder_url(reply.url)
-    entries, reason = _parse_listing(reply, root, get_option(source, OPTIONS, "raw"))
+    entries, reason = _parse_listing(reply, root, FilesOptions.of(source).raw)
     if not entries and depth == 0:
         raise ParseError(Reason("no_files", {"source": source.name, "url": reply.url}))
     if reason:
@@ -133,7 +128,7 @@ def _walk_folder(
     for entry in sorted(entries, key=lambda entry: entry.address):
         if not entry.address.endswith("/"):
             yield entry
-        elif get_option(source, OPTIONS, "deep") and (
+        elif FilesOptions.of(source).deep and (
             entry.address > last or last.startswith(entry.address)
         ):
             yield from _walk_folder(source, fetch, entry.address, last, root, depth + 1)
@@ -210,5 +205,5 @@ def _parse_tree(reply: Reply, raw: str | None) -> tuple[list[_Entry], Reason | N
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+    collect, Payload.ROW, FilesOptions, incremental=True, payload_type_for=payload_type
 )

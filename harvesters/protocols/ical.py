@@ -14,18 +14,18 @@ from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from math import prod
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import icalendar
 import recurring_ical_events
+from pydantic import Field
 
-from harvesters.definition_faults import expected, located, option_named
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
-from harvesters.option_schema import Option, get_option
+from harvesters.options import Count, Options, must_be
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
@@ -35,18 +35,24 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    "ahead": Option(
-        int,
+time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
+
+
+class IcalOptions(Options):
+    """The options of a calendar."""
+
+    ahead: Count = Field(
         400,
-        "How many days ahead the dates of recurring events are listed, from the day of the run.",
-    ),
-    "zone": Option(
-        str,
+        description="How many days ahead the dates of recurring events are listed, from the day of the run.",
+    )
+    zone: Annotated[
+        str | None,
+        must_be("a time zone, e.g. Africa/Nairobi", lambda zone: str(zone) in time_zones()),
+    ] = Field(
         None,
-        "The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
-    ),
-}
+        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
+    )
+
 
 # Components that no record is made of.
 _UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
@@ -67,16 +73,6 @@ _MAX_FILE_CALLS = 30_000_000
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
-time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an unknown time zone."""
-    zone = get_option(source, OPTIONS, "zone")
-    if zone is not None and zone not in time_zones():
-        fault = expected(option_named("zone"), zone, "kind_zone")
-        raise SourceDefinitionError(located(source.name, fault))
-
 
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
@@ -87,7 +83,7 @@ def collect(
     The dates of a recurring event are listed from its beginning to *ahead* days from now, so that
     past dates stay. Raises ParseError if the response is not a calendar.
     """
-    until = fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))
+    until = fetch.now() + timedelta(days=IcalOptions.of(source).ahead)
     read_events = partial(_parse_events, source, until)
     for page in read_document(source, fetch, cursor, "text/calendar, */*;q=0.5", read_events):
         yield replace(page, dates=sum(map(_is_date, page.items)))
@@ -103,7 +99,7 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not calendars:
         raise ParseError(Reason("not_calendar", {"url": reply.url}))
-    zone, budget = get_option(source, OPTIONS, "zone"), CallBudget()
+    zone, budget = IcalOptions.of(source).zone, CallBudget()
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
         for number, event in enumerate(calendar.walk("VEVENT"), 1):
@@ -364,4 +360,4 @@ def _to_utc(start: date) -> datetime:
     return in_utc(start if isinstance(start, datetime) else datetime.combine(start, time()))
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)
+PROTOCOL = Protocol(collect, Payload.ROW, IcalOptions, incremental=False)

@@ -16,31 +16,33 @@ from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
+from pydantic import Field
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
 from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
-from harvesters.protocols import rdf_reader
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import Item, RdfReader
+from harvesters.protocols.rdf_reader import Item, RdfReader, StepsOption, SyntaxOptions
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
-OPTIONS: Mapping[str, Option] = {
-    **{name: rdf_reader.OPTIONS[name] for name in ("syntax", "contexts", "steps")},
-    "view": Option(str, None, "The address of the view to read, if the stream names several."),
-}
-check = rdf_reader.check
+
+class LdesOptions(StepsOption, SyntaxOptions):
+    """The options of an event stream."""
+
+    view: str = Field(
+        "", description="The address of the view to read, if the stream names several."
+    )
+
 
 _ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
 _MAX_PAGES = 100_000  # A longer stream is treated as endless.
@@ -180,7 +182,7 @@ class StreamReader:
         latest versions only for a full harvest.
         """
         source = self.reader.source
-        wanted: str | None = get_option(source, OPTIONS, "view")
+        wanted = LdesOptions.of(source).view
         if wanted:
             return wanted
         reply = self.reader.fetch.get(source.url, accept=_ACCEPT)
@@ -207,7 +209,7 @@ class StreamReader:
             self.stream, self.pages = replace(self.stream, **known), self.pages + 1
             self.incomplete_reason = self.incomplete_reason or _retention_limit(store)
             links = _parse_relations(store, urldefrag(reply.url).url, self.stream)
-            members = list(_parse_members(store, self.stream, self.reader.steps, broken))
+            members = list(_parse_members(store, self.stream, self.reader.options.steps, broken))
         if broken and self.incomplete_reason is None:
             # Members have their own reason; other parts may be relations to pages.
             why = next(iter(broken.values()))
@@ -346,4 +348,4 @@ def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
     return [quad.object for quad in quads]
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)
+PROTOCOL = Protocol(collect, Payload.GRAPH, LdesOptions, incremental=True)

@@ -14,13 +14,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from pydantic import Field
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_dumped, load_json
-from harvesters.option_schema import Option, get_option
+from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
@@ -31,12 +32,18 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
-OPTIONS: Mapping[str, Option] = {
-    "series": Option(
-        bool, True, "Harvest the dataset series and services of DCAT-US 3 too, not only datasets."
-    ),
-    "charset": Option(str, "utf-8", "The text's charset, if it is not UTF-8 as JSON requires."),
-}
+
+class PodOptions(Options):
+    """The options of an inventory."""
+
+    series: bool = Field(
+        True,
+        description="Harvest the dataset series and services of DCAT-US 3 too, not only datasets.",
+    )
+    charset: str = Field(
+        "utf-8", description="The text's charset, if it is not UTF-8 as JSON requires."
+    )
+
 
 Item = Record[Graph] | InvalidRecord
 # the class of a dataset, its raw bytes, its key and its time of change; all are copies, since a part
@@ -67,7 +74,7 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
     """Return the records of an inventory. They are held as raw bytes: parsed, all together would
     need three times the memory.
     """
-    document = load_json(reply, get_option(source, OPTIONS, "charset"))
+    document = load_json(reply, PodOptions.of(source).charset)
     if isinstance(document, dict) and not document.keys() & _MEMBERS and "title" in document:
         document = [document]  # a single dataset
     if isinstance(document, list):
@@ -81,7 +88,7 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
         )
         values = {"source": source.name, "url": reply.url, "kind": kind}
         raise ParseError(Reason("not_data_json", values))
-    wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
+    wanted = _LISTS if PodOptions.of(source).series else {"dataset": "Dataset"}
     return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
 
 
@@ -181,4 +188,4 @@ def _is_iri(value: Any) -> bool:
     return isinstance(value, str) and (is_web(value) or value.startswith(("mailto:", "urn:", "_:")))
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=False)
+PROTOCOL = Protocol(collect, Payload.GRAPH, PodOptions, incremental=False)

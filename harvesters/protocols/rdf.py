@@ -6,26 +6,25 @@ Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/lates
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
+from pydantic import Field
 from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols import rdf_reader
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.document import check_reachable
 from harvesters.protocols.error_recovery import (
@@ -36,21 +35,30 @@ from harvesters.protocols.error_recovery import (
 )
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfReader, unreadable_parts
+from harvesters.protocols.rdf_reader import (
+    ACCEPT,
+    Item,
+    RdfReader,
+    RdfReaderOptions,
+    unreadable_parts,
+)
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
-OPTIONS: Mapping[str, Option] = {
-    **rdf_reader.OPTIONS,
-    "follow": Option(bool, True, "Read nested catalogues, and members that a document only names."),
-    "elsewhere": Option(bool, False, "Follow links to other hosts too."),
-}
+
+class RdfOptions(RdfReaderOptions):
+    """The options of a catalogue in RDF."""
+
+    follow: bool = Field(
+        True, description="Read nested catalogues, and members that a document only names."
+    )
+    elsewhere: bool = Field(False, description="Follow links to other hosts too.")
+
 
 # More than any known catalogue of catalogues has.
 _MAX_CATALOGUES = 10_000
 
-check = rdf_reader.check
 log = structlog.get_logger()
 
 
@@ -164,9 +172,10 @@ def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> li
     """Return the links that may be followed: those to the same host, unless the source definition
     allows others.
     """
-    if not get_option(source, OPTIONS, "follow"):
+    options = RdfOptions.of(source)
+    if not options.follow:
         return []
-    if get_option(source, OPTIONS, "elsewhere"):
+    if options.elsewhere:
         return [*addresses]
     hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
     allowed = [address for address in addresses if urlsplit(address).hostname in hosts]
@@ -249,4 +258,4 @@ def _fetch_member(reader: RdfReader, address: str) -> tuple[Item, SourcePosition
         return InvalidRecord(address, error.reason), position
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=False, check=check)
+PROTOCOL = Protocol(collect, Payload.GRAPH, RdfOptions, incremental=False)

@@ -8,17 +8,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator, BeforeValidator, Field
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
-from harvesters.definition_faults import located
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
-from harvesters.option_schema import Option, check_choice, get_option, option_names
+from harvesters.options import Count, Options, Texts, as_tuple, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import record_discovery
@@ -65,28 +65,51 @@ _GRAPHS = re.compile(
 
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
-OPTIONS: Mapping[str, Option] = {
-    "types": Option(
-        (str, list),
+
+def _check_class(name: str) -> str:
+    if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
+        raise ValueError(Reason("types_not_iri", value=repr(name), example="dcat:Dataset"))
+    return name
+
+
+class TypesOption(Options):
+    """The option of documents with records of several classes."""
+
+    types: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_class)], ...], BeforeValidator(as_tuple)
+    ] = Field(
+        (),
+        description="Classes whose instances are records, e.g. `dcat:Dataset`; without it the members of "
+        "catalogues and instances of usual classes.",
+    )
+
+
+class SyntaxOptions(Options):
+    """The options of documents in any syntax."""
+
+    syntax: Annotated[str, one_of(SYNTAXES)] | None = Field(
         None,
-        "Classes whose instances are records, e.g. `dcat:Dataset`; without it the members of catalogues and instances of usual classes.",
-    ),
-    "syntax": Option(
-        str,
-        None,
-        "The syntax of documents with a wrong Content-Type: "
+        description="The syntax of documents with a wrong Content-Type: "
         + ", ".join(f"`{name}`" for name in SYNTAXES)
         + ".",
-    ),
-    "contexts": Option(
-        (str, list),
-        None,
-        "Addresses of JSON-LD contexts that may be fetched, in addition to the bundled ones.",
-    ),
-    "steps": Option(
-        int, 2, "How many named nodes away from a record statements still belong to it."
-    ),
-}
+    )
+    contexts: Texts = Field(
+        (),
+        description="Addresses of JSON-LD contexts that may be fetched, in addition to the bundled ones.",
+    )
+
+
+class StepsOption(Options):
+    """The option of documents whose records have parts."""
+
+    steps: Count = Field(
+        2, description="How many named nodes away from a record statements still belong to it."
+    )
+
+
+class RdfReaderOptions(StepsOption, SyntaxOptions, TypesOption):
+    """All options of reading RDF."""
+
 
 Item = Record[Graph] | DeletedRecord | InvalidRecord
 
@@ -189,10 +212,8 @@ class RdfReader:
     """Reads a source's RDF documents; JSON-LD contexts that were fetched are cached."""
 
     def __init__(self, source: Source, fetch: Fetch) -> None:
-        self.source, self.fetch = source, fetch
-        self.classes = frozenset(map(iri, option_names(source, OPTIONS, "types")))
-        self.syntax: str | None = get_option(source, OPTIONS, "syntax")
-        self.steps: int = get_option(source, OPTIONS, "steps")
+        self.source, self.fetch, self.options = source, fetch, RdfReaderOptions.of(source)
+        self.classes = frozenset(map(iri, self.options.types))
         self.contexts: dict[str, Any] = {}
 
     def open_store(
@@ -201,7 +222,9 @@ class RdfReader:
         """Parse a response into a store that exists within the context manager, as ``parse_rdf``.
         Raise ParseError if it is not RDF.
         """
-        return parse_rdf(reply, self.load_context, self.syntax, graphs=graphs, broken=broken)
+        return parse_rdf(
+            reply, self.load_context, self.options.syntax, graphs=graphs, broken=broken
+        )
 
     def load_context(self, address: str) -> Any:
         """Return a JSON-LD context, bundled or allowed by the source definition. Raise LookupError
@@ -210,7 +233,7 @@ class RdfReader:
         try:
             return builtin_context(address)
         except LookupError:
-            if address not in option_names(self.source, OPTIONS, "contexts"):
+            if address not in self.options.contexts:
                 raise LookupError(address) from None
         if address not in self.contexts:
             accept = "application/ld+json, application/json;q=0.9"
@@ -226,7 +249,7 @@ class RdfReader:
     ) -> Item:
         """Return one record of a document; one with a *broken* part is unreadable."""
         try:
-            graph = bounded_description(store, node, self.steps)
+            graph = bounded_description(store, node, self.options.steps)
         except ValueError as error:
             return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
         for part in graph.properties if broken else ():
@@ -259,12 +282,3 @@ def unreadable_parts(result: DiscoveredRecords, broken: NodeErrors) -> Iterator[
         if name not in nodes and not name.startswith("_:"):
             part = name or Reason("unnamed_part")
             yield InvalidRecord(None, Reason("part_unreadable", {"part": part, "error": why}))
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an unknown syntax or an invalid class."""
-    check_choice(source, OPTIONS, "syntax", SYNTAXES)
-    for name in option_names(source, OPTIONS, "types"):
-        if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
-            fault = Reason("types_not_iri", {"value": repr(name), "example": "dcat:Dataset"})
-            raise SourceDefinitionError(located(source.name, fault))

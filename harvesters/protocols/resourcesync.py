@@ -7,6 +7,7 @@ Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -17,27 +18,32 @@ from typing import Any
 import httpx
 from lxml import etree
 from lxml.etree import _Element
+from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
-from harvesters.option_schema import Option, check_choice, get_pattern
+from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import Items, ListedDocument
 from harvesters.protocols.error_recovery import LoopDetector
-from harvesters.protocols.file_formats import FORMAT_OPTION, FORMATS, file_reader, payload_type
+from harvesters.protocols.file_formats import FormatOption, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
 
-OPTIONS: Mapping[str, Option] = {
-    **FORMAT_OPTION,
-    "only": Option(str, None, "A regular expression that the addresses of resources must contain."),
-}
+
+class ResourceSyncOptions(FormatOption):
+    """The options of a ResourceSync source."""
+
+    only: Regex = Field(
+        "", description="A regular expression that the addresses of resources must contain."
+    )
+
 
 _ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
@@ -85,12 +91,6 @@ class ResourceDocument:
     entries: list[ResourceEntry]
 
 
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an unknown format or an invalid regular expression."""
-    check_choice(source, FORMAT_OPTION, "format", FORMATS)
-    get_pattern(source, OPTIONS, "only")
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Any]:
@@ -101,7 +101,7 @@ def collect(
     read is unreadable and does not stop the others. Raises ParseError if the source's url leads to
     no list.
     """
-    moment, only = in_utc(since) if since else None, get_pattern(source, OPTIONS, "only")
+    moment, only = in_utc(since) if since else None, re.compile(ResourceSyncOptions.of(source).only)
     reader = file_reader(source, fetch, _ACCEPT)
 
     def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
@@ -259,5 +259,5 @@ def _read_member(package: zipfile.ZipFile, path: str, most: int) -> bytes | None
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type
+    collect, Payload.ROW, ResourceSyncOptions, incremental=True, payload_type_for=payload_type
 )

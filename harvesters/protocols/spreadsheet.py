@@ -11,56 +11,47 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import python_calamine as calamine
+from annotated_types import MinLen
+from pydantic import BeforeValidator, Field
 
-from harvesters.definition_faults import expected, located, option_named
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
-from harvesters.option_schema import Option, get_option
+from harvesters.options import as_tuple, must_be
 from harvesters.page_model import Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.table_rows import Line
+from harvesters.protocols.table_rows import Line, TableOptions
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    **table_rows.OPTIONS,
-    "sheet": Option((str, int), 1, "The sheet to read, by its name or its number."),
-    "join": Option(
-        dict,
-        None,
-        "Further sheets by name, each with the column or columns of the key: "
+
+def _is_sheet(value: object) -> bool:
+    return bool(value) and (isinstance(value, str) or (type(value) is int and value > 0))
+
+
+class SpreadsheetOptions(TableOptions):
+    """The options of a workbook."""
+
+    sheet: Annotated[str | int, must_be("a name or a number from 1", _is_sheet)] = Field(
+        1, description="The sheet to read, by its name or its number."
+    )
+    join: dict[str, Annotated[tuple[str, ...], BeforeValidator(as_tuple), MinLen(1)]] = Field(
+        {},
+        description="Further sheets by name, each with the column or columns of the key: "
         '`join = {Partners = "project"}` gives each record the list `Partners` of the rows with its key.',
-    ),
-}
+    )
+
 
 _ACCEPT = (
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.ms-excel,"
     " application/vnd.oasis.opendocument.spreadsheet, */*;q=0.5"
 )
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for a sheet numbered 0, one joined by no column, and two kinds of
-    key.
-    """
-    if get_option(source, OPTIONS, "sheet") in {0, ""}:
-        raise SourceDefinitionError(
-            located(
-                source.name, expected(option_named("sheet"), source.options["sheet"], "kind_sheet")
-            )
-        )
-    for name, key in (source.options.get("join") or {}).items():
-        if not key or not isinstance(key, str | list):
-            kind = Reason("kind_or", {"first": Reason("kind_text"), "second": Reason("kind_list")})
-            raise SourceDefinitionError(located(source.name, expected(f"join.{name}", key, kind)))
-    table_rows.check(source)
 
 
 def collect(
@@ -72,15 +63,14 @@ def collect(
     All merged cells have the value of the first. Raises ParseError if the response is not a
     workbook, has no such sheet, or lacks the key's columns.
     """
-    sheet = get_option(source, OPTIONS, "sheet")
-    joined = get_option(source, OPTIONS, "join") or {}
+    options = SpreadsheetOptions.of(source)
 
     def read_joined(reply: Reply) -> Mapping[str, Iterable[table_rows.Item]]:
         return {
             name: table_rows.parse_rows(
                 replace(source, options={"key": key}), reply.url, _read_lines(source, reply, name)
             )
-            for name, key in joined.items()
+            for name, key in options.join.items()
         }
 
     yield from table_rows.read_table(
@@ -88,13 +78,13 @@ def collect(
         fetch,
         cursor,
         _ACCEPT,
-        lambda reply: _read_lines(source, reply, sheet),
-        read_joined if joined else None,
+        lambda reply: _read_lines(source, reply, options.sheet),
+        read_joined if options.join else None,
     )
 
 
 def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
-    skip = get_option(source, OPTIONS, "skip")
+    skip = SpreadsheetOptions.of(source).skip
     content = refuse_html(reply, "a spreadsheet")
     rows = read_sheet(content, f"{source.name}: {reply.url}", sheet)
     yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
@@ -156,4 +146,6 @@ def _cell_text(cell: Any) -> str:
     return str(cell) if isinstance(cell, int | timedelta) else ""
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)
+PROTOCOL = Protocol(
+    collect, Payload.ROW, SpreadsheetOptions, incremental=False, check=table_rows.check
+)

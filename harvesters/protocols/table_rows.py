@@ -14,46 +14,49 @@ from operator import itemgetter
 from typing import Any, TypeGuard
 
 import orjson
+from pydantic import Field
 
 from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.option_schema import Option, get_option, option_names
+from harvesters.options import Count, Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
 from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.protocols.document import read_document
 from harvesters.reasons import Reason, Value, as_reason
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {
-    "key": Option(
-        (str, list), None, "The column or columns of the key; else the field `key`, else `id`."
-    ),
-    "digest": Option(
-        list, None, "The columns whose cells are hashed into a key, if there is no key column."
-    ),
-    "modified": Option(str, None, "The column with the time of change."),
-    "group": Option(
-        bool,
+
+class TableOptions(Options):
+    """The options of a table."""
+
+    key: Texts = Field(
+        (), description="The column or columns of the key; else the field `key`, else `id`."
+    )
+    digest: Texts = Field(
+        (),
+        description="The columns whose cells are hashed into a key, if there is no key column.",
+    )
+    modified: str = Field("", description="The column with the time of change.")
+    group: bool = Field(
         False,
-        "Merge rows with the same key into one record; a column that differs among them becomes a list.",
-    ),
-    "carry": Option(
-        (str, list),
-        None,
-        "The columns whose empty cells have the value above. "
+        description="Merge rows with the same key into one record; a column that differs among them becomes a list.",
+    )
+    carry: Texts = Field(
+        (),
+        description="The columns whose empty cells have the value above. "
         "A heading over a group of rows gives it too, also to one column that the table lacks.",
-    ),
-    "continued": Option(
-        bool,
+    )
+    continued: bool = Field(
         False,
-        "A row whose key is empty continues the record above; a column that differs becomes a list.",
-    ),
-    "skip": Option(
-        int, 0, "The number of lines to skip; the header is searched in the next hundred."
-    ),
-}
+        description="A row whose key is empty continues the record above; a column that differs becomes a list.",
+    )
+    skip: Count = Field(
+        0, description="The number of lines to skip; the header is searched in the next hundred."
+    )
+
+
 # Hand-made tables have titles, notes and empty lines before their header, on so many lines at most.
 MAX_HEADER_LINE = 100
 # Records, and their bytes, that are compared to find a column that tells rows with one key apart.
@@ -75,7 +78,8 @@ class Line:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
-    if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
+    options = TableOptions.of(source)
+    if options.digest and (options.key or "key" in source.fields):
         raise SourceDefinitionError(
             located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"}))
         )
@@ -97,7 +101,7 @@ def read_table(
     Raises ParseError if no line has the columns of the key.
     """
     sample: list[Record[Row]] = []
-    is_grouped: bool = get_option(source, OPTIONS, "group")
+    is_grouped = TableOptions.of(source).group
 
     def parse(reply: Reply) -> Iterator[Item]:
         items = _keep_sample(parse_rows(source, reply.url, read_lines(reply)), sample)
@@ -149,7 +153,7 @@ def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
         return ""
     chosen = min(candidates, key=lambda name: candidates[name])
     names = [name for name in records[0].payload if name in (*columns, chosen)]
-    option = "digest" if option_names(source, OPTIONS, "digest") else "key"
+    option = "digest" if TableOptions.of(source).digest else "key"
     return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
 
 
@@ -228,9 +232,9 @@ def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) 
 
 def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
     """Return the header: the first line with the columns of the key and of the time of change."""
-    keys, modified = _key_columns(source), get_option(source, OPTIONS, "modified")
+    keys, options = _key_columns(source), TableOptions.of(source)
     # A heading may have what a carried column would.
-    needed = {*keys, *filter(None, [modified])} - {*option_names(source, OPTIONS, "carry")}
+    needed = {*keys, *filter(None, [options.modified])} - {*options.carry}
     find = None if keys else compile_jmespath(source.fields["key"], source.name)
     for line in lines:
         if isinstance(line, Line):
@@ -257,8 +261,8 @@ def name_columns(cells: list[str]) -> tuple[str, ...]:
 
 def _key_columns(source: Source) -> tuple[str, ...]:
     """Return the names of the key's columns; none if the field `key` finds it."""
-    chosen = option_names(source, OPTIONS, "digest") or option_names(source, OPTIONS, "key")
-    return chosen or (() if "key" in source.fields else ("id",))
+    options = TableOptions.of(source)
+    return options.digest or options.key or (() if "key" in source.fields else ("id",))
 
 
 def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
@@ -271,7 +275,7 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
         return ParseError(Reason(code, {**values, "error": fault}))
     names = name_columns(cells)
     values["available"] = ", ".join(names)[:300]
-    modified = get_option(source, OPTIONS, "modified")
+    modified = TableOptions.of(source).modified
     missing = next((name for name in _key_columns(source) if name not in names), modified)
     if missing:
         return ParseError(Reason("no_column", {**values, "column": str(missing)}))
@@ -286,16 +290,13 @@ class _Table:
     """How the rows below a header become records."""
 
     def __init__(self, source: Source, url: str, header: Line) -> None:
-        self.source = source
+        self.source, self.options = source, TableOptions.of(source)
         self.columns = name_columns(header.cells)
         self.header = [" ".join(cell.split()) for cell in header.cells]
         # A sheet may be far wider than its last column with a name.
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
         self.keys = _key_columns(source)
-        self.modified: str | None = get_option(source, OPTIONS, "modified")
-        self.continued: bool = get_option(source, OPTIONS, "continued")
-        self.carried = option_names(source, OPTIONS, "carry")
-        lacking = [name for name in self.carried if name not in self.columns]
+        lacking = [name for name in self.options.carry if name not in self.columns]
         if len(lacking) > 1:
             names = ", ".join(map(repr, lacking))
             values: dict[str, Value] = {"source": source.name, "url": url, "names": names}
@@ -307,11 +308,10 @@ class _Table:
         if not self.keys:
             find = compile_jmespath(self.source.fields["key"], self.source.name)
             return lambda row: str(find(row) or "").strip()
-        is_digest = bool(option_names(self.source, OPTIONS, "digest"))
 
         def key(row: Row) -> str:
             cells = [_cell(row, name) for name in self.keys]
-            if is_digest:
+            if self.options.digest:
                 return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
             return ":".join(cells) if all(cells) else ""
 
@@ -336,7 +336,7 @@ class _Table:
             for name in self.columns[self.named :]:
                 if not row.get(name):
                     row.pop(name, None)
-            if self.carried and self._carry(row, above):
+            if self.options.carry and self._carry(row, above):
                 continue
             if len(cells) < width or any(cells[width:]):
                 values: dict[str, Value] = {"line": line.number, "count": len(cells)}
@@ -363,20 +363,20 @@ class _Table:
         texts = {row[name].strip() for name in filled}
         named = zip(self.columns, self.header, strict=True)
         first = next((name for name, text in named if text), None)
-        alone = bool(self.lacking) and (not self.continued or filled[:1] == [first])
+        alone = bool(self.lacking) and (not self.options.continued or filled[:1] == [first])
         is_single = len(texts) == 1 and (alone or len(filled) > 1)
-        own = {name: row[name] for name in filled if name in self.carried}
+        own = {name: row[name] for name in filled if name in self.options.carry}
         if is_single:
-            own = {self.lacking or next(iter(own), self.carried[-1]): texts.pop()}
+            own = {self.lacking or next(iter(own), self.options.carry[-1]): texts.pop()}
         changed = False
-        for name in self.carried:
+        for name in self.options.carry:
             if name in own:
                 changed = changed or above.get(name) != own[name]
                 above[name] = own[name]
             elif changed:
                 above.pop(name, None)
             row[name] = above.get(name, "")
-        return is_single or set(filled) <= set(self.carried)
+        return is_single or set(filled) <= set(self.options.carry)
 
     def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item]:
         """Yield the records; one that rows below may continue waits for them."""
@@ -384,7 +384,7 @@ class _Table:
         for item in chain(rows, [None]):
             row = item[1] if isinstance(item, tuple) else None
             key = self.key(row) if row is not None else ""
-            if waiting and self.continued and row is not None and not key:
+            if waiting and self.options.continued and row is not None and not key:
                 waiting.append(row)
                 continue
             if waiting:
@@ -409,5 +409,5 @@ class _Table:
 
     def _record(self, rows: list[Row]) -> Record[Row]:
         row = rows[0] if len(rows) == 1 else merge_rows(rows)
-        modified = rows[0][self.modified].strip() if self.modified else ""
+        modified = rows[0][self.options.modified].strip() if self.options.modified else ""
         return Record(self.key(rows[0]), row, orjson.dumps(row), modified or None)

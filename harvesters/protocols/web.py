@@ -5,7 +5,8 @@ Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -14,6 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 import structlog
 from lxml import etree
 from lxml.etree import _Element
+from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.encoding import decode_content
@@ -21,27 +23,27 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import decode_text, parse_xml
-from harvesters.option_schema import Option, get_pattern
+from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.parsing import join_url
 from harvesters.payloads.graph import Graph
-from harvesters.protocols import rdf_reader
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import DocumentReader, Items, ListedDocument
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import RdfReader
+from harvesters.protocols.rdf_reader import RdfReader, StepsOption, TypesOption
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
 
-OPTIONS: Mapping[str, Option] = {
-    **{name: rdf_reader.OPTIONS[name] for name in ("types", "steps")},
-    "only": Option(
-        str,
-        None,
-        "A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
-    ),
-}
+
+class WebOptions(StepsOption, TypesOption):
+    """The options of a website."""
+
+    only: Regex = Field(
+        "",
+        description="A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
+    )
+
 
 _SITEMAP = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
@@ -60,12 +62,6 @@ _MAX_ENTRIES = 50_000  # The protocol's limit.
 _OVERLAP = timedelta(days=1)  # A lastmod is often a date without a time.
 
 log = structlog.get_logger()
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an invalid class or regular expression."""
-    rdf_reader.check(source)
-    get_pattern(source, OPTIONS, "only")
 
 
 def collect(
@@ -104,7 +100,7 @@ def _walk_sitemaps(
     is_index, listed, ignored = _parse_sitemap(reply)
     hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
     here = {address for address in listed if urlsplit(address).hostname in hosts}
-    only = get_pattern(source, OPTIONS, "only")
+    only = re.compile(WebOptions.of(source).only)
     wanted = [
         address for address in listed if address in here and (is_index or only.search(address))
     ]
@@ -228,4 +224,4 @@ def _parse_page(
     return tuple(dated), Reason("markup_unreadable", {"page": page}) if unreadable else None
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)
+PROTOCOL = Protocol(collect, Payload.GRAPH, WebOptions, incremental=True)
