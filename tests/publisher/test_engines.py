@@ -192,6 +192,7 @@ async def test_every_example_answers_as_over_our_own_store(
     assert different == []
 
 
+@pytest.mark.smoke("virtuoso")
 async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(
     elsewhere: QueryService, followed: Engine
 ) -> None:

@@ -221,7 +221,6 @@ async def test_damaged_indexes_beside_a_store_are_rebuilt(small: Path, tmp_path:
     assert statuses <= {200, 503}
 
 
-@pytest.mark.smoke
 def test_a_fresh_database_of_virtuoso_as_debian_packages_it_counts_as_empty(
     small: Path, tmp_path: Path
 ) -> None:
