@@ -25,6 +25,12 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
+_IDENTIFIERS = (
+    "fileIdentifier",
+    "metadataIdentifier/{*}MD_Identifier/{*}code",
+    "identifier",
+    "Entry_ID",
+)
 _ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 _DCAT = [
     f"{{http://www.w3.org/ns/dcat#}}{name}" for name in ("Dataset", "DataService", "DatasetSeries")
@@ -144,13 +150,12 @@ class Csw(PagedProtocol[_Element]):
         return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
     def parse(self, record: _Element) -> Item[_Element]:
-        """Return a record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier, DCAT by the
-        identifier or the IRI of the resource.
+        """Return a record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier, ISO 19115-3 by
+        the code of metadataIdentifier, DIF by Entry_ID, DCAT by the identifier or the IRI of the
+        resource.
         """
         resources = [record, *record.iter(*_DCAT)]
-        keys = [
-            _text(each, name) for name in ("fileIdentifier", "identifier") for each in resources
-        ]
+        keys = [_text(each, name) for name in _IDENTIFIERS for each in resources]
         keys += [each.get(_ABOUT) or "" for each in resources]
         key = next(filter(None, keys), None)
         if key is None:
