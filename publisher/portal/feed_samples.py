@@ -39,6 +39,7 @@ _JSON_FORMATS = (
 _ROOTS = {
     "RDF": "feed",  # RSS 1.0
     "OAI-PMH": "oai-pmh",
+    "GetRecordsResponse": "csw",
     "iati-activities": "iati",
     "iati-organisations": "iati",  # its reader explains why it refuses them
     "rss": "feed",
@@ -47,6 +48,14 @@ _ROOTS = {
     "urlset": "web",
     "channel": "feed",
 }
+# Of lists whose records are of one schema: the format, the list, and what the records have.
+_SCHEMAS = (
+    ("csw-iso19115-3", "csw", re.compile("<[^>]+/19115/-3/mdb/")),
+    ("csw-iso19139", "csw", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
+    ("iso19115", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
+    ("dif", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?DIF\b")),
+    ("cerif", "oai-pmh", re.compile("<[^>]+/cerif-profile/")),
+)
 # Patterns of field names, in the languages of the portal, best first; and of their values.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "key": (
@@ -143,7 +152,7 @@ _EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; character
 
 class SourceFormat(NamedTuple):
     """A format of registries; *records*: the definition has the path of the list, *fields*: the
-    paths of the fields.
+    paths of the fields; *options*: those that it needs.
     """
 
     name: str
@@ -153,12 +162,47 @@ class SourceFormat(NamedTuple):
     mapping: str
     records: bool = False
     fields: bool = False
+    options: Mapping[str, str] = {}
 
 
 SOURCE_FORMATS: dict[str, SourceFormat] = {
     item.name: item
     for item in (
         SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
+        *(
+            SourceFormat(
+                name,
+                f"{title} (OAI-PMH)",
+                "https://registry.example/oai",
+                "oai-pmh",
+                mapping,
+                options={"prefix": prefix},
+            )
+            for name, title, mapping, prefix in (
+                ("iso19115", "ISO 19115", "iso_19115", "iso19139"),
+                ("dif", "DIF", "dif", "dif"),
+                ("cerif", "CERIF", "cerif", "oai_cerif_openaire"),
+            )
+        ),
+        *(
+            SourceFormat(
+                f"csw-{name}",
+                f"{title} (CSW)",
+                "https://registry.example/csw",
+                "csw",
+                "iso_19115",
+                options={"types": types, "schema": schema},
+            )
+            for name, title, types, schema in (
+                ("iso19139", "ISO 19139", "gmd:MD_Metadata", "http://www.isotc211.org/2005/gmd"),
+                (
+                    "iso19115-3",
+                    "ISO 19115-3",
+                    "mdb:MD_Metadata",
+                    "http://standards.iso.org/iso/19115/-3/mdb/2.0",
+                ),
+            )
+        ),
         SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
         SourceFormat(
             "json",
@@ -249,6 +293,9 @@ def _name(text: str, base: str) -> str:
         name = "ical"
     else:
         name = "rdf" if _TURTLE.search(text) else "csv" if table_rows(text) else ""
+    if name in {"oai-pmh", "csw"}:
+        named = (schema for schema, root, mark in _SCHEMAS if root == name and mark.search(text))
+        return next(named, name if name in FORMATS else "")
     if name != "rdf":
         return name
     if f"{base}ontology" in text:

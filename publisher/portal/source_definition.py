@@ -54,7 +54,8 @@ class WizardState:
         """Return the options of the form, with the path of the records; {} if they are invalid."""
         written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
         path = self.values.get("records") if self.kind and self.kind.records else ""
-        return ({"records": path} if path else {}) | written
+        known = dict(self.kind.options) if self.kind else {}
+        return known | ({"records": path} if path else {}) | written
 
     @property
     def fault(self) -> str:

@@ -195,6 +195,10 @@ async def test_nothing_of_an_upload_is_kept(
      (b"@prefix dcat: <http://www.w3.org/ns/dcat#> .", "dcat"), (b'{"@context": "https://schema.org"}', "schema"),
      (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None),
      (b"<iati-organisations>", "iati"), (b'Identifier,Title\n1,"Camps\nbase camp of all"\n2,b', "csv"),
+     (b'<OAI-PMH><record><metadata><gmd:MD_Metadata xmlns:gmd="x">', "iso19115"), (b'<OAI-PMH><record><metadata><DIF xmlns="x">', "dif"),
+     (b'<OAI-PMH><metadata><Project xmlns="https://www.openaire.eu/cerif-profile/1.1/">', "cerif"), (b"<csw:GetRecordsResponse><csw:Record>", None),
+     (b"<csw:GetRecordsResponse><gmd:MD_Metadata>", "csw-iso19139"),
+     (b'<csw:GetRecordsResponse><mdb:MD_Metadata xmlns:mdb="http://standards.iso.org/iso/19115/-3/mdb/2.0">', "csw-iso19115-3"),
      (b"Projects of 2026\n\nid;title\n1;a\n2;b", "csv"),
      (b"BASE <https://a.example/>\nPREFIX dcat: <http://www.w3.org/ns/dcat#>", "dcat")],
 )  # fmt: skip

@@ -298,6 +298,9 @@ IATI = b"""<iati-activities version="2.03">
 </iati-activities>"""
 
 
+REPLIES = Path(__file__).parents[1] / "harvesters/replies"
+
+
 def workbook(rows: list[list[Any]]) -> bytes:
     with xlsxwriter.Workbook(content := io.BytesIO()) as file:
         sheet = file.add_worksheet()
@@ -310,7 +313,8 @@ def workbook(rows: list[list[Any]]) -> bytes:
     "name, content, protocol, counts",
     [("reports.json", json.dumps(RELIEFWEB).encode(), "json", {"publishable": 1}),
     ("grants.xlsx", workbook(GRANTS), "spreadsheet", {"publishable": 1}),
-     ("activities", IATI, "iati", {"publishable": 1, "unreadable": 1})],
+     ("activities", IATI, "iati", {"publishable": 1, "unreadable": 1}),
+     ("maps", (REPLIES / "iso_19115-19139/reply.xml").read_bytes(), "csw", {"publishable": 1})],
 )  # fmt: skip
 def test_feeds_of_well_known_kinds_are_recognized(
     name: str,
