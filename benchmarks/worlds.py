@@ -158,7 +158,7 @@ def _load(data: Path, journal: Journal) -> None:
     assert head
     with closing(open_runner(reader, data / "store", data / "status.nq", IRIS.status)) as follower:
         while (
-            (created := newest_snapshot(follower.snapshots)) is None
+            (created := newest_snapshot(follower.store.snapshots)) is None
             or created.text != head.number
             or created.columns != head.number
         ):

@@ -722,7 +722,7 @@ def count_note(different: ThingCount) -> str:
     """Return a sentence on the number of initiatives by record beside that by cluster; "" where
     both are the same.
     """
-    if not different.has_copies:
+    if not different.has_duplicates:
         return ""
     text = _(
         "%(records)s records of initiatives describe %(count)s different ones, as far as known: records of several registries that "

@@ -27,11 +27,6 @@ class Value(NamedTuple):
     datatype: str | None = None
 
 
-def split_triple(triple: bytes) -> tuple[bytes, bytes, bytes]:
-    subject, predicate, value = triple.split(b" ", 2)
-    return subject, predicate, value
-
-
 def split_literal(term: bytes) -> tuple[bytes, bytes]:
     """Split a literal into its text as a JSON string and what follows the text.
 

@@ -121,7 +121,7 @@ async def answer_request(request: Request) -> Response:
     if (number := parse_release(single_value(params, "release"))) is not None:
         release = await service.release(number)
         query = replace(query, snapshot=release.path, release=number)
-    rewritten = await rewrite(service, query, release)
+    rewritten = await rewrite(service, query, release) if query.has_search else query
     if release is None and single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, rewritten, seconds)
     response = await answer_query(request, service, rewritten, seconds, release)

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain, islice
@@ -51,7 +50,6 @@ BATCH = 1_000
 LARGE = 50_000  # additions from which a bulk load is faster
 # triples per bulk load, and their bytes from which no more are added
 BULK, BULK_BYTES = 80_000, 24 << 20
-THREADS = 2  # concurrent bulk loads: a third faster than one
 
 # Returns the places of those rows of the journal whose triple is in some graph now.
 Stated = Callable[[Sequence[bytes]], Collection[int]]
@@ -100,19 +98,9 @@ def load(store: Store, lines: Iterable[bytes]) -> None:
     then are 5 to 20 times faster.
     """
 
-    def load_part(text: bytes) -> None:
-        store.bulk_load(text, RdfFormat.N_TRIPLES, lenient=True)
-
-    running = deque[Future[None]]()
-    with ThreadPoolExecutor(THREADS) as executor:
-        for batch in in_batches(lines, BULK, BULK_BYTES):
-            if len(running) == THREADS:
-                running.popleft().result()
-            running.append(executor.submit(load_part, b"".join(batch)))
-            lower_merge_priority()
-        while running:
-            running.popleft().result()
-    lower_merge_priority()  # the last load may have started new threads
+    for batch in in_batches(lines, BULK, BULK_BYTES):
+        store.bulk_load(b"".join(batch), RdfFormat.N_TRIPLES, lenient=True)
+        lower_merge_priority()  # a load starts new threads
     store.optimize()
 
 
@@ -239,7 +227,7 @@ class EmbeddedStore:
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)
-        self.columns = ColumnUpdater(folder / "columns", reader, self.status_graph)
+        self.columns = ColumnUpdater(folder / "columns", reader, lambda: self._status)
         self.sliced = SlicedProjection(self.columns)
         self._checkpoint_file = folder / "position.json"
         self.checkpoint = self._read_checkpoint()
@@ -266,9 +254,6 @@ class EmbeddedStore:
         return StoreState(
             self.checkpoint.position, self.checkpoint.entry, self._status.digest, changed
         )
-
-    def status_graph(self) -> StatusGraph:
-        return self._status
 
     def create_snapshot(self) -> Snapshot:
         """Create a snapshot of the store with the published indexes."""
@@ -354,10 +339,6 @@ class Runner(Generic[StoreT]):
         self.position = 0  # number of the last journal entry in the store, 0 before the first step
         self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
 
-    @property
-    def snapshots(self) -> Path:
-        return self.store.snapshots
-
     def step(self) -> Snapshot | None:
         """Apply new journal entries; return the new snapshot, None if nothing changed."""
         state = self.store.update()
@@ -366,7 +347,7 @@ class Runner(Generic[StoreT]):
         self.position = state.position
         # in a thread of low priority, so that queries are not delayed
         self._executor.submit(self._update_indexes, state).result()
-        current = newest_snapshot(self.snapshots)
+        current = newest_snapshot(self.store.snapshots)
         is_same = (
             current
             and not current.applying
@@ -375,7 +356,7 @@ class Runner(Generic[StoreT]):
         if current and is_same and not state.changed and has_indexes(current, self.store.paths):
             return None
         snapshot = self.store.create_snapshot()
-        prune(self.snapshots)
+        prune(self.store.snapshots)
         return snapshot
 
     def _update_indexes(self, state: StoreState) -> None:
@@ -384,7 +365,7 @@ class Runner(Generic[StoreT]):
             index.step(state.position, state.entry, seconds)
             if self._columns.checkpoint != state.position:
                 return  # the others read them
-        self._columns.free_memory()
+        self._columns.close()  # which frees memory, until it is used again
 
     def progress(self) -> dict[str, dict[str, object]]:
         """Return the position of the store and of each index by its name, and its error if it could

@@ -46,6 +46,6 @@ def level(runner: Runner[EmbeddedStore]) -> str:
     with closing(runner):
         while runner.step() is not None or _is_building(runner):
             pass
-    newest = newest_snapshot(runner.snapshots)
+    newest = newest_snapshot(runner.store.snapshots)
     assert newest
     return newest.path

@@ -338,7 +338,7 @@ def runner(tmp_path: Path, reader: JournalReader) -> Iterator[Runner[EmbeddedSto
 def step_to_the_end(runner: Runner[EmbeddedStore]) -> Snapshot:
     while runner.step():
         pass
-    newest = newest_snapshot(runner.snapshots)
+    newest = newest_snapshot(runner.store.snapshots)
     assert newest is not None
     return newest
 

@@ -325,7 +325,7 @@ def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Fol
     commit(tmp_path, [f"A {quad(1)}"])
     following = follow(tmp_path)
     following.step()
-    first = newest_snapshot(following.snapshots)
+    first = newest_snapshot(following.store.snapshots)
     assert first is not None
     handle = os.open(first.path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
@@ -333,13 +333,16 @@ def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Fol
     for number in range(2, 6):
         commit(tmp_path, [f"A {quad(number)}"])
         following.step()
-    with_reader = sorted(path.name for path in following.snapshots.iterdir())
+    with_reader = sorted(path.name for path in following.store.snapshots.iterdir())
     os.close(handle)
     commit(tmp_path, [f"A {quad(6)}"])
     following.step()
 
     assert with_reader == ["000000001", "000000004", "000000005"]
-    assert sorted(path.name for path in following.snapshots.iterdir()) == ["000000005", "000000006"]
+    assert sorted(path.name for path in following.store.snapshots.iterdir()) == [
+        "000000005",
+        "000000006",
+    ]
 
 
 def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path: Path) -> None:

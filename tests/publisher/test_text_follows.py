@@ -74,7 +74,7 @@ def latest(following: Runner[EmbeddedStore]) -> Snapshot:
     """Let *following* do all there is to do; return what it shows then."""
 
     def is_level() -> bool:  # on a busy machine the index is shown some steps later
-        latest = following.step() or newest_snapshot(following.snapshots)
+        latest = following.step() or newest_snapshot(following.store.snapshots)
         return (
             latest is not None
             and latest.text == latest.position == following.position
@@ -82,7 +82,7 @@ def latest(following: Runner[EmbeddedStore]) -> Snapshot:
         )
 
     wait_until(is_level, "the index to be level with the store", pause=0.01)
-    snapshot = newest_snapshot(following.snapshots)
+    snapshot = newest_snapshot(following.store.snapshots)
     assert snapshot
     assert snapshot.text == snapshot.position
     return snapshot

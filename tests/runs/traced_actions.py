@@ -126,7 +126,7 @@ def follow(home: Path, action: str) -> None:
         JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status",
         lambda: at,
     )  # fmt: skip
-    while follower.step() is not None or not _is_current(newest_snapshot(follower.snapshots)):
+    while follower.step() is not None or not _is_current(newest_snapshot(follower.store.snapshots)):
         pass
     follower.close()
 

@@ -7,7 +7,7 @@ class ThingCount(int):
     """A number of things; *records* is the number of their records, which is greater where several
     describe one thing.
 
-    >>> ThingCount(2, 3), ThingCount(2, 3).records, ThingCount(2, 3).has_copies, ThingCount(2, 3) + 1
+    >>> ThingCount(2, 3), ThingCount(2, 3).records, ThingCount(2, 3).has_duplicates, ThingCount(2, 3) + 1
     (2, 3, True, 3)
     """
 
@@ -22,7 +22,7 @@ class ThingCount(int):
         return ThingCount, (int(self), self.records)
 
     @property
-    def has_copies(self) -> bool:
+    def has_duplicates(self) -> bool:
         return self.records != self
 
 

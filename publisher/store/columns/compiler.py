@@ -34,7 +34,6 @@ from publisher.store.columns.algebra import (
 from publisher.store.columns.expressions import Expressions
 from publisher.store.columns.query_parser import (
     Modifiers,
-    ParsedQuery,
     existences_of,
     modifiers_of,
     pattern_of,
@@ -196,11 +195,15 @@ class CompiledQuery:
     constants: Mapping[int, str]
 
 
-def compile_query(parsed: ParsedQuery, statistics: Statistics) -> CompiledQuery:
-    """Compile a query for data with *statistics*. Raises NotCompiled."""
-    if parsed.algebra.name != "SelectQuery" or parsed.algebra.datasetClause:
+def compile_query(
+    algebra: CompValue, variables: tuple[str, ...], statistics: Statistics
+) -> CompiledQuery:
+    """Compile the query *algebra*, whose solutions have *variables*, for data with *statistics*.
+    Raises NotCompiled.
+    """
+    if algebra.name != "SelectQuery" or algebra.datasetClause:
         raise NotCompiled("another form than SELECT, or FROM")
-    return _Compiler(statistics).query(parsed)
+    return _Compiler(statistics).query(algebra, variables)
 
 
 class _Compiler:
@@ -212,17 +215,17 @@ class _Compiler:
         self._is_blocking = False
         self._depth = 0
 
-    def query(self, parsed: ParsedQuery) -> CompiledQuery:
-        relation = self._select(parsed.algebra.p)
+    def query(self, algebra: CompValue, variables: tuple[str, ...]) -> CompiledQuery:
+        relation = self._select(algebra.p)
         cells = []
-        for number, variable in enumerate(parsed.variables):
+        for number, variable in enumerate(variables):
             name = f"q.{self._names[variable]}"
             cell = text_sql(f"{name}_") if variable in relation.described else name
             cells.append(f"{cell} AS c{number}")
         return CompiledQuery(
             f"SELECT {', '.join(cells) or '0 AS c0'} FROM ({relation.sql}) q",
-            parsed.variables,
-            tuple(relation.columns[variable].kind for variable in parsed.variables),
+            variables,
+            tuple(relation.columns[variable].kind for variable in variables),
             self._planner.cost,
             self._is_blocking,
             self._names.constants,
@@ -347,12 +350,12 @@ class _Compiler:
         used = set(variables_of(expression))
         for part in existences_of(expression):
             used |= {*variables_of(_inside(part)[1])}
-
-        def existence(part: CompValue) -> str:
-            return self._existence(relation, part, graph)
-
         full = with_properties(self._names, relation, sorted(used))
-        return full, Expressions(self._names, relation.columns, existence=existence)
+        return full, Expressions(
+            self._names,
+            relation.columns,
+            existence=lambda part: self._existence(relation, part, graph),
+        )
 
     def _existence(
         self, relation: SolutionTable, expression: CompValue, graph: int | str | None

@@ -41,7 +41,6 @@ from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple,
 from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.database import BUILD_VERSION
 from publisher.store.columns.query_parser import (
-    ParsedQuery,
     existences_of,
     parse,
     parts_of,
@@ -127,8 +126,8 @@ class ColumnEngine:
                 if "\\" in text:
                     raise NotCompiled("a backslash, which the two parsers may read differently")
                 written = in_written_order(text, base)
-                parsed = _in_order_of_store(parse(written, base), written, base)
-                compiled = compile_query(parsed, self)
+                algebra = parse(written, base)
+                compiled = compile_query(algebra, _selected(algebra, written, base), self)
             except NotCompiled as error:
                 compiled = str(error)
             self._compiled[text, base] = compiled
@@ -217,7 +216,7 @@ class ColumnEngine:
         self.connection.close()
 
 
-class _Lines(io.RawIOBase):
+class _Lines:
     """The last answer of *engine* as a file of SPARQL's TSV, fetched in parts: an unfinished result
     would block the connection.
     """
@@ -225,9 +224,6 @@ class _Lines(io.RawIOBase):
     def __init__(self, engine: ColumnEngine, query: CompiledQuery, rows: int) -> None:
         self._engine, self._query, self._rows, self._place = engine, query, rows, 0
         self._part = io.BytesIO("\t".join(f"?{name}" for name in query.variables).encode() + b"\n")
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes, all if it is negative."""
@@ -239,9 +235,9 @@ class _Lines(io.RawIOBase):
         return data
 
 
-def _in_order_of_store(query: ParsedQuery, text: str, base: str | None) -> ParsedQuery:
-    """Return *query*, which rdflib has parsed, with the variables of a SELECT in the order of the
-    RDF store: that of ``SELECT *`` is another at each start of rdflib.
+def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...]:
+    """Return the variables of a SELECT in the order of the RDF store: that of ``SELECT *`` is another
+    at each start of rdflib, which parsed *algebra*.
 
     Raises NotCompiled unless the RDF store parses *text* to the same variables,
     SyntaxError if *text* is not a query.
@@ -249,8 +245,8 @@ def _in_order_of_store(query: ParsedQuery, text: str, base: str | None) -> Parse
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if isinstance(result, QuerySolutions):
         variables = tuple(variable.value for variable in result.variables)
-        if {*variables} == {*query.variables}:
-            return query._replace(variables=variables)
+        if {*variables} == {*map(str, algebra.PV or ())}:
+            return variables
     raise NotCompiled("another form than SELECT, or the parsers disagree")
 
 
@@ -560,11 +556,11 @@ class SnapshotColumns:
             graphs = merged, others
         reading = MatchingQuads(self.engine, graphs, merge)
         try:
-            parsed = parse(query_request.text, query_request.base)
+            algebra = parse(query_request.text, query_request.base)
         except NotCompiled:
             reading.read_all()
         else:
-            reading.read_query(parsed.algebra, query_request.bindings)
+            reading.read_query(algebra, query_request.bindings)
         if graphs is None:
             return QueryDataset(reading.store(), None, None)
         return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])

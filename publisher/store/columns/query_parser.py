@@ -64,15 +64,6 @@ def _load_grammar() -> ParserElement:
 _GRAMMAR = _load_grammar()
 
 
-class ParsedQuery(NamedTuple):
-    """The algebra of a query, as rdflib parses it; *variables* are those of the result of a
-    SELECT.
-    """
-
-    algebra: CompValue
-    variables: tuple[str, ...]
-
-
 class Shape(NamedTuple):
     """The *text* of a query with placeholders for *constants*, its strings, IRIs and the local
     parts of its prefixed names, and without comments.
@@ -113,7 +104,7 @@ def _constant_value(token: str) -> str:
     return token[1:-1] if token[0] == "<" else token.partition(":")[2]
 
 
-def parse(text: str, base: str | None = None) -> ParsedQuery:
+def parse(text: str, base: str | None = None) -> CompValue:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
     if "\\" in text and any("\\" in item.text for item in tokenize(text) if item.kind != "string"):
         raise NotCompiled("an escape in a name, which the two parsers may read differently")
@@ -123,8 +114,8 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     parsed = _parsed(shape.text, base)
     if isinstance(parsed, str):
         raise NotCompiled(parsed)
-    algebra = _replaced(parsed, shape.constants)
-    return ParsedQuery(algebra, tuple(map(str, algebra.PV or ())))
+    algebra: CompValue = _replaced(parsed, shape.constants)
+    return algebra
 
 
 @lru_cache(CACHED)

@@ -157,9 +157,6 @@ class ColumnUpdater:
         """Close the file; what was not committed is lost."""
         self._database.close()
 
-    def free_memory(self) -> None:
-        self._database.close()
-
 
 def read_status(folder: Path) -> str:
     """Return the digest of the status graph in the columns that are published in *folder*, "" if
