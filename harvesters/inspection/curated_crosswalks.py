@@ -28,7 +28,7 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
     )
     item = replace(item, day=item.day or f"{date.today()}")
     if fault := fault_of(item):
-        reason = Reason(fault.code, fault.values)
+        reason = Reason(fault.code, **fault.values)
         raise SourceDefinitionError(located(item.word[:80], reason) if item.word else reason)
     file = word_table(folder, source)
     replace_line(

@@ -91,7 +91,7 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
     concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
     item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
     if fault := fault_of(item):
-        reason = Reason(fault.code, fault.values)
+        reason = Reason(fault.code, **fault.values)
         raise SourceDefinitionError(located(item.key[:80], reason) if item.key else reason)
     file = decision_table(folder, source)
     replace_line(

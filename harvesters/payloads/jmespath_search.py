@@ -55,7 +55,11 @@ def compile_jmespath(text: str, where: str | Reason = "") -> Find:
     try:
         parsed = jmespath.compile(text).parsed
     except (JMESPathError, RecursionError) as error:
-        fault = Reason("not_jmespath", {"text": repr(text), "error": " ".join(str(error).split())})
+        fault = Reason(
+            "%(text)s is no JMESPath: %(error)s",
+            text=repr(text),
+            error=" ".join(str(error).split()),
+        )
         raise SourceDefinitionError(located(where, fault)) from error
 
     def find(row: Any) -> Any:

@@ -50,7 +50,12 @@ def compile_path(
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise compiler.fault("path_no_token", text=repr(text), position=position + 1)
+            raise compiler.fault(
+                "%(text)s is no path at character %(position)s: write e.g. dct:title, or "
+                "dct:publisher/foaf:name",
+                text=repr(text),
+                position=position + 1,
+            )
         kind, value, position = match.lastgroup, match[match.lastgroup], match.end()
         if value == "||" and kind == "mark":
             choices.append([])
@@ -66,8 +71,8 @@ class _Compiler:
     def __init__(self, where: str | Reason, prefixes: Mapping[str, str]) -> None:
         self.where, self.prefixes = where, prefixes
 
-    def fault(self, code: str, **values: Value) -> SourceDefinitionError:
-        return SourceDefinitionError(located(self.where, Reason(code, values)))
+    def fault(self, text: str, /, **values: Value) -> SourceDefinitionError:
+        return SourceDefinitionError(located(self.where, Reason(text, **values)))
 
     def compile(self, tokens: list[_Token]) -> Find:
         """Return the function that finds the values of a path without `||`."""
@@ -84,7 +89,7 @@ class _Compiler:
             if mark[0] == "|":
                 paths.append([])
             elif mark[0] != "/":
-                raise self.fault("path_no_mark", text=repr(mark[1]))
+                raise self.fault("a / or | is missing before %(text)s", text=repr(mark[1]))
         return lambda graph: list(
             dict.fromkeys(term for path in paths for term in _evaluate(graph, path))
         )
@@ -100,7 +105,10 @@ class _Compiler:
             return (self.resolve(first),), tokens[1:]
         kinds = [kind for kind, _ in tokens]
         if ")" not in kinds or any(mark != "|" for mark in kinds[2 : kinds.index(")") : 2]):
-            raise self.fault("path_brackets")
+            raise self.fault(
+                "brackets hold properties with | between them, such as "
+                "(dct:creator|dct:publisher)/foaf:name"
+            )
         end = kinds.index(")")
         return tuple(map(self.resolve, tokens[1:end:2])), tokens[end + 1 :]
 
@@ -111,13 +119,16 @@ class _Compiler:
             return TYPE if kind == "a" else text
         if kind != "name":
             raise (
-                self.fault("path_no_property", text=repr(text))
+                self.fault("a property is missing before %(text)s", text=repr(text))
                 if text
-                else self.fault("path_no_end")
+                else self.fault("a property is missing at the end of the path")
             )
         prefix, _, local = text.partition(":")
         if prefix not in self.prefixes:
-            raise self.fault("path_prefix", prefix=repr(prefix))
+            raise self.fault(
+                "the prefix %(prefix)s is not known; give its address in the option `namespaces`",
+                prefix=repr(prefix),
+            )
         return self.prefixes[prefix] + local
 
 

@@ -155,7 +155,13 @@ def _check_depth(content: bytes, subject: str | Reason) -> None:
         elif token.lastgroup == "close" and depth:
             depth -= 1
         if depth > MAX_DEPTH:
-            raise ParseError(Reason("terms_too_deep", subject=subject, limit=MAX_DEPTH))
+            raise ParseError(
+                Reason(
+                    "%(subject)s: triple terms are nested more than %(limit)s deep",
+                    subject=subject,
+                    limit=MAX_DEPTH,
+                )
+            )
 
 
 class _Statements:
@@ -239,18 +245,30 @@ def _parse_xml(content: bytes, url: str) -> _Element:
         remove_comments=True,
         remove_pis=True,
     )
-    with parser_errors(Reason("not_rdf", url=url, format="RDF/XML")):
+    with parser_errors(
+        Reason("%(url)s: not %(format)s that can be read", url=url, format="RDF/XML")
+    ):
         root = etree.fromstring(content, parser, base_url=url)
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(Reason("doctype", url=url))
+        raise ParseError(
+            Reason(
+                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
+            )
+        )
     return root
 
 
 def _check_large(content: bytes, url: str) -> bytes:
     if _DOCTYPE.search(content):
-        raise ParseError(Reason("doctype", url=url))
+        raise ParseError(
+            Reason(
+                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
+            )
+        )
     file = io.BytesIO(content)
-    with parser_errors(Reason("not_rdf", url=url, format="RDF/XML")):
+    with parser_errors(
+        Reason("%(url)s: not %(format)s that can be read", url=url, format="RDF/XML")
+    ):
         for _, node in etree.iterparse(file, resolve_entities=False, no_network=True):
             node.clear(keep_tail=False)
             while node.getprevious() is not None and (parent := node.getparent()) is not None:
@@ -263,7 +281,12 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
     *broken*.
     """
     if len(content) > LARGE:
-        raise ParseError(Reason("rdf_xml_text", url=url))
+        raise ParseError(
+            Reason(
+                "%(url)s: its RDF/XML holds text between its elements, and is too large to be repaired",
+                url=url,
+            )
+        )
     root = _parse_xml(content, url)
     nodes = [root]
     if root.tag == f"{_RDF}RDF":

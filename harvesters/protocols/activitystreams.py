@@ -98,7 +98,7 @@ def collect(
     loop_detector, reader = LoopDetector(source.name), ActivityReader(source, fetch, state)
     while state.pages:
         address, rest = state.pages[0], state.pages[1:]
-        loop_detector.check_token("", address, "page")
+        loop_detector.check_token("", address, "the page")
         reply, document = _fetch_page(source, fetch, address)
         activities = _parse_activities(document)
         items, is_last = reader.read(activities, moment)
@@ -163,10 +163,12 @@ class ActivityReader:
             try:
                 return (Record(key, row, dump_json(row), stamp),)
             except ValueError as error:
-                return (InvalidRecord(key, Reason("record_holds", {"error": str(error)})),)
+                return (
+                    InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error))),
+                )
         address = _object_id(_first(row.get("seeAlso"))) if options.also else key
         if not address:
-            return (InvalidRecord(key, Reason("object_without_see_also")),)
+            return (InvalidRecord(key, Reason("its object has no address in seeAlso")),)
         reader = file_reader(self.source, self.fetch, _ACCEPT)
         items, _, self.faults, _ = reader.read(ListedDocument(address, key, stamp), self.faults)
         return items
@@ -185,7 +187,7 @@ def _start(source: Source, fetch: Fetch) -> ActivityCursor:
     pages, loop_detector = list[str](), LoopDetector(source.name)
     while following:
         pages.insert(0, join_url(reply.url, following))
-        loop_detector.check_token(reply.url, pages[0], "page")
+        loop_detector.check_token(reply.url, pages[0], "the page")
         reply, document = _fetch_page(source, fetch, pages[0])
         following = _object_id(document.get("next"))
     return ActivityCursor(tuple(pages), back=False)
@@ -200,7 +202,13 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
         names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
         if names & _COLLECTIONS:
             return reply, document
-    raise ParseError(Reason("not_activities", {"source": source.name, "url": reply.url}))
+    raise ParseError(
+        Reason(
+            "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
+            source=source.name,
+            url=reply.url,
+        )
+    )
 
 
 def _parse_activities(document: Mapping[str, Any]) -> list[Activity | InvalidRecord]:
@@ -222,7 +230,9 @@ def _sort_key(activity: Activity | InvalidRecord) -> str:
 
 def _parse_activity(row: Any) -> Activity | InvalidRecord:
     if not isinstance(row, dict):
-        return InvalidRecord(None, Reason("activity_not_object", {"text": repr(str(row)[:40])}))
+        return InvalidRecord(
+            None, Reason("an activity that is not an object: %(text)s", text=repr(str(row)[:40]))
+        )
     kind = str(_first(row.get("type")) or "")
     stamps = (row.get(name) for name in ("endTime", "updated", "published", "startTime"))
     stamp = next((text for text in stamps if isinstance(text, str)), "")
@@ -234,7 +244,7 @@ def _parse_activity(row: Any) -> Activity | InvalidRecord:
     )
     key = _object_id(node)
     if not isinstance(node, dict) or not key:
-        why = Reason("activity_without_object", {"id": repr(str(row.get("id"))[:80])})
+        why = Reason("an activity %(id)s whose object has no id", id=repr(str(row.get("id"))[:80]))
         return InvalidRecord(None, why)
     return Activity(kind, key, node, stamp, target if isinstance(target, dict) else None)
 

@@ -74,15 +74,26 @@ class Ckan(PagedProtocol[Row]):
             case {"results": list(packages), **rest}:
                 count = rest.get("count")
                 return Batch(reply, packages, count if type(count) is int else None)
-        raise ParseError(Reason("not_ckan_search", source=self.source.name, url=reply.url))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is not a package_search response: results are missing",
+                source=self.source.name,
+                url=reply.url,
+            )
+        )
 
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):
-            return InvalidRecord(None, Reason("record_not_object", text=repr(str(record)[:40])))
+            return InvalidRecord(
+                None,
+                Reason("a record that is not an object: %(text)s", text=repr(str(record)[:40])),
+            )
         key = record.get("id") or record.get("name") or record.get("identifier")
         if not isinstance(key, str) or not key.strip():
             title = repr(str(record.get("title"))[:80])
-            return InvalidRecord(None, Reason("record_without_identifier", title=title))
+            return InvalidRecord(
+                None, Reason("a record without an identifier, titled %(title)s", title=title)
+            )
         key, modified = key.strip(), record.get("metadata_modified")
         modified = modified if isinstance(modified, str) else None
         if record.get("state") == "deleted":
@@ -93,7 +104,7 @@ class Ckan(PagedProtocol[Row]):
             return Record(key, record, dump_json(stable), modified)
         except ValueError as error:
             key = key.encode("utf-8", "replace").decode()
-            return InvalidRecord(key, Reason("record_holds", error=str(error)))
+            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
 
     def order(self, record: Any) -> str | None:
         key = record.get("id") if isinstance(record, dict) else None

@@ -24,4 +24,4 @@ def unwrap_result(source: Source, reply: Reply) -> Any:
     if isinstance(error, dict):
         error = error.get("message") or error.get("__type") or error
     values = {"source": source.name, "url": reply.url, "message": str(error)[:300]}
-    raise ParseError(Reason("service_error", values))
+    raise ParseError(Reason("%(source)s: %(url)s says: %(message)s", **values))

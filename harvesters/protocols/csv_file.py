@@ -161,8 +161,14 @@ def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | Invalid
         except csv.Error as error:
             values = {"line": number, "error": str(error)}
             if "unexpected end" in str(error):
-                raise ParseError(Reason("table_truncated", {"subject": where, **values})) from error
-            yield InvalidRecord(None, Reason("line_unreadable", values))
+                raise ParseError(
+                    Reason(
+                        "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s",
+                        subject=where,
+                        **values,
+                    )
+                ) from error
+            yield InvalidRecord(None, Reason("line %(line)s: %(error)s", **values))
         else:
             yield Line(number, cells)
 
@@ -227,7 +233,12 @@ def _detect_charset(reply: Reply, named: str | None) -> tuple[str, bool]:
     guess = None if marked or named else _guess_charset(reply.path)
     if guess is None:
         values = {"url": reply.url, "faults": " and ".join(faults)}
-        raise CharsetError(Reason("wrong_table_charset", values))
+        raise CharsetError(
+            Reason(
+                "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition",
+                **values,
+            )
+        )
     action = "set the option charset"
     log.warning("charset guessed from the content", url=reply.url, charset=guess, action=action)
     return guess, True

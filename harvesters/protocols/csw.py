@@ -107,10 +107,23 @@ class Csw(PagedProtocol[_Element]):
             message = "; ".join(map(_exception_text, root.iterfind("{*}Exception")))
             message = message or "an exception without a message"
             raise ServiceError(
-                Reason("service_says", source=source.name, url=reply.url, message=message)
+                Reason(
+                    "%(source)s: %(url)s says %(message)s",
+                    source=source.name,
+                    url=reply.url,
+                    message=message,
+                )
             )
         if kind != "GetRecordsResponse" or results is None:
-            raise ParseError(Reason("not_csw", source=source.name, url=reply.url, element=kind))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
+                    "source's url",
+                    source=source.name,
+                    url=reply.url,
+                    element=kind,
+                )
+            )
         total = _number(results.get("numberOfRecordsMatched"))
         following = _number(results.get("nextRecord"))
         records = list(results.iterfind("*"))

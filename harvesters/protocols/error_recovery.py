@@ -41,7 +41,14 @@ RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, F
 MAX_UNREADABLE = 300  # unreadable responses in a row: a page of 100 broken records causes about 130
 MAX_FAILURES = 3  # failures of the server in a row for neighbouring records: it fails for all
 # what a list may repeat
-Kind = Literal["token", "cursor", "page", "next_page", "older_page", "document"]
+Kind = Literal[
+    "the resumption token",
+    "the cursor",
+    "the page",
+    "the next page",
+    "the older page",
+    "the document",
+]
 MAX_EMPTY_PAGES = 100  # empty pages in a row: repositories that filter after paging send some
 
 
@@ -58,18 +65,18 @@ class LoopDetector:
         self.tokens.clear()
         self.pages.clear()
 
-    def check_token(self, url: str, token: str | None, kind: Kind = "token") -> None:
-        """Raise PaginationLoopError if *token* was seen before: following it would never end.
-        *kind* is a code of its text.
-        """
+    def check_token(self, url: str, token: str | None, kind: Kind = "the resumption token") -> None:
+        """Raise PaginationLoopError if *token* was seen before: following it would never end."""
         if token is not None and token in self.tokens:
             values: dict[str, Value] = {
                 "source": self.name,
                 "url": url,
-                "kind": Reason(f"kind_{kind}"),
+                "kind": Reason(kind),
                 "token": token,
             }
-            raise PaginationLoopError(Reason("token_repeated", values))
+            raise PaginationLoopError(
+                Reason("%(source)s: %(url)s repeats %(kind)s '%(token)s'", **values)
+            )
         self.tokens.add(token or "")
 
     def check_page(
@@ -85,7 +92,13 @@ class LoopDetector:
             "\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16
         ).digest()
         if mark in self.pages:
-            raise RepeatedPageError(Reason("records_repeated", {"source": self.name, "url": url}))
+            raise RepeatedPageError(
+                Reason(
+                    "%(source)s: %(url)s repeats the records of an earlier page",
+                    source=self.name,
+                    url=url,
+                )
+            )
         self.pages.add(mark)
 
 
@@ -95,7 +108,13 @@ def count_empty_pages(name: str, url: str, before: int, items: Sequence[object])
         return 0
     if before >= MAX_EMPTY_PAGES:
         raise PaginationLoopError(
-            Reason("empty_pages", {"source": name, "url": url, "number": before + 1})
+            Reason(
+                "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not "
+                "end",
+                source=name,
+                url=url,
+                number=before + 1,
+            )
         )
     return before + 1
 
@@ -113,8 +132,10 @@ def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1)
     if before >= (MAX_FAILURES - 1 if is_server_failure else MAX_UNREADABLE):
         raise ParseError(
             Reason(
-                "unreadable_in_a_row",
-                {"source": name, "number": before + 1, "error": error.reason},
+                "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s",
+                source=name,
+                number=before + 1,
+                error=error.reason,
             )
         ) from error
     return before + 1
@@ -124,4 +145,10 @@ def total_changed(before: int | None, now: int | None) -> Reason | None:
     """Return a reason if the declared total differs from *before*, else None."""
     if before is None or now is None or before == now:
         return None
-    return Reason("total_shrank" if now < before else "total_grew", {"before": before, "now": now})
+    return Reason(
+        "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
+        if now < before
+        else "the total grew from %(before)s to %(now)s during the run, so records may be missing",
+        before=before,
+        now=now,
+    )

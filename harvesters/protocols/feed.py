@@ -59,7 +59,9 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9,
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
-_NEWEST_ONLY = Reason("newest_only")
+_NEWEST_ONLY = Reason(
+    "the feed has its newest entries only, so missing entries are not known to be deleted"
+)
 _HARMLESS = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -98,7 +100,7 @@ def collect(
         loop_detector.check_page(reply.url, items, reply.content)
         older = _older_page(parsed, reply) if with_archives else None
         if older:
-            loop_detector.check_token(reply.url, older, "older_page")
+            loop_detector.check_token(reply.url, older, "the older page")
         state = state.mark_incomplete(_format_error(parsed))
         if first and not older and not _is_complete(parsed):
             state = state.mark_incomplete(_NEWEST_ONLY)
@@ -123,12 +125,14 @@ def _parse_feed(reply: Reply) -> Any:
     start = element.start() if element else len(content)
     content = _LONG_BLANK.sub(b"\n", content[:start]) + content[start:]
     headers = {"content-location": reply.url, "content-type": media_type}
-    with parser_errors(Reason("unreadable_feed", url=reply.url)):
+    with parser_errors(Reason("%(url)s: the feed cannot be parsed", url=reply.url)):
         parsed = feedparser.parse(io.BytesIO(content), response_headers=headers)
     if not parsed.get("version") and not parsed.get("entries"):
         if why := _format_error(parsed):
-            raise ParseError(Reason("not_feed_because", url=reply.url, error=why))
-        raise ParseError(Reason("not_feed", url=reply.url))
+            raise ParseError(
+                Reason("%(url)s: neither Atom nor RSS; %(error)s", url=reply.url, error=why)
+            )
+        raise ParseError(Reason("%(url)s: neither Atom nor RSS", url=reply.url))
     return parsed
 
 
@@ -139,7 +143,9 @@ def _format_error(parsed: Any) -> Reason | None:
     error = parsed.get("bozo_exception") if parsed.bozo else None
     if error is None or isinstance(error, _HARMLESS):
         return None
-    return Reason("feed_malformed", error=" ".join(str(error).split())[:200])
+    return Reason(
+        "the feed is not well-formed: %(error)s", error=" ".join(str(error).split())[:200]
+    )
 
 
 def _is_complete(parsed: Any) -> bool:
@@ -166,16 +172,21 @@ def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
 
 
 def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
-    with parser_errors(Reason("unreadable_feed", url=reply.url)):
+    with parser_errors(Reason("%(url)s: the feed cannot be parsed", url=reply.url)):
         feed = _feed_row(parsed.feed)
     for entry in parsed.entries:
         key = str(entry.get("id") or entry.get("link") or "")
         if not key:
             title = repr(str(entry.get("title"))[:80])
-            yield InvalidRecord(None, Reason("feed_entry_without_key", title=title))
+            yield InvalidRecord(
+                None,
+                Reason(
+                    "an entry with neither an identifier nor a link, titled %(title)s", title=title
+                ),
+            )
             continue
         try:
-            with parser_errors(Reason("entry_unreadable")):
+            with parser_errors(Reason("an entry that cannot be read")):
                 row = _entry_row(entry, feed)
                 raw = dump_json(row)
             yield Record(key.strip(), row, raw, row["updated"] or row["published"])

@@ -92,12 +92,14 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
             pass
     if not isinstance(row, dict):
         values = {"url": reply.url, "kind": type(row).__name__}
-        return (InvalidRecord(key, Reason("not_json_object", values)),)
+        return (
+            InvalidRecord(key, Reason("%(url)s: expected a JSON object, not a %(kind)s", **values)),
+        )
     try:
         return (Record(key, row, dump_json(row), document.modified),)
     except ValueError as error:
         values = {"url": reply.url, "error": str(error)}
-        return (InvalidRecord(key, Reason("file_holds", values)),)
+        return (InvalidRecord(key, Reason("%(url)s: holds %(error)s", **values)),)
 
 
 def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply) -> Items:
@@ -105,7 +107,9 @@ def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply)
     with parse_rdf(reply, builtin_context, broken=broken) as store:
         items = reader.parse_records(store, reader.find_records(store, reply.url), broken)
     if not items:
-        return (InvalidRecord(key, Reason("file_without_record", {"url": reply.url})),)
+        return (
+            InvalidRecord(key, Reason("%(url)s: has no record of a known class", url=reply.url)),
+        )
     if key is not None and len(items) == 1:
         return (replace(items[0], key=key),)
     return tuple(items)

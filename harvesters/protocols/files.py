@@ -91,13 +91,22 @@ def _list_files(
             key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
             stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
             if options.format == "rdf":
-                lost = Reason("file_unreadable", {"file": entry.path})
+                lost = Reason(
+                    "the file %(file)s cannot be read, so the keys of its records are unknown",
+                    file=entry.path,
+                )
                 yield ListedDocument(entry.address, None, stamp, unreadable=lost)
             else:
                 yield ListedDocument(entry.address, key, stamp)
     if not matching and not last:
         values: dict[str, Value] = {"source": source.name, "url": source.url, "count": total}
-        raise ParseError(Reason("no_matching_files", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
+                "'format' and 'only'",
+                **values,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +126,23 @@ def _walk_folder(
     """Yield all files of a folder and its subfolders, without subfolders before the file *last*."""
     if depth > _MAX_DEPTH:
         values: dict[str, Value] = {"source": source.name, "url": address, "limit": _MAX_DEPTH}
-        raise ParseError(Reason("folders_too_deep", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
+                **values,
+            )
+        )
     reply = fetch.get(address, accept=_ACCEPT)
     root = root or _folder_url(reply.url)
     entries, reason = _parse_listing(reply, root, FilesOptions.of(source).raw)
     if not entries and depth == 0:
-        raise ParseError(Reason("no_files", {"source": source.name, "url": reply.url}))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing",
+                source=source.name,
+                url=reply.url,
+            )
+        )
     if reason:
         yield reason
     for entry in sorted(entries, key=lambda entry: entry.address):
@@ -144,7 +164,11 @@ def _parse_listing(reply: Reply, root: str, raw: str | None) -> tuple[list[_Entr
     if not is_html(reply.content) and start in (b"{", b"["):
         return _parse_tree(reply, raw)
     if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
-        raise ParseError(Reason("not_listing", {"url": reply.url}))
+        raise ParseError(
+            Reason(
+                "%(url)s: not a directory listing of a known web server or code host", url=reply.url
+            )
+        )
     folder, entries = _folder_url(reply.url), dict[str, _Entry]()
     with parser_errors(f"{reply.url}: the page cannot be parsed"):
         tree = html.fromstring(reply.content)
@@ -192,16 +216,27 @@ def _parse_tree(reply: Reply, raw: str | None) -> tuple[list[_Entry], Reason | N
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows
     ):
-        raise ParseError(Reason("not_file_tree", {"url": reply.url}))
+        raise ParseError(
+            Reason("%(url)s: not a list of a repository's files with their paths", url=reply.url)
+        )
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
         if not isinstance(address, str) or not _SCHEME.match(address):
-            raise ParseError(Reason("no_file_address", {"url": reply.url, "path": path}))
+            raise ParseError(
+                Reason(
+                    "%(url)s: has no address for '%(path)s'; set the option 'raw' to the address of the "
+                    "files",
+                    url=reply.url,
+                    path=path,
+                )
+            )
         entries.append(_Entry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
-    return entries, Reason("listing_truncated", {"url": reply.url}) if is_truncated else None
+    return entries, Reason(
+        "%(url)s says that its list of files is truncated", url=reply.url
+    ) if is_truncated else None
 
 
 PROTOCOL = Protocol(

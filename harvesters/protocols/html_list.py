@@ -76,7 +76,12 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid XPath, or if no option gives records a key."""
     paths = _compile_paths(source)
     if not paths["key"] and not paths["digest"] and not paths["details"]:
-        raise SourceDefinitionError(located(source.name, Reason("no_key")))
+        raise SourceDefinitionError(
+            located(
+                source.name,
+                Reason("records have no key; set the option 'key', 'digest' or 'details'"),
+            )
+        )
 
 
 def collect(
@@ -103,9 +108,14 @@ def collect(
         entries = records(root)
         if not isinstance(entries, list) or not entries:
             values = {"source": source.name, "url": reply.url, "xpath": options.records}
-            raise ParseError(Reason("no_element", values))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
+                    **values,
+                )
+            )
         following = _link(root, paths["next"], reply)
-        loop_detector.check_token(reply.url, following, "next_page")
+        loop_detector.check_token(reply.url, following, "the next page")
         size = _CHECKPOINT_RECORDS if options.details else len(entries)
         for start in range(state.passed, len(entries), size):
             part = entries[start : start + size]
@@ -113,7 +123,9 @@ def collect(
             lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
             state = replace(state, passed=start + len(part))
             if lost:
-                state = state.mark_incomplete(Reason("record_unreadable", error=lost))
+                state = state.mark_incomplete(
+                    Reason("a record cannot be read (%(error)s)", error=lost)
+                )
             has_next = state.passed < len(entries) or following is not None
             if following and state.passed >= len(entries):
                 state = replace(state, url=following, passed=0)
@@ -130,7 +142,9 @@ def _compile_paths(source: Source) -> _Paths:
             try:
                 paths[name].append(etree.XPath(xpath, smart_strings=False))
             except etree.XPathSyntaxError as error:
-                fault = Reason("not_xpath", text=repr(xpath), error=str(error))
+                fault = Reason(
+                    "%(text)s is not an XPath: %(error)s", text=repr(xpath), error=str(error)
+                )
                 where = located(source.name, option_named(name))
                 raise SourceDefinitionError(located(where, fault)) from error
     return paths
@@ -142,7 +156,7 @@ def _parse_page(reply: Reply) -> _Element:
         raise ParseError(empty_reason(reply.url, "a web page"))
     declared = reply.headers.get("content-type", "").lower().replace('"', "")
     charset = "utf-8" if "charset=utf-8" in declared else None
-    with parser_errors(Reason("unreadable_page", url=reply.url)):
+    with parser_errors(Reason("%(url)s: the web page cannot be parsed", url=reply.url)):
         parser = html.HTMLParser(encoding=charset, huge_tree=False)
         root = html.document_fromstring(reply.content, parser=parser)
     hidden = (*_HIDDEN_ELEMENTS, etree.Comment, etree.ProcessingInstruction)
@@ -152,11 +166,19 @@ def _parse_page(reply: Reply) -> _Element:
 
 def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
-        return InvalidRecord(None, Reason("entry_not_element", entry=f"{entry!r:.80}"))
+        return InvalidRecord(
+            None,
+            Reason(
+                "%(entry)s is not an element; the option 'records' must select elements",
+                entry=f"{entry!r:.80}",
+            ),
+        )
     node, link, text = entry, _link(entry, paths["details"], reply), repr(_text(entry)[:80])
     if paths["details"]:
         if link is None:
-            return InvalidRecord(None, Reason("entry_without_link", text=text))
+            return InvalidRecord(
+                None, Reason("an entry without a link to its page: %(text)s", text=text)
+            )
         try:
             node = _parse_page(fetch.get(link, accept=_ACCEPT))
         except RECORD_ERRORS as error:
@@ -169,7 +191,7 @@ def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item
         digest = hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8)
         key = digest.hexdigest() if any(texts) else ""
     if not key:
-        return InvalidRecord(None, Reason("entry_without_key", text=text))
+        return InvalidRecord(None, Reason("an entry without a key: %(text)s", text=text))
     return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False))
 
 

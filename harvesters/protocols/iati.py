@@ -162,8 +162,18 @@ def _read_file(
                 raise faults[0]
     except RECORD_ERRORS as error:
         if error.reason.values.get("element") != _ORGANISATIONS:  # Which an index lists too.
-            lost = (InvalidRecord(None, Reason("activity_file_unreadable", error=error.reason)),)
-            state = state.mark_incomplete(Reason("some_file_unreadable", error=error.reason))
+            lost = (
+                InvalidRecord(
+                    None,
+                    Reason(
+                        "an activity file that cannot be read to its end: %(error)s",
+                        error=error.reason,
+                    ),
+                ),
+            )
+            state = state.mark_incomplete(
+                Reason("a file cannot be read: %(error)s", error=error.reason)
+            )
     if following:
         reason = state.incomplete_reason
         state = IatiCursor(following, state.position + 1, incomplete_reason=reason)
@@ -191,16 +201,28 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
     assert reply.path is not None
     options, excluded, lost = IatiOptions.of(source), Counter[str](), list[ParseError]()
     with reply.path.open("rb") as file:
-        with parser_errors(Reason("not_xml", url=reply.url)):
+        with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
             _, root = next(
                 etree.iterparse(file, ("start",), resolve_entities=False, no_network=True)
             )
             text = mmap(file.fileno(), 0, access=ACCESS_READ)
         if root.getroottree().docinfo.internalDTD is not None:
-            raise ParseError(Reason("doctype", url=reply.url))
+            raise ParseError(
+                Reason(
+                    "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
+                    url=reply.url,
+                )
+            )
         if root.tag != "iati-activities":
             values = {"element": root.tag, "expected": "iati-activities"}
-            raise ParseError(Reason("not_iati", values, url=reply.url))
+            raise ParseError(
+                Reason(
+                    "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
+                    "<%(expected)s>",
+                    **values,
+                    url=reply.url,
+                )
+            )
         declaration = _DECLARATION.match(text)
         empty = etree.tostring(etree.Element(root.tag, dict(root.attrib), root.nsmap))
         head = (declaration[0] if declaration else b"") + empty.removesuffix(b"/>") + b">"
@@ -224,7 +246,7 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
     if excluded:
         message = "activities excluded by the source definition"
         log.info(message, source=source.name, file=reply.url, **excluded)
-    with parser_errors(Reason("not_xml", url=reply.url)):
+    with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
         if not is_ended:
             raise ValueError("it has no </iati-activities> at its end")
         if lost:
@@ -266,7 +288,9 @@ def _exclusion(options: IatiOptions, activity: _Element) -> str:
 
 
 def _parse(reply: Reply, key: str, text: bytes) -> _Element:
-    with parser_errors(Reason("activity_unreadable", url=reply.url, key=repr(key))):
+    with parser_errors(
+        Reason("%(url)s: the activity %(key)s cannot be read", url=reply.url, key=repr(key))
+    ):
         return etree.fromstring(text, _BARE)
 
 
@@ -275,7 +299,9 @@ def _parse_activity(reply: Reply, node: _Element) -> Item:
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
         title = " ".join(str(node.xpath("string(title)")).split())
-        fault = Reason("activity_without_identifier", title=repr(title[:80]))
+        fault = Reason(
+            "an activity without an iati-identifier, titled %(title)s", title=repr(title[:80])
+        )
         return InvalidRecord(None, located(reply.url, fault))
     try:
         return Record(key, _parse(reply, key, raw), raw, node.get("last-updated-datetime") or None)
@@ -303,11 +329,25 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
             case {"results": list(packages), "count": int(count)}:
                 pass
             case _:
-                raise ParseError(Reason("not_search_count", where))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s is not a package_search response: results or count are missing",
+                        **where,
+                    )
+                )
         if why := total_changed(total, count):
-            raise HarvestError(Reason("changed_while_read", where, error=why))
+            raise HarvestError(
+                Reason("%(source)s: %(url)s: %(error)s; run again", **where, error=why)
+            )
         if not packages and start < count:
-            raise ParseError(Reason("empty_package_page", where, start=start, total=count))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s is an empty page after %(start)s of %(total)s packages",
+                    **where,
+                    start=start,
+                    total=count,
+                )
+            )
         start, total = start + len(packages), count
         for package in packages:
             addresses.update(dict.fromkeys(_file_urls(source, package, options.secondary)))
@@ -344,7 +384,13 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
     index, chosen = load_json(reply), IatiOptions.of(source).publishers
     datasets = index.get("datasets") if isinstance(index, dict) else None
     if not isinstance(datasets, list):
-        raise ParseError(Reason("not_dataset_index", source=source.name, url=reply.url))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
+                source=source.name,
+                url=reply.url,
+            )
+        )
     addresses: dict[str, None] = {}
     for dataset in datasets:
         if not isinstance(dataset, dict):

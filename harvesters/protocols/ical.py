@@ -98,7 +98,7 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
     content = refuse_html(reply, "a calendar")
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not calendars:
-        raise ParseError(Reason("not_calendar", {"url": reply.url}))
+        raise ParseError(Reason("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url))
     zone, budget = IcalOptions.of(source).zone, CallBudget()
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
@@ -107,12 +107,16 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
                 series.setdefault(uid, []).append(event)
             else:
                 title = repr(str(event.get("SUMMARY"))[:80])
-                why = Reason("event_without_uid", {"number": number, "title": title})
+                why = Reason(
+                    "event %(number)s of the calendar has no UID, titled %(title)s",
+                    number=number,
+                    title=title,
+                )
                 yield InvalidRecord(None, why)
         for uid, events in series.items():
             try:
                 for key, event in expand_series(calendar, uid, events, until, budget):
-                    with parser_errors(Reason("event_unreadable")):
+                    with parser_errors(Reason("an event that cannot be read")):
                         row = _event_row(calendar, event, zone)
                         raw = dump_json(row)
                     yield Record(key, row, raw, row["modified"])

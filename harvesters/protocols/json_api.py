@@ -96,9 +96,17 @@ class JsonOptions(Options):
     def _check_paging(self) -> Self:
         ways = [name for name in ("page", "offset", "cursor", "files") if getattr(self, name)]
         if ways[1:]:
-            raise ValueError(Reason("two_pagings", first=repr(ways[0]), second=repr(ways[1])))
+            raise ValueError(
+                Reason(
+                    "options %(first)s and %(second)s both define paging; keep one",
+                    first=repr(ways[0]),
+                    second=repr(ways[1]),
+                )
+            )
         if self.cursor and not self.next:
-            raise ValueError(Reason("cursor_without_next"))
+            raise ValueError(
+                Reason("option 'cursor' needs 'next', the JMESPath to the next cursor")
+            )
         return self
 
     @property
@@ -172,7 +180,14 @@ class JsonPages(PagedProtocol[Row]):
         path = self.options.total
         number = _text(self.find_total(document)) or ""
         if path and not (number.isascii() and number.isdigit()):
-            raise ParseError(Reason("no_total", source=self.source.name, url=reply.url, path=path))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
+                    source=self.source.name,
+                    url=reply.url,
+                    path=path,
+                )
+            )
         return int(number) if path else None
 
     def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:
@@ -188,28 +203,51 @@ class JsonPages(PagedProtocol[Row]):
                 return [(None, rows)]
         kind: str | Reason = type(document).__name__
         if isinstance(document, dict):
-            kind = Reason("json_object", members=", ".join(sorted(map(str, document)))[:200])
+            kind = Reason(
+                "an object with %(members)s", members=", ".join(sorted(map(str, document)))[:200]
+            )
         path, source = options.records, self.source.name
         raise ParseError(
-            Reason("no_records_at", source=source, url=reply.url, path=path, kind=kind)
+            Reason(
+                "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
+                "%(kind)s",
+                source=source,
+                url=reply.url,
+                path=path,
+                kind=kind,
+            )
         )
 
     def parse(self, record: tuple[str | None, Any]) -> Item[Row]:
         name, row = record
         if not isinstance(row, dict):
-            return InvalidRecord(name, Reason("record_not_object", text=repr(str(row)[:40])))
+            return InvalidRecord(
+                name, Reason("a record that is not an object: %(text)s", text=repr(str(row)[:40]))
+            )
         key, members = _text(self.find_key(row)) or name, ", ".join(map(str, row))[:200]
         if not key and self.key_path:
             return InvalidRecord(
-                None, Reason("no_value_of_key", path=self.key_path, members=members)
+                None,
+                Reason(
+                    "a record without a value at '%(path)s', where the definition has its key; it has "
+                    "%(members)s",
+                    path=self.key_path,
+                    members=members,
+                ),
             )
         if not key:
-            return InvalidRecord(None, Reason("record_without_key", members=members))
+            return InvalidRecord(
+                None,
+                Reason(
+                    "a record without a key, which has %(members)s; set the option 'key'",
+                    members=members,
+                ),
+            )
         try:
             return Record(key, row, dump_json(row), _text(self.find_modified(row)))
         except ValueError as error:
             key = key.encode("utf-8", "replace").decode()
-            return InvalidRecord(key, Reason("record_holds", error=str(error)))
+            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
 
     def order(self, record: tuple[str | None, Any]) -> str | None:
         if not (self.options.since and self.options.modified):
@@ -228,9 +266,23 @@ class JsonPages(PagedProtocol[Row]):
 
     def indivisible(self, error: HarvestError) -> HarvestError:
         if not (self.options.page or self.options.offset):
-            return ParseError(Reason("page_links_next", error=error.reason))
-        code = "page_size_ignored" if self.options.limit else "page_needs_limit"
-        return ParseError(Reason(code, error=error.reason))
+            return ParseError(
+                Reason(
+                    "%(error)s; only the page itself links to the next one, so the list cannot continue "
+                    "after it",
+                    error=error.reason,
+                )
+            )
+        return ParseError(
+            Reason(
+                "%(error)s; its pages do not have the requested size, so it cannot be read in "
+                "pieces; correct the option 'size'"
+                if self.options.limit
+                else "%(error)s; set the option 'limit' (the parameter for the page size), so that it can "
+                "be read in pieces",
+                error=error.reason,
+            )
+        )
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the newest change if they were sorted; begin a list again whose cursor was
@@ -239,13 +291,19 @@ class JsonPages(PagedProtocol[Row]):
         moment = parse_timestamp(cursor.newest) if cursor.is_sorted and cursor.newest else None
         since = self._format_since(moment) if moment else ""
         if since and since != cursor.windows[0][0]:
-            why = Reason("resumed_at_changes", newest=cursor.newest)
+            why = Reason(
+                "the list was resumed at changes since %(newest)s, up to which it was sorted; this "
+                "alone does not prove that it is complete",
+                newest=cursor.newest,
+            )
             is_proven = cursor.total is not None
             return cursor.restart(((since,),)).mark_incomplete(None if is_proven else why)
         if not cursor.position or not isinstance(error, CURSOR_ERRORS):
             return None
         if cursor.offset <= cursor.reach:
-            raise ParseError(Reason("list_unreadable", error=error.reason)) from error
+            raise ParseError(
+                Reason("%(error)s; its list cannot be read to the end", error=error.reason)
+            ) from error
         return cursor.restart(cursor.windows, cursor.offset)
 
     def _format_since(self, moment: datetime) -> str:
@@ -272,7 +330,14 @@ class JsonFolder(JsonPages):
         reply = self.fetch.get(source.url, self.terms(self.windows[0][0]), accept=_ACCEPT)
         listed = _compile(path)(self.load(reply))
         if not isinstance(listed, list):
-            raise ParseError(Reason("no_file_list", source=source.name, url=reply.url, path=path))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
+                    source=source.name,
+                    url=reply.url,
+                    path=path,
+                )
+            )
         names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
         texts = {name for name in names if isinstance(name, str) and name}
         return reply, sorted({join_url(reply.url, name) for name in texts})
@@ -303,7 +368,14 @@ class JsonFolder(JsonPages):
         """Return the file under its name; where that is not its record's key, that is unknown."""
         address = next(address for address in self.addresses if address > cursor.position)
         name = _stem(address)
-        why = Reason("file_unreadable", file=name) if self.key_path else None
+        why = (
+            Reason(
+                "the file %(file)s cannot be read, so the keys of its records are unknown",
+                file=name,
+            )
+            if self.key_path
+            else None
+        )
         item = InvalidRecord(name, Reason("this_file_unreadable", error=error.reason))
         return item, replace(cursor, position=address).mark_incomplete(why)
 

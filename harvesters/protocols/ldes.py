@@ -159,12 +159,25 @@ class StreamReader:
                 continue
             seen.add(address)
             if len(seen) > _MAX_PAGES:
-                raise ParseError(Reason("stream_too_long", source=source.name, limit=_MAX_PAGES))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: its stream has more than %(limit)s pages; it does not end",
+                        source=source.name,
+                        limit=_MAX_PAGES,
+                    )
+                )
             reply = fetch.get(address, accept=_ACCEPT)
             seen.add(urldefrag(reply.url).url)
             links, members = self._parse_page(reply)
             if self.pages == 1 and not links and not members:
-                raise ParseError(Reason("not_stream_page", source=source.name, url=reply.url))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
+                        "relations",
+                        source=source.name,
+                        url=reply.url,
+                    )
+                )
             pending += [
                 link
                 for link, newest in sorted(links.items(), reverse=True)
@@ -196,7 +209,13 @@ class StreamReader:
                 if is_web(view) and urlsplit(view).hostname == host
             ]
         if not views:
-            raise ParseError(Reason("not_stream", source=source.name, url=reply.url))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
+                    source=source.name,
+                    url=reply.url,
+                )
+            )
         is_full = self.moment is None
         return next((view for view, latest in views if latest is is_full), views[0][0])
 
@@ -213,7 +232,9 @@ class StreamReader:
         if broken and self.incomplete_reason is None:
             # Members have their own reason; other parts may be relations to pages.
             why = next(iter(broken.values()))
-            self.incomplete_reason = Reason("parts_unreadable", url=reply.url, error=why)
+            self.incomplete_reason = Reason(
+                "%(url)s has parts that cannot be read: %(error)s", url=reply.url, error=why
+            )
         return links, members
 
     def parse_entity(self, member: Member) -> Item:
@@ -230,10 +251,13 @@ class StreamReader:
         try:
             names = [NamedNode(name) for name in (entity, member.rank.rpartition(" ")[2])]
         except ValueError as error:
-            return InvalidRecord(entity, Reason("version_not_iri", error=str(error)))
+            return InvalidRecord(
+                entity,
+                Reason("the name of its latest version is not an IRI: %(error)s", error=str(error)),
+            )
         described = [name for name in names if is_described(store, name)]
         if not described:
-            return InvalidRecord(entity, Reason("version_empty"))
+            return InvalidRecord(entity, Reason("its latest version has no statements about it"))
         item = self.reader.parse_record(store, entity, described[0])
         return (
             item if isinstance(item, InvalidRecord) or not stamp else replace(item, modified=stamp)
@@ -251,7 +275,9 @@ def _retention_limit(store: Store) -> Reason | None:
         )
         is_latest = f"{_LDES}LatestVersionSubset" in _iris(store, policy, TYPE)
         if not is_latest and (by_time or not by_amount):
-            return Reason("retention_policy")
+            return Reason(
+                "the stream's retention policy drops old members, so missing entities may still exist"
+            )
     return None
 
 

@@ -135,8 +135,10 @@ class ListCursor(ListCursorMethods):
             number = failures if is_failure else faults
             raise ParseError(
                 Reason(
-                    "unreadable_in_a_row",
-                    {"source": name, "number": number, "error": error.reason},
+                    "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s",
+                    source=name,
+                    number=number,
+                    error=error.reason,
                 )
             ) from error
         return replace(self, faults=faults, failures=failures)
@@ -156,7 +158,7 @@ class PagedProtocol(ABC, Generic[P]):
     probes: tuple[tuple[int, int], ...] = ((0, 1), (1, 1))
     is_dated: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
-    kind: ClassVar[Kind | None] = "cursor"
+    kind: ClassVar[Kind | None] = "the cursor"
     moves: ClassVar[bool] = True
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
@@ -211,8 +213,18 @@ class PagedProtocol(ABC, Generic[P]):
         with what is then in doubt.
         """
         position = cursor.offset + 1
-        item = InvalidRecord(None, Reason("listed_record", position=position, error=error.reason))
-        why = Reason("record_unreadable_at", position=position)
+        item = InvalidRecord(
+            None,
+            Reason(
+                "the record at %(position)s of the list: %(error)s",
+                position=position,
+                error=error.reason,
+            ),
+        )
+        why = Reason(
+            "the record at %(position)s of the list cannot be read, and its key is unknown",
+            position=position,
+        )
         return item, cursor.mark_incomplete(why)
 
     def indivisible(self, error: HarvestError) -> HarvestError:
@@ -284,7 +296,14 @@ class PagedProtocol(ABC, Generic[P]):
         if state.sizes and (count > size or is_short):
             source = self.source.name
             raise ServiceError(
-                Reason("wrong_page_size", source=source, url=url, count=count, size=size)
+                Reason(
+                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that "
+                    "cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
+                    source=source,
+                    url=url,
+                    count=count,
+                    size=size,
+                )
             )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         total = batch.total
@@ -308,7 +327,11 @@ class PagedProtocol(ABC, Generic[P]):
         )
         is_complete = total is not None and state.offset >= total
         if not before.offset and 0 < before.cap < (total or 0) < (before.total or 0):
-            why = Reason("list_ended_early", fetched=before.cap, total=total or 0)
+            why = Reason(
+                "the list ended after %(fetched)s of %(total)s records",
+                fetched=before.cap,
+                total=total or 0,
+            )
             with suppress(*RECORD_ERRORS):
                 return self._split(before, EndedError(why))
         if batch.next == "" or (batch.next is None and (is_complete or not count)):
@@ -340,7 +363,11 @@ class PagedProtocol(ABC, Generic[P]):
         the registry: its total is wrong.
         """
         if total is not None and state.offset < total:
-            why = Reason("list_ended_early", fetched=state.offset, total=total)
+            why = Reason(
+                "the list ended after %(fetched)s of %(total)s records",
+                fetched=state.offset,
+                total=total,
+            )
             if state.offset and state.offset >= state.cap:
                 with suppress(*RECORD_ERRORS):
                     return self._split(state, EndedError(why))

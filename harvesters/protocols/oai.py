@@ -161,7 +161,7 @@ class OaiPmh(PagedProtocol[Any]):
     the last record, else a resumption token.
     """
 
-    kind = "token"
+    kind = "the resumption token"
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
@@ -205,10 +205,17 @@ class OaiPmh(PagedProtocol[Any]):
         reply, nodes, token = self._list("ListRecords", window, cursor.position)
         place, doubt = _number(token, "cursor"), None
         if cursor.place is not None and place is not None and place > cursor.place:
-            doubt = Reason("list_gap", next=place, expected=cursor.place)
+            doubt = Reason(
+                "the list continues at its record %(next)s instead of %(expected)s, so records are "
+                "missing",
+                next=place,
+                expected=cursor.place,
+            )
         total = _number(token, "completeListSize")
         if nodes is None and cursor.offset and (cursor.is_part or cursor.total is None):
-            doubt = Reason("ended_no_records_match")
+            doubt = Reason(
+                "the list ended with noRecordsMatch instead of an empty resumption token"
+            )
         nodes = nodes or []
         if window[1] and window[1] == window[2]:
             if self.seen[0] != window[:3]:
@@ -225,16 +232,16 @@ class OaiPmh(PagedProtocol[Any]):
         node, chain = record
         head = _find_header(node)
         if head is None:
-            return InvalidRecord(None, Reason("no_oai_header"))
+            return InvalidRecord(None, Reason("a record without a header"))
         if head.in_sets(self.earlier_sets):
             return None
         if not head.key:
-            return InvalidRecord(None, Reason("no_oai_identifier"))
+            return InvalidRecord(None, Reason("a record without an identifier"))
         if head.deleted:
             return DeletedRecord(head.key, head.datestamp or None)
         metadata = node.find(f"{_NS}metadata")
         if metadata is None or not len(metadata):
-            return InvalidRecord(head.key, Reason("no_oai_metadata"))
+            return InvalidRecord(head.key, Reason("a record without metadata"))
         payload = metadata[0]
         raw = etree.tostring(payload, encoding="utf-8", with_tail=False)
         if not self.options.is_graph:
@@ -243,7 +250,14 @@ class OaiPmh(PagedProtocol[Any]):
         first = next(payload.iterchildren("*"), None) if payload.tag == f"{_RDF}RDF" else payload
         about = None if first is None else first.get(f"{_RDF}about")
         if not about:
-            return InvalidRecord(head.key, Reason("metadata_not_rdf", element=str(payload.tag)))
+            return InvalidRecord(
+                head.key,
+                Reason(
+                    "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI "
+                    "(rdf:about)",
+                    element=str(payload.tag),
+                ),
+            )
         content: Unparsed[Graph] = Unparsed(partial(_parse_metadata, raw, about))
         return Record(head.key, content, raw, head.datestamp or None, chain)
 
@@ -280,8 +294,13 @@ class OaiPmh(PagedProtocol[Any]):
             if not is_rejected:
                 raise
             if cursor.reach:
-                code = "list_unreadable_token" if self.expires else "list_unreadable"
-                why = Reason(code, error=error.reason, expires=self.expires)
+                why = Reason(
+                    "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
+                    if self.expires
+                    else "%(error)s; its list cannot be read to the end",
+                    error=error.reason,
+                    expires=self.expires,
+                )
                 raise ParseError(why) from failure
             return cursor.restart(cursor.windows, max(1, cursor.offset))
         later, doubt = self._remaining(cursor, calendar)
@@ -313,7 +332,15 @@ class OaiPmh(PagedProtocol[Any]):
         if cursor.steps < _MIN_ASCENDING if count is None else count > read:
             return window, None
         is_proven = count == read or (cursor.total is not None and len(self.windows) == 1)
-        why = None if is_proven else Reason("resumed_at_datestamp", newest=newest)
+        why = (
+            None
+            if is_proven
+            else Reason(
+                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
+                "alone does not prove that it is complete",
+                newest=newest,
+            )
+        )
         return (index, newest, until, False), why
 
     def _halve(self, cursor: ListCursor, window: Window, calendar: Calendar) -> ListCursor:
@@ -384,7 +411,17 @@ class OaiPmh(PagedProtocol[Any]):
         if not left:
             self.left = ((), [])
             is_known = cursor.position or self.seen[1] or self.options.singly
-            return Batch(None, (), None, "", doubt=None if is_known else Reason("page_not_listed"))
+            return Batch(
+                None,
+                (),
+                None,
+                "",
+                doubt=None
+                if is_known
+                else Reason(
+                    "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records"
+                ),
+            )
         head = left[0]
         reply: Reply | None = None
         record: Any = DeletedRecord(head.key, head.datestamp or None)
@@ -397,7 +434,9 @@ class OaiPmh(PagedProtocol[Any]):
             node = None if container is None else container.find(f"{_NS}record")
             if node is None:
                 source = self.source.name
-                raise ParseError(Reason("no_oai_record", source=source, url=reply.url))
+                raise ParseError(
+                    Reason("%(source)s: %(url)s holds no record", source=source, url=reply.url)
+                )
             record = (node, parse_chain(node))
         left.pop(0)
         return Batch(reply, (record,), None, head.key if left else "")
@@ -434,9 +473,15 @@ class OaiPmh(PagedProtocol[Any]):
         """
         is_expired = isinstance(error, OaiError) and "badResumptionToken" in error.codes
         if is_expired or not window[1] or window[1] != window[2]:
-            raise ServiceError(Reason("list_unreadable", error=error.reason)) from error
+            raise ServiceError(
+                Reason("%(error)s; its list cannot be read to the end", error=error.reason)
+            ) from error
         self._identify(error)
-        why = Reason("datestamp_unreadable", datestamp=window[1], error=error.reason)
+        why = Reason(
+            "the records of %(datestamp)s can be neither read nor listed: %(error)s",
+            datestamp=window[1],
+            error=error.reason,
+        )
         return Batch(None, (InvalidRecord(None, why),), None, "", doubt=why)
 
     def _send(self, verb: str, **terms: str) -> tuple[Reply, _Element | None]:
@@ -449,7 +494,15 @@ class OaiPmh(PagedProtocol[Any]):
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
             element = etree.QName(root).localname
-            raise ParseError(Reason("not_oai", source=source.name, url=reply.url, element=element))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
+                    "source's url",
+                    source=source.name,
+                    url=reply.url,
+                    element=element,
+                )
+            )
         errors = [
             (node.get("code") or "no code", " ".join((node.text or "").split()))
             for node in root.iterfind(f"{_NS}error")
@@ -459,10 +512,23 @@ class OaiPmh(PagedProtocol[Any]):
         if errors and codes != {"noRecordsMatch"}:
             message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
             raise OaiError(
-                Reason("service_says", source=source.name, url=reply.url, message=message), codes
+                Reason(
+                    "%(source)s: %(url)s says %(message)s",
+                    source=source.name,
+                    url=reply.url,
+                    message=message,
+                ),
+                codes,
             )
         if not errors and container is None:
-            raise ParseError(Reason("no_verb", source=source.name, url=reply.url, verb=verb))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s holds no %(verb)s",
+                    source=source.name,
+                    url=reply.url,
+                    verb=verb,
+                )
+            )
         return reply, container
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
@@ -476,7 +542,13 @@ class OaiPmh(PagedProtocol[Any]):
             name = (root.findtext(f"{answer}granularity") or "").strip()
             if name not in _FORMATS:
                 values = {"source": source.name, "url": reply.url, "granularity": name}
-                raise ParseError(Reason("unknown_granularity", values))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
+                        "OAI-PMH's two",
+                        **values,
+                    )
+                )
         except RECORD_ERRORS as failure:
             raise error or failure from failure
         earliest = parse_timestamp(root.findtext(f"{answer}earliestDatestamp") or "")
@@ -497,7 +569,15 @@ class OaiPmh(PagedProtocol[Any]):
         if not chosen:
             names, available = " or ".join(wanted), ", ".join(known[:20]) or "none"
             source = self.source.name
-            raise ParseError(Reason("no_set", source=source, sets=names, available=available))
+            raise ParseError(
+                Reason(
+                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct "
+                    "the option 'set'",
+                    source=source,
+                    sets=names,
+                    available=available,
+                )
+            )
         return tuple(chosen)
 
     def _names(self, verb: str, part: str, name: str) -> list[str]:
@@ -522,7 +602,13 @@ class OaiPmh(PagedProtocol[Any]):
             available = ", ".join(names)
         except RECORD_ERRORS as failure:
             available = f"unknown prefixes ({failure})"
-        return ParseError(Reason("no_prefix", error=error.reason, available=available))
+        return ParseError(
+            Reason(
+                "%(error)s; it has %(available)s; correct the option 'prefix'",
+                error=error.reason,
+                available=available,
+            )
+        )
 
 
 def split_by_datestamps(
@@ -621,7 +707,7 @@ def _parse_metadata(raw: bytes, about: str) -> Graph:
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, NamedNode(about), _RDF_STEPS)
     except ValueError as error:
-        raise ParseError(Reason("record_holds", error=str(error))) from error
+        raise ParseError(Reason("a record that holds %(error)s", error=str(error))) from error
 
 
 def _find_header(record: _Element) -> Header | None:

@@ -140,7 +140,16 @@ def collect(
             yield Page((), None, unchanged=True)
             return
         if state.base == fetch.base:
-            raise ParseError(Reason("same_base", source=source.name, url=home, base=state.base))
+            raise ParseError(
+                Reason(
+                    "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the "
+                    "two cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), "
+                    "or follow it with `stocktake mirror`",
+                    source=source.name,
+                    url=home,
+                    base=state.base,
+                )
+            )
         after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
         state = replace(state, after=after, since=before, again=cursor is not None)
     peer = PeerReader(source, fetch, home, state.base)
@@ -169,7 +178,13 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
     try:
         reply = fetch.get(where["url"], accept="application/json", conditional=True)
     except NotFoundError as error:
-        raise ParseError(Reason("no_journal", where)) from error
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s: there is no journal; set url to the address of a Stocktake's "
+                "home page",
+                **where,
+            )
+        ) from error
     if reply.not_modified:
         return None
     match load_json(reply):
@@ -179,7 +194,9 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
             and ((number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None))
         ):
             return PeerCursor(base, number, name or "")
-    raise ParseError(Reason("no_journal_head", where))
+    raise ParseError(
+        Reason("%(source)s: %(url)s: base, number or id of the newest entry are missing", **where)
+    )
 
 
 def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
@@ -201,7 +218,13 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
         least = min(numbers.values(), default=before)
         if least >= before:
             values = {"source": source.name, "url": reply.url}
-            raise ParseError(Reason("entries_not_listed", values, number=before))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s does not list the entries before %(number)s",
+                    **values,
+                    number=before,
+                )
+            )
         before = least
     if match:
         message = "remote journal was rewound or replaced; re-reading from the start"
@@ -354,14 +377,14 @@ class JournalReplay:
                 verify_file(path, number, previous, MAX_ENTRY_BYTES)
                 entry = read_header(path)
             except NotFoundError as error:
-                raise ParseError(Reason("journal_gap", where)) from error
+                raise ParseError(Reason("journal_gap", **where)) from error
             except ChainError as error:
-                raise ParseError(Reason("journal_broken", where, error=str(error))) from error
+                raise ParseError(Reason("journal_broken", **where, error=str(error))) from error
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
             values = {"source": source.name, "url": home, "id": previous, "expected": head.id}
-            raise ParseError(Reason("wrong_entry_id", values, number=head.number))
+            raise ParseError(Reason("wrong_entry_id", **values, number=head.number))
 
     def _apply_entry(self, entry: Entry) -> None:
         touched = set[str]()
@@ -452,7 +475,7 @@ def parse_record(
         return DeletedRecord(about.local_key, modified)
     topics = [term for term in _values(quads, graph, TOPIC) if isinstance(term, NamedNode)]
     if not topics:
-        return InvalidRecord(about.local_key, Reason("no_primary_topic", graph=graph))
+        return InvalidRecord(about.local_key, Reason("%(graph)s has no primary topic", graph=graph))
     subjects: dict[Node, dict[str, list[Term]]] = {}
     for quad in _record_statements(graph, quads, registry):
         if isinstance(quad.subject, NamedNode):

@@ -82,12 +82,17 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
     members = document if isinstance(document, dict) else {}
     if not any(isinstance(members.get(name), list) for name in _MEMBERS):
         kind = (
-            Reason("json_object", {"members": ", ".join(map(str, document))[:200]})
+            Reason("an object with %(members)s", members=", ".join(map(str, document))[:200])
             if isinstance(document, dict)
             else type(document).__name__
         )
         values = {"source": source.name, "url": reply.url, "kind": kind}
-        raise ParseError(Reason("not_data_json", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
+                **values,
+            )
+        )
     wanted = _LISTS if PodOptions.of(source).series else {"dataset": "Dataset"}
     return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
 
@@ -105,17 +110,24 @@ def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> 
 
 def _dump_dataset(row: Any, kind: str) -> _Row:
     if not isinstance(row, dict):
-        return InvalidRecord(None, Reason("record_not_object", {"text": repr(str(row)[:40])}))
+        return InvalidRecord(
+            None, Reason("a record that is not an object: %(text)s", text=repr(str(row)[:40]))
+        )
     key = _find_key(row)
     if key is None:
         return InvalidRecord(
-            None, Reason("record_without_identifier", {"title": repr(str(row.get("title"))[:80])})
+            None,
+            Reason(
+                "a record without an identifier, titled %(title)s",
+                title=repr(str(row.get("title"))[:80]),
+            ),
         )
     try:
         raw = dump_json(row)
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(
-            key.encode("utf-8", "replace").decode(), Reason("record_holds", {"error": str(error)})
+            key.encode("utf-8", "replace").decode(),
+            Reason("a record that holds %(error)s", error=str(error)),
         )
     modified = row.get("modified")
     return kind, raw, key.encode(), modified.encode() if isinstance(modified, str) else b""

@@ -119,7 +119,7 @@ def collect(
                 following = record_discovery.find_next_page(store)
                 following = join_url(reply.url, following) if following else None
                 is_only = first and not following and not result.elsewhere and len(state.todo) == 1
-                loop_detector.check_token(reply.url, following, "next_page")
+                loop_detector.check_token(reply.url, following, "the next page")
                 pages = _read_document(reader, state, reply, store, result, broken, following)
                 for page, after in pages:
                     state = after
@@ -127,7 +127,9 @@ def collect(
         except RECORD_ERRORS as error:
             if not state.below:
                 raise
-            why = Reason("catalogue_unreadable", {"url": address, "error": error.reason})
+            why = Reason(
+                "the catalogue %(url)s cannot be read: %(error)s", url=address, error=error.reason
+            )
             state = _next_document(state.mark_incomplete(why), None)
             lost = InvalidRecord(None, why)
             yield state.page((lost,), has_next=bool(state.todo), again=state.again)
@@ -150,7 +152,13 @@ def _check_content(source: Source, reply: Reply, store: Store, result: Discovere
     if not record_discovery.is_catalogue(store):
         classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
         values: dict[str, Value] = {"source": source.name, "url": reply.url, "classes": classes}
-        raise ParseError(Reason("no_known_class", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
+                "'types'",
+                **values,
+            )
+        )
 
 
 def _queue_catalogues(
@@ -163,7 +171,13 @@ def _queue_catalogues(
             if len(state.seen) >= _MAX_CATALOGUES:
                 values: dict[str, Value] = {"source": source.name, "url": reply.url}
                 limit = _MAX_CATALOGUES
-                raise ParseError(Reason("too_many_catalogues", {**values, "limit": limit}))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end",
+                        **values,
+                        limit=limit,
+                    )
+                )
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
     return state
 
@@ -207,7 +221,9 @@ def _read_document(
         state = state.mark_incomplete(total_changed(state.total, total))
     if broken:
         values = {"url": reply.url, "error": next(iter(broken.values()))}
-        state = state.mark_incomplete(Reason("parts_unreadable", values))
+        state = state.mark_incomplete(
+            Reason("%(url)s has parts that cannot be read: %(error)s", **values)
+        )
     # Totals of several catalogues cannot be added: a record may be in more than one.
     state, whole = replace(state, total=total), total if len(state.seen) == 1 else None
     linked = _allowed_links(reader.source, result.elsewhere, reply)
@@ -252,7 +268,9 @@ def _fetch_member(reader: RdfReader, address: str) -> tuple[Item, SourcePosition
         with reader.open_store(reply) as store:
             if record_discovery.is_described(store, node):
                 return reader.parse_record(store, address, node), position
-        return InvalidRecord(address, Reason("document_empty", {"url": reply.url})), position
+        return InvalidRecord(
+            address, Reason("%(url)s has no statements about it", url=reply.url)
+        ), position
     except RECORD_ERRORS as error:
         check_reachable(reader.source, reader.fetch, error, ACCEPT)
         return InvalidRecord(address, error.reason), position

@@ -68,7 +68,14 @@ _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 def _check_class(name: str) -> str:
     if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
-        raise ValueError(Reason("types_not_iri", value=repr(name), example="dcat:Dataset"))
+        raise ValueError(
+            Reason(
+                "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
+                "%(example)s",
+                value=repr(name),
+                example="dcat:Dataset",
+            )
+        )
     return name
 
 
@@ -170,7 +177,7 @@ def parse_rdf(
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]
         form = normalize_schema_org if graphs else merge_graphs
         values = {"url": reply.url, "format": SYNTAXES[name].name}
-        subject = Reason("not_rdf", values)
+        subject = Reason("%(url)s: not %(format)s that can be read", **values)
         try:
             store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
         except ParseError:
@@ -185,8 +192,16 @@ def parse_rdf(
         if not len(store):
             if broken:
                 why = next(iter(broken.values()))
-                raise ParseError(Reason("no_statement_because", values, error=why))
-            raise ParseError(Reason("no_statement", values))
+                raise ParseError(
+                    Reason(
+                        "%(url)s: holds no statement of RDF, read as %(format)s: %(error)s",
+                        **values,
+                        error=why,
+                    )
+                )
+            raise ParseError(
+                Reason("%(url)s: holds no statement of RDF, read as %(format)s", **values)
+            )
         yield store
         del store
 
@@ -204,7 +219,13 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
             inlined = inline_contexts(document, find)
         except LookupError as error:
             values = {"url": reply.url, "context": str(error.args[0])}
-            raise ParseError(Reason("unknown_context", values)) from error
+            raise ParseError(
+                Reason(
+                    "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it "
+                    "in the option `contexts` to allow it",
+                    **values,
+                )
+            ) from error
         return content if inlined == document else dump_json(inlined)
 
 
@@ -240,7 +261,7 @@ class RdfReader:
             document = load_json(self.fetch.get(address, accept=accept))
             if not isinstance(document, dict) or "@context" not in document:
                 values: dict[str, Value] = {"source": self.source.name, "url": address}
-                raise ParseError(Reason("not_context", values))
+                raise ParseError(Reason("%(source)s: %(url)s is not a JSON-LD context", **values))
             self.contexts[address] = document["@context"]
         return self.contexts[address]
 
@@ -251,10 +272,12 @@ class RdfReader:
         try:
             graph = bounded_description(store, node, self.options.steps)
         except ValueError as error:
-            return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
+            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
         for part in graph.properties if broken else ():
             if broken and str(part) in broken and (part == node or isinstance(part, BlankNode)):
-                return InvalidRecord(key, Reason("record_broken", {"error": broken[str(part)]}))
+                return InvalidRecord(
+                    key, Reason("a record that cannot be read: %(error)s", error=broken[str(part)])
+                )
         modified = record_discovery.find_modified(store, node)
         return Record(key, graph, graph.canonical_text(), modified)
 
@@ -275,10 +298,18 @@ def unreadable_parts(result: DiscoveredRecords, broken: NodeErrors) -> Iterator[
     and belong to no record; a blank node belongs to what points to it.
     """
     for node in result.keyless:
-        label = node.value if isinstance(node, NamedNode) else Reason("unnamed_node")
-        yield InvalidRecord(None, Reason("node_without_key", {"node": label}))
+        label = node.value if isinstance(node, NamedNode) else Reason("a node without an IRI")
+        yield InvalidRecord(
+            None,
+            Reason(
+                "%(node)s: it has neither an identifier nor its own page, so it has no key",
+                node=label,
+            ),
+        )
     nodes = {str(node) for _, node in result.records}
     for name, why in broken.items():
         if name not in nodes and not name.startswith("_:"):
-            part = name or Reason("unnamed_part")
-            yield InvalidRecord(None, Reason("part_unreadable", {"part": part, "error": why}))
+            part = name or Reason("a part of the document")
+            yield InvalidRecord(
+                None, Reason("%(part)s cannot be read: %(error)s", part=part, error=why)
+            )

@@ -136,7 +136,13 @@ def _select_documents(
         is_empty = False
         yield address, _read_package(source, fetch, address, since)
     if is_empty:
-        raise ParseError(Reason("no_resource_list", {"source": source.name, "url": source.url}))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
+                source=source.name,
+                url=source.url,
+            )
+        )
 
 
 def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[ResourceEntry] | None:
@@ -167,10 +173,15 @@ def _walk_lists(
     sorted by address.
     """
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
-    loop_detector.check_token(address, address, "document")
+    loop_detector.check_token(address, address, "the document")
     if depth > _MAX_DEPTH:
         values: dict[str, Value] = {"source": source.name, "url": address, "limit": _MAX_DEPTH}
-        raise ParseError(Reason("lists_too_deep", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
+                **values,
+            )
+        )
     document = _fetch_document(source, fetch, address)
     if document.capability == wanted and not document.is_index:
         yield document
@@ -189,7 +200,13 @@ def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocum
     capability = metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
         values: dict[str, Value] = {"source": source.name, "url": reply.url, "element": kind}
-        raise ParseError(Reason("not_resourcesync", values))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
+                "capability; set url to its source description, such as /.well-known/resourcesync",
+                **values,
+            )
+        )
     begin = parse_timestamp(metadata.get("from", ""))
     entries = _parse_entries(root, reply.url, capability)
     return ResourceDocument(reply.url, capability, kind == "sitemapindex", begin, entries)
@@ -223,7 +240,7 @@ def _read_package(
     Raises ParseError if it is not a package (sections 11 and 12 of the specification).
     """
     values: dict[str, Value] = {"source": source.name, "url": address}
-    subject = Reason("not_zip", values)
+    subject = Reason("%(source)s: %(url)s is not a readable ZIP file", **values)
     most = fetch.network.retry_policy.max_bytes
     with ExitStack() as stack:
         accept = "application/zip, application/octet-stream;q=0.9"
@@ -232,12 +249,25 @@ def _read_package(
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if content is None:
-            raise ParseError(Reason("no_manifest", {**values, "name": _MANIFEST_NAME}))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s is a ZIP file without a %(name)s",
+                    **values,
+                    name=_MANIFEST_NAME,
+                )
+            )
         root = parse_xml(replace(reply, content=content, path=None))
         capability = _metadata(root).get("capability", "")
         if capability not in _MANIFESTS:
             values["url"] = reply.url
-            raise ParseError(Reason("not_dump_manifest", {**values, "capability": capability}))
+            raise ParseError(
+                Reason(
+                    "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
+                    "of a dump manifest",
+                    **values,
+                    capability=capability,
+                )
+            )
         for entry in _parse_entries(root, reply.url, capability):
             member = None
             # A resource that cannot be decompressed does not stop the others.

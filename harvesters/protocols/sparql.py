@@ -82,22 +82,42 @@ class SparqlOptions(Options):
     @model_validator(mode="after")
     def _check_queries(self) -> Self:
         if bool(self.types) == bool(self.pattern):
-            raise ValueError(Reason("no_selection"))
+            raise ValueError(
+                Reason(
+                    "set either the option 'types' or the option 'pattern', which selects the records"
+                )
+            )
         if self.pattern and "?subject" not in self.pattern:
-            raise ValueError(Reason("pattern_without_subject"))
+            raise ValueError(Reason("option 'pattern' does not bind ?subject"))
         if re.search(r"\bSERVICE\b", self.pattern, re.IGNORECASE):
-            raise ValueError(Reason("pattern_with_service"))
+            raise ValueError(
+                Reason(
+                    "option 'pattern' asks another endpoint (SERVICE); create a source for that one"
+                )
+            )
         for name in self.types:
             if iri(name) == name and not name.startswith(("http:", "https:", "urn:")):
                 example = "eurio:Project"
-                raise ValueError(Reason("types_not_iri", value=repr(name), example=example))
+                raise ValueError(
+                    Reason(
+                        "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
+                        "%(example)s",
+                        value=repr(name),
+                        example=example,
+                    )
+                )
         path = f"({self.modified.strip() or 'a'})"
         try:
             for query in ("count", "undated"):
                 Store().query(self.query(query, pattern=self.selection(), path=path))
         except (SyntaxError, ValueError) as error:
             problem = " ".join(str(getattr(error, "msg", error)).split())
-            raise ValueError(Reason("not_sparql", error=problem)) from error
+            raise ValueError(
+                Reason(
+                    "the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: %(error)s",
+                    error=problem,
+                )
+            ) from error
         return self
 
     def selection(self, since: str = "") -> str:
@@ -172,7 +192,13 @@ class Sparql(PagedProtocol[Graph]):
         except RECORD_ERRORS as error:
             # If this fails too, the endpoint is down.
             self._list(cursor, 1)
-            return cursor.mark_incomplete(Reason("no_count", error=error.reason))
+            return cursor.mark_incomplete(
+                Reason(
+                    "the endpoint does not count its records, so missing ones would not be noticed: "
+                    "%(error)s",
+                    error=error.reason,
+                )
+            )
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
         """Describe the next subjects. Raise ParseError if the endpoint truncates that, which its
@@ -196,10 +222,18 @@ class Sparql(PagedProtocol[Graph]):
                 is_cut = any(whole.get(name, count) < count for name, count in subjects)
                 if is_cut or _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
                     url, count = self.source.url, len(store)
-                    raise ParseError(Reason("truncated_description", url=url, count=count))
+                    raise ParseError(
+                        Reason(
+                            "%(url)s: truncates its responses (here to %(count)s statements)",
+                            url=url,
+                            count=count,
+                        )
+                    )
                 items = [self._build_record(store, name) for name in names]
         items += [
-            InvalidRecord(name, Reason("name_not_iri")) for name, _ in subjects if name not in names
+            InvalidRecord(name, Reason("the endpoint's name for it is not an IRI"))
+            for name, _ in subjects
+            if name not in names
         ]
         return Batch(reply, items, cursor.total, subjects[-1][0])
 
@@ -248,12 +282,23 @@ class Sparql(PagedProtocol[Graph]):
             listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
             raise ParseError(
-                Reason("subjects_incomplete", source=source.name, url=source.url, error=str(error))
+                Reason(
+                    "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
+                    source=source.name,
+                    url=source.url,
+                    error=str(error),
+                )
             ) from error
         if any(
             later <= earlier for earlier, later in pairwise([after, *(name for name, _ in listed)])
         ):
-            raise ParseError(Reason("subjects_unsorted", source=source.name, url=source.url))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s does not list its subjects sorted by IRI",
+                    source=source.name,
+                    url=source.url,
+                )
+            )
         return listed
 
     def _count(self, cursor: ListCursor) -> int:
@@ -295,7 +340,7 @@ class Sparql(PagedProtocol[Graph]):
         try:
             graph = bounded_description(store, node, self.options.steps)
         except ValueError as error:
-            return InvalidRecord(subject, Reason("record_holds", error=str(error)))
+            return InvalidRecord(subject, Reason("a record that holds %(error)s", error=str(error)))
         modified = record_discovery.find_modified(store, node)
         return Record(subject, graph, graph.canonical_text(), modified)
 
@@ -303,7 +348,13 @@ class Sparql(PagedProtocol[Graph]):
         rows, source = self._table(query, **terms), self.source
         text = rows[0].get("count", "") if len(rows) == 1 else ""
         if not (text.isascii() and text.isdigit()):
-            raise ParseError(Reason("no_number", source=source.name, url=source.url))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s returned no number for a COUNT query",
+                    source=source.name,
+                    url=source.url,
+                )
+            )
         return int(text)
 
     def _table(self, query: str, **terms: str) -> list[dict[str, str]]:
@@ -320,8 +371,21 @@ class Sparql(PagedProtocol[Graph]):
                     for row in rows
                 ]
             case {"boolean": _}:
-                raise ParseError(Reason("boolean_result", source=source.name, url=source.url))
-        raise ParseError(Reason("not_select_result", source=source.name, url=source.url))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s answered with yes or no for a SELECT query",
+                        source=source.name,
+                        url=source.url,
+                    )
+                )
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT "
+                "query",
+                source=source.name,
+                url=source.url,
+            )
+        )
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
         source, options = self.source, self.options
@@ -333,7 +397,13 @@ class Sparql(PagedProtocol[Graph]):
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
             raise ParseError(
-                Reason("partial_result", source=source.name, url=source.url, state=state)
+                Reason(
+                    "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
+                    "`page` and `size`",
+                    source=source.name,
+                    url=source.url,
+                    state=state,
+                )
             )
         return reply
 

@@ -98,7 +98,7 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
     is no workbook, or has no such sheet. A hostile workbook can end the process at its limits: call
     this in a bounded process.
     """
-    with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
+    with parser_errors(Reason("%(subject)s is not a readable spreadsheet", subject=subject)):
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         names = book.sheet_names
         try:
@@ -107,7 +107,13 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
         except (IndexError, calamine.WorksheetNotFound) as error:
             values: dict[str, Value] = {"subject": subject, "sheet": wanted}
             available = ", ".join(names)[:300]
-            raise ParseError(Reason("no_sheet", {**values, "available": available})) from error
+            raise ParseError(
+                Reason(
+                    "%(subject)s has no sheet %(sheet)s, only %(available)s",
+                    **values,
+                    available=available,
+                )
+            ) from error
         before = [""] * (sheet.start[1] if sheet.start else 0)
         rows = (before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows())
         yield from _fill_merged(rows, sorted(sheet.merged_cell_ranges or ()))

@@ -53,16 +53,25 @@ def _parse(source: Source, reply: Reply) -> list[Item] | None:
         case {"accepted": dict(accepted), "withdrawn": list(withdrawn)}:
             gone = [DeletedRecord(str(key)) for key in withdrawn]
             return [*(_item(key, content) for key, content in accepted.items()), *gone] or None
-    raise ParseError(Reason("not_submissions", {"source": source.name, "url": reply.url}))
+    raise ParseError(
+        Reason(
+            "%(source)s: %(url)s is no list of submissions, an object with `accepted` and "
+            "`withdrawn`",
+            source=source.name,
+            url=reply.url,
+        )
+    )
 
 
 def _item(key: str, content: object) -> Item:
     if not isinstance(content, dict):
-        return InvalidRecord(key, Reason("record_not_object", {"text": repr(str(content)[:40])}))
+        return InvalidRecord(
+            key, Reason("a record that is not an object: %(text)s", text=repr(str(content)[:40]))
+        )
     try:
         return Record(key, content, dump_json(content))
     except ValueError as error:  # A text that JSON cannot hold.
-        return InvalidRecord(key, Reason("record_holds", {"error": str(error)}))
+        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, SubmissionsOptions, incremental=False)

@@ -81,7 +81,14 @@ def check(source: Source) -> None:
     options = TableOptions.of(source)
     if options.digest and (options.key or "key" in source.fields):
         raise SourceDefinitionError(
-            located(source.name, Reason("two_keys", {"first": "'digest'", "second": "'key'"}))
+            located(
+                source.name,
+                Reason(
+                    "options %(first)s and %(second)s both define the key; keep one",
+                    first="'digest'",
+                    second="'key'",
+                ),
+            )
         )
 
 
@@ -113,7 +120,7 @@ def read_table(
         if compared < len(sample) and not is_grouped:
             compared, composed_key = len(sample), _composed_key(source, sample)
         lost = next((item.cause for item in page.items if _is_key_lost(item)), None)
-        reason = Reason("row_key_unreadable", {"error": lost}) if lost else None
+        reason = Reason("a row's key cannot be read (%(error)s)", error=lost) if lost else None
         yield replace(page, incomplete_reason=reason, composed_key=composed_key)
 
 
@@ -178,7 +185,7 @@ def _join(items: Iterable[Item], joined: Mapping[str, Iterable[Item]]) -> Iterat
         yield item
     for name, rows in tables.items():
         for key in sorted(rows.keys() - matched):
-            yield InvalidRecord(None, Reason("joined_row_alone", {"sheet": name, "key": key}))
+            yield InvalidRecord(None, Reason("joined_row_alone", sheet=name, key=key))
 
 
 def _group_rows(items: Iterable[Item]) -> Iterator[Item]:
@@ -271,15 +278,33 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
     cells = next((cells for cells in texts if any(map(str.strip, cells))), None)
     if cells is None:
         fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
-        code = "no_header_because" if fault else "no_header"
-        return ParseError(Reason(code, {**values, "error": fault}))
+        if fault:
+            return ParseError(
+                Reason("%(source)s: %(url)s has no header line: %(error)s", **values, error=fault)
+            )
+        return ParseError(Reason("%(source)s: %(url)s has no header line", **values))
     names = name_columns(cells)
     values["available"] = ", ".join(names)[:300]
     modified = TableOptions.of(source).modified
     missing = next((name for name in _key_columns(source) if name not in names), modified)
     if missing:
-        return ParseError(Reason("no_column", {**values, "column": str(missing)}))
-    return ParseError(Reason("no_key_column", {**values, "field": source.fields["key"]}))
+        return ParseError(
+            Reason(
+                "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option "
+                "'key' to the key's column, or 'digest' to columns that identify records",
+                **values,
+                column=str(missing),
+            )
+        )
+    return ParseError(
+        Reason(
+            "%(source)s: %(url)s has no column that the field 'key' (%(field)s) names, only "
+            "%(available)s; set the option 'key' to the key's column, or 'digest' to columns "
+            "that identify records",
+            **values,
+            field=source.fields["key"],
+        )
+    )
 
 
 def _cell(row: Row, name: str) -> str:
@@ -300,7 +325,13 @@ class _Table:
         if len(lacking) > 1:
             names = ", ".join(map(repr, lacking))
             values: dict[str, Value] = {"source": source.name, "url": url, "names": names}
-            raise ParseError(Reason("no_carried_columns", values))
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
+                    "headings can fill one such column",
+                    **values,
+                )
+            )
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         self.key = self._key()
 
@@ -340,7 +371,11 @@ class _Table:
                 continue
             if len(cells) < width or any(cells[width:]):
                 values: dict[str, Value] = {"line": line.number, "count": len(cells)}
-                reason = Reason("row_cells", {**values, "expected": width})
+                reason = Reason(
+                    "line %(line)s: %(count)s cells where the header has %(expected)s",
+                    **values,
+                    expected=width,
+                )
                 yield InvalidRecord(self.key(row) or None, reason)
             else:
                 yield line.number, row
@@ -400,11 +435,16 @@ class _Table:
 
     def _key_fault(self, line: int, row: Row, key: str) -> Reason | None:
         if not key:
-            return Reason("row_without_key", {"line": line})
+            return Reason("row_without_key", line=line)
         texts = [str(row.get(name, "")) for name in self.keys] or [key]
         if control := next(filter(None, map(_CONTROL.search, texts)), None):
             character = f"U+{ord(control[0]):04X}"
-            return Reason("row_key_control", {"line": line, "character": character})
+            return Reason(
+                "line %(line)s: the key has the control character %(character)s; set the option "
+                "'charset' to that of the text",
+                line=line,
+                character=character,
+            )
         return None
 
     def _record(self, rows: list[Row]) -> Record[Row]:

@@ -80,7 +80,12 @@ def collect(
         items, _ = _parse_page(reader, document, root)
         if not items:
             raise ParseError(
-                Reason("page_without_record", {"source": source.name, "url": root.url})
+                Reason(
+                    "%(source)s: %(url)s is a page without a record of a known class; set the option "
+                    "'types'",
+                    source=source.name,
+                    url=root.url,
+                )
             )
         yield Page(items, None, at=root.at)
         return
@@ -120,13 +125,25 @@ def _walk_sitemaps(
             named = ", ".join(sorted(filter(None, others))[:_MAX_HOSTS])
             count = len(listed)
             raise ParseError(
-                Reason("sitemap_elsewhere", {**values, "count": count, "hosts": named})
+                Reason(
+                    "%(source)s: %(url)s lists %(count)s pages, all on another host (%(hosts)s), which "
+                    "are not read; set url to the sitemap of that host",
+                    **values,
+                    count=count,
+                    hosts=named,
+                )
             )
         yield reply.url, [_document(address, listed[address]) for address in changed]
         return
     yield reply.url, []
     if depth == _MAX_DEPTH:
-        raise ParseError(Reason("sitemaps_too_deep", {**values, "limit": _MAX_DEPTH}))
+        raise ParseError(
+            Reason(
+                "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end",
+                **values,
+                limit=_MAX_DEPTH,
+            )
+        )
     for address in changed:
         following = fetch.get(address, accept=_SITEMAP)
         yield from _walk_sitemaps(source, fetch, following, moment, depth + 1)
@@ -138,7 +155,7 @@ def _may_have_changed(stamp: str, moment: datetime | None) -> bool:
 
 
 def _document(address: str, stamp: str) -> ListedDocument:
-    lost = Reason("page_unreadable", {"page": address})
+    lost = Reason("the page %(page)s cannot be read, so its records are unknown", page=address)
     return ListedDocument(address, address, stamp or None, unreadable=lost)
 
 
@@ -159,7 +176,13 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
         root = parse_xml(reply)
         kind = etree.QName(root).localname
         if kind not in {"urlset", "sitemapindex"}:
-            raise ParseError(Reason("not_sitemap", {"url": reply.url, "element": kind}))
+            raise ParseError(
+                Reason(
+                    "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page",
+                    url=reply.url,
+                    element=kind,
+                )
+            )
         nodes = root.iterchildren("{*}url", "{*}sitemap")
         texts = [(_text(node, "loc"), _text(node, "lastmod")) for node in nodes]
         entries = [(loc and join_url(reply.url, loc), lastmod) for loc, lastmod in texts]
@@ -167,9 +190,16 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
     listed = {address: stamp for address, stamp in entries if is_web(address)}
     if len(listed) > _MAX_ENTRIES:
         values: dict[str, Value] = {"url": reply.url, "count": len(listed), "limit": _MAX_ENTRIES}
-        raise ParseError(Reason("sitemap_too_long", values))
+        raise ParseError(
+            Reason(
+                "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have",
+                **values,
+            )
+        )
     if is_text and not listed:
-        raise ParseError(Reason("not_sitemap_text", {"url": reply.url}))
+        raise ParseError(
+            Reason("%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url)
+        )
     return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
 
 
@@ -187,9 +217,20 @@ def _decompress(reply: Reply) -> Reply:
             content += part
             if len(content) > _MAX_BYTES:
                 values: dict[str, Value] = {"url": reply.url, "limit": _MAX_BYTES}
-                raise ParseError(Reason("sitemap_too_large", values))
+                raise ParseError(
+                    Reason(
+                        "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
+                        **values,
+                    )
+                )
     except ValueError as error:
-        raise ParseError(Reason("not_gzip", {"url": reply.url, "error": str(error)})) from error
+        raise ParseError(
+            Reason(
+                "%(url)s: the gzip file cannot be decompressed: %(error)s",
+                url=reply.url,
+                error=str(error),
+            )
+        ) from error
     return replace(reply, content=bytes(content))
 
 
@@ -209,7 +250,7 @@ def _parse_page(
     result = reader.find_records(store, page)
     if problems and not result.records:
         lost = InvalidRecord(page, "; ".join(problems))
-        return (lost,), Reason("markup_unreadable", {"page": page})
+        return (lost,), Reason("the markup of %(page)s cannot be read", page=page)
     if problems:
         name = reader.source.name
         log.warning("page has invalid markup", source=name, page=page, problems=problems)
@@ -221,7 +262,9 @@ def _parse_page(
         else replace(item, modified=item.modified or document.modified)
         for item in items
     )
-    return tuple(dated), Reason("markup_unreadable", {"page": page}) if unreadable else None
+    return tuple(dated), Reason(
+        "the markup of %(page)s cannot be read", page=page
+    ) if unreadable else None
 
 
 PROTOCOL = Protocol(collect, Payload.GRAPH, WebOptions, incremental=True)

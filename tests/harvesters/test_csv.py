@@ -41,14 +41,16 @@ DIALECTS = [
      (b'id,n\n1,"a \\"b\\" c"\n', {"escape": "\\"}, [{"id": "1", "n": 'a "b" c'}]),
      (b"Report of 2026\n\nid,,n,n\n1,a,b,c\n", {"skip": 1}, [{"id": "1", "column 2": "a", "n": "b", "n 2": "c"}]),
      ("id,n\n1,a\n id ,n\n2,b\n", {}, [{"id": "1", "n": "a"}, {"id": "2", "n": "b"}]),  # a header that repeats
-     ("id,n\nA\x851,a\n", {}, [Reason("row_key_control", {"line": 2, "character": "U+0085"})]),
+     ("id,n\nA\x851,a\n", {}, [Reason("line %(line)s: the key has the control character %(character)s; set the option "
+"'charset' to that of the text", line=2, character="U+0085")]),
      (b"id,a\n1," + b"x" * 300_000, {}, [{"id": "1", "a": "x" * 300_000}]),
      (b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n", {"group": True},
-      [Reason("row_without_key", {"line": 6}), {"id": "1", "name": "A", "town": "x", "note": ""},
+      [Reason("row_without_key", line=6), {"id": "1", "name": "A", "town": "x", "note": ""},
        {"id": "2", "name": "B", "town": ["x", "y"], "note": "late"}]),
      ("id,n,partner\n,lost,\n1,a,x\n,,y\n,,z\n2,b,x\n,too,many,cells\n,,w\n", {"continued": True},
-      [Reason("row_without_key", {"line": 2}), {"id": "1", "n": "a", "partner": ["x", "y", "z"]}, {"id": "2", "n": "b", "partner": "x"},
-       Reason("row_cells", {"line": 7, "count": 4, "expected": 3}), Reason("row_without_key", {"line": 8})])],
+      [Reason("row_without_key", line=2), {"id": "1", "n": "a", "partner": ["x", "y", "z"]}, {"id": "2", "n": "b", "partner": "x"},
+       Reason("line %(line)s: %(count)s cells where the header has %(expected)s", line=7, count=4, expected=3),
+       Reason("row_without_key", line=8)])],
 )  # fmt: skip
 def test_a_table_of_any_dialect_is_read_by_its_header(
     content: Any, options: dict[str, Any], expected: list[Any]
@@ -104,8 +106,24 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key() -> None:
     rows = items(b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n")
 
     assert rows[:2] == [
-        InvalidRecord("1", Reason("row_cells", {"line": 2, "count": 2, "expected": 3})),
-        InvalidRecord("2", Reason("row_cells", {"line": 3, "count": 4, "expected": 3})),
+        InvalidRecord(
+            "1",
+            Reason(
+                "line %(line)s: %(count)s cells where the header has %(expected)s",
+                line=2,
+                count=2,
+                expected=3,
+            ),
+        ),
+        InvalidRecord(
+            "2",
+            Reason(
+                "line %(line)s: %(count)s cells where the header has %(expected)s",
+                line=3,
+                count=4,
+                expected=3,
+            ),
+        ),
     ]
     assert [item.key for item in rows[2:]] == ["3", "4"]
 

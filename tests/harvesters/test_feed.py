@@ -123,7 +123,12 @@ def test_a_million_blank_lines_before_a_feed_are_no_obstacle() -> None:
 def test_a_record_without_a_distinct_key_is_unreadable() -> None:
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")})
 
-    assert page.items == (InvalidRecord(None, Reason("feed_entry_without_key", {"title": "'a'"})),)
+    assert page.items == (
+        InvalidRecord(
+            None,
+            Reason("an entry with neither an identifier nor a link, titled %(title)s", title="'a'"),
+        ),
+    )
 
 
 @each("kind, expected", [("post", Post), ("document", Document)])

@@ -76,8 +76,8 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source: Source) -> None:
     "answer, expected",
     [(listed(record("a", status="deleted", stamp="2026-02-02")), (DeletedRecord("a", "2026-02-02"),)),
      (listed(record("a", body=""), record(""), "<record/>"),
-      (InvalidRecord("a", Reason("no_oai_metadata")), InvalidRecord(None, Reason("no_oai_identifier")),
-       InvalidRecord(None, Reason("no_oai_header")))),
+      (InvalidRecord("a", Reason("a record without metadata")), InvalidRecord(None, Reason("a record without an identifier")),
+       InvalidRecord(None, Reason("a record without a header")))),
      (error("noRecordsMatch"), ())],
 )  # fmt: skip
 def test_deleted_broken_and_no_records_are_read_as_such(

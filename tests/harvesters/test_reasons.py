@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from harvesters.errors import FetchError, NotFoundError, ParseError, error_reaso
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.options import _KINDS, _MINIMA
+from harvesters.protocols.error_recovery import Kind
 from harvesters.reason_texts import TEXTS
 from harvesters.reasons import Reason
 from harvesters.source import _NAMED
@@ -34,7 +35,14 @@ URL = "https://registry.example/records"
 
 
 # Calls whose argument of this number is an English text or a code.
-CALLS = {"Reason": 0, "RowFault": 0, "must_be": 0, "expected": 2}
+CALLS = {
+    "Reason": 0,
+    "RowFault": 0,
+    "must_be": 0,
+    "expected": 2,
+    "self.fault": 0,
+    "compiler.fault": 0,
+}
 PLACE = re.compile(r"%\((\w+)\)[sr]")
 
 
@@ -70,7 +78,13 @@ def test_each_reason_has_the_values_of_its_text() -> None:
 
 @each("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_text_of_a_reason_is_in_every_catalogue(language: str) -> None:
-    texts = {*TEXTS.values(), *_KINDS.values(), *_MINIMA.values(), *_NAMED.values()}
+    texts = {
+        *TEXTS.values(),
+        *_KINDS.values(),
+        *_MINIMA.values(),
+        *_NAMED.values(),
+        *get_args(Kind),
+    }
     texts |= {TEXTS.get(text, text) for _, _, found in calls_with_texts() for text in found}
     for file in (ROOT / "journal").glob("*.py"):
         constants = ast.walk(ast.parse(file.read_text(encoding="utf-8")))

@@ -150,7 +150,7 @@ def test_a_legacy_workbook_is_read_with_its_numbers_and_dates() -> None:
 def test_a_row_without_a_key_is_unreadable_and_known_by_its_number() -> None:
     items = harvest(xlsx([*ROWS, ["", "C", "x"]]))
 
-    assert items[-1] == InvalidRecord(None, Reason("row_without_key", {"line": 6}))
+    assert items[-1] == InvalidRecord(None, Reason("row_without_key", line=6))
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 
@@ -161,4 +161,4 @@ def test_rows_of_another_sheet_are_joined_by_their_key() -> None:
 
     joined = [[row["partner"] for row in item.payload["Notes"]] for item in items[:2]]
     assert joined == [["UNICEF", "WHO"], []]
-    assert items[2:] == [InvalidRecord(None, Reason("joined_row_alone", {"sheet": "Notes", "key": "7"}))]  # fmt: skip
+    assert items[2:] == [InvalidRecord(None, Reason("joined_row_alone", sheet="Notes", key="7"))]  # fmt: skip
