@@ -10,7 +10,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     SUBMITTER,
     Submission,
     SubmissionEvent,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
+from harvesters.ledger.participation import problems
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
 from harvesters.source import Notify
 from publisher.errors import StoreBusy
@@ -45,7 +46,7 @@ class LedgerProblems:
         if not has_ledger(self.admin.url):
             return None
         try:
-            problem = self.admin.ledger.problems.reported_problem(number)
+            problem = problems.reported_problem(self.admin.ledger, number)
         except HarvestError as error:
             raise StoreBusy("The problems cannot be read now; try again in a minute") from error
         if problem is None:

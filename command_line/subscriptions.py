@@ -11,7 +11,9 @@ from urllib.parse import quote
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
-from harvesters.ledger.participation.subscriptions import Subscription
+from harvesters.ledger import outbox
+from harvesters.ledger.participation import subscriptions
+from harvesters.ledger.participation.models import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.notifications.webhook import derive_secret
@@ -69,18 +71,18 @@ class LedgerSubscriptions:
         self, channel: str, address: str, search: str, title: str, language: str, frequency: str
     ) -> str:
         now, ledger = self.admin.now(), self.admin.ledger
-        if ledger.subscriptions.count_subscriptions(address, now - _HOUR) >= MAX_OF_ADDRESS:
+        if subscriptions.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
-        if ledger.subscriptions.count_subscriptions() >= MAX_SUBSCRIPTIONS:
+        if subscriptions.count_subscriptions(ledger) >= MAX_SUBSCRIPTIONS:
             raise StoreBusy(
                 "The limit of subscriptions is reached; use the feed of the search instead"
             )
-        item = ledger.subscriptions.add_subscription(
-            channel, address, search, title, language, frequency, now
+        item = subscriptions.add_subscription(
+            ledger, channel, address, search, title, language, frequency, now
         )
         if channel == MAIL and self.admin.channels.mail is None:
             return f"{self.admin.channels.public_url}/follow/confirm/{item.secret}"
-        ledger.outbox.queue_messages([write_confirmation(item, self.admin.channels)], now)
+        outbox.queue_messages(ledger, [write_confirmation(item, self.admin.channels)], now)
         return ""
 
     def find(self, secret: str) -> PublicSubscription | None:
@@ -92,7 +94,7 @@ class LedgerSubscriptions:
 
     def _find(self, secret: str) -> Subscription | None:
         return (
-            _or_busy(lambda: self.admin.ledger.subscriptions.subscription(secret))
+            _or_busy(lambda: subscriptions.subscription(self.admin.ledger, secret))
             if has_ledger(self.admin.url)
             else None
         )
@@ -116,7 +118,7 @@ class LedgerSubscriptions:
         if item is None:
             return None
         _or_busy(
-            lambda: self.admin.ledger.subscriptions.confirm_subscription(item.id, self.admin.now())
+            lambda: subscriptions.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         )
         return self.find(secret)
 
@@ -124,7 +126,7 @@ class LedgerSubscriptions:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
         return item is not None and _or_busy(
-            lambda: self.admin.ledger.subscriptions.end_subscription(item.topic)
+            lambda: subscriptions.end_subscription(self.admin.ledger, item.topic)
         )
 
     def due(self, position: int) -> Sequence[DueSubscription]:
@@ -133,8 +135,8 @@ class LedgerSubscriptions:
             return ()
         now = self.admin.now()
         items = _or_busy(
-            lambda: self.admin.ledger.subscriptions.claim_subscriptions(
-                position, now, now + _LEASE, _BATCH
+            lambda: subscriptions.claim_subscriptions(
+                self.admin.ledger, position, now, now + _LEASE, _BATCH
             )
         )
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
@@ -154,8 +156,8 @@ class LedgerSubscriptions:
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
         messages = [message] if message else []
         _or_busy(
-            lambda: self.admin.ledger.subscriptions.settle_subscription(
-                key, comparison.position, comparison.results, messages, now
+            lambda: subscriptions.settle_subscription(
+                self.admin.ledger, key, comparison.position, comparison.results, messages, now
             )
         )
 
@@ -163,8 +165,8 @@ class LedgerSubscriptions:
         """Keep the results of before. Raises StoreBusy."""
         assert isinstance(key, Subscription)
         _or_busy(
-            lambda: self.admin.ledger.subscriptions.settle_subscription(
-                key, position, None, (), self.admin.now()
+            lambda: subscriptions.settle_subscription(
+                self.admin.ledger, key, position, None, (), self.admin.now()
             )
         )
 

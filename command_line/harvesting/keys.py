@@ -13,8 +13,9 @@ from command_line.harvesting.output import Json, current_user, err, open_ledger,
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger.models import AuditEntry
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 
@@ -94,7 +95,7 @@ def revoke(
 
 
 def _audit(ledger: Ledger, action: str, note: str) -> None:
-    ledger.operators.record_audit_entry(AuditEntry(_now(), current_user(), action, note=note))
+    operators.record_audit_entry(ledger, AuditEntry(_now(), current_user(), action, note=note))
 
 
 def _row(view: KeyView) -> dict[str, object]:

@@ -11,7 +11,8 @@ import typer
 from command_line.harvesting.output import Json, print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Settings
-from harvesters.ledger.links import LinkEvent, LinkState, RecordLink, link_history, links
+from harvesters.ledger.links import link_history, links
+from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 
 app = typer.Typer()
 _CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it imports most libraries

@@ -13,8 +13,7 @@ from command_line.harvesting.runs import Outcomes
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Settings
 from harvesters.errors import PlanError
-from harvesters.ledger.models import Outcome, Run, State
-from harvesters.ledger.operator_actions import Override
+from harvesters.ledger.models import Outcome, Override, Run, State
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans import plan_decisions, record_changes

@@ -11,10 +11,11 @@ import typer
 from command_line.harvesting.output import Json, current_user, open_ledger, print_rows
 from command_line.settings import Settings
 from harvesters.errors import PrizeError
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import Edition, Stage
+from harvesters.ledger.participation.models import Edition, Stage
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import read_edition
 from vocab.addresses import is_mail_address
@@ -37,8 +38,8 @@ def _edition(ledger: Ledger, id: str) -> Edition:
 
 
 def _record(ledger: Ledger, action: str, note: str) -> None:
-    ledger.operators.record_audit_entry(
-        AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note)
+    operators.record_audit_entry(
+        ledger, AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note)
     )
 
 

@@ -13,8 +13,8 @@ from command_line.harvesting.output import Json, current_user, err, out, print_r
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Settings
 from harvesters.errors import PlanError
-from harvesters.ledger.models import key_digest
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import ActionType, AuditEntry, key_digest
 from harvesters.reasons import Reason
 from harvesters.runs import run_report
 from harvesters.runs.status_file import update_status
@@ -56,15 +56,16 @@ def resume(ctx: typer.Context, name: _Name) -> None:
     """Harvest a retired source again, from its next due time on."""
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
-        if not context.ledger.removals.resume_source(name, context.now()):
+        if not operators.resume_source(context.ledger, name, context.now()):
             raise PlanError(
                 Reason(
                     "%(source)s: not retired; to list sources: `stocktake sources list`",
                     source=name,
                 )
             )
-        context.ledger.operators.record_audit_entry(
-            AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name)
+        operators.record_audit_entry(
+            context.ledger,
+            AuditEntry(context.now(), current_user(), ActionType.RESUMED.value, name),
         )
         update_status(context)
     err.print(
@@ -91,7 +92,7 @@ def forget(
     source_name, key = _parse_key(iri, settings.base)
     source = load_source(settings, source_name)
     with harvest_context(settings) as context:
-        if key_digest(key) not in context.ledger.removals.forgotten_keys(source.name):
+        if key_digest(key) not in operators.forgotten_keys(context.ledger, source.name):
             plan = import_module(_REMOVAL).plan_forgetting(source, key, context, by=current_user())
             update_status(context)
             _print_plan(plan, json)
@@ -107,7 +108,7 @@ def forget(
         entry = AuditEntry(
             context.now(), current_user(), ActionType.ERASED.value, source.name, note=note
         )
-        context.ledger.operators.record_audit_entry(entry)
+        operators.record_audit_entry(context.ledger, entry)
     if json:
         print(orjson.dumps(asdict(remaining)).decode())
     else:

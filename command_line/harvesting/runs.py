@@ -17,8 +17,8 @@ from command_line.harvesting.output import (
     print_statistics,
 )
 from command_line.settings import Settings
-from harvesters.ledger.finalize import LISTED_RUNS
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger import run_log
+from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.locks import interrupted_runs
@@ -73,7 +73,7 @@ def show_log(
     settings: Settings = ctx.obj
     with open_ledger(settings) as ledger:
         run = run_report.get_run(id, ledger)
-        lines = ledger.run_logs.log_lines(run=run.id, limit=limit)[::-1]
+        lines = run_log.log_lines(ledger, run=run.id, limit=limit)[::-1]
     rows = [
         {
             "time": f"{line.time:%Y-%m-%d %H:%M:%S}",

@@ -19,10 +19,10 @@ from command_line.harvesting.terminal import harvest_context, load_sources, noti
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
+from harvesters.ledger import operators
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.locks import name_worker
-from harvesters.ledger.models import State
-from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger.models import RunRequest, State
 from harvesters.notifications.alerts import check_rules
 from harvesters.notifications.delivery import deliver_due, prune
 from harvesters.notifications.source_reports import send_reports
@@ -141,7 +141,7 @@ def _create_scheduler(
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
     def run(source: Source) -> None:
-        if not context.ledger.removals.is_retired(source.name):
+        if not operators.is_retired(context.ledger, source.name):
             run_source(source, context, harvest_and_log, None)
 
     def run_request(request: RunRequest) -> None:

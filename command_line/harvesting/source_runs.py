@@ -17,6 +17,7 @@ from command_line.harvesting.output import err, out
 from command_line.harvesting.terminal import harvest_context, load_sources
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
+from harvesters.ledger import operators
 from harvesters.ledger.models import State
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
@@ -67,7 +68,7 @@ def harvest(
         wanted = [
             source
             for source in wanted
-            if names or not context.ledger.removals.is_retired(source.name)
+            if names or not operators.is_retired(context.ledger, source.name)
         ]
         wanted, refused = (
             (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede, json=json)

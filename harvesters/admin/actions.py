@@ -10,8 +10,8 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger.models import Run
-from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, RunRequest
+from harvesters.ledger import operators
+from harvesters.ledger.models import ActionType, AuditEntry, Override, Run, RunRequest
 from harvesters.runs import status_file
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.undo import undo as undo_run
@@ -36,15 +36,16 @@ def request_run(
         )
     now, ledger = context.now(), context.ledger
     plan_decisions.check_supersede(ledger, source, supersede or None)
-    request_id = ledger.operators.request_run(source, full, key.display_name, now)
-    ledger.operators.record_audit_entry(
+    request_id = operators.request_run(ledger, source, full, key.display_name, now)
+    operators.record_audit_entry(
+        ledger,
         AuditEntry(
             now,
             key.display_name,
             ActionType.REQUESTED.value,
             source,
             note=_request_note(supersede, full=full),
-        )
+        ),
     )
     _log_action(key, ActionType.REQUESTED.value, source=source, request=request_id)
     return get_run_request(context, request_id)
@@ -64,13 +65,13 @@ def record_remap(context: AdminContext, key: Key, source: str) -> None:
     entry = AuditEntry(
         context.now(), key.display_name, ActionType.REQUESTED.value, source, note="remap"
     )
-    context.ledger.operators.record_audit_entry(entry)
+    operators.record_audit_entry(context.ledger, entry)
     _log_action(key, ActionType.REQUESTED.value, source=source, remap="yes")
 
 
 def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
     """Return a run request by its number; raise NotFound."""
-    request = context.ledger.operators.run_request(request_id)
+    request = operators.run_request(context.ledger, request_id)
     if request is None:
         raise NotFound("There is no queued run %(number)s.", number=request_id)
     return request
@@ -140,13 +141,14 @@ def create_key(
             longest=key_store.MAX_NAME_LENGTH,
         )
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
-    context.ledger.operators.record_audit_entry(
+    operators.record_audit_entry(
+        context.ledger,
         AuditEntry(
             context.now(),
             key.display_name,
             "key created",
             note=f"{created_key.display_name}, {allowed.label}",
-        )
+        ),
     )
     _log_action(key, "key created", key=created_key.id)
     return created_key, token
@@ -155,8 +157,9 @@ def create_key(
 def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     """Revoke a key; raise KeyNotFound."""
     revoked_key = key_store.revoke(context.ledger, key_id, context.now())
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name)
+    operators.record_audit_entry(
+        context.ledger,
+        AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name),
     )
     _log_action(key, "key revoked", key=revoked_key.id)
     return revoked_key

@@ -10,8 +10,8 @@ from harvesters.admin.access.keys import Key
 from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.outbox import Alert
+from harvesters.ledger import operators, outbox
+from harvesters.ledger.models import ActionType, Alert, AuditEntry
 from harvesters.notifications.alerts import write_messages
 from harvesters.notifications.rules import FILE, Rule, RulesError, parse_rules, read_rules
 from harvesters.reasons import Reason
@@ -78,7 +78,7 @@ def silence(
         raise InvalidValue("Choose 1 to %(longest)s hours.", longest=f"{MAX_SILENCE_HOURS:,}")
     reason = check_note(reason, MAX_REASON)
     until = context.now() + timedelta(hours=int(hours))
-    context.ledger.outbox.silence(rule, source, until, key.display_name, reason)
+    outbox.silence(context.ledger, rule, source, until, key.display_name, reason)
     _record(
         context,
         key,
@@ -90,7 +90,7 @@ def silence(
 
 def end_silence(context: AdminContext, key: Key, id: int) -> None:
     """End a silence; raise NotFound."""
-    if not context.ledger.outbox.end_silence(id):
+    if not outbox.end_silence(context.ledger, id):
         raise NotFound("There is no such silence. It may have ended.")
     _record(context, key, ActionType.UNSILENCED)
 
@@ -102,13 +102,13 @@ def send_test(context: AdminContext, key: Key, name: str) -> None:
         raise NotFound("There is no rule with that name.")
     now = context.now()
     alert = Alert(0, name, "", now, Reason("alert_test", by=key.display_name))
-    context.ledger.outbox.queue_messages(write_messages(rule, alert, context.channels, now), now)
+    outbox.queue_messages(context.ledger, write_messages(rule, alert, context.channels, now), now)
     _record(context, key, ActionType.TESTED, note=name)
 
 
 def retry_message(context: AdminContext, key: Key, id: int) -> None:
     """Send an undelivered message again at once; raise NotFound."""
-    if not context.ledger.outbox.retry_message(id, context.now()):
+    if not outbox.retry_message(context.ledger, id, context.now()):
         raise NotFound("There is no undelivered message with that number.")
     _record(context, key, ActionType.RESENT, note=str(id))
 
@@ -120,6 +120,6 @@ def _record(
     source: str | None = None,
     note: str | None = None,
 ) -> None:
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), key.display_name, action.value, source, note=note)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(context.now(), key.display_name, action.value, source, note=note)
     )

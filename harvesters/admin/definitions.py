@@ -19,7 +19,8 @@ from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.compatibility import compatibility_faults
 from harvesters.definition_faults import located
 from harvesters.errors import HarvestError
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.network.fetch import Fetch
 from harvesters.reasons import Reason
 from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
@@ -178,8 +179,8 @@ def save_definition(
     current = _current_text(context, name, before)
     stored, _ = check_definition(name, current)
     if stored is not None and stored.second_approver:
-        context.ledger.operators.save_definition(
-            name, text, who, context.now(), note or None, before
+        operators.save_definition(
+            context.ledger, name, text, who, context.now(), note or None, before
         )
         _record(context, who, ActionType.PROPOSED, name, note)
         return
@@ -190,7 +191,7 @@ def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
     """Save the definition that another person proposed; raise NotFound, InvalidValue or
     DefinitionChanged.
     """
-    proposal = context.ledger.operators.proposed_definition(name)
+    proposal = operators.proposed_definition(context.ledger, name)
     if proposal is None:
         raise NotFound("There is no proposed definition of this source.")
     if proposal.who == who:
@@ -203,7 +204,7 @@ def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
 
 def discard_proposal(context: AdminContext, who: str, name: str) -> None:
     """Delete a proposed definition; raise NotFound."""
-    if not context.ledger.operators.discard_proposal(name):
+    if not operators.discard_proposal(context.ledger, name):
         raise NotFound("There is no proposed definition of this source.")
     _record(context, who, ActionType.DISCARDED, name, "")
 
@@ -225,28 +226,28 @@ def _write_definition(
     context: AdminContext, who: str, name: str, text: str, current: str, note: str
 ) -> None:
     ledger, now = context.ledger, context.now()
-    versions = ledger.operators.definition_versions(name, 1)
+    versions = operators.definition_versions(ledger, name, 1)
     if current and (not versions or versions[0].text != current):
-        ledger.operators.save_definition(name, current, "file", now, None)
+        operators.save_definition(ledger, name, current, "file", now, None)
     try:
         replace_file(definition_file(context, name), text)
     except OSError as error:
         raise InvalidValue(
             "The definition cannot be written: %(reason)s.", reason=error.strerror
         ) from error
-    ledger.operators.save_definition(name, text, who, now, note or None)
+    operators.save_definition(ledger, name, text, who, now, note or None)
     _record(context, who, ActionType.DEFINED, name, note)
 
 
 def _record(context: AdminContext, who: str, action: ActionType, name: str, note: str) -> None:
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), who, action.value, name, note=note or None)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(context.now(), who, action.value, name, note=note or None)
     )
 
 
 def proposal_view(context: AdminContext, name: str) -> VersionView | None:
     """Return the proposed definition of a source, compared with the stored one; None without any."""
-    proposal = context.ledger.operators.proposed_definition(name)
+    proposal = operators.proposed_definition(context.ledger, name)
     if proposal is None:
         return None
     lines = compare_texts(read_definition(context, name).text, proposal.text)
@@ -257,7 +258,7 @@ def version_views(context: AdminContext, name: str) -> list[VersionView]:
     """Return the saved versions of a definition, newest first, each compared with the one before
     it.
     """
-    versions = context.ledger.operators.definition_versions(name)
+    versions = operators.definition_versions(context.ledger, name)
     older = [*(version.text for version in versions[1:]), ""]
     return [
         VersionView(version.when, version.who, version.note, *compare_texts(before, version.text))

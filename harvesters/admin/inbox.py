@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import RunView, SourceView
 from harvesters.inspection.topic_queue import undecided
-from harvesters.ledger.models import Outcome, State
-from harvesters.ledger.operator_actions import RunRequest
-from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger import operators
+from harvesters.ledger.models import Outcome, RunRequest, State
+from harvesters.ledger.participation import prizes, problems, submissions
 from harvesters.ledger.participation.comments import count_comments
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.pairs import Status
 from harvesters.reasons import Reason
@@ -39,7 +39,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
     pairs = [item.status for item in classify_stored(ledger)[1]]
     return {
         "plans": len(ledger.awaiting_review()),
-        "definitions": len(ledger.operators.proposals()),
+        "definitions": len(operators.proposals(ledger)),
         "submissions": submissions.waiting(ledger)[0],
         "comments": count_comments(ledger, SubmissionState.SUBMITTED),
         "nominations": prizes.count_waiting(ledger, context.now()),
@@ -51,7 +51,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
             for source in context.sources()
             if source.suggest != NOTHING or source.decisions
         ),
-        "problems": len(ledger.problems.undecided_problems()),
+        "problems": len(problems.undecided_problems(ledger)),
     }
 
 

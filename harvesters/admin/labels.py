@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome
-from harvesters.ledger.operator_actions import ActionType
+from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Outcome
 from languages.request_locale import current_locale
 from vocab.schemes import label
 from vocab.statements.run_statistics import METRICS

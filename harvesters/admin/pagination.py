@@ -13,7 +13,6 @@ from harvesters.admin.schemas import AuditEntryView, RunView, run_view
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import INTERNAL, Run, State
-from harvesters.ledger.row_mapping import utc
 from harvesters.runs.locks import interrupted_runs
 
 MAX_ROWS = 500  # of a page
@@ -47,7 +46,7 @@ def list_audit_entries(
     with ledger.transaction() as connection:
         rows = connection.execute(query.where(c.source == source) if source else query).all()
     items = [
-        AuditEntryView(utc(row.when), row.who, row.what, row.source, row.run, row.note)
+        AuditEntryView(row.when, row.who, row.what, row.source, row.run, row.note)
         for row in rows[:limit]
     ]
     return AuditPage(items, str(rows[limit - 1].id) if len(rows) > limit else None)
@@ -89,7 +88,7 @@ def list_runs(
             )
             reasons = c.reasons.icontains(text, autoescape=True)
             query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
-        ids = connection.scalars(query.where(c.state == state.value) if state else query).all()
+        ids = connection.scalars(query.where(c.state == state) if state else query).all()
     items = run_views(context, [get_run(ledger, run_id) for run_id in ids[:limit]])
     return RunPage(items, items[-1].id if len(ids) > limit else None)
 

@@ -9,8 +9,8 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pagination import run_views
 from harvesters.admin.schemas import HoldView, RunView
-from harvesters.ledger.models import Outcome, Run, State
-from harvesters.ledger.operator_actions import Override
+from harvesters.ledger import operators
+from harvesters.ledger.models import Outcome, Override, Run, State
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.runs.plans.undo import find_undoable
 from harvesters.source import SHARES
@@ -63,10 +63,10 @@ class PlanView:
 def plan_view(context: AdminContext, run: Run) -> PlanView:
     """Return the view of a plan, also of one that is closed."""
     ledger, source = context.ledger, context.source(run.source)
-    hold = ledger.operators.holds().get(run.source)
-    granted = ledger.operators.overrides(run.source)
+    hold = operators.holds(ledger).get(run.source)
+    granted = operators.overrides(ledger, run.source)
     overrides = [
-        OverrideView(*_override_fields(item.override), item.by, item.granted, item.used)
+        OverrideView(item.limit, item.value, item.until, item.by, item.granted, item.used)
         for item in granted
     ]
     return PlanView(
@@ -81,7 +81,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
             for item in ledger.notices(run)
         ],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
-        approved_by=ledger.operators.endorsements(run.id) if run.state is State.HELD else [],
+        approved_by=operators.endorsements(ledger, run.id) if run.state is State.HELD else [],
         undoable=(undoable := find_undoable(ledger, run.source)) is not None
         and undoable.id == run.id,
     )
@@ -105,10 +105,6 @@ def parse_override(context: AdminContext, limit: str, value: float, until: datet
             days=MAX_OVERRIDE_AGE.days,
         )
     return Override(limit, value, until)
-
-
-def _override_fields(item: Override) -> tuple[str, float, datetime]:
-    return item.limit, item.value, item.until
 
 
 def outcome_counts(outcomes: dict[str, int]) -> list[tuple[Outcome, int]]:

@@ -13,17 +13,15 @@ import sqlalchemy as sa
 from harvesters.admin.schemas import RecordView
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.ledger import Ledger, staged_reasons
 from harvesters.ledger.models import (
     UPSERTED,
     Outcome,
-    RecordState,
     Run,
     StagedDiff,
     StagedRecord,
     State,
 )
-from harvesters.ledger.row_mapping import aware, staged_reasons
 from harvesters.runs.commit import state_change
 from vocab.iris import Iris
 
@@ -92,9 +90,7 @@ def _list_staged(
 ) -> Records:
     s = t.staged.c
     columns = (s.seq, s.key, s.outcome, s.reason, s.reasons, s.other, s.first_seen)
-    query = sa.select(*columns).where(
-        s.run == run.id, s.outcome.in_([outcome.value for outcome in outcomes])
-    )
+    query = sa.select(*columns).where(s.run == run.id, s.outcome.in_(outcomes))
     query = query.where(s.seq > after) if after is not None else query
     with ledger.transaction() as connection:
         rows = connection.execute(query.order_by(s.seq).limit(limit + 1)).all()
@@ -108,9 +104,9 @@ def _list_staged(
         RecordView(
             row.seq,
             row.key,
-            row.outcome,
+            row.outcome.value,
             row.reason,
-            [*staged_reasons(row)],
+            [*staged_reasons(row.reason, row.reasons)],
             row.other,
             *diffs.get(row.seq, (None, [], [])),
         )
@@ -150,19 +146,19 @@ def _change(row: Any, stored: Any | None, description: str) -> StagedDiff:
     first = row.first_seen or (stored.first_seen if stored else None)
     staged = StagedRecord(
         row.key,
-        Outcome(row.outcome),
+        row.outcome,
         None,
         None,
-        aware(first),
+        first,
         description,
-        staged_reasons(row),
+        staged_reasons(row.reason, row.reasons),
         other=row.other,
     )
     return StagedDiff(
         row.seq,
         staged,
         decompress(stored.statements) if stored else "",
-        RecordState(stored.state) if stored else None,
+        stored.state if stored else None,
     )
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from harvesters.admin.access.keys import Key
-from harvesters.ledger.models import Run, State
-from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger.models import Run, RunRequest, State
 from harvesters.reasons import Reason
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import HoldView, SourceView
+from harvesters.ledger import operators
 from harvesters.runs.status_file import source_statuses
 from harvesters.source import Source
 from vocab.freshness import freshness
@@ -16,7 +17,7 @@ def source_views(context: AdminContext) -> list[SourceView]:
     statuses = {status.source: status for status in source_statuses(harvest, now)}
     holds = {
         name: HoldView(status.since, status.by, status.reason)
-        for name, status in harvest.ledger.operators.holds().items()
+        for name, status in operators.holds(harvest.ledger).items()
     }
     known = [source for source in context.sources() if source.name in statuses]
     return [

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs.locks import interrupted_runs, is_schedule_running
 from journal.journal import Journal
@@ -84,8 +85,8 @@ def system_view(context: AdminContext) -> SystemView:
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
     interrupted = interrupted_runs(ledger, context.data, runs)
     return SystemView(
-        waiting=len(ledger.operators.waiting_requests()),
-        claimed=len(ledger.operators.claimed_requests()),
+        waiting=len(operators.waiting_requests(ledger)),
+        claimed=len(operators.claimed_requests(ledger)),
         schedule_runs=is_schedule_running(ledger, context.data),
         running=[
             RunningSource(run.source, run.id, run.started)
@@ -103,7 +104,7 @@ def system_view(context: AdminContext) -> SystemView:
         versions=dict(_versions()),
         workers=_workers(ledger),
         jobs=_jobs(ledger),
-        undelivered=ledger.outbox.count_undelivered(),
+        undelivered=outbox.count_undelivered(ledger),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -28,9 +29,11 @@ from harvesters.ledger.migrations import (
     read_revision,
     write_revision,
 )
-from harvesters.ledger.tables import metadata
+from harvesters.ledger.tables import TABLES, insertable, metadata
 from journal.outage import Outage, root_cause
 
+Item = TypeVar("Item")
+Condition = sa.ColumnElement[bool]
 _RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
 
@@ -90,7 +93,7 @@ class Database:
             raise
 
     def _check_encoding(self) -> None:
-        with self._begin() as connection:
+        with self.transaction() as connection:
             name, encoding = connection.execute(
                 sa.text("SELECT current_database(), current_setting('server_encoding')")
             ).one()
@@ -105,7 +108,7 @@ class Database:
         """Create the tables, or migrate those of an older version, each migration in a transaction
         of its own.
         """
-        with self._begin() as connection:
+        with self.transaction() as connection:
             current = read_revision(connection)
         if current is None:
             with self._changing_tables() as connection:
@@ -130,7 +133,7 @@ class Database:
     @contextmanager
     def _changing_tables(self) -> Iterator[sa.Connection]:
         """Begin a transaction in which no other process changes the tables."""
-        with self._begin() as connection:
+        with self.transaction() as connection:
             if self.is_shared:
                 lock_layout(connection)
             else:
@@ -162,30 +165,24 @@ class Database:
 
     def locked_names(self, names: Collection[str]) -> set[str]:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
-        with self._begin() as connection:
+        with self.transaction() as connection:
             return locked_names(connection, names)
 
     def end_frozen_worker(self, name: str, silence: float) -> None:
         """End the connections of the worker that has locked *name*, if all are silent; see
         ``locks``.
         """
-        with self._begin() as connection:
+        with self.transaction() as connection:
             end_frozen_worker(connection, name, silence)
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """Yield a connection in one transaction, for modules with a table of their own."""
-        with self._begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _begin(self, *, durable: bool = False) -> Iterator[sa.Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:
         """Begin a transaction; a *durable* one has reached the disk when it ends, and so have all
         before it.
         """
         try:
             with self._engine.begin() as connection:
-                if durable and self._engine.dialect.name == "sqlite":
+                if durable and not self.is_shared:
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
@@ -193,26 +190,78 @@ class Database:
                 f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed"
             ) from error
 
+    # ---- one statement in a transaction of its own
+
+    def select(
+        self,
+        kind: type[Item],
+        *where: Condition,
+        order: Sequence[Any] = (),
+        limit: int | None = None,
+    ) -> list[Item]:
+        """Return the stored objects of a class of ``models``."""
+        query = select_objects(kind).where(*where).order_by(*order).limit(limit)
+        return [kind(*row) for row in self.rows(query)]
+
+    def first(self, kind: type[Item], *where: Condition, order: Sequence[Any] = ()) -> Item | None:
+        """Return the first stored object that ``select`` would return, or None."""
+        return next(iter(self.select(kind, *where, order=order, limit=1)), None)
+
+    def rows(self, query: sa.Executable) -> Sequence[Any]:
+        """Return the rows of a query."""
+        with self.transaction() as connection:
+            return connection.execute(query).all()
+
+    def scalars(self, query: sa.Executable) -> list[Any]:
+        """Return the first value of each row of a query."""
+        return [row[0] for row in self.rows(query)]
+
+    def count(self, table: sa.Table, *where: Condition) -> int:
+        """Count the rows of a table."""
+        query = sa.select(sa.func.count()).select_from(table).where(*where)
+        return int(self.scalars(query)[0])
+
+    def add(self, item: object, **more: object) -> int:
+        """Store an object of a class of ``models``, with the values of *more* columns; return its
+        number if the database counts it up, else 0.
+        """
+        with self.transaction() as connection:
+            return insert(connection, item, **more)
+
+    def update(self, table: sa.Table, *where: Condition, **values: object) -> int:
+        """Set values in the rows of a table; return how many there are."""
+        return self.execute(sa.update(table).where(*where).values(values))
+
+    def delete(self, table: sa.Table, *where: Condition) -> int:
+        """Delete rows of a table; return how many there were."""
+        return self.execute(sa.delete(table).where(*where))
+
+    def execute(
+        self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | None = None
+    ) -> int:
+        """Execute a statement, for each of *rows* if they are passed; return how many rows it
+        changed.
+        """
+        with self.transaction() as connection:
+            return connection.execute(statement, rows).rowcount
+
     def stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         """Yield the rows of a query, which are not all in memory."""
-        with self._begin() as connection:
+        with self.transaction() as connection:
             yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
 
 
-class LedgerPart:
-    """A part of the ledger: tables of its own in the same *database*, whose errors it raises."""
+def select_objects(kind: type) -> sa.Select[Any]:
+    """Return the query for the columns of a class of ``models``, in the order of its fields."""
+    table = TABLES[kind]
+    return sa.select(*(table.c[field.name] for field in fields(kind)))
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
-    def _begin(self) -> AbstractContextManager[sa.Connection]:
-        return self._database.transaction()
-
-    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
-        return self._database.stream(query)
-
-    def _insert(self, table: sa.Table) -> Any:
-        return self._database.insert(table)
+def insert(connection: sa.Connection, item: object, **more: object) -> int:
+    """Store an object in a transaction, as ``Ledger.add`` does."""
+    statement = sa.insert(TABLES[type(item)]).values(insertable(item) | more)
+    number = (connection.execute(statement).inserted_primary_key or [0])[0]
+    return number if isinstance(number, int) else 0
 
 
 def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:

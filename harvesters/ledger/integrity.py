@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from harvesters.errors import HarvestError, LedgerError, SchemaVersionError
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
+from harvesters.ledger.graphs import iris as iris_of_graphs
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
 from journal.errors import JournalError
@@ -97,12 +98,12 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
             name, problem, "restore the missing entries of the journal from a backup or a mirror"
         )
         return
-    graphs = set(ledger.graphs.iris())
+    graphs = set(iris_of_graphs(ledger))
     published = _published_tallies(journal, iris, graphs)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     # their next run completes the commit
-    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING.value)
+    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING)
     with ledger.transaction() as connection:
         is_committing = connection.scalar(sa.select(sa.exists(committing)))
     if not is_committing:

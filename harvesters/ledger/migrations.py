@@ -26,13 +26,12 @@ class Migration:
     apply: Callable[[sa.Connection], None]
 
 
-def _rename_audit_log(connection: sa.Connection) -> None:
+def _rename(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE act RENAME TO audit_log")
+    connection.exec_driver_sql("ALTER TABLE override RENAME COLUMN given TO granted")
 
 
-MIGRATIONS = (
-    Migration("0022", "The table of what people did is named audit_log.", _rename_audit_log),
-)
+MIGRATIONS = (Migration("0022", "The table of what people did is named audit_log.", _rename),)
 NEWEST = MIGRATIONS[-1].revision
 
 

@@ -1,11 +1,16 @@
-"""Define runs, records and their states."""
+"""Define what the ledger stores about runs, records and the work of operators.
+
+The table of a class here is made of its fields (``tables``). No class needs a database: collectors and workers of a pool use them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
+from typing import Any
 
 from harvesters.reasons import Reason, join_reasons
 from harvesters.stored_response import SourcePosition
@@ -220,3 +225,350 @@ class Notice:
     key: str | None = None
     source: str | None = None
     other: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousRecord:
+    """A record before an approval; *state* is None if it was not known. *outcome* is the approved
+    one.
+
+    *staged* has its description, digest, hashes and date, for staging them again.
+    """
+
+    outcome: Outcome
+    state: RecordState | None
+    staged: StagedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentRecord:
+    """A published record that was not seen; *misses* counts the earlier full harvests that did not
+    see it either.
+    """
+
+    key: str
+    state: RecordState
+    misses: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSourceDuplicate:
+    """A record of another source that seems to be the same; *same_page*: by web address, else by
+    content.
+    """
+
+    key: str
+    source: str
+    other: str
+    same_page: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a run's log; *fields* are its other values, *id* orders the lines of all runs."""
+
+    run: str
+    source: str
+    time: datetime
+    level: str
+    event: str
+    fields: Mapping[str, Any]
+    id: int = 0
+
+
+class ActionType(Enum):
+    """What a person did."""
+
+    APPROVED = "approved"
+    ENDORSED = "approved first"
+    REJECTED = "rejected"
+    UNDONE = "undone"
+    HELD = "held"
+    RELEASED = "released"
+    REQUESTED = "requested a run"
+    CLEAR_PLANNED = "planned to remove all records"
+    RETIREMENT_PLANNED = "planned to retire the source"
+    REMOVAL_PLANNED = "planned to remove a record"
+    RESUMED = "resumed a retired source"
+    ERASED = "erased a removed record"
+    ANSWERED = "answered a problem"
+    TRANSLATED = "chose the concept of a word"
+    TOPIC_DECIDED = "decided about a suggested topic"
+    PAIR_DECIDED = "decided about a pair of records"
+    CLUSTERED = "published the clusters"
+    DEFINED = "saved the definition"
+    PROPOSED = "proposed a definition"
+    DISCARDED = "discarded a proposed definition"
+    RULES_SAVED = "saved the alert rules"
+    SILENCED = "silenced alerts"
+    UNSILENCED = "ended a silence"
+    TESTED = "sent a test message"
+    RESENT = "sent a message again"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One action of a person or of a key's owner; *when* is UTC, *what* an ActionType's value or
+    another text.
+    """
+
+    when: datetime
+    who: str
+    what: str
+    source: str | None = None
+    run: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A limit raised for one run: the next run that needs it consumes it. It expires at *until*
+    (UTC).
+    """
+
+    limit: str
+    value: float
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedOverride:
+    """An override that was granted; *used* is the run that consumed it."""
+
+    id: int
+    source: str
+    limit: str
+    value: float
+    until: datetime
+    by: str
+    granted: datetime
+    used: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHold:
+    """A source whose plans all await approval."""
+
+    source: str
+    since: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A requested run; *claimed* is when the scheduler claimed it, *run* its result."""
+
+    id: int
+    source: str
+    full: bool
+    requested: datetime
+    by: str
+    claimed: datetime | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionVersion:
+    """A version of a source definition; *note* is why it was saved, *when* is UTC.
+
+    A proposal has the digest of the text that it would replace (*before*).
+    """
+
+    id: int
+    source: str
+    when: datetime
+    who: str
+    note: str | None
+    text: str
+    before: str | None = None
+
+
+class RemovalKind(Enum):
+    """What an operator removes: all records of a source, one record for good, or the source from
+    the schedule.
+    """
+
+    CLEAR = "clear"
+    FORGET = "forget"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A planned or committed removal; *run* is its plan, *key_digest* that of a forgotten record's
+    key, else None.
+    """
+
+    run: str
+    source: str
+    kind: RemovalKind
+    key_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to send: *channel* is mail or webhook, *address* its recipient.
+
+    Mail has *subject* and *text*; a webhook gets *data* as JSON. *topic* says what it is about,
+    such as the rule of an alert. In the *data* of mail, ``unsubscribe`` is the address that ends
+    the messages.
+    """
+
+    channel: str
+    address: str
+    topic: str
+    subject: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message in the queue; *due* is its next attempt, None after delivery or if it was given up."""
+
+    id: int
+    message: Message
+    created: datetime
+    attempts: int
+    due: datetime | None
+    sent: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A condition that holds since *since* (UTC): *rule* found it at *source* (empty: everywhere).
+
+    *notified* is whether its messages were queued; not so while it is silenced.
+    """
+
+    id: int
+    rule: str
+    source: str
+    since: datetime
+    reason: Reason
+    notified: bool = False
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No messages of *rule* about *source* until *until* (UTC); an empty name stands for all."""
+
+    id: int
+    rule: str
+    source: str
+    until: datetime
+    by: str
+    reason: str
+
+    def covers(self, rule: str, source: str) -> bool:
+        """Return whether the silence is about this rule and source."""
+        return self.rule in ("", rule) and self.source in ("", source)
+
+
+MIN_FAILURES = 3  # failed checks in a row before a link is gone
+MIN_DURATION = timedelta(days=3)  # of failures, at least
+_PAUSES = {
+    "alive": timedelta(days=14),
+    "moved": timedelta(days=14),
+    "blocked": timedelta(days=14),
+    "gone": timedelta(days=7),
+}
+_AFTER_FAILURE = timedelta(days=1)
+
+
+class LinkState(Enum):
+    """The state of a link: it answers, it answers at another address, it does not answer any more,
+    or not to us.
+    """
+
+    ALIVE = "alive"
+    MOVED = "moved"
+    GONE = "gone"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCheck:
+    """What one check of a link found: its state, None if it failed. *answer* is the HTTP status or
+    the kind of the error.
+
+    *rest* is how long its host asks for no requests.
+    """
+
+    state: LinkState | None
+    answer: str
+    location: str = ""
+    rest: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLink:
+    """A link of a source's records: *state* and *since* are None before the first success or the
+    end; times are UTC.
+
+    *failures* counts the failed checks in a row, the first at *failing_since*. *location* is where
+    a moved link answers.
+    """
+
+    source: str
+    digest: str
+    url: str
+    state: LinkState | None
+    since: datetime | None
+    answer: str | None
+    location: str | None
+    checked: datetime | None
+    failures: int
+    failing_since: datetime | None
+    due: datetime
+
+    def after(self, check: LinkCheck, now: datetime) -> RecordLink:
+        """Return the link after a check. It is gone only after MIN_FAILURES failures in a row over
+        at least MIN_DURATION.
+        """
+        checked = replace(self, answer=check.answer, checked=now)
+        if check.state is not None:
+            return checked._with_state(check.state, check.location or None, now)
+        failing = replace(
+            checked,
+            failures=self.failures + 1,
+            failing_since=self.failing_since or now,
+            due=now + _AFTER_FAILURE,
+        )
+        if (
+            failing.failures >= MIN_FAILURES
+            and now - (failing.failing_since or now) >= MIN_DURATION
+        ):
+            return replace(
+                failing._with_state(LinkState.GONE, None, now),
+                failures=failing.failures,
+                failing_since=failing.failing_since,
+            )
+        return failing
+
+    def _with_state(self, state: LinkState, location: str | None, now: datetime) -> RecordLink:
+        since = self.since if state is self.state else now
+        due = now + _PAUSES[state.value]
+        return replace(
+            self,
+            state=state,
+            since=since,
+            location=location,
+            failures=0,
+            failing_since=None,
+            due=due,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """A link got a state: *answer* is the HTTP status or the kind of the error."""
+
+    state: LinkState
+    time: datetime
+    answer: str
+    location: str | None

@@ -1,12 +1,23 @@
-"""Define the ledger's tables for SQLAlchemy."""
+"""Define the ledger's tables for SQLAlchemy.
+
+The table of a class of ``models`` is made of its fields by ``_table``; what only SQL reads and writes is a table alone.
+Values of columns are those of Python: times with their zone, members of enumerations, mappings.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, get_args, get_type_hints
+
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Float,
     Index,
     Integer,
@@ -18,57 +29,166 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-metadata = MetaData()
+from harvesters.ledger import models as m
+from harvesters.ledger.compression import compress, decompress
+from harvesters.ledger.participation import models as p
+from harvesters.reasons import Reason
 
-run = Table(
-    "run",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("state", String, nullable=False),
-    # a full harvest, after which unseen records have vanished
-    Column("is_full", Boolean, nullable=False),
-    # UTC, as all times here; an incremental run requests changes after it
-    Column("since", DateTime),
-    Column("started", DateTime, nullable=False),
-    Column("planned", DateTime),
-    Column("ended", DateTime),
-    Column("cursor", Text),  # of the next page; None before the first and after the last
-    Column("pages", Integer, nullable=False, default=0),
-    Column("reported_total", Integer),
-    # bytes of the archive file at the checkpoint
-    Column("archived", BigInteger, nullable=False, default=0),
-    Column("entry", Integer),  # number in the journal
-    Column("rules", String, nullable=False),  # digest of mapping, shapes and crosswalks
-    Column("reasons", Text),
-    Column("counts", Text),  # JSON
-    Column("network", Text),  # JSON: count of each request outcome
-    Column("responses", Text),  # JSON: number, bytes and milliseconds of the responses
-    Column("fetched", Integer, nullable=False, default=0),  # records received
-    Column("incomplete_reason", Text),  # why this does not count as a full harvest
-    Column("added", BigInteger),  # quads of the run's journal entry
-    Column("removed", BigInteger),
-    Column("after", BigInteger),  # quads of all entries up to the run's
-    # of a run that maps archived responses: when the newest of them was requested
-    Column("last_fetched", DateTime),
-    Index("run_by_source", "source", "number", unique=True),
-)
+metadata = MetaData()
+TABLES: dict[type, Table] = {}  # of the classes of models
+
+
+class Time(sa.TypeDecorator[datetime]):
+    """A time with its zone; stored as UTC without one, since not every database supports zones."""
+
+    impl, cache_ok = sa.DateTime, True
+
+    def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
+        """Return the time as it is stored."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
+        """Return a stored time with its zone."""
+        return value.replace(tzinfo=UTC) if value else None
+
+
+class Choice(sa.TypeDecorator[Any]):
+    """A member of an enumeration, stored as its value."""
+
+    impl, cache_ok = String, True
+
+    def __init__(self, members: type[Enum]) -> None:
+        super().__init__()
+        self.members = members
+
+    def process_bind_param(self, value: Enum | str | None, dialect: object) -> str | None:
+        """Return the value of a member; a text is one."""
+        return value.value if isinstance(value, Enum) else value
+
+    def process_result_value(self, value: str | None, dialect: object) -> Enum | None:
+        """Return the member of a stored value."""
+        return self.members(value) if value is not None else None
+
+
+class Json(sa.TypeDecorator[Any]):
+    """A value as JSON; *load* makes it of what JSON has, *sort* sorts the names of members."""
+
+    impl, cache_ok = Text, True
+
+    def __init__(
+        self, load: Callable[[Any], Any] = lambda value: value, *, sort: bool = False
+    ) -> None:
+        super().__init__()
+        self.load, self.sort = load, sort
+
+    def process_bind_param(self, value: object, dialect: object) -> str | None:
+        """Return the value as JSON."""
+        if value is None:
+            return None
+        return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_plain)
+
+    def coerce_compared_value(self, op: object, value: object) -> Any:
+        """Return the type of what is searched in the JSON: a text."""
+        return Text()
+
+    def process_result_value(self, value: str | None, dialect: object) -> Any:
+        """Return the value of stored JSON."""
+        return self.load(json.loads(value)) if value is not None else None
+
+
+class PackedJson(Json):
+    """A value as JSON, compressed."""
+
+    impl, cache_ok = LargeBinary, True  # type: ignore[assignment]
+
+    def process_bind_param(self, value: object, dialect: object) -> Any:
+        """Return the value as compressed JSON."""
+        text = super().process_bind_param(value, dialect)
+        return compress(text) if text is not None else None
+
+    def process_result_value(self, value: Any, dialect: object) -> Any:
+        """Return the value of compressed JSON."""
+        return super().process_result_value(decompress(value) or None, dialect)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Reason):
+        return asdict(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def load_reasons(rows: list[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    """Return the reasons of JSON."""
+    return tuple(map(Reason.from_json, rows))
+
+
+_TYPES: dict[Any, Callable[[], Any]] = {
+    str: String,
+    int: BigInteger,  # counts and bytes
+    float: Float,
+    bool: Boolean,
+    bytes: LargeBinary,
+    datetime: Time,
+    Reason: lambda: Json(Reason.from_json),
+    tuple[Reason, ...]: lambda: Json(load_reasons),
+}
+
+
+def _table(
+    kind: type,
+    name: str,
+    *more: Column[Any] | Index | UniqueConstraint,
+    key: str = "id",
+    **types: Any,
+) -> Table:
+    """Return the table *name* of the fields of *kind*, whose primary key is the fields in *key*.
+
+    *more* are columns that no object has, and indexes; *types* are those of fields that need their own.
+    """
+    columns = []
+    for field, hint in get_type_hints(kind).items():
+        is_key, is_optional = field in key.split(), type(None) in get_args(hint)
+        column_type = types.get(field) or _column_type(
+            get_args(hint)[0] if is_optional else hint, is_key=is_key
+        )
+        columns.append(Column(field, column_type, primary_key=is_key, nullable=is_optional))
+    TABLES[kind] = Table(name, metadata, *columns, *more)
+    return TABLES[kind]
+
+
+def _column_type(hint: Any, *, is_key: bool) -> Any:
+    if hint is int and is_key:
+        return Integer()  # BigInteger would count up in PostgreSQL alone
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return Choice(hint)
+    return _TYPES.get(hint, Json)()
+
+
+def insertable(item: object) -> dict[str, Any]:
+    """Return the values of an object for its table, without a number that the database counts up."""
+    table = TABLES[type(item)]
+    counted = table.autoincrement_column
+    names = [field.name for field in fields(item)]  # type: ignore[arg-type]  # each class of TABLES is a dataclass
+    return {name: getattr(item, name) for name in names if counted is None or name != counted.key}
+
+
+# A full harvest (is_full) is one after which unseen records have vanished; an incremental one (since) requests changes.
+run = _table(m.Run, "run", Index("run_by_source", "source", "number", unique=True))
 
 record = Table(
     "record",
     metadata,
     Column("source", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("state", String, nullable=False),
+    Column("state", Choice(m.RecordState), nullable=False),
     Column("digest", String, nullable=False),  # of the raw record and the rules
     Column("content", String, nullable=False),  # of the description without its provenance
-    Column("first_seen", DateTime, nullable=False),
+    Column("first_seen", Time, nullable=False),
     Column("run", String, nullable=False),  # with seq: the current description
     Column("seq", Integer, nullable=False),
     # consecutive full harvests that did not see it
     Column("misses", Integer, nullable=False, default=0),
-    Column("vanished_since", DateTime),
+    Column("vanished_since", Time),
     Column("fingerprint", BigInteger),  # hash of the description without its key
     Column("page", BigInteger),  # hash of its first web address
     Index("record_by_fingerprint", "fingerprint", "source"),
@@ -93,13 +213,13 @@ staged = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("source", String, nullable=False),
     Column("key", String),
-    Column("outcome", String, nullable=False),
+    Column("outcome", Choice(m.Outcome), nullable=False),
     Column("digest", String),
     Column("content", String),
-    Column("first_seen", DateTime),
+    Column("first_seen", Time),
     Column("reason", Text),  # in English, to be counted, searched and published
     # JSON: the codes and values of the reason; null where it is a text alone
-    Column("reasons", Text),
+    Column("reasons", Json(load_reasons)),
     Column("file", String),
     Column("offset", BigInteger),
     Column("length", BigInteger),
@@ -125,16 +245,12 @@ unchanged = Table(
 )
 
 # Notices about a run that do not affect its result.
-notice = Table(
+notice = _table(
+    m.Notice,
     "notice",
-    metadata,
     Column("id", Integer, primary_key=True),
     Column("run", String, nullable=False, index=True),
-    Column("kind", String, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("key", String),
-    Column("source", String),  # of the other record
-    Column("other", String),  # its key
+    key="",
 )
 
 # The records that an approved plan changed, as they were before; until the source's next run.
@@ -147,207 +263,51 @@ undo = Table(
     Column("state", String, nullable=False),
     Column("digest", String, nullable=False),
     Column("content", String, nullable=False),
-    Column("first_seen", DateTime),
+    Column("first_seen", Time),
     Column("fingerprint", BigInteger),
     Column("page", BigInteger),
     Column("statements", LargeBinary),  # sorted, zstd
 )
 
-run_log = Table(
-    "run_log",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("run", String, nullable=False, index=True),
-    Column("source", String, nullable=False),
-    Column("time", DateTime, nullable=False),
-    Column("level", String, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("fields", Text, nullable=False),  # JSON
-)
+run_log = _table(m.LogLine, "run_log", Index("ix_run_log_run", "run"))
+hold = _table(m.SourceHold, "hold", key="source")
+audit_log = _table(m.AuditEntry, "audit_log", Column("id", Integer, primary_key=True), key="")
+override = _table(m.GrantedOverride, "override", Index("override_by_source", "source"))
+run_request = _table(m.RunRequest, "run_request")
 
-hold = Table(
-    "hold",
-    metadata,
-    Column("source", String, primary_key=True),
-    Column("since", DateTime, nullable=False),
-    Column("by", String, nullable=False),
-    Column("reason", Text, nullable=False),
-)
-
-audit_log = Table(
-    "audit_log",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("when", DateTime, nullable=False),
-    Column("who", String, nullable=False),
-    Column("what", String, nullable=False),
-    Column("source", String),
-    Column("run", String),
-    Column("note", Text),
-)
-
-# What operators planned to remove or retire; it holds from the commit of its run on.
-removal = Table(
-    "removal",
-    metadata,
-    Column("run", String, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("key_digest", String),  # of a forgotten record: SHA-256 of its key, in hexadecimal
-    Column("ended", DateTime),  # when a retired source was resumed
-    Index("removal_by_source", "source"),
-)
-
-# What readers report about records.
-problem = Table(
-    "problem",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("category", String, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("address", Text),  # of the reader; deleted when the problem is closed
-    Column("language", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("digest", String, nullable=False),  # of the statements that it is about
-    Column("created", DateTime, nullable=False),
-    Column("changed", DateTime, nullable=False),
-    Column("answer", Text),
-    Column("run", String),  # that changed the statements
-    Index("problem_by_state", "state", "source"),
-)
-
-subscription = Table(
-    "subscription",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("channel", String, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("search", Text, nullable=False),  # the parameters of its address
-    Column("title", Text, nullable=False),
-    Column("language", String, nullable=False),
-    Column("frequency", String, nullable=False),
-    Column("secret", String, nullable=False, unique=True),  # of the links that confirm and end it
-    Column("created", DateTime, nullable=False),
-    Column("confirmed", DateTime),
-    Column("due", DateTime),  # the next comparison; NULL until it is confirmed
-    Column("position", Integer),  # the journal entry of *results*
-    Column("results", LargeBinary),  # what was found at the last comparison
-    Index("subscription_by_due", "due"),
-)
-
-link = Table(
-    "link",
-    metadata,
-    Column("source", String, primary_key=True),
-    Column("digest", String, primary_key=True),  # of the address
-    Column("url", Text, nullable=False),
-    Column("state", String),  # NULL until a check succeeded or enough failed
-    Column("since", DateTime),
-    Column("answer", String),  # HTTP status or kind of error of the last check
-    Column("location", Text),  # where a moved one answers
-    Column("checked", DateTime),
-    Column("failures", Integer, nullable=False),  # in a row
-    Column("failing_since", DateTime),
-    Column("due", DateTime, nullable=False),
-    Index("link_by_due", "source", "due"),
-)
-
-link_state = Table(
-    "link_state",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("digest", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("time", DateTime, nullable=False),
-    Column("answer", String, nullable=False),
-    Column("location", Text),
-    Index("link_state_by_link", "source", "digest"),
-)
-
-override = Table(
-    "override",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("limit", String, nullable=False),
-    Column("value", Float, nullable=False),
-    Column("until", DateTime, nullable=False),
-    Column("by", String, nullable=False),
-    Column("given", DateTime, nullable=False),
-    Column("used", String),  # the run that needed it
-    Index("override_by_source", "source"),
+# What operators planned to remove or retire; it holds from the commit of its run on. A retired source may be resumed ("ended").
+removal = _table(
+    m.Removal, "removal", Column("ended", Time), Index("removal_by_source", "source"), key="run"
 )
 
 # The versions of source definitions that were saved on the admin pages.
-definition = Table(
-    "definition",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("when", DateTime, nullable=False),
-    Column("who", String, nullable=False),
-    Column("note", Text),
-    Column("text", Text, nullable=False),
-    Column("before", String),  # of a proposal: the digest of the text that it would replace
-    Index("definition_by_source", "source"),
-)
+definition = _table(m.DefinitionVersion, "definition", Index("definition_by_source", "source"))
 
 # Messages to send by mail or webhook, also those delivered lately.
-outbox = Table(
+outbox = _table(
+    m.Message,
     "outbox",
-    metadata,
     Column("id", Integer, primary_key=True),
-    Column("channel", String, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("topic", String, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("data", Text, nullable=False),  # JSON
-    Column("created", DateTime, nullable=False),
+    Column("created", Time, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("due", DateTime),  # of the next attempt; None after the last
-    Column("sent", DateTime),
+    Column("due", Time),  # of the next attempt; None after the last
+    Column("sent", Time),
     Column("error", Text),  # of the last attempt
     Index("outbox_by_due", "due"),
+    key="",
 )
+alert = _table(m.Alert, "alert", Index("alert_by_end", "ended"))
+silence = _table(m.Silence, "silence")
 
-alert = Table(
-    "alert",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("rule", String, nullable=False),
-    Column("source", String, nullable=False),  # "" if it is about the installation
-    Column("since", DateTime, nullable=False),
-    Column("reason", Text, nullable=False),  # JSON
-    Column("notified", Boolean, nullable=False),
-    Column("ended", DateTime),
-    Index("alert_by_end", "ended"),
-)
-
-silence = Table(
-    "silence",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("rule", String, nullable=False),  # "" for all
-    Column("source", String, nullable=False),  # "" for all
-    Column("until", DateTime, nullable=False),
-    Column("by", String, nullable=False),
-    Column("reason", Text, nullable=False),
-)
-
-run_request = Table(
-    "run_request",
-    metadata,
+link = _table(m.RecordLink, "link", Index("link_by_due", "source", "due"), key="source digest")
+link_state = _table(
+    m.LinkEvent,
+    "link_state",
     Column("id", Integer, primary_key=True),
     Column("source", String, nullable=False),
-    Column("full", Boolean, nullable=False),
-    Column("requested", DateTime, nullable=False),
-    Column("by", String, nullable=False),
-    Column("claimed", DateTime),
-    Column("run", String),  # its result
+    Column("digest", String, nullable=False),
+    Index("link_state_by_link", "source", "digest"),
+    key="",
 )
 
 # The number of quads after each journal entry.
@@ -382,9 +342,9 @@ rate_limit = Table(
     "rate_limit",
     metadata,
     Column("host", String, primary_key=True),
-    Column("requested", DateTime(timezone=True), nullable=False),  # time of the newest request
+    Column("requested", sa.DateTime(timezone=True), nullable=False),  # time of the newest request
     Column("pause", Float, nullable=False),  # seconds until the next request
-    Column("blocked_until", DateTime(timezone=True), nullable=False),  # no request before
+    Column("blocked_until", sa.DateTime(timezone=True), nullable=False),  # no request before
 )
 
 # Pairs of initiatives or organizations that may be one thing, as they were last matched.
@@ -419,7 +379,7 @@ identity_decision = Table(
     Column("second", String, nullable=False),
     Column("judgement", String, nullable=False),
     Column("who", String, nullable=False),
-    Column("when", DateTime, nullable=False),
+    Column("when", Time, nullable=False),
     Column("reason", Text, nullable=False),
     Index("identity_decision_by_pair", "first", "second", "id"),
 )
@@ -432,154 +392,96 @@ key = Table(
     Column("name", String, nullable=False),
     Column("scope", String, nullable=False),
     Column("hash", String, nullable=False),  # SHA-256 of the secret, in hexadecimal
-    Column("created", DateTime, nullable=False),
-    Column("expires", DateTime),
-    Column("revoked", DateTime),
-    Column("last_used", DateTime),
+    Column("created", Time, nullable=False),
+    Column("expires", Time),
+    Column("revoked", Time),
+    Column("last_used", Time),
+)
+
+# What readers report about records; the address is deleted when the problem is closed.
+problem = _table(p.ReportedProblem, "problem", Index("problem_by_state", "state", "source"))
+
+# The next comparison is due once the recipient has confirmed the subscription.
+subscription = _table(
+    p.Subscription,
+    "subscription",
+    Column("due", Time),
+    UniqueConstraint("secret"),
+    Index("subscription_by_due", "due"),
+    results=PackedJson(),
 )
 
 # People and organizations that submit records: the only table with mail addresses of theirs,
 # besides the outbox.
-submitter = Table(
-    "submitter",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("mail", String, unique=True),  # confirmed; None for an organization
-    Column("organization", String, unique=True),  # the name of its keys; None for a person
-    Column("language", String, nullable=False),
-    Column("created", DateTime, nullable=False),
+submitter = _table(
+    p.Submitter, "submitter", UniqueConstraint("mail"), UniqueConstraint("organization")
 )
 
-submission = Table(
+submission = _table(
+    p.Submission,
     "submission",
-    metadata,
-    Column("id", String, primary_key=True),  # the key of its record
-    # None for a draft whose address is not confirmed, and after deletion
-    Column("submitter", String),
-    Column("state", String, nullable=False),
-    Column("version", Integer, nullable=False),  # the ETag
-    Column("content", Text, nullable=False),  # JSON
-    Column("published", Text),  # JSON: the accepted content
-    Column("title", Text, nullable=False),
-    Column("language", String, nullable=False),
-    Column("created", DateTime, nullable=False),
-    Column("updated", DateTime, nullable=False),
-    Column("waiting_since", DateTime),  # None if no moderator has to act
-    Column("first_accepted", DateTime),
-    Column("withdrawn", DateTime),
-    Column("assigned", String),  # the key of the moderator
-    Column("endorsed_by", String),  # the key of the first of two moderators
-    # when its submitter last sent what is published, or said that it is still true
-    Column("confirmed", DateTime),
-    Column("reminded", DateTime),  # when the submitter was last asked
     Column("picture", String),  # the name of that of the content
     Column("published_picture", String),
     Index("submission_by_submitter", "submitter"),
     Index("submission_by_picture", "picture"),
     Index("submission_by_published_picture", "published_picture"),
     Index("submission_by_state", "state", "waiting_since"),
+    content=Json(sort=True),
+    published=Json(sort=True),
 )
 
-picture = Table(
+submission_event = _table(
+    p.SubmissionEvent,
+    "submission_event",
+    Column("id", Integer, primary_key=True),
+    Column("submission", String, nullable=False),
+    Index("submission_event_by_submission", "submission"),
+    key="",
+    content=Json(sort=True),
+)
+
+# Links and sessions of submitters; only the SHA-256 of each secret is stored, in hexadecimal.
+submission_link = _table(
+    p.Link,
+    "submission_link",
+    Column("hash", String, primary_key=True),
+    Index("submission_link_by_mail", "mail"),
+    key="",
+)
+
+# A picture of no submitter was sent by form.
+picture = _table(
+    p.Picture,
     "picture",
-    metadata,
-    Column("name", String, primary_key=True),  # SHA-256 of its content, with a suffix
-    Column("content", LargeBinary, nullable=False),  # WebP
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("submitter", String),  # None for one that was sent by form
-    Column("created", DateTime, nullable=False),
+    Column("submitter", String),
+    Column("created", Time, nullable=False),
     Index("picture_by_submitter", "submitter"),
+    key="name",
 )
 
-comment = Table(
+comment = _table(
+    p.Comment,
     "comment",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("post", Text, nullable=False),  # its path, post/{source}/{key}
-    Column("title", Text, nullable=False),  # of the post
-    Column("text", Text, nullable=False),
-    Column("language", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("submitter", String),  # None until an address is confirmed
-    Column("created", DateTime, nullable=False),
-    Column("decided", DateTime),
-    Column("decided_by", String),
-    Column("reason", Text),
     Index("comment_by_post", "post"),
     Index("comment_by_state", "state"),
     Index("comment_by_submitter", "submitter"),
-)
-
-submission_event = Table(
-    "submission_event",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("submission", String, nullable=False),
-    Column("time", DateTime, nullable=False),
-    Column("who", String, nullable=False),  # a key's owner; "submitter" for a person
-    Column("what", String, nullable=False),
-    Column("note", Text),
-    Column("internal", Boolean, nullable=False),  # not shown to the submitter
-    Column("version", Integer, nullable=False),
-    Column("content", Text),  # JSON: of that version, if it changed
-    Index("submission_event_by_submission", "submission"),
-)
-
-# Links and sessions of submitters; only the hash of each secret is stored.
-submission_link = Table(
-    "submission_link",
-    metadata,
-    Column("hash", String, primary_key=True),  # SHA-256 of the secret, in hexadecimal
-    Column("purpose", String, nullable=False),
-    Column("mail", String),  # the address that it confirms
-    Column("submitter", String),
-    Column("submission", String),
-    Column("created", DateTime, nullable=False),
-    Column("expires", DateTime, nullable=False),
-    Column("used", DateTime),
-    Index("submission_link_by_mail", "mail"),
 )
 
 prize_edition = Table(
     "prize_edition",
     metadata,
     Column("id", String, primary_key=True),
-    Column("content", Text, nullable=False),
+    Column("content", Json, nullable=False),
 )
 
-prize_nomination = Table(
-    "prize_nomination",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("edition", String, nullable=False),
-    Column("thing", String, nullable=False),  # IRI of the initiative
-    Column("content", Text, nullable=False),  # its title and web page when it was nominated
-    Column("category", String, nullable=False),
-    Column("stage", String, nullable=False),
-    Column("special", String),
-    Column("reason", Text, nullable=False),
-    Column("submitter", String),
-    Column("created", DateTime, nullable=False),
-    UniqueConstraint("edition", "thing"),
-)
+prize_nomination = _table(p.Nomination, "prize_nomination", UniqueConstraint("edition", "thing"))
+prize_review = _table(p.Review, "prize_review", key="nomination expert")
 
 prize_expert = Table(
     "prize_expert",
     metadata,
     Column("edition", String, primary_key=True),
     Column("mail", String, primary_key=True),
-)
-
-prize_review = Table(
-    "prize_review",
-    metadata,
-    Column("nomination", String, primary_key=True),
-    Column("expert", String, primary_key=True),  # mail address, or "deleted" and a random word
-    Column("conflict", Boolean, nullable=False),
-    Column("scores", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("time", DateTime, nullable=False),
 )
 
 prize_vote = Table(
@@ -590,20 +492,7 @@ prize_vote = Table(
     # SHA-256 of the address, or "deleted" and a random word
     Column("voter", String, primary_key=True),
     Column("nomination", String, nullable=False),
-    Column("time", DateTime, nullable=False),
+    Column("time", Time, nullable=False),
 )
 
-notification = Table(
-    "notification",
-    metadata,
-    Column("id", String, primary_key=True),  # of the activity, an IRI
-    Column("key", String, nullable=False, unique=True),  # the last part of its address here
-    Column("sent", Boolean, nullable=False),  # by this installation, else received
-    Column("inbox", String, nullable=False),  # of the other installation
-    Column("kind", String, nullable=False),
-    Column("object", String, nullable=False),
-    Column("submission", String),
-    Column("body", Text, nullable=False),
-    Column("created", DateTime, nullable=False),
-    Column("answer", String),  # the kind of the last answer
-)
+notification = _table(p.Notification, "notification", UniqueConstraint("key"))

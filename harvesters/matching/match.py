@@ -103,7 +103,7 @@ def has_changes(ledger: Ledger) -> bool:
     """Return whether a record is new, changed or gone since the last matching."""
     r, m = t.record.c, t.identity_record.c
     same = sa.and_(m.source == r.source, m.key == r.key, m.run == r.run, m.seq == r.seq)
-    published = r.state != RecordState.GONE.value
+    published = r.state != RecordState.GONE
     unmatched = (
         sa.select(sa.literal(1))
         .select_from(t.record.outerjoin(t.identity_record, same))
@@ -122,7 +122,7 @@ def has_changes(ledger: Ledger) -> bool:
 def _removed_records(ledger: Ledger) -> list[tuple[str, str]]:
     """Return the source and key of each record that was matched and is not published any more."""
     r, m = t.record.c, t.identity_record.c
-    published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE.value)
+    published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE)
     query = (
         sa.select(m.source, m.key)
         .select_from(t.identity_record.outerjoin(t.record, published))

@@ -20,7 +20,6 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
-from harvesters.ledger.row_mapping import naive, utc
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.pairs import Judgement, Pair, ordered
@@ -98,7 +97,7 @@ def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
     )
     joined = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     joined = joined.outerjoin(t.identity_record, sa.and_(m.source == r.source, m.key == r.key))
-    query = query.select_from(joined).where(r.state != RecordState.GONE.value)
+    query = query.select_from(joined).where(r.state != RecordState.GONE)
     with ledger.transaction() as connection:
         for source, key, run, seq, first_seen, statements, *version in connection.execution_options(
             yield_per=_FETCHED
@@ -139,7 +138,7 @@ def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
     query = (
         sa.select(d.statements)
         .join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
-        .where(r.state != RecordState.GONE.value)
+        .where(r.state != RecordState.GONE)
     )
     entities: dict[str, Entity] = {}
     reader = EntityReader(iris, entities)
@@ -261,7 +260,7 @@ def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
             "second": decision.pair[1],
             "judgement": decision.judgement.value if decision.judgement else "",
             "who": decision.who,
-            "when": naive(decision.when),
+            "when": decision.when,
             "reason": decision.reason,
         }
         for decision in decisions
@@ -279,9 +278,7 @@ def decision_history(ledger: Ledger) -> Iterator[Decision]:
         ).all()
     for row in rows:
         judgement = Judgement(row.judgement) if row.judgement else None
-        yield Decision(
-            ordered(row.first, row.second), judgement, row.who, utc(row.when), row.reason
-        )
+        yield Decision(ordered(row.first, row.second), judgement, row.who, row.when, row.reason)
 
 
 def current_decisions(ledger: Ledger) -> dict[Pair, Decision]:

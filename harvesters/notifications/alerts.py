@@ -10,11 +10,12 @@ from urllib.parse import quote
 import structlog
 
 from harvesters.errors import HarvestError
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.outbox import Alert, Message
+from harvesters.ledger.models import Alert, Message
 from harvesters.ledger.participation import prizes, submissions
 from harvesters.ledger.participation.comments import count_comments
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
 from harvesters.notifications.rules import Rule, RulesError, load_rules
 from harvesters.reasons import Reason
@@ -52,13 +53,13 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
     """
     now, ledger = context.now(), context.ledger
     reasons, by_name = _find(context, rules, now), {rule.name: rule for rule in rules}
-    known = {(alert.rule, alert.source) for alert in ledger.outbox.alerts(is_open=True)}
+    known = {(alert.rule, alert.source) for alert in outbox.alerts(ledger, is_open=True)}
     for (rule, source), reason in reasons.items():
         if (rule, source) not in known:
-            ledger.outbox.open_alert(rule, source, now, reason)
+            outbox.open_alert(ledger, rule, source, now, reason)
             log.info("alert opened", rule=rule, source=source or None, reason=reason.text)
-    silences = ledger.outbox.silences(now)
-    for alert in reversed(ledger.outbox.alerts(is_open=True)):
+    silences = outbox.silences(ledger, now)
+    for alert in reversed(outbox.alerts(ledger, is_open=True)):
         is_silenced = any(silence.covers(alert.rule, alert.source) for silence in silences)
         opened = by_name.get(alert.rule)
         if (alert.rule, alert.source) not in reasons:
@@ -67,10 +68,10 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
                 if opened and alert.notified and not is_silenced
                 else []
             )
-            ledger.outbox.end_alert(alert.id, messages, now)
+            outbox.end_alert(ledger, alert.id, messages, now)
             log.info("alert ended", rule=alert.rule, source=alert.source or None)
         elif opened and not alert.notified and not is_silenced:
-            ledger.outbox.notify_alert(alert.id, write_messages(opened, alert, channels, now), now)
+            outbox.notify_alert(ledger, alert.id, write_messages(opened, alert, channels, now), now)
 
 
 def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:

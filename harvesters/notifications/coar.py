@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.outbox import Message
+from harvesters.ledger.models import Message
 from harvesters.ledger.participation import notifications
-from harvesters.ledger.participation.notifications import Notification
+from harvesters.ledger.participation.models import Notification
 
 CHANNEL = "inbox"  # of the outbox
 MEDIA_TYPE = "application/ld+json"
@@ -61,7 +62,8 @@ def send(
         body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission
     )
     notifications.add_notification(ledger, notification)
-    ledger.outbox.queue_messages(
+    outbox.queue_messages(
+        ledger,
         [
             Message(
                 CHANNEL,

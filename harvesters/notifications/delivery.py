@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.outbox import QueuedMessage
-from harvesters.ledger.participation import prizes, submissions
+from harvesters.ledger.models import QueuedMessage
+from harvesters.ledger.participation import prizes, problems, submissions, subscriptions
 from harvesters.ledger.participation.comments import prune_comments
+from harvesters.ledger.participation.models import FOLLOW_TOPIC
 from harvesters.ledger.participation.pictures import prune_pictures
-from harvesters.ledger.participation.subscriptions import FOLLOW_TOPIC
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer, open_mail
@@ -63,7 +64,7 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
         )
         unreachable: DeliveryError | None = None
-        for queued in ledger.outbox.claim_messages(now(), now() + _LEASE, _BATCH_SIZE):
+        for queued in outbox.claim_messages(ledger, now(), now() + _LEASE, _BATCH_SIZE):
             try:
                 if unreachable and queued.message.channel == MAIL:
                     raise unreachable
@@ -71,16 +72,16 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
-                if error.is_permanent and ledger.subscriptions.end_subscription(
-                    queued.message.topic
+                if error.is_permanent and subscriptions.end_subscription(
+                    ledger, queued.message.topic
                 ):
                     log.info(
                         "subscription ended: its receiver refuses messages",
                         topic=queued.message.topic,
                     )
             else:
-                ledger.outbox.settle_message(queued.id, sent=now())
-                ledger.problems.mark_problem_sent(queued.message.topic, now())
+                outbox.settle_message(ledger, queued.id, sent=now())
+                problems.mark_problem_sent(ledger, queued.message.topic, now())
                 delivered += 1
                 log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered
@@ -112,7 +113,7 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
     """Store the error; the next attempt is due after a delay that doubles, or never."""
     delay = min(_FIRST_DELAY * 2 ** min(queued.attempts - 1, 16), _LONGEST_DELAY)
     is_last = error.is_permanent or now + delay - queued.created > MAX_AGE
-    ledger.outbox.settle_message(queued.id, due=None if is_last else now + delay, error=str(error))
+    outbox.settle_message(ledger, queued.id, due=None if is_last else now + delay, error=str(error))
     log.warning(
         "message not delivered",
         message=queued.id,
@@ -137,12 +138,12 @@ def deliver_due(
 def prune(ledger: Ledger, now: Callable[[], datetime], outage: Outage) -> None:
     """Delete what has been kept long enough; log once while the ledger cannot be used."""
     try:
-        ledger.outbox.prune_messages(now() - RETENTION)
+        outbox.prune_messages(ledger, now() - RETENTION)
         prune_comments(ledger, now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         prune_pictures(ledger, now() - PICTURE_RETENTION)
         prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
-        ledger.subscriptions.prune_subscriptions(now() - CONFIRMATION_AGE)
+        subscriptions.prune_subscriptions(ledger, now() - CONFIRMATION_AGE)
     except HarvestError as error:
         outage.failed(str(error))
     else:

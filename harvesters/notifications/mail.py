@@ -17,7 +17,7 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from harvesters.errors import DeliveryError
-from harvesters.ledger.outbox import QueuedMessage
+from harvesters.ledger.models import QueuedMessage
 from vocab.addresses import is_mail_address
 
 Tls = Literal["starttls", "implicit", "none"]

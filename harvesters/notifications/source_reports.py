@@ -14,8 +14,9 @@ import structlog
 
 from harvesters.errors import HarvestError
 from harvesters.inspection.source_report import report_source
-from harvesters.ledger.models import Run, State
-from harvesters.ledger.outbox import REPORT_TOPIC, Message
+from harvesters.ledger import outbox
+from harvesters.ledger.models import Message, Run, State
+from harvesters.ledger.outbox import REPORT_TOPIC
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
@@ -61,14 +62,16 @@ def _check_source(
     run = ledger.last_run(source.name, _ENDED, fetched_only=True)
     if run is None or checked.get(source.name) == run.id:
         return
-    last = ledger.outbox.newest_message(f"{REPORT_TOPIC}{source.name}")
+    last = outbox.newest_message(ledger, f"{REPORT_TOPIC}{source.name}")
     previous = last.message.data.get("data", {}) if last else {}
     if previous.get("run") != run.id and _is_wanted(source, run):
         report = _report(source, run, context)
         digest = _digest(report)
         if notify.reports != "change" or digest != previous.get("digest"):
-            ledger.outbox.queue_messages(
-                _messages(source, run, report, digest, channels, context.iris.base), context.now()
+            outbox.queue_messages(
+                ledger,
+                _messages(source, run, report, digest, channels, context.iris.base),
+                context.now(),
             )
             log.info("report queued", source=source.name, run=run.id)
     checked[source.name] = run.id

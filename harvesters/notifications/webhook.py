@@ -16,7 +16,7 @@ from hashlib import sha256
 import httpx
 
 from harvesters.errors import DeliveryError
-from harvesters.ledger.outbox import QueuedMessage
+from harvesters.ledger.models import QueuedMessage
 from harvesters.network.settings import NetworkSettings
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from isal import isal_zlib
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError, error_reason
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.models import (
     ERASED,
     SEEN,
@@ -61,8 +62,8 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         cursor=None,
         reasons=incompleteness_reasons(plan.run),
     )
-    is_described = context.ledger.graphs.graph(
-        context.iris.source(source.name)
+    is_described = graphs.graph(
+        context.ledger, context.iris.source(source.name)
     ) == _source_description(source, context, run)
     if (
         is_described
@@ -71,7 +72,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
     ):
         return _close_run(replace(run, state=State.UNCHANGED), context)
     # they describe the data published until now
-    context.ledger.graphs.set_validators(source.name, {})
+    graphs.set_validators(context.ledger, source.name, {})
     with _defer_on_error(run, context), journal_lock(context) as context:
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
@@ -152,8 +153,8 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
         count = QuadCount.from_entry(entry)
     after = before + count.net
     context.ledger.set_balance(entry.number, count.added, count.removed, after)
-    context.ledger.graphs.set_graph(
-        context.iris.source(source.name), _source_description(source, context, run)
+    graphs.set_graph(
+        context.ledger, context.iris.source(source.name), _source_description(source, context, run)
     )
     committed = replace(
         run,
@@ -232,7 +233,7 @@ def successors(run: Run, context: HarvestContext) -> dict[str, str]:
     """
     iris, by_key = context.iris, dict[str, str]()
     gone = {record.key for record in context.ledger.staged_records(run, TOMBSTONED)}
-    for _, description in context.ledger.graphs.below(iris.clusters) if gone else ():
+    for _, description in graphs.below(context.ledger, iris.clusters) if gone else ():
         parts = [
             iri.removeprefix(f"{iris.base}id/").split("/") for iri in cluster_members(description)
         ]
@@ -314,7 +315,7 @@ def _source_description(source: Source, context: HarvestContext, run: Run) -> st
         source.protocol,
         source.mapping,
         source.every,
-        is_retired=context.ledger.removals.is_retired(source.name, run.id),
+        is_retired=operators.is_retired(context.ledger, source.name, run.id),
     )
     return "\n".join(describe_source(registry, context.iris))
 
@@ -332,7 +333,7 @@ def _blocks(
         graph = iris.record(run.source, new_state.key)
         yield from diff_block(change.previous, new_state.description, graph)
     source_graph = iris.source(source.name)
-    old_description = context.ledger.graphs.graph(source_graph)
+    old_description = graphs.graph(context.ledger, source_graph)
     yield from diff_block(old_description, _source_description(source, context, run), source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))

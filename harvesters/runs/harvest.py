@@ -10,6 +10,7 @@ import structlog
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError, QuietHoursError
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import REVIEW, Reason, without_review
@@ -88,7 +89,7 @@ def harvest(
 
 def _check_not_retired(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if an operator ended the harvests of the source."""
-    if context.ledger.removals.is_retired(source.name):
+    if operators.is_retired(context.ledger, source.name):
         raise PlanError(
             Reason(
                 "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
@@ -148,8 +149,8 @@ def finalize(
     if result.hold_reasons:
         return hold_plan(replace(plan, hold_reasons=result.hold_reasons), context)
     if result.used_overrides:
-        context.ledger.operators.consume(
-            [override.id for override in result.used_overrides], run.id
+        operators.consume(
+            context.ledger, [override.id for override in result.used_overrides], run.id
         )
         notices = [
             Notice(
@@ -157,8 +158,8 @@ def finalize(
                 Reason(
                     "override_used",
                     by=granted.by,
-                    limit=granted.override.limit,
-                    value=f"{granted.override.value:g}",
+                    limit=granted.limit,
+                    value=f"{granted.value:g}",
                 ).text,
             )
             for granted in result.used_overrides
@@ -166,7 +167,7 @@ def finalize(
         context.ledger.replace_notices(run, _OVERRIDE_NOTICE, notices)
     committed = commit(plan, source, context)
     if committed.state in SUCCESSFUL:  # an incomplete run does not show what is unchanged
-        context.ledger.graphs.set_validators(source.name, validators)
+        graphs.set_validators(context.ledger, source.name, validators)
     return replace(plan, run=committed)
 
 
@@ -181,8 +182,8 @@ def _end_dry_run(plan: Plan, context: HarvestContext) -> Plan:
 def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
     """Return the plan of a run whose pages are staged, and whether its limits permit it."""
     plan = measure_size(compute_plan(run, context.ledger, source.limits), source.limits, context)
-    overrides = context.ledger.operators.overrides(source.name)
-    hold = context.ledger.operators.holds().get(source.name)
+    overrides = operators.overrides(context.ledger, source.name)
+    hold = operators.holds(context.ledger).get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     return plan, check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed

@@ -22,6 +22,7 @@ from harvesters.errors import (
     QuietHoursError,
     RepeatedPageError,
 )
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
@@ -73,7 +74,7 @@ def collect_pages(
     )
     client = _make_client(source, context, archive, known)
     with closing(archive), client:
-        forgotten = context.ledger.removals.forgotten_keys(source.name)
+        forgotten = operators.forgotten_keys(context.ledger, source.name)
         task = ProcessingTask(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
@@ -108,7 +109,7 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
         or context.ledger.count_missing(source.name)
     ):
         return {}
-    return context.ledger.graphs.validators(source.name)
+    return graphs.validators(context.ledger, source.name)
 
 
 def _make_client(

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import starmap
 from sqlite3 import Connection
 
+from harvesters.ledger import graphs
 from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.entity_store import EntityStore
@@ -70,7 +71,7 @@ def plan_clusters(
             yield changes
         return
     with open_scratch(_SCHEMA) as database:
-        before = ((graph, text) for graph, text in ledger.graphs.below(iris.clusters))
+        before = ((graph, text) for graph, text in graphs.below(ledger, iris.clusters))
         database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
         for cluster, its_members, text in cluster_descriptions(
             entities, stored_pairs(ledger), current_decisions(ledger), iris

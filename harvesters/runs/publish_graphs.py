@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from harvesters.errors import error_reason
+from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger.models import Run, State
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
@@ -77,7 +78,7 @@ def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
     """
     graphs = _final_graphs(entry, context)
     while some := list(islice(graphs, _TOGETHER)):
-        context.ledger.graphs.set_graphs(some)
+        ledger_graphs.set_graphs(context.ledger, some)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
@@ -87,7 +88,9 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
     """Yield each graph of an entry and what it leaves of it. The rows of a graph follow each other."""
     for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
         name = graph[1:-1]
-        statements = {line for line in context.ledger.graphs.graph(name).split("\n") if line}
+        statements = {
+            line for line in ledger_graphs.graph(context.ledger, name).split("\n") if line
+        }
         for row in rows:
             (statements.add if row.startswith("A ") else statements.discard)(
                 row[2:-2].rpartition(" ")[0]

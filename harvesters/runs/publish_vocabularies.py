@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from harvesters.errors import error_reason
+from harvesters.ledger import graphs
 from harvesters.ledger.models import VOCABULARY, Run, State
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
@@ -50,7 +51,7 @@ def _publish(context: HarvestContext, only: Names | None) -> Run | None:
         defer(run, context, error_reason(error))
         raise
     for graph, _, after in _changes(context, only):
-        context.ledger.graphs.set_graph(graph, after)
+        graphs.set_graph(context.ledger, graph, after)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
@@ -66,10 +67,10 @@ def _changes(context: HarvestContext, only: Names | None) -> list[tuple[str, str
     others = (context.iris.source(""), context.iris.clusters, context.iris.links(""))
     stored = [
         graph
-        for graph in context.ledger.graphs.iris()
+        for graph in graphs.iris(context.ledger)
         if graph in current or not graph.startswith(others)
     ]
-    before = {graph: context.ledger.graphs.graph(graph) for graph in {*stored, *current}}
+    before = {graph: graphs.graph(context.ledger, graph) for graph in {*stored, *current}}
     return [
         (graph, before[graph], current.get(graph, ""))
         for graph in sorted(before)

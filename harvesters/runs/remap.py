@@ -15,6 +15,7 @@ import structlog
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
@@ -77,7 +78,7 @@ def remap(
                     source=source.name,
                 )
             )
-        validators = context.ledger.graphs.validators(source.name)
+        validators = graphs.validators(context.ledger, source.name)
         run = _create_run(source, context, archived_runs)
         try:
             run = _collect(source, context, protocol, run, archived_runs, watch)
@@ -161,7 +162,7 @@ def _collect(
                 context.pool.name,
                 rules_unchanged=False,
                 is_remap=True,
-                forgotten=context.ledger.removals.forgotten_keys(source.name),
+                forgotten=operators.forgotten_keys(context.ledger, source.name),
             )
             reader = page_reader(context, task, protocol, client, archived_run.since, page, watch)
             _read_archive(reader, archived_run)

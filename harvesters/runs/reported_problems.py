@@ -10,11 +10,13 @@ from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 from harvesters.errors import HarvestError
+from harvesters.ledger import outbox
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SERVED, Run
-from harvesters.ledger.outbox import Message
-from harvesters.ledger.participation.reported_problems import TOPIC, ProblemState, ReportedProblem
+from harvesters.ledger.models import SERVED, Message, Run
+from harvesters.ledger.participation import problems
+from harvesters.ledger.participation.models import ProblemState, ReportedProblem
+from harvesters.ledger.participation.problems import TOPIC
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Notify
 from languages.request_locale import use_language
@@ -77,7 +79,7 @@ def file_problem(
         stored = ledger.stored_records(source, [key]).get(key)
         if stored is None or stored.state not in SERVED:
             return None
-    waiting = ledger.problems.undecided_problems()
+    waiting = problems.undecided_problems(ledger)
     if (
         len(waiting) >= MAX_UNDECIDED
         or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD
@@ -87,12 +89,20 @@ def file_problem(
         )
     now = context.now()
     digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
-    number = ledger.problems.add_problem(
-        source, key, filed.category, filed.text, filed.address or None, filed.language, digest, now
+    number = problems.add_problem(
+        ledger,
+        source,
+        key,
+        filed.category,
+        filed.text,
+        filed.address or None,
+        filed.language,
+        digest,
+        now,
     )
-    problem = ledger.problems.reported_problem(number)
+    problem = problems.reported_problem(ledger, number)
     if problem is not None:
-        ledger.outbox.queue_messages(_registry_messages(problem, iris, installation, notify), now)
+        outbox.queue_messages(ledger, _registry_messages(problem, iris, installation, notify), now)
     return number
 
 
@@ -142,7 +152,7 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """
     ledger, now = context.ledger, context.now()
     for problem in filter(
-        lambda item: item.is_about_record, ledger.problems.undecided_problems(run.source)
+        lambda item: item.is_about_record, problems.undecided_problems(ledger, run.source)
     ):
         if (
             statements_digest(ledger, context.iris, problem.source, problem.key, problem.category)
@@ -151,10 +161,10 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
             continue
         message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
         if (
-            ledger.problems.decide_problem(problem.id, ProblemState.FIXED, now, run=run.id)
+            problems.decide_problem(ledger, problem.id, ProblemState.FIXED, now, run=run.id)
             and message is not None
         ):
-            ledger.outbox.queue_messages([message], now)
+            outbox.queue_messages(ledger, [message], now)
 
 
 def problem_target(problem: ReportedProblem, iris: Iris) -> str:

@@ -19,7 +19,9 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.run_log import LogLine, RunLogs
+from harvesters.ledger.database import Database
+from harvesters.ledger.models import LogLine
+from harvesters.ledger.run_log import append_log
 
 MAX_LINES = 2_000  # of a run: a registry that fails on every page must not fill the ledger
 _PAUSE = 1.0  # seconds between two writes
@@ -36,7 +38,7 @@ class RunLog:
     kept.
     """
 
-    logs: RunLogs
+    ledger: Database
     source: str
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _now
@@ -66,7 +68,7 @@ class RunLog:
             return
         lines = [replace(line, run=self.run) for line in self._lines]
         with suppress(LedgerError):
-            self.logs.append_log(lines)
+            append_log(self.ledger, lines)
             self._lines.clear()
 
 
@@ -95,9 +97,9 @@ def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict
 
 
 @contextmanager
-def keep_log(logs: RunLogs, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
+def keep_log(ledger: Database, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
     """Keep the lines that this thread logs in the context as the log of a run of *source*."""
-    run_log = RunLog(logs, source, is_kept=is_kept)
+    run_log = RunLog(ledger, source, is_kept=is_kept)
     token = _current.set(run_log)
     try:
         yield run_log

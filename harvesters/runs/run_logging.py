@@ -76,7 +76,7 @@ def _run_with_source(
     with (
         structlog.contextvars.bound_contextvars(source=source.name),
         open_span(f"harvest {source.name}", attributes) as span,
-        keep_log(context.ledger.run_logs, source.name, is_kept=not dry_run) as run_log,
+        keep_log(context.ledger, source.name, is_kept=not dry_run) as run_log,
     ):
         return _run_and_log(source, context, watch, run, run_log, span, **fields)
 

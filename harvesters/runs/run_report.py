@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harvesters.errors import PlanError, QuietHoursError
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
@@ -87,7 +88,7 @@ def _describe_position(position: SourcePosition) -> str:
 def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[Row]:
     """Return a row for each source, with the outcome of its last run. *data* is the data directory."""
     rows: list[Row] = []
-    holds = ledger.operators.holds()
+    holds = operators.holds(ledger)
     for source in sources:
         last = ledger.last_run(source.name, tuple(State))
         row = {

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
+from harvesters.ledger import operators
 from harvesters.ledger.models import INTERNAL, Run, State
 from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
@@ -113,10 +114,10 @@ def _source_status(
     good = ledger.last_run(name, _SUCCESSFUL, fetched_only=True)
     last_full = ledger.last_run(name, _SUCCESSFUL, full_only=True)
     source = (sources or {}).get(name)
-    retired = ledger.removals.is_retired(name) or (
+    retired = operators.is_retired(ledger, name) or (
         sources is not None and _is_retired(name, sources)
     )
-    hold = ledger.operators.holds().get(name)
+    hold = operators.holds(ledger).get(name)
     change = _last_change(context, name)
     success = (good.ended or good.started) if good else None
     every = source.every if source and not retired else None

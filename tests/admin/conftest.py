@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -55,7 +55,12 @@ def store_record(
     connection: sa.Connection, number: int, record: Initiative, source: str = "projects"
 ) -> None:
     row = {"source": source, "key": record.key, "state": "published", "run": "r", "seq": number}
-    more = {"first_seen": datetime(2026, 1, 1), "digest": "", "content": "", "misses": 0}
+    more = {
+        "first_seen": datetime(2026, 1, 1, tzinfo=UTC),
+        "digest": "",
+        "content": "",
+        "misses": 0,
+    }
     connection.execute(sa.insert(t.record).values(**row, **more))
     text = compress("\n".join(describe(record, Iris(), source)))
     connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))

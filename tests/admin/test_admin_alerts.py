@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 from clocks import NOON
 
-from harvesters.ledger.outbox import Message
+from harvesters.ledger import outbox
+from harvesters.ledger.models import Message
 from harvesters.notifications.rules import EXAMPLE, FILE, load_rules
 from harvesters.reasons import Reason
 
@@ -53,19 +54,19 @@ async def test_a_form_of_alerts_wants_its_scope(world: Any) -> None:
 
 async def test_an_open_alert_is_silenced_and_the_silence_ended(operator: Any) -> None:
     late = Reason("alert_late", source="projects")
-    operator.ledger.outbox.open_alert("waiting", "projects", NOON, late)
+    outbox.open_alert(operator.ledger, "waiting", "projects", NOON, late)
     form = {"rule": "waiting", "source": "projects", "hours": "5", "reason": "maintenance"}
 
     before = await operator.page(PAGE)
     created = await post(operator, "silences", **form)
-    (silence,) = operator.ledger.outbox.silences(NOON)
+    (silence,) = outbox.silences(operator.ledger, NOON)
     ended = await post(operator, f"silences/{silence.id}/end")
     again = await post(operator, f"silences/{silence.id}/end")
 
     assert "no successful run since the last one was due" in before
     assert silence.until == NOON + timedelta(hours=5)
     assert (created.status_code, ended.status_code, again.status_code) == (303, 303, 404)
-    assert operator.ledger.outbox.silences(NOON) == []
+    assert outbox.silences(operator.ledger, NOON) == []
 
 
 async def test_a_silence_of_no_hours_or_too_many_is_refused(operator: Any) -> None:
@@ -79,24 +80,25 @@ async def test_a_test_message_goes_to_every_address_of_its_rule(operator: Any) -
     sent = await post(operator, "test", rule="waiting")
     unknown = await post(operator, "test", rule="none")
 
-    (queued,) = operator.ledger.outbox.messages()
+    (queued,) = outbox.messages(operator.ledger)
     assert (sent.status_code, unknown.status_code) == (303, 404)
     assert queued.message.address == "operators@example.org"
     assert "a test message, sent by a person who may operate" in queued.message.text
 
 
 async def test_an_undelivered_message_is_sent_again_and_its_error_shown(operator: Any) -> None:
-    outbox = operator.ledger.outbox
-    outbox.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
-    outbox.claim_messages(NOON, NOON, 1)
-    outbox.settle_message(1, error=HOSTILE)
+    outbox.queue_messages(
+        operator.ledger, [Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON
+    )
+    outbox.claim_messages(operator.ledger, NOON, NOON, 1)
+    outbox.settle_message(operator.ledger, 1, error=HOSTILE)
 
     page = await operator.page(PAGE)
     again = await post(operator, "messages/1/retry")
     unknown = await post(operator, "messages/7/retry")
 
     assert (again.status_code, unknown.status_code) == (303, 404)
-    assert outbox.messages()[0].due == NOON
+    assert outbox.messages(operator.ledger)[0].due == NOON
     assert "<script>" not in page
     assert "\u202e" not in page
 

@@ -12,6 +12,7 @@ import httpx
 from structlog.testing import capture_logs
 
 from harvesters.admin.access import key_store
+from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, State
 from journal.journal import Journal
 
@@ -46,7 +47,7 @@ async def test_a_plan_is_decided_once_and_not_after_another_replaced_it(world: A
 
     good, *refused = sorted(answers, key=lambda answer: answer.status_code)
     assert (good.status_code, [answer.status_code for answer in refused]) == (200, [409] * 3)
-    assert len(world.ledger.operators.audit_entries()) == 1
+    assert len(operators.audit_entries(world.ledger)) == 1
     types = {answer.headers["Content-Type"] for answer in refused}
     assert types == {"application/problem+json"}
     assert (late.status_code, "superseded" in late.json()["detail"]) == (409, True)
@@ -59,7 +60,7 @@ async def test_a_rejected_plan_changes_nothing(world: Any) -> None:
 
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
     assert Journal(world.context.data / "journal").head is None
-    [act] = world.ledger.operators.audit_entries()
+    [act] = operators.audit_entries(world.ledger)
     assert (act.what, act.note) == ("rejected", "half is missing")
 
 
@@ -191,8 +192,8 @@ async def test_a_requested_run_has_a_url_with_its_result(world: Any) -> None:
     number, path = response.json()["id"], response.headers["Location"].removeprefix("/admin")
 
     waiting = (await world.api(path)).json()
-    world.ledger.operators.claim(number, world.clock.now())
-    world.ledger.operators.complete_request(number, "projects.1")
+    operators.claim(world.ledger, number, world.clock.now())
+    operators.complete_request(world.ledger, number, "projects.1")
     done = (await world.api(path)).json()
 
     assert response.status_code == 202
@@ -211,7 +212,7 @@ async def test_a_source_is_held_and_released(world: Any) -> None:
     by = world.keys["operate"].display_name
     assert on_hold["hold"] == {"since": "2026-03-01T12:00:00Z", "by": by, "reason": HOSTILE}
     assert (on_hold["freshness"], released["hold"], again.status_code) == ("frozen", None, 409)
-    assert [act.what for act in world.ledger.operators.audit_entries()] == ["released", "held"]
+    assert [act.what for act in operators.audit_entries(world.ledger)] == ["released", "held"]
 
 
 async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_run(
@@ -224,7 +225,7 @@ async def test_a_source_without_a_definition_is_404_and_a_disabled_one_is_not_ru
     nowhere = await world.api("/sources/..%2fetc/runs", method="POST")
 
     assert (disabled.status_code, nowhere.status_code) == (422, 404)
-    assert world.ledger.operators.waiting_requests() == []
+    assert operators.waiting_requests(world.ledger) == []
 
 
 async def test_a_key_that_was_made_opens_and_is_shown_once(world: Any) -> None:
@@ -235,7 +236,7 @@ async def test_a_key_that_was_made_opens_and_is_shown_once(world: Any) -> None:
     read = await world.api(path, "admin")
     ended = await world.api(path, "admin", "DELETE")
 
-    acts = [act.what for act in world.ledger.operators.audit_entries()]
+    acts = [act.what for act in operators.audit_entries(world.ledger)]
     assert (created.status_code, opened.status_code) == (201, 200)
     assert key not in read.text + ended.text
     assert (read.json()["state"], ended.json()["state"]) == ("good", "revoked")
@@ -261,7 +262,7 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(world: Any) -> None:
     assert [answer.text for answer in answers if secret[:-1] in answer.text] == []
     assert len(logs) == len(answers)
     assert secret[:-1] not in repr(logs)
-    assert secret not in repr(world.ledger.operators.audit_entries())
+    assert secret not in repr(operators.audit_entries(world.ledger))
 
 
 async def test_what_was_refused_is_logged_with_who_and_from_where(world: Any) -> None:
@@ -316,10 +317,10 @@ async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_pla
 
     unnamed = await world.api(runs, method="POST")
     other = await world.api(runs, method="POST", supersede="projects.9")
-    before = world.ledger.operators.run_requests()
+    before = operators.run_requests(world.ledger)
     named = await world.api(runs, method="POST", supersede=plan.id)
 
     assert (unnamed.status_code, other.status_code, before) == (409, 409, [])
     assert f"the plan {plan.id} awaits approval" in unnamed.json()["detail"]
     assert named.status_code == 202
-    assert [act.note for act in world.ledger.operators.audit_entries()] == [f"supersedes {plan.id}"]
+    assert [act.note for act in operators.audit_entries(world.ledger)] == [f"supersedes {plan.id}"]

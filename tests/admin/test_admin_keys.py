@@ -10,6 +10,7 @@ from clocks import NOON
 from typer.testing import CliRunner
 
 from harvesters.admin.access.keys import Scope, create_key, parse_token
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 
@@ -33,7 +34,7 @@ def test_a_key_is_made_shown_once_listed_and_ended(
     ended = run("revoke", row["id"], "--json")
 
     with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger:
-        acts = [(act.what, act.note) for act in ledger.operators.audit_entries()]
+        acts = [(act.what, act.note) for act in operators.audit_entries(ledger)]
     known = [row[name] for name in ("name", "scope", "state", "last_used")]
     name = f"Ada ({row['id']})"
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created)

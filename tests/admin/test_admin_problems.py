@@ -4,7 +4,9 @@ from typing import Any
 
 from clocks import NOON
 
-from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.ledger import outbox
+from harvesters.ledger.participation import problems
+from harvesters.ledger.participation.models import ProblemState
 from vocab.iris import BASE
 
 from .conftest import HOSTILE
@@ -13,8 +15,8 @@ PAGE = "/admin/page/problems"
 
 
 def add(world: Any, address: str | None = "reader@example.org") -> int:
-    number: int = world.ledger.problems.add_problem(
-        "projects", "p1", "title", HOSTILE, address, "es", "digest", NOON
+    number: int = problems.add_problem(
+        world.ledger, "projects", "p1", "title", HOSTILE, address, "es", "digest", NOON
     )
     return number
 
@@ -33,8 +35,10 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(reader: Any) ->
 
 
 async def test_a_problem_with_a_page_leads_to_it(reader: Any) -> None:
-    reader.ledger.problems.add_problem("", "/map", "other", "It is empty.", None, "en", "", NOON)
-    reader.ledger.problems.add_problem("projects", "", "other", "It is late.", None, "en", "", NOON)
+    problems.add_problem(reader.ledger, "", "/map", "other", "It is empty.", None, "en", "", NOON)
+    problems.add_problem(
+        reader.ledger, "projects", "", "other", "It is late.", None, "en", "", NOON
+    )
 
     page = await reader.page(PAGE)
 
@@ -50,9 +54,10 @@ async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None
     answered = await operator.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
     again = await operator.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
-    problem = operator.ledger.problems.reported_problem(number)
-    [queued] = operator.ledger.outbox.messages()
+    problem = problems.reported_problem(operator.ledger, number)
+    [queued] = outbox.messages(operator.ledger)
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
+    assert problem
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
     assert queued.message.address == "reader@example.org"
     assert "We asked the registry." in queued.message.text
@@ -64,4 +69,6 @@ async def test_an_answer_wants_an_operator(reader: Any) -> None:
     number = add(reader)
 
     assert (await reader.send(f"{PAGE}/{number}", {"answer": "no"})).status_code == 403
-    assert reader.ledger.problems.reported_problem(number).state is ProblemState.OPEN
+    problem = problems.reported_problem(reader.ledger, number)
+    assert problem
+    assert problem.state is ProblemState.OPEN

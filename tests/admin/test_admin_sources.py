@@ -19,9 +19,8 @@ from command_line.site import remap_source
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.definitions import apply_form, digest
-from harvesters.ledger.models import CLUSTERS, VOCABULARY, Notice, Outcome, State
-from harvesters.ledger.outbox import Message
-from harvesters.ledger.run_log import LogLine
+from harvesters.ledger import operators, outbox, run_log
+from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
@@ -86,7 +85,7 @@ async def test_a_saved_definition_is_a_version_with_who_and_why(world: Any) -> N
     assert 'url = "https://registry.example/v2"' in file_of(world).read_text()
     assert "the owner moved" in await world.page(PAGE)
     assert "saved the definition of" in await world.page("/admin/page/audit-log")
-    assert len(world.ledger.operators.definition_versions("projects")) == 2
+    assert len(operators.definition_versions(world.ledger, "projects")) == 2
 
 
 @pytest.mark.parametrize(
@@ -237,7 +236,7 @@ async def test_archived_data_are_mapped_again_after_a_preview(operator: Any) -> 
     assert "7 of 9 changed" in preview.text
     assert (applied.status_code, applied.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
     assert requests == [("projects", True), ("projects", False)]
-    (entry,) = operator.ledger.operators.audit_entries()
+    (entry,) = operators.audit_entries(operator.ledger)
     assert (entry.what, entry.source, entry.note) == ("requested a run", "projects", "remap")
 
 
@@ -248,7 +247,7 @@ async def test_archived_data_are_not_mapped_again_while_a_change_waits(operator:
 
     assert answer.status_code == 409
     assert f'<a href="/admin/page/runs/{run.id}">A change of this source' in answer.text
-    assert operator.ledger.operators.audit_entries() == []
+    assert operators.audit_entries(operator.ledger) == []
 
 
 @pytest.mark.nightly
@@ -274,7 +273,7 @@ async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(operato
 
     assert answer.status_code == 303
     assert (before, after) == ([1, 1, 1], [0, 0, 0])  # it is queued
-    assert operator.ledger.operators.run_requests()[0].source == "projects"
+    assert operators.run_requests(operator.ledger)[0].source == "projects"
 
 
 async def test_the_inbox_lists_no_runs_of_the_program_itself(reader: Any) -> None:
@@ -329,7 +328,7 @@ async def test_chosen_changes_are_rejected_together_with_one_reason(operator: An
     assert 'formaction="/admin/page/plans/reject"' in inbox
     assert (rejected.status_code, "Decided: 1" in rejected.text) == (409, True)
     assert operator.ledger.run(run.id).state is State.REJECTED
-    (entry,) = operator.ledger.operators.audit_entries()
+    (entry,) = operators.audit_entries(operator.ledger)
     assert (entry.what, entry.run, entry.note) == ("rejected", run.id, note)
 
 
@@ -383,8 +382,9 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
 
 async def test_a_running_run_shows_its_progress_and_its_log(reader: Any) -> None:
     run = reader.create_run(pages=3, fetched=42)
-    reader.ledger.run_logs.append_log(
-        [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})]
+    run_log.append_log(
+        reader.ledger,
+        [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})],
     )
 
     with locked(reader):
@@ -401,8 +401,9 @@ async def test_a_running_run_shows_its_progress_and_its_log(reader: Any) -> None
 
 
 async def test_log_lines_are_shown_page_by_page_with_the_same_filters(reader: Any) -> None:
-    reader.ledger.run_logs.append_log(
-        [LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)]
+    run_log.append_log(
+        reader.ledger,
+        [LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)],
     )
 
     first = await reader.page("/admin/page/logs?source=a%26b")
@@ -460,7 +461,7 @@ async def test_a_change_that_needs_two_people_says_who_approved_it(world: Any) -
 
 
 async def test_the_system_page_counts_messages_and_says_who_executes_runs(reader: Any) -> None:
-    reader.ledger.outbox.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
+    outbox.queue_messages(reader.ledger, [Message("mail", "ops@example.org", "", "", "")], NOON)
 
     page = await reader.page("/admin/page/system")
 
@@ -489,20 +490,21 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     for word in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"):
         assert word in page
     assert definition.read_text(encoding="utf-8") == text
-    newest = world.ledger.operators.definition_versions("projects")[0]
+    newest = operators.definition_versions(world.ledger, "projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
 
 
 async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(admin: Any) -> None:
-    operators = admin.ledger.operators
-    operators.save_definition("projects", DEFINITION, "ann", NOON, None, digest(TWO_PEOPLE))
+    operators.save_definition(
+        admin.ledger, "projects", DEFINITION, "ann", NOON, None, digest(TWO_PEOPLE)
+    )
     file_of(admin, f"# edited\n{TWO_PEOPLE}")
 
     outdated = await admin.send(f"{PAGE}/proposal", {"do": "confirm"})
     discarded = await admin.send(f"{PAGE}/proposal", {"do": "discard"})
 
     assert (outdated.status_code, discarded.status_code) == (409, 303)
-    assert operators.proposed_definition("projects") is None
+    assert operators.proposed_definition(admin.ledger, "projects") is None
     assert "discarded a proposed definition of" in await admin.page("/admin/page/audit-log")
 
 
@@ -615,9 +617,8 @@ async def test_a_requested_run_is_queued_on_the_page_of_its_source(operator: Any
 async def test_a_requested_run_that_did_not_start_says_why_on_the_page_of_its_source(
     reader: Any,
 ) -> None:
-    operators = reader.ledger.operators
-    number = operators.request_run("projects", False, "ann", NOON)
-    operators.complete_request(number, "it is in its quiet hours")
+    number = operators.request_run(reader.ledger, "projects", False, "ann", NOON)
+    operators.complete_request(reader.ledger, number, "it is in its quiet hours")
 
     page = await reader.page(PAGE)
 

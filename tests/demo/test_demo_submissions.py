@@ -6,7 +6,7 @@ from command_line.demo_submissions import ADDRESS, seed_submissions
 from demo.source_definitions import open_submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions.check import check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.members import normalize

@@ -25,6 +25,7 @@ from command_line.settings import Settings
 from command_line.site import create_site
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
@@ -179,7 +180,7 @@ class GoldenSite:
 
     def messages(self) -> str:
         """Return the mails that wait, the newest first."""
-        return "\n".join(item.message.text for item in self.ledger.outbox.messages(9))
+        return "\n".join(item.message.text for item in outbox.messages(self.ledger, 9))
 
 
 def is_ready(client: httpx.Client, path: str) -> bool:

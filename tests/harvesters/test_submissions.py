@@ -12,7 +12,7 @@ import replay
 from harvesters.errors import ParseError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     Change,
     Submission,
     SubmissionEvent,

@@ -22,7 +22,7 @@ from harvesters.admin import labels
 from harvesters.admin.access.keys import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.prizes.page_routes import DAYS
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.choices import TYPE_LABELS

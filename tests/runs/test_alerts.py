@@ -13,10 +13,14 @@ from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
+from harvesters.ledger import outbox
 from harvesters.ledger.participation import prizes, submissions
-from harvesters.ledger.participation.comments import Comment, add_comment
-from harvesters.ledger.participation.prizes import Edition, Nomination, Stage
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.comments import add_comment
+from harvesters.ledger.participation.models import (
+    Comment,
+    Edition,
+    Nomination,
+    Stage,
     Submission,
     SubmissionEvent,
     SubmissionState,
@@ -39,7 +43,7 @@ def rules(text: str) -> list[Rule]:
 
 
 def subjects(context: HarvestContext) -> list[str]:
-    return [queued.message.subject for queued in reversed(context.ledger.outbox.messages())]
+    return [queued.message.subject for queued in reversed(outbox.messages(context.ledger))]
 
 
 def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
@@ -84,7 +88,7 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     prizes.add_nomination(ledger, nomination)
     update_alerts(context, CHANNELS, waiting_rules)
 
-    texts = [queued.message.text for queued in reversed(ledger.outbox.messages())]
+    texts = [queued.message.text for queued in reversed(outbox.messages(ledger))]
     assert subjects(context) == [f"Stocktake: Alert: {name}" for name in conditions]
     assert "submissions that wait for a moderator: 1" in texts[0]
     assert "https://stocktake.example/admin/page/submissions" in texts[0]
@@ -104,7 +108,7 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
     for _ in range(3):
         update_alerts(context, CHANNELS, results)
 
-    opened, ended = reversed(context.ledger.outbox.messages())
+    opened, ended = reversed(outbox.messages(context.ledger))
     assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
     assert f"https://stocktake.example/admin/page/runs/{run}" in opened.message.text
     assert (opened.message.data["type"], ended.message.data["type"]) == (
@@ -112,7 +116,7 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
         "alert.ended",
     )
     assert opened.message.data["data"]["values"] == {"run": run, "source": "projects"}
-    assert context.ledger.outbox.alerts(is_open=True) == []
+    assert outbox.alerts(context.ledger, is_open=True) == []
 
 
 def test_a_rule_about_failures_counts_them(
@@ -124,10 +128,10 @@ def test_a_rule_about_failures_counts_them(
         with pytest.raises(HarvestError):
             harvest(source, context)
         update_alerts(context, CHANNELS, results)
-        sent.append(len(context.ledger.outbox.messages()))
+        sent.append(len(outbox.messages(context.ledger)))
 
     assert sent == [0, 1, 1]
-    assert "404" in context.ledger.outbox.messages()[0].message.text
+    assert "404" in outbox.messages(context.ledger)[0].message.text
 
 
 def test_a_rule_about_withheld_records_has_a_limit_in_percent(
@@ -146,7 +150,7 @@ def test_a_rule_about_withheld_records_has_a_limit_in_percent(
 def test_a_rule_about_the_disk_is_about_no_source(context: HarvestContext) -> None:
     update_alerts(context, CHANNELS, rules('when = "disk_low"\nlimit = 1000000'))
 
-    (alert,) = context.ledger.outbox.alerts(is_open=True)
+    (alert,) = outbox.alerts(context.ledger, is_open=True)
     assert (alert.source, alert.reason.values["limit"]) == ("", "1e+06")
 
 
@@ -157,7 +161,7 @@ def test_a_source_that_the_rule_does_not_name_is_left_out(
 
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nsources = ["other-*"]'))
 
-    assert context.ledger.outbox.alerts(is_open=True) == []
+    assert outbox.alerts(context.ledger, is_open=True) == []
 
 
 def test_a_silenced_alert_is_sent_when_the_silence_ends(
@@ -165,7 +169,7 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
 ) -> None:
     held_plan(source, context, registry)
     results, now = rules('when = "plan_waits"'), context.now()
-    context.ledger.outbox.silence("", "projects", now + timedelta(hours=2), "ann", "maintenance")
+    outbox.silence(context.ledger, "", "projects", now + timedelta(hours=2), "ann", "maintenance")
 
     update_alerts(replace(context, now=lambda: now), CHANNELS, results)
     during = subjects(context)
@@ -178,13 +182,13 @@ def test_an_alert_that_ends_in_silence_is_never_sent(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
-    context.ledger.outbox.silence("it", "", context.now() + timedelta(days=2), "ann", "")
+    outbox.silence(context.ledger, "it", "", context.now() + timedelta(days=2), "ann", "")
 
     update_alerts(context, CHANNELS, results)
     plan_decisions.reject(context, source, run, by="ann")
     update_alerts(context, CHANNELS, results)
 
-    assert (subjects(context), context.ledger.outbox.alerts(is_open=True)) == ([], [])
+    assert (subjects(context), outbox.alerts(context.ledger, is_open=True)) == ([], [])
 
 
 def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
@@ -195,7 +199,7 @@ def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
 
     update_alerts(context, CHANNELS, [])
 
-    assert (len(subjects(context)), context.ledger.outbox.alerts(is_open=True)) == (1, [])
+    assert (len(subjects(context)), outbox.alerts(context.ledger, is_open=True)) == (1, [])
 
 
 def test_a_message_is_in_the_language_of_its_rule(
@@ -205,7 +209,7 @@ def test_a_message_is_in_the_language_of_its_rule(
 
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
 
-    (queued,) = context.ledger.outbox.messages()
+    (queued,) = outbox.messages(context.ledger)
     assert queued.message.subject == "Stocktake: Alerte: projects"
 
 

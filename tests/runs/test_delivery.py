@@ -19,8 +19,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from http_server import QuietHandler, serving
 from rows import each
 
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.outbox import Message, QueuedMessage
+from harvesters.ledger.models import Message, QueuedMessage
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import MAIL, MAX_AGE, WEBHOOK, Channels, deliver
 from harvesters.notifications.mail import MailServer, parse_mail_server
@@ -94,13 +95,13 @@ def mail(
 
 def test_mail_arrives_with_its_texts(ledger: Ledger) -> None:
     inbox = Inbox()
-    ledger.outbox.queue_messages([mail(subject="Тревога: الرياض", text="第一行\nsecond\n")], NOON)
+    outbox.queue_messages(ledger, [mail(subject="Тревога: الرياض", text="第一行\nsecond\n")], NOON)
 
     with mail_server(inbox) as port:
         delivered = deliver(ledger, channels(port, name="ITU Stocktaking"), lambda: NOON)
 
     (received,) = inbox.received
-    assert (delivered, ledger.outbox.count_undelivered()) == (1, 0)
+    assert (delivered, outbox.count_undelivered(ledger)) == (1, 0)
     assert received["Subject"] == "Тревога: الرياض"
     assert received["From"] == "ITU Stocktaking <stocktake@example.org>"
     assert received["Auto-Submitted"] == "auto-generated"
@@ -109,7 +110,7 @@ def test_mail_arrives_with_its_texts(ledger: Ledger) -> None:
 
 def test_line_breaks_in_a_subject_add_no_header(ledger: Ledger) -> None:
     inbox = Inbox()
-    ledger.outbox.queue_messages([mail(subject="A\r\nBcc: victim@example.org")], NOON)
+    outbox.queue_messages(ledger, [mail(subject="A\r\nBcc: victim@example.org")], NOON)
 
     with mail_server(inbox) as port:
         deliver(ledger, channels(port), lambda: NOON)
@@ -119,7 +120,7 @@ def test_line_breaks_in_a_subject_add_no_header(ledger: Ledger) -> None:
 
 def test_several_messages_use_one_connection_and_are_sent_once(ledger: Ledger) -> None:
     inbox = Inbox()
-    ledger.outbox.queue_messages([mail(f"ops{number}@example.org") for number in range(5)], NOON)
+    outbox.queue_messages(ledger, [mail(f"ops{number}@example.org") for number in range(5)], NOON)
 
     with mail_server(inbox) as port:
         counts = [deliver(ledger, channels(port), lambda: NOON) for _ in range(2)]
@@ -144,7 +145,7 @@ def test_mail_uses_tls_and_signs_in(
         signed_in.append((data.login, data.password, session.ssl is not None))
         return AuthResult(success=True)
 
-    ledger.outbox.queue_messages([mail()], NOON)
+    outbox.queue_messages(ledger, [mail()], NOON)
     with mail_server(
         inbox, tls_context=context, require_starttls=True, authenticator=sign_in, auth_required=True
     ) as port:
@@ -157,25 +158,25 @@ def test_mail_uses_tls_and_signs_in(
 def test_a_server_with_an_unknown_certificate_gets_no_password(ledger: Ledger) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    ledger.outbox.queue_messages([mail()], NOON)
+    outbox.queue_messages(ledger, [mail()], NOON)
 
     with mail_server(Inbox(), tls_context=context) as port:
         server = parse_mail_server(f"smtp://ann:secret@127.0.0.1:{port}?from=stocktake@example.org")
         delivered = deliver(ledger, Channels(mail=server), lambda: NOON)
 
-    assert (delivered, ledger.outbox.count_undelivered()) == (0, 1)
-    assert "certificate verify failed" in (ledger.outbox.messages()[0].error or "")
+    assert (delivered, outbox.count_undelivered(ledger)) == (0, 1)
+    assert "certificate verify failed" in (outbox.messages(ledger)[0].error or "")
 
 
 def test_a_message_waits_while_the_server_is_down_also_over_a_restart(tmp_path: Path) -> None:
     url, inbox, port = f"sqlite:///{tmp_path}/ledger.sqlite", Inbox(), free_port()
     before = Ledger(url)
-    before.outbox.queue_messages([mail(), mail("other@example.org")], NOON)
+    outbox.queue_messages(before, [mail(), mail("other@example.org")], NOON)
     deliver(before, channels(port), lambda: NOON)
     before.close()
 
     after = Ledger(url)
-    too_early = after.outbox.claim_messages(NOON, NOON, 9)
+    too_early = outbox.claim_messages(after, NOON, NOON, 9)
     with mail_server(inbox, port):
         delivered = deliver(after, channels(port), lambda: NOON + timedelta(minutes=2))
     after.close()
@@ -184,9 +185,9 @@ def test_a_message_waits_while_the_server_is_down_also_over_a_restart(tmp_path: 
 
 
 def test_attempts_are_rarer_and_end_after_a_week_but_the_message_stays(ledger: Ledger) -> None:
-    ledger.outbox.queue_messages([mail()], NOON)
+    outbox.queue_messages(ledger, [mail()], NOON)
     now, moments = NOON, []
-    while (queued := ledger.outbox.messages()[0]).due is not None:
+    while (queued := outbox.messages(ledger)[0]).due is not None:
         now = queued.due
         moments.append(now)
         deliver(ledger, channels(free_port()), lambda at=now: at)  # type: ignore[misc]
@@ -195,7 +196,7 @@ def test_attempts_are_rarer_and_end_after_a_week_but_the_message_stays(ledger: L
     assert pauses[:3] == [timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=4)]
     assert max(pauses) == timedelta(hours=6)
     assert MAX_AGE - timedelta(hours=6) <= moments[-1] - NOON <= MAX_AGE
-    assert (ledger.outbox.count_undelivered(), ledger.outbox.retry_message(1, now)) == (1, True)
+    assert (outbox.count_undelivered(ledger), outbox.retry_message(ledger, 1, now)) == (1, True)
 
 
 def test_a_refused_recipient_stops_no_other(ledger: Ledger) -> None:
@@ -204,12 +205,14 @@ def test_a_refused_recipient_stops_no_other(ledger: Ledger) -> None:
         "gone@example.org": "550 no such user",
         "full@example.org": "452 mailbox full",
     }
-    ledger.outbox.queue_messages([mail("gone@example.org"), mail("full@example.org"), mail()], NOON)
+    outbox.queue_messages(
+        ledger, [mail("gone@example.org"), mail("full@example.org"), mail()], NOON
+    )
 
     with mail_server(inbox) as port:
         deliver(ledger, channels(port), lambda: NOON)
 
-    last, full, gone = ledger.outbox.messages()
+    last, full, gone = outbox.messages(ledger)
     assert [message["To"] for message in inbox.received] == ["ops@example.org"]
     assert (gone.due, gone.error) == (None, "550 no such user")
     assert (full.due, full.error) == (NOON + timedelta(minutes=1), "452 mailbox full")
@@ -220,34 +223,36 @@ def test_a_server_that_says_nothing_is_left_after_the_time_limit(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harvesters.notifications.mail.TIMEOUT_SECONDS", 0.2)
-    ledger.outbox.queue_messages([mail(), mail()], NOON)
+    outbox.queue_messages(ledger, [mail(), mail()], NOON)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         delivered = deliver(ledger, channels(silent.getsockname()[1]), lambda: NOON)
 
     assert delivered == 0
-    assert [queued.error for queued in ledger.outbox.messages()] == [
-        ledger.outbox.messages()[0].error
+    assert [queued.error for queued in outbox.messages(ledger)] == [
+        outbox.messages(ledger)[0].error
     ] * 2
-    assert "timed out" in (ledger.outbox.messages()[0].error or "")
+    assert "timed out" in (outbox.messages(ledger)[0].error or "")
 
 
 def test_a_message_whose_sender_died_is_sent_after_the_lease(ledger: Ledger) -> None:
-    ledger.outbox.queue_messages([mail()], NOON)
+    outbox.queue_messages(ledger, [mail()], NOON)
     lease = NOON + timedelta(minutes=30)
 
-    claimed = ledger.outbox.claim_messages(NOON, lease, 9)
-    by_another = ledger.outbox.claim_messages(NOON, lease, 9)
-    after = ledger.outbox.claim_messages(lease, lease + timedelta(minutes=30), 9)
+    claimed = outbox.claim_messages(ledger, NOON, lease, 9)
+    by_another = outbox.claim_messages(ledger, NOON, lease, 9)
+    after = outbox.claim_messages(ledger, lease, lease + timedelta(minutes=30), 9)
 
     assert [len(claimed), len(by_another), len(after)] == [1, 0, 1]
 
 
 def test_without_a_mail_server_a_message_says_which_setting_is_missing(ledger: Ledger) -> None:
-    ledger.outbox.queue_messages([mail(), Message(WEBHOOK, "https://a.example/", "", "", "")], NOON)
+    outbox.queue_messages(
+        ledger, [mail(), Message(WEBHOOK, "https://a.example/", "", "", "")], NOON
+    )
 
     deliver(ledger, Channels(), lambda: NOON)
 
-    assert [queued.error for queued in ledger.outbox.messages()] == [
+    assert [queued.error for queued in outbox.messages(ledger)] == [
         "no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET",
         "no mail server is set: STOCKTAKE_SMTP_URL",
     ]
@@ -286,7 +291,7 @@ def hook(url: str) -> Message:
 def test_a_webhook_is_signed_and_its_receiver_can_verify_it(
     ledger: Ledger, receiver: Receiver
 ) -> None:
-    ledger.outbox.queue_messages([hook(receiver.url)], NOON)
+    outbox.queue_messages(ledger, [hook(receiver.url)], NOON)
 
     delivered = deliver(ledger, channels(0), lambda: NOON)
 
@@ -307,7 +312,7 @@ def test_a_webhook_is_signed_and_its_receiver_can_verify_it(
 def test_a_failed_webhook_is_sent_again_with_the_same_id(
     ledger: Ledger, receiver: Receiver
 ) -> None:
-    ledger.outbox.queue_messages([hook(receiver.url)], NOON)
+    outbox.queue_messages(ledger, [hook(receiver.url)], NOON)
     receiver.status = 503
     deliver(ledger, channels(0), lambda: NOON)
     receiver.status = 200
@@ -315,7 +320,7 @@ def test_a_failed_webhook_is_sent_again_with_the_same_id(
     deliver(ledger, channels(0), lambda: NOON + timedelta(minutes=1))
 
     assert [headers["webhook-id"] for headers, _ in receiver.posts] == ["1", "1"]
-    assert ledger.outbox.count_undelivered() == 0
+    assert outbox.count_undelivered(ledger) == 0
 
 
 @pytest.mark.parametrize(
@@ -324,33 +329,33 @@ def test_a_failed_webhook_is_sent_again_with_the_same_id(
 def test_a_receiver_that_refuses_is_asked_again_unless_it_is_gone(
     ledger: Ledger, receiver: Receiver, status: int, is_given_up: bool
 ) -> None:
-    ledger.outbox.queue_messages([hook(receiver.url)], NOON)
+    outbox.queue_messages(ledger, [hook(receiver.url)], NOON)
     receiver.status = status
 
     deliver(ledger, channels(0), lambda: NOON)
 
-    (queued,) = ledger.outbox.messages()
+    (queued,) = outbox.messages(ledger)
     assert (queued.error, queued.due is None) == (f"the receiver answered {status}", is_given_up)
     assert len(receiver.posts) == 1
 
 
 def test_a_webhook_to_a_private_address_is_refused(ledger: Ledger, receiver: Receiver) -> None:
-    ledger.outbox.queue_messages([hook(receiver.url)], NOON)
+    outbox.queue_messages(ledger, [hook(receiver.url)], NOON)
 
     deliver(ledger, channels(0, network=NetworkSettings()), lambda: NOON)
 
-    queued: QueuedMessage = ledger.outbox.messages()[0]
+    queued: QueuedMessage = outbox.messages(ledger)[0]
     assert (receiver.posts, queued.due) == ([], None)
     assert "private address 127.0.0.1" in (queued.error or "")
 
 
 def test_old_messages_are_deleted_and_undelivered_ones_stay(ledger: Ledger) -> None:
-    ledger.outbox.queue_messages([mail(), mail()], NOON)
-    ledger.outbox.settle_message(1, sent=NOON)
+    outbox.queue_messages(ledger, [mail(), mail()], NOON)
+    outbox.settle_message(ledger, 1, sent=NOON)
 
-    ledger.outbox.prune_messages(NOON + timedelta(days=1))
+    outbox.prune_messages(ledger, NOON + timedelta(days=1))
 
-    assert [queued.id for queued in ledger.outbox.messages()] == [2]
+    assert [queued.id for queued in outbox.messages(ledger)] == [2]
 
 
 @each(

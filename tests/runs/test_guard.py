@@ -12,8 +12,8 @@ from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, PlanError
-from harvesters.ledger.models import Outcome, State
-from harvesters.ledger.operator_actions import Override
+from harvesters.ledger import operators
+from harvesters.ledger.models import Outcome, Override, State
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans import plan_decisions
@@ -112,7 +112,7 @@ def test_a_held_plan_is_committed_when_it_is_approved(filled: Harvester) -> None
     decided = filled.approve(filled.harvest().run.id)
 
     assert (decided.state, len(filled.entries), filled.missing) == (COMMITTED, 2, 20)
-    actions = filled.ledger.operators.audit_entries()
+    actions = operators.audit_entries(filled.ledger)
     assert [(act.who, act.what, act.run) for act in actions] == [("ann", "approved", "projects.2")]
 
 
@@ -259,13 +259,13 @@ def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
         first(left)(filled.registry)
         states.append(filled.harvest().run.state)
 
-    (used,) = filled.ledger.operators.overrides("projects")
+    (used,) = operators.overrides(filled.ledger, "projects")
     assert (states, used.used) == ([COMMITTED, COMMITTED, HELD], "projects.4")
 
 
 def test_an_expired_override_has_no_effect(filled: Harvester) -> None:
     now = filled.context.now()
-    filled.ledger.operators.grant("projects", Override("vanished", 0.6, now), "ann", now)
+    operators.grant(filled.ledger, "projects", Override("vanished", 0.6, now), "ann", now)
     first(30)(filled.registry)
 
     assert filled.harvest().run.state is HELD
@@ -571,7 +571,7 @@ def test_a_source_with_a_second_approver_needs_two_people(careful: Harvester) ->
 
     assert (first_state, before) == (HELD, 1)
     assert (second.state, len(careful.entries)) == (COMMITTED, 2)
-    actions = careful.ledger.operators.audit_entries(2)
+    actions = operators.audit_entries(careful.ledger, 2)
     assert [(act.who, act.what) for act in actions] == [("bob", "approved"), ("ann", "approved first")]  # fmt: skip
 
 

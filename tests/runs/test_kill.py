@@ -87,9 +87,9 @@ class KilledLedger(Ledger):
         super().set_balance(entry, added, removed, after)
         self._die("balanced")
 
-    def save(self, run: Run) -> None:
-        super().save(run)
-        if run.state is State.COMMITTING:
+    def save(self, *runs: Run) -> None:
+        super().save(*runs)
+        if runs[-1].state is State.COMMITTING:
             self._die("committing")
 
     def _apply_state_changes(

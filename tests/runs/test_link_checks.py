@@ -17,9 +17,10 @@ from clocks import NOON, TickingClock
 from projects import DEFINITION, Harvester, asking
 from rdf_terms import solutions
 
+from harvesters.ledger import graphs
 from harvesters.ledger import tables as t
-from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links, save_link
-from harvesters.ledger.models import LINKS, State
+from harvesters.ledger.links import due_links, link_history, links, save_link
+from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
@@ -249,7 +250,7 @@ def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> Non
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
     check(filled.context, filled.source)
 
-    graph = filled.ledger.graphs.graph(filled.iris.links("projects"))
+    graph = graphs.graph(filled.ledger, filled.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
     assert published(filled.context)["1"] == "moved"
 
@@ -356,7 +357,7 @@ def test_one_process_publishes_states_at_most_once_a_day(harvester: Harvester, w
     del web.answers["/1"]
     for hours in (23.9, 0.2):
         with harvester.ledger.transaction() as connection:
-            connection.execute(sa.update(t.link).values(due=NOON.replace(tzinfo=None)))
+            connection.execute(sa.update(t.link).values(due=NOON))
         clock(harvester.context).now += timedelta(hours=hours)
         check_source(harvester.context, harvester.source, progress, lambda: True)
         seen.append(sorted(published(harvester.context)))

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from ledger_records import put_records
 
+from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
@@ -44,7 +45,7 @@ def add_record(ledger: Ledger, thing: str, number: int, day: int = 0, **more: An
     source, key = thing.split("/")[-2:]
     title = Text(f"Subject{number} of place{number}", "en")
     resource = Initiative(key=key, titles=(title,), countries=(KENYA,), **more)
-    seen = datetime(2026, 1, day or SEEN[source])
+    seen = datetime(2026, 1, day or SEEN[source], tzinfo=UTC)
     put_records(ledger, number + day, [(source, resource)], seen=seen)
 
 
@@ -236,7 +237,7 @@ def test_a_kill_while_publishing_is_recovered(
     graphs = published(ready)
 
     assert members(graphs) == {OF_B: [A, B, C]}
-    assert {iri: ready.ledger.graphs.graph(iri) for iri in graphs} == graphs
+    assert {iri: ledger_graphs.graph(ready.ledger, iri) for iri in graphs} == graphs
     last = ready.ledger.last_run(CLUSTERS, State)
     assert last is not None
     assert last.state is State.COMMITTED

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harvesters.ledger import graphs
 from harvesters.ledger.models import Run, State
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext
@@ -34,7 +35,7 @@ def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
 
 def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestContext) -> None:
     first = published(context)
-    context.ledger.graphs.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
+    graphs.set_graph(context.ledger, GONE, f'<{GONE}> <https://x.org/p> "old"')
     context.ledger.save(replace(first, rules="of other files"))
 
     second = published(context)

@@ -10,6 +10,7 @@ from projects import Harvester
 from harvesters.archive import archive_faults, list_responses, read_body
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
+from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State, key_digest
 from harvesters.runs.plans import removal
 from harvesters.runs.plans.plan import Plan
@@ -82,16 +83,16 @@ def test_no_removal_is_planned_while_a_plan_waits(filled: Harvester) -> None:
 def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     filled: Harvester,
 ) -> None:
-    iris, removals = filled.iris, filled.ledger.removals
+    iris = filled.iris
     graph, status = iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
     plan = retire(filled)
-    assert not removals.is_retired("projects")
+    assert not operators.is_retired(filled.ledger, "projects")
 
     assert (approve(plan, filled).state, filled.published) == (State.COMMITTED, 10)
     assert f"<{graph}> {status} <{iris.operations}retired>" in statements(filled, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
         filled.harvest()
-    assert removals.resume_source("projects", filled.context.now())
+    assert operators.resume_source(filled.ledger, "projects", filled.context.now())
     assert filled.harvest().run.state is State.COMMITTED
     assert not any(status in line for line in statements(filled, graph))
 
@@ -99,7 +100,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
 def test_a_rejected_retirement_changes_nothing(filled: Harvester) -> None:
     filled.reject(retire(filled).run.id)
 
-    assert not filled.ledger.removals.is_retired("projects")
+    assert not operators.is_retired(filled.ledger, "projects")
     assert filled.harvest().run.state is State.UNCHANGED
 
 
@@ -172,7 +173,7 @@ def test_the_ledger_has_no_text_of_an_erased_record(filled: Harvester) -> None:
 
     assert "Project 1" not in described["p1"]
     assert "Project 2" in described["p2"]
-    assert ledger.removals.forgotten_keys("projects") == {key_digest("p1")}
+    assert operators.forgotten_keys(ledger, "projects") == {key_digest("p1")}
 
 
 def renamed(harvester: Harvester, names: str, count: int) -> list[Run]:

@@ -9,7 +9,8 @@ import pytest
 from projects import Harvester
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.outbox import QueuedMessage
+from harvesters.ledger import outbox
+from harvesters.ledger.models import QueuedMessage
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.source_reports import send_reports
 from harvesters.runs.context import HarvestContext
@@ -29,7 +30,7 @@ class Mailing:
 
     def run(self) -> list[QueuedMessage]:
         """Harvest, look twice for reports, and return the messages that are new."""
-        before = len(self.context.ledger.outbox.messages())
+        before = len(outbox.messages(self.context.ledger))
         harvest(self.source, self.context, full=True)
         return self.look(before)
 
@@ -38,7 +39,7 @@ class Mailing:
             send_reports(
                 self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can")
             )
-        messages = self.context.ledger.outbox.messages()
+        messages = outbox.messages(self.context.ledger)
         return messages[: len(messages) - before]
 
 
@@ -88,8 +89,8 @@ def test_a_restart_sends_no_report_again_even_after_a_long_time(harvester: Harve
     mailing = Mailing(harvester.source, harvester.context, "change")
     break_titles(harvester.registry, 0)
     [queued] = mailing.run()
-    harvester.ledger.outbox.settle_message(queued.id, sent=harvester.context.now())
-    harvester.ledger.outbox.prune_messages(harvester.context.now() + timedelta(days=400))
+    outbox.settle_message(harvester.ledger, queued.id, sent=harvester.context.now())
+    outbox.prune_messages(harvester.ledger, harvester.context.now() + timedelta(days=400))
 
     mailing.checked.clear()
 

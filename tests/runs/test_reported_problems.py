@@ -14,7 +14,9 @@ from rows import each
 from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
-from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.ledger import outbox
+from harvesters.ledger.participation import problems as ledger_problems
+from harvesters.ledger.participation.models import ProblemState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
@@ -47,7 +49,7 @@ def report(
 
 
 def state(context: HarvestContext, number: int | None) -> ProblemState:
-    problem = context.ledger.problems.reported_problem(number or 0)
+    problem = ledger_problems.reported_problem(context.ledger, number or 0)
     assert problem is not None
     return problem.state
 
@@ -63,7 +65,7 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(
         requests.append(request)
         return httpx.Response(204)
 
-    messages = context.ledger.outbox.messages()
+    messages = outbox.messages(context.ledger)
     before = state(context, number)
     deliver(
         context.ledger,
@@ -103,7 +105,7 @@ def test_the_registry_reads_in_the_language_of_its_definition(
     )
 
     [mail] = [
-        item.message for item in filled.ledger.outbox.messages() if item.message.channel == "mail"
+        item.message for item in outbox.messages(filled.ledger) if item.message.channel == "mail"
     ]
     assert mail.subject == f"Stocktake: {title}"
     assert "A reader" not in mail.text
@@ -122,7 +124,7 @@ def test_a_later_harvest_closes_only_what_it_changed(filled: Harvester) -> None:
         ProblemState.OPEN,
         ProblemState.OPEN,
     ]
-    fixed = filled.ledger.problems.reported_problem(title or 0)
+    fixed = ledger_problems.reported_problem(filled.ledger, title or 0)
     assert fixed is not None
     assert fixed.run == run.id
 
@@ -135,8 +137,8 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
 
     harvest(filled.source, replace(filled.context, name="Registre national"))
 
-    problem = filled.ledger.problems.reported_problem(number or 0)
-    newest = filled.ledger.outbox.messages(1)[0].message
+    problem = ledger_problems.reported_problem(filled.ledger, number or 0)
+    newest = outbox.messages(filled.ledger, 1)[0].message
     assert problem is not None
     assert problem.address is None
     assert (newest.address, newest.channel) == ("reader@example.org", "mail")
@@ -165,7 +167,7 @@ def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
     ]
     filled.harvest(full=True)
 
-    messages = [item.message for item in filled.ledger.outbox.messages()]
+    messages = [item.message for item in outbox.messages(filled.ledger)]
     [mail] = [message for message in messages if message.channel == "mail"]
     assert {state(filled.context, number) for number in numbers} == {ProblemState.OPEN}
     assert len(messages) == 2

@@ -12,8 +12,8 @@ from projects import Harvester, project
 
 from command_line.harvesting.runs import print_run
 from harvesters.errors import HarvestError, PlanError
-from harvesters.ledger.finalize import LISTED_RUNS
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger import graphs as ledger_graphs
+from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.source import Limits
 from vocab.statements.clusters import cluster_iri, describe_cluster
@@ -155,7 +155,7 @@ def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
     one, other = (iris.thing("initiative", name, "p10") for name in ("projects", "atlas"))
     cluster = cluster_iri(one, iris)
     members = describe_cluster(cluster, (one, other), (), iris)
-    filled.ledger.graphs.set_graph(cluster, "\n".join(members))
+    ledger_graphs.set_graph(filled.ledger, cluster, "\n".join(members))
     del filled.registry.projects[9]
 
     for _ in range(3):

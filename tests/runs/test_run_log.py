@@ -3,10 +3,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 import structlog
 from projects import Harvester, ProjectRegistry, project
 from stamina.instrumentation import set_on_retry_hooks
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.run_log import log_lines
 from harvesters.network.retry import install_retry_logging
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
@@ -32,7 +35,7 @@ def _keep_lines() -> Iterator[None]:
 
 
 def events(context: HarvestContext, run: str) -> list[str]:
-    return [line.event for line in reversed(context.ledger.run_logs.log_lines(run=run))]
+    return [line.event for line in reversed(log_lines(context.ledger, run=run))]
 
 
 def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
@@ -42,7 +45,7 @@ def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
 
     run = harvest_and_log(harvester.source, harvester.context).run
 
-    lines = harvester.ledger.run_logs.log_lines(run=run.id)[::-1]
+    lines = log_lines(harvester.ledger, run=run.id)[::-1]
     assert [line.event for line in lines] == [
         "run started",
         "retrying request",
@@ -71,7 +74,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
     with pytest.raises(HarvestError):
         harvest_and_log(harvester.source, harvester.context)
 
-    (line,) = harvester.ledger.run_logs.log_lines(level="error")
+    (line,) = log_lines(harvester.ledger, level="error")
     assert (line.run, line.event) == ("projects.1", "run failed")
     assert "404" in line.fields["reason"]
 
@@ -79,7 +82,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
 def test_a_dry_run_keeps_no_lines(harvester: Harvester) -> None:
     harvest_and_log(harvester.source, harvester.context, dry_run=True)
 
-    assert harvester.ledger.run_logs.log_lines() == []
+    assert log_lines(harvester.ledger) == []
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
@@ -88,10 +91,10 @@ def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -
         ("a.1", "error", "100%_lost"),
         ("b.1", "info", "run ended"),
     ):
-        run_log = RunLog(context.ledger.run_logs, run[0], run=run)
+        run_log = RunLog(context.ledger, run[0], run=run)
         run_log.add(level, event, url="https://registry.example/x")
         run_log.flush()
-    find = context.ledger.run_logs.log_lines
+    find = partial(log_lines, context.ledger)
 
     assert [line.event for line in find()] == ["run ended", "100%_lost", "run started"]
     assert [line.event for line in find(run="a.1")] == ["100%_lost", "run started"]
@@ -99,16 +102,16 @@ def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -
     assert [line.event for line in find(level="error")] == ["100%_lost"]
     assert [line.event for line in find(text="100%_")] == ["100%_lost"]
     assert len(find(text="REGISTRY.example")) == 3
-    assert [line.event for line in find(before=find()[1].number)] == ["run started"]
+    assert [line.event for line in find(before=find()[1].id)] == ["run started"]
 
 
 def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestContext) -> None:
     writes: list[int] = []
 
     class Counted:
-        def append_log(self, lines: list[Any]) -> None:
-            writes.append(len(lines))
-            context.ledger.run_logs.append_log(lines)
+        def execute(self, statement: sa.Insert, rows: list[Any]) -> int:
+            writes.append(len(rows))
+            return context.ledger.execute(statement, rows)
 
     seconds = iter(range(10**6))
     run_log = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
@@ -116,7 +119,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
         run_log.add("info", f"line {number}")
     run_log.flush()
 
-    newest = context.ledger.run_logs.log_lines(run="a.1", limit=MAX_LINES * 2)
+    newest = log_lines(context.ledger, run="a.1", limit=MAX_LINES * 2)
     assert len(newest) == sum(writes) == MAX_LINES + 1
     assert newest[0].event == "log truncated: the run has more lines"
     assert len(writes) < MAX_LINES / 40
@@ -131,7 +134,7 @@ def test_a_ledger_that_cannot_be_written_stops_no_run(
     context: HarvestContext, tmp_path: Any
 ) -> None:
     broken = Ledger(f"sqlite:///{tmp_path}/other.sqlite", lock_timeout=0)
-    run_log = RunLog(broken.run_logs, "a", run="a.1")
+    run_log = RunLog(broken, "a", run="a.1")
     with context.ledger.transaction(), broken.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE run_log")
 
@@ -169,7 +172,7 @@ def test_the_log_says_why_records_were_not_published(harvester: Harvester) -> No
 
     fields = [
         line.fields
-        for line in harvester.ledger.run_logs.log_lines(run=run.id)
+        for line in log_lines(harvester.ledger, run=run.id)
         if line.event == "records not published"
     ]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10

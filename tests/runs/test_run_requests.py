@@ -4,6 +4,7 @@ import httpx
 from projects import Harvester
 from structlog.testing import capture_logs
 
+from harvesters.ledger import operators
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.locks import source_lock
@@ -14,7 +15,7 @@ from harvesters.source import Source
 
 
 def request_run(context: HarvestContext, source: str = "projects") -> int:
-    return context.ledger.operators.request_run(source, True, "ann", context.now())
+    return operators.request_run(context.ledger, source, True, "ann", context.now())
 
 
 def execute_requests(context: HarvestContext, *cards: Source) -> None:
@@ -27,7 +28,7 @@ def execute_requests(context: HarvestContext, *cards: Source) -> None:
 
 
 def stored_run(harvester: Harvester, number: int) -> str | None:
-    request = harvester.ledger.operators.run_request(number)
+    request = operators.run_request(harvester.ledger, number)
     assert request is not None
     return request.run
 
@@ -48,7 +49,7 @@ def test_a_request_waits_while_its_source_is_locked(harvester: Harvester) -> Non
     with source_lock("projects", harvester.context):
         execute_requests(harvester.context, harvester.source)
 
-    (waiting,) = harvester.ledger.operators.waiting_requests()
+    (waiting,) = operators.waiting_requests(harvester.ledger)
     assert waiting.source == "projects"
 
 
@@ -73,7 +74,7 @@ def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) ->
     request_run(context)
     run_requests.claim_requests(context)
 
-    context.ledger.operators.requeue_all()
+    operators.requeue_all(context.ledger)
 
     assert len(run_requests.claim_requests(context)) == 1
 

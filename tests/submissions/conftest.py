@@ -25,8 +25,9 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation.submissions import Submission
+from harvesters.ledger.participation.models import Submission
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
@@ -71,7 +72,7 @@ class SubmissionWorld:
     def mails(self) -> list[tuple[str, str]]:
         return [
             (item.message.address, item.message.text)
-            for item in reversed(self.ledger.outbox.messages(50))
+            for item in reversed(outbox.messages(self.ledger, 50))
         ]
 
     def link(self, kind: str = "confirm") -> str:

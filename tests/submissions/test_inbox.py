@@ -20,8 +20,7 @@ from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import notifications, submissions
-from harvesters.ledger.participation.notifications import Notification
-from harvesters.ledger.participation.submissions import Submission, SubmissionState
+from harvesters.ledger.participation.models import Notification, Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.inbox.link import InboxLink, takes_notifications

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import outbox
 from harvesters.ledger.participation import notifications, submissions
-from harvesters.ledger.participation.submissions import Submission, SubmissionState
+from harvesters.ledger.participation.models import Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation.submissions import moderation
@@ -120,7 +121,7 @@ def exchange(*sites: RunningSite) -> None:
         for site in sites:
             site.deliver()
     assert not any(
-        message.error for site in sites for message in site.admin.ledger.outbox.messages(50)
+        message.error for site in sites for message in outbox.messages(site.admin.ledger, 50)
     )
 
 

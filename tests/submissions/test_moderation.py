@@ -6,6 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from harvesters.ledger import operators
 from harvesters.ledger.models import State
 from harvesters.ledger.participation import submissions
 from harvesters.participation.submissions.app import MODERATION
@@ -100,9 +101,10 @@ async def test_acceptance_queues_one_run_and_is_in_the_audit_log(
     await decide(admin, first, "accept", "Well done")
     await decide(admin, second, "accept")
 
-    operators = world.ledger.operators
-    entries = [(item.what, item.source, item.note) for item in operators.audit_entries()]
-    assert [item.source for item in operators.waiting_requests()] == ["submissions"]
+    entries = [
+        (item.what, item.source, item.note) for item in operators.audit_entries(world.ledger)
+    ]
+    assert [item.source for item in operators.waiting_requests(world.ledger)] == ["submissions"]
     assert ("submission accepted", "submissions", f"{first}: Well done") in entries
     assert "accepted a submission" in (await admin.get("/admin/page/audit-log")).text
 

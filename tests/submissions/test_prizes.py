@@ -16,8 +16,9 @@ from command_line.settings import Settings
 from harvesters.admin.access import key_store
 from harvesters.admin.access.keys import Scope
 from harvesters.errors import PrizeError
+from harvesters.ledger import operators
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import Edition, Stage
+from harvesters.ledger.participation.models import Edition, Stage
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.admin_routes import routes as admin_routes
 from harvesters.participation.prizes.api import routes
@@ -426,7 +427,7 @@ async def test_commands_add_an_edition_name_experts_and_decide(
     assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
     assert id in printed
     assert '"nominated"' in printed
-    assert [entry.what for entry in world.ledger.operators.audit_entries(3)] == [
+    assert [entry.what for entry in operators.audit_entries(world.ledger, 3)] == [
         "prize stage decided", "prize expert added", "prize edition added",
     ]  # fmt: skip
 

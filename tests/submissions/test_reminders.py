@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import httpx
 
+from harvesters.ledger import operators
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Submission
+from harvesters.ledger.participation.models import Submission
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.reminders import send_reminders
 from vocab.iris import BASE
@@ -66,7 +67,7 @@ async def test_the_link_confirms_once_and_the_record_has_the_day(
     assert before == unchanged == [f'"2026-03-01"^^{date}']
     assert (confirmed.status_code, again) == (200, [410, 410])
     assert published_day(world) == [f'"2027-03-02"^^{date}']
-    [request] = world.ledger.operators.waiting_requests()
+    [request] = operators.waiting_requests(world.ledger)
     assert request.source == "submissions"
     world.clock.advance(timedelta(days=300))
     assert remind(world) == 0

@@ -17,7 +17,7 @@ from processes import free_port, started, wait_for_url
 from rows import each
 
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider, parse_provider
 
 from .conftest import BROWSER, SubmissionWorld, codes, visiting

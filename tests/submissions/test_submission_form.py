@@ -9,7 +9,7 @@ import pytest
 from rows import each
 
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState, Submitter
 from harvesters.participation.submissions.questions import QUESTIONS
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
 from languages.request_locale import LANGUAGES
@@ -322,7 +322,7 @@ async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confir
 
 async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
     for name in ("one", "other"):
-        submitter = submissions.Submitter(name, None, "Ministry", "en", world.clock.now())
+        submitter = Submitter(name, None, "Ministry", "en", world.clock.now())
         assert submissions.ensure_submitter(world.ledger, submitter).id == "one"
 
 

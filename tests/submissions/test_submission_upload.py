@@ -12,7 +12,7 @@ import xlsxwriter
 
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions.tables import (
     CSV,
     MAX_FILE,

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import httpx
 
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger import operators
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions import moderation
 
 from .conftest import SubmissionWorld, bearer, codes, hidden, submitted
@@ -89,7 +90,7 @@ async def test_a_moderator_recovers_the_submission_of_a_lost_address(
 
     response = await browser.post(world.link("transfer"))
 
-    entries = world.ledger.operators.audit_entries(20)
+    entries = operators.audit_entries(world.ledger, 20)
     [note] = [entry.note for entry in entries if entry.what == "submission handed over"]
     submission = world.stored(item.id)
     assert (response.status_code, response.url.path) == (200, mine.url.path)

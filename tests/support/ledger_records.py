@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -14,7 +14,7 @@ from vocab.initiative import Resource
 from vocab.iris import Iris
 from vocab.statements.describe import describe
 
-SEEN = datetime(2026, 1, 1)
+SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def put_records(

@@ -16,17 +16,15 @@ from definitions import paged_json
 
 from command_line.subscriptions import LedgerSubscriptions
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import graphs, operators, outbox
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.links import LinkState, link_history, links
-from harvesters.ledger.models import LINKS, State
-from harvesters.ledger.outbox import Message
-from harvesters.ledger.participation.notifications import (
-    Notification,
-    add_notification,
-    find_notification,
-)
-from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.ledger.links import link_history, links
+from harvesters.ledger.models import LINKS, LinkState, Message, State
+from harvesters.ledger.participation import problems as ledger_problems
+from harvesters.ledger.participation import subscriptions
+from harvesters.ledger.participation.models import Notification, ProblemState
+from harvesters.ledger.participation.notifications import add_notification, find_notification
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
@@ -114,7 +112,7 @@ def test_links_are_checked_published_and_forgotten(
         clock.now += DAY
     states = {link.url.rpartition("/")[2]: link.state for link in links(context.ledger, "projects")}
     gone = [link.url for link in links(context.ledger, "projects", LinkState.GONE)]
-    graph = context.ledger.graphs.graph(context.iris.links("projects"))
+    graph = graphs.graph(context.ledger, context.iris.links("projects"))
     web.projects[0]["page"] = "https://pages.example/new"
     harvest(source, context, full=True)
     check_source(context, source, LinkProgress(), lambda: True)
@@ -152,41 +150,41 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
     web.projects[0]["name"] = "Another name"
     harvest(source, context)
 
-    problems = [context.ledger.problems.reported_problem(number or 0) for number in numbers]
+    problems = [ledger_problems.reported_problem(context.ledger, number or 0) for number in numbers]
     assert (delivered, len(web.hooks)) == (2, 2)
     assert [problem and problem.state for problem in problems] == [
         ProblemState.FIXED,
         ProblemState.SENT,
     ]
     assert [
-        problem.id for problem in context.ledger.problems.undecided_problems("projects")
+        problem.id for problem in ledger_problems.undecided_problems(context.ledger, "projects")
     ] == numbers[1:]
 
 
 def test_senders_at_once_send_each_message_once(ledger: str) -> None:
     with_messages = Ledger(ledger)
-    with_messages.outbox.queue_messages([message(number) for number in range(40)], NOON)
+    outbox.queue_messages(with_messages, [message(number) for number in range(40)], NOON)
     barrier = threading.Barrier(4)
 
     def claim(_: int) -> list[int]:
         opened = Ledger(ledger)
         barrier.wait(60)
         claimed = [
-            row.id for _ in range(8) for row in opened.outbox.claim_messages(NOON, NOON + DAY, 5)
+            row.id for _ in range(8) for row in outbox.claim_messages(opened, NOON, NOON + DAY, 5)
         ]
         opened.close()
         return claimed
 
     with ThreadPoolExecutor(4) as pool:
         claimed = [id for part in pool.map(claim, range(4)) for id in part]
-    with_messages.outbox.settle_message(claimed[0], sent=NOON)
-    with_messages.outbox.settle_message(claimed[1], due=None, error="refused: é")
-    retried = [with_messages.outbox.retry_message(id, NOON) for id in claimed[:2]]
-    with_messages.outbox.prune_messages(NOON + DAY)
+    outbox.settle_message(with_messages, claimed[0], sent=NOON)
+    outbox.settle_message(with_messages, claimed[1], due=None, error="refused: é")
+    retried = [outbox.retry_message(with_messages, id, NOON) for id in claimed[:2]]
+    outbox.prune_messages(with_messages, NOON + DAY)
 
     assert sorted(claimed) == sorted(set(claimed))
     assert retried == [False, True]
-    assert len(with_messages.outbox.messages(100)) == 39
+    assert len(outbox.messages(with_messages, 100)) == 39
     with_messages.close()
 
 
@@ -205,22 +203,22 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
         store.request("mail", "reader@example.org", search, "Health", "fr", "change")
     confirmation, old = (
         item.message.text.partition("/follow/confirm/")[2].split()[0]
-        for item in admin.ledger.outbox.messages(2)
+        for item in outbox.messages(admin.ledger, 2)
     )
     store.confirm(confirmation)
     for position, results in ((1, {"https://x.example/a": "1"}), (2, {"https://x.example/b": "2"})):
         added = {"new": [ChangedThing("https://x.example/b", "B é", "/b")]} if position > 1 else {}
         for due in store.due(position):
             store.settle(due.key, ComparedResults(position, results, added))
-    digest = admin.ledger.outbox.messages(1)[0].message
-    admin.ledger.subscriptions.prune_subscriptions(clock.now + CONFIRMATION_AGE + DAY)
+    digest = outbox.messages(admin.ledger, 1)[0].message
+    subscriptions.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
     ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
 
     assert "- B é" in digest.text
     assert ended == [True, False, False]
     assert [
         item.message.topic
-        for item in admin.ledger.outbox.messages()
+        for item in outbox.messages(admin.ledger)
         if item.message.topic == digest.topic
     ] == []
     admin.close()
@@ -256,16 +254,20 @@ def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     approve(removal.plan_forgetting(source, "p3", context, by="bob"))
-    positions = context.ledger.removals.archived_positions("projects", "p3")
-    context.ledger.removals.erase_record("projects", "p3")
+    positions = operators.archived_positions(context.ledger, "projects", "p3")
+    operators.erase_record(context.ledger, "projects", "p3")
     approve(removal.plan_clear(source, context, by="bob"))
     cleared = context.ledger.count_published("projects")
     harvest(source, context)
     approve(removal.plan_retirement(source, context, by="bob"))
-    retired = context.ledger.removals.is_retired("projects")
-    resumed = context.ledger.removals.resume_source("projects", context.now())
+    retired = operators.is_retired(context.ledger, "projects")
+    resumed = operators.resume_source(context.ledger, "projects", context.now())
 
     assert (len(positions), cleared, context.ledger.count_published("projects")) == (2, 0, 11)
-    assert (retired, resumed, context.ledger.removals.is_retired("projects")) == (True, True, False)
+    assert (retired, resumed, operators.is_retired(context.ledger, "projects")) == (
+        True,
+        True,
+        False,
+    )
     with context.ledger.transaction() as connection:
         assert connection.scalars(sa.select(t.undo.c.key).where(t.undo.c.key == "p3")).all() == []

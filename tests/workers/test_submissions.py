@@ -12,8 +12,17 @@ from harvesters.admin.access.keys import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import prizes, submissions
-from harvesters.ledger.participation.prizes import Criterion, Edition, Stage
-from harvesters.ledger.participation.submissions import Link, Purpose, SubmissionState, Submitter
+from harvesters.ledger.participation.models import (
+    Criterion,
+    Edition,
+    Link,
+    Nomination,
+    Purpose,
+    Review,
+    Stage,
+    SubmissionState,
+    Submitter,
+)
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions import actions, moderation
@@ -175,14 +184,14 @@ def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     )  # fmt: skip
     prizes.put_edition(ledger, edition)
     content = {"title": {"en": "Telecentres"}}
-    nomination = prizes.Nomination(
+    nomination = Nomination(
         "1", "2026", PAGE, content, "C4", Stage.SUBMITTED, None, "It helps.", jane.id, NOON
     )
     added = [prizes.add_nomination(ledger, nomination) for _ in range(2)]
     prizes.add_expert(ledger, "2026", "jane@example.org")
     for points in (3, 5):
         prizes.put_review(
-            ledger, prizes.Review("1", "jane@example.org", False, {"impact": points}, "", NOON)
+            ledger, Review("1", "jane@example.org", False, {"impact": points}, "", NOON)
         )
     with ThreadPoolExecutor(2) as pool:
         list(

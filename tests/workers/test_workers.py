@@ -12,6 +12,7 @@ import pytest
 from queued import committed, put, settled
 from waiting import WITHIN
 
+from harvesters.ledger import operators
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -98,11 +99,11 @@ def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> 
     house.define_source("b")
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, NetworkSettings("operator@example.org")) as context:
-        number = context.ledger.operators.request_run("b", True, "ann", AT)
+        number = operators.request_run(context.ledger, "b", True, "ann", AT)
         RunEnqueuer(context, ledger).enqueue_requested(
             next(
                 request
-                for request in context.ledger.operators.waiting_requests()
+                for request in operators.waiting_requests(context.ledger)
                 if request.id == number
             )
         )

@@ -11,11 +11,9 @@ from harvesters.admin.access.keys import Key, Scope, create_key, parse_token, ve
 from harvesters.admin.errors import KeyNotFound
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.row_mapping import aware, naive, utc
 
 _USE_RESOLUTION = timedelta(minutes=1)  # otherwise each read would be a write
 MAX_NAME_LENGTH = 100  # characters: the name is stored with each audit entry
-_TIME_COLUMNS = ("created", "expires", "revoked", "last_used")
 
 
 def is_valid_name(name: str) -> bool:
@@ -32,32 +30,18 @@ def create(
     stored.
     """
     key, token = create_key(name, allowed, now, now + timedelta(days=days) if days else None)
-    row = {
-        **asdict(key),
-        "scope": key.scope.label,
-        **{time: naive(getattr(key, time)) for time in _TIME_COLUMNS},
-    }
-    with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.key).values(**row))
+    ledger.execute(sa.insert(t.key).values(**asdict(key) | {"scope": key.scope.label}))
     return key, token
 
 
 def list_keys(ledger: Ledger) -> list[Key]:
     """Return all keys, including revoked and expired ones, the oldest first."""
-    with ledger.transaction() as connection:
-        return [
-            _row_to_key(row)
-            for row in connection.execute(
-                sa.select(t.key).order_by(t.key.c.created, t.key.c.id)
-            ).all()
-        ]
+    return _select(ledger)
 
 
 def find(ledger: Ledger, key_id: str) -> Key | None:
     """Return the key with this id, or None."""
-    with ledger.transaction() as connection:
-        row = connection.execute(sa.select(t.key).where(t.key.c.id == key_id)).one_or_none()
-    return _row_to_key(row) if row else None
+    return next(iter(_select(ledger, t.key.c.id == key_id)), None)
 
 
 def get(ledger: Ledger, key_id: str) -> Key:
@@ -77,8 +61,7 @@ def revoke(ledger: Ledger, key_id: str, now: datetime) -> Key:
     key = get(ledger, key_id)
     if key.revoked:
         return key
-    with ledger.transaction() as connection:
-        connection.execute(sa.update(t.key).where(t.key.c.id == key_id).values(revoked=naive(now)))
+    ledger.update(t.key, t.key.c.id == key_id, revoked=now)
     return replace(key, revoked=now)
 
 
@@ -95,20 +78,11 @@ def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
     """Record that a key was used, to the minute."""
     if key.last_used and now - key.last_used < _USE_RESOLUTION:
         return
-    with ledger.transaction() as connection:
-        connection.execute(
-            sa.update(t.key).where(t.key.c.id == key.id).values(last_used=naive(now))
-        )
+    ledger.update(t.key, t.key.c.id == key.id, last_used=now)
 
 
-def _row_to_key(row: sa.Row[tuple[object, ...]]) -> Key:
-    values = row._mapping
-    times = {time: aware(values[time]) for time in _TIME_COLUMNS[1:]}
-    return Key(
-        values["id"],
-        values["name"],
-        Scope[values["scope"].upper()],
-        values["hash"],
-        utc(values["created"]),
-        **times,
-    )
+def _select(ledger: Ledger, *where: sa.ColumnElement[bool]) -> list[Key]:
+    query = sa.select(t.key).where(*where).order_by(t.key.c.created, t.key.c.id)
+    return [
+        Key(**{**row._mapping, "scope": Scope[row.scope.upper()]}) for row in ledger.rows(query)
+    ]

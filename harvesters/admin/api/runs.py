@@ -9,8 +9,8 @@ from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
 from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunView
-from harvesters.ledger.models import Outcome, State
-from harvesters.ledger.run_log import LogLine
+from harvesters.ledger import run_log
+from harvesters.ledger.models import LogLine, Outcome, State
 
 routes = APIRouter(tags=["runs"], responses=ERROR_RESPONSES)
 
@@ -62,6 +62,6 @@ def show_log(
     id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None
 ) -> list[LogLine]:
     """Show the newest log lines of a run, newest first; *before* is the number of a line."""
-    return context.ledger.run_logs.log_lines(
-        run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
+    return run_log.log_lines(
+        context.ledger, run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
     )

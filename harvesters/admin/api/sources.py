@@ -14,6 +14,7 @@ from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunRequestView, SourceView, run_request_view
 from harvesters.admin.source_status import source_view, source_views
+from harvesters.ledger import operators
 
 routes = APIRouter(tags=["sources"], responses=ERROR_RESPONSES)
 
@@ -85,7 +86,7 @@ def release(name: str, key: Operator, context: ContextDep) -> SourceView:
 @routes.get("/run-requests")
 def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
     """List the latest run requests."""
-    return [run_request_view(request) for request in context.ledger.operators.run_requests()]
+    return [run_request_view(request) for request in operators.run_requests(context.ledger)]
 
 
 @routes.get("/run-requests/{id}")

@@ -21,6 +21,7 @@ from harvesters.admin.errors import DefinitionChanged
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.labels import CONDITIONS
 from harvesters.admin.pages import get_pages
+from harvesters.ledger import outbox
 from harvesters.notifications.rules import EXAMPLE
 
 _PAGE = "/page/alerts"
@@ -49,10 +50,10 @@ def _render(
         "rules": rules,
         "conflict": conflict,
         "example": EXAMPLE,
-        "open": ledger.outbox.alerts(is_open=True),
-        "ended": ledger.outbox.alerts(is_open=False, limit=_SHOWN),
-        "silences": ledger.outbox.silences(context.now()),
-        "messages": ledger.outbox.messages(_SHOWN),
+        "open": outbox.alerts(ledger, is_open=True),
+        "ended": outbox.alerts(ledger, is_open=False, limit=_SHOWN),
+        "silences": outbox.silences(ledger, context.now()),
+        "messages": outbox.messages(ledger, _SHOWN),
         "channels": context.channels,
         "conditions": CONDITIONS,
     }

@@ -30,8 +30,7 @@ from harvesters.admin.pages import BASE_PATH, get_pages, local_path
 from harvesters.admin.problems import describe_error
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
-from harvesters.ledger.models import Run
-from harvesters.ledger.operator_actions import Override
+from harvesters.ledger.models import Override, Run
 from harvesters.source import SHARES
 from web.sessions import MAX_AGE
 

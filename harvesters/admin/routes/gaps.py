@@ -26,7 +26,8 @@ from harvesters.admin.pages import get_pages
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.source import read_word_table, word_table
 from languages.request_locale import current_locale
 from vocab.curated_words import (
@@ -116,8 +117,9 @@ def choose_concept(
         )
         return _render_gaps(request, user, context, source.name, form, unwritten.localized)
     note = f"{item.word[:200]}: {item.concept}"
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note)
+    operators.record_audit_entry(
+        context.ledger,
+        AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note),
     )
     return redirect(f"{_PAGE}?source={source.name}")
 

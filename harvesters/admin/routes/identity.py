@@ -20,8 +20,9 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.errors import IdentityError
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import Entity
 from harvesters.matching.pairs import Judgement, Status
@@ -104,8 +105,9 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
         counts = Counter(map(change_kind, changes))
     if run and counts:
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        context.ledger.operators.record_audit_entry(
-            AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note)
+        operators.record_audit_entry(
+            context.ledger,
+            AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note),
         )
     return redirect(f"{PAGE}/publish")
 
@@ -146,8 +148,8 @@ def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     who, now = user.key.display_name, context.now()
     add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
     note = f"{pair.id}: {judgement or 'taken back'}"
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
     )
     return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
 

@@ -17,8 +17,9 @@ from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.admin.routes.identity import PAGE
 from harvesters.errors import IdentityError
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import KINDS
 from harvesters.matching.pairs import Judgement
@@ -72,8 +73,8 @@ def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> 
         context.ledger, [Decision(pair.pair, Judgement(chosen), who, now, reason) for pair in pairs]
     )
     note = f"{len(pairs)} pairs by rule {form.get('rule', '')}: {chosen}"
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
     )
     return redirect(f"{PAGE}?status=decided")
 

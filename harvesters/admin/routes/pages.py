@@ -22,6 +22,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
+from harvesters.ledger import operators, run_log
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
@@ -45,11 +46,11 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what needs a person, worst first, then the queued and the last runs."""
     waiting = pagination.list_runs(context, _PAGE_ROWS, state=State.HELD).items
-    views, requests = source_views(context), context.ledger.operators.run_requests()
+    views, requests = source_views(context), operators.run_requests(context.ledger)
     values = {
         "user": user,
         "waiting": inbox.count_waiting(context),
-        "proposals": context.ledger.operators.proposals(),
+        "proposals": operators.proposals(context.ledger),
         "plans": inbox.by_severity(waiting),
         "attention": inbox.needing_attention(views),
         "wrong": context.invalid_sources(),
@@ -126,7 +127,7 @@ def run(
         "live": live,
         "failed": _can_retry(context),
         "two_people": context.source(harvest_run.source).second_approver,
-        "log": context.ledger.run_logs.log_lines(run=id, limit=_LOG_LINES)[::-1],
+        "log": run_log.log_lines(context.ledger, run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},
         "groups": labels.GROUPS,
         **labels.run_labels(context.base),
@@ -137,7 +138,7 @@ def run(
 
 
 def _can_retry(context: AdminContext) -> set[str]:
-    return inbox.can_retry(source_views(context), context.ledger.operators.run_requests())
+    return inbox.can_retry(source_views(context), operators.run_requests(context.ledger))
 
 
 def _list_records(
@@ -173,7 +174,8 @@ def logs(
         "level": level if level in _LEVELS else "",
         "q": q.strip()[:_MAX_QUERY],
     }
-    lines = context.ledger.run_logs.log_lines(
+    lines = run_log.log_lines(
+        context.ledger,
         run=chosen["run"],
         source=chosen["source"],
         level=chosen["level"],
@@ -183,7 +185,7 @@ def logs(
     )
     listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
     filters = urlencode({name: value for name, value in chosen.items() if value})
-    older = f"{filters}&before={listed[-1].number}".lstrip("&") if more else None
+    older = f"{filters}&before={listed[-1].id}".lstrip("&") if more else None
     values = {"user": user, "lines": listed, "levels": _LEVELS, "chosen": chosen, "older": older}
     return get_pages(request).render("logs.html", values)
 

@@ -10,8 +10,10 @@ from harvesters.admin.access.keys import Scope
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.participation.reported_problems import ProblemState
+from harvesters.ledger import operators, outbox
+from harvesters.ledger.models import ActionType, AuditEntry
+from harvesters.ledger.participation import problems
+from harvesters.ledger.participation.models import ProblemState
 from harvesters.runs.reported_problems import problem_target, reader_message
 from vocab.iris import Iris
 
@@ -26,7 +28,7 @@ def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> R
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
     waiting = [
         (item, problem_target(item, Iris(context.base)))
-        for item in context.ledger.problems.undecided_problems()
+        for item in problems.undecided_problems(context.ledger)
     ]
     values = {"user": user, "problems": waiting, "most": _MOST_CHARACTERS}
     return get_pages(request).render("problems.html", values)
@@ -40,7 +42,7 @@ def answer_problem(id: int, form: FormFields, user: CurrentUser, context: Contex
     if not 1 <= len(answer) <= _MOST_CHARACTERS:
         raise InvalidValue("Write an answer of 1 to %(most)s characters.", most=_MOST_CHARACTERS)
     ledger, now = context.ledger, context.now()
-    problem = ledger.problems.reported_problem(id)
+    problem = problems.reported_problem(ledger, id)
     message = (
         reader_message(
             problem, ProblemState.ANSWERED, answer, context.channels.name, Iris(context.base)
@@ -48,14 +50,14 @@ def answer_problem(id: int, form: FormFields, user: CurrentUser, context: Contex
         if problem
         else None
     )
-    if problem is None or not ledger.problems.decide_problem(
-        id, ProblemState.ANSWERED, now, answer=answer
+    if problem is None or not problems.decide_problem(
+        ledger, id, ProblemState.ANSWERED, now, answer=answer
     ):
         raise NotFound("There is no open problem with this number.")
     if message is not None:
-        ledger.outbox.queue_messages([message], now)
+        outbox.queue_messages(ledger, [message], now)
     entry = AuditEntry(
         now, user.key.display_name, ActionType.ANSWERED.value, problem.source, note=f"problem {id}"
     )
-    ledger.operators.record_audit_entry(entry)
+    operators.record_audit_entry(ledger, entry)
     return redirect(_PAGE)

@@ -29,6 +29,7 @@ from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.admin.source_status import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from harvesters.ledger import operators
 from harvesters.ledger.models import State
 from harvesters.runs.locks import is_schedule_running
 from vocab.field_changes import FieldView
@@ -88,7 +89,7 @@ def _render_wizard(
 @routes.get("/page/sources/{name}")
 def source(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show a source: its status, its last runs, its limits, and the versions of its definition."""
-    view, requests = source_view(context, name), context.ledger.operators.run_requests(1, name)
+    view, requests = source_view(context, name), operators.run_requests(context.ledger, 1, name)
     result = requests[0].run if requests else None  # a run's id, or why there is none
     values = {
         "user": user,

@@ -15,7 +15,8 @@ from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.topic_queue import add_decision, undecided
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.source import decision_table, read_decision_table
 from languages.request_locale import current_locale
 from vocab.curated_topics import SUGGESTED, TopicDecision
@@ -78,5 +79,5 @@ def decide(form: FormFields, user: CurrentUser, context: ContextDep) -> Response
     entry = AuditEntry(
         context.now(), item.author, ActionType.TOPIC_DECIDED.value, source.name, note=note
     )
-    context.ledger.operators.record_audit_entry(entry)
+    operators.record_audit_entry(context.ledger, entry)
     return redirect(f"{_PAGE}?source={source.name}")

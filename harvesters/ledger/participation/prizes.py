@@ -4,12 +4,10 @@ Personal data are in these tables alone.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from enum import StrEnum
+from dataclasses import asdict
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,130 +16,21 @@ import sqlalchemy as sa
 from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import Database, select_objects
 from harvesters.ledger.models import RecordState
-from harvesters.ledger.row_mapping import naive, utc
+from harvesters.ledger.participation.models import Criterion, Edition, Nomination, Review, Stage
 
 SOURCE = "prizes"  # the source that publishes editions and results
-Texts = Mapping[str, str]  # by language
 _ID_BYTES = 6
 _DELETED = "deleted "  # and a random word, in place of a person
 _CANONICAL_HOSTS = {"googlemail.com": "gmail.com"}
-
-
-class Stage(StrEnum):
-    """How far a nomination came; the codes are those of the scheme of prize stages."""
-
-    SUBMITTED = "submitted"
-    NOMINATED = "nominated"
-    CHAMPION = "champion"
-    WINNER = "winner"
-
-
-STAGES = tuple(Stage)
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """What experts score, and how much it counts."""
-
-    code: str
-    weight: float
-    label: Texts
-
-
-@dataclass(frozen=True, slots=True)
-class Edition:
-    """A contest. Days begin at 00:00 UTC. *special* has the names of special prizes by their codes.
-
-    Nothing of it is shown before *announced*, no nomination before *nominees*, no champion or
-    winner before *results*.
-    """
-
-    id: str
-    title: Texts
-    year: int
-    announced: date
-    opens: date
-    closes: date
-    nominees: date
-    results: date
-    categories: tuple[str, ...]
-    criteria: tuple[Criterion, ...]
-    special: Mapping[str, Texts]
-    vote_opens: date | None = None
-    vote_closes: date | None = None
-    champions: int = 5  # in a category
-    winners: int = 2
-    source: str | None = None  # of an edition whose nominations a registry publishes
-    page: str | None = None
-
-    def is_past(self, day: date, now: datetime) -> bool:
-        """Return whether a day has begun."""
-        return now >= datetime.combine(day, time(), UTC)
-
-    def takes_nominations(self, now: datetime) -> bool:
-        """Return whether initiatives can be nominated now."""
-        return (
-            self.source is None
-            and self.is_past(self.opens, now)
-            and not self.is_past(self.closes, now)
-        )
-
-    def takes_votes(self, now: datetime) -> bool:
-        """Return whether the public can vote now."""
-        if self.vote_opens is None or self.vote_closes is None:
-            return False
-        return self.is_past(self.vote_opens, now) and not self.is_past(self.vote_closes, now)
-
-    def takes_reviews(self, now: datetime) -> bool:
-        """Return whether experts can score now: from the end of nominations to the results."""
-        return (
-            self.source is None
-            and self.is_past(self.closes, now)
-            and not self.is_past(self.results, now)
-        )
-
-    def days(self) -> dict[str, date]:
-        """Return the days of the contest by name, in their order."""
-        names = ("opens", "closes", "nominees", "vote_opens", "vote_closes", "results")
-        return {name: day for name in names if (day := getattr(self, name)) is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Nomination:
-    """An initiative in a contest: *thing* is its IRI, *content* its title and web page, *reason*
-    why it was nominated.
-    """
-
-    id: str
-    edition: str
-    thing: str
-    content: Mapping[str, Any]
-    category: str
-    stage: Stage
-    special: str | None
-    reason: str
-    submitter: str | None
-    created: datetime
-
-    def public_stage(self, edition: Edition, now: datetime) -> Stage | None:
-        """Return the stage that may be shown now, None if the nomination may not be shown."""
-        if self.stage is Stage.SUBMITTED or not edition.is_past(edition.nominees, now):
-            return None
-        return self.stage if edition.is_past(edition.results, now) else Stage.NOMINATED
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What an expert says of a nomination: scores by criterion, or a conflict of interest."""
-
-    nomination: str
-    expert: str
-    conflict: bool
-    scores: Mapping[str, int]
-    note: str
-    time: datetime
+_DAYS = ("announced", "opens", "closes", "nominees", "results", "vote_opens", "vote_closes")
+_nomination, _review, _vote, _expert = (
+    t.prize_nomination.c,
+    t.prize_review.c,
+    t.prize_vote.c,
+    t.prize_expert.c,
+)
 
 
 def new_id() -> str:
@@ -166,30 +55,18 @@ def voter(mail: str) -> str:
 
 def put_edition(ledger: Database, edition: Edition) -> None:
     """Store an edition, or replace it."""
-    content = {
-        name: value.isoformat() if isinstance(value, date) else value
-        for name in Edition.__slots__
-        if (value := getattr(edition, name))
-    }
-    content["criteria"] = [[item.code, item.weight, dict(item.label)] for item in edition.criteria]
+    content = {name: value for name in Edition.__slots__ if (value := getattr(edition, name))}
+    content |= {name: str(content[name]) for name in _DAYS if name in content}
+    content["criteria"] = [[item.code, item.weight, item.label] for item in edition.criteria]
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.prize_edition).where(t.prize_edition.c.id == edition.id))
-        connection.execute(
-            sa.insert(t.prize_edition).values(
-                id=edition.id, content=json.dumps(content, ensure_ascii=False)
-            )
-        )
+        connection.execute(sa.insert(t.prize_edition).values(id=edition.id, content=content))
 
 
 def editions(ledger: Database) -> list[Edition]:
     """Return the editions, the newest first."""
-    with ledger.transaction() as connection:
-        rows = connection.execute(sa.select(t.prize_edition)).all()
-    return sorted(
-        (_edition(json.loads(row.content)) for row in rows),
-        key=lambda item: (item.opens, item.id),
-        reverse=True,
-    )
+    stored = map(_edition, ledger.scalars(sa.select(t.prize_edition.c.content)))
+    return sorted(stored, key=lambda item: (item.opens, item.id), reverse=True)
 
 
 def find_edition(ledger: Database, id: str) -> Edition | None:
@@ -199,26 +76,13 @@ def find_edition(ledger: Database, id: str) -> Edition | None:
 
 def add_nomination(ledger: Database, nomination: Nomination) -> bool:
     """Store a nomination; return False if the initiative is in the edition already."""
-    c = t.prize_nomination.c
-    values = {name: getattr(nomination, name) for name in Nomination.__slots__}
-    values |= {
-        "content": json.dumps(nomination.content, ensure_ascii=False),
-        "stage": nomination.stage.value,
-    }
-    known = sa.select(c.id).where(c.edition == nomination.edition, c.thing == nomination.thing)
+    if nominations(ledger, nomination.edition, thing=nomination.thing):
+        return False
     try:
-        with ledger.transaction() as connection:
-            if connection.execute(known).first() is not None:
-                return False
-            connection.execute(
-                sa.insert(t.prize_nomination).values(
-                    {**values, "created": naive(nomination.created)}
-                )
-            )
+        ledger.add(nomination)
     except LedgerError:  # another request stored it at the same time
-        with ledger.transaction() as connection:
-            if connection.execute(known).first() is None:
-                raise
+        if not nominations(ledger, nomination.edition, thing=nomination.thing):
+            raise
         return False
     return True
 
@@ -226,46 +90,24 @@ def add_nomination(ledger: Database, nomination: Nomination) -> bool:
 def delete_nomination(ledger: Database, id: str) -> None:
     """Delete a nomination with its reviews and votes."""
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.prize_vote).where(t.prize_vote.c.nomination == id))
-        connection.execute(sa.delete(t.prize_review).where(t.prize_review.c.nomination == id))
-        connection.execute(sa.delete(t.prize_nomination).where(t.prize_nomination.c.id == id))
+        connection.execute(sa.delete(t.prize_vote).where(_vote.nomination == id))
+        connection.execute(sa.delete(t.prize_review).where(_review.nomination == id))
+        connection.execute(sa.delete(t.prize_nomination).where(_nomination.id == id))
 
 
 def set_stage(ledger: Database, id: str, stage: Stage, special: str | None) -> None:
     """Store the stage that a nomination reached, and the code of its special prize."""
-    c = t.prize_nomination.c
-    with ledger.transaction() as connection:
-        connection.execute(
-            sa.update(t.prize_nomination)
-            .where(c.id == id)
-            .values(stage=stage.value, special=special)
-        )
+    ledger.update(t.prize_nomination, _nomination.id == id, stage=stage, special=special)
 
 
 def nominations(ledger: Database, edition: str | None = None, **columns: str) -> list[Nomination]:
     """Return the nominations of an edition, or of all, in the order in which they came; *columns*
     must have these values.
     """
-    c = t.prize_nomination.c
-    query = sa.select(t.prize_nomination).order_by(c.created, c.id)
-    query = query.where(c.edition == edition) if edition is not None else query
-    with ledger.transaction() as connection:
-        rows = (
-            connection.execute(query.where(*(c[name] == value for name, value in columns.items())))
-            .mappings()
-            .all()
-        )
-    return [
-        Nomination(
-            **{
-                **row,
-                "content": json.loads(row["content"]),
-                "stage": Stage(row["stage"]),
-                "created": utc(row["created"]),
-            }
-        )
-        for row in rows
-    ]
+    if edition is not None:
+        columns["edition"] = edition
+    where = [_nomination[name] == value for name, value in columns.items()]
+    return ledger.select(Nomination, *where, order=[_nomination.created, _nomination.id])
 
 
 def count_waiting(ledger: Database, now: datetime) -> int:
@@ -288,110 +130,74 @@ def find_nomination(ledger: Database, edition: str, id: str) -> Nomination | Non
 def add_expert(ledger: Database, edition: str, mail: str) -> None:
     """Let a person review the nominations of an edition."""
     remove_expert(ledger, edition, mail)
-    with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.prize_expert).values(edition=edition, mail=mail))
+    ledger.execute(sa.insert(t.prize_expert).values(edition=edition, mail=mail))
 
 
 def remove_expert(ledger: Database, edition: str, mail: str) -> None:
     """Let a person not review the nominations of an edition any more; the reviews stay."""
-    c = t.prize_expert.c
-    with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.prize_expert).where(c.edition == edition, c.mail == mail))
+    ledger.delete(t.prize_expert, _expert.edition == edition, _expert.mail == mail)
 
 
 def experts(ledger: Database, edition: str) -> list[str]:
     """Return the mail addresses of an edition's experts."""
-    c = t.prize_expert.c
-    with ledger.transaction() as connection:
-        return list(
-            connection.scalars(sa.select(c.mail).where(c.edition == edition).order_by(c.mail))
-        )
+    query = sa.select(_expert.mail).where(_expert.edition == edition)
+    return ledger.scalars(query.order_by(_expert.mail))
 
 
 def put_review(ledger: Database, review: Review) -> None:
     """Store a review, or replace that of the same expert."""
-    c = t.prize_review.c
-    values = {name: getattr(review, name) for name in Review.__slots__}
-    with ledger.transaction() as connection:
-        connection.execute(
-            sa.delete(t.prize_review).where(
-                c.nomination == review.nomination, c.expert == review.expert
-            )
-        )
-        connection.execute(
-            sa.insert(t.prize_review).values(
-                {**values, "scores": json.dumps(dict(review.scores)), "time": naive(review.time)}
-            )
-        )
+    values = t.insertable(review)
+    insert = ledger.insert(t.prize_review).values(values)
+    ledger.execute(
+        insert.on_conflict_do_update(index_elements=["nomination", "expert"], set_=values)
+    )
 
 
 def reviews(ledger: Database, edition: str) -> list[Review]:
     """Return the reviews of an edition's nominations."""
-    r, n = t.prize_review, t.prize_nomination.c
-    query = (
-        sa.select(r)
-        .join(t.prize_nomination, n.id == r.c.nomination)
-        .where(n.edition == edition)
-        .order_by(r.c.nomination, r.c.expert)
-    )
-    with ledger.transaction() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [
-        Review(**{**row, "scores": json.loads(row["scores"]), "time": utc(row["time"])})
-        for row in rows
-    ]
+    query = select_objects(Review).join(t.prize_nomination, _nomination.id == _review.nomination)
+    of_edition = query.where(_nomination.edition == edition)
+    rows = ledger.rows(of_edition.order_by(_review.nomination, _review.expert))
+    return [Review(*row) for row in rows]
 
 
 def put_vote(ledger: Database, nomination: Nomination, mail: str, now: datetime) -> None:
     """Store the vote of an address in the nomination's category, instead of an earlier one."""
-    c, who = t.prize_vote.c, voter(mail)
-    key = {"edition": nomination.edition, "category": nomination.category, "voter": who}
-    with ledger.transaction() as connection:
-        connection.execute(
-            sa.delete(t.prize_vote).where(*(c[name] == value for name, value in key.items()))
-        )
-        connection.execute(
-            sa.insert(t.prize_vote).values(**key, nomination=nomination.id, time=naive(now))
-        )
+    key = {
+        "edition": nomination.edition,
+        "category": nomination.category,
+        "voter": voter(mail),
+    }
+    values = {"nomination": nomination.id, "time": now}
+    insert = ledger.insert(t.prize_vote).values(**key, **values)
+    ledger.execute(insert.on_conflict_do_update(index_elements=[*key], set_=values))
 
 
 def votes(ledger: Database, edition: str) -> dict[str, int]:
     """Return the number of votes for each nomination that has any."""
-    c = t.prize_vote.c
-    query = (
-        sa.select(c.nomination, sa.func.count()).where(c.edition == edition).group_by(c.nomination)
-    )
-    with ledger.transaction() as connection:
-        return {row[0]: row[1] for row in connection.execute(query).all()}
+    query = sa.select(_vote.nomination, sa.func.count()).where(_vote.edition == edition)
+    return dict(ledger.rows(query.group_by(_vote.nomination)))
 
 
 def votes_of(ledger: Database, mail: str, edition: str | None = None) -> dict[str, str]:
     """Return the nomination for which an address voted, by edition and category, as in "2027 C4"."""
-    c = t.prize_vote.c
-    query = sa.select(c.edition, c.category, c.nomination).where(c.voter == voter(mail))
-    query = query.where(c.edition == edition) if edition else query
-    with ledger.transaction() as connection:
-        return {
-            f"{row.edition} {row.category}": row.nomination
-            for row in connection.execute(query.order_by(c.edition, c.category)).all()
-        }
+    v = _vote
+    query = sa.select(v.edition, v.category, v.nomination).where(v.voter == voter(mail))
+    query = query.where(v.edition == edition) if edition else query
+    rows = ledger.rows(query.order_by(v.edition, v.category))
+    return {f"{row.edition} {row.category}": row.nomination for row in rows}
 
 
 def delete_person(ledger: Database, submitter: str, mail: str | None) -> None:
     """Delete a person's votes and address; nominations and reviews stay, without their author."""
+    own = _nomination.submitter == submitter
     with ledger.transaction() as connection:
-        c = t.prize_nomination.c
-        connection.execute(
-            sa.update(t.prize_nomination).where(c.submitter == submitter).values(submitter=None)
-        )
+        connection.execute(sa.update(t.prize_nomination).where(own).values(submitter=None))
         if mail:
-            connection.execute(sa.delete(t.prize_vote).where(t.prize_vote.c.voter == voter(mail)))
-            connection.execute(sa.delete(t.prize_expert).where(t.prize_expert.c.mail == mail))
-            connection.execute(
-                sa.update(t.prize_review)
-                .where(t.prize_review.c.expert == mail)
-                .values(expert=_anonymous())
-            )
+            connection.execute(sa.delete(t.prize_vote).where(_vote.voter == voter(mail)))
+            connection.execute(sa.delete(t.prize_expert).where(_expert.mail == mail))
+            reviewed = sa.update(t.prize_review).where(_review.expert == mail)
+            connection.execute(reviewed.values(expert=_anonymous()))
 
 
 def forget_persons(ledger: Database, ended_before: date) -> None:
@@ -400,34 +206,29 @@ def forget_persons(ledger: Database, ended_before: date) -> None:
 
     The numbers of votes and the scores stay; nominations lose their author.
     """
-    r, v, n = t.prize_review.c, t.prize_vote.c, t.prize_nomination.c
     for edition in editions(ledger):
         if edition.results >= ended_before:
             continue
-        own = sa.select(n.id).where(n.edition == edition.id)
+        own = sa.select(_nomination.id).where(_nomination.edition == edition.id)
+        of_edition = _nomination.edition == edition.id
         with ledger.transaction() as connection:
+            connection.execute(sa.delete(t.prize_expert).where(_expert.edition == edition.id))
             connection.execute(
-                sa.delete(t.prize_expert).where(t.prize_expert.c.edition == edition.id)
+                sa.update(t.prize_nomination).where(of_edition).values(submitter=None)
             )
-            connection.execute(
-                sa.update(t.prize_nomination).where(n.edition == edition.id).values(submitter=None)
-            )
-            named = sa.select(r.nomination, r.expert).where(
-                r.nomination.in_(own), r.expert.not_like(f"{_DELETED}%")
-            )
-            for nomination, expert in connection.execute(named).all():
-                update = sa.update(t.prize_review).where(
-                    r.nomination == nomination, r.expert == expert
-                )
-                connection.execute(update.values(expert=_anonymous()))
-            known = sa.select(v.category, v.voter).where(
-                v.edition == edition.id, v.voter.not_like(f"{_DELETED}%")
-            )
-            for category, who in connection.execute(known).all():
-                update = sa.update(t.prize_vote).where(
-                    v.edition == edition.id, v.category == category, v.voter == who
-                )
-                connection.execute(update.values(voter=_anonymous()))
+            _anonymize(connection, _review.expert, _review.nomination.in_(own))
+            _anonymize(connection, _vote.voter, _vote.edition == edition.id)
+
+
+def _anonymize(
+    connection: sa.Connection, person: sa.Column[str], condition: sa.ColumnElement[bool]
+) -> None:
+    """Replace each person in a column by a random word, another in each row."""
+    table, keys = person.table, list(person.table.primary_key)
+    named = sa.select(*keys).where(condition, person.not_like(f"{_DELETED}%"))
+    for row in connection.execute(named).all():
+        same = [column == value for column, value in zip(keys, row, strict=True)]
+        connection.execute(sa.update(table).where(*same).values({person.name: _anonymous()}))
 
 
 def _anonymous() -> str:
@@ -436,17 +237,6 @@ def _anonymous() -> str:
 
 def of_person(ledger: Database, submitter: str, mail: str | None) -> dict[str, Any]:
     """Return what is stored about a person, for JSON."""
-    c = t.prize_review.c
-    with ledger.transaction() as connection:
-        rows = (
-            connection.execute(sa.select(t.prize_review).where(c.expert == (mail or "")))
-            .mappings()
-            .all()
-        )
-    reviewed = [
-        {**row, "scores": json.loads(row["scores"]), "time": utc(row["time"]).isoformat()}
-        for row in rows
-    ]
     return {
         "nominations": [
             {
@@ -458,7 +248,10 @@ def of_person(ledger: Database, submitter: str, mail: str | None) -> dict[str, A
             for item in nominations(ledger, submitter=submitter)
         ],
         "votes": votes_of(ledger, mail) if mail else {},
-        "reviews": reviewed,
+        "reviews": [
+            {**asdict(item), "time": item.time.isoformat()}
+            for item in ledger.select(Review, _review.expert == (mail or ""))
+        ],
     }
 
 
@@ -466,11 +259,10 @@ def published_statements(ledger: Database, source: str, key: str) -> list[str] |
     """Return the statements of a published record, None if there is none."""
     r, d = t.record.c, t.description.c
     query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
-    with ledger.transaction() as connection:
-        text = connection.execute(
-            query.where(r.source == source, r.key == key, r.state == RecordState.PUBLISHED.value)
-        ).scalar()
-    return None if text is None else decompress(text).split("\n")
+    stored = ledger.scalars(
+        query.where(r.source == source, r.key == key, r.state == RecordState.PUBLISHED)
+    )
+    return decompress(stored[0]).split("\n") if stored else None
 
 
 def published(ledger: Database, now: datetime) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
@@ -516,16 +308,13 @@ def _award(edition: Edition, item: Nomination, stage: Stage, *, final: bool) -> 
 
 
 def _edition(content: Mapping[str, Any]) -> Edition:
-    days = ("announced", "opens", "closes", "nominees", "results", "vote_opens", "vote_closes")
-    read = {
-        name: date.fromisoformat(value) if name in days else value
-        for name, value in content.items()
-    }
-    read["criteria"] = tuple(Criterion(*item) for item in content["criteria"])
+    days = {name: date.fromisoformat(content[name]) for name in _DAYS if name in content}
     return Edition(
         **{
-            **read,
+            "special": {},
+            **content,
+            **days,
             "categories": tuple(content["categories"]),
-            "special": content.get("special", {}),
+            "criteria": tuple(Criterion(*item) for item in content["criteria"]),
         }
     )

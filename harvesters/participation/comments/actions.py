@@ -13,11 +13,12 @@ from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.errors import LedgerError
-from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import comments, submissions
-from harvesters.ledger.participation.comments import Comment
+from harvesters.ledger.participation.models import Comment, SubmissionState, Submitter
 from harvesters.ledger.participation.prizes import published_statements
-from harvesters.ledger.participation.submissions import SubmissionState, Submitter, new_id
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.errors import Closed, LinkInvalid, NotAllowed
 from harvesters.participation.submissions.mails import queue_mail, send_confirmation
 from harvesters.participation.submissions.members import InvalidMembersError, normalize
@@ -211,8 +212,8 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
     ):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text)
     )
     if decision == "reject":
         _send_reason(context, comment, str(reason))

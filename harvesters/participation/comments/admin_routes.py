@@ -13,7 +13,7 @@ from harvesters.admin.errors import NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
-from harvesters.ledger.participation.submissions import SubmissionState
+from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.comments.actions import WAITING, decide
 
 _ROWS = 100

@@ -15,8 +15,8 @@ import orjson
 from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation import notifications, submissions
-from harvesters.ledger.participation.notifications import Notification
-from harvesters.ledger.participation.submissions import SubmissionState, Submitter, new_id
+from harvesters.ledger.participation.models import Notification, SubmissionState, Submitter
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, NotificationKind
 from harvesters.participation.submissions import actions

@@ -22,9 +22,10 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.errors import PrizeError
-from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import STAGES, Edition, Texts
+from harvesters.ledger.participation.models import STAGES, Edition, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import parse_edition
 from harvesters.participation.submissions.choices import choices
@@ -118,8 +119,9 @@ def _path(edition: Edition) -> str:
 
 
 def _record(context: AdminContext, user: User, action: str, note: str) -> None:
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), user.key.display_name, action, prizes.SOURCE, note=note)
+    operators.record_audit_entry(
+        context.ledger,
+        AuditEntry(context.now(), user.key.display_name, action, prizes.SOURCE, note=note),
     )
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import Edition, Nomination
+from harvesters.ledger.participation.models import Edition, Nomination
 from harvesters.participation.prizes import contest
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,

@@ -15,7 +15,7 @@ from harvesters.admin.actions import check_note
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import STAGES, Edition, Nomination, Review, Stage
+from harvesters.ledger.participation.models import STAGES, Edition, Nomination, Review, Stage
 from harvesters.participation.submissions.errors import NotAllowed
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SKOS

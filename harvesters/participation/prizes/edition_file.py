@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harvesters.errors import PrizeError
-from harvesters.ledger.participation.prizes import Criterion, Edition
+from harvesters.ledger.participation.models import Criterion, Edition
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE, is_web
 from vocab.schemes import concepts

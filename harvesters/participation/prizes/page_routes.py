@@ -22,8 +22,7 @@ from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import Pages
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.prizes import Edition, Texts
-from harvesters.ledger.participation.submissions import Submitter
+from harvesters.ledger.participation.models import Edition, Submitter, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import public_nominations
 from harvesters.participation.submissions.choices import choices

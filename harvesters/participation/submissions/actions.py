@@ -14,8 +14,9 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.ledger import operators
 from harvesters.ledger.participation import comments, notifications, pictures, prizes, submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     SUBMITTER,
     Change,
     Content,
@@ -23,9 +24,8 @@ from harvesters.ledger.participation.submissions import (
     SubmissionEvent,
     SubmissionState,
     Submitter,
-    new_id,
-    picture_of,
 )
+from harvesters.ledger.participation.submissions import new_id, picture_of
 from harvesters.participation.submissions.check import Check, check
 from harvesters.participation.submissions.errors import NotAllowed, VersionConflict
 from harvesters.participation.submissions.members import title_of
@@ -169,8 +169,8 @@ def withdraw(
 
 def request_harvest(context: AdminContext, who: str) -> None:
     """Queue a run of the source of submissions, unless one is queued already."""
-    if not any(request.source == SOURCE for request in context.ledger.operators.waiting_requests()):
-        context.ledger.operators.request_run(SOURCE, True, who, context.now())
+    if not any(request.source == SOURCE for request in operators.waiting_requests(context.ledger)):
+        operators.request_run(context.ledger, SOURCE, True, who, context.now())
 
 
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:

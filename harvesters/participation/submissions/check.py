@@ -8,8 +8,9 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.database import Database
+from harvesters.ledger.participation.models import Content
 from harvesters.ledger.participation.pictures import has_picture
-from harvesters.ledger.participation.submissions import Content, picture_of
+from harvesters.ledger.participation.submissions import picture_of
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.participation.submissions.documents import property_iri

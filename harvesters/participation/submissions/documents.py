@@ -9,7 +9,7 @@ import orjson
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.ledger.participation.submissions import Content
+from harvesters.ledger.participation.models import Content
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.errors import UnsupportedMedia

@@ -11,7 +11,7 @@ from typing import Any
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     SUBMITTER,
     Change,
     Content,
@@ -21,8 +21,8 @@ from harvesters.ledger.participation.submissions import (
     SubmissionEvent,
     SubmissionState,
     Submitter,
-    new_id,
 )
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, MemberFinding, check
 from harvesters.participation.submissions.duplicates import DuplicateFinder

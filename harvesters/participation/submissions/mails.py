@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from harvesters.admin.context import AdminContext
-from harvesters.ledger.outbox import Message
+from harvesters.ledger import outbox
+from harvesters.ledger.models import Message
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Link, Purpose, Submission
+from harvesters.ledger.participation.models import Link, Purpose, Submission
 from harvesters.notifications.delivery import MAIL
 from harvesters.participation.submissions.errors import Closed
 from languages.request_locale import use_language
@@ -114,6 +115,8 @@ def _create_link(
 
 def queue_mail(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
     """Queue a message to a person; *lines* are its paragraphs."""
-    context.ledger.outbox.queue_messages(
-        [Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")], context.now()
+    outbox.queue_messages(
+        context.ledger,
+        [Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")],
+        context.now(),
     )

@@ -9,9 +9,10 @@ from harvesters.admin.access.keys import Key
 from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger.operator_actions import AuditEntry
+from harvesters.ledger import operators
+from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation.models import Submission, SubmissionEvent, SubmissionState
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation.submissions import actions
@@ -223,6 +224,7 @@ def _annotate(
 
 def _audit(context: AdminContext, key: Key, what: str, submission: Submission, note: str) -> None:
     text = ": ".join(filter(None, (submission.id, note.strip())))
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text)
+    operators.record_audit_entry(
+        context.ledger,
+        AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text),
     )

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from starlette.responses import Response
 
 from harvesters.admin.errors import InvalidValue
-from harvesters.ledger.participation.pictures import Picture
+from harvesters.ledger.participation.models import Picture
 from harvesters.participation.submissions.errors import TooLarge
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harvesters.ledger.participation.submissions import Content, SubmissionState, Submitter
+from harvesters.ledger.participation.models import Content, SubmissionState, Submitter
 
 THRESHOLD = 4  # points from which a submission is held back
 FREE_LINKS = 2  # in all texts together: the pages have a field of their own

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from harvesters.ledger.participation.submissions import Content
+from harvesters.ledger.participation.models import Content
 from harvesters.participation.submissions.members import MEMBERS, TYPES
 from languages.translations import gettext
 

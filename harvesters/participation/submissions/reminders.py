@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from harvesters.errors import HarvestError
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.outbox import Message
+from harvesters.ledger.models import Message
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     SUBMITTER,
     Link,
     Purpose,
@@ -44,7 +45,7 @@ def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
             Purpose.STILL_TRUE, now, now + LINK_AGE, submitter=item.submitter, submission=item.id
         )
         address = f"{channels.public_url}/submit/still-true/{submissions.create_link(ledger, link)}"
-        ledger.outbox.queue_messages([_message(item, mail, address)], now)
+        outbox.queue_messages(ledger, [_message(item, mail, address)], now)
     if due:
         log.info("reminders queued", messages=len(due))
     return len(due)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.participation.submissions import Content
+from harvesters.ledger.participation.models import Content
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record

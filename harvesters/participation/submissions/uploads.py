@@ -11,7 +11,8 @@ import orjson
 import structlog
 
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Content, SubmissionState, Submitter, new_id
+from harvesters.ledger.participation.models import Content, SubmissionState, Submitter
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.actions import MAX_OPEN, received
 from harvesters.participation.submissions.check import Check, MemberFinding, check_many
 from harvesters.participation.submissions.duplicates import Duplicate

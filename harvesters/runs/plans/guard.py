@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from harvesters.ledger.models import UPSERTED, Outcome
-from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
+from harvesters.ledger.models import UPSERTED, GrantedOverride, Outcome, SourceHold
 from harvesters.pipeline.page_processor import DATES
 from harvesters.reasons import Reason, Value
 from harvesters.runs.plans.plan import Plan, incompleteness_reasons
@@ -139,10 +138,10 @@ def check_limits(
         granted
         for granted in overrides
         if granted.used in (None, plan.run.id)
-        and now <= granted.override.until
-        and granted.override.limit in exceeded
+        and now <= granted.until
+        and granted.limit in exceeded
     ]
-    raised = {granted.override.limit: granted.override.value for granted in usable}
+    raised = {granted.limit: granted.value for granted in usable}
     if find_violations(plan, _raise_limits(limits, raised), rules_changed=rules_changed):
         return GuardResult(_all_reasons(plan, violations))
     return GuardResult((), tuple(usable))

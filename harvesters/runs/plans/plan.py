@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from harvesters.ledger.absence import AbsentRecord
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SEEN,
     TOMBSTONED,
     UPSERTED,
+    AbsentRecord,
     Notice,
     Outcome,
     RecordState,

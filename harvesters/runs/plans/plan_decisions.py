@@ -7,10 +7,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from harvesters.errors import PlanError
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Run, State
-from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, SourceHold
-from harvesters.ledger.removals import RemovalKind
+from harvesters.ledger.models import (
+    ActionType,
+    AuditEntry,
+    Override,
+    RemovalKind,
+    Run,
+    SourceHold,
+    State,
+)
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
@@ -95,9 +102,9 @@ def approve(
             ),
             override,
         )
-        removal = context.ledger.removals.removal(run)
+        removal = operators.removal(context.ledger, run)
         if removal is None or removal.kind is not RemovalKind.FORGET:
-            context.ledger.keep_previous(awaiting_review)
+            context.ledger.save_previous(awaiting_review)
         return commit(load_plan(awaiting_review, context.ledger), source, context)
 
 
@@ -106,7 +113,7 @@ def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, n
 
     Raises PlanError if the same person did.
     """
-    approved = context.ledger.operators.endorsements(awaiting_review.id)
+    approved = operators.endorsements(context.ledger, awaiting_review.id)
     if by in approved:
         raise PlanError(
             Reason(
@@ -121,33 +128,34 @@ def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, n
         entry = AuditEntry(
             context.now(), by, action, awaiting_review.source, awaiting_review.id, note or None
         )
-        context.ledger.operators.record_audit_entry(entry)
+        operators.record_audit_entry(context.ledger, entry)
     return not approved
 
 
 def _record_approval(context: HarvestContext, act: AuditEntry, override: Override | None) -> None:
     """Write an approval to the audit log once, even if a crash made the person approve again."""
     source = act.source or ""
-    last = next(iter(context.ledger.operators.audit_entries(1, source)), None)
+    last = next(iter(operators.audit_entries(context.ledger, 1, source)), None)
     if last is None or replace(last, when=act.when) != act:
-        context.ledger.operators.record_audit_entry(act)
+        operators.record_audit_entry(context.ledger, act)
     grants = [
-        (granted.override, granted.by)
-        for granted in context.ledger.operators.overrides(source)
+        (Override(granted.limit, granted.value, granted.until), granted.by)
+        for granted in operators.overrides(context.ledger, source)
         if granted.used is None
     ]
     if override and (override, act.who) not in grants:
-        context.ledger.operators.grant(source, override, act.who, act.when)
+        operators.grant(context.ledger, source, override, act.who, act.when)
 
 
 def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason: str = "") -> Run:
     """Reject a held plan; the published data stays. Raises the same errors as ``approve``."""
     with source_lock(source.name, context) as context:
         awaiting_review = _find_held_plan(context, source.name, run)
-        context.ledger.operators.record_audit_entry(
+        operators.record_audit_entry(
+            context.ledger,
             AuditEntry(
                 context.now(), by, ActionType.REJECTED.value, source.name, run, reason or None
-            )
+            ),
         )
         values = {"by": by, "note": reason}
         rejected = Reason(
@@ -170,24 +178,24 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
 def hold(context: HarvestContext, source: str, *, by: str, reason: str) -> None:
     """Hold the next plans of a source for approval, whatever they change, until it is released."""
     now = context.now()
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(now, by, ActionType.HELD.value, source, note=reason or None)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(now, by, ActionType.HELD.value, source, note=reason or None)
     )
-    context.ledger.operators.hold(SourceHold(source, now, by, reason))
+    operators.hold(context.ledger, SourceHold(source, now, by, reason))
 
 
 def release(context: HarvestContext, source: str, *, by: str) -> None:
     """End a source's hold; a held plan still needs approval. Raises PlanError if the source is not
     on hold.
     """
-    if not context.ledger.operators.release(source):
+    if not operators.release(context.ledger, source):
         raise PlanError(
             Reason(
                 "%(source)s: not on hold; to list holds: `stocktake sources list`", source=source
             )
         )
-    context.ledger.operators.record_audit_entry(
-        AuditEntry(context.now(), by, ActionType.RELEASED.value, source)
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(context.now(), by, ActionType.RELEASED.value, source)
     )
 
 

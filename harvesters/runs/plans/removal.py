@@ -14,10 +14,21 @@ from http import HTTPStatus
 
 from harvesters.archive import erase_response, list_responses
 from harvesters.errors import ArchiveError, PlanError
-from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord, State, key_digest
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.removals import Removal, RemovalKind
-from harvesters.ledger.row_mapping import batches
+from harvesters.ledger import operators
+from harvesters.ledger.ledger import batches
+from harvesters.ledger.models import (
+    ERASED,
+    SERVED,
+    ActionType,
+    AuditEntry,
+    Outcome,
+    Removal,
+    RemovalKind,
+    Run,
+    StagedRecord,
+    State,
+    key_digest,
+)
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal
 from harvesters.runs.context import HarvestContext
@@ -66,7 +77,7 @@ def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: s
     """Plan that a source is harvested no more while its records stay; raises the same errors as
     ``plan_clear``.
     """
-    if context.ledger.removals.is_retired(source.name):
+    if operators.is_retired(context.ledger, source.name):
         raise PlanError(
             Reason(
                 "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
@@ -92,12 +103,13 @@ def _plan(
         check_ledger_matches_journal(context)
         _check_free(source, context)
         run = _create_run(source, context, keeps_rules=kind is not RemovalKind.CLEAR)
-        ledger.removals.plan_removal(
-            Removal(run.id, source.name, kind, key_digest(key) if key is not None else None)
+        operators.plan_removal(
+            ledger, Removal(run.id, source.name, kind, key_digest(key) if key is not None else None)
         )
         note = note or ("" if key is None else f"SHA-256 of its key: {key_digest(key)}")
-        ledger.operators.record_audit_entry(
-            AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None)
+        operators.record_audit_entry(
+            ledger,
+            AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None),
         )
         if kind is not RemovalKind.RETIRE:
             run = _stage(
@@ -181,10 +193,10 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
     ledger = context.ledger
     erased = [
         position
-        for position in ledger.removals.archived_positions(source, key)
+        for position in operators.archived_positions(ledger, source, key)
         if _erase_response(position, context)
     ]
-    ledger.removals.erase_record(source, key)
+    operators.erase_record(ledger, source, key)
     entries = tuple(_entries_with(context.iris.record(source, key), context))
     folder = context.data / "archive"
     names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import islice
 
 from harvesters.errors import PlanError
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SEEN,
@@ -20,15 +21,16 @@ from harvesters.ledger.models import (
     TOMBSTONED,
     UNSEEN,
     UPSERTED,
+    ActionType,
+    AuditEntry,
     Notice,
     Outcome,
+    PreviousRecord,
     RecordState,
     Run,
     StagedRecord,
     State,
 )
-from harvesters.ledger.operator_actions import ActionType, AuditEntry
-from harvesters.ledger.undo import PreviousRecord
 from harvesters.reasons import Reason
 from harvesters.runs.commit import finish_commit
 from harvesters.runs.context import HarvestContext
@@ -70,13 +72,16 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
                     source=source.name,
                 )
             )
-        context.ledger.operators.record_audit_entry(
-            AuditEntry(context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None)
+        operators.record_audit_entry(
+            context.ledger,
+            AuditEntry(
+                context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None
+            ),
         )
         restoring = _stage(_create_run(approved, context), approved, context)
         text = Reason("restores", run=approved.id).text
         context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
-        context.ledger.graphs.set_validators(source.name, {})
+        graphs.set_validators(context.ledger, source.name, {})
         head = context.journal.head
         counts = load_plan(restoring, context.ledger).counts
         restoring = replace(
@@ -94,7 +99,7 @@ def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: 
             **values,
         )
         reasons = (undone, *approved.reasons)
-        context.ledger.begin_undo(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
+        context.ledger.save(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
         return finish_commit(restoring, source, context)
 
 

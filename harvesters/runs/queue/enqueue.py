@@ -14,7 +14,8 @@ import structlog
 from procrastinate.exceptions import ConnectorException
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger import operators
+from harvesters.ledger.models import RunRequest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
 from harvesters.runs.schedule.due_times import last_due
@@ -43,7 +44,7 @@ class RunEnqueuer:
         # it logs each attempt; we log one line with the cause
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         create_tables(create_app(self.ledger), self.context.ledger)
-        for request in self.context.ledger.operators.claimed_requests():
+        for request in operators.claimed_requests(self.context.ledger):
             self.enqueue_requested(request)
 
     def enqueue_due(self, source: Source) -> None:
@@ -86,7 +87,7 @@ class RunEnqueuer:
                 # fails at once, while the queue's connections wait 30 seconds
                 with self.context.ledger.transaction():
                     pass
-                if unless_retired and self.context.ledger.removals.is_retired(source):
+                if unless_retired and operators.is_retired(self.context.ledger, source):
                     return
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)

@@ -32,6 +32,7 @@ from harvesters.errors import (
     QuietHoursError,
     SourceLockedError,
 )
+from harvesters.ledger import operators
 from harvesters.ledger.database import wait_for_database
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock, source_lock_name
@@ -107,11 +108,11 @@ class JobHandlers:
         """Execute a requested run unless it is complete; *again* is whether a lost worker had
         started it.
         """
-        request = self.context.ledger.operators.run_request(number)
+        request = operators.run_request(self.context.ledger, number)
         if request is None or request.run is not None:
             return
         if again and (run := run_requests.find_run(request, self.context)):
-            self.context.ledger.operators.complete_request(number, run.id)
+            operators.complete_request(self.context.ledger, number, run.id)
             return
         run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
 

@@ -94,7 +94,7 @@ def _needed_runs(context: HarvestContext) -> dict[str, str]:
     """Return why the files of runs must be kept, by run."""
     ledger, needed = context.ledger, dict.fromkeys(_cited_runs(context), "cited by a release")
     current = sa.select(t.record.c.run).distinct()
-    open_runs = sa.select(t.run.c.id).where(t.run.c.state.in_([state.value for state in _OPEN]))
+    open_runs = sa.select(t.run.c.id).where(t.run.c.state.in_(_OPEN))
     with ledger.transaction() as connection:
         for run in connection.scalars(current):
             needed.setdefault(run, "published a current record")

@@ -30,17 +30,10 @@ from harvesters.errors import (
     TooLargeError,
     UnexpectedStatusError,
 )
+from harvesters.ledger import graphs, operators
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.links import (
-    LinkCheck,
-    LinkState,
-    RecordLink,
-    due_links,
-    links,
-    save_link,
-    set_links,
-)
-from harvesters.ledger.models import LINKS, State
+from harvesters.ledger.links import due_links, links, save_link, set_links
+from harvesters.ledger.models import LINKS, LinkCheck, LinkState, RecordLink, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.runs.context import HarvestContext
@@ -106,7 +99,7 @@ def check_due_links(
         asking = [
             source
             for source in sources
-            if source.check_links and not context.ledger.removals.is_retired(source.name)
+            if source.check_links and not operators.is_retired(context.ledger, source.name)
         ]
         for number, source in enumerate(asking):
             now = clock()
@@ -272,7 +265,7 @@ def publish_states(context: HarvestContext, source: str) -> None:
             for link in links(context.ledger, source)
             if link.state and link.since
         )
-        before = context.ledger.graphs.graph(graph)
+        before = graphs.graph(context.ledger, graph)
         after = "\n".join(describe_links(source, states, context.iris))
         return [GraphChange(graph, before, after)] if before != after else []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from harvesters.errors import HarvestError, SourceLockedError
-from harvesters.ledger.models import Run, State
-from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger import operators
+from harvesters.ledger.models import Run, RunRequest, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
 from harvesters.source import Source
@@ -18,10 +18,10 @@ ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, St
 
 def recover_requests(context: HarvestContext) -> None:
     """On startup, close run requests whose run completed, and requeue the rest."""
-    for request in context.ledger.operators.claimed_requests():
+    for request in operators.claimed_requests(context.ledger):
         if run := find_run(request, context):
-            context.ledger.operators.complete_request(request.id, run.id)
-    context.ledger.operators.requeue_all()
+            operators.complete_request(context.ledger, request.id, run.id)
+    operators.requeue_all(context.ledger)
 
 
 def find_run(request: RunRequest, context: HarvestContext) -> Run | None:
@@ -38,11 +38,11 @@ def claim_requests(context: HarvestContext, outage: Outage | None = None) -> lis
     """
     outage = outage or Outage("cannot read run requests", "run requests are readable again")
     try:
-        waiting = context.ledger.operators.waiting_requests()
+        waiting = operators.waiting_requests(context.ledger)
         claimed = [
             request
             for request in waiting
-            if context.ledger.operators.claim(request.id, context.now())
+            if operators.claim(context.ledger, request.id, context.now())
         ]
     except HarvestError as error:
         outage.failed(str(error))
@@ -63,16 +63,16 @@ def execute_request(
     """
     source = next((source for source in sources if source.name == request.source), None)
     if source is None:
-        context.ledger.operators.complete_request(
-            request.id, f"no source definition for {request.source!r}"
+        operators.complete_request(
+            context.ledger, request.id, f"no source definition for {request.source!r}"
         )
         return
     try:
-        context.ledger.operators.complete_request(request.id, harvest(source, request.full).run.id)
+        operators.complete_request(context.ledger, request.id, harvest(source, request.full).run.id)
     except SourceLockedError:
-        context.ledger.operators.requeue(request.id)
+        operators.requeue(context.ledger, request.id)
     except (HarvestError, JournalError) as error:
         last = context.ledger.last_run(request.source, [State.FAILED, State.COMMITTING])
         is_of_request = last is not None and last.started >= request.requested
         result = last.id if last and is_of_request else str(error)
-        context.ledger.operators.complete_request(request.id, result)
+        operators.complete_request(context.ledger, request.id, result)

@@ -15,7 +15,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from harvesters.ledger.operator_actions import RunRequest
+from harvesters.ledger.models import RunRequest
 from harvesters.source import Source
 
 # seconds after its due time in which a run still starts, e.g. after the machine slept

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response
 from harvesters.admin.errors import InvalidValue
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Content, Submission, Submitter, new_id
+from harvesters.ledger.participation.models import Content, Submission, Submitter
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, differences
 from harvesters.participation.submissions.documents import JSON, JSON_LD, TURTLE, read_document

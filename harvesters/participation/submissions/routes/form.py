@@ -17,7 +17,7 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.pages import Pages, get_pages
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_of
-from harvesters.ledger.participation.submissions import Submission, SubmissionState, Submitter
+from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.check import differences
 from harvesters.participation.submissions.choices import labels_of

@@ -23,13 +23,9 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages
 from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.ledger.participation.pictures import find_picture
-from harvesters.ledger.participation.submissions import (
-    Submission,
-    SubmissionState,
-    Submitter,
-    picture_of,
-)
+from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.check import Check, check, differences
 from harvesters.participation.submissions.duplicates import DuplicateFinder

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response
 from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.admin.errors import HTTPProblem, InvalidValue, NotFound
 from harvesters.ledger.participation import pictures as store
-from harvesters.ledger.participation.submissions import Content, Submission, picture_of
+from harvesters.ledger.participation.models import Content, Submission
+from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import InvalidMembersError

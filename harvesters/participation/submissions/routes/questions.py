@@ -14,7 +14,7 @@ from starlette.responses import Response
 from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.admin.errors import NotFound
 from harvesters.admin.pages import Pages
-from harvesters.ledger.participation.submissions import Content, Submission
+from harvesters.ledger.participation.models import Content, Submission
 from harvesters.participation.submissions import drafts
 from harvesters.participation.submissions.choices import Choice, choices
 from harvesters.participation.submissions.members import InvalidMembersError

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from harvesters.admin.access.auth import check_same_site, render_errors_as_pages
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Link, Purpose
+from harvesters.ledger.participation.models import Link, Purpose
 from harvesters.participation.submissions import drafts
 from harvesters.participation.submissions.errors import LinkInvalid
 from harvesters.participation.submissions.routes.form import ROOT, PagesDep, Writing, open_session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     SUBMITTER,
     Purpose,
     Submission,

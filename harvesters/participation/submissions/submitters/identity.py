@@ -15,7 +15,8 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import CSRFError, InvalidValue, RateLimited, Unauthenticated
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import Link, Purpose, Submitter, new_id
+from harvesters.ledger.participation.models import Link, Purpose, Submitter
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.errors import Closed, LinkInvalid
 from harvesters.participation.submissions.mails import send_confirmation

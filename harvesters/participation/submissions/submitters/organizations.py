@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harvesters.ledger.participation.submissions import Content
+from harvesters.ledger.participation.models import Content
 from vocab.normalization import fold
 
 MEMBERS = ("publisher", "partner", "funder")

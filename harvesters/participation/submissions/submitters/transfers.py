@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.submissions import (
+from harvesters.ledger.participation.models import (
     Change,
     Link,
     Purpose,

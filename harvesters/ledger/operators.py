@@ -1,0 +1,263 @@
+"""Store what operators did: audit entries, definitions, holds, overrides, run requests and removals."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.database import Database, insert
+from harvesters.ledger.models import (
+    TOMBSTONED,
+    ActionType,
+    AuditEntry,
+    DefinitionVersion,
+    GrantedOverride,
+    Override,
+    Removal,
+    RemovalKind,
+    RunRequest,
+    SourceHold,
+    State,
+)
+from harvesters.stored_response import SourcePosition
+
+# A removal holds once its plan's run is in one of these.
+_EFFECTIVE = (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
+
+
+def record_audit_entry(ledger: Database, entry: AuditEntry) -> None:
+    """Store an audit entry."""
+    ledger.add(entry)
+
+
+def audit_entries(ledger: Database, limit: int = 50, source: str | None = None) -> list[AuditEntry]:
+    """Return the newest audit entries, of one source or of all."""
+    c = t.audit_log.c
+    of_source = [c.source == source] if source else []
+    return ledger.select(AuditEntry, *of_source, order=[c.id.desc()], limit=limit)
+
+
+def endorsements(ledger: Database, run: str) -> list[str]:
+    """Return who approved a plan that needs another person's approval as well."""
+    c = t.audit_log.c
+    query = sa.select(c.who).where(c.run == run, c.what == ActionType.ENDORSED.value)
+    return ledger.scalars(query.order_by(c.id))
+
+
+# ---- versions of source definitions
+
+
+def save_definition(
+    ledger: Database,
+    source: str,
+    text: str,
+    who: str,
+    when: datetime,
+    note: str | None,
+    before: str | None = None,
+) -> None:
+    """Store a version of a source definition, or with *before* a proposal; either takes the place of
+    an earlier proposal.
+    """
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.definition).where(*_is_proposal(source)))
+        insert(connection, DefinitionVersion(0, source, when, who, note, text, before))
+
+
+def definition_versions(ledger: Database, source: str, limit: int = 50) -> list[DefinitionVersion]:
+    """Return the versions of a source definition, newest first."""
+    c = t.definition.c
+    of_source = (c.source == source, c.before.is_(None))
+    return ledger.select(DefinitionVersion, *of_source, order=[c.id.desc()], limit=limit)
+
+
+def proposed_definition(ledger: Database, source: str) -> DefinitionVersion | None:
+    """Return the proposal for a source definition, or None."""
+    return ledger.first(DefinitionVersion, *_is_proposal(source))
+
+
+def proposals(ledger: Database) -> list[str]:
+    """Return the sources whose definition has a proposal, by name."""
+    c = t.definition.c
+    query = sa.select(c.source).where(c.before.is_not(None))
+    return ledger.scalars(query.distinct().order_by(c.source))
+
+
+def discard_proposal(ledger: Database, source: str) -> bool:
+    """Delete the proposal for a source definition; return whether there was one."""
+    return ledger.delete(t.definition, *_is_proposal(source)) > 0
+
+
+def _is_proposal(source: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return t.definition.c.source == source, t.definition.c.before.is_not(None)
+
+
+# ---- holds and overrides
+
+
+def hold(ledger: Database, hold: SourceHold) -> None:
+    """Put a source on hold, in place of an earlier hold."""
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.hold).where(t.hold.c.source == hold.source))
+        insert(connection, hold)
+
+
+def release(ledger: Database, source: str) -> bool:
+    """Remove the hold on a source; return whether there was one."""
+    return ledger.delete(t.hold, t.hold.c.source == source) > 0
+
+
+def holds(ledger: Database) -> dict[str, SourceHold]:
+    """Return the sources on hold, by name."""
+    return {item.source: item for item in ledger.select(SourceHold, order=[t.hold.c.source])}
+
+
+def grant(ledger: Database, source: str, override: Override, by: str, at: datetime) -> int:
+    """Store an override for a source; return its number."""
+    limit, value, until = override.limit, override.value, override.until
+    return ledger.add(GrantedOverride(0, source, limit, value, until, by, at, None))
+
+
+def overrides(ledger: Database, source: str) -> list[GrantedOverride]:
+    """Return all overrides granted to a source, the oldest first."""
+    c = t.override.c
+    return ledger.select(GrantedOverride, c.source == source, order=[c.id])
+
+
+def consume(ledger: Database, numbers: list[int], run: str) -> None:
+    """Record that a run consumed overrides."""
+    ledger.update(t.override, t.override.c.id.in_(numbers), used=run)
+
+
+# ---- run requests
+
+
+def request_run(ledger: Database, source: str, full: bool, by: str, at: datetime) -> int:
+    """Request a run of a source; return the request's number. The scheduler claims it."""
+    return ledger.add(RunRequest(0, source, full, at, by))
+
+
+def run_requests(ledger: Database, limit: int = 50, source: str | None = None) -> list[RunRequest]:
+    """Return the newest run requests, of one source or of all."""
+    c = t.run_request.c
+    of_source = [c.source == source] if source else []
+    return ledger.select(RunRequest, *of_source, order=[c.id.desc()], limit=limit)
+
+
+def run_request(ledger: Database, number: int) -> RunRequest | None:
+    """Return a run request by its number, or None."""
+    return ledger.first(RunRequest, t.run_request.c.id == number)
+
+
+def waiting_requests(ledger: Database) -> list[RunRequest]:
+    """Return the unclaimed run requests, the oldest first."""
+    c = t.run_request.c
+    return ledger.select(RunRequest, c.claimed.is_(None), order=[c.id])
+
+
+def claimed_requests(ledger: Database) -> list[RunRequest]:
+    """Return the claimed run requests without a result."""
+    c = t.run_request.c
+    return ledger.select(RunRequest, c.claimed.is_not(None), c.run.is_(None), order=[c.id])
+
+
+def claim(ledger: Database, number: int, at: datetime) -> bool:
+    """Claim a run request; return whether it was unclaimed."""
+    c = t.run_request.c
+    return ledger.update(t.run_request, c.id == number, c.claimed.is_(None), claimed=at) > 0
+
+
+def requeue(ledger: Database, number: int) -> None:
+    """Release a claimed run request."""
+    ledger.update(t.run_request, t.run_request.c.id == number, claimed=None)
+
+
+def requeue_all(ledger: Database) -> None:
+    """Requeue requests claimed by a process that died."""
+    ledger.update(t.run_request, t.run_request.c.run.is_(None), claimed=None)
+
+
+def complete_request(ledger: Database, number: int, run: str) -> None:
+    """Store the result of a run request: a run's id, or why there was none."""
+    ledger.update(t.run_request, t.run_request.c.id == number, run=run)
+
+
+# ---- removals
+
+
+def plan_removal(ledger: Database, removal: Removal) -> None:
+    """Store a removal; it holds when its run is committed."""
+    ledger.add(removal)
+
+
+def removal(ledger: Database, run: str) -> Removal | None:
+    """Return the removal that a run plans, or None."""
+    return ledger.first(Removal, t.removal.c.run == run)
+
+
+def is_retired(ledger: Database, source: str, run: str = "") -> bool:
+    """Return whether a source was retired and not resumed since, or is retired by *run*."""
+    u = t.run.c
+    holds = sa.or_(u.state.in_(_EFFECTIVE), u.id == run)
+    query = sa.select(u.id).join(t.removal, u.id == t.removal.c.run)
+    return bool(ledger.rows(query.where(*_is_retirement(source), holds).limit(1)))
+
+
+def resume_source(ledger: Database, source: str, now: datetime) -> bool:
+    """End the retirement of a source; return whether it was retired."""
+    return is_retired(ledger, source) and bool(
+        ledger.update(t.removal, *_is_retirement(source), ended=now)
+    )
+
+
+def _is_retirement(source: str) -> tuple[sa.ColumnElement[bool], ...]:
+    c = t.removal.c
+    return c.source == source, c.kind == RemovalKind.RETIRE, c.ended.is_(None)
+
+
+def forgotten_keys(ledger: Database, source: str) -> frozenset[str]:
+    """Return the digests of the keys that must not be published again."""
+    c, u = t.removal.c, t.run.c
+    query = sa.select(c.key_digest).join(t.run, u.id == c.run)
+    query = query.where(c.source == source, c.kind == RemovalKind.FORGET, u.state.in_(_EFFECTIVE))
+    return frozenset(ledger.scalars(query))
+
+
+def archived_positions(ledger: Database, source: str, key: str) -> list[SourcePosition]:
+    """Return where the responses are archived in which the listed runs of a source saw a record's
+    key.
+    """
+    s, u = t.staged.c, t.unchanged.c
+    query = sa.select(s.file, s.offset, s.length).where(
+        s.source == source, s.key == key, s.file.is_not(None)
+    )
+    positions = {SourcePosition(*row) for row in ledger.rows(query)}
+    pages = sa.select(u["file"], u["offset"], u["length"], u["keys"]).where(
+        u.run.in_(_runs_of(source)), u.file.is_not(None)
+    )
+    for file, offset, length, keys in ledger.stream(pages):
+        if key in json.loads(decompress(keys)):
+            positions.add(SourcePosition(file, offset, length))
+    return sorted(positions)
+
+
+def erase_record(ledger: Database, source: str, key: str) -> None:
+    """Delete what the ledger stores about a removed record beside its tombstone: reasons,
+    positions, and texts stored for an undo.
+    """
+    s, n, log, runs = t.staged.c, t.notice.c, t.run_log.c, _runs_of(source)
+    seen = sa.and_(s.source == source, s.key == key, s.outcome.not_in(TOMBSTONED))
+    logged = sa.and_(log.source == source, log.fields.contains(key, autoescape=True))
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.undo).where(t.undo.c.key == key, t.undo.c.run.in_(runs)))
+        connection.execute(sa.update(t.staged).where(seen).values(reason=None))
+        connection.execute(sa.delete(t.notice).where(n.key == key, n.run.in_(runs)))
+        connection.execute(sa.delete(t.run_log).where(logged))
+
+
+def _runs_of(source: str) -> sa.Select[tuple[str]]:
+    return sa.select(t.run.c.id).where(t.run.c.source == source)

@@ -1,0 +1,374 @@
+"""Define what the ledger stores of the public: submissions, prizes, comments, problems, subscriptions and notifications.
+
+The table of a class here is made of its fields (``tables``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from enum import Enum, StrEnum
+from typing import Any
+
+Content = Mapping[str, Any]  # the members of our own JSON that a submission may have
+SUBMITTER = "submitter"  # in the history, in place of the person
+Texts = Mapping[str, str]  # by language
+
+
+class SubmissionState(StrEnum):
+    """What a submission waits for, or how it ended."""
+
+    DRAFT = "draft"  # its author has not sent it
+    SUBMITTED = "submitted"  # a moderator has to decide
+    QUARANTINED = "quarantined"  # scored as unwanted; a moderator may decide
+    CHANGES_REQUESTED = "changes-requested"  # its author has to change it
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    SPAM = "spam"
+    WITHDRAWN = "withdrawn"
+
+
+class Purpose(StrEnum):
+    """What a link is for."""
+
+    DRAFT = "draft"  # opens a draft, as often as wanted
+    CONFIRM = "confirm"  # confirms a mail address, once
+    SESSION = "session"  # opens what is a submitter's, as often as wanted
+    SIGN_IN = "sign-in"  # waits for the answer of a provider, once
+    STILL_TRUE = "still-true"  # confirms that what is published is still true, once
+    TRANSFER = "transfer"  # gives a submission to who uses it, once
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """A person with a confirmed address, or an organization with an API key; the other is None."""
+
+    id: str
+    mail: str | None
+    organization: str | None
+    language: str
+    created: datetime
+
+    @property
+    def name(self) -> str:
+        """Return the name in the history: that of an organization; persons are not named."""
+        return self.organization or SUBMITTER
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission. *content* is its newest version, *published* the accepted one; times are UTC.
+
+    *waiting_since* is when it was sent to the moderators, None if none of them has to act.
+    *confirmed* is when its submitter last sent what is published, or said that it is still true,
+    *reminded* when the submitter was last asked to.
+    """
+
+    id: str
+    submitter: str | None
+    state: SubmissionState
+    version: int
+    content: Content
+    published: Content | None
+    title: str
+    language: str
+    created: datetime
+    updated: datetime
+    waiting_since: datetime | None = None
+    first_accepted: datetime | None = None
+    withdrawn: datetime | None = None
+    assigned: str | None = None
+    endorsed_by: str | None = None
+    confirmed: datetime | None = None
+    reminded: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionEvent:
+    """A line of the history; *internal* ones are for moderators, *content* is that of *version* if
+    it changed.
+    """
+
+    what: str
+    who: str
+    time: datetime
+    note: str | None = None
+    internal: bool = False
+    version: int = 1
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link or session: what it is for, and what it opens or confirms."""
+
+    purpose: Purpose
+    created: datetime
+    expires: datetime
+    mail: str | None = None
+    submitter: str | None = None
+    submission: str | None = None
+    used: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values of a submission: *values* are columns, *event* is added to its history."""
+
+    event: SubmissionEvent
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture: its *name* is its digest with a suffix, *content* its bytes; *width* and *height*
+    are in pixels.
+    """
+
+    name: str
+    content: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment on a *post*, which is ``post/{source}/{key}`` as in the address of its page;
+    *title* is that of the post.
+
+    The *state* is a draft until its author confirms an address, and *submitter* is None until then.
+    *decided*, *decided_by* and *reason* are of the last decision of a moderator.
+    """
+
+    id: str
+    post: str
+    title: str
+    text: str
+    language: str
+    state: SubmissionState
+    submitter: str | None
+    created: datetime
+    decided: datetime | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+
+
+class Stage(StrEnum):
+    """How far a nomination came; the codes are those of the scheme of prize stages."""
+
+    SUBMITTED = "submitted"
+    NOMINATED = "nominated"
+    CHAMPION = "champion"
+    WINNER = "winner"
+
+
+STAGES = tuple(Stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What experts score, and how much it counts."""
+
+    code: str
+    weight: float
+    label: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """A contest. Days begin at 00:00 UTC. *special* has the names of special prizes by their codes.
+
+    Nothing of it is shown before *announced*, no nomination before *nominees*, no champion or
+    winner before *results*.
+    """
+
+    id: str
+    title: Texts
+    year: int
+    announced: date
+    opens: date
+    closes: date
+    nominees: date
+    results: date
+    categories: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    special: Mapping[str, Texts]
+    vote_opens: date | None = None
+    vote_closes: date | None = None
+    champions: int = 5  # in a category
+    winners: int = 2
+    source: str | None = None  # of an edition whose nominations a registry publishes
+    page: str | None = None
+
+    def is_past(self, day: date, now: datetime) -> bool:
+        """Return whether a day has begun."""
+        return now >= datetime.combine(day, time(), UTC)
+
+    def takes_nominations(self, now: datetime) -> bool:
+        """Return whether initiatives can be nominated now."""
+        return (
+            self.source is None
+            and self.is_past(self.opens, now)
+            and not self.is_past(self.closes, now)
+        )
+
+    def takes_votes(self, now: datetime) -> bool:
+        """Return whether the public can vote now."""
+        if self.vote_opens is None or self.vote_closes is None:
+            return False
+        return self.is_past(self.vote_opens, now) and not self.is_past(self.vote_closes, now)
+
+    def takes_reviews(self, now: datetime) -> bool:
+        """Return whether experts can score now: from the end of nominations to the results."""
+        return (
+            self.source is None
+            and self.is_past(self.closes, now)
+            and not self.is_past(self.results, now)
+        )
+
+    def days(self) -> dict[str, date]:
+        """Return the days of the contest by name, in their order."""
+        names = ("opens", "closes", "nominees", "vote_opens", "vote_closes", "results")
+        return {name: day for name in names if (day := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """An initiative in a contest: *thing* is its IRI, *content* its title and web page, *reason*
+    why it was nominated.
+    """
+
+    id: str
+    edition: str
+    thing: str
+    content: Mapping[str, Any]
+    category: str
+    stage: Stage
+    special: str | None
+    reason: str
+    submitter: str | None
+    created: datetime
+
+    def public_stage(self, edition: Edition, now: datetime) -> Stage | None:
+        """Return the stage that may be shown now, None if the nomination may not be shown."""
+        if self.stage is Stage.SUBMITTED or not edition.is_past(edition.nominees, now):
+            return None
+        return self.stage if edition.is_past(edition.results, now) else Stage.NOMINATED
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What an expert says of a nomination: scores by criterion, or a conflict of interest."""
+
+    nomination: str
+    expert: str
+    conflict: bool
+    scores: Mapping[str, int]
+    note: str
+    time: datetime
+
+
+_KEY_BYTES = 16
+
+
+def _key() -> str:
+    return secrets.token_urlsafe(_KEY_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A notification: *id* is the IRI of its activity, *inbox* that of the other installation,
+    *object* the IRI that it is about.
+
+    *key* ends its address here, *submission* is what an offer became or came from, *answer* the
+    kind of the last answer.
+    """
+
+    id: str
+    sent: bool
+    inbox: str
+    kind: str
+    object: str
+    body: Mapping[str, Any]
+    created: datetime
+    submission: str | None = None
+    answer: str | None = None
+    key: str = field(default_factory=_key)
+
+
+class ProblemState(Enum):
+    """What became of a problem: *sent* to the registry, *answered* by a person here, or *fixed* by
+    a later harvest.
+    """
+
+    OPEN = "open"
+    SENT = "sent"
+    ANSWERED = "answered"
+    FIXED = "fixed"
+
+
+UNDECIDED = (ProblemState.OPEN, ProblemState.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedProblem:
+    """A problem with a record; without *key* with the source, without *source* with a page of ours
+    at the path *key*. Times are UTC.
+
+    *digest* is of the statements that it is about, as they were. *address* is the reader's, deleted
+    when the problem is closed; *run* is the run that changed the statements, *answer* what a person
+    wrote.
+    """
+
+    id: int
+    source: str
+    key: str
+    category: str
+    text: str
+    address: str | None
+    language: str
+    state: ProblemState
+    digest: str
+    created: datetime
+    changed: datetime
+    answer: str | None = None
+    run: str | None = None
+
+    @property
+    def is_about_record(self) -> bool:
+        """Return whether it is about a record: a later harvest may fix it."""
+        return bool(self.source and self.key)
+
+
+FOLLOW_TOPIC = "follow "  # begins the topic of a subscription's messages; its number follows
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who follows a search: *channel* is mail or webhook, *search* the parameters of its address;
+    times are UTC.
+
+    *results* are what was found at the last comparison, at the journal entry *position*: the time
+    of the last change by IRI. None before the first. *confirmed* is None until the recipient has
+    confirmed it.
+    """
+
+    id: int
+    channel: str
+    address: str
+    search: str
+    title: str
+    language: str
+    frequency: str
+    secret: str
+    created: datetime
+    confirmed: datetime | None = None
+    position: int | None = None
+    results: Mapping[str, str] | None = None
+
+    @property
+    def topic(self) -> str:
+        """Return the topic of its messages."""
+        return f"{FOLLOW_TOPIC}{self.id}"
