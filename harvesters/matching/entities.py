@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,6 +19,7 @@ from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, SCHEMA, SKOS
 from vocab.well_known import WellKnownOrganization, well_known_organizations
 
 KINDS = ("organization", "initiative", "document")
+_NEVER = datetime.max.replace(tzinfo=UTC)  # no record named it yet
 _DOI = "DOI"  # documents are compared by it alone: their titles are no identities
 # Hosts on which many publish: their pages say nothing about who does.
 _SHARED = (
@@ -53,7 +54,7 @@ class Entity:
     classes: set[str] = field(default_factory=set)
     origins: set[str] = field(default_factory=set)
     start: str = ""
-    first_seen: datetime = datetime.max
+    first_seen: datetime = _NEVER
 
     @property
     def key(self) -> str:
@@ -141,7 +142,7 @@ class EntityReader:
         self._entities = entities
 
     def read(
-        self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max
+        self, record: str, statements: Iterable[str], first_seen: datetime = _NEVER
     ) -> list[str]:
         """Read the description of one record, N-Triples statements without their closing dots;
         return the IRIs of its entities.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from vocab.iris import Iris
 Stocktake = Callable[..., Result]
 IRIS = Iris()
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
-SEEN = datetime(2026, 1, 1)
+SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def initiative(key: str, title: str, lead: str, start: str | None = "2024-02-01") -> Initiative:

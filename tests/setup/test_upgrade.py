@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from harvesters.admin.access.key_store import list_keys
 from harvesters.errors import LedgerError, SchemaVersionError
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import links
@@ -176,24 +177,23 @@ def check_contents(ledger: Ledger) -> None:
 
 
 def check_operators(ledger: Ledger) -> None:
-    operators, outbox = ledger.operators, ledger.outbox
-    assert next((act.who, act.what) for act in operators.audit_entries()) == ("Ada", "held")
-    assert operators.holds()["projects"].reason == "The registry moves."
-    [granted] = operators.overrides("events")
-    assert (granted.override.limit, granted.override.value) == ("vanished", 0.9)
-    requests = [(item.source, item.full, item.run) for item in operators.run_requests()]
+    assert next((act.who, act.what) for act in operators.audit_entries(ledger)) == ("Ada", "held")
+    assert operators.holds(ledger)["projects"].reason == "The registry moves."
+    [granted] = operators.overrides(ledger, "events")
+    assert (granted.limit, granted.value) == ("vanished", 0.9)
+    requests = [(item.source, item.full, item.run) for item in operators.run_requests(ledger)]
     assert requests == [("projects", False, None), ("projects", False, "projects.2"), ("events", True, None)]  # fmt: skip
-    assert [item.note for item in operators.definition_versions("events")] == ["first"]
-    assert operators.proposals() == ["events"]
+    assert [item.note for item in operators.definition_versions(ledger, "events")] == ["first"]
+    assert operators.proposals(ledger) == ["events"]
     assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
     assert [item.text for item in problems.undecided_problems(ledger)] == ["The date is wrong."]
     [due] = subscriptions.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
-    [message] = outbox.messages()
+    [message] = outbox.messages(ledger)
     assert (message.message.topic, message.message.data) == ("report events", {"count": 2})
-    [alert] = outbox.alerts(is_open=True)
+    [alert] = outbox.alerts(ledger, is_open=True)
     assert (alert.rule, alert.reason.code) == ("failed", "run_state")
-    assert [item.rule for item in outbox.silences(NOW)] == ["late"]
+    assert [item.rule for item in outbox.silences(ledger, NOW)] == ["late"]
     states = {link.url: link.state for link in links(ledger, "projects")}
     assert set(states.values()) == {None, LinkState.ALIVE}
     [decision] = decision_history(ledger)
