@@ -29,9 +29,10 @@ class Migration:
 def _rename(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE act RENAME TO audit_log")
     connection.exec_driver_sql("ALTER TABLE override RENAME COLUMN given TO granted")
+    connection.exec_driver_sql("ALTER TABLE run_log RENAME COLUMN id TO number")
 
 
-MIGRATIONS = (Migration("0022", "The table of what people did is named audit_log.", _rename),)
+MIGRATIONS = (Migration("0022", "Tables and columns have the names of what they hold.", _rename),)
 NEWEST = MIGRATIONS[-1].revision
 
 

@@ -266,7 +266,7 @@ class CrossSourceDuplicate:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of a run's log; *fields* are its other values, *id* orders the lines of all runs."""
+    """A line of a run's log; *fields* are its other values, *number* orders the lines of all runs."""
 
     run: str
     source: str
@@ -274,7 +274,7 @@ class LogLine:
     level: str
     event: str
     fields: Mapping[str, Any]
-    id: int = 0
+    number: int = 0
 
 
 class ActionType(Enum):

@@ -40,5 +40,5 @@ def log_lines(
         texts = [column.icontains(text, autoescape=True) for column in (c.event, c.fields)]
         where.append(sa.or_(*texts))
     if before is not None:
-        where.append(c.id < before)
-    return ledger.select(LogLine, *where, order=[c.id.desc()], limit=limit)
+        where.append(c.number < before)
+    return ledger.select(LogLine, *where, order=[c.number.desc()], limit=limit)

@@ -269,7 +269,7 @@ undo = Table(
     Column("statements", LargeBinary),  # sorted, zstd
 )
 
-run_log = _table(m.LogLine, "run_log", Index("ix_run_log_run", "run"))
+run_log = _table(m.LogLine, "run_log", Index("ix_run_log_run", "run"), key="number")
 hold = _table(m.SourceHold, "hold", key="source")
 audit_log = _table(m.AuditEntry, "audit_log", Column("id", Integer, primary_key=True), key="")
 override = _table(m.GrantedOverride, "override", Index("override_by_source", "source"))

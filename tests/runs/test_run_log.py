@@ -102,7 +102,7 @@ def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -
     assert [line.event for line in find(level="error")] == ["100%_lost"]
     assert [line.event for line in find(text="100%_")] == ["100%_lost"]
     assert len(find(text="REGISTRY.example")) == 3
-    assert [line.event for line in find(before=find()[1].id)] == ["run started"]
+    assert [line.event for line in find(before=find()[1].number)] == ["run started"]
 
 
 def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestContext) -> None:

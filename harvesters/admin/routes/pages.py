@@ -185,7 +185,7 @@ def logs(
     )
     listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
     filters = urlencode({name: value for name, value in chosen.items() if value})
-    older = f"{filters}&before={listed[-1].id}".lstrip("&") if more else None
+    older = f"{filters}&before={listed[-1].number}".lstrip("&") if more else None
     values = {"user": user, "lines": listed, "levels": _LEVELS, "chosen": chosen, "older": older}
     return get_pages(request).render("logs.html", values)
 
