@@ -25,21 +25,10 @@ from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import Items, ListedDocument
 from harvesters.protocols.error_recovery import LoopDetector, count_empty_pages
-from harvesters.protocols.file_formats import FORMATS, file_reader
+from harvesters.protocols.file_formats import FORMATS, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-
-class ActivityOptions(Options):
-    """The options of an ActivityStreams collection."""
-
-    format: Annotated[str, one_of(("inline", *FORMATS))] = Field(
-        "inline",
-        description="Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
-    )
-    also: bool = Field(False, description="The record is at the address in the object's `seeAlso`.")
-
 
 _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/json;q=0.8"
 _COLLECTIONS = {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}
@@ -77,10 +66,14 @@ class Activity:
     target: Mapping[str, Any] | None = None
 
 
-def payload_type(source: Source) -> Payload:
-    """Return the payload type of the source's records."""
-    file_format = ActivityOptions.of(source).format
-    return FORMATS[file_format].payload if file_format in FORMATS else Payload.ROW
+class ActivityOptions(Options):
+    """The options of a collection."""
+
+    format: Annotated[str, one_of(("inline", *FORMATS))] = Field(
+        "inline",
+        description="Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
+    )
+    also: bool = Field(False, description="The record is at the address in the object's `seeAlso`.")
 
 
 def collect(

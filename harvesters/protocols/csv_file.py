@@ -29,44 +29,18 @@ from harvesters.network.response_parsing import refuse_html
 from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
 from harvesters.parsing import parser_errors
-from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.table_rows import (
+    MAX_HEADER_LINE,
     Line,
     TableOptions,
+    check,
     find_header,
     name_columns,
     read_table,
 )
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-Character = Annotated[
-    str | None,
-    must_be("one character", lambda text: isinstance(text, str) and len(text) == 1),
-]
-
-
-class CsvOptions(TableOptions):
-    """The options of a table in CSV."""
-
-    delimiter: Character = Field(
-        None,
-        description="The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
-    )
-    quote: Character = Field(
-        None,
-        description="The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
-    )
-    escape: Character = Field(
-        None,
-        description="The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
-    )
-    charset: str | None = Field(
-        None,
-        description="The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
-    )
-
 
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 SAMPLE = 64 * 1024  # Characters from which the dialect is detected.
@@ -91,6 +65,32 @@ _ALPHABETS = tuple(map(frozenset, (
 _WORD = re.compile(r"[^\W\d_][^\s\x00-\x40\x5b-\x60\x7b-\x7f\u2010-\u201f«»…·]*")
 
 log = structlog.get_logger()
+
+
+Character = Annotated[
+    str, must_be("one character", lambda value: isinstance(value, str) and len(value) == 1)
+]
+
+
+class CsvOptions(TableOptions):
+    """The options of a CSV file."""
+
+    delimiter: Character = Field(
+        "",
+        description="The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
+    )
+    quote: Character = Field(
+        "",
+        description="The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
+    )
+    escape: Character = Field(
+        "",
+        description="The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
+    )
+    charset: str = Field(
+        "",
+        description="The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
+    )
 
 
 class CsvDialect(NamedTuple):
@@ -128,7 +128,7 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
     options = CsvOptions.of(source)
 
     def fits(rows: list[list[str]]) -> int:
-        lines = [Line(0, cells) for cells in rows[: table_rows.MAX_HEADER_LINE]]
+        lines = [Line(0, cells) for cells in rows[:MAX_HEADER_LINE]]
         header = find_header(source, lines)
         return len(name_columns(header.cells)) if header else 0
 
@@ -142,7 +142,7 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
             text,
             delimiter=dialect.delimiter,
             quotechar=dialect.quote,
-            escapechar=options.escape,
+            escapechar=options.escape or None,
             strict=True,
         )
         yield from _iterate_lines(f"{source.name}: {reply.url}", lines, options.skip)
@@ -174,7 +174,7 @@ def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | Invalid
 
 
 def detect_dialect(
-    sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]
+    sample: str, delimiter: str, quote: str, fits: Callable[[list[list[str]]], int]
 ) -> CsvDialect:
     """Return the dialect in which the header has the most columns (*fits* counts them).
 
@@ -206,7 +206,7 @@ def _parse_sample(sample: str, dialect: CsvDialect) -> list[list[str]]:
     return rows
 
 
-def _detect_charset(reply: Reply, named: str | None) -> tuple[str, bool]:
+def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
     """Return a file's charset, and whether it was guessed: its byte order mark's, else *named*,
     else UTF-8, the declared one, or a guess from the content.
 
@@ -317,4 +317,4 @@ def _most_of_one_language(letters: Counter[str]) -> int:
     return max(sum(letters[letter] for letter in known) for known in _ALPHABETS)
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, CsvOptions, incremental=False, check=table_rows.check)
+PROTOCOL = Protocol(collect, Payload.ROW, CsvOptions, incremental=False, check=check)

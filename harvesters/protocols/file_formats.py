@@ -45,8 +45,8 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-class FormatOption(Options):
-    """The option of files that hold a record each."""
+class FileOptions(Options):
+    """The options of files."""
 
     format: Annotated[str, one_of(FORMATS)] = Field(
         "json", description="The format of the files: `json`, `xml` or `rdf`."
@@ -55,12 +55,13 @@ class FormatOption(Options):
 
 def payload_type(source: Source) -> Payload:
     """Return the payload type of the source's files."""
-    return FORMATS[FormatOption.of(source).format].payload
+    name = str(source.options.get("format"))
+    return FORMATS[name].payload if name in FORMATS else Payload.ROW
 
 
 def file_reader(source: Source, fetch: Fetch, probe: str) -> DocumentReader:
     """Return a reader of files in the source's format; *probe* as in DocumentReader."""
-    accept = FORMATS[FormatOption.of(source).format].accept
+    accept = FORMATS[FileOptions.of(source).format].accept
 
     def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
         return _parse_file(source, fetch, document, reply), None
@@ -74,7 +75,7 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
 
     Raises ParseError if the file is not what the source definition says.
     """
-    key, kind = document.key, FormatOption.of(source).format
+    key, kind = document.key, FileOptions.of(source).format
     if kind == "rdf":
         return _parse_rdf_file(source, fetch, key, reply)
     assert key is not None

@@ -26,24 +26,10 @@ from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import ListedDocument
-from harvesters.protocols.file_formats import FORMATS, FormatOption, file_reader, payload_type
+from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
-
-
-class FilesOptions(FormatOption):
-    """The options of a folder of files."""
-
-    only: Regex = Field(
-        "",
-        description="A regular expression that file paths must contain; without it the suffixes of `format`.",
-    )
-    deep: bool = Field(True, description="Read subfolders too.")
-    raw: str = Field(
-        "", description="The base address of a repository's files, if its list has no addresses."
-    )
-
 
 _ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
 _MAX_DEPTH = 16  # Nested folders; more are a loop of links.
@@ -54,6 +40,19 @@ _DATE = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _DATE_FORMATS = ("%Y-%m-%d %H:%M", "%d-%b-%Y %H:%M", "%Y-%b-%d %H:%M", "%m/%d/%Y %I:%M %p")
+
+
+class FilesOptions(FileOptions):
+    """The options of a folder."""
+
+    only: Regex = Field(
+        "",
+        description="A regular expression that file paths must contain; without it the suffixes of `format`.",
+    )
+    deep: bool = Field(True, description="Read subfolders too.")
+    raw: str = Field(
+        "", description="The base address of a repository's files, if its list has no addresses."
+    )
 
 
 def collect(
@@ -76,9 +75,8 @@ def _list_files(
     source: Source, fetch: Fetch, moment: datetime | None, last: str
 ) -> Iterator[ListedDocument | Reason]:
     """Yield the files that are wanted, and why a listing is incomplete."""
-    options = FilesOptions.of(source)
-    suffix = options.only or FORMATS[options.format].suffix
-    only, total, matching = re.compile(suffix, re.IGNORECASE), 0, 0
+    options, total, matching = FilesOptions.of(source), 0, 0
+    only = re.compile(options.only or FORMATS[options.format].suffix, re.IGNORECASE)
     for entry in _walk_folder(source, fetch, source.url, last):
         if isinstance(entry, Reason):
             yield entry
@@ -134,7 +132,8 @@ def _walk_folder(
         )
     reply = fetch.get(address, accept=_ACCEPT)
     root = root or _folder_url(reply.url)
-    entries, reason = _parse_listing(reply, root, FilesOptions.of(source).raw)
+    options = FilesOptions.of(source)
+    entries, reason = _parse_listing(reply, root, options.raw)
     if not entries and depth == 0:
         raise ParseError(
             Reason(
@@ -148,13 +147,11 @@ def _walk_folder(
     for entry in sorted(entries, key=lambda entry: entry.address):
         if not entry.address.endswith("/"):
             yield entry
-        elif FilesOptions.of(source).deep and (
-            entry.address > last or last.startswith(entry.address)
-        ):
+        elif options.deep and (entry.address > last or last.startswith(entry.address)):
             yield from _walk_folder(source, fetch, entry.address, last, root, depth + 1)
 
 
-def _parse_listing(reply: Reply, root: str, raw: str | None) -> tuple[list[_Entry], Reason | None]:
+def _parse_listing(reply: Reply, root: str, raw: str) -> tuple[list[_Entry], Reason | None]:
     """Parse a listing, and return why it is incomplete, or None; paths are relative to the folder
     *root*, *raw* is the base address of a code host's files.
 
@@ -207,7 +204,7 @@ def _find_date(link: Any) -> datetime | None:
     return None
 
 
-def _parse_tree(reply: Reply, raw: str | None) -> tuple[list[_Entry], Reason | None]:
+def _parse_tree(reply: Reply, raw: str) -> tuple[list[_Entry], Reason | None]:
     """Parse a code host's list of a repository: the path of each file, and the address of its
     content.
     """

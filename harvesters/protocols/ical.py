@@ -25,7 +25,7 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
-from harvesters.options import Count, Options, must_be
+from harvesters.options import Options, must_be
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
@@ -34,25 +34,6 @@ from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
-
-
-class IcalOptions(Options):
-    """The options of a calendar."""
-
-    ahead: Count = Field(
-        400,
-        description="How many days ahead the dates of recurring events are listed, from the day of the run.",
-    )
-    zone: Annotated[
-        str | None,
-        must_be("a time zone, e.g. Africa/Nairobi", lambda zone: str(zone) in time_zones()),
-    ] = Field(
-        None,
-        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
-    )
-
 
 # Components that no record is made of.
 _UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
@@ -72,6 +53,23 @@ _MAX_CALLS = 2_000_000
 _MAX_FILE_CALLS = 30_000_000
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
+
+time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
+
+
+class IcalOptions(Options):
+    """The options of a calendar."""
+
+    ahead: int = Field(
+        400,
+        description="How many days ahead the dates of recurring events are listed, from the day of the run.",
+    )
+    zone: Annotated[
+        str, must_be("a time zone, e.g. Africa/Nairobi", lambda value: value in time_zones())
+    ] = Field(
+        "",
+        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
+    )
 
 
 def collect(
@@ -179,7 +177,7 @@ def _broken_event(block: bytes, error: ParseError) -> icalendar.Event:
     return event
 
 
-def _event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
+def _event_row(calendar: Any, event: icalendar.Event, zone: str) -> Row:
     """Return an event as a row; *zone*, else the calendar's, applies to times without one. The time
     of export (DTSTAMP) is left out.
 

@@ -30,19 +30,10 @@ from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import Item, RdfReader, StepsOption, SyntaxOptions
+from harvesters.protocols.rdf_reader import Item, RdfReader, SyntaxOptions
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
-
-
-class LdesOptions(StepsOption, SyntaxOptions):
-    """The options of an event stream."""
-
-    view: str = Field(
-        "", description="The address of the view to read, if the stream names several."
-    )
-
 
 _ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
 _MAX_PAGES = 100_000  # A longer stream is treated as endless.
@@ -67,6 +58,14 @@ _BOUNDS = frozenset(
 )
 
 log = structlog.get_logger()
+
+
+class LdesOptions(SyntaxOptions):
+    """The options of an event stream."""
+
+    view: str = Field(
+        "", description="The address of the view to read, if the stream names several."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +194,7 @@ class StreamReader:
         latest versions only for a full harvest.
         """
         source = self.reader.source
-        wanted = LdesOptions.of(source).view
-        if wanted:
+        if wanted := LdesOptions.of(source).view:
             return wanted
         reply = self.reader.fetch.get(source.url, accept=_ACCEPT)
         with self.reader.open_store(reply, graphs=True) as store:

@@ -74,7 +74,8 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
     """Return the records of an inventory. They are held as raw bytes: parsed, all together would
     need three times the memory.
     """
-    document = load_json(reply, PodOptions.of(source).charset)
+    options = PodOptions.of(source)
+    document = load_json(reply, options.charset)
     if isinstance(document, dict) and not document.keys() & _MEMBERS and "title" in document:
         document = [document]  # a single dataset
     if isinstance(document, list):
@@ -93,7 +94,7 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
                 **values,
             )
         )
-    wanted = _LISTS if PodOptions.of(source).series else {"dataset": "Dataset"}
+    wanted = _LISTS if options.series else {"dataset": "Dataset"}
     return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
 
 

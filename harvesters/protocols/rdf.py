@@ -35,20 +35,14 @@ from harvesters.protocols.error_recovery import (
 )
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import (
-    ACCEPT,
-    Item,
-    RdfReader,
-    RdfReaderOptions,
-    unreadable_parts,
-)
+from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfOptions, RdfReader, unreadable_parts
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
 
-class RdfOptions(RdfReaderOptions):
-    """The options of a catalogue in RDF."""
+class CatalogueOptions(RdfOptions):
+    """The options of a catalogue."""
 
     follow: bool = Field(
         True, description="Read nested catalogues, and members that a document only names."
@@ -186,7 +180,7 @@ def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> li
     """Return the links that may be followed: those to the same host, unless the source definition
     allows others.
     """
-    options = RdfOptions.of(source)
+    options = CatalogueOptions.of(source)
     if not options.follow:
         return []
     if options.elsewhere:
@@ -276,4 +270,4 @@ def _fetch_member(reader: RdfReader, address: str) -> tuple[Item, SourcePosition
         return InvalidRecord(address, error.reason), position
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, RdfOptions, incremental=False)
+PROTOCOL = Protocol(collect, Payload.GRAPH, CatalogueOptions, incremental=False)

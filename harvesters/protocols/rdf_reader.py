@@ -11,14 +11,14 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
-from harvesters.options import Count, Options, Texts, as_tuple, one_of
+from harvesters.options import Options, Texts, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import record_discovery
@@ -66,36 +66,43 @@ _GRAPHS = re.compile(
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
-def _check_class(name: str) -> str:
-    if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
-        raise ValueError(
-            Reason(
-                "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
-                "%(example)s",
-                value=repr(name),
-                example="dcat:Dataset",
+def _check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
+            raise ValueError(
+                Reason(
+                    "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
+                    "%(example)s",
+                    value=repr(name),
+                    example="dcat:Dataset",
+                )
             )
-        )
-    return name
+    return names
 
 
-class TypesOption(Options):
-    """The option of documents with records of several classes."""
+class StepOptions(Options):
+    """The option of all that reads records from RDF."""
 
-    types: Annotated[
-        tuple[Annotated[str, AfterValidator(_check_class)], ...], BeforeValidator(as_tuple)
-    ] = Field(
-        (),
-        description="Classes whose instances are records, e.g. `dcat:Dataset`; without it the members of "
-        "catalogues and instances of usual classes.",
+    steps: int = Field(
+        2, description="How many named nodes away from a record statements still belong to it."
     )
 
 
-class SyntaxOptions(Options):
+class ClassOptions(StepOptions):
+    """The options of documents in which records are recognized by their classes."""
+
+    types: Annotated[Texts, AfterValidator(_check_classes)] = Field(
+        (),
+        description="Classes whose instances are records, e.g. `dcat:Dataset`; "
+        "without it the members of catalogues and instances of usual classes.",
+    )
+
+
+class SyntaxOptions(StepOptions):
     """The options of documents in any syntax."""
 
-    syntax: Annotated[str, one_of(SYNTAXES)] | None = Field(
-        None,
+    syntax: Annotated[str, one_of(SYNTAXES)] = Field(
+        "",
         description="The syntax of documents with a wrong Content-Type: "
         + ", ".join(f"`{name}`" for name in SYNTAXES)
         + ".",
@@ -106,22 +113,14 @@ class SyntaxOptions(Options):
     )
 
 
-class StepsOption(Options):
-    """The option of documents whose records have parts."""
-
-    steps: Count = Field(
-        2, description="How many named nodes away from a record statements still belong to it."
-    )
-
-
-class RdfReaderOptions(StepsOption, SyntaxOptions, TypesOption):
-    """All options of reading RDF."""
+class RdfOptions(SyntaxOptions, ClassOptions):
+    """The options of RDF documents."""
 
 
 Item = Record[Graph] | DeletedRecord | InvalidRecord
 
 
-def detect_format(reply: Reply, forced: str | None = None) -> str:
+def detect_format(reply: Reply, forced: str = "") -> str:
     """Return a response's format: *forced*, else by its media type, its address's suffix, or its
     content.
 
@@ -156,7 +155,7 @@ def _look(content: bytes) -> str:
 def parse_rdf(
     reply: Reply,
     find: Find,
-    forced: str | None = None,
+    forced: str = "",
     *,
     graphs: bool = False,
     broken: NodeErrors | None = None,
@@ -233,7 +232,8 @@ class RdfReader:
     """Reads a source's RDF documents; JSON-LD contexts that were fetched are cached."""
 
     def __init__(self, source: Source, fetch: Fetch) -> None:
-        self.source, self.fetch, self.options = source, fetch, RdfReaderOptions.of(source)
+        self.source, self.fetch = source, fetch
+        self.options = RdfOptions.of(source)
         self.classes = frozenset(map(iri, self.options.types))
         self.contexts: dict[str, Any] = {}
 

@@ -30,20 +30,11 @@ from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import Items, ListedDocument
 from harvesters.protocols.error_recovery import LoopDetector
-from harvesters.protocols.file_formats import FormatOption, file_reader, payload_type
+from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
-
-
-class ResourceSyncOptions(FormatOption):
-    """The options of a ResourceSync source."""
-
-    only: Regex = Field(
-        "", description="A regular expression that the addresses of resources must contain."
-    )
-
 
 _ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
@@ -89,6 +80,14 @@ class ResourceDocument:
     is_index: bool
     changes_from: datetime | None
     entries: list[ResourceEntry]
+
+
+class ResourceSyncOptions(FileOptions):
+    """The options of a source of resources."""
+
+    only: Regex = Field(
+        "", description="A regular expression that the addresses of resources must contain."
+    )
 
 
 def collect(

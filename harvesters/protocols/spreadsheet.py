@@ -26,9 +26,14 @@ from harvesters.page_model import Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.table_rows import Line, TableOptions
+from harvesters.protocols.table_rows import Line, TableOptions, check
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
+
+_ACCEPT = (
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.ms-excel,"
+    " application/vnd.oasis.opendocument.spreadsheet, */*;q=0.5"
+)
 
 
 def _is_sheet(value: object) -> bool:
@@ -46,12 +51,6 @@ class SpreadsheetOptions(TableOptions):
         description="Further sheets by name, each with the column or columns of the key: "
         '`join = {Partners = "project"}` gives each record the list `Partners` of the rows with its key.',
     )
-
-
-_ACCEPT = (
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.ms-excel,"
-    " application/vnd.oasis.opendocument.spreadsheet, */*;q=0.5"
-)
 
 
 def collect(
@@ -84,7 +83,7 @@ def collect(
 
 
 def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
-    skip = SpreadsheetOptions.of(source).skip
+    skip = TableOptions.of(source).skip
     content = refuse_html(reply, "a spreadsheet")
     rows = read_sheet(content, f"{source.name}: {reply.url}", sheet)
     yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
@@ -152,6 +151,4 @@ def _cell_text(cell: Any) -> str:
     return str(cell) if isinstance(cell, int | timedelta) else ""
 
 
-PROTOCOL = Protocol(
-    collect, Payload.ROW, SpreadsheetOptions, incremental=False, check=table_rows.check
-)
+PROTOCOL = Protocol(collect, Payload.ROW, SpreadsheetOptions, incremental=False, check=check)

@@ -34,9 +34,8 @@ class TableOptions(Options):
     key: Texts = Field(
         (), description="The column or columns of the key; else the field `key`, else `id`."
     )
-    digest: Texts = Field(
-        (),
-        description="The columns whose cells are hashed into a key, if there is no key column.",
+    digest: list[str] = Field(
+        [], description="The columns whose cells are hashed into a key, if there is no key column."
     )
     modified: str = Field("", description="The column with the time of change.")
     group: bool = Field(
@@ -53,7 +52,8 @@ class TableOptions(Options):
         description="A row whose key is empty continues the record above; a column that differs becomes a list.",
     )
     skip: Count = Field(
-        0, description="The number of lines to skip; the header is searched in the next hundred."
+        0,
+        description="The number of lines to skip; the header is searched in the next hundred.",
     )
 
 
@@ -78,8 +78,7 @@ class Line:
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
-    options = TableOptions.of(source)
-    if options.digest and (options.key or "key" in source.fields):
+    if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
         raise SourceDefinitionError(
             located(
                 source.name,
@@ -108,17 +107,18 @@ def read_table(
     Raises ParseError if no line has the columns of the key.
     """
     sample: list[Record[Row]] = []
-    is_grouped = TableOptions.of(source).group
+    is_grouped, composed_key = TableOptions.of(source).group, ""
 
-    def parse(reply: Reply) -> Iterator[Item]:
-        items = _keep_sample(parse_rows(source, reply.url, read_lines(reply)), sample)
+    def read_items(reply: Reply) -> Iterator[Item]:
+        items = parse_rows(source, reply.url, read_lines(reply))
         grouped = _group_rows(items) if is_grouped else items
         return _join(grouped, read_joined(reply)) if read_joined else grouped
 
-    compared, composed_key = 0, ""
-    for page in read_document(source, fetch, cursor, accept, parse, on_disk=on_disk):
-        if compared < len(sample) and not is_grouped:
-            compared, composed_key = len(sample), _composed_key(source, sample)
+    for page in read_document(source, fetch, cursor, accept, read_items, on_disk=on_disk):
+        size = sum(len(record.raw) for record in sample)
+        if not is_grouped and len(sample) < _MAX_SAMPLE and size < _MAX_SAMPLE_BYTES:
+            sample += [item for item in page.items if isinstance(item, Record)]
+            composed_key = _composed_key(source, sample)
         lost = next((item.cause for item in page.items if _is_key_lost(item)), None)
         reason = Reason("a row's key cannot be read (%(error)s)", error=lost) if lost else None
         yield replace(page, incomplete_reason=reason, composed_key=composed_key)
@@ -129,15 +129,6 @@ def _is_key_lost(item: Item) -> TypeGuard[InvalidRecord]:
     if not isinstance(item, InvalidRecord) or item.key is not None:
         return False
     return as_reason(item.cause).code not in {"row_without_key", "joined_row_alone"}
-
-
-def _keep_sample(items: Iterable[Item], sample: list[Record[Row]]) -> Iterator[Item]:
-    size = 0
-    for item in items:
-        if isinstance(item, Record) and len(sample) < _MAX_SAMPLE and size < _MAX_SAMPLE_BYTES:
-            sample.append(item)
-            size += len(item.raw)
-        yield item
 
 
 def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
@@ -241,7 +232,7 @@ def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line |
     """Return the header: the first line with the columns of the key and of the time of change."""
     keys, options = _key_columns(source), TableOptions.of(source)
     # A heading may have what a carried column would.
-    needed = {*keys, *filter(None, [options.modified])} - {*options.carry}
+    needed = {*keys, options.modified} - {*options.carry, ""}
     find = None if keys else compile_jmespath(source.fields["key"], source.name)
     for line in lines:
         if isinstance(line, Line):
@@ -269,7 +260,7 @@ def name_columns(cells: list[str]) -> tuple[str, ...]:
 def _key_columns(source: Source) -> tuple[str, ...]:
     """Return the names of the key's columns; none if the field `key` finds it."""
     options = TableOptions.of(source)
-    return options.digest or options.key or (() if "key" in source.fields else ("id",))
+    return (*options.digest,) or options.key or (() if "key" in source.fields else ("id",))
 
 
 def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
@@ -315,13 +306,16 @@ class _Table:
     """How the rows below a header become records."""
 
     def __init__(self, source: Source, url: str, header: Line) -> None:
-        self.source, self.options = source, TableOptions.of(source)
+        self.source = source
         self.columns = name_columns(header.cells)
         self.header = [" ".join(cell.split()) for cell in header.cells]
         # A sheet may be far wider than its last column with a name.
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
         self.keys = _key_columns(source)
-        lacking = [name for name in self.options.carry if name not in self.columns]
+        options = TableOptions.of(source)
+        self.modified, self.continued = options.modified, options.continued
+        self.carried = options.carry
+        lacking = [name for name in self.carried if name not in self.columns]
         if len(lacking) > 1:
             names = ", ".join(map(repr, lacking))
             values: dict[str, Value] = {"source": source.name, "url": url, "names": names}
@@ -339,10 +333,11 @@ class _Table:
         if not self.keys:
             find = compile_jmespath(self.source.fields["key"], self.source.name)
             return lambda row: str(find(row) or "").strip()
+        is_digest = bool(TableOptions.of(self.source).digest)
 
         def key(row: Row) -> str:
             cells = [_cell(row, name) for name in self.keys]
-            if self.options.digest:
+            if is_digest:
                 return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
             return ":".join(cells) if all(cells) else ""
 
@@ -367,7 +362,7 @@ class _Table:
             for name in self.columns[self.named :]:
                 if not row.get(name):
                     row.pop(name, None)
-            if self.options.carry and self._carry(row, above):
+            if self.carried and self._carry(row, above):
                 continue
             if len(cells) < width or any(cells[width:]):
                 values: dict[str, Value] = {"line": line.number, "count": len(cells)}
@@ -398,20 +393,20 @@ class _Table:
         texts = {row[name].strip() for name in filled}
         named = zip(self.columns, self.header, strict=True)
         first = next((name for name, text in named if text), None)
-        alone = bool(self.lacking) and (not self.options.continued or filled[:1] == [first])
+        alone = bool(self.lacking) and (not self.continued or filled[:1] == [first])
         is_single = len(texts) == 1 and (alone or len(filled) > 1)
-        own = {name: row[name] for name in filled if name in self.options.carry}
+        own = {name: row[name] for name in filled if name in self.carried}
         if is_single:
-            own = {self.lacking or next(iter(own), self.options.carry[-1]): texts.pop()}
+            own = {self.lacking or next(iter(own), self.carried[-1]): texts.pop()}
         changed = False
-        for name in self.options.carry:
+        for name in self.carried:
             if name in own:
                 changed = changed or above.get(name) != own[name]
                 above[name] = own[name]
             elif changed:
                 above.pop(name, None)
             row[name] = above.get(name, "")
-        return is_single or set(filled) <= set(self.options.carry)
+        return is_single or set(filled) <= set(self.carried)
 
     def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item]:
         """Yield the records; one that rows below may continue waits for them."""
@@ -419,7 +414,7 @@ class _Table:
         for item in chain(rows, [None]):
             row = item[1] if isinstance(item, tuple) else None
             key = self.key(row) if row is not None else ""
-            if waiting and self.options.continued and row is not None and not key:
+            if waiting and self.continued and row is not None and not key:
                 waiting.append(row)
                 continue
             if waiting:
@@ -449,5 +444,5 @@ class _Table:
 
     def _record(self, rows: list[Row]) -> Record[Row]:
         row = rows[0] if len(rows) == 1 else merge_rows(rows)
-        modified = rows[0][self.options.modified].strip() if self.options.modified else ""
+        modified = rows[0][self.modified].strip() if self.modified else ""
         return Record(self.key(rows[0]), row, orjson.dumps(row), modified or None)

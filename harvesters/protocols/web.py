@@ -30,20 +30,10 @@ from harvesters.payloads.graph import Graph
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import DocumentReader, Items, ListedDocument
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import RdfReader, StepsOption, TypesOption
+from harvesters.protocols.rdf_reader import ClassOptions, RdfReader
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
-
-
-class WebOptions(StepsOption, TypesOption):
-    """The options of a website."""
-
-    only: Regex = Field(
-        "",
-        description="A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
-    )
-
 
 _SITEMAP = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
@@ -62,6 +52,15 @@ _MAX_ENTRIES = 50_000  # The protocol's limit.
 _OVERLAP = timedelta(days=1)  # A lastmod is often a date without a time.
 
 log = structlog.get_logger()
+
+
+class WebOptions(ClassOptions):
+    """The options of a website."""
+
+    only: Regex = Field(
+        "",
+        description="A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
+    )
 
 
 def collect(

@@ -14,6 +14,8 @@ DYNAMIC = {
     "harvesters.options": "the operator's, from a source definition",
     "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.files": "the operator's, from a source definition",
+    "harvesters.protocols.resourcesync": "the operator's, from a source definition",
+    "harvesters.protocols.web": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",

@@ -207,7 +207,7 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
 
 def _csv_lines(body: bytes) -> Iterator[Line]:
     text = _decoded(body)
-    dialect = detect_dialect(text[:SAMPLE], None, None, _known_columns)
+    dialect = detect_dialect(text[:SAMPLE], "", "", _known_columns)
     lines = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=dialect.delimiter,
