@@ -14,7 +14,6 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 
 import python_calamine as calamine
-from annotated_types import MinLen
 from pydantic import BeforeValidator, Field
 
 from harvesters.errors import ParseError
@@ -46,10 +45,12 @@ class SpreadsheetOptions(TableOptions):
     sheet: Annotated[str | int, must_be("a name or a number from 1", _is_sheet)] = Field(
         1, description="The sheet to read, by its name or its number."
     )
-    join: dict[str, Annotated[tuple[str, ...], BeforeValidator(as_tuple), MinLen(1)]] = Field(
-        {},
-        description="Further sheets by name, each with the column or columns of the key: "
-        '`join = {Partners = "project"}` gives each record the list `Partners` of the rows with its key.',
+    join: dict[str, Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]] = (
+        Field(
+            {},
+            description="Further sheets by name, each with the column or columns of the key: "
+            '`join = {Partners = "project"}` gives each record the list `Partners` of the rows with its key.',
+        )
     )
 
 

@@ -44,7 +44,7 @@ def defined(protocol: str, options: dict[str, Any]) -> Any:
      ("json", {"records": "a["}, "is no JMESPath"),
      ("csv", {"delimiter": ";;"}, "write one character"), ("csv", {"quote": ""}, "write one character"),
      ("csv", {"key": "a", "digest": ["b"]}, "keep one"),
-     ("spreadsheet", {"sheet": 0}, "a number from 1"), ("spreadsheet", {"join": {"Notes": 3}}, "option 'join.Notes' is 3; write text or a list"),
+     ("spreadsheet", {"sheet": 0}, "a number from 1"), ("spreadsheet", {"join": {"Notes": 3}}, "Notes' is 3; write text or a list"),
      ("csw", {"size": 0}, "write a number from 1 up"), ("csw", {"method": "put"}, "'method' is 'put'; use one of get, post"),
      ("sparql", {}, "set either the option 'types' or the option 'pattern'"),
      ("sparql", {**SPARQL, "pattern": "?subject a ?b"}, "which selects the records"),
