@@ -97,7 +97,6 @@ TEXTS: Mapping[str, str] = {
         "the total grew from %(before)s to %(now)s during the run, so records may be missing"
     ),
     "list_ended_early": "the list ended after %(fetched)s of %(total)s records",
-    "listed_too_few": "the endpoint listed %(listed)s of %(total)s records",
     "list_gap": (
         "the list continues at its record %(next)s instead of %(expected)s, so records are missing"
     ),
@@ -138,9 +137,6 @@ TEXTS: Mapping[str, str] = {
     "record_unreadable": "a record cannot be read (%(error)s)",
     "record_unreadable_at": (
         "the record at %(position)s of the list cannot be read, and its key is unknown"
-    ),
-    "package_unreadable": (
-        "the package at %(position)s of the search cannot be read, and its id is unknown"
     ),
     "row_key_unreadable": "a row's key cannot be read (%(error)s)",
     "restarted": "interrupted, then restarted",

@@ -5,6 +5,7 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_searc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,14 +15,15 @@ from pydantic import Field
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.options import Options, Positive
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
 from harvesters.protocols.ckan_envelope import unwrap_result
 from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.document import read_document
 from harvesters.protocols.error_recovery import RECORD_ERRORS
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
-from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -135,23 +137,18 @@ def collect(
     search, or a document with one package or a list of them.
     """
     protocol = Ckan(source, fetch, since)
+
+    def parse(reply: Reply) -> Iterator[Item[Row]]:
+        result = unwrap_result(source, reply)
+        if isinstance(result, dict):
+            result = result.get("results", result)
+        for part in result if isinstance(result, list) else [result]:
+            # DKAN wraps lists in a list.
+            yield from map(protocol.parse, part if isinstance(part, list) else [part])
+
     if is_search(source):
-        yield from protocol.read(cursor)
-        return
-    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
-    if reply.not_modified:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    match unwrap_result(source, reply):
-        case {"results": list(packages)} | list(packages):
-            pass
-        case package:
-            packages = [package]
-    # DKAN wraps lists in a list.
-    parts = (part if isinstance(part, list) else [part] for part in packages)
-    yield from paginate(
-        (protocol.parse(package) for part in parts for package in part), reply, cursor
-    )
+        return protocol.read(cursor)
+    return read_document(source, fetch, cursor, "application/json", parse)
 
 
 def is_search(source: Source) -> bool:

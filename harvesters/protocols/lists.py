@@ -19,7 +19,6 @@ from harvesters.errors import (
     PaginationLoopError,
     ParseError,
     RepeatedPageError,
-    TemporaryFetchError,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -27,13 +26,12 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, P, Pages, Record
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
-    MAX_FAILURES,
-    MAX_UNREADABLE,
     PAGE_ERRORS,
     RECORD_ERRORS,
     Kind,
     LoopDetector,
     count_empty_pages,
+    count_unreadable,
     total_changed,
 )
 from harvesters.reasons import Reason
@@ -89,8 +87,8 @@ class ListCursor(ListCursorMethods):
     greatest value by which the list may be sorted: if *is_sorted* all came in order, in *steps*
     increases, the last *ties* records with that value. *total* is declared for the whole list;
     *cap* is the number of records behind which the registry ended a window, *reach* that behind
-    which it was begun again. *faults*, *failures* and *empty* count unreadable responses, failures
-    of the server and empty pages in a row. *again* and *incomplete_reason* are as in Page.
+    which it was begun again. *faults* and *empty* count unreadable responses and empty pages in a
+    row. *again* and *incomplete_reason* are as in Page.
     """
 
     windows: tuple[Window, ...]
@@ -110,7 +108,6 @@ class ListCursor(ListCursorMethods):
     again: bool = False
     incomplete_reason: Reason | None = None
     faults: int = 0
-    failures: int = 0
     empty: int = 0
 
     def restart(self, windows: tuple[Window, ...], reach: int = 0) -> ListCursor:
@@ -120,29 +117,6 @@ class ListCursor(ListCursorMethods):
             incomplete_reason=self.incomplete_reason, faults=self.faults,
         )  # fmt: skip
 
-    def count_unreadable(self, name: str, error: HarvestError, size: int) -> ListCursor:
-        """Return the cursor with one more unreadable response. Raise ParseError after too many in a
-        row for a few broken records: three where the server itself fails.
-
-        A request of more than one record is divided, so a failure of the server counts only for its
-        parts.
-        """
-        is_failure = isinstance(error, TemporaryFetchError)
-        if is_failure and size > 1:
-            return self
-        faults, failures = self.faults + 1, self.failures + 1 if is_failure else 0
-        if faults > MAX_UNREADABLE or failures >= MAX_FAILURES:
-            number = failures if is_failure else faults
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s",
-                    source=name,
-                    number=number,
-                    error=error.reason,
-                )
-            ) from error
-        return replace(self, faults=faults, failures=failures)
-
 
 class PagedProtocol(ABC, Generic[P]):
     """A list that is read page by page. *since* limits it to what changed, None to nothing.
@@ -150,7 +124,7 @@ class PagedProtocol(ABC, Generic[P]):
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
     *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
-    was requested. *kind* is the code of what positions are, None if they cannot repeat; *moves* is
+    was requested. *kind* says what positions are, None if they cannot repeat; *moves* is
     as in Page.
     """
 
@@ -297,8 +271,7 @@ class PagedProtocol(ABC, Generic[P]):
             source = self.source.name
             raise ServiceError(
                 Reason(
-                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that "
-                    "cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
+                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
                     source=source,
                     url=url,
                     count=count,
@@ -323,7 +296,6 @@ class PagedProtocol(ABC, Generic[P]):
             sizes=left,
             empty=count_empty_pages(self.source.name, url, state.empty, range(passed)),
             faults=0 if count else state.faults,
-            failures=0 if count else state.failures,
         )
         is_complete = total is not None and state.offset >= total
         if not before.offset and 0 < before.cap < (total or 0) < (before.total or 0):
@@ -395,7 +367,8 @@ class PagedProtocol(ABC, Generic[P]):
         """Return the cursor at the pieces of a page that cannot be read; behind the record if it is
         a single one, which is returned.
         """
-        state = state.count_unreadable(self.source.name, error, size)
+        faults = count_unreadable(self.source.name, state.faults, error, size)
+        state = replace(state, faults=faults)
         total = self.probe(state, error)
         if not state.is_part and state.total is None:
             state = replace(state, total=total)

@@ -6,7 +6,7 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -128,11 +128,12 @@ class Header(NamedTuple):
 
 
 class HeaderList(NamedTuple):
-    """The first headers of a window, "" as *token* if these are all, and the declared number."""
+    """The datestamps of the first headers of a window, whether these are all, and how many the
+    repository declares.
+    """
 
-    url: str
-    headers: list[Header]
-    token: str
+    stamps: list[str]
+    is_whole: bool
     size: int | None
 
 
@@ -206,8 +207,7 @@ class OaiPmh(PagedProtocol[Any]):
         place, doubt = _number(token, "cursor"), None
         if cursor.place is not None and place is not None and place > cursor.place:
             doubt = Reason(
-                "the list continues at its record %(next)s instead of %(expected)s, so records are "
-                "missing",
+                "the list continues at its record %(next)s instead of %(expected)s, so records are missing",
                 next=place,
                 expected=cursor.place,
             )
@@ -253,8 +253,7 @@ class OaiPmh(PagedProtocol[Any]):
             return InvalidRecord(
                 head.key,
                 Reason(
-                    "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI "
-                    "(rdf:about)",
+                    "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI (rdf:about)",
                     element=str(payload.tag),
                 ),
             )
@@ -294,14 +293,17 @@ class OaiPmh(PagedProtocol[Any]):
             if not is_rejected:
                 raise
             if cursor.reach:
-                why = Reason(
-                    "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
-                    if self.expires
-                    else "%(error)s; its list cannot be read to the end",
-                    error=error.reason,
-                    expires=self.expires,
-                )
-                raise ParseError(why) from failure
+                if not self.expires:
+                    raise ParseError(
+                        Reason("%(error)s; its list cannot be read to the end", error=error.reason)
+                    ) from failure
+                raise ParseError(
+                    Reason(
+                        "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end",
+                        error=error.reason,
+                        expires=self.expires,
+                    )
+                ) from failure
             return cursor.restart(cursor.windows, max(1, cursor.offset))
         later, doubt = self._remaining(cursor, calendar)
         if later != window:
@@ -325,9 +327,9 @@ class OaiPmh(PagedProtocol[Any]):
         if not newest or newest <= start or (until and newest > until):
             return window, None
         listed = self._headers((index, start, calendar.shift(newest, -1), False))
-        count = None
-        if listed:
-            count = len(listed.headers) if listed.size is None and not listed.token else listed.size
+        count = listed.size if listed else None
+        if listed and count is None and listed.is_whole:
+            count = len(listed.stamps)
         read = cursor.offset - cursor.ties
         if cursor.steps < _MIN_ASCENDING if count is None else count > read:
             return window, None
@@ -336,8 +338,7 @@ class OaiPmh(PagedProtocol[Any]):
             None
             if is_proven
             else Reason(
-                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
-                "alone does not prove that it is complete",
+                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this alone does not prove that it is complete",
                 newest=newest,
             )
         )
@@ -353,11 +354,11 @@ class OaiPmh(PagedProtocol[Any]):
         if start and start == until:
             return cursor.restart((singly, *rest))
         listed = self._headers(window)
-        stamps = [head.datestamp for head in listed.headers] if listed else []
+        stamps = listed.stamps if listed else []
         if listed and not cursor.is_part and cursor.total is None:
             cursor = replace(cursor, total=listed.size)
         is_short = len(stamps) <= _MAX_SINGLE_REQUESTS or len({*stamps}) == 1
-        if listed and not listed.token and is_short:
+        if listed and listed.is_whole and is_short:
             return cursor.restart((singly, *rest))
         halves = split_by_datestamps(start, until, stamps, calendar)
         halves = halves or split_by_time(start, until, calendar)
@@ -367,14 +368,11 @@ class OaiPmh(PagedProtocol[Any]):
     def _headers(self, window: Window) -> HeaderList | None:
         """Return the first headers of a window, or None if they cannot be read either."""
         try:
-            return self._list_headers(window, "")
+            _, nodes, token = self._list("ListIdentifiers", window, "")
         except RECORD_ERRORS:
             return None
-
-    def _list_headers(self, window: Window, token: str) -> HeaderList:
-        reply, nodes, end = self._list("ListIdentifiers", window, token)
-        headers = [_parse_header(node) for node in nodes or []]
-        return HeaderList(reply.url, headers, _token(end), _number(end, "completeListSize"))
+        stamps = [_parse_header(node).datestamp for node in nodes or ()]
+        return HeaderList(stamps, not _token(token), _number(token, "completeListSize"))
 
     def _list(
         self, verb: str, window: Window, token: str
@@ -382,22 +380,18 @@ class OaiPmh(PagedProtocol[Any]):
         """Request a page of a list: the one that *token* stands for, or the first of *window*.
         Return its records, None for noRecordsMatch, and its resumption token.
         """
-        terms = {"resumptionToken": token}
-        if not token:
-            index, start, until, _ = window
-            name = self.sets[index] if self.sets else ""
-            terms = {
-                "metadataPrefix": self.options.prefix,
-                "set": name,
-                "from": start,
-                "until": until,
-            }
+        terms = {"resumptionToken": token} if token else self._terms(window)
         reply, container = self._send(verb, **terms)
         if container is None:
             return reply, None, None
         names = {"ListRecords": "record", "ListIdentifiers": "header"}
         nodes = container.findall(f"{_NS}{names[verb]}")
         return reply, nodes, container.find(f"{_NS}resumptionToken")
+
+    def _terms(self, window: Window) -> dict[str, str]:
+        index, start, until, _ = window
+        name = self.sets[index] if self.sets else ""
+        return {"metadataPrefix": self.options.prefix, "set": name, "from": start, "until": until}
 
     def _request_single(self, cursor: ListCursor) -> Batch:
         """Request the next record of the window."""
@@ -423,49 +417,43 @@ class OaiPmh(PagedProtocol[Any]):
                 ),
             )
         head = left[0]
-        reply: Reply | None = None
-        record: Any = DeletedRecord(head.key, head.datestamp or None)
-        if not head.deleted:
+        following = head.key if left[1:] else ""
+        if head.deleted:
+            left.pop(0)
+            return Batch(None, (DeletedRecord(head.key, head.datestamp or None),), None, following)
+        try:
             terms = {"identifier": head.key, "metadataPrefix": self.options.prefix}
-            try:
-                reply, container = self._send("GetRecord", **terms)
-            except _SINGLE_ERRORS as error:
-                raise ParseError(error.reason) from error
-            node = None if container is None else container.find(f"{_NS}record")
-            if node is None:
-                source = self.source.name
-                raise ParseError(
-                    Reason("%(source)s: %(url)s holds no record", source=source, url=reply.url)
+            reply, container = self._send("GetRecord", **terms)
+        except _SINGLE_ERRORS as error:
+            raise ParseError(error.reason) from error
+        node = None if container is None else container.find(f"{_NS}record")
+        if node is None:
+            raise ParseError(
+                Reason(
+                    "%(source)s: %(url)s holds no record", source=self.source.name, url=reply.url
                 )
-            record = (node, parse_chain(node))
+            )
         left.pop(0)
-        return Batch(reply, (record,), None, head.key if left else "")
+        return Batch(reply, ((node, parse_chain(node)),), None, following)
 
     def _list_left(self, cursor: ListCursor) -> list[Header]:
         """Return the headers of the window that are still to be requested, sorted by identifier."""
-        window, token, is_restarted, empty = cursor.windows[0], "", False, 0
-        headers: dict[str, Header] = {}
-        detector = LoopDetector(self.source.name)
-        while True:
-            try:
-                page = self._list_headers(window, token)
-            except OaiError:
-                if not token or is_restarted:
-                    raise
-                token, is_restarted, detector = "", True, LoopDetector(self.source.name)
-                continue
-            headers |= {head.key: head for head in page.headers if head.key}
-            empty = count_empty_pages(self.source.name, page.url, empty, page.headers)
-            token = page.token
-            detector.check_token(page.url, token or None)
-            if not token:
-                seen = self.seen[1] if self.seen[0] == window[:3] else set()
-                left = (headers[key] for key in sorted(headers) if key > cursor.position)
-                return [
-                    head
-                    for head in left
-                    if head.key not in seen and not head.in_sets(self.earlier_sets)
-                ]
+        window = cursor.windows[0]
+        terms = self._terms(window)
+        try:
+            headers = [*map(_parse_header, self._follow("ListIdentifiers", "header", **terms))]
+        except OaiError:
+            # The token may have expired.
+            headers = [*map(_parse_header, self._follow("ListIdentifiers", "header", **terms))]
+        seen = self.seen[1] if self.seen[0] == window[:3] else set()
+        left = {
+            head.key: head
+            for head in headers
+            if head.key > cursor.position
+            and head.key not in seen
+            and not head.in_sets(self.earlier_sets)
+        }
+        return [left[key] for key in sorted(left)]
 
     def _lost_window(self, window: Window, error: HarvestError) -> Batch:
         """Return the record of a window that can be neither read nor listed. Raise ServiceError if
@@ -496,8 +484,7 @@ class OaiPmh(PagedProtocol[Any]):
             element = etree.QName(root).localname
             raise ParseError(
                 Reason(
-                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
-                    "source's url",
+                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the source's url",
                     source=source.name,
                     url=reply.url,
                     element=element,
@@ -544,9 +531,8 @@ class OaiPmh(PagedProtocol[Any]):
                 values = {"source": source.name, "url": reply.url, "granularity": name}
                 raise ParseError(
                     Reason(
-                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
-                        "OAI-PMH's two",
-                        **values,
+                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of OAI-PMH's two",
+                        values,
                     )
                 )
         except RECORD_ERRORS as failure:
@@ -571,8 +557,7 @@ class OaiPmh(PagedProtocol[Any]):
             source = self.source.name
             raise ParseError(
                 Reason(
-                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct "
-                    "the option 'set'",
+                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the option 'set'",
                     source=source,
                     sets=names,
                     available=available,
@@ -580,20 +565,24 @@ class OaiPmh(PagedProtocol[Any]):
             )
         return tuple(chosen)
 
+    def _follow(self, verb: str, part: str, **terms: str) -> Iterator[_Element]:
+        """Yield the elements *part* of all pages of a list."""
+        empty, detector = 0, LoopDetector(self.source.name)
+        while True:
+            reply, container = self._send(verb, **terms)
+            nodes = [] if container is None else container.findall(f"{_NS}{part}")
+            yield from nodes
+            token = "" if container is None else _token(container.find(f"{_NS}resumptionToken"))
+            if not token:
+                return
+            empty = count_empty_pages(self.source.name, reply.url, empty, nodes)
+            detector.check_token(reply.url, token)
+            terms = {"resumptionToken": token}
+
     def _names(self, verb: str, part: str, name: str) -> list[str]:
         """Return all names that ListSets or ListMetadataFormats lists."""
-        names, token = list[str](), ""
-        detector = LoopDetector(self.source.name)
-        while True:
-            reply, container = self._send(verb, resumptionToken=token)
-            if container is None:
-                return names
-            texts = (node.findtext(f"{_NS}{name}") for node in container.iterfind(f"{_NS}{part}"))
-            names += [text.strip() for text in texts if text and text.strip()]
-            token = _token(container.find(f"{_NS}resumptionToken"))
-            if not token:
-                return names
-            detector.check_token(reply.url, token)
+        texts = (node.findtext(f"{_NS}{name}") or "" for node in self._follow(verb, part))
+        return [text.strip() for text in texts if text.strip()]
 
     def _prefix_error(self, error: HarvestError) -> ParseError:
         """Return an error that lists the metadata prefixes that the repository supports."""

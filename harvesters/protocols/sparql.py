@@ -126,20 +126,18 @@ class SparqlOptions(Options):
         """
         pattern = self.pattern
         if not pattern:
-            names = [iri(name) for name in self.types]
             # Both spellings of the namespace are in use.
-            others = [
-                "https://schema.org/" + name[7:]
+            other = [
+                name.replace("schema:", "https://schema.org/", 1)
                 for name in self.types
                 if name.startswith("schema:")
             ]
-            classes = " ".join(str(NamedNode(name)) for name in [*names, *others])
+            classes = " ".join(str(NamedNode(name)) for name in [*map(iri, self.types), *other])
             pattern = f"VALUES ?class {{ {classes} }} ?subject a ?class ."
-        if since:
-            changed = f"FILTER(STR(?modified) >= {Literal(since)})"
-            pattern = f"{{ {pattern} }} ?subject {self.modified.strip()} ?modified {changed}"
-            return pattern
-        return f"{{ {pattern} }}"
+        if not since:
+            return f"{{ {pattern} }}"
+        changed = f"FILTER(STR(?modified) >= {Literal(since)})"
+        return f"{{ {pattern} }} ?subject {self.modified.strip()} ?modified {changed}"
 
     def query(self, name: str, **terms: str) -> str:
         """Return a query with the prefixes that it needs."""
