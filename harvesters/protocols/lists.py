@@ -271,7 +271,8 @@ class PagedProtocol(ABC, Generic[P]):
             source = self.source.name
             raise ServiceError(
                 Reason(
-                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
+                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that "
+                    "cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
                     source=source,
                     url=url,
                     count=count,

@@ -338,7 +338,8 @@ class OaiPmh(PagedProtocol[Any]):
             None
             if is_proven
             else Reason(
-                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this alone does not prove that it is complete",
+                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
+                "alone does not prove that it is complete",
                 newest=newest,
             )
         )
@@ -484,7 +485,8 @@ class OaiPmh(PagedProtocol[Any]):
             element = etree.QName(root).localname
             raise ParseError(
                 Reason(
-                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the source's url",
+                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
+                    "source's url",
                     source=source.name,
                     url=reply.url,
                     element=element,
@@ -531,7 +533,8 @@ class OaiPmh(PagedProtocol[Any]):
                 values = {"source": source.name, "url": reply.url, "granularity": name}
                 raise ParseError(
                     Reason(
-                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of OAI-PMH's two",
+                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
+                        "OAI-PMH's two",
                         values,
                     )
                 )
@@ -557,7 +560,8 @@ class OaiPmh(PagedProtocol[Any]):
             source = self.source.name
             raise ParseError(
                 Reason(
-                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the option 'set'",
+                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
+                    "option 'set'",
                     source=source,
                     sets=names,
                     available=available,
