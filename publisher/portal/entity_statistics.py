@@ -39,10 +39,8 @@ from publisher.projections.facets.thing_count import NONE
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
-from web.charts.bars import sparkline
 from web.charts.map import point_map
-from web.charts.network import MAX_ORGANIZATIONS, network_diagram
-from web.charts.svg import shade
+from web.charts.svg import MAX_ORGANIZATIONS, network_diagram, shade, sparkline
 
 FIGURES = (
     "line",

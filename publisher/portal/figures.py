@@ -32,10 +32,18 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts
 from web.charts import map
-from web.charts.bars import SERIES, bar_chart, column_chart
-from web.charts.bars import Bar as DrawnBar
-from web.charts.heatmap import HeatmapLabel, heatmap
-from web.charts.svg import quantile_bounds, quantile_ranges, shade, shade_ranges
+from web.charts.svg import (
+    SERIES,
+    HeatmapLabel,
+    bar_chart,
+    column_chart,
+    heatmap,
+    quantile_bounds,
+    quantile_ranges,
+    shade,
+    shade_ranges,
+)
+from web.charts.svg import Bar as DrawnBar
 
 SPARSE = 20  # a figure that covers less than one thing in this number comes last
 MAX_BARS = 12  # bars of a short list

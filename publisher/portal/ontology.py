@@ -6,7 +6,7 @@ Source: https://github.com/RDFLib/pyLODE.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,7 +17,7 @@ from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from web.charts.svg import element, linked, svg
+from web.charts.svg import draw
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _GROUPS = {
@@ -31,9 +31,6 @@ FACTS = (
     "rdf:type", "rdfs:subClassOf", "rdfs:subPropertyOf", "rdfs:domain", "rdfs:range", "owl:inverseOf", "owl:disjointWith",
     "dqv:inDimension", "owl:deprecated", "dct:isReplacedBy", "dct:source", "rdfs:seeAlso",
 )  # fmt: skip
-# pixels of the diagram: height of a row, width, and where columns begin
-_ROW, _WIDTH, _PROPERTY, _RANGE = 22, 760, 250, 530
-
 
 OntologyTerm = dict[str, Any]  # as ontology.html names its values
 
@@ -119,24 +116,7 @@ def diagram(
         target = target.replace("#", "/").rpartition("/")[2] if "://" in target else target
         for domain in term["facts"].get("rdfs:domain", ())[:1]:
             by_domain.setdefault(domain.value, []).append((term["name"], target))
-    parts, top = list[Markup](), 6
-    for domain, properties in sorted(by_domain.items()):
-        parts += _rows(top, description.short(domain), properties)
-        top += _ROW * len(properties) + 14
-    return svg(_WIDTH, top, label, *parts, class_="terms") if by_domain else None
-
-
-def _rows(top: int, domain: str, properties: Sequence[tuple[str, str]]) -> Iterator[Markup]:
-    height = _ROW * len(properties)
-    line = {"fill": "none", "stroke": "currentColor"}
-    yield element("rect", x=4, y=top, width=190, height=height, class_="box", **line)
-    title = element("text", domain, x=14, y=top + height / 2 + 5)
-    yield linked(f"#{domain.rpartition(':')[2]}", title)
-    for number, (name, target) in enumerate(properties):
-        middle = top + _ROW * number + _ROW / 2
-        yield element("line", x1=194, y1=middle, x2=_PROPERTY - 8, y2=middle, stroke="currentColor")
-        yield linked(f"#{name}", element("text", name, x=_PROPERTY, y=middle + 5))
-        if target:
-            arrow = f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4"
-            yield element("path", d=arrow, **line)
-            yield element("text", target, x=_RANGE, y=middle + 5)
+    groups_by_name = [
+        (description.short(domain), rows) for domain, rows in sorted(by_domain.items())
+    ]
+    return draw("properties", groups=groups_by_name, label=label) if by_domain else None

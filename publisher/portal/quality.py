@@ -36,7 +36,7 @@ from publisher.store.releases.manifest import list_releases
 from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
-from web.charts.svg import element, svg
+from web.charts.svg import draw
 from web.endpoints import SourcePath
 from web.links import origin
 from web.problems import HTTPProblem
@@ -374,37 +374,10 @@ def with_points(quality: Quality, count: int) -> Quality:
 
 def badge(quality: Quality | None, title: str) -> Markup:
     """Draw a badge that a registry can show: the points in percent; *title* is what is read out."""
-    value = "–" if quality is None else f"{quality.share} %"
-    colour = (
-        _NO_RECORDS
-        if quality is None
-        else next(colour for least, colour in _COLOURS if quality.share >= least)
-    )
-    parts = [
-        element("rect", width=104, height=20, rx=3, fill="#444"),
-        element("rect", x=54, width=50, height=20, rx=3, fill=colour),
-        element(
-            "text",
-            "quality",
-            x=27,
-            y=14,
-            fill="#fff",
-            font_size=11,
-            text_anchor="middle",
-            font_family="sans-serif",
-        ),
-        element(
-            "text",
-            value,
-            x=79,
-            y=14,
-            fill="#fff",
-            font_size=11,
-            text_anchor="middle",
-            font_family="sans-serif",
-        ),
-    ]
-    return svg(104, 20, title, *parts, class_="badge")
+    if quality is None:
+        return draw("badge", text="–", colour=_NO_RECORDS, label=title)
+    colour = next(colour for least, colour in _COLOURS if quality.share >= least)
+    return draw("badge", text=f"{quality.share} %", colour=colour, label=title)
 
 
 @register_dataset(

@@ -7,7 +7,7 @@ publisher/web/atlas.mjs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from math import asin, cos, radians, sin
 from pathlib import Path
@@ -16,18 +16,10 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from web.charts.svg import (
-    Box,
-    element,
-    linked,
-    quantile_bounds,
-    quantile_shade,
-    svg,
-)
+from web.charts.svg import draw, quantile_bounds, quantile_shade
 from web.static_files import STATIC_FOLDER
 
 FILE = STATIC_FOLDER / "query" / "world.json"
-DOT = 9  # of the drawing's 2000 units: visible on a telephone without covering the neighbours
 MARGIN = 160  # units around the centres of the countries that a drawing is cropped to
 
 
@@ -59,40 +51,56 @@ def world_map(
 
     *focus* are the codes of the countries that the map is cropped to; empty for the world.
     """
-    outlines = load_outlines()
-    if outlines is None:
-        return None
-    bounds, box = quantile_bounds(values.values()), cut(outlines, focus)
-    scale = (box[2] if box else outlines["width"]) / outlines["width"]
-    drawn = [element("path", d=outlines["sphere"], class_="sea")]
-    dots: list[Markup] = []
-    for code, country in sorted(outlines["countries"].items()):
+    bounds = quantile_bounds(values.values())
+
+    def describe(code: str) -> dict[str, object]:
         value = values.get(code, 0)
         # an area that the vocabulary does not name has no title
         named = code.isdigit() and name(code) != code
-        title = (
-            element("title", f"{name(code)}: {value:,}".replace(",", " ")) if named else Markup("")
-        )
-        path = element(
-            "path", title, d=country["d"], class_=f"country h{quantile_shade(value, bounds)}"
-        )
-        drawn.append(linked(href(code) if value else "", path))
-        if country["dot"] and value:
-            x, y = country["at"]
-            dot = element(
-                "circle",
-                title,
-                cx=x,
-                cy=y,
-                r=DOT * scale,
-                class_=f"dot h{quantile_shade(value, bounds)}",
-            )
-            dots.append(linked(href(code), dot))
-    return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world", box=box)
+        title = f"{name(code)}: {value:,}".replace(",", " ") if named else ""
+        shade = quantile_shade(value, bounds)
+        return {"title": title, "href": href(code) if value else "", "shade": shade}
+
+    return _draw(describe, focus, label)
 
 
-def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
-    """Return the box around the countries of *focus*, None if none of them has an outline."""
+def point_map(
+    points: Iterable[tuple[float, float, str]], areas: Collection[str], label: str
+) -> Markup | None:
+    """Draw *areas* shaded and *points* (latitude, longitude, name) as dots, cropped to the areas."""
+    return _draw(lambda code: {"shade": 3 if code in areas else 0}, areas, label, points)
+
+
+def _draw(
+    describe: Callable[[str], dict[str, object]],
+    focus: Collection[str],
+    label: str,
+    points: Iterable[tuple[float, float, str]] = (),
+) -> Markup | None:
+    outlines = load_outlines()
+    if outlines is None:
+        return None
+    countries = [
+        {"title": "", "href": "", **shape, **describe(code)}
+        for code, shape in sorted(outlines["countries"].items())
+    ]
+    return draw(
+        "world_map",
+        outlines=outlines,
+        countries=countries,
+        dots=[country for country in countries if country["dot"] and country["shade"]],
+        points=[(*project(*place, outlines["width"], outlines["height"]), name) for *place, name in points],
+        label=label,
+        box=cut(outlines, focus),
+    )  # fmt: skip
+
+
+def cut(
+    outlines: Mapping[str, Any], focus: Collection[str]
+) -> tuple[float, float, float, float] | None:
+    """Return left, top, width and height of the box around the countries of *focus*, None if none of
+    them has an outline.
+    """
     points = [outlines["countries"][code]["at"] for code in focus if code in outlines["countries"]]
     if not points:
         return None
@@ -105,34 +113,6 @@ def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
     x = min(max((left + right - width) / 2, 0), outlines["width"] - width)
     y = min(max((top + bottom - height) / 2, 0), outlines["height"] - height)
     return x, y, width, height
-
-
-def point_map(
-    points: list[tuple[float, float, str]], areas: frozenset[str], label: str
-) -> Markup | None:
-    """Draw *areas* shaded and *points* (latitude, longitude, name) as dots, cropped to the areas."""
-    outlines = load_outlines()
-    if outlines is None:
-        return None
-    box = cut(outlines, areas)
-    scale = (box[2] if box else outlines["width"]) / outlines["width"]
-    drawn = [element("path", d=outlines["sphere"], class_="sea")]
-    drawn += [
-        element("path", d=shape["d"], class_=f"country h{3 if code in areas else 0}")
-        for code, shape in sorted(outlines["countries"].items())
-    ]
-    small = [
-        shape["at"]
-        for code, shape in sorted(outlines["countries"].items())
-        if code in areas and shape["dot"]
-    ]
-    drawn += [element("circle", cx=x, cy=y, r=DOT * scale, class_="dot h3") for x, y in small]
-    for latitude, longitude, name in points:
-        x, y = project(latitude, longitude, outlines["width"], outlines["height"])
-        drawn.append(
-            element("circle", element("title", name), cx=x, cy=y, r=14 * scale, class_="s2")
-        )
-    return svg(outlines["width"], outlines["height"], label, *drawn, class_="world", box=box)
 
 
 _A = (1.340264, -0.081106, 0.000893, 0.003796)

@@ -1,77 +1,196 @@
-"""SVG elements as text; colours are CSS classes, since the content security policy forbids style
-attributes.
-
-Source: https://www.w3.org/TR/SVG2/ (role, title and links: https://www.w3.org/TR/svg-aam-1.0/).
-"""
+"""Drawings as SVG, written by the macros of ``charts.html``, and the shades of numbers in them."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import cos, pi, sin
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from markupsafe import Markup, escape
+from jinja2.environment import TemplateModule
+from markupsafe import Markup
 
 from languages.unsafe_text import escape_unsafe_text
 from web.static_files import STATIC_FOLDER
+from web.templating import create_environment
 
-Value = str | int | float | None
 STEPS = 6  # shades of a heat map, besides that of 0
+SERIES = 7  # colours of a column chart; all further series are drawn as one
+MAX_ORGANIZATIONS = 24  # organizations of a network that are drawn
 _DISTINCT = 1.25  # the highest numbers of two classes differ by this factor at least
 
 
-def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
-    """Write an element; ``class_`` is class, an underscore within a name a hyphen, None leaves an
-    attribute out.
+class Bar(NamedTuple):
+    """A bar, or the row or column of a heat map: *href* is the URL that it links, "" for none."""
 
-    >>> element("text", "a < b", class_="quiet", text_anchor="end")
-    Markup('<text class="quiet" text-anchor="end">a &lt; b</text>')
-    """
-    text = "".join(
-        f' {_attribute_name(key)}="{escape(_format_value(value))}"'
-        for key, value in attributes.items()
-        if value is not None
+    name: str
+    value: int
+    href: str = ""
+
+
+class HeatmapLabel(NamedTuple):
+    """A row or a column: its code, its name and the URL that it links."""
+
+    code: str
+    name: str
+    href: str = ""
+
+
+def draw(macro: str, **values: Any) -> Markup:
+    """Return the drawing of a macro."""
+    drawing: Markup = getattr(_macros(), macro)(**values)
+    return drawing
+
+
+@cache
+def _macros() -> TemplateModule:
+    environment = create_environment([Path(__file__).parent], _number)
+    environment.filters.update(
+        number=_number,
+        grouped=lambda number: f"{number:,}".replace(",", " "),
+        shorten=lambda text, most: text if len(text) <= most else f"{text[: most - 1]}…",
     )
-    inner = Markup("").join(children)
-    return Markup(f"<{name}{text}>{inner}</{name}>" if inner else f"<{name}{text}/>")
+    return environment.get_template("charts.html").module
 
 
-def _attribute_name(key: str) -> str:
-    return "viewBox" if key == "view_box" else key.rstrip("_").replace("_", "-")
+def _number(value: object) -> object:
+    """Return a coordinate with two digits at most; any other value unchanged."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
 
 
-def _format_value(value: Value) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+def bar_chart(rows: Sequence[Bar], label: str) -> Markup:
+    """Draw horizontal bars with names on the left and values on the right."""
+    largest = max((row.value for row in rows), default=1) or 1
+    return draw("bar_chart", rows=rows, label=label, largest=largest)
 
 
-def linked(href: str, *children: Markup) -> Markup:
-    """Write a link around a part of a drawing; without a URL the part alone."""
-    return element("a", *children, href=href) if href else Markup("").join(children)
-
-
-# left, top, width and height of the visible part of a drawing
-Box = tuple[float, float, float, float]
-
-
-def svg(
-    width: float,
-    height: float,
-    label: str,
-    *children: Markup,
-    class_: str = "",
-    box: Box | None = None,
+def column_chart(
+    years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str
 ) -> Markup:
-    """Write a drawing as wide as its container; *label* is the text for screen readers, *box* the
-    visible part.
+    """Draw a column for each of *years*, of which there is at least one, stacked from *series*,
+    whose values are by year. Each segment has a tooltip.
     """
-    view_box = " ".join(str(_format_value(side)) for side in box or (0, 0, width, height))
-    whole = {"class_": f"drawing {class_}".strip(), "view_box": view_box, "aria_label": label}
-    return element(
-        "svg",
-        *children,
-        role="group" if any("<a " in part for part in children) else "img",
-        **whole,
+    largest = max(sum(counts.get(year, 0) for counts in series.values()) for year in years) or 1
+    return draw(
+        "column_chart",
+        years=years,
+        series=series,
+        label=label,
+        largest=largest,
+        steps=_round_steps(largest),
+        colours={name: min(number, SERIES) for number, name in enumerate(series, 1)},
     )
+
+
+def _round_steps(largest: int) -> list[int]:
+    """Return round numbers up to *largest*.
+
+    >>> _round_steps(37), _round_steps(3)
+    ([10, 20, 30], [1, 2, 3])
+    """
+    size = 10 ** (len(str(largest)) - 1)
+    steps = (size * part // 10 for part in (2, 5, 10, 20, 50))
+    step = next((step for step in steps if step and largest / step <= 4), size)
+    return list(range(step, largest + 1, step))
+
+
+def sparkline(values: Mapping[int, int], label: str) -> Markup | None:
+    """Draw *values* by year, missing years as 0; None for fewer than three years.
+
+    >>> sparkline({2020: 1, 2021: 2}, "x") is None, 'class="drawing spark"' in sparkline({2020: 1, 2023: 4}, "x")
+    (True, True)
+    """
+    if not values or max(values) - min(values) < 2:
+        return None
+    first, last, largest, width, height = (
+        min(values),
+        max(values),
+        max(1, *values.values()),
+        120,
+        28,
+    )
+    points = [
+        (width * (year - first) / (last - first), height - 2 - (height - 4) * values.get(year, 0) / largest)
+        for year in range(first, last + 1)
+    ]  # fmt: skip
+    line, label = " ".join(f"{x:.1f},{y:.1f}" for x, y in points), f"{label}, {first}–{last}"
+    return draw("sparkline", points=line, label=label, width=width, height=height)
+
+
+def heatmap(
+    rows: Sequence[HeatmapLabel],
+    columns: Sequence[HeatmapLabel],
+    values: Mapping[tuple[str, str], int],
+    marks: Mapping[tuple[str, str], str],
+    label: str,
+    *,
+    mirrored: bool = False,
+) -> Markup:
+    """Draw a cell with its number for each pair of codes.
+
+    *marks* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With
+    *mirrored* the rows begin at the right, for languages written from right to left.
+    """
+    most = max(values.values(), default=0)
+    shades = {pair: shade(value, most) for pair, value in values.items()}
+    return draw(
+        "heatmap", rows=rows, columns=columns, values=values, marks=marks, shades=shades, label=label, mirrored=mirrored
+    )  # fmt: skip
+
+
+def network_diagram(
+    pairs: Sequence[tuple[str, str, int]],
+    names: Mapping[str, str],
+    href: Mapping[str, str],
+    label: str,
+    own: str = "",
+) -> Markup | None:
+    """Draw the organizations of *pairs* (one, other, number of joint initiatives), strongest pairs
+    first, on a circle: no line covers a name, and the drawing depends on the data alone. *own* is
+    in the middle.
+
+    None without pairs.
+    """
+    parties: dict[str, None] = {own: None} if own else {}
+    for one, other, _ in sorted(pairs, key=lambda item: (own not in item[:2], -item[2], item[:2])):
+        for party in (one, other):
+            if len(parties) < MAX_ORGANIZATIONS:
+                parties.setdefault(party)
+    strongest = [item for item in pairs if item[0] in parties and item[1] in parties]
+    others = {party for pair in strongest for party in pair[:2]} - {own}
+    circle = sorted(others, key=lambda party: names.get(party, party).lower())
+    if not circle:
+        return None
+    angles = {party: 2 * pi * index / len(circle) for index, party in enumerate(circle)}
+    center = (360, 270)
+    places: dict[str, tuple[float, float]] = {
+        party: (center[0] + 200 * sin(angle), center[1] - 200 * cos(angle))
+        for party, angle in angles.items()
+    } | ({own: center} if own else {})
+    most = max(things for *_, things in strongest)
+    edges = [
+        {
+            "line": _curve(places[one], places[other], center),
+            "width": 1 + 7 * things / most,
+            "title": f"{names.get(one, one)} – {names.get(other, other)}: {things}",
+        }
+        for one, other, things in strongest
+    ]
+    nodes = [
+        {"x": x, "y": y, "name": names.get(party, party), "href": href.get(party, ""), "own": party == own}
+        for party, (x, y) in sorted(places.items())
+    ]  # fmt: skip
+    return draw("network", edges=edges, nodes=nodes, label=label)
+
+
+def _curve(
+    one: tuple[float, float], other: tuple[float, float], center: tuple[float, float]
+) -> str:
+    """Return the path between two points, bent towards *center*."""
+    x, y = ((a + b) / 2 * 0.6 + c * 0.4 for a, b, c in zip(one, other, center, strict=True))
+    return f"M{one[0]:.1f} {one[1]:.1f}Q{x:.1f} {y:.1f} {other[0]:.1f} {other[1]:.1f}"
 
 
 @cache
@@ -82,13 +201,11 @@ def stylesheet() -> str:
 
 def standalone_svg(drawing: Markup) -> bytes:
     """Return a drawing as a standalone file with its styles."""
-    head = '<svg xmlns="http://www.w3.org/2000/svg"'
-    opening, _, rest = drawing.partition(">")
-    box = opening.partition('viewBox="')[2].partition('"')[0].split()
-    sized = f' width="{box[2]}" height="{box[3]}"' if len(box) == 4 else ""
-    return escape_unsafe_text(
-        f"{head}{opening.removeprefix('<svg')}{sized}><style>{stylesheet()}</style>{rest}"
-    ).encode()
+    opening, _, rest = str(drawing).partition(">")
+    _x, _y, width, height = opening.partition('viewBox="')[2].partition('"')[0].split()
+    head = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    sized = f'{head} width="{width}" height="{height}"'
+    return escape_unsafe_text(f"{sized}><style>{stylesheet()}</style>{rest}").encode()
 
 
 def shade_ranges(most: int) -> list[tuple[int, int, int]]:
