@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
@@ -32,14 +32,12 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
-from publisher.pages import Pages
-from publisher.portal.data_table import Cell, Column, DataTable
-from publisher.portal.dataset_response import dataset_response, register_dataset
+from publisher.portal.datasets import Cell, Column, Dataset, DataTable, register_dataset
 from publisher.portal.dependencies import NamesDep, OptionalTablesDep, get_tables
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
-from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_labels import FacetLabels, facet_title, plural_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
-from publisher.projections.facets.thing_count import NONE, ThingCount
+from publisher.projections.facets.thing_count import NONE
 from publisher.rdf.results import is_iri
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
@@ -99,16 +97,6 @@ PageNumber = Annotated[
 ]
 
 
-class PairedRow(NamedTuple):
-    """A code with the counts of both topics."""
-
-    code: str
-    name: str
-    href: str
-    one: ThingCount
-    other: ThingCount
-
-
 router = APIRouter()
 
 
@@ -116,23 +104,17 @@ router = APIRouter()
     router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
 )
 async def compare_topics(
-    request: Request,
-    service: ServiceDep,
-    pages: PagesDep,
-    tables: OptionalTablesDep,
-    names: NamesDep,
-) -> Response:
+    request: Request, service: ServiceDep, tables: OptionalTablesDep, names: NamesDep
+) -> Dataset:
     """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
     form = {name: request.query_params.get(name, "").strip() for name in _FORM}
     if form["from"] or form["record"]:
-        return await _compare_moments(request, service, pages, names, form)
+        return await _compare_moments(request, service, names, form)
     figures = Figures(await get_tables(tables), names, INITIATIVES)
-    return await asyncio.to_thread(_respond_topics, request, service, pages, figures)
+    return await asyncio.to_thread(_compare_topics, request, figures)
 
 
-def _respond_topics(
-    request: Request, service: QueryService, pages: Pages, figures: Figures
-) -> Response:
+def _compare_topics(request: Request, figures: Figures) -> Dataset:
     chosen = [request.query_params.get(name, "") for name in ("one", "other")]
     topics = _topics(figures)
     known = {key for _title, items in topics for key, _name in items}
@@ -151,14 +133,17 @@ def _respond_topics(
                 ),
             )
         sides.append(_side(facet, code, replace(figures, filters=filters)))
-
-    def render() -> Response:
-        pairs = _pairs(*(side["panels"] for side in sides)) if len(sides) == 2 else []
-        return pages.page("compare.html", topics=topics, chosen=chosen, sides=sides, pairs=pairs)
-
-    sheets = [panel.table for side in sides for panel in side["panels"]]
-    nothing = DataTable("none", "", (), ())
-    return dataset_response(request, service, sheets or [nothing], render)
+    panels = [panel for side in sides for panel in side["panels"]]
+    return Dataset(
+        lambda: [panel.table for panel in panels] or [DataTable("none", "", (), ())],
+        "compare.html",
+        lambda: {
+            "topics": topics,
+            "chosen": chosen,
+            "sides": sides,
+            "pairs": _pairs(*(side["panels"] for side in sides)) if len(sides) == 2 else [],
+        },
+    )
 
 
 @get(router, "/compare/moments", include_in_schema=False)
@@ -219,36 +204,21 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 
 
 async def _compare_moments(
-    request: Request,
-    service: QueryService,
-    pages: Pages,
-    names: FacetLabels,
-    form: Mapping[str, str],
-) -> Response:
+    request: Request, service: QueryService, names: FacetLabels, form: Mapping[str, str]
+) -> Dataset:
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     before, record = form["from"] or "entry/1", form["record"]
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
     fields = await record_fields(service, record, one, other) if record else None
 
-    def respond_tables() -> Response:
-        tables = (
-            [] if record else moment_tables(compare(open_history(service), one, other, sets), names)
-        )
+    def tables() -> list[DataTable]:
+        return [] if record else moment_tables(compare(open_history(service), one, other, sets))
 
-        def render() -> Response:
-            return pages.page(
-                "moments.html",
-                form=form,
-                moments=(one, other),
-                tables=tables,
-                changes=CHANGES,
-                names=names,
-                fields=fields,
-            )
+    def values() -> dict[str, object]:
+        moments = {"form": form, "moments": (one, other), "changes": CHANGES}
+        return moments | {"tables": tables(), "names": names, "fields": fields}
 
-        return dataset_response(request, service, tables, render)
-
-    return await asyncio.to_thread(respond_tables)
+    return Dataset(tables, "moments.html", values)
 
 
 async def record_fields(
@@ -282,7 +252,7 @@ async def record_fields(
     return fields
 
 
-def moment_tables(comparison: Comparison, names: FacetLabels) -> list[DataTable]:
+def moment_tables(comparison: Comparison) -> list[DataTable]:
     """Return the numbers of all records, then those of each facet that has any, with the address of
     the records that each number counts.
     """
@@ -296,27 +266,22 @@ def moment_tables(comparison: Comparison, names: FacetLabels) -> list[DataTable]
 
 
 def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numbers]) -> DataTable:
-    columns = [Column(name) for name in (*CHANGES, "share_before", "share_after")]
-    columns += [Column(f"{name}_records") for name in CHANGES]
-    rows = list[tuple[Cell, ...]]()
+    names = (*CHANGES, "share_before", "share_after", *(f"{name}_records" for name in CHANGES))
+    total, rows = comparison.total, list[tuple[Cell, ...]]()
     for code, numbers in by_code.items():
         sets = sorted({*comparison.within, *([f"{facet}:{code}"] if facet else [])})
-        shares = [
-            f"{part / every if every else 0:.6f}"
-            for part, every in (
-                (numbers.before, comparison.total.before),
-                (numbers.after, comparison.total.after),
-            )
-        ]
-        addresses = [
+        shares = (
+            f"{part / all_records if all_records else 0:.6f}"
+            for part, all_records in ((numbers.before, total.before), (numbers.after, total.after))
+        )
+        addresses = (
             records_url(comparison.before, comparison.after, sets, name) for name in CHANGES
-        ]
-        counts = [int(getattr(numbers, name)) for name in CHANGES]
+        )
+        counts = (int(getattr(numbers, name)) for name in CHANGES)
         rows.append((*([code] if facet else []), *counts, *shares, *addresses))
-    own = [Column(facet, facet)] if facet else []
+    columns = (*([Column(facet, facet)] if facet else []), *map(Column, names))
     title = facet_title(facet) if facet else _("Records")
-    name = facet or "records"
-    return DataTable(name, title, (*own, *columns), tuple(rows), is_observation=False)
+    return DataTable(facet or "records", title, columns, tuple(rows), is_observation=False)
 
 
 def records_url(before: Moment, after: Moment, within: Iterable[str], only: str) -> str:
@@ -328,38 +293,25 @@ def records_url(before: Moment, after: Moment, within: Iterable[str], only: str)
 
 def _topics(figures: Figures) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the topics that initiatives have by facet: title, and of each topic its key and name."""
-    titles = {
-        "line": _("Action lines"),
-        "goal": _("SDGs"),
-        "region": _("Regions"),
-        "area": _("Areas"),
-        "country": _("Countries"),
-        "source": _("Registries"),
-    }
     topics = []
     for facet in COMPARED:
         bars = figures[f"bars/{facet}"].bars  # those that are numbered are in order
         if facet not in ("line", "goal"):
             bars = sorted(bars, key=lambda bar: bar.name)
-        topics.append((titles[facet], [(f"{facet}/{bar.code}", bar.name) for bar in bars]))
+        topics.append((plural_title(facet), [(f"{facet}/{bar.code}", bar.name) for bar in bars]))
     return topics
 
 
 def _side(facet: str, code: str, figures: Figures) -> dict[str, Any]:
-    """Return what the page shows of a topic."""
-    tables, names = figures.tables, figures.names
+    """Return what the page has of a topic."""
+    names = figures.names
     if facet == PARTY:
-        name = tables.organization_names((code,))[code]
+        name = figures.tables.organization_names((code,))[code]
         href = code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
     else:
         name, href = names.short(facet, code), names.page(facet, code)
     panels = figures.bars(one for one in PANELS if one != facet)
-    return {
-        "name": name,
-        "href": href,
-        "profile": profile(tables, figures.filters, names),
-        "panels": panels,
-    }
+    return {"name": name, "href": href, "profile": profile(figures), "panels": panels}
 
 
 def _pairs(ones: Sequence[Bars], others: Sequence[Bars]) -> list[dict[str, Any]]:
@@ -371,17 +323,22 @@ def _pairs(ones: Sequence[Bars], others: Sequence[Bars]) -> list[dict[str, Any]]
 
 
 def _pair(one: Bars, other: Bars) -> dict[str, Any]:
-    bars = {bar.code: bar for bar in (*one.bars, *other.bars)}
-    rows = [
-        PairedRow(
-            code, bar.name, bar.href, one.counts.get(code, NONE), other.counts.get(code, NONE)
-        )
-        for code, bar in bars.items()
+    rows: list[dict[str, Any]] = [
+        {"code": bar.code, "name": bar.name, "href": bar.href}
+        | {"one": one.counts.get(bar.code, NONE), "other": other.counts.get(bar.code, NONE)}
+        for bar in {bar.code: bar for bar in (*one.bars, *other.bars)}.values()
     ]
-    rows.sort(key=lambda row: (-abs(row.one - row.other), sort_key(one.facet, row.code, row.one)))
+    rows.sort(
+        key=lambda row: (
+            -abs(row["one"] - row["other"]),
+            sort_key(one.facet, row["code"], row["one"]),
+        )
+    )
     first = rows[0]
     finding = _("Greatest difference: {name} ({one} and {other})").format(
-        name=isolate(first.name), one=format_number(first.one), other=format_number(first.other)
+        name=isolate(first["name"]),
+        one=format_number(first["one"]),
+        other=format_number(first["other"]),
     )
     return {
         "facet": one.facet,
@@ -389,5 +346,5 @@ def _pair(one: Bars, other: Bars) -> dict[str, Any]:
         "queries": (one.query, other.query),
         "rows": rows[:MAX_BARS],
         "largest": max(one.largest, other.largest),
-        "finding": finding if first.one != first.other else "",
+        "finding": finding if first["one"] != first["other"] else "",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends
@@ -52,12 +53,18 @@ TablesDep = Annotated[FacetIndex, Depends(get_tables)]
 NamesDep = Annotated[FacetLabels, Depends(get_names)]
 
 
-async def get_figures(
-    request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
-) -> Figures:
+async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> Figures:
     """Return the figures of the initiatives that the parameters of the request choose."""
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
-    return Figures(tables, names, filters, await official_links(service))
+    return Figures(tables, names, filters)
 
 
 FiguresDep = Annotated[Figures, Depends(get_figures)]
+
+
+async def get_matrix_figures(figures: FiguresDep, service: ServiceDep) -> Figures:
+    """Return the figures with the official links, which only the matrix needs."""
+    return replace(figures, links=await official_links(service))
+
+
+MatrixDep = Annotated[Figures, Depends(get_matrix_figures)]

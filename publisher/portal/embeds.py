@@ -9,27 +9,26 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
 
-from fastapi import APIRouter, Path, Query
+import orjson
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.portal.data_table import TABLE_FORMATS, serialize_tables
-from publisher.portal.dataset_response import SVG
-from publisher.portal.dependencies import FiguresDep
-from publisher.portal.facet_filters import facet_parameters, parse_filters
-from publisher.portal.figures import EMBED, FIGURES, Figure
+from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
+from publisher.portal.dependencies import FiguresDep, get_matrix_figures
+from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
+from publisher.portal.figures import EMBED, FIGURES, Figure, Figures
 from web.charts.svg import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
-from web.formats import HTML
+from web.formats import HTML, JSON
 from web.links import origin, typed_link
 from web.problems import HTTPProblem
 from web.respond import respond
 
-OEMBED = "application/json+oembed"
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
 # pixels by kind
 HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}
@@ -77,6 +76,11 @@ class OembedJson(TypedDict):
 router = APIRouter()
 
 
+async def get_embedded(figures: FiguresDep, service: ServiceDep, rest: EmbedPath) -> Figures:
+    """Return the figures; only the matrix needs the official links."""
+    return await get_matrix_figures(figures, service) if rest == "matrix" else figures
+
+
 @get(
     router,
     "/embed/{rest:path}",
@@ -90,12 +94,15 @@ router = APIRouter()
     openapi_extra={"parameters": _PARAMETERS},
 )
 def embed(
-    request: Request, service: ServiceDep, pages: PagesDep, figures: FiguresDep, rest: EmbedPath
+    request: Request,
+    pages: PagesDep,
+    figures: Annotated[Figures, Depends(get_embedded)],
+    rest: EmbedPath,
 ) -> Response:
     """Only these addresses may be framed by other sites."""
-    kind, theme = rest.partition("/")[0], request.query_params.get("theme", "") or THEMES[0]
-    view = figures[_find_figure(rest).key]
-    if theme not in THEMES:
+    theme, form = (request.query_params.get(name, "") for name in ("theme", "format"))
+    view, page = figures[_find_figure(rest).key], f"{origin(request)}{request.url.path}"
+    if theme and theme not in THEMES:
         raise HTTPProblem(
             HTTPStatus.BAD_REQUEST,
             TranslatableText(
@@ -104,38 +111,31 @@ def embed(
                 value=repr(theme[:20]),
             ),
         )
-    page = f"{origin(request)}{request.url.path}"
-    row = {**TABLE_FORMATS, "svg": SVG}.get(request.query_params.get("format", ""))
-    if row is SVG and view.drawing is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"),
-        )
-    if row is SVG:
-        return respond(request, standalone_svg(view.drawing), row)
-    if row:
-        body = serialize_tables([view.table], row, page, service.iris)
-        return respond(request, body, row)
+    if form == "svg":
+        if view.drawing is None:
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND,
+                TranslatableText(
+                    "Only maps, trends and the matrix are drawings; ask for format=csv"
+                ),
+            )
+        return respond(request, standalone_svg(view.drawing), SVG)
+    if row := TABLE_FORMATS.get(form):
+        return respond(request, serialize_tables([view.table], row, page, pages.iris), row)
     address = f"{page}{f'?{request.url.query}' if request.url.query else ''}"
     oembed = f"/oembed?url={quote(address, safe='')}"
-    narrowed = [
-        figures.names.short(name, code)
-        for name, codes in figures.filters.chosen
-        if name != "kind"
-        for code in codes
-    ]
     text = pages.page(
         "embed.html",
-        kind=kind,
-        theme=theme,
+        kind=rest.partition("/")[0],
+        theme=theme or THEMES[0],
         figure=view,
-        narrowed=narrowed,
+        narrowed=[figures.names.short(*pair) for pair in chosen_codes(figures.filters)],
         oembed=oembed,
         site=origin(request),
         note=figures.note,
         most=ROWS,
     )
-    links = [typed_link("alternate", oembed, OEMBED)]
+    links = [typed_link("alternate", oembed, "application/json+oembed")]
     return respond(request, text, HTML, links=links)
 
 
@@ -179,27 +179,23 @@ def oembed(
     width = max(SMALLEST, min(maxwidth or WIDTH, WIDTH))
     height = max(SMALLEST, min(maxheight or tallest, tallest))
     address = parts._replace(fragment="").geturl()
-    document = OembedJson(
-        version="1.0",
-        type="rich",
-        title=title,
-        provider_name=pages.branding.name,
-        provider_url=f"{host}/",
-        width=width,
-        height=height,
-        cache_age=3600,
-        html=frame(address, title, width, height),
-    )
-    return JSONResponse(document)
-
-
-def frame(url: str, title: str, width: int, height: int) -> str:
-    """Return the element that a site includes: as wide as its container, up to *width* pixels."""
     style = f"border:0;width:100%;max-width:{width}px;height:{height}px;resize:both;overflow:auto"
-    return (
-        f'<iframe src="{escape(url)}" title="{escape(title)}" width="{width}" height="{height}" '
+    frame = (
+        f'<iframe src="{escape(address)}" title="{escape(title)}" width="{width}" height="{height}" '
         f'style="{style}" loading="lazy" referrerpolicy="no-referrer"></iframe>'
     )
+    document: OembedJson = {
+        "version": "1.0",
+        "type": "rich",
+        "title": title,
+        "provider_name": pages.branding.name,
+        "provider_url": f"{host}/",
+        "width": width,
+        "height": height,
+        "cache_age": 3600,
+        "html": frame,
+    }
+    return respond(request, orjson.dumps(document), JSON)
 
 
 def _find_figure(path: str) -> Figure:

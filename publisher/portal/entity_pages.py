@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 from typing_extensions import TypedDict
 
+from languages.request_locale import current_locale
 from languages.translations import gettext
 from publisher.data.properties import published_properties
 from publisher.feeds.records import feed_links
@@ -25,15 +27,17 @@ from publisher.portal.clusters import cluster_of
 from publisher.portal.dependencies import source_titles
 from publisher.portal.entity_statistics import entity_statistics
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.prizes import awards_of
+from publisher.portal.figures import Figures
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import Family, open_facet_index
-from publisher.rdf.results import Term
+from publisher.rdf.results import Term, iri
 from publisher.store.descriptions import Description, replacements
+from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import last_confirmed, source_statuses
 from vocab.iris import Iris
+from vocab.schemes import label
 from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts.map import point_map
@@ -126,6 +130,35 @@ async def thing_values(page: EntityPage) -> Values:
     }
 
 
+async def awards_of(service: QueryService, thing: str) -> list[dict[str, object]]:
+    """Return the prizes for which other records name a thing, the newest first: those of a contest
+    have records of their own. Names are in the language of the request.
+    """
+    language, base = current_locale().language, service.iris.base
+    names: dict[tuple[str, str, str, str], list[Term]] = {}
+    for row in await service.rows(query("awards-of"), {"thing": iri(thing)}):
+        year, stage, category = (
+            row[name].value if name in row else "" for name in ("year", "stage", "category")
+        )
+        facts = (
+            year,
+            row["award"].value,
+            label(category, language, base) or category,
+            label(stage, language, base) or stage,
+        )
+        names.setdefault(facts, []).extend([row["name"]] if "name" in row else [])
+    return [
+        {"iri": award, "year": year, "category": category, "stage": stage, "name": in_language(texts, language)}
+        for (year, award, category, stage), texts in sorted(names.items(), key=lambda item: item[0][:2], reverse=True)
+    ]  # fmt: skip
+
+
+def in_language(texts: Sequence[Term], language: str) -> Term | None:
+    """Return the text in *language*, else in English, else any."""
+    by_language = {text.language: text for text in texts}
+    return by_language.get(language) or by_language.get("en") or next(iter(texts), None)
+
+
 async def organization_values(page: EntityPage) -> Values:
     service, organization = page.service, page.description.iri
     markup = thing_markup(page.description, "organization", page.licence)
@@ -150,7 +183,8 @@ async def figures(
     if tables is None:
         return None
     labels = FacetLabels(service.iris, await source_titles(service))
-    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, without)
+    about = Figures(tables, labels, filters)
+    return await asyncio.to_thread(entity_statistics, about, search, without)
 
 
 def list_claims(description: Description, concept: str) -> list[Claim]:

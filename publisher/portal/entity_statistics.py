@@ -1,26 +1,36 @@
 """The figures of one concept, organization or registry: panels, a map, partners and the bases of
-links.
+links, on its page; and ``/figures/``, the same as tables with their queries.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
+from fastapi import APIRouter, Depends, Path, Query
 from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.portal.data_table import (
+from publisher.portal.datasets import (
     TABLE_FORMATS,
     VALUE,
     Column,
+    Dataset,
     DataTable,
-    count_table,
+    FiguresJson,
+    dataset_response,
+    write_listed,
 )
-from publisher.portal.facet_labels import FacetLabels, basis_title
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
+from publisher.portal.facet_labels import FacetLabels, basis_title, plural_title
 from publisher.portal.figures import (
     EARLIEST,
     LATEST,
@@ -41,19 +51,13 @@ from vocab.iris import Iris
 from vocab.terms import ORG
 from web.charts.map import point_map
 from web.charts.svg import MAX_ORGANIZATIONS, network_diagram, shade, sparkline
+from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
+from web.problems import HTTPProblem
 
-FIGURES = (
-    "line",
-    "goal",
-    "target",
-    "country",
-    "region",
-    "year",
-    "stakeholder",
-    "status",
-    "type",
-    "coverage",
-    "source",
+# of a page, in this order
+PANELS = (
+    *("line", "goal", "target", "country", "region", "year"),
+    *("stakeholder", "status", "type", "coverage", "source"),
 )
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
@@ -61,59 +65,42 @@ MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of
 KEY_FIGURES = 4  # at most
 # facets whose codes can be compared with each other
 COMPARED = ("line", "goal", "region", "area", "country", "source")
+_THINGS = Column("things", property=VALUE)
+
+router = APIRouter()
 
 
-class KeyFigure(NamedTuple):
-    """A number with its label, and its trend over the years, if there is one."""
-
-    label: str
-    value: int
-    trend: Markup | None
-
-
-class Profile(NamedTuple):
-    """A sentence of findings, the key figures, sentences on what is missing, and one on the number
-    of records if it differs.
+def entity_statistics(figures: Figures, search: str, without: str) -> dict[str, object]:
+    """Return the values of ``statistics.html`` for the initiatives of *figures*: *without* is the
+    facet that is constant here, *search* the address of their list.
     """
-
-    headline: str
-    figures: tuple[KeyFigure, ...]
-    missing: tuple[str, ...]
-    note: str = ""
-
-
-def entity_statistics(
-    tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, without: str
-) -> dict[str, object]:
-    """Return the values of ``statistics.html`` for the filtered initiatives: *without* is the facet
-    that is constant here, *search* the address of their list.
-    """
-    filters, iris = filters.with_codes("kind", "initiative"), names.iris
-    figures, party = Figures(tables, names, filters), filters.party.removeprefix(f"{iris.base}id/")
-    topics = [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
+    figures = _of_initiatives(figures)
+    tables, filters, names, iris = (
+        figures.tables,
+        figures.filters,
+        figures.names,
+        figures.names.iris,
+    )
+    party, topics = filters.party.removeprefix(f"{iris.base}id/"), chosen_codes(filters)
     bases = Basis if any(FACETS[facet].link_property for facet, _ in topics) else ()
     compared = [f"{facet}/{code}" for facet, code in topics if facet in COMPARED]
-    pairs = tables.partners(filters, PAIRS)
-    parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
-    known = tables.organization_names(parties) if parties else {}
     own = tables.same_organizations(filters.party) if filters.party else ()
     subject = ", ".join(names.name(facet, code) for facet, code in topics)
     if filters.party:
         subject = tables.organization_names((filters.party,)).get(filters.party, "")
-    forms = data_links(filters, iris)
+    forms = _data_links(filters, iris)
     csv = dict(forms)["CSV"]
-    partners = filter_query.partners(filters, iris, has_parts=tables.has_parts)
     return {
-        "profile": profile(tables, filters, names, (without,)),
+        "profile": profile(figures, (without,)),
         "compare": f"/compare?{urlencode({'one': compared[0]})}" if compared else "",
         "total": tables.count_different(filters),
         "bases": [
             (basis_title(basis.value), tables.count_different(replace(filters, bases=(basis,))))
             for basis in bases
         ],
-        "panels": figures.bars(name for name in FIGURES if name != without),
-        "map": _draw_map(figures, filters, names),
-        "network": partner_network(pairs, known, names, filters.party),
+        "panels": figures.bars(name for name in PANELS if name != without),
+        "map": _draw_map(figures),
+        "network": _draw_network(figures),
         "organizations": [
             (one, name or one.rpartition("/")[2], things)
             for one, name, things in tables.organizations(filters, 10)
@@ -123,162 +110,146 @@ def entity_statistics(
         "search": search,
         "query": query_page_url(filter_query.listing(filters, iris)),
         "table": f"{csv}{'&' if '?' in csv else '?'}rows=initiatives",
-        "partners": query_page_url(partners),
+        "partners": query_page_url(
+            filter_query.partners(filters, iris, has_parts=tables.has_parts)
+        ),
         "forms": forms,
-        "row": _matrix_row(tables, filters, names, topics),
+        "row": _matrix_row(figures, topics),
         "matrix": "" if party else f"/matrix?{urlencode(topics)}",
         "follow": f"/follow?{urlencode({'thing': party} if party else topics)}",
     }
 
 
-def _draw_map(figures: Figures, filters: Filter, names: FacetLabels) -> dict[str, object] | None:
+def _of_initiatives(figures: Figures) -> Figures:
+    return replace(figures, filters=figures.filters.with_codes("kind", "initiative"))
+
+
+def _draw_map(figures: Figures) -> dict[str, object] | None:
     """Draw the filtered initiatives by country, or the country that they are filtered by; None if
     the outlines were not built.
     """
-    if countries := filters.codes("country"):
-        title = names.name("country", countries[0])
-        drawing = point_map([], frozenset(countries[:1]), title)
-        return {"drawing": drawing, "title": title, "ranges": ()} if drawing else None
-    world = figures["map"]
-    if not world.drawing:
-        return None
-    return {"drawing": world.drawing, "title": world.title, "ranges": world.ranges}
+    world, countries = figures["map"], figures.filters.codes("country")
+    title = figures.names.name("country", countries[0]) if countries else world.title
+    drawing = point_map([], countries[:1], title) if countries else world.drawing
+    ranges = () if countries else world.ranges
+    return {"drawing": drawing, "title": title, "ranges": ranges} if drawing else None
 
 
-def _matrix_row(
-    tables: FacetIndex, filters: Filter, names: FacetLabels, topics: list[tuple[str, str]]
-) -> list[dict[str, object]]:
+def _draw_network(figures: Figures) -> Markup | None:
+    """Draw the partnerships of the filtered initiatives."""
+    tables, stem = figures.tables, f"{figures.names.iris.base}id/"
+    pairs = tables.partners(figures.filters, PAIRS)
+    parties = tuple(sorted({party for pair in pairs for party in pair[:2]}))
+    known = tables.organization_names(parties) if parties else {}
+    pages = {
+        party: "/page/" + party.removeprefix(stem) for party in parties if party.startswith(stem)
+    }
+    title = _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}"
+    return network_diagram(pairs, known, pages, title, figures.filters.party)
+
+
+def _matrix_row(figures: Figures, topics: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
     """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal.
 
     A target has its initiatives by action line, anything else has them by goal; an organization's
     cells lead to no search.
     """
-    other = MATRIX.get(topics[0][0], "goal") if topics else "goal"
-    counts, codes = tables.counts_once(filters).get(other, {}), all_codes(other, names.iris)
-    most = max((counts.get(code, NONE) for code in codes), default=NONE)
-    stem = f"/search?kind=initiative&{urlencode(topics[:1])}"
+    names, other = figures.names, MATRIX.get(topics[0][0], "goal") if topics else "goal"
+    counts = figures.tables.counts_once(figures.filters).get(other, {})
+    cells = {code: counts.get(code, NONE) for code in all_codes(other, names.iris)}
+    most, stem = max(cells.values()), f"/search?kind=initiative&{urlencode(topics[:1])}"
     return [
         {
             "code": code,
             "name": names.name(other, code),
             "page": names.page(other, code),
-            "things": counts.get(code, NONE),
-            "shade": shade(counts.get(code, NONE), most),
+            "things": things,
+            "shade": shade(things, most),
             "search": f"{stem}&{other}={code}" if topics else "",
         }
-        for code in codes
+        for code, things in cells.items()
     ]
 
 
-def profile(
-    tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()
-) -> Profile:
-    """Return the profile of the filtered initiatives; *without* are facets that are constant here."""
-    filters = filters.with_codes("kind", "initiative")
+def profile(figures: Figures, without: Collection[str] = ()) -> dict[str, object]:
+    """Return the profile of the initiatives of *figures*: a sentence of findings (*headline*), the
+    key *figures* with their trends, sentences on what is *missing*, and one on the number of
+    records if it differs. *without* are facets that are constant here.
+    """
+    figures = _of_initiatives(figures)
+    tables, filters = figures.tables, figures.filters
     counts, different = tables.counts_once(filters), tables.count_different(filters)
     own = {facet for facet, _codes in filters.chosen} | set(without)
     own |= {"region"} if "country" in own else set()
-    plurals = {
-        "country": _("Countries"),
-        "goal": _("SDGs"),
-        "line": _("Action lines"),
-        "region": _("Regions"),
-        "source": _("Registries"),
-    }
     years = {int(year): things for year, things in counts.get("year", {}).items()}
-    figures = [_key_figure(_("Initiatives"), different, years)]
-    for facet, title in plurals.items():
-        if facet not in own and counts.get(facet) and len(figures) < KEY_FIGURES:
+    key_figures = [_key_figure(_("Initiatives"), different, years)]
+    for facet in ("country", "goal", "line", "region", "source"):
+        if facet not in own and counts.get(facet) and len(key_figures) < KEY_FIGURES:
             pairs = tables.cross_once(filters, "year", facet)
             by_year = Counter(int(year) for year, _code in pairs)
-            figures.append(_key_figure(title, len(counts[facet]), by_year))
+            key_figures.append(_key_figure(plural_title(facet), len(counts[facet]), by_year))
     stated = {
         facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"
     }
-    missing = _missing(tables, filters, names, own) if different else []
-    return Profile(
-        overview(stated, names, different), tuple(figures), tuple(missing), count_note(different)
-    )
+    return {
+        "headline": overview(stated, figures.names, different),
+        "figures": key_figures,
+        "missing": list(_missing(figures, own)) if different else [],
+        "note": count_note(different),
+    }
 
 
-def _key_figure(title: str, value: int, by_year: Mapping[int, int]) -> KeyFigure:
+def _key_figure(title: str, value: int, by_year: Mapping[int, int]) -> dict[str, object]:
     years = {year: things for year, things in by_year.items() if EARLIEST <= year <= LATEST}
-    return KeyFigure(title, value, sparkline(years, title))
+    return {"label": title, "value": value, "trend": sparkline(years, title)}
 
 
-def _missing(
-    tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]
-) -> list[str]:
-    counts, sentences = tables.counts_once(filters), list[str]()
+def _missing(figures: Figures, own: Collection[str]) -> Iterator[str]:
+    names, counts = figures.names, figures.tables.counts_once(figures.filters)
     for facet in ("goal", "line"):
-        absent = [
-            code for code in all_codes(facet, names.iris) if code not in counts.get(facet, {})
-        ]
-        if facet not in own and counts.get(facet) and absent:
+        present = counts.get(facet, {})
+        absent = [code for code in all_codes(facet, names.iris) if code not in present]
+        if facet not in own and present and absent:
             # Names of action lines are long.
-            displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]
-            sentences.append(
-                _("No initiative yet for: {names}.").format(names=", ".join(displayed))
-            )
+            labels = [names.short(facet, code) if facet == "goal" else code for code in absent]
+            yield _("No initiative yet for: {names}.").format(names=", ".join(labels))
     for facet in ("line", "goal", "country", "year"):
-        if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
-            sentences.append(known.text)
-    return sentences
+        if facet not in own:
+            known = coverage(figures.tables, figures.filters, facet)
+            if known.part < known.all:
+                yield known.text
 
 
-def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
-    """Return the filter for the initiatives of the organization SOURCE/KEY, a registry or a
-    concept; None for anything else.
-    """
-    if facet == PARTY:
-        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes(
-            "kind", "initiative"
-        )
-    if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
-        return Filter(((facet, (code,)),), bases)
-    return None
-
-
-def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
+def _data_links(filters: Filter, iris: Iris) -> list[tuple[str, str]]:
     """Return the data formats of the figures of one concept, organization or registry: label and
     URL.
     """
-    chosen = [
-        f"{facet}/{quote(codes[0], safe='')}" for facet, codes in filters.chosen if facet != "kind"
-    ]
+    chosen = [f"{facet}/{quote(code, safe='')}" for facet, code in chosen_codes(filters)]
     stem = filters.party.removeprefix(f"{iris.base}id/") if filters.party else chosen[0]
-    tail = (
-        "?" + urlencode([("basis", basis.value) for basis in filters.bases])
-        if filters.bases != (Basis.DECLARED,)
-        else ""
-    )
-    return tuple(
-        (row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values()
-    )
+    bases = urlencode([("basis", basis.value) for basis in filters.bases])
+    tail = f"?{bases}" if filters.bases != (Basis.DECLARED,) else ""
+    return [(row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values()]
 
 
-def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[DataTable]:
+def statistics_tables(figures: Figures) -> list[DataTable]:
     """Return the tables of ``entity_statistics`` with their queries; titles name the bases unless
     only declared links count.
     """
-    filters, iris = filters.with_codes("kind", "initiative"), names.iris
+    figures = _of_initiatives(figures)
+    tables, filters, iris = figures.tables, figures.filters, figures.names.iris
     without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
-    whole = count_table(
-        "initiatives",
-        _("Initiatives"),
-        (),
-        [(tables.count_different(filters),)],
-        filter_query.total(filters, iris, has_parts=tables.has_parts),
+    panels = figures.bars(name for name in PANELS if name not in without)
+    organizations = tuple(
+        (one, things) for one, _name, things in tables.organizations(filters, PAIRS)
     )
-    facets = [name for name in FIGURES if name not in without]
-    statistics = [whole, *(panel.table for panel in Figures(tables, names, filters).bars(facets))]
-    organizations = tables.organizations(filters, PAIRS)
-    statistics += [
+    statistics = [
+        replace(figures["count"].table, name="initiatives"),
+        *(panel.table for panel in panels),
         DataTable(
             "organizations",
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
-            tuple((one, things) for one, _name, things in organizations),
+            organizations,
             filter_query.organizations(filters, iris, has_parts=tables.has_parts),
         ),
         DataTable(
@@ -292,31 +263,74 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     if filters.bases == (Basis.DECLARED,):
         return statistics
     bases = "-".join(basis.value for basis in filters.bases)
-    return [replace(sheet, name=f"{sheet.name}-{bases}") for sheet in statistics]
-
-
-_THINGS = Column("things", property=VALUE)
+    return [replace(table, name=f"{table.name}-{bases}") for table in statistics]
 
 
 def _organization_column(name: str) -> Column:
     return Column(name, property=f"{ORG}organization", linked=True)
 
 
-def partner_network(
-    pairs: Sequence[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = ""
-) -> Markup | None:
-    """Draw the partnerships as a network."""
-    stem = f"{names.iris.base}id/"
-    href = {
-        party: "/page/" + party.removeprefix(stem)
-        for pair in pairs
-        for party in pair[:2]
-        if party.startswith(stem)
-    }
-    return network_diagram(
-        pairs,
-        known,
-        href,
-        _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}",
-        own,
-    )
+@get(
+    router,
+    "/figures/{rest:path}",
+    operation_id="figures",
+    dependencies=[Depends(known_parameters)],
+    summary="Return the numbers of a concept, an organization or a registry",
+    tags=["find"],
+    response_model=FiguresJson,
+    response_description="The numbers",
+    responses=other_contents(TABLE_FORMATS.values())
+    | redirects(303)
+    | problems(400, 404, 406, 503),
+    openapi_extra={"parameters": facet_parameters()},
+)
+def entity_figures(
+    request: Request,
+    tables: TablesDep,
+    names: NamesDep,
+    rest: Annotated[
+        str,
+        Path(
+            description="A facet and a code, and the suffix of a format", examples=["goal/3.json"]
+        ),
+    ],
+    rows: Annotated[
+        Literal["initiatives"] | None,
+        Query(description="The initiatives themselves, as CSV, instead of their numbers"),
+    ] = None,
+) -> Response:
+    """A browser is redirected to the page that shows the same as charts."""
+    parts = path_segments(request) or [""]
+    stem, _dot, suffix = parts[-1].rpartition(".")
+    if stem and suffix in (*TABLE_FORMATS, "html"):  # a code may contain a dot
+        parts[-1] = stem
+    facet, code = parts[0], "/".join(parts[1:])
+    filters = replace(Filter(), bases=parse_filters(request.query_params).bases)
+    page = _find_page(facet, code, tables, names)
+    if not page:
+        facets = [*(item.name for item in FACETS.values() if item.scheme), "source", PARTY]
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "There are no figures at this address; use /figures/FACET/CODE, where FACET is one of {known}",
+                known=", ".join(facets),
+            ),
+        )
+    party = f"{names.iris.base}id/{PARTY}/{code}"
+    is_party = facet == PARTY
+    filters = replace(filters, party=party) if is_party else filters.with_codes(facet, code)
+    if rows:
+        lines = write_listed(tables, filters.with_codes("kind", "initiative"), "title", names.iris)
+        return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
+    figures = Figures(tables, names, filters)
+    return dataset_response(request, Dataset(lambda: statistics_tables(figures), page=page))
+
+
+def _find_page(facet: str, code: str, tables: FacetIndex, names: FacetLabels) -> str:
+    """Return the page of a concept, an organization or a registry; "" if there is none."""
+    if facet == PARTY:
+        known = tables.organization_names((f"{names.iris.base}id/{PARTY}/{code}",))
+        return f"/page/{PARTY}/{code}" if known else ""
+    is_concept = facet in FACETS and FACETS[facet].scheme and names.name(facet, code) != code
+    is_source = facet == "source" and code in names.sources
+    return names.page(facet, code) if is_concept or is_source else ""

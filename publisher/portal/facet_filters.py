@@ -76,6 +76,16 @@ class ActiveFilter(NamedTuple):
     href: str
 
 
+def chosen_codes(filters: Filter, *without: str) -> list[tuple[str, str]]:
+    """Return each facet and code of a filter, without the kind of things and facets *without*."""
+    return [
+        (facet, code)
+        for facet, codes in filters.chosen
+        if facet not in ("kind", *without)
+        for code in codes
+    ]
+
+
 def active_filters(names: FacetLabels) -> list[ActiveFilter]:
     """Return the filters in the URL of the request, in order."""
     now = current_locale()

@@ -49,34 +49,16 @@ def facet_title(name: str) -> str:
     }[name]
 
 
-def figure_title(name: str) -> str:
-    """Return the heading of a figure that counts initiatives by a facet."""
+def plural_title(name: str) -> str:
+    """Return the title of a list of all codes of a facet."""
     return {
-        "line": _("Initiatives by action line"),
-        "goal": _("Initiatives by SDG"),
-        "target": _("Initiatives by SDG target"),
-        "country": _("Initiatives by country"),
-        "region": _("Initiatives by region"),
-        "stakeholder": _("Initiatives by stakeholder type"),
-        "coverage": _("Initiatives by coverage"),
-        "status": _("Initiatives by status"),
-        "type": _("Initiatives by activity type"),
-        "year": _("Initiatives by year"),
-        "source": _("Initiatives by registry"),
-        "language": _("Initiatives by language"),
-    }.get(name) or facet_title(name)
-
-
-def trend_title(name: str) -> str:
-    """Return the heading of a figure that counts initiatives by year and by a facet."""
-    return {
-        "line": _("Initiatives per year, by action line"),
-        "goal": _("Initiatives per year, by SDG"),
-        "region": _("Initiatives per year, by region"),
-        "stakeholder": _("Initiatives per year, by stakeholder type"),
-        "status": _("Initiatives per year, by status"),
-        "source": _("Initiatives per year, by registry"),
-    }.get(name) or _("Initiatives per year")
+        "line": _("Action lines"),
+        "goal": _("SDGs"),
+        "region": _("Regions"),
+        "area": _("Areas"),
+        "country": _("Countries"),
+        "source": _("Registries"),
+    }[name]
 
 
 def kind_title(kind: str) -> str:

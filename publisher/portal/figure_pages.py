@@ -1,11 +1,11 @@
-"""Serve the pages that are lists of figures: home, map, trends, topics, gaps and the matrix's
-counts.
+"""Serve the pages that are lists of figures: home, map, trends, topics, gaps, the matrix's counts;
+and ``/sources``, the registries compared, with ``/registries``, the same as data.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -15,32 +15,59 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.portal.data_lists import list_table
-from publisher.portal.data_table import Column, DataTable
-from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
-from publisher.portal.dependencies import FiguresDep, NamesDep, OptionalTablesDep, TablesDep
+from publisher.linked_data.lists import (
+    ListCursor,
+    choose_list_format,
+    load_page,
+    register_list,
+    respond_list,
+)
+from publisher.portal.datasets import (
+    TABLE_FORMATS,
+    Column,
+    Dataset,
+    DataTable,
+    list_table,
+    register_dataset,
+)
+from publisher.portal.dependencies import (
+    FiguresDep,
+    MatrixDep,
+    NamesDep,
+    OptionalTablesDep,
+    TablesDep,
+)
 from publisher.portal.facet_filters import active_filters, facet_parameters
-from publisher.portal.facet_labels import facet_title
+from publisher.portal.facet_labels import facet_title, plural_title
 from publisher.portal.figures import (
-    FIGURES,
     INITIATIVES,
     SPARSE,
     Figures,
     FigureView,
-    Trend,
+    count_note,
     empty_chart_hint,
     most_complete,
     official_links,
     overview,
+    query_page_url,
 )
-from publisher.projections.facets.filter_query import Filter, listing, make_filter
-from publisher.projections.facets.thing_count import NONE
+from publisher.projections.facets.filter_query import (
+    Filter,
+    coverage_by_source,
+    listing,
+    make_filter,
+)
+from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.store.queries import query
+from publisher.store.query_service import QueryService
 from publisher.store.source_status import count_by_state, source_statuses
+from vocab.terms import DCT
+from web.formats import HTML
 from web.page_cache import MINUTE, keep_for
 from web.problems import HTTPProblem
+from web.respond import respond
 
 NEWEST, EVENTS = 8, 4  # things on the front page: the latest updates, and upcoming events
 HOME_DATA = ("line", "goal", "region", "country")
@@ -82,14 +109,10 @@ def _missing(figures: Figures, facets: Sequence[str]) -> dict[str, Any]:
 
 @register_dataset(router, "/", "home", "Count what is published, and list what changed last")
 async def home(
-    request: Request,
-    service: ServiceDep,
-    pages: PagesDep,
-    tables: OptionalTablesDep,
-    names: NamesDep,
-) -> Response:
+    request: Request, service: ServiceDep, tables: OptionalTablesDep, names: NamesDep
+) -> Dataset:
     """Show the key figures, the map, the newest records and the registries."""
-    sources, statuses = await service.rows(query("sources")), await source_statuses(service)
+    rows, statuses = await service.rows(query("sources")), await source_statuses(service)
     steps = await request.app.state.start.steps()
     keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
     figures = Figures(tables, names, INITIATIVES, await official_links(service)) if tables else None
@@ -101,20 +124,16 @@ async def home(
         newest = list_table("newest", "What changed last", values["newest"], text)
         return [*_tables(values["counted"]), newest, *values["total"]]
 
-    def render() -> Response:
-        start = service.iris.source("")
-        by_name = {row["source"].value.removeprefix(start): row for row in sources}
+    def values() -> dict[str, Any]:
         counts = figures["bars/source"].counts if figures else {}
-        return pages.page(
-            "home.html",
-            steps=steps,
-            sources=[(name, row, counts.get(name, 0)) for name, row in by_name.items()],
-            states=count_by_state(statuses, service.now()),
-            forms=format_links(request),
-            **_home(figures, today),
-        )
+        by_name = {row["source"].value.removeprefix(names.iris.source("")): row for row in rows}
+        return _home(figures, today) | {
+            "steps": steps,
+            "sources": [(name, row, counts.get(name, 0)) for name, row in by_name.items()],
+            "states": count_by_state(statuses, service.now()),
+        }
 
-    return await asyncio.to_thread(dataset_response, request, service, sheets, render)
+    return Dataset(sheets, "home.html", values)
 
 
 def _home(figures: Figures | None, today: str) -> dict[str, Any]:
@@ -130,7 +149,6 @@ def _home(figures: Figures | None, today: str) -> dict[str, Any]:
     facets = [facet for facet in HOME_FIGURES if not is_dense or facet not in MATRIX_FACETS]
     by_record = (("record", total.records), ("cluster", total))
     columns = (Column("counted_by"), Column("initiatives"))
-    sheet = DataTable("total", "Initiatives by record and by cluster", columns, by_record)
     empty = [facet for facet in ("country", "line") if not figures[f"bars/{facet}"].counts]
     return {
         "counted": [*everything.bars(("kind",)), *figures.bars(HOME_DATA)],
@@ -144,31 +162,29 @@ def _home(figures: Figures | None, today: str) -> dict[str, Any]:
         "missing": _missing(figures, empty)["missing"] if place.coverage.all else [],
         "finding": overview(tables.counts_once(INITIATIVES), figures.names, total),
         "note": figures.note,
-        "total": [sheet] if figures.note else [],
+        "total": [DataTable("total", "Initiatives by record and by cluster", columns, by_record)]
+        if figures.note
+        else [],
     }
 
 
 @register_dataset(
     router, "/map", "map", "Count initiatives by country and region", facet_parameters(), drawn=True
 )
-def world(request: Request, service: ServiceDep, pages: PagesDep, figures: FiguresDep) -> Response:
+def world_map(request: Request, figures: FiguresDep) -> Dataset:
     """Draw the initiatives of each country on a map of the world."""
     place, panels = figures["map"], figures.bars(("country", "region"))
-    drawing = place.drawing
 
-    def render() -> Response:
-        return pages.page(
-            "map.html",
-            active=active_filters(figures.names),
-            figures=figures,
-            place=place,
-            panels={panel.facet: panel for panel in panels},
-            map=drawing,
-            forms=format_links(request, drawing is not None),
-            **_missing(figures, [] if place.counts else ["country"]),
-        )
+    def values() -> dict[str, Any]:
+        return _missing(figures, [] if place.counts else ["country"]) | {
+            "active": active_filters(figures.names),
+            "figures": figures,
+            "place": place,
+            "panels": {panel.facet: panel for panel in panels},
+            "map": place.drawing,
+        }
 
-    return dataset_response(request, service, lambda: _tables(panels), render, drawing)
+    return Dataset(lambda: _tables(panels), "map.html", values, place.drawing)
 
 
 @register_dataset(
@@ -179,7 +195,7 @@ def world(request: Request, service: ServiceDep, pages: PagesDep, figures: Figur
     [*facet_parameters(), _BY],
     drawn=True,
 )
-def trends(request: Request, service: ServiceDep, pages: PagesDep, figures: FiguresDep) -> Response:
+def trends(request: Request, figures: FiguresDep) -> Dataset:
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
     if by and by not in TREND_FACETS:
@@ -187,56 +203,39 @@ def trends(request: Request, service: ServiceDep, pages: PagesDep, figures: Figu
             HTTPStatus.BAD_REQUEST,
             TranslatableText("The parameter by is one of {names}", names=", ".join(TREND_FACETS)),
         )
-    counted = [
-        Trend(FIGURES[f"trend/{facet}"], figures) for facet in ([by] if by else TREND_FACETS)
-    ]
+    counted = [figures[f"trend/{facet}"] for facet in ([by] if by else TREND_FACETS)]
     drawn = ([trend for trend in counted if trend.years] or counted[:1])[:FIGURES_OF_TRENDS]
-    has_years = bool(drawn[0].years)
 
-    def render() -> Response:
+    def values() -> dict[str, Any]:
         empty = [name for name in ("year", by) if name and not figures[f"bars/{name}"].counts]
-        return pages.page(
-            "trends.html",
-            active=active_filters(figures.names),
-            trends=drawn,
-            by=by,
-            titles={facet: facet_title(facet) for facet in TREND_FACETS},
-            note=figures.note,
-            forms=format_links(request, has_years),
-            **_missing(figures, [] if has_years else empty),
-        )
+        return _missing(figures, [] if drawn[0].years else empty) | {
+            "active": active_filters(figures.names),
+            "trends": drawn,
+            "by": by,
+            "titles": {facet: facet_title(facet) for facet in TREND_FACETS},
+            "note": figures.note,
+        }
 
-    return dataset_response(request, service, lambda: _tables(drawn), render, drawn[0].drawing)
+    return Dataset(lambda: _tables(drawn), "trends.html", values, drawn[0].drawing)
 
 
 @register_dataset(
     router, "/topics", "topics", "Count initiatives by action line, goal, region and country"
 )
-def topics(
-    request: Request, service: ServiceDep, pages: PagesDep, tables: TablesDep, names: NamesDep
-) -> Response:
+def topics(request: Request, tables: TablesDep, names: NamesDep) -> Dataset:
     """List the values of each facet with their numbers of initiatives."""
     initiatives = Figures(tables, names, INITIATIVES)
     panels = initiatives.bars(TOPICS)
-    titles = {
-        "line": _("Action lines"),
-        "goal": _("SDGs"),
-        "region": _("Regions"),
-        "country": _("Countries"),
-    }
-
-    def render() -> Response:
-        forms = format_links(request)
-        return pages.page(
-            "topics.html",
-            panels=panels,
-            titles=titles,
-            lists=TOPICS,
-            note=initiatives.note,
-            forms=forms,
-        )
-
-    return dataset_response(request, service, lambda: _tables(panels), render)
+    return Dataset(
+        lambda: _tables(panels),
+        "topics.html",
+        lambda: {
+            "panels": panels,
+            "titles": {facet: plural_title(facet) for facet in TOPICS},
+            "lists": TOPICS,
+            "note": initiatives.note,
+        },
+    )
 
 
 @register_dataset(
@@ -246,19 +245,16 @@ def topics(
     "List action lines, goals and countries for which nothing is reported",
     facet_parameters(),
 )
-def gaps(request: Request, service: ServiceDep, pages: PagesDep, figures: FiguresDep) -> Response:
+def gaps(request: Request, figures: MatrixDep) -> Dataset:
     """Links between action lines and goals of the official matrix that no initiative has are a
     table too.
     """
     missing, matrix = [figures[f"gap/{facet}"] for facet in GAPS], figures["matrix"]
-
-    def render() -> Response:
-        forms = format_links(request)
-        return pages.page(
-            "gaps.html", gaps=missing, matrix=matrix, names=figures.names, forms=forms
-        )
-
-    return dataset_response(request, service, lambda: [*_tables(missing), matrix.gaps], render)
+    return Dataset(
+        lambda: [*_tables(missing), matrix.gaps],
+        "gaps.html",
+        lambda: {"gaps": missing, "matrix": matrix, "names": figures.names},
+    )
 
 
 @register_dataset(
@@ -269,14 +265,108 @@ def gaps(request: Request, service: ServiceDep, pages: PagesDep, figures: Figure
     facet_parameters(),
     drawn=True,
 )
-def matrix_counts(request: Request, service: ServiceDep, figures: FiguresDep) -> Response:
+def matrix_counts(request: Request, figures: MatrixDep) -> Dataset:
     """The page is `/matrix`."""
     matrix = figures["matrix"]
     page = f"/matrix{f'?{request.url.query}' if request.url.query else ''}"
-    return dataset_response(
-        request,
-        service,
-        lambda: [matrix.table],
-        lambda: RedirectResponse(page, HTTPStatus.SEE_OTHER, {"Vary": "Accept"}),
-        matrix.drawing,
+    return Dataset(lambda: _tables([matrix]), page=page, drawing=matrix.drawing)
+
+
+# facets whose completeness is counted
+COVERED_FACETS = ("line", "goal", "country", "year", "remark")
+registries_router = APIRouter()
+
+
+async def list_registries(service: QueryService, tables: FacetIndex | None) -> list[dict[str, Any]]:
+    """Return all registries, sorted by title: *things* is the number of published things, *filled*
+    how many have each of COVERED_FACETS, *state* is the freshness. Without *tables* there are no
+    counts.
+    """
+    statuses, start = await source_statuses(service), service.iris.source("")
+    counts = await asyncio.to_thread(_count_registries, tables) if tables else {}
+    english_last = sorted(
+        await service.rows(query("sources")), key=lambda row: row["title"].language == "en"
     )
+    by_name = {row["source"].value.removeprefix(start): row for row in english_last}
+    registries = [
+        {
+            "name": name,
+            "row": row,
+            "source_status": statuses.get(name),
+            "state": statuses[name].state(service.now()).value if name in statuses else "",
+            "things": counts.get("things", {}).get(name, NONE),
+            "filled": {facet: counts.get(facet, {}).get(name, NONE) for facet in COVERED_FACETS},
+        }
+        for name, row in by_name.items()
+    ]
+    return sorted(registries, key=lambda registry: registry["row"]["title"].value.lower())
+
+
+def _count_registries(tables: FacetIndex) -> dict[str, Mapping[str, ThingCount]]:
+    counts = {facet: tables.coverage_by_source(INITIATIVES, facet) for facet in COVERED_FACETS}
+    return {**counts, "things": tables.counts_once(INITIATIVES).get("source", {})}
+
+
+@register_list(registries_router, "sources", "List all registries")
+async def sources(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: OptionalTablesDep,
+    cursor: ListCursor,
+) -> Response:
+    """A registry is a source from which records are harvested; the page shows them all."""
+    if choose_list_format(request) is not HTML:
+        listed = await load_page(cursor, service, "sources")
+        return respond_list(request, pages, "sources", {}, listed)
+    different = tables.count_different(INITIATIVES) if tables else None
+    page = await asyncio.to_thread(
+        pages.page,
+        "registries.html",
+        registries=await list_registries(service, tables),
+        covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
+        note=count_note(different) if different else "",
+        forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
+        query=query_page_url(_registries_query(service, tables)),
+    )
+    return respond(request, page, HTML)
+
+
+def _registries_query(service: QueryService, tables: FacetIndex | None) -> str:
+    has_parts = tables is not None and tables.has_parts
+    return coverage_by_source(INITIATIVES, "remark", service.iris, has_parts=has_parts)
+
+
+@register_dataset(
+    registries_router,
+    "/registries",
+    "registries",
+    "List all registries, with how complete their records are",
+)
+async def registries(
+    request: Request, service: ServiceDep, tables: OptionalTablesDep
+) -> Dataset | Response:
+    """The page is `/sources`."""
+    if request.url.path == "/registries":
+        language = f"?lang={lang}" if (lang := request.query_params.get("lang")) else ""
+        return RedirectResponse(f"/sources{language}", HTTPStatus.MOVED_PERMANENTLY)
+    columns = (
+        Column("source"),
+        Column("title", property=f"{DCT}title"),
+        Column("freshness"),
+        Column("initiatives", property="http://rdfs.org/ns/void#entities"),
+        *(Column(f"with_{facet}") for facet in COVERED_FACETS),
+    )
+    rows = tuple(
+        (
+            service.iris.source(item["name"]),
+            item["row"]["title"].value,
+            item["state"] or None,
+            item["things"],
+            *item["filled"].values(),
+        )
+        for item in await list_registries(service, tables)
+    )
+    text = _registries_query(service, tables)
+    table = DataTable("registries", "Registries", columns, rows, text, is_observation=False)
+    return Dataset(lambda: [table], page="/sources")

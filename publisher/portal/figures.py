@@ -18,7 +18,7 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.portal.data_table import Cell, Column, DataTable, count_table
+from publisher.portal.datasets import Cell, Column, DataTable, count_table
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS, areas_within

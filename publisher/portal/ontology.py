@@ -6,14 +6,14 @@ Source: https://github.com/RDFLib/pyLODE.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from publisher.errors import LimitError
-from publisher.rdf.results import Term
+from publisher.portal.entity_pages import in_language
 from publisher.store.descriptions import Description
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -69,12 +69,6 @@ def term_groups(
         for code, terms in groups.items()
         if terms
     }
-
-
-def in_language(texts: Sequence[Term], language: str) -> Term | None:
-    """Return the text in *language*, else in English, else any."""
-    by_language = {text.language: text for text in texts}
-    return by_language.get(language) or by_language.get("en") or next(iter(texts), None)
 
 
 def example_query(description: Description, iri: str, types: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
@@ -21,18 +21,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep
-from publisher.portal.data_table import Column, DataTable
-from publisher.portal.dataset_response import dataset_response, format_links, register_dataset
+from publisher.dependencies import ServiceDep
+from publisher.portal.datasets import Column, Dataset, DataTable, register_dataset
 from publisher.portal.dependencies import NamesDep
 from publisher.portal.figures import query_page_url
 from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import list_releases
+from publisher.store.releases.manifest import Release, list_releases
 from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
@@ -215,27 +213,21 @@ async def _counts(
     return {row[by].value: int(row["records"].value) for row in rows if by in row}
 
 
-@dataclass(frozen=True, slots=True)
-class PastQuality:
-    """The quality of sources, by IRI, in release *number* of *day*."""
-
-    number: int
-    day: str
-    sources: Mapping[str, Quality]
-
-
-async def quality_history(service: QueryService) -> list[PastQuality]:
-    """Return the quality in the newest releases, oldest first: those whose stores are here, so that
-    no page builds one.
+async def quality_history(
+    service: QueryService,
+) -> list[tuple[Release, Mapping[str, Quality]]]:
+    """Return the newest releases with the quality of the sources in each, oldest first: those whose
+    stores are here, so that no page builds one.
     """
-    history = []
-    for release in list_releases(service.data / "releases")[:_RELEASES]:
-        store = None if release.withdrawn else find_store(service.data, release)
-        if store is not None:
-            history.append(
-                PastQuality(release.number, release.day, await measure_sources(service, store.path))
-            )
-    return sorted(history, key=lambda past: past.number)
+    stores = [
+        (release, None if release.withdrawn else find_store(service.data, release))
+        for release in list_releases(service.data / "releases")[:_RELEASES]
+    ]
+    return [
+        (release, await measure_sources(service, store.path))
+        for release, store in reversed(stores)
+        if store is not None
+    ]
 
 
 async def rule_gains(
@@ -296,13 +288,13 @@ _METRICS = (
 )
 
 
-def measurement_table(qualities: Mapping[str, Quality], iris: Iris, page: str) -> DataTable:
+def measurement_table(qualities: Mapping[str, Quality], iris: Iris) -> DataTable:
     """Return the measurements of sources (by IRI) as DQV; the value of each is the number of
     records that its query counts.
     """
     rows = [
         (
-            f"{page}#{source.rpartition('/')[2]}-{item.indicator.name}",
+            f"{iris.base}quality#{source.rpartition('/')[2]}-{item.indicator.name}",
             f"{DQV}QualityMeasurement",
             source,
             metric_iri(item.indicator, iris),
@@ -342,28 +334,23 @@ def metric_iri(indicator: Indicator, iris: Iris) -> str:
     return f"{iris.base}quality#{indicator.name}"
 
 
-def best_practices(qualities: Mapping[str, Quality]) -> list[tuple[Indicator, str, Measurement]]:
-    """Return for each indicator the source whose records have it most often, and its measurement."""
-    best = []
+async def best_practices(
+    service: QueryService, qualities: Mapping[str, Quality]
+) -> list[tuple[Indicator, str, Measurement, str | None]]:
+    """Return for each indicator the source whose records have it most often, its measurement, and a
+    record that has it, None if none does.
+    """
+    best: list[tuple[Indicator, str, Measurement, str | None]] = []
+    counting, naming = "(COUNT(DISTINCT ?record) AS ?records)", "(MIN(?record) AS ?example)"
     for number, indicator in enumerate(indicators() if qualities else ()):
         measured = {source: quality.measurements[number] for source, quality in qualities.items()}
         source = min(measured, key=lambda source: (-measured[source].points, source))
-        best.append((indicator, source, measured[source]))
+        text, example = indicator.query(service.iris, source=source), None
+        if measured[source].records:
+            [row] = await service.rows(text.replace(counting, naming))
+            example = row["example"].value
+        best.append((indicator, source, measured[source], example))
     return best
-
-
-async def example_records(
-    service: QueryService, best: Sequence[tuple[Indicator, str, Measurement]]
-) -> dict[str, str]:
-    """Return by indicator a record of its best source that has it."""
-    examples = {}
-    counting, naming = "(COUNT(DISTINCT ?record) AS ?records)", "(MIN(?record) AS ?example)"
-    for indicator, source, measurement in best:
-        if measurement.records:
-            text = indicator.query(service.iris, source=source).replace(counting, naming)
-            [row] = await service.rows(text)
-            examples[indicator.name] = row["example"].value
-    return examples
 
 
 def with_points(quality: Quality, count: int) -> Quality:
@@ -386,53 +373,34 @@ def badge(quality: Quality | None, title: str) -> Markup:
 async def compare_quality(
     request: Request,
     service: ServiceDep,
-    pages: PagesDep,
     names: NamesDep,
     record: Annotated[
         str, Query(max_length=2000, description="IRI of a record, or the path of its page")
     ] = "",
-) -> Response:
+) -> Dataset:
     """The indicators with their weights and queries, the measurements of each registry, and the
     registry that is best at each.
     """
-    page = f"{service.iris.base}quality"
     if record:
-        return await _record_quality(request, service, pages, record)
-    qualities = await measure_sources(service)
+        return await _record_quality(request, service, record)
+    qualities, start = await measure_sources(service), service.iris.source("")
     ranked = sorted(qualities.items(), key=lambda item: (-item[1].points, item[0]))
-    best = best_practices(qualities)
-    examples = await example_records(service, best)
+    best = await best_practices(service, qualities)
     history = await quality_history(service)
-    previous = history[-1].sources if history else {}
-    start = service.iris.source("")
-
-    def render() -> Response:
-        return pages.page(
-            "quality.html",
-            ranked=[(source.removeprefix(start), quality) for source, quality in ranked],
-            titles=names.sources,
-            best=[
-                (item, source.removeprefix(start), measurement, examples.get(item.name))
-                for item, source, measurement in best
-            ],
-            previous={source.removeprefix(start): quality for source, quality in previous.items()},
-            indicators=indicators(),
-            forms=format_links(request),
-            query_page_url=query_page_url,
-        )
-
-    return await asyncio.to_thread(
-        dataset_response,
-        request,
-        service,
-        [measurement_table(qualities, service.iris, page), metric_table(service.iris)],
-        render,
-    )
+    previous = history[-1][1] if history else {}
+    values = {
+        "ranked": [(source.removeprefix(start), quality) for source, quality in ranked],
+        "titles": names.sources,
+        "best": [(item, source.removeprefix(start), *rest) for item, source, *rest in best],
+        "previous": {source.removeprefix(start): quality for source, quality in previous.items()},
+        "indicators": indicators(),
+        "query_page_url": query_page_url,
+    }
+    tables = [measurement_table(qualities, service.iris), metric_table(service.iris)]
+    return Dataset(lambda: tables, "quality.html", lambda: values)
 
 
-async def _record_quality(
-    request: Request, service: ServiceDep, pages: PagesDep, record: str
-) -> Response:
+async def _record_quality(request: Request, service: QueryService, record: str) -> Dataset:
     base = service.iris.base
     about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
     quality = await measure_record(service, about)
@@ -444,19 +412,26 @@ async def _record_quality(
                 record=record[:200],
             ),
         )
+    return _quality_of(
+        request, service, quality, about, record=about, title=about.removeprefix(base)
+    )
 
-    def render() -> Response:
-        return pages.page(
-            "source_quality.html", quality=quality, title=about.removeprefix(base), record=about, name="", history=[], next_steps=None,
-            forms=format_links(request), query_page_url=query_page_url, host=origin(request),
-        )  # fmt: skip
 
-    return await asyncio.to_thread(
-        dataset_response,
-        request,
-        service,
-        [measurement_table({about: quality}, service.iris, f"{base}quality")],
-        render,
+def _quality_of(
+    request: Request,
+    service: QueryService,
+    quality: Quality | None,
+    about: str,
+    *,
+    drawing: Markup | None = None,
+    **values: object,
+) -> Dataset:
+    """Return the measurements of one source or record."""
+    known = {"quality": quality, "query_page_url": query_page_url, "host": origin(request)}
+    absent: dict[str, object] = {"record": "", "name": "", "history": [], "next_steps": None}
+    table = measurement_table({about: quality} if quality else {}, service.iris)
+    return Dataset(
+        lambda: [table], "source_quality.html", lambda: {**absent, **known, **values}, drawing
     )
 
 
@@ -468,36 +443,27 @@ async def _record_quality(
     drawn=True,
 )
 async def source_quality(
-    request: Request, service: ServiceDep, pages: PagesDep, names: NamesDep, source: SourcePath
-) -> Response:
+    request: Request, service: ServiceDep, names: NamesDep, source: SourcePath
+) -> Dataset:
     """Each indicator with its query, the history by release, and what would gain most; as SVG it is
     a badge.
     """
-    titles = names.sources
-    if source not in titles:
+    if source not in names.sources:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
             TranslatableText("There is no such registry; /sources lists them"),
         )
-    about = service.iris.source(source)
+    about, title = service.iris.source(source), names.sources[source]
     quality = (await measure_sources(service)).get(about)
-    history = [
-        (past, past.sources[about])
-        for past in await quality_history(service)
-        if about in past.sources
-    ]
-
-    def render() -> Response:
-        return pages.page(
-            "source_quality.html", quality=quality, title=titles[source], record="", name=source, history=history,
-            next_steps=with_points(quality, _NEXT_STEPS) if quality else None, forms=format_links(request, drawn=True),
-            query_page_url=query_page_url, host=origin(request),
-        )  # fmt: skip
-
-    sheet = measurement_table(
-        {about: quality} if quality else {}, service.iris, f"{service.iris.base}quality"
-    )
-    label = _("Quality of the records of %(registry)s") % {"registry": titles[source]}
-    return await asyncio.to_thread(
-        dataset_response, request, service, [sheet], render, badge(quality, label)
+    history = await quality_history(service)
+    return _quality_of(
+        request,
+        service,
+        quality,
+        about,
+        drawing=badge(quality, _("Quality of the records of %(registry)s") % {"registry": title}),
+        name=source,
+        title=title,
+        history=[(past, sources[about]) for past, sources in history if about in sources],
+        next_steps=with_points(quality, _NEXT_STEPS) if quality else None,
     )

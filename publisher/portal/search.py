@@ -27,7 +27,7 @@ from publisher.errors import NotReady, QuotaExceeded
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.limits import Limits
 from publisher.pages import Pages
-from publisher.portal.data_lists import write_listed
+from publisher.portal.datasets import write_listed
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import (
     active_filters,

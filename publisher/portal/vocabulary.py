@@ -27,7 +27,7 @@ from publisher.linked_data.entities import Entity, EntityPage, find_entity
 from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
 from publisher.portal.dependencies import source_titles
-from publisher.portal.entity_pages import Values, code_order, figures
+from publisher.portal.entity_pages import Values, code_order, figures, in_language
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.figures import (
@@ -37,7 +37,7 @@ from publisher.portal.figures import (
     official_links,
     query_page_url,
 )
-from publisher.portal.ontology import count_uses, diagram, in_language, term_groups
+from publisher.portal.ontology import count_uses, diagram, term_groups
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import open_facet_index

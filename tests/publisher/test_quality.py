@@ -200,11 +200,11 @@ async def test_the_history_has_the_releases_whose_stores_are_here(
         before = await quality_history(opened)
         release_stores.create_store(data, release, Iris())
 
-        [past] = await quality_history(opened)
+        [(past, sources)] = await quality_history(opened)
 
     now = await measure_sources(service)
     assert before == []
     assert (past.number, past.day) == (1, "2026-04-01")
-    assert {source: result.points for source, result in past.sources.items()} == {
+    assert {source: result.points for source, result in sources.items()} == {
         source: result.points for source, result in now.items()
     }

@@ -89,7 +89,7 @@ def _draw(
         outlines=outlines,
         countries=countries,
         dots=[country for country in countries if country["dot"] and country["shade"]],
-        points=[(*project(*place, outlines["width"], outlines["height"]), name) for *place, name in points],
+        points=[(*project(x, y, outlines["width"], outlines["height"]), name) for x, y, name in points],
         label=label,
         box=cut(outlines, focus),
     )  # fmt: skip

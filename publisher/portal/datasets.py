@@ -1,0 +1,425 @@
+"""The data of a page as tables, each with the SPARQL query that returns the same rows, and the page
+itself: one address has both, as HTML, JSON, CSV, RDF or the drawing.
+
+Counts are written as observations of the RDF Data Cube vocabulary
+(https://www.w3.org/TR/vocab-data-cube/).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutinefunction
+from itertools import chain
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import orjson
+from fastapi import APIRouter, Depends, Path
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from publisher.projections.facets.facets import FACETS, describe_area
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import FacetIndex, ListedThing, ListItem, Prize
+from publisher.rdf.results import Term
+from publisher.releases.tables import LISTED, area_cells
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from vocab.iris import Iris
+from vocab.schemes import label
+from vocab.terms import DCT, RDF, RDFS, SCHEMA, XSD
+from web.charts.svg import standalone_svg
+from web.endpoints import (
+    EndpointT,
+    WebAddress,
+    declared_parameters,
+    get,
+    known_parameters,
+    other_contents,
+    problems,
+)
+from web.formats import GRAPHS, HTML, Format, GraphFormat
+from web.links import origin, typed_link
+from web.respond import ResourceURLs, choose_format, respond, see_other
+
+QB = "http://purl.org/linked-data/cube#"
+VALUE = "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
+TABLE_FORMATS: dict[str, Format] = {
+    "json": Format("json", "JSON", "application/json"),
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
+}
+SVG = Format("svg", "SVG", "image/svg+xml")
+HOME = "/home"  # path of the front page's data
+Cell = str | int | None
+
+
+class Column(NamedTuple):
+    """A column; *facet* is that of its codes, else *property* (an IRI) describes its values, "" if
+    RDF leaves it out.
+
+    *linked*: its cells are IRIs.
+    """
+
+    name: str
+    facet: str = ""
+    property: str = ""
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataTable:
+    """Rows and their columns; *query* is the SPARQL query that returns the same, "" for none. The
+    first column of a list is the thing.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    query: str = ""
+    is_observation: bool = True  # rows are counts, the last column their number
+
+
+class Dataset(NamedTuple):
+    """What an address has: its tables as data, and *template* with *values* as its page, or the
+    page at the path *page*. Only what is requested is made. *drawing* is its SVG.
+    """
+
+    tables: Callable[[], Sequence[DataTable]]
+    template: str = ""
+    values: Callable[[], Mapping[str, object]] = dict
+    drawing: Markup | None = None
+    page: str = ""
+
+
+class FigureJson(TypedDict):
+    """A table: *query* is the SPARQL query that returns the same rows, or null."""
+
+    name: str
+    title: str
+    query: str | None
+    rows: list[dict[str, Cell]]
+
+
+class FiguresJson(TypedDict):
+    """The tables of the page at the address *page*."""
+
+    page: WebAddress
+    figures: list[FigureJson]
+
+
+def register_dataset(
+    router: APIRouter,
+    path: str,
+    operation_id: str,
+    summary: str,
+    parameters: Sequence[dict[str, object]] = (),
+    drawn: bool = False,
+) -> Callable[[EndpointT], EndpointT]:
+    """Register an endpoint that returns a Dataset at *path*, and at *path* with the suffix of a
+    format.
+
+    Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*:
+    there is an SVG too.
+    """
+    formats = (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+
+    def register(endpoint: EndpointT) -> EndpointT:
+        @wraps(endpoint)
+        async def respond_dataset(request: Request, **values: Any) -> Response:
+            if iscoroutinefunction(endpoint):
+                dataset = await endpoint(request=request, **values)
+                return await run_in_threadpool(dataset_response, request, dataset)
+            return await run_in_threadpool(
+                lambda: dataset_response(request, endpoint(request=request, **values))
+            )
+
+        described = {"parameters": list(parameters)}
+        hidden = {"include_in_schema": False, "response_model": None}
+        get(router, path, openapi_extra=described, **hidden)(respond_dataset)
+        get(
+            router,
+            f"{HOME if path == '/' else path}.{{suffix}}",
+            operation_id=operation_id,
+            summary=summary,
+            tags=["find"],
+            dependencies=[Depends(suffix_parameter), Depends(known_parameters)],
+            response_model=FiguresJson,
+            response_description="The numbers",
+            responses=other_contents(formats) | problems(400, 404, 406, 503),
+            openapi_extra=described,
+        )(respond_dataset)
+        return endpoint
+
+    return register
+
+
+async def suffix_parameter(
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(TABLE_FORMATS)})
+    ],
+) -> None:
+    """Declare the parameter; ``dataset_response`` reads it from the raw path, and answers 406 for
+    an unknown format.
+    """
+
+
+def dataset_response(request: Request, dataset: Dataset | Response) -> Response:
+    """Return *dataset* in the requested format; a response unchanged."""
+    if isinstance(dataset, Response):
+        return dataset
+    stem, suffix = _split_address(request)
+    drawn = {} if dataset.drawing is None else {"svg": SVG}
+    form = choose_format(
+        request, {**TABLE_FORMATS, "html": HTML, **drawn}, suffix, ResourceURLs(stem)
+    )
+    content: Response | bytes
+    if form is HTML and dataset.page:
+        return see_other(request, dataset.page)
+    if form is HTML:
+        forms = format_links(request, drawn=bool(drawn))
+        content = request.app.state.pages.page(dataset.template, forms=forms, **dataset.values())
+    elif form is SVG and dataset.drawing is not None:
+        content = standalone_svg(dataset.drawing)
+    else:
+        iris = request.app.state.service.iris
+        content = serialize_tables(dataset.tables(), form, origin(request) + stem, iris)
+    addresses = dict(format_links(request))
+    links = [
+        typed_link("alternate", addresses[row.label], row.media) for row in TABLE_FORMATS.values()
+    ]
+    return respond(request, content, form, links=links)
+
+
+def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
+    """Return the other formats of a page: label and URL."""
+    stem, _suffix = _split_address(request)
+    names = declared_parameters(request) - {"format", "lang"}
+    parameters = {
+        name: value for name, value in request.query_params.items() if name in names and value
+    }
+    tail = f"?{urlencode(parameters)}" if parameters else ""
+    return [
+        (row.label, f"{stem}.{row.suffix}{tail}")
+        for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+    ]
+
+
+def _split_address(request: Request) -> tuple[str, str | None]:
+    """Return the raw path without the suffix of a format, and the suffix. A percent-encoded slash
+    does not begin a new segment.
+    """
+    raw = request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path
+    path = quote(raw, safe="/%:@!$&'()*+,;=~-._")
+    stem, _dot, suffix = path.rpartition(".")
+    if suffix in (*TABLE_FORMATS, "svg", "html"):
+        return stem, suffix
+    return HOME if path == "/" else path, None
+
+
+def count_table(
+    name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str
+) -> DataTable:
+    """Return the table of counts by some facets."""
+    columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
+    return DataTable(name, title, columns, tuple(rows), query)
+
+
+def serialize_tables(tables: Sequence[DataTable], form: Format, page: str, iris: Iris) -> bytes:
+    """Serialize the tables of the page at the URL *page* in the format *form*."""
+    if isinstance(form, GraphFormat):
+        statements = tuple(item for table in tables for item in _statements(table, page, iris))
+        return serialize_description(Description(page, statements, {}, namespaces(iris)), form)
+    return _csv(tables, iris) if form.suffix == "csv" else _json(tables, page)
+
+
+def _json(tables: Sequence[DataTable], page: str) -> bytes:
+    figures: list[FigureJson] = [
+        {
+            "name": item.name,
+            "title": item.title,
+            "query": item.query or None,
+            "rows": [
+                {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
+                for cells in item.rows
+            ],
+        }
+        for item in tables
+    ]
+    document: FiguresJson = {"page": page, "figures": figures}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:
+    """Write rows with English names beside their codes, as ``country_name``; a year 0000, which
+    means unknown, is empty.
+    """
+    columns = _csv_columns(tables)
+    names = [
+        name for first, facet in columns.items() for name in (first, *label_columns(first, facet))
+    ]
+    rows: list[list[Cell]] = [["figure", *names]]
+    for table in tables:
+        for cells in table.rows:
+            known = dict(zip((column.name for column in table.columns), cells, strict=True))
+            values = (
+                _csv_cells(name, facet, known.get(name), iris) for name, facet in columns.items()
+            )
+            rows.append([table.name, *chain.from_iterable(values)])
+    out = io.StringIO()
+    csv.writer(out).writerows(rows if len(tables) > 1 else (row[1:] for row in rows))
+    return out.getvalue().encode()
+
+
+def _csv_columns(tables: Sequence[DataTable]) -> dict[str, str]:
+    """Return the columns of all tables, each with its facet, "" for none; a column ``name`` beside
+    a code is left out: the code has one.
+    """
+    columns = dict[str, str]()
+    for item in tables:
+        is_coded = any(label_columns(column.name, column.facet) for column in item.columns)
+        for column in item.columns:
+            if column.name != "name" or not is_coded:
+                columns[column.name] = columns.get(column.name) or column.facet
+    return columns
+
+
+def label_columns(name: str, facet: str) -> tuple[str, ...]:
+    """Return the columns that accompany a column of codes in CSV.
+
+    >>> label_columns("country", "country"), label_columns("line", "line"), label_columns("things", "")
+    (('country_name', 'iso3', 'itu_region'), ('line_name',), ())
+    """
+    if facet == "country":
+        return (f"{name}_name", "iso3", "itu_region")
+    return (f"{name}_name",) if facet in FACETS and FACETS[facet].scheme else ()
+
+
+def _csv_cells(name: str, facet: str, cell: Cell, iris: Iris) -> tuple[Cell, ...]:
+    columns = label_columns(name, facet)
+    if cell is None or (facet == "year" and cell == "0000"):
+        return (None,) * (1 + len(columns))
+    if facet == "country":
+        return (cell, *describe_area(str(cell), iris))
+    return (cell, *(label(FACETS[facet].iri(str(cell), iris), "en", iris.base) for _ in columns))
+
+
+def _statements(table: DataTable, page: str, iris: Iris) -> Iterator[Statement]:
+    dataset = f"{page}#{table.name}"
+    if table.is_observation:
+        yield Statement(dataset, f"{RDF}type", Term(f"{QB}DataSet"))
+        yield Statement(dataset, f"{RDFS}label", Term(table.title, "literal", "en"))
+    for number, cells in enumerate(table.rows, 1):
+        subject = f"{dataset}-{number}" if table.is_observation else str(cells[0])
+        if table.is_observation:
+            yield Statement(subject, f"{RDF}type", Term(f"{QB}Observation"))
+            yield Statement(subject, f"{QB}dataSet", Term(dataset))
+        for column, cell in zip(table.columns, cells, strict=True):
+            if cell is not None and (column.facet or column.property):
+                yield Statement(subject, *_predicate_and_value(column, cell, iris))
+
+
+def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, Term]:
+    if isinstance(cell, int):
+        return column.property or VALUE, Term(str(cell), "literal", None, f"{XSD}integer")
+    facet = FACETS.get(column.facet)
+    address = facet.iri(str(cell), iris) if facet else str(cell) if column.linked else ""
+    value = Term(address) if address else Term(str(cell), "literal")
+    return (
+        f"{iris.ns}{facet.link_property}"
+        if facet and facet.link_property
+        else column.property or f"{DCT}subject"
+    ), value
+
+
+_LINE = (
+    Column("thing"),
+    Column("title", property=f"{DCT}title"),
+    Column("kind"),
+    Column("source"),
+    Column("begins", property=f"{SCHEMA}startDate"),
+    Column("ends", property=f"{SCHEMA}endDate"),
+    Column("issued", property=f"{DCT}issued"),
+    Column("changed", property=f"{DCT}modified"),
+)
+_PRIZE = (
+    Column("thing"),
+    Column("title", property=f"{DCT}title"),
+    Column("prize", facet="prize"),
+    Column("stage", facet="stage"),
+    Column("year", property=f"{DCT}date"),
+)
+
+
+_line_cells = attrgetter("iri", "title", "kind", "source", "begins", "ends", "issued", "changed")
+_prize_cells = attrgetter("iri", "title", "category", "stage", "year")
+
+
+def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
+    """Return the table of things."""
+    rows = tuple(map(_line_cells, lines))
+    return DataTable(name, title, _LINE, rows, query, is_observation=False)
+
+
+def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
+    """Return the table of prizes."""
+    rows = tuple(map(_prize_cells, prizes))
+    return DataTable(name, title, _PRIZE, rows, query, is_observation=False)
+
+
+_BATCH = 5_000  # rows read at once
+_UNLIMITED = 1 << 40  # more than any list has
+
+
+def write_listed(
+    tables: FacetIndex,
+    filters: Filter,
+    order: str,
+    iris: Iris,
+    limit: int = _UNLIMITED,
+    offset: int = 0,
+) -> Iterator[bytes]:
+    """Yield the CSV of the filtered things, in the columns LISTED."""
+    names, out = [column.name for column in LISTED], io.StringIO()
+    lines = csv.DictWriter(out, names)  # of RFC 4180: lines end with CR LF
+    lines.writeheader()
+    last = offset + limit
+    while rows := tables.list_for_table(filters, order, min(_BATCH, last - offset), offset):
+        lines.writerows(_listed_cells(row, iris) for row in rows)
+        yield out.getvalue().encode()
+        out.seek(0)
+        out.truncate()
+        offset += len(rows)
+        if offset >= last:
+            return
+    yield out.getvalue().encode()
+
+
+def _listed_cells(row: ListedThing, iris: Iris) -> dict[str, object]:
+    line = row.line
+    countries = [code.rpartition("/")[2] for code in row.codes.get("country", ())]
+    cells: dict[str, object] = {
+        "thing": line.iri,
+        "kind": line.kind,
+        "source": line.source,
+        "cluster": row.cluster,
+        "title": line.title,
+        **area_cells(countries, iris),
+        "action_lines": row.codes.get("line"),
+        "goals": row.codes.get("goal"),
+        "start_date": line.begins,
+        "end_date": line.ends,
+        "website": row.page,
+        "changed": line.changed,
+    }
+    return {
+        name: " ".join(cell) if isinstance(cell, list) else cell for name, cell in cells.items()
+    }

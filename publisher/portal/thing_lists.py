@@ -1,0 +1,276 @@
+"""Serve the lists of things of one kind: documents with the good practices among them, posts, the
+events of a month, and projects with WSIS Prizes.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
+from itertools import groupby
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from languages.request_locale import current_locale
+from languages.translations import TranslatableText, month_names
+from languages.translations import gettext as _
+from publisher.dependencies import ServiceDep
+from publisher.portal.datasets import (
+    Dataset,
+    DataTable,
+    list_table,
+    prize_table,
+    register_dataset,
+)
+from publisher.portal.dependencies import NamesDep, TablesDep
+from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.figures import Figures, query_page_url, sort_key
+from publisher.projections.facets.filter_query import listing
+from publisher.projections.facets.queries import FacetIndex, ListItem, Prize
+from publisher.projections.search.searcher import Marker, best_text, open_searcher
+from publisher.store.query_service import QueryService
+from web.page_cache import MINUTE, keep_for
+from web.problems import HTTPProblem
+
+DATA = 1_000  # things in the tables of a page
+PAGE_SIZE = 25  # things on a page
+_LAST = 10_000 // PAGE_SIZE  # number of the last page
+_EXCERPT_LENGTH = 260  # characters of a text's beginning
+_PANELS = {
+    "document": ("document", "line", "goal", "country", "language", "source", "year"),
+    "post": ("source", "language", "year", "line", "goal"),
+}
+_PAGE: dict[str, object] = {
+    "name": "page",
+    "in": "query",
+    "description": "The page that is shown; data have all",
+    "schema": {"type": "integer", "minimum": 1, "maximum": _LAST},
+}
+COMING = 20  # events that are listed next to the month
+_MONTH = r"[12]\d{3}-(0[1-9]|1[0-2])"
+_MONTH_PARAMETERS: list[dict[str, object]] = [
+    {
+        "name": "month",
+        "in": "query",
+        "description": "A year and a month; without it, the current one",
+        "schema": {"type": "string", "pattern": f"^{_MONTH}$"},
+    },
+    {
+        "name": "all",
+        "in": "query",
+        "description": "With any value: the events of all months",
+        "schema": {"type": "string"},
+    },
+]
+
+_FULL_DATE = 10  # characters of YYYY-MM-DD
+_STAGES = ("winner", "champion", "nominee")  # the highest first
+Text = tuple[str, str | None]  # with its language tag
+
+router = APIRouter()
+
+
+@register_dataset(
+    router,
+    "/events",
+    "events",
+    "List the events of a month",
+    [*facet_parameters(), *_MONTH_PARAMETERS],
+)
+def events(request: Request, service: ServiceDep, tables: TablesDep) -> Dataset:
+    """`/feeds/events.ics` is the calendar to subscribe to."""
+    filters = parse_filters(request.query_params).with_codes("kind", "event")
+    keep_for(MINUTE)  # it shows what takes place from today on
+    first, today = _first_day(request, service.now()), service.now().date()
+    last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    query = listing(filters, service.iris)
+
+    def data() -> list[DataTable]:
+        period = ("0000", "9999") if request.query_params.get("all") else (f"{first}", f"{last}")
+        return [list_table("events", "Events", tables.events_between(filters, *period), query)]
+
+    def values() -> dict[str, object]:
+        lines = tables.events_between(filters, f"{first}", f"{last}")
+        later = tables.events_between(filters, f"{today}", "9999", COMING + len(lines))
+        weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
+        return {
+            "month": first,
+            "weeks": [
+                {day: [line for line in lines if _takes_place(line, day)] for day in week}
+                for week in weeks
+            ],
+            "before": first - timedelta(days=1),
+            "after": last + timedelta(days=1),
+            "name": month_names()[first.month],
+            "lines": lines,
+            "coming": [line for line in later if line not in lines][:COMING],
+            "past": tables.past_events(filters, f"{today}", COMING),
+            "today": today,
+            "query": query_page_url(query),
+        }
+
+    return Dataset(data, "events.html", values)
+
+
+def _first_day(request: Request, now: datetime) -> date:
+    text = request.query_params.get("month") or f"{now:%Y-%m}"
+    if not re.fullmatch(_MONTH, text, re.ASCII):
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText("The parameter month is a year and a month, such as 2026-05"),
+        )
+    return date.fromisoformat(f"{text}-01")
+
+
+def _takes_place(event: ListItem, day: date) -> bool:
+    """Return whether an event is on a day; one without a full date is on none."""
+    begins, ends = (event.begins or "")[:_FULL_DATE], (event.ends or "")[:_FULL_DATE]
+    if len(ends) < _FULL_DATE:
+        ends = begins
+    return len(begins) == _FULL_DATE and begins <= f"{day}" <= ends
+
+
+@register_dataset(
+    router,
+    "/documents",
+    "documents",
+    f"List documents and good practices, the newest {DATA}",
+    [*facet_parameters(), _PAGE],
+)
+def documents(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+    """Counts by type, country and language are tables too."""
+    return _newest(request, service, tables, names, "document")
+
+
+@register_dataset(
+    router, "/posts", "posts", f"List posts, the newest {DATA}", [*facet_parameters(), _PAGE]
+)
+def posts(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+    """Counts by registry and language are tables too."""
+    return _newest(request, service, tables, names, "post")
+
+
+def _newest(
+    request: Request, service: QueryService, tables: FacetIndex, names: FacetLabels, kind: str
+) -> Dataset:
+    filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
+    query, figures = listing(filters, service.iris), Figures(tables, names, filters)
+
+    def data() -> list[DataTable]:
+        newest = tables.list_things(filters, "newest", DATA)
+        listed = list_table(f"{kind}s", f"{kind.capitalize()}s", newest, query)
+        return [listed, *(panel.table for panel in figures.bars(_PANELS[kind]))]
+
+    def values() -> dict[str, object]:
+        total = tables.count_different(filters)
+        lines = tables.list_things(filters, "newest", PAGE_SIZE, (number - 1) * PAGE_SIZE)
+        return {
+            "kind": kind,
+            "title": _("Documents and good practices") if kind == "document" else _("Posts"),
+            "total": total,
+            "page_number": number,
+            "last": max(1, -(-total.records // PAGE_SIZE)),
+            "items": _texts(lines, service.current.path),
+            "panels": figures.bars(_PANELS[kind]),
+            "chosen": [
+                (name, code, names.short(name, code)) for name, code in chosen_codes(filters)
+            ],
+            "query": query_page_url(query),
+        }
+
+    return Dataset(data, "documents.html", values)
+
+
+def _number(request: Request) -> int:
+    text = request.query_params.get("page") or "1"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LAST):
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            TranslatableText(
+                "The parameter page is a whole number from 1 to {most}; narrow by the facets, or search",
+                most=_LAST,
+            ),
+        )
+    return int(text)
+
+
+def _texts(lines: list[ListItem], snapshot: str) -> list[tuple[ListItem, Text, Text]]:
+    """Return things with their titles and the beginnings of their texts in the language that fits
+    best.
+    """
+    search, language, marker = open_searcher(snapshot), current_locale().language, Marker("")
+    entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
+    items = []
+    for line, entry in zip(lines, entries, strict=True):
+        title = best_text(entry.titles, marker, language) if entry else None
+        text, tag = (best_text(entry.texts, marker, language) if entry else None) or ("", None)
+        if len(text) > _EXCERPT_LENGTH:
+            text = text[:_EXCERPT_LENGTH]
+            text = f"{text.rpartition(' ')[0] or text} …"
+        name = line.title or line.iri.rpartition("/")[2]
+        items.append((line, title or (name, line.language), (text, tag)))
+    return items
+
+
+@register_dataset(
+    router,
+    "/prizes",
+    "prizes",
+    "List WSIS Prize winners, champions and nominees, by year and category",
+    facet_parameters(),
+)
+def prizes(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+    """A prize has a category, a year and a stage: nominated, champion or winner."""
+    filters = parse_filters(request.query_params)
+    figures = Figures(tables, names, filters)
+    pairs, panels = (
+        figures["pairs/by-year-and-category"],
+        figures.bars(("prizeyear", "prize", "stage")),
+    )
+
+    def data() -> list[DataTable]:
+        text = listing(filters, service.iris)
+        both = replace(pairs.table, title="Prizes by year and category")
+        listed = prize_table("prizes", "Prizes", tables.prizes(filters), text)
+        return [listed, both, *(panel.table for panel in panels)]
+
+    def values() -> dict[str, object]:
+        years = tables.prize_years(filters)
+        chosen = request.query_params.get("prizeyear") or next(iter(years), "")
+        categories, stages = filters.codes("prize"), filters.codes("stage")
+        listed = [
+            prize
+            for prize in tables.prizes(filters, chosen)
+            if (not categories or prize.category in categories)
+            and (not stages or prize.stage in stages)
+        ]
+        return {
+            "years": years,
+            "chosen": chosen,
+            "categories": by_category(listed),
+            "names": names,
+            "panels": panels,
+            "query": pairs.query,
+        }
+
+    return Dataset(data, "prizes.html", values)
+
+
+def by_category(prizes: list[Prize]) -> list[tuple[str, list[Prize]]]:
+    """Return prizes by category, in the order of their codes, each with the highest stage first."""
+    stages = {stage: rank for rank, stage in enumerate(_STAGES)}
+    ranked = sorted(
+        prizes,
+        key=lambda prize: (
+            sort_key("goal", prize.category or ""),
+            stages.get(prize.stage or "", len(stages)),
+            prize.title or "",
+            prize.iri,
+        ),
+    )
+    groups = groupby(ranked, key=lambda prize: prize.category or "")
+    return [(category, list(group)) for category, group in groups]
