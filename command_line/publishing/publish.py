@@ -142,7 +142,7 @@ def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
         # late, with the pages
-        import_module("publisher.portal.report.process").build_in_process(
+        import_module("publisher.portal.report.builder").build_in_process(
             settings.data, settings.base, number
         )
     except PublisherError as error:

@@ -1,5 +1,6 @@
 """Serve ``/releases/`` and each release's files, with range requests, ``/release/{n}``, which
-describes one release, and ``/columns``, which describes its tables.
+describes one release, ``/columns``, which describes its tables, and ``/reports/``, the stocktaking
+reports, each as a page, as PDF and as numbers.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import gzip
 import io
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter
-from fastapi import Path as PathParameter
+from fastapi import Path as PathParam
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from typing_extensions import TypedDict
 
+from languages.request_locale import LANGUAGES
 from languages.translations import TranslatableText
 from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
@@ -28,6 +32,7 @@ from publisher.linked_data.entities import Entity, EntityPage, first_segment
 from publisher.linked_data.schema_org import jsonld_block
 from publisher.portal.entity_pages import Values
 from publisher.portal.figures import sort_key
+from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.rdf.results import Term
 from publisher.releases import metadata
 from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK, SUMS
@@ -52,14 +57,15 @@ from web.endpoints import (
     problems,
     split_suffix,
 )
-from web.formats import DATA_FORMATS, HTML, quality
+from web.formats import DATA_FORMATS, HTML, JSON
 from web.links import Link, origin, typed_link
 from web.problems import HTTPProblem
-from web.respond import ResourceURLs, respond
+from web.respond import ResourceURLs, choose_format, respond, see_other
 
 SAMPLES = 3  # rows of a table that are shown
 MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
+_LIST_FORMATS = {"html": HTML, "json": JSON}
 # files that a manifest does not list
 _OWN = {
     MANIFEST: "application/json",
@@ -67,10 +73,8 @@ _OWN = {
 }
 
 
-ReleaseNumber = Annotated[
-    str, PathParameter(description="The number of the release", examples=["1"])
-]
-FileName = Annotated[str, PathParameter(description="The name of a file of the release")]
+ReleaseNumber = Annotated[str, PathParam(description="The number of the release", examples=["1"])]
+FileName = Annotated[str, PathParam(description="The name of a file of the release")]
 router = APIRouter()
 
 
@@ -111,13 +115,23 @@ async def add_slash(request: Request) -> Response:
     response_description="The releases",
     responses=contents("text/html"),
 )
-def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+def list_releases_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A release is all data at one journal entry, numbered, signed and never changed."""
     releases = list_releases(service.data / "releases")
-    accept = request.headers.get("accept")
-    if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-        return JSONResponse({"releases": [*map(_row, releases)]}, headers={"Vary": "Accept"})
-    return pages.page("releases.html", releases=releases)
+    if choose_format(request, _LIST_FORMATS) is HTML:
+        return respond(request, pages.page("releases.html", releases=releases), HTML)
+    rows: list[ReleaseJson] = [
+        {
+            "number": release.number,
+            "iri": release.iri,
+            "issued": release.issued,
+            "position": release.position,
+            "entry": release.entry,
+            "kept": not release.withdrawn,
+        }
+        for release in releases
+    ]
+    return respond(request, orjson.dumps({"releases": rows}), JSON)
 
 
 @get(
@@ -174,17 +188,13 @@ def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: Fil
                 day=release.withdrawn,
             ),
         )
-    path = service.data / "releases" / number / name
+    media = _OWN.get(name, "text/plain; charset=utf-8")
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
-    if known is None or stem != name:
-        media = _OWN.get(name, "text/plain; charset=utf-8")
-        return respond(request, path, media, headers=headers)
-    headers |= {
-        "ETag": f'"{known.sha256}"',
-        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:",
-    }
-    media = "application/gzip" if name.endswith(".gz") else known.media
-    return respond(request, path, media, headers=headers)
+    if known and stem == name:
+        media = "application/gzip" if name.endswith(".gz") else known.media
+        digest = base64.b64encode(bytes.fromhex(known.sha256)).decode()
+        headers |= {"ETag": f'"{known.sha256}"', "Repr-Digest": f"sha-256=:{digest}:"}
+    return respond(request, service.data / "releases" / number / name, media, headers=headers)
 
 
 @get(router, "/columns", include_in_schema=False)
@@ -232,12 +242,14 @@ async def find_release(request: Request, service: QueryService) -> tuple[str, En
     if first_segment(request) == "releases":
         number, suffix = request.path_params["number"], HTML.suffix
     release, iris = await run_in_threadpool(_read, service, number), service.iris
-    numbers = Term(str(release.position), "literal", None, f"{XSD}integer")
-    withdrawn = Term(release.withdrawn or "", "literal", None, f"{XSD}dateTime")
     node = {
         "@id": release.iri,
-        f"{iris.operations}journalEntry": numbers,
-        "prov:invalidatedAtTime": withdrawn if release.withdrawn else None,
+        f"{iris.operations}journalEntry": Term(
+            str(release.position), "literal", None, f"{XSD}integer"
+        ),
+        "prov:invalidatedAtTime": Term(release.withdrawn, "literal", None, f"{XSD}dateTime")
+        if release.withdrawn
+        else None,
     }
     dataset = dataset_statements(release_dataset(release, iris), iris.base)
     description = Description(release.iri, (*dataset, *node_statements(node)), {}, namespaces(iris))
@@ -273,17 +285,92 @@ async def release_values(page: EntityPage) -> Values:
     }
 
 
-def _row(release: Release) -> ReleaseJson:
-    return {
-        "number": release.number,
-        "iri": release.iri,
-        "issued": release.issued,
-        "position": release.position,
-        "entry": release.entry,
-        "kept": not release.withdrawn,
-    }
-
-
 def sort_by_code(lines: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
     """Return the changes of each action line, C2 before C10."""
     return sorted(lines.items(), key=lambda line: sort_key("line", line[0], 0))
+
+
+_MEDIA = {
+    REPORT: "text/html; charset=utf-8",
+    PRINT: "application/pdf",
+    STYLE: "text/css; charset=utf-8",
+    NUMBERS: "application/json",
+    "SHA256SUMS": "text/plain; charset=utf-8",
+}
+ReportName = Annotated[str, PathParam(description="The name of the report")]
+ReportFile = Annotated[
+    str, PathParam(description="The file", json_schema_extra={"enum": list(_MEDIA)})
+]
+reports = APIRouter()
+
+
+class ReportJson(TypedDict):
+    """A report on a release in a language; *files* are their sizes in bytes."""
+
+    name: str
+    title: str
+    release: Count
+    language: str
+    files: dict[str, Count]
+
+
+class ReportsJson(TypedDict):
+    """All reports."""
+
+    reports: list[ReportJson]
+
+
+@get(
+    reports,
+    "/reports/",
+    operation_id="reports",
+    summary="List the stocktaking reports",
+    tags=["have"],
+    response_model=ReportsJson,
+    response_description="The reports",
+    responses=contents("text/html"),
+)
+def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A report describes the data of a release in sentences, figures and numbers."""
+    published = list_reports(service.data / "reports")
+    if choose_format(request, _LIST_FORMATS) is HTML:
+        page = pages.page("reports.html", reports=published, languages=LANGUAGES)
+        return respond(request, page, HTML)
+    names = ReportJson.__annotations__
+    rows = [{name: getattr(item, name) for name in names} for item in published]
+    return respond(request, orjson.dumps({"reports": rows}), JSON)
+
+
+@get(reports, "/reports/{name}/", include_in_schema=False)
+def report(request: Request, service: ServiceDep, name: ReportName) -> Response:
+    """Redirect to the report itself."""
+    _find_file(service, name, REPORT)
+    return see_other(request, f"/reports/{name}/{REPORT}")
+
+
+@get(
+    reports,
+    "/reports/{name}/{file}",
+    operation_id="reportFile",
+    summary="Return a file of a report",
+    tags=["have"],
+    response_class=Response,
+    response_description="The file",
+    responses=contents(*_MEDIA.values()) | problems(404),
+)
+def report_file(
+    request: Request, service: ServiceDep, name: ReportName, file: ReportFile
+) -> Response:
+    """The report as a page and as PDF, its numbers as JSON, and the checksums."""
+    return respond(request, _find_file(service, name, file), _MEDIA[file])
+
+
+def _find_file(service: QueryService, name: str, file: str) -> Path:
+    """Return the path of a file of a report; raises HTTPProblem (404) if there is none."""
+    folder = service.data / "reports"
+    known = file in _MEDIA and name in {item.name for item in list_reports(folder)}
+    if not known or not (folder / name / file).is_file():
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
+        )
+    return folder / name / file
